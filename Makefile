@@ -1,0 +1,41 @@
+# slapos: build, demonstrate, test. `make help` lists the targets.
+
+GO       ?= go
+PYTHON   ?= python3
+VERSION  := 1.26.1
+COMMIT   := $(shell git rev-parse --short HEAD 2>/dev/null)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+TESTENV  := var/testenv
+# What the tests run beside the binary: buildout, the original's promise
+# classes and Python's supervisor, all from PyPI.
+TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0
+
+.PHONY: help build demo demo-clean test testenv lint fuzz clean check-tools
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+check-tools:
+	@command -v $(GO) >/dev/null || { echo "make: Go is missing: install Go 1.26 or newer (package golang)"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "make: Python 3 with venv is missing: install packages python3 and python3-venv"; exit 1; }
+	@command -v gcc >/dev/null || { echo "make: gcc is missing: install package gcc (or build-essential)"; exit 1; }
+
+build: ## the static binary, bin/slapos
+	@command -v $(GO) >/dev/null || { echo "make: Go is missing: install Go 1.26 or newer (package golang)"; exit 1; }
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/slapos ./cmd/slapos
+	ln -sf slapos bin/slapos-watchdog
+
+testenv: $(TESTENV)/.ready ## the Python environment that tests use
+
+$(TESTENV)/.ready: Makefile
+	rm -rf $(TESTENV)
+	$(PYTHON) -m venv $(TESTENV)
+	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check $(TESTPKGS)
+	touch $@
+
+test: check-tools build testenv ## every test, with the race detector
+	$(GO) vet ./...
+	$(GO) test -race -timeout 20m ./...
+
+clean: demo-clean ## remove what make made
+	rm -rf bin var
