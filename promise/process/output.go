@@ -1,0 +1,141 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxLine bounds the memory of a line that never ends.
+	maxLine = 64 << 10
+	// maxDrain bounds what is read after the child's end: the largest pipe an
+	// unprivileged process can have.
+	maxDrain = 1 << 20
+)
+
+// output reads the merged output of a child (GRID-14).
+type output struct {
+	readEnd, writeEnd *os.File
+	line              func(string)
+	keep              int
+	partial, tail     []byte
+	done              chan struct{}
+}
+
+func newOutput(line func(string), keep int) (*output, error) {
+	readEnd, writeEnd, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	return &output{readEnd: readEnd, writeEnd: writeEnd, line: line, keep: keep, done: make(chan struct{})}, nil
+}
+
+// read consumes the pipe until all writers are gone or finish is called.
+func (o *output) read() {
+	defer close(o.done)
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := o.readEnd.Read(buffer)
+		o.consume(buffer[:n])
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			o.drain(buffer)
+			break
+		}
+		if err != nil {
+			break
+		}
+	}
+	if len(o.partial) > 0 {
+		o.emit(o.partial)
+	}
+}
+
+// drain takes what the pipe holds now, and does not wait for a grandchild that
+// keeps it open.
+func (o *output) drain(buffer []byte) {
+	connection, err := o.readEnd.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = connection.Control(func(fd uintptr) {
+		for total := 0; total < maxDrain; {
+			n, err := unix.Read(int(fd), buffer)
+			if err == unix.EINTR {
+				continue
+			}
+			if n <= 0 || err != nil {
+				return
+			}
+			total += n
+			o.consume(buffer[:n])
+		}
+	})
+}
+
+// finish is called when the child has ended. It returns the end of the output.
+func (o *output) finish() string {
+	_ = o.readEnd.SetReadDeadline(time.Unix(1, 0)) // ends the wait of read
+	<-o.done
+	if excess := len(o.tail) - o.keep; excess > 0 {
+		o.tail = o.tail[excess:]
+		for len(o.tail) > 0 && !utf8.RuneStart(o.tail[0]) {
+			o.tail = o.tail[1:] // of a character cut in two
+		}
+	}
+	return decode(o.tail)
+}
+
+func (o *output) consume(data []byte) {
+	if o.keep > 0 {
+		o.tail = append(o.tail, data...)
+		if len(o.tail) > 2*o.keep+maxLine {
+			o.tail = append(o.tail[:0], o.tail[len(o.tail)-o.keep:]...)
+		}
+	}
+	if o.line == nil {
+		return
+	}
+	for {
+		end := bytes.IndexByte(data, '\n')
+		if end < 0 {
+			break
+		}
+		o.emit(append(o.partial, data[:end]...))
+		o.partial, data = o.partial[:0], data[end+1:]
+	}
+	o.partial = append(o.partial, data...)
+	for len(o.partial) > maxLine {
+		cut := maxLine
+		for cut > maxLine-utf8.UTFMax && !utf8.RuneStart(o.partial[cut]) {
+			cut--
+		}
+		o.emit(o.partial[:cut])
+		o.partial = append(o.partial[:0], o.partial[cut:]...)
+	}
+}
+
+func (o *output) emit(line []byte) {
+	if o.line != nil {
+		o.line(decode(bytes.TrimSuffix(line, []byte("\r"))))
+	}
+}
+
+// decode replaces every undecodable byte.
+func decode(data []byte) string {
+	if utf8.Valid(data) {
+		return string(data)
+	}
+	var text strings.Builder
+	for len(data) > 0 {
+		character, size := utf8.DecodeRune(data)
+		text.WriteRune(character) // utf8.RuneError for a bad byte
+		data = data[size:]
+	}
+	return text.String()
+}

@@ -1,0 +1,230 @@
+// Package process runs one child process for a partition or a Software
+// Release: with the privileges of its owner, a clean environment, no
+// descriptors but the standard ones, its output read line by line and bounded,
+// and a time limit that takes the whole tree of processes with it.
+//
+// A [Command] is started in a session of its own. The child that [Command.Run]
+// started is reaped only after its tree has been dealt with, so its number can't
+// be reused meanwhile; descendants are signalled through pidfds for the same
+// reason.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// killWait is how long a killed tree may take to vanish (GRID-15).
+const killWait = 10 * time.Second
+
+// Command says what to run and how. The zero value of every field but Path is
+// useful.
+type Command struct {
+	Path string   // the program, absolute or relative to Dir
+	Args []string // its arguments, without the program's name
+	Dir  string   // working directory; empty: ours
+	Env  []string // the whole environment, see [CleanEnvironment]
+	// User to become. Nil, or an agent that is not root: no change (GRID-13).
+	User *User
+	// Umask of the child, 0 to inherit ours. It is set by a shell that then
+	// becomes the program, because a umask of ours would be that of every
+	// goroutine.
+	Umask int
+	// Output is given each line of the merged standard output and error, without
+	// its end and with undecodable bytes replaced. Lines beyond 64 KiB arrive in
+	// pieces. It is called from one goroutine at a time, never after Run returns.
+	Output func(line string)
+	// KeepOutput is how many of the last bytes of the output Result.Output holds.
+	KeepOutput int
+	// Timeout of the whole tree; 0: none.
+	Timeout time.Duration
+	// Grace lies between a SIGTERM to the child and the end of the tree by
+	// SIGKILL when the time is over; 0: killed at once.
+	Grace time.Duration
+	// Terminal lets the child use our standard input, output and error, as a
+	// debugger wants; Output and KeepOutput are then not used.
+	Terminal bool
+	// ExtraFiles become descriptors 3 and following of the child.
+	ExtraFiles []*os.File
+}
+
+// Result tells how a child ended.
+type Result struct {
+	Output   string         // the end of the merged output, at most KeepOutput bytes of it
+	ExitCode int            // exit status; -1 when a signal ended it
+	Signal   syscall.Signal // the signal that ended it, or 0
+	TimedOut bool
+	Duration time.Duration
+}
+
+// TimeoutError is returned by [Command.Run] when the tree was killed because
+// its time was over.
+type TimeoutError struct {
+	Command string
+	Timeout time.Duration
+}
+
+func (e *TimeoutError) Error() string {
+	seconds := strconv.FormatFloat(e.Timeout.Seconds(), 'f', -1, 64)
+	return fmt.Sprintf("Command '%s' timed out after %s seconds", e.Command, seconds) // GRID-15
+}
+
+// Run starts the child and waits for its end, whatever the exit status. The
+// error is non-nil when it could not be started, when its time was over
+// ([*TimeoutError]), or when ctx ended: its tree is then dead. A background
+// process that the child leaves behind lives on, with no one reading its output.
+func (c *Command) Run(ctx context.Context) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	cmd, err := c.prepare()
+	if err != nil {
+		return Result{}, err
+	}
+	var out *output
+	if c.Terminal {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	} else if out, err = newOutput(c.Output, c.KeepOutput); err != nil {
+		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
+	} else {
+		cmd.Stdout, cmd.Stderr = out.writeEnd, out.writeEnd
+	}
+	started := time.Now()
+	err = cmd.Start()
+	if out != nil {
+		out.writeEnd.Close()
+		defer out.readEnd.Close()
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
+	}
+
+	result, err := c.supervise(ctx, cmd, out)
+	result.Duration = time.Since(started)
+	if out != nil {
+		result.Output = out.finish()
+	}
+	return result, err
+}
+
+// supervise waits for the child or the reason to end it, and reaps it.
+func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd, out *output) (Result, error) {
+	pid := cmd.Process.Pid
+	exited := make(chan struct{})
+	go func() {
+		waitUnreaped(pid)
+		close(exited)
+	}()
+	if out != nil {
+		go out.read()
+	}
+	var expired <-chan time.Time
+	if c.Timeout > 0 {
+		timer := time.NewTimer(c.Timeout)
+		defer timer.Stop()
+		expired = timer.C
+	}
+
+	var result Result
+	var cause error
+	select {
+	case <-exited:
+	case <-ctx.Done():
+		cause = ctx.Err()
+	case <-expired:
+		result.TimedOut = true
+		cause = &TimeoutError{Command: strings.Join(append([]string{c.Path}, c.Args...), " "), Timeout: c.Timeout}
+	}
+	if cause != nil {
+		c.end(pid, exited)
+		select {
+		case <-exited:
+		case <-time.After(killWait):
+			// Unkillable, in the middle of some device's work: leave it to a
+			// goroutine rather than wait with it.
+			go func() { <-exited; _ = cmd.Wait() }()
+			return result, cause
+		}
+	}
+	_ = cmd.Wait() // its error only repeats the status
+	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	result.ExitCode = cmd.ProcessState.ExitCode()
+	if status.Signaled() {
+		result.Signal = status.Signal()
+	}
+	return result, cause
+}
+
+// end asks the child to stop when a grace is given, then kills its tree.
+func (c *Command) end(pid int, exited <-chan struct{}) {
+	if c.Grace > 0 {
+		_ = unix.Kill(pid, unix.SIGTERM)
+		select {
+		case <-exited:
+		case <-time.After(c.Grace):
+		}
+	}
+	killTree(pid, !c.Terminal)
+}
+
+func (c *Command) prepare() (*exec.Cmd, error) {
+	if c.Path == "" {
+		return nil, errors.New("start: no program is named")
+	}
+	closeOnExec()
+	cmd := &exec.Cmd{Path: c.Path, Args: append([]string{c.Path}, c.Args...), Dir: c.Dir, Env: c.Env, ExtraFiles: c.ExtraFiles}
+	if cmd.Env == nil {
+		cmd.Env = []string{} // never ours by accident
+	}
+	if c.Umask != 0 {
+		script := fmt.Sprintf(`umask %04o; exec "$@"`, c.Umask)
+		cmd.Args = append([]string{"/bin/sh", "-c", script, "sh"}, cmd.Args...)
+		cmd.Path = "/bin/sh"
+	}
+	// A debugger on the terminal must stay in its foreground group.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: !c.Terminal}
+	if c.User != nil && os.Geteuid() == 0 {
+		credential, err := c.User.credential()
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", c.Path, err)
+		}
+		cmd.SysProcAttr.Credential = credential
+	}
+	return cmd, nil
+}
+
+// closeOnExec keeps what we inherited ourselves from reaching children: Go
+// opens everything close-on-exec, our parent perhaps did not (GRID-14).
+var closeOnExec = sync.OnceFunc(closeOnExecAll)
+
+func closeOnExecAll() {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}
+
+// waitUnreaped returns when pid, a child of ours, has ended, and leaves it as a
+// zombie so that its number stays taken.
+func waitUnreaped(pid int) {
+	for {
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			return
+		}
+	}
+}

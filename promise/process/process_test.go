@@ -1,0 +1,339 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func shell(script string) *Command {
+	return &Command{Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ(), KeepOutput: 1 << 20}
+}
+
+func TestRunOutcome(t *testing.T) {
+	tests := []struct {
+		name, script, output string
+		exit                 int
+		signal               syscall.Signal
+	}{
+		{"good", "echo one; echo two >&2", "one\ntwo\n", 0, 0},
+		{"status", "echo bad; exit 3", "bad\n", 3, 0},
+		{"signal", "kill -9 $$", "", -1, unix.SIGKILL},
+		{"no stdin", "cat; echo end", "end\n", 0, 0},
+		{"binary", `printf 'a\377\376b\303\251\n'`, "a\ufffd\ufffdb\u00e9\n", 0, 0},
+		{"no newline", "printf tail", "tail", 0, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var lines []string
+			command := shell(test.script)
+			command.Output = func(line string) { lines = append(lines, line) }
+			result, err := command.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Output != test.output || result.ExitCode != test.exit || result.Signal != test.signal {
+				t.Errorf("got %+v", result)
+			}
+			want := strings.Split(strings.TrimSuffix(test.output, "\n"), "\n")
+			if test.output == "" {
+				want = nil
+			}
+			if !slices.Equal(lines, want) {
+				t.Errorf("lines %q, want %q", lines, want)
+			}
+		})
+	}
+}
+
+func TestRunRefusals(t *testing.T) {
+	if _, err := (&Command{}).Run(t.Context()); err == nil {
+		t.Error("no program: want an error")
+	}
+	_, err := (&Command{Path: "/no/such/program"}).Run(t.Context())
+	if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/no/such/program") {
+		t.Errorf("got %v", err)
+	}
+	if os.Geteuid() == 0 {
+		command := shell("true")
+		command.User = &User{}
+		if _, err := command.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "too dangerous") {
+			t.Errorf("root: got %v", err)
+		}
+		if _, err := LookupUser(0, 1); err == nil {
+			t.Error("LookupUser(0, 1): want an error")
+		}
+		if _, err := LookupUser(1, 0); err == nil {
+			t.Error("LookupUser(1, 0): want an error")
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := shell("true").Run(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended context: got %v", err)
+	}
+}
+
+func TestUmaskIsTheChildsOnly(t *testing.T) {
+	directory := t.TempDir()
+	before := unix.Umask(0o022)
+	defer unix.Umask(before)
+	command := &Command{Path: "/usr/bin/touch", Args: []string{"a file"}, Dir: directory, Umask: 0o027}
+	if result, err := command.Run(t.Context()); err != nil || result.ExitCode != 0 {
+		t.Fatal(result, err)
+	}
+	info, err := os.Stat(filepath.Join(directory, "a file"))
+	if err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if ours := unix.Umask(0o022); ours != 0o022 {
+		t.Errorf("our umask became %04o", ours)
+	}
+}
+
+func TestNoInheritedDescriptors(t *testing.T) {
+	// One that our own parent could have left open for us.
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	closeOnExecAll()
+	command := &Command{Path: "/bin/ls", Args: []string{"/proc/self/fd"}, KeepOutput: 1000}
+	result, err := command.Run(t.Context())
+	if err != nil || result.Output != "0\n1\n2\n3\n" { // 3 is the directory that ls reads
+		t.Errorf("got %q, %v", result.Output, err)
+	}
+}
+
+func TestExtraFiles(t *testing.T) {
+	readEnd, writeEnd, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer readEnd.Close()
+	command := shell("echo side >&3")
+	command.ExtraFiles = []*os.File{writeEnd}
+	_, err = command.Run(t.Context())
+	writeEnd.Close()
+	buffer := make([]byte, 100)
+	n, _ := readEnd.Read(buffer)
+	if err != nil || string(buffer[:n]) != "side\n" {
+		t.Errorf("got %q, %v", buffer[:n], err)
+	}
+}
+
+func TestDropPrivileges(t *testing.T) {
+	if os.Geteuid() != 0 {
+		result, err := (&Command{Path: "/usr/bin/id", Args: []string{"-u"}, KeepOutput: 99,
+			User: &User{UID: 1, GID: 1}}).Run(t.Context())
+		if err != nil || strings.TrimSpace(result.Output) != strconv.Itoa(os.Getuid()) {
+			t.Errorf("a plain user must change nothing: %q, %v", result.Output, err)
+		}
+		return
+	}
+	// daemon:mail stands for a partition's user in the group of its directory.
+	user, err := LookupUser(1, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := shell(`id -u; id -g; id -G; kill -0 1 2>/dev/null || echo refused`)
+	command.User, command.Env = user, CleanEnvironment([]string{"PATH=/usr/bin:/bin"}, user.Home)
+	result, err := command.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := make([]string, len(user.Groups))
+	for i, group := range user.Groups {
+		groups[i] = strconv.Itoa(group)
+	}
+	want := fmt.Sprintf("1\n8\n%s\nrefused\n", strings.Join(groups, " "))
+	if result.Output != want {
+		t.Errorf("got %q, want %q", result.Output, want)
+	}
+	if slices.Contains(user.Groups, 1) {
+		t.Error("the primary group of passwd must not come along with another gid")
+	}
+}
+
+func TestCleanEnvironment(t *testing.T) {
+	got := CleanEnvironment([]string{"PATH=/bin", "PYTHONPATH=/x", "LANG=C", "LC_ALL=C", "TMPDIR=/x", "HOME=/root",
+		"LC_TIME=C", "PYTHONNOUSERSITE=", "ENV=x", "EMPTY=", "PYTHONHASHSEED=0"}, "/home/user")
+	want := []string{"PATH=/bin", "LC_ALL=C", "EMPTY=", "PYTHONHASHSEED=0", "HOME=/home/user", "PYTHONNOUSERSITE=true"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A grandchild that keeps the output must neither delay the end nor lose what
+// was written before it.
+func TestBackgroundGrandchild(t *testing.T) {
+	command := shell(`sleep 60 & echo $!; echo done`)
+	result, err := command.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, text, _ := strings.Cut(result.Output, "\n")
+	number, err := strconv.Atoi(pid)
+	if err != nil || text != "done\n" {
+		t.Fatalf("output %q", result.Output)
+	}
+	if result.Duration > 30*time.Second {
+		t.Errorf("took %v", result.Duration)
+	}
+	if err := unix.Kill(number, unix.SIGKILL); err != nil {
+		t.Errorf("it should live on: %v", err)
+	}
+}
+
+func TestTimeoutKillsTree(t *testing.T) {
+	directory := t.TempDir()
+	note := `echo $$ > ` + directory + `/$$.pid; `
+	tests := []struct{ name, script string }{
+		{"hang", note + `while :; do sleep 60; done`},
+		{"deaf", `trap "" TERM INT HUP; ` + note + `while :; do sleep 60; done`},
+		{"children", `for i in 1 2 3; do sh -c '` + note + `sleep 60; :' & done; wait`},
+		{"orphans", `sh -c 'sh -c "` + strings.ReplaceAll(note, "$", `\$`) + `sleep 60; :" & ' ; sleep 60`},
+		{"own session", `setsid sh -c '` + note + `sleep 60; :' & wait`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			command := shell(test.script)
+			command.Timeout = 500 * time.Millisecond
+			result, err := command.Run(t.Context())
+			var expired *TimeoutError
+			if !errors.As(err, &expired) || !result.TimedOut || result.Signal != unix.SIGKILL {
+				t.Fatalf("got %+v, %v", result, err)
+			}
+			if !strings.HasSuffix(err.Error(), "' timed out after 0.5 seconds") {
+				t.Errorf("text %q", err)
+			}
+			notes, _ := filepath.Glob(directory + "/*.pid")
+			if len(notes) == 0 {
+				t.Fatal("nothing was started")
+			}
+			for _, name := range notes {
+				pid, _ := strconv.Atoi(strings.TrimSuffix(filepath.Base(name), ".pid"))
+				waitGone(t, pid)
+				os.Remove(name)
+			}
+		})
+	}
+}
+
+// waitGone waits until pid is dead: killed it is, but init reaps it.
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	for range 500 {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(data), ") Z ") || strings.Contains(string(data), ") X ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d survived", pid)
+}
+
+func TestGrace(t *testing.T) {
+	command := shell(`trap 'echo asked; exit 7' TERM; sleep 60 & wait`)
+	command.Timeout, command.Grace = 300*time.Millisecond, 20*time.Second
+	result, err := command.Run(t.Context())
+	if err == nil || result.Output != "asked\n" || result.ExitCode != 7 || result.Duration > 15*time.Second {
+		t.Errorf("got %+v, %v", result, err)
+	}
+}
+
+func TestContextEndsTree(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	command := shell(`echo ready; sleep 60 & wait`)
+	command.Output = func(string) { cancel() }
+	if _, err := command.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFloodIsBounded(t *testing.T) {
+	for _, test := range []struct{ name, script string }{
+		{"lines", `yes "some line of a flood" | head -c 50000000; echo last`},
+		{"one line", `head -c 50000000 /dev/zero | tr '\0' x; echo last`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			longest := 0
+			command := shell(test.script)
+			command.KeepOutput = 1000
+			command.Output = func(line string) { longest = max(longest, len(line)) }
+			result, err := command.Run(t.Context())
+			if err != nil || len(result.Output) != 1000 || !strings.HasSuffix(result.Output, "last\n") {
+				t.Errorf("kept %d bytes, %v", len(result.Output), err)
+			}
+			if longest > maxLine {
+				t.Errorf("a line of %d bytes", longest)
+			}
+		})
+	}
+}
+
+func TestLongLineIsCutBetweenCharacters(t *testing.T) {
+	var text strings.Builder
+	o := &output{line: func(line string) { text.WriteString(line) }, keep: 5}
+	want := "x" + strings.Repeat("\u00e9", maxLine)
+	o.consume([]byte(want))
+	o.emit(o.partial)
+	if text.String() != want {
+		t.Error("characters were cut")
+	}
+}
+
+// As a plain user the bomb sits in a pid namespace of its own, as root it is
+// another user's: the process limit does not hold for root.
+func TestForkBomb(t *testing.T) {
+	command := &Command{Path: "/usr/bin/prlimit", Env: os.Environ(), Timeout: time.Second,
+		Args: []string{"--nproc=200", "/bin/sh", "-c", `b() { b | b & }; b; sleep 60`}}
+	if os.Geteuid() == 0 {
+		user, err := LookupUser(1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		command.User = user
+	} else {
+		command.Args = append([]string{"--user", "--pid", "--fork", "--kill-child", command.Path}, command.Args...)
+		command.Path = "/usr/bin/unshare"
+	}
+	result, err := command.Run(t.Context())
+	if !result.TimedOut || result.Duration > 9*time.Second {
+		t.Fatalf("got %+v, %v", result, err)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	for _, row := range processTable() {
+		info, err := os.Stat(fmt.Sprintf("/proc/%d", row.pid))
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid == 1 {
+			waitGone(t, row.pid)
+		}
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	f.Add([]byte("12 (a) S 1 12 12 0 -1"))
+	f.Add([]byte("12 (a) b) c) R 1 12 13"))
+	f.Add([]byte(")("))
+	f.Fuzz(func(t *testing.T, data []byte) { parseStat(data) })
+}
+
+func TestParseStat(t *testing.T) {
+	row, ok := parseStat([]byte("12 (a) S) 4 (b) R 1 12 13 0"))
+	if !ok || row != (processRow{pid: 12, parent: 1, session: 13}) {
+		t.Errorf("got %+v, %v", row, ok)
+	}
+}

@@ -1,0 +1,143 @@
+package process
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPasses bounds the chase of a tree that forks faster than it can be read.
+const maxPasses = 1000
+
+// member is a process of a tree, held by a descriptor so that no other process
+// can take its number unnoticed; fd is -1 where the kernel has no pidfds.
+type member struct {
+	pid, fd int
+}
+
+func (m member) signal(signal unix.Signal) error {
+	if m.fd < 0 {
+		return unix.Kill(m.pid, signal)
+	}
+	return unix.PidfdSendSignal(m.fd, signal, nil, 0)
+}
+
+// killTree stops root and its descendants until a look at the process table
+// shows none that is new, then kills them all (GRID-15). A stopped process can't
+// fork: the kernel refuses a fork with a signal pending. With session, processes
+// of the session that root leads belong to the tree even when they have lost
+// their parents. The caller keeps root unreaped.
+func killTree(root int, session bool) {
+	_ = unix.Kill(root, unix.SIGSTOP)
+	members := map[int]member{}
+	defer func() {
+		for _, m := range members {
+			if m.fd >= 0 {
+				unix.Close(m.fd)
+			}
+		}
+	}()
+	for range maxPasses {
+		found := false
+		for _, row := range processTable() {
+			if row.pid == root || !belongs(row, root, session, members) {
+				continue
+			}
+			if _, known := members[row.pid]; known {
+				continue
+			}
+			if m, ok := hold(row, root, session, members); ok {
+				members[m.pid] = m
+				_ = m.signal(unix.SIGSTOP)
+				found = true
+			}
+		}
+		if !found {
+			break
+		}
+	}
+	for _, m := range members {
+		_ = m.signal(unix.SIGKILL)
+	}
+	_ = unix.Kill(root, unix.SIGKILL)
+}
+
+func belongs(row processRow, root int, session bool, members map[int]member) bool {
+	if row.pid == os.Getpid() {
+		return false
+	}
+	_, child := members[row.parent]
+	return child || row.parent == root || session && row.session == root
+}
+
+// hold opens the process of a row, and makes sure that it is still that one:
+// while it has not been reaped its number and its line in the table are its own.
+func hold(row processRow, root int, session bool, members map[int]member) (member, bool) {
+	fd, err := unix.PidfdOpen(row.pid, 0)
+	if err == unix.ENOSYS || err == unix.EPERM {
+		return member{row.pid, -1}, true
+	}
+	if err != nil {
+		return member{}, false // gone
+	}
+	m := member{row.pid, fd}
+	again, ok := readProcess(row.pid)
+	if !ok || !belongs(again, root, session, members) || m.signal(0) == unix.ESRCH {
+		unix.Close(fd)
+		return member{}, false
+	}
+	return m, true
+}
+
+type processRow struct{ pid, parent, session int }
+
+// processTable reads all processes that /proc shows.
+func processTable() []processRow {
+	directory, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer directory.Close()
+	names, _ := directory.Readdirnames(-1)
+	rows := make([]processRow, 0, len(names))
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			if row, ok := readProcess(pid); ok {
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows
+}
+
+func readProcess(pid int) (processRow, bool) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return processRow{}, false
+	}
+	return parseStat(data)
+}
+
+// parseStat reads a line of /proc/<pid>/stat: "pid (name) state parent group
+// session …", where the name may hold anything.
+func parseStat(data []byte) (processRow, bool) {
+	open, end := bytes.IndexByte(data, '('), bytes.LastIndexByte(data, ')')
+	if open < 1 || end < open {
+		return processRow{}, false
+	}
+	fields := bytes.Fields(data[end+1:])
+	if len(fields) < 4 {
+		return processRow{}, false
+	}
+	numbers := [3]int{}
+	for i, field := range [][]byte{bytes.TrimSpace(data[:open]), fields[1], fields[3]} {
+		n, err := strconv.Atoi(string(field))
+		if err != nil {
+			return processRow{}, false
+		}
+		numbers[i] = n
+	}
+	return processRow{pid: numbers[0], parent: numbers[1], session: numbers[2]}, true
+}
