@@ -1,0 +1,110 @@
+package grid
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A RunningError says that another agent holds the pid file: exit code 10.
+type RunningError struct{ PID int }
+
+func (e *RunningError) Error() string {
+	// The spelling is the original's: scripts look for it (CLI-37).
+	return fmt.Sprintf("New slapos process started, but another slapos process is aleady running with pid %d, exiting.", e.PID)
+}
+
+// A PIDFile says who works, and is locked so that nobody else does.
+type PIDFile struct {
+	path string
+	file *os.File
+}
+
+// TakePIDFile writes our pid to path. It fails with a [*RunningError] when a
+// live agent holds the file: one of ours by the lock, one of another kind when
+// its pid is that of a live process with slapos in its command line (GRID-7).
+// What an agent that was killed left there is overwritten.
+func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
+	for {
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("slapgrid could not write pidfile %s: %w", path, err)
+		}
+		pid, present, err := lockPIDFile(file)
+		if err != nil {
+			file.Close()
+			return nil, err
+		}
+		if !isFile(file, path) {
+			file.Close() // removed by its holder while we waited for the lock
+			continue
+		}
+		if pid != os.Getpid() && isSlapos(pid) {
+			file.Close()
+			return nil, &RunningError{pid}
+		}
+		if present {
+			logger.Info(fmt.Sprintf("Existing pid file '%s' was stale, overwritten", path))
+		}
+		held := &PIDFile{path, file}
+		if err := held.write(); err != nil {
+			file.Close()
+			return nil, fmt.Errorf("slapgrid could not write pidfile %s: %w", path, err)
+		}
+		return held, nil
+	}
+}
+
+// lockPIDFile locks the file and reads it; present says that it holds anything.
+func lockPIDFile(file *os.File) (pid int, present bool, err error) {
+	lockError := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	content := make([]byte, 64)
+	n, _ := file.ReadAt(content, 0)
+	pid, _ = strconv.Atoi(strings.TrimSpace(string(content[:n])))
+	if errors.Is(lockError, unix.EWOULDBLOCK) {
+		return 0, false, &RunningError{pid}
+	}
+	// File systems without locks still have the pid.
+	return pid, n > 0, nil
+}
+
+func (f *PIDFile) write() error {
+	if err := f.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.file.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	return err
+}
+
+// Release removes the file, if it still is ours.
+func (f *PIDFile) Release() {
+	if isFile(f.file, f.path) {
+		os.Remove(f.path)
+	}
+	f.file.Close()
+}
+
+// isFile tells whether path still names the open file.
+func isFile(file *os.File, path string) bool {
+	open, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(open, named)
+}
+
+// isSlapos tells whether pid is a live process with slapos in its command line.
+func isSlapos(pid int) bool {
+	if pid <= 0 {
+		return false
+	}
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && bytes.Contains(command, []byte("slapos"))
+}

@@ -1,0 +1,87 @@
+package grid
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+func TestPIDFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slapgrid.pid")
+	logger := slog.New(slog.DiscardHandler)
+
+	held, err := TakePIDFile(path, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, _ := os.ReadFile(path); string(content) != strconv.Itoa(os.Getpid()) {
+		t.Errorf("content %q", content)
+	}
+	var running *RunningError
+	if _, err := TakePIDFile(path, logger); !errors.As(err, &running) || running.PID != os.Getpid() {
+		t.Errorf("second taking: %v, want a RunningError with our pid", err)
+	}
+	held.Release()
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("released file is still there: %v", err)
+	}
+}
+
+// An agent of another kind takes no lock: its pid counts while it is alive and
+// called slapos.
+func TestPIDFileOfOthers(t *testing.T) {
+	start := func(name string) int {
+		command := exec.Command("sleep", "600")
+		command.Args[0] = name
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { command.Process.Kill(); command.Wait() })
+		return command.Process.Pid
+	}
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		content string
+		running bool
+	}{
+		"agent":     {strconv.Itoa(start("slapos-node")), true},
+		"stranger":  {strconv.Itoa(start("unrelated")), false},
+		"dead":      {strconv.Itoa(dead.Process.Pid), false},
+		"text":      {"not a number", false},
+		"empty":     {"", false},
+		"our own":   {strconv.Itoa(os.Getpid()), false},
+		"a newline": {strconv.Itoa(start("slapos")) + "\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "pid")
+			if err := os.WriteFile(path, []byte(test.content), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			held, err := TakePIDFile(path, slog.New(slog.DiscardHandler))
+			var running *RunningError
+			if got := errors.As(err, &running); got != test.running {
+				t.Fatalf("error %v, running wanted %v", err, test.running)
+			}
+			if held == nil {
+				if content, _ := os.ReadFile(path); string(content) != test.content {
+					t.Errorf("overwritten with %q", content)
+				}
+				return
+			}
+			held.Release()
+		})
+	}
+}
+
+func TestPIDFileNotWritable(t *testing.T) {
+	if _, err := TakePIDFile(filepath.Join(t.TempDir(), "missing", "pid"), slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("no error")
+	}
+}

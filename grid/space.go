@@ -1,0 +1,40 @@
+package grid
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkFreeSpace fails when fewer than required bytes are left for an ordinary
+// user on the file system where path lies, or will lie (GRID-26). Option is the
+// name of the setting, told to the user.
+func checkFreeSpace(path string, required int64, option string) error {
+	available, err := freeSpace(path)
+	if err != nil {
+		return err
+	}
+	if available >= required {
+		return nil
+	}
+	return fmt.Errorf("Not enough space for %s: available %s, required %s (option '%s')",
+		path, FormatSize(available), FormatSize(required), option)
+}
+
+func freeSpace(path string) (int64, error) {
+	for {
+		var stat unix.Statfs_t
+		err := unix.Statfs(path, &stat)
+		if err == nil {
+			return int64(stat.Bavail) * stat.Bsize, nil
+		}
+		if parent := filepath.Dir(path); errors.Is(err, os.ErrNotExist) && parent != path {
+			path = parent
+			continue
+		}
+		return 0, fmt.Errorf("free space of %s: %w", path, err)
+	}
+}

@@ -1,0 +1,24 @@
+package grid
+
+import (
+	"math"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCheckFreeSpace(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "a", "b") // the nearest ancestor counts
+	if err := checkFreeSpace(missing, 1, "software_min_free_space"); err != nil {
+		t.Error(err)
+	}
+	err := checkFreeSpace(missing, math.MaxInt64, "software_min_free_space")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range []string{"Not enough space for " + missing, "required 8.0 EB", "(option 'software_min_free_space')"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q lacks %q", err, part)
+		}
+	}
+}
