@@ -9,6 +9,7 @@ TESTENV  := var/testenv
 # What the tests run beside the binary: buildout, the original's promise
 # classes and Python's supervisor, all from PyPI.
 TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0
+LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
 .PHONY: help build demo demo-clean test testenv lint fuzz clean check-tools
 
@@ -36,6 +37,15 @@ $(TESTENV)/.ready: Makefile
 test: check-tools build testenv ## every test, with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
+
+demo: check-tools build ## from nothing to a running service, in var/demo
+	docs/examples/demo.sh
+
+demo-clean: ## stop what the demo started, remove var/demo
+	docs/examples/demo.sh clean
+
+lint: ## linters, among them the walls between the packages
+	$(GO) run $(LINTER) run ./...
 
 clean: demo-clean ## remove what make made
 	rm -rf bin var
