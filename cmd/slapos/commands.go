@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// commands lists every command. A group stands for the first word of its
+// commands' names: the name of a command is its last word.
+//
+// ArgsUsage of a command declares its arguments, and is checked before the
+// command runs: "REFERENCE URL" are two, "[WORD...]" any number, and the word
+// "..." takes the rest of the line as it stands, options included.
+//
+// Category is the heading in the help; it defaults to the group.
+func commands(e *environment) []*cli.Command {
+	return []*cli.Command{
+		group("cache"),
+		group("cachelookup"),
+		group("computer"),
+		group("configure"),
+		group("node"),
+		group("proxy"),
+		group("service"),
+		group("standalone"),
+	}
+}
+
+func group(name string, commands ...*cli.Command) *cli.Command {
+	for _, c := range commands {
+		if c.Category == "" {
+			c.Category = name
+		}
+	}
+	return &cli.Command{Name: name, Subcommands: append([]*cli.Command{}, commands...)}
+}
+
+// An application knows the commands and runs one line.
+type application struct {
+	e        *environment
+	commands []*cli.Command
+}
+
+func newApplication(e *environment) *application {
+	return &application{e, commands(e)}
+}
+
+// run understands the line, opens the log, and runs the command.
+func (a *application) run(ctx context.Context, args []string) error {
+	line, lineErr := readLine(a.commands, a.e.global.flags(), args)
+	if lineErr == nil && line.version {
+		_, err := fmt.Fprintln(a.e.stdout, versionText())
+		return err
+	}
+	if lineErr == nil && line.help {
+		return a.help(a.e.stdout, line)
+	}
+	if err := a.e.applyGlobalOptions(line.global); err != nil {
+		return a.usage(nil, nil, err)
+	}
+	if lineErr != nil {
+		return a.refuse(ctx, line, lineErr)
+	}
+	return a.runCommand(ctx, line)
+}
+
+// refuse tells of a line without a command to run (CLI-6, CLI-7).
+func (a *application) refuse(ctx context.Context, line *line, err error) error {
+	var unknown *unknownCommandError
+	if !errors.As(err, &unknown) {
+		return a.usage(line.path, line.command, err)
+	}
+	a.e.log.Log(ctx, levelCritical, a.unknownText(unknown), "logger", "cliff.commandmanager")
+	return &exitError{5, nil}
+}
+
+// usage shows how to use a command, or slapos, and what is wrong: exit code 2.
+func (a *application) usage(path []string, command *cli.Command, err error) error {
+	var usage *usageError
+	if !errors.As(err, &usage) {
+		return err
+	}
+	name := strings.Join(append([]string{"slapos"}, path...), " ")
+	fmt.Fprintf(a.e.stderr, "%s\n%s: error: %s\n", a.synopsis(path, command), name, usage.text)
+	return &exitError{2, nil}
+}
+
+// runCommand hands the ordered words over to package cli.
+func (a *application) runCommand(ctx context.Context, line *line) error {
+	command := *line.command
+	command.HideHelp = true
+	command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return invalidValue(err) }
+	app := &cli.App{
+		Name:                      "slapos",
+		Commands:                  []*cli.Command{&command},
+		Reader:                    a.e.stdin,
+		Writer:                    a.e.stdout,
+		ErrWriter:                 a.e.stderr,
+		HideHelp:                  true,
+		HideVersion:               true,
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+	}
+	words := append([]string{"slapos", command.Name}, line.options...)
+	words = append(append(words, "--"), line.arguments...)
+	return a.usage(line.path, line.command, app.RunContext(ctx, words))
+}
+
+// names lists the full names of the commands, sorted, but hidden ones.
+func (a *application) names() []string {
+	var names []string
+	a.each(func(path []string, _ *cli.Command) { names = append(names, strings.Join(path, " ")) })
+	sort.Strings(names)
+	return names
+}
+
+// each visits the commands that the user may know of.
+func (a *application) each(visit func(path []string, command *cli.Command)) {
+	for _, first := range a.commands {
+		if first.Subcommands == nil && !first.Hidden {
+			visit([]string{first.Name}, first)
+		}
+		for _, second := range first.Subcommands {
+			if !second.Hidden {
+				visit([]string{first.Name, second.Name}, second)
+			}
+		}
+	}
+}
+
+// unknownText is the message of CLI-6 and, beyond it, what may have been meant.
+func (a *application) unknownText(unknown *unknownCommandError) string {
+	if unknown.option != "" {
+		return fmt.Sprintf("slapos: invalid option '%s'", unknown.option)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "slapos: the command '%s' does not exist or is not yet implemented.\n", unknown.words)
+	if near := nearest(unknown.words, a.names()); len(near) > 0 {
+		fmt.Fprintf(&b, "\nDid you mean %s?\n", quoted(near, " or "))
+	}
+	fmt.Fprintf(&b, "\nAvailable commands: %s\n\nThe help of a command: slapos help COMMAND", quoted(a.names(), ", "))
+	return b.String()
+}
+
+func quoted(words []string, separator string) string {
+	return "'" + strings.Join(words, "'"+separator+"'") + "'"
+}
+
+func (a *application) help(w io.Writer, line *line) error {
+	if line.command == nil {
+		return a.globalHelp(w)
+	}
+	return a.commandHelp(w, line.path, line.command)
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// An environment is all that a command sees of the process it runs in, so that
+// tests run commands without one.
+type environment struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	log            *slog.Logger // the original's line format, CLI-12
+	global         globalOptions
+	executable     string // path of this program, to start it again
+	uid            int    // effective user
+	pid            int
+	now            func() time.Time
+}
+
+func newEnvironment() *environment {
+	e := &environment{
+		stdin:  os.Stdin,
+		stdout: os.Stdout,
+		stderr: os.Stderr,
+		getenv: os.Getenv,
+		uid:    os.Geteuid(),
+		pid:    os.Getpid(),
+		now:    time.Now,
+	}
+	e.executable, _ = os.Executable()
+	e.log = slog.New(e.console())
+	return e
+}
+
+// expandUser replaces a leading ~ by $HOME, as Python's expanduser.
+func (e *environment) expandUser(path string) string {
+	rest, found := strings.CutPrefix(path, "~")
+	if home := e.getenv("HOME"); found && home != "" && (rest == "" || rest[0] == '/') {
+		return filepath.Join(home, rest)
+	}
+	return path
+}
+
+// requireRoot refuses to go on as an ordinary user.
+func (e *environment) requireRoot() error {
+	if e.uid == 0 {
+		return nil
+	}
+	return &exitError{5, errors.New("This slapos command must be run as root.")}
+}
+
+// checkRoot is requireRoot unless the key root_check of section [slapos] says
+// false (GRID-5).
+func (e *environment) checkRoot(slapos map[string]string) error {
+	switch text := strings.ToLower(slapos["root_check"]); text {
+	case "false":
+		return nil
+	case "", "true":
+		return e.requireRoot()
+	default:
+		return errors.New("root_check in section [slapos] must be true or false, not " + text)
+	}
+}
+
+// isTerminal tells whether a stream of the environment is a terminal.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

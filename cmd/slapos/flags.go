@@ -1,0 +1,79 @@
+package main
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// configFlag is --cfg of node and proxy commands (CLI-20).
+func configFlag() cli.Flag {
+	return &cli.StringFlag{Name: "cfg", Usage: "SlapOS configuration `FILE` (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"}
+}
+
+// clientConfigFlag is --cfg of client commands (CLI-20).
+func clientConfigFlag() cli.Flag {
+	return &cli.StringFlag{Name: "cfg", Usage: "SlapOS client configuration `FILE` (default: $SLAPOS_CLIENT_CONFIGURATION or " + clientConfigurationFile + ")"}
+}
+
+// A wordsFlag takes all the words that follow it, up to the next option:
+// --node a=b c=d. Read it by Context.StringSlice.
+type wordsFlag struct{ *cli.StringSliceFlag }
+
+// choiceFlag is an option with a fixed set of values, the first of which is the
+// default; with a nil destination read it by Context.String. The usage holds
+// the name of the value in back quotes.
+func choiceFlag(name string, aliases []string, usage string, destination *string, values ...string) cli.Flag {
+	if destination == nil {
+		destination = new(string)
+	}
+	*destination = values[0]
+	return &cli.GenericFlag{Name: name, Aliases: aliases, Usage: usage + ": " + strings.Join(values, ", "), Value: &choice{destination, values}}
+}
+
+type choice struct {
+	value  *string
+	values []string
+}
+
+func (c *choice) String() string {
+	if c == nil || c.value == nil {
+		return ""
+	}
+	return *c.value
+}
+
+func (c *choice) Set(text string) error {
+	if !slices.Contains(c.values, text) {
+		return errors.New("choose from " + strings.Join(c.values, ", "))
+	}
+	*c.value = text
+	return nil
+}
+
+// exclusive refuses a line that has more than one of the named options.
+func exclusive(c *cli.Context, names ...string) error {
+	given := ""
+	for _, name := range names {
+		switch {
+		case !c.IsSet(name):
+		case given != "":
+			return usageErrorf("argument --%s: not allowed with argument --%s", name, given)
+		default:
+			given = name
+		}
+	}
+	return nil
+}
+
+// invalidValue says in our words what package flag says of a value.
+func invalidValue(err error) error {
+	pattern := regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]*): (?s:(.*))$`)
+	if m := pattern.FindStringSubmatch(err.Error()); m != nil {
+		return usageErrorf("argument --%s: invalid value %s: %s", m[2], m[1], strings.TrimPrefix(m[3], "strconv."))
+	}
+	return usageErrorf("%v", err)
+}

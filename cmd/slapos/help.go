@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// globalHelp shows the global options and the commands by category (CLI-3).
+func (a *application) globalHelp(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\nSlapOS client %s\n\n", a.synopsis(nil, nil), version)
+	writeOptions(&b, "options:", a.e.global.flags())
+	categories := map[string][]entry{}
+	a.each(func(path []string, command *cli.Command) {
+		category := command.Category
+		if category == "" {
+			category = "other"
+		}
+		categories[category] = append(categories[category], entry{strings.Join(path, " "), command.Usage})
+	})
+	var titles []string
+	for title := range categories {
+		titles = append(titles, title)
+	}
+	sort.Strings(titles)
+	for _, title := range titles {
+		entries := categories[title]
+		slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+		b.WriteString("\n")
+		writeEntries(&b, title+" commands:", entries)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// commandHelp shows all there is to know of one command.
+func (a *application) commandHelp(w io.Writer, path []string, command *cli.Command) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n%s\n", a.synopsis(path, command), command.Usage)
+	if command.Description != "" {
+		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(command.Description))
+	}
+	b.WriteString("\n")
+	help := &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help and exit"}
+	writeOptions(&b, "options:", append([]cli.Flag{help}, command.Flags...))
+	b.WriteString("\nThe options of slapos --help can be given too.\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// An entry is a line of a table in a help text.
+type entry struct{ name, text string }
+
+func writeOptions(b *strings.Builder, title string, flags []cli.Flag) {
+	var entries []entry
+	for _, f := range flags {
+		if visible, ok := f.(cli.VisibleFlag); ok && !visible.IsVisible() {
+			continue
+		}
+		placeholder, text := describe(f)
+		names := spelled(f)
+		slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 3) - min(len(b), 3) })
+		entries = append(entries, entry{strings.Join(names, ", ") + placeholder, text})
+	}
+	writeEntries(b, title, entries)
+}
+
+// describe returns the placeholder of an option's value and its help text.
+func describe(f cli.Flag) (placeholder, text string) {
+	documented, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return "", ""
+	}
+	text = documented.GetUsage()
+	if begin := strings.IndexByte(text, '`'); begin >= 0 {
+		if length := strings.IndexByte(text[begin+1:], '`'); length >= 0 {
+			placeholder = text[begin+1 : begin+1+length]
+			text = text[:begin] + placeholder + text[begin+length+2:]
+		}
+	}
+	if !documented.TakesValue() {
+		return "", text
+	}
+	if placeholder == "" {
+		placeholder = strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
+	}
+	if _, several := f.(*wordsFlag); several {
+		placeholder += "..."
+	}
+	value := strings.Trim(documented.GetDefaultText(), `"`)
+	if value != "" && value != "0" && !strings.Contains(text, "(default") {
+		text += " (default: " + value + ")"
+	}
+	return " " + placeholder, text
+}
+
+const (
+	helpIndent = 26
+	helpWidth  = 96
+)
+
+func writeEntries(b *strings.Builder, title string, entries []entry) {
+	fmt.Fprintln(b, title)
+	for _, e := range entries {
+		head := "  " + e.name
+		if len(head) > helpIndent-2 {
+			fmt.Fprintln(b, head)
+			head = ""
+		}
+		for _, text := range wrap(e.text, helpWidth-helpIndent) {
+			fmt.Fprintf(b, "%-*s%s\n", helpIndent, head, text)
+			head = ""
+		}
+	}
+}
+
+// wrap breaks a text at blanks.
+func wrap(text string, width int) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = word
+		case len(*last)+1+len(word) > width:
+			lines = append(lines, word)
+		default:
+			*last += " " + word
+		}
+	}
+	return lines
+}
+
+// synopsis is the usage line of a command, or of slapos.
+func (a *application) synopsis(path []string, command *cli.Command) string {
+	if command == nil {
+		return "usage: slapos [global options] COMMAND [options] [arguments]"
+	}
+	words := append([]string{"usage: slapos"}, path...)
+	if len(command.Flags) > 0 {
+		words = append(words, "[options]")
+	}
+	if command.ArgsUsage != "" {
+		words = append(words, command.ArgsUsage)
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,139 @@
+// Command slapos runs a SlapOS node, its local master and its clients.
+//
+// One command is one file with a constructor that is listed in commands.go.
+// This package alone reads configuration files and environment variables,
+// prints, and exits; the packages below it take typed options.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Set by the linker, see the Makefile.
+var (
+	version = "1.26.1"
+	commit  string
+)
+
+func main() {
+	keepDescriptorsFromChildren()
+	if os.Getenv("EDITOR") == "" {
+		os.Setenv("EDITOR", "vi") // CLI-29
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, newEnvironment(), os.Args))
+}
+
+// run executes one command line, the name of the program first, and returns
+// the exit code.
+func run(ctx context.Context, e *environment, args []string) int {
+	if words, ok := programs[filepath.Base(args[0])]; ok {
+		args = append(append([]string{args[0]}, words...), args[1:]...)
+	}
+	app := newApplication(e)
+	err := app.run(ctx, args[1:])
+	return e.report(ctx, err)
+}
+
+// programs are the other names that the binary answers to, and the command
+// that each stands for (D-19).
+var programs = map[string][]string{
+	"slapos-watchdog":               {"watchdog"},
+	"generate-signature-key":        {"cache", "generate-signature-key"},
+	"slapos-generate-signature-key": {"cache", "generate-signature-key"},
+	"networkcache-upload":           {"cache", "upload"},
+	"networkcache-download":         {"cache", "download"},
+}
+
+// An exitError ends the command with a code of its own. A nil err means that
+// the user has been told already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return "exit code " + strconv.Itoa(e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// A usageError is a command line that can't be understood: told with the usage
+// of the command, exit code 2 (CLI-7).
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usageErrorf(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+// levelCritical is the level above ERROR of the original's log.
+const levelCritical = slog.LevelError + 4
+
+// report tells the user of the error, if any, in one line, and returns the
+// exit code (CLI-14).
+func (e *environment) report(ctx context.Context, err error) int {
+	if err == nil {
+		return 0
+	}
+	code := 1
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code, err = exit.code, exit.err
+	} else if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		code, err = 130, errors.New("interrupted")
+	}
+	if err == nil {
+		return code
+	}
+	e.log.Error(err.Error())
+	if e.global.debug {
+		for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+			e.log.Error(fmt.Sprintf("  caused by %T: %v", cause, cause))
+		}
+	}
+	return code
+}
+
+// keepDescriptorsFromChildren marks every inherited descriptor but the standard
+// three, so that programs started from here don't hold what our parent left
+// open. The process itself can still use them, as systemd's sockets.
+func keepDescriptorsFromChildren() {
+	if unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	// Linux before 5.11.
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+}
+
+// versionText is the line of --version (CLI-10).
+func versionText() string {
+	if commit == "" {
+		return fmt.Sprintf("slapos %s (%s)", version, runtime.Version())
+	}
+	return fmt.Sprintf("slapos %s (%s, commit %s)", version, runtime.Version(), commit)
+}

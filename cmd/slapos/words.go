@@ -1,0 +1,343 @@
+package main
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"github.com/xrash/smetrics"
+)
+
+// A line is a command line in the order that package cli wants (D-25): options
+// before arguments, each under its first name as --name=value.
+type line struct {
+	global        []string
+	path          []string
+	command       *cli.Command
+	options       []string
+	arguments     []string
+	help, version bool
+}
+
+// An unknownCommandError is a line whose first words name no command, or that
+// has an option in their place (CLI-6).
+type unknownCommandError struct{ words, option string }
+
+func (e *unknownCommandError) Error() string { return "no command " + e.words + e.option }
+
+// readLine puts words in order by the tables of the commands' options. With an
+// error, the line holds what was understood up to there.
+func readLine(commands []*cli.Command, global []cli.Flag, words []string) (*line, error) {
+	l := &line{help: standsIn(words, "-h", "--help"), version: standsIn(words, "--version")}
+	r := &reader{line: l, words: words, global: global}
+	err := r.command(commands)
+	switch {
+	case l.help || l.version: // win over every error, CLI-3
+		return l, nil
+	case err != nil:
+		return l, err
+	case l.command == nil: // CLI-2; the original's shell of CLI-9 is none of ours
+		l.help = true
+		return l, nil
+	}
+	if err := r.rest(); err != nil {
+		return l, err
+	}
+	return l, checkArguments(l.command.ArgsUsage, l.arguments)
+}
+
+// standsIn tells whether one of the names is a word of the line before "--".
+func standsIn(words []string, names ...string) bool {
+	if end := slices.Index(words, "--"); end >= 0 {
+		words = words[:end]
+	}
+	return slices.ContainsFunc(words, func(word string) bool { return slices.Contains(names, word) })
+}
+
+// A reader goes through the words of one line.
+type reader struct {
+	line   *line
+	words  []string // not read yet
+	global []cli.Flag
+	flags  []cli.Flag // of the command
+}
+
+// command reads up to the end of the command's name.
+func (r *reader) command(level []*cli.Command) error {
+	var named []string
+	for len(r.words) > 0 {
+		word := r.words[0]
+		if strings.HasPrefix(word, "-") {
+			if known, err := r.option(); err != nil {
+				return err
+			} else if !known {
+				return &unknownCommandError{option: word}
+			}
+			continue
+		}
+		r.words = r.words[1:]
+		named = append(named, word)
+		next := slices.IndexFunc(level, func(c *cli.Command) bool { return c.Name == word })
+		if next < 0 {
+			return &unknownCommandError{words: strings.Join(append(named, r.words...), " ")}
+		}
+		if r.found(named, level[next]) {
+			return nil
+		}
+		level = level[next].Subcommands
+	}
+	if slices.Equal(named, []string{"node"}) { // CLI-5
+		if status := slices.IndexFunc(level, func(c *cli.Command) bool { return c.Name == "status" }); status >= 0 {
+			r.found([]string{"node", "status"}, level[status])
+			return nil
+		}
+	}
+	if named != nil {
+		return &unknownCommandError{words: strings.Join(named, " ")}
+	}
+	return nil
+}
+
+func (r *reader) found(path []string, command *cli.Command) bool {
+	if command.Subcommands != nil {
+		return false
+	}
+	r.line.path, r.line.command, r.flags = path, command, command.Flags
+	return true
+}
+
+// rest reads what follows the command's name.
+func (r *reader) rest() error {
+	passThrough := strings.HasSuffix(r.line.command.ArgsUsage, passThroughUsage)
+	for len(r.words) > 0 {
+		word := r.words[0]
+		switch {
+		case word == "--":
+			r.line.arguments = append(r.line.arguments, r.words[1:]...)
+			r.words = nil
+			continue
+		case passThrough && len(r.line.arguments) > 0:
+			// Of the words that go to another program only global options are ours.
+			if !slices.ContainsFunc(r.global, func(f cli.Flag) bool { return hasName(f, word) }) {
+				break
+			}
+			fallthrough
+		case r.isOption(word):
+			known, err := r.option()
+			if err != nil {
+				return err
+			}
+			if known {
+				continue
+			}
+			if !passThrough {
+				return r.unknownOption(word)
+			}
+		}
+		r.line.arguments = append(r.line.arguments, word)
+		r.words = r.words[1:]
+	}
+	return nil
+}
+
+// passThroughUsage at the end of ArgsUsage says that the words which follow the
+// command's own options are another program's: node supervisorctl.
+const passThroughUsage = "..."
+
+var negativeNumber = regexp.MustCompile(`^-(\d+|\d*\.\d+)$`)
+
+// isOption tells an option, known or not, from an argument that happens to
+// begin with a dash: a number, or text with blanks.
+func (r *reader) isOption(word string) bool {
+	if len(word) < 2 || word[0] != '-' || word == "--" {
+		return false
+	}
+	if known, _, err := r.find(word); known != nil || err != nil {
+		return true
+	}
+	return !strings.Contains(word, " ") && !negativeNumber.MatchString(word)
+}
+
+// option reads one option with its values, or a cluster of short ones. It reads
+// nothing when the option is not known.
+func (r *reader) option() (known bool, err error) {
+	word := r.words[0]
+	for first := true; ; first = false {
+		f, rest, err := r.find(word)
+		if err != nil {
+			return false, err
+		}
+		if f == nil {
+			if first {
+				return false, nil
+			}
+			return false, r.unknownOption(r.words[0])
+		}
+		if takesValue(f) {
+			return true, r.values(f, rest)
+		}
+		if strings.HasPrefix(rest, "=") {
+			return false, usageErrorf("argument %s: takes no value, not '%s'", joinedNames(f), rest[1:])
+		}
+		r.emit(f, "true")
+		if rest == "" {
+			r.words = r.words[1:]
+			return true, nil
+		}
+		word = "-" + rest
+	}
+}
+
+// values reads the values of an option that stands first; rest is what follows
+// its name in the same word.
+func (r *reader) values(f cli.Flag, rest string) error {
+	r.words = r.words[1:]
+	if rest != "" {
+		r.emit(f, strings.TrimPrefix(rest, "="))
+		return nil
+	}
+	_, several := f.(*wordsFlag)
+	count := 0
+	for len(r.words) > 0 && (several || count == 0) && !r.isOption(r.words[0]) && r.words[0] != "--" {
+		r.emit(f, r.words[0])
+		r.words = r.words[1:]
+		count++
+	}
+	if count == 0 && several {
+		return usageErrorf("argument %s: expected at least one argument", joinedNames(f))
+	}
+	if count == 0 {
+		return usageErrorf("argument %s: expected one argument", joinedNames(f))
+	}
+	return nil
+}
+
+func (r *reader) emit(f cli.Flag, value string) {
+	word := "--" + f.Names()[0] + "=" + value
+	if slices.Contains(r.global, f) {
+		r.line.global = append(r.line.global, word)
+	} else {
+		r.line.options = append(r.line.options, word)
+	}
+}
+
+// find looks up the option at the start of a word: by its name, by the
+// beginning of a long name that no other option shares, or by its letter. It
+// returns what follows the name: "", "=value", or, after a letter, "value".
+func (r *reader) find(word string) (f cli.Flag, rest string, err error) {
+	tables := slices.Concat(r.flags, r.global)
+	if !strings.HasPrefix(word, "--") {
+		if len(word) < 2 {
+			return nil, "", nil
+		}
+		letter, rest := word[:2], word[2:]
+		if i := slices.IndexFunc(tables, func(f cli.Flag) bool { return hasName(f, letter) }); i >= 0 {
+			return tables[i], rest, nil
+		}
+		return nil, "", nil
+	}
+	name, value, valued := strings.Cut(word, "=")
+	if valued {
+		rest = "=" + value
+	}
+	if i := slices.IndexFunc(tables, func(f cli.Flag) bool { return hasName(f, name) }); i >= 0 {
+		return tables[i], rest, nil
+	}
+	var matches []string
+	for _, candidate := range tables {
+		for _, option := range spelled(candidate) {
+			if !strings.HasPrefix(option, name) || len(name) < 3 {
+				continue
+			}
+			matches = append(matches, option)
+			if f != nil && f != candidate {
+				err = usageErrorf("ambiguous option: %s could match %s", name, strings.Join(matches, ", "))
+			}
+			f = candidate
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return f, rest, nil
+}
+
+// unknownOption refuses an option, and names the one that may be meant.
+func (r *reader) unknownOption(word string) error {
+	name, _, _ := strings.Cut(word, "=")
+	var names []string
+	for _, f := range slices.Concat(r.flags, r.global) {
+		names = append(names, spelled(f)...)
+	}
+	if near := nearest(name, names); len(near) > 0 {
+		return usageErrorf("unrecognized arguments: %s (did you mean %s?)", word, strings.Join(near, " or "))
+	}
+	return usageErrorf("unrecognized arguments: %s", word)
+}
+
+// checkArguments compares the arguments with what ArgsUsage declares.
+func checkArguments(declared string, arguments []string) error {
+	var missing []string
+	most := 0
+	for _, name := range strings.Fields(declared) {
+		if strings.HasSuffix(strings.TrimSuffix(name, "]"), "...") {
+			most = len(arguments)
+		} else if most++; name[0] != '[' && most > len(arguments) {
+			missing = append(missing, name)
+		}
+	}
+	if missing != nil {
+		return usageErrorf("the following arguments are required: %s", strings.Join(missing, ", "))
+	}
+	if len(arguments) > most {
+		return usageErrorf("unrecognized arguments: %s", strings.Join(arguments[most:], " "))
+	}
+	return nil
+}
+
+// spelled lists the names of an option with their dashes.
+func spelled(f cli.Flag) []string {
+	var names []string
+	for _, name := range f.Names() {
+		if len(name) == 1 {
+			names = append(names, "-"+name)
+		} else {
+			names = append(names, "--"+name)
+		}
+	}
+	return names
+}
+
+func hasName(f cli.Flag, option string) bool {
+	option, _, _ = strings.Cut(option, "=")
+	return slices.Contains(spelled(f), option)
+}
+
+// joinedNames names an option in a message, as -q/--quiet.
+func joinedNames(f cli.Flag) string {
+	names := spelled(f)
+	slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 3) - min(len(b), 3) })
+	return strings.Join(names, "/")
+}
+
+func takesValue(f cli.Flag) bool {
+	documented, ok := f.(cli.DocGenerationFlag)
+	return !ok || documented.TakesValue()
+}
+
+// nearest returns the names that a word may be a slip for, the best only.
+func nearest(word string, names []string) []string {
+	best := 1 + len(word)/4
+	var near []string
+	for _, name := range names {
+		distance := smetrics.WagnerFischer(word, name, 1, 1, 1)
+		if distance < best {
+			best, near = distance, nil
+		}
+		if distance == best {
+			near = append(near, name)
+		}
+	}
+	return near
+}
