@@ -1,0 +1,191 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"slapos/slap"
+)
+
+func socatAt(path string) System {
+	return System{LookPath: func(name string) (string, error) {
+		if path == "" || name != "socat" {
+			return "", exec.ErrNotFound
+		}
+		return path, nil
+	}}
+}
+
+func TestPortRedirection(t *testing.T) {
+	const user = true
+	tests := []struct {
+		name    string
+		request string
+		want    []string // command lines
+		asUser  []bool
+	}{
+		{"default tcp", `[{"srcPort": 18080, "destPort": 80}]`,
+			[]string{"/bin/socat TCP4-LISTEN:18080,fork TCP6:[2001:db8::5]:80"}, []bool{user}},
+		{"IPv4 destination, digits", `[{"srcPort": "18080", "destPort": "80", "destAddress": "127.0.0.1"}]`,
+			[]string{"/bin/socat TCP4-LISTEN:18080,fork TCP4:127.0.0.1:80"}, []bool{user}},
+		{"udp, bound to IPv6", `[{"type": "UdP", "srcPort": 5353, "srcAddress": "::1", "destPort": 53, "destAddress": "::2"}]`,
+			[]string{"/bin/socat UDP6-LISTEN:5353,bind=::1,fork UDP6:[::2]:53"}, []bool{user}},
+		{"low port is root's", `[{"srcPort": 80, "srcAddress": "10.0.0.1", "destPort": 8080}, {"srcPort": 1024, "destPort": 1}]`,
+			[]string{"/bin/socat TCP4-LISTEN:80,bind=10.0.0.1,fork TCP6:[2001:db8::5]:8080",
+				"/bin/socat TCP4-LISTEN:1024,fork TCP6:[2001:db8::5]:1"}, []bool{!user, user}},
+		{"bad entries are left out", `[{"type": "sctp", "srcPort": 1, "destPort": 1}, {"destPort": 1}, {"srcPort": 2},
+			{"srcPort": "x", "destPort": 1}, {"srcPort": 3, "destPort": 70000}, {"srcPort": [4], "destPort": 1},
+			{"srcPort": 5, "destPort": 1, "srcAddress": "host"}, {"srcPort": 6, "destPort": 1, "destAddress": "fe80::1%eth0"},
+			{"srcPort": 2000, "destPort": 1}, {"srcPort": 2000, "destPort": 2}]`,
+			[]string{"/bin/socat TCP4-LISTEN:2000,fork TCP6:[2001:db8::5]:1"}, []bool{user}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m, _ := newManager(t, "portredir", Config{System: socatAt("/bin/socat")})
+			partition := newPartition(t, map[string]string{redirectRequest: test.request})
+			partition.Addresses = []slap.Address{{Interface: "lo", IP: "10.0.0.4"}, {Interface: "lo", IP: "2001:db8::5"}, {Interface: "lo", IP: "2001:db8::6"}}
+			supervisor := newRecorder()
+			partition.Supervisor = supervisor
+			if err := m.InstanceTearDown(t.Context(), partition); err != nil {
+				t.Fatal(err)
+			}
+			programs := supervisor.groups["socat"]
+			if len(programs) != len(test.want) {
+				t.Fatalf("programs %+v, want %q", programs, test.want)
+			}
+			for i, program := range programs {
+				if program.Command != test.want[i] {
+					t.Errorf("command %q, want %q", program.Command, test.want[i])
+				}
+				uid, gid := 0, 0
+				if test.asUser[i] {
+					uid, gid = partition.UID, partition.GID
+				}
+				if program.UID != uid || program.GID != gid {
+					t.Errorf("%s runs as %d:%d, want %d:%d", program.Name, program.UID, program.GID, uid, gid)
+				}
+			}
+		})
+	}
+}
+
+func TestPortRedirectionStartsOnce(t *testing.T) {
+	m, _ := newManager(t, "portredir", Config{System: socatAt("/bin/socat")})
+	partition := newPartition(t, map[string]string{redirectRequest: `[{"srcPort": 8080, "destPort": 80, "destAddress": "::1"}]`})
+	supervisor := newRecorder()
+	partition.Supervisor = supervisor
+	for range 2 {
+		if err := m.InstanceTearDown(t.Context(), partition); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(partition.Path, redirectRequest)); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.InstanceTearDown(t.Context(), partition); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"set socat", "start socat:socat-tcp-8080", "set socat", "remove socat"}
+	if !slices.Equal(supervisor.calls, want) {
+		t.Errorf("calls %q, want %q", supervisor.calls, want)
+	}
+}
+
+func TestPortRedirectionBadRequest(t *testing.T) {
+	for _, request := range []string{"", "{", `{"srcPort": 1}`, `[1]`, `"x"`} {
+		m, log := newManager(t, "portredir", Config{System: socatAt("/bin/socat")})
+		partition := newPartition(t, map[string]string{redirectRequest: request})
+		supervisor := newRecorder()
+		partition.Supervisor = supervisor
+		if err := m.InstanceTearDown(t.Context(), partition); err != nil {
+			t.Errorf("%q: %v", request, err)
+		}
+		if !strings.Contains(log.String(), "Bad port redirection config file") || len(supervisor.calls) != 0 {
+			t.Errorf("%q: calls %q, log %s", request, supervisor.calls, log)
+		}
+	}
+}
+
+func TestPortRedirectionWithoutSocat(t *testing.T) {
+	m, _ := newManager(t, "portredir", Config{System: socatAt("")})
+	partition := newPartition(t, map[string]string{redirectRequest: `[{"srcPort": 1, "destPort": 1, "destAddress": "::1"}]`})
+	partition.Supervisor = newRecorder()
+	err := m.InstanceTearDown(t.Context(), partition)
+	if err == nil || !strings.Contains(err.Error(), "Path to socat executable does not exist") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestPreRemove(t *testing.T) {
+	m, log := newManager(t, "prerm", Config{})
+	partition := newPartition(t, map[string]string{"etc/prerm/b": "", "etc/prerm/a": "", "etc/prerm/sub/c": ""})
+	supervisor := newRecorder()
+	partition.Supervisor = supervisor
+	for range 2 {
+		if err := m.Report(t.Context(), partition); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"set prerm", "start prerm:a", "start prerm:b", "set prerm"}
+	if !slices.Equal(supervisor.calls, want) {
+		t.Errorf("calls %q, want %q", supervisor.calls, want)
+	}
+	program := supervisor.groups["prerm"][0]
+	if program != (Program{Name: "a", Command: filepath.Join(partition.Path, "etc/prerm/a"), UID: 2003, GID: 2103}) {
+		t.Errorf("program %+v", program)
+	}
+	if got, want := readFile(t, filepath.Join(partition.Path, WaitList)), "slappart3-prerm:a\nslappart3-prerm:b\n"; got != want {
+		t.Errorf("wait list %q, want %q", got, want)
+	}
+	if !strings.Contains(log.String(), "Adding pre-delete scripts to supervisord...") ||
+		!strings.Contains(log.String(), "logger=slapos.manager.prerm") {
+		t.Errorf("log %s", log)
+	}
+}
+
+func TestPreRemoveNothingToDo(t *testing.T) {
+	failure := errors.New("no clock")
+	tests := []struct {
+		name      string
+		files     map[string]string
+		retention func(context.Context) (bool, error)
+		err       error
+	}{
+		{"no directory", nil, nil, nil},
+		{"no file", map[string]string{"etc/prerm/sub/x": ""}, nil, nil},
+		{"retained", map[string]string{"etc/prerm/x": ""}, func(context.Context) (bool, error) { return false, nil }, nil},
+		{"retention unknown", map[string]string{"etc/prerm/x": ""}, func(context.Context) (bool, error) { return true, failure }, failure},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m, _ := newManager(t, "prerm", Config{})
+			partition := newPartition(t, test.files)
+			supervisor := newRecorder()
+			partition.Supervisor, partition.Retention = supervisor, test.retention
+			if err := m.Report(t.Context(), partition); !errors.Is(err, test.err) {
+				t.Errorf("error %v, want %v", err, test.err)
+			}
+			if len(supervisor.calls) != 0 || exists(filepath.Join(partition.Path, WaitList)) {
+				t.Errorf("calls %q", supervisor.calls)
+			}
+		})
+	}
+}
+
+// A pipe in place of a request must not stop the agent.
+func TestRequestIsPipe(t *testing.T) {
+	partition := newPartition(t, nil)
+	if err := syscall.Mkfifo(filepath.Join(partition.Path, redirectRequest), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := partition.request(redirectRequest); err == nil {
+		t.Error("no error")
+	}
+}

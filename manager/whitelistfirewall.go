@@ -1,0 +1,232 @@
+package manager
+
+import (
+	"cmp"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// whitelistFirewall lets the processes of a partition's user reach only the
+// IPv4 addresses listed in .slapos-whitelist-firewall, through firewalld. A
+// partition without that file is not limited (MGR-50).
+type whitelistFirewall struct {
+	hooks
+	log     *slog.Logger
+	system  System
+	enabled bool
+	command string
+}
+
+const (
+	whitelistRequest = ".slapos-whitelist-firewall"
+	whitelistDigest  = ".slapos-whitelist-firewall.md5sum"
+)
+
+func newWhitelistFirewall(config Config) Manager {
+	return &whitelistFirewall{
+		log:     config.Logger,
+		system:  config.System,
+		enabled: len(config.Firewall) > 0,
+		command: cmp.Or(config.Firewall["firewall_cmd"], "firewall-cmd"),
+	}
+}
+
+func (*whitelistFirewall) Name() string { return "whitelistfirewall" }
+
+func (m *whitelistFirewall) InstanceTearDown(ctx context.Context, partition *Partition) error {
+	if !m.enabled {
+		m.log.Warn("[firewall] missing in the configuration, manager disabled.")
+		return nil
+	}
+	files, err := partition.files()
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	request, found, err := files.read(whitelistRequest)
+	if err != nil {
+		return err
+	}
+	if !found {
+		cleaned, err := m.cleanUp(ctx, partition)
+		if err != nil {
+			return err
+		}
+		if cleaned {
+			m.log.Info(fmt.Sprintf("File %s does not exists, removed configuration for partition %s.",
+				filepath.Join(partition.Path, whitelistRequest), partition.ID))
+		}
+		return files.remove(whitelistDigest)
+	}
+	addresses, err := m.addresses(request)
+	if err != nil {
+		m.log.Warn("Bad whitelist firewall config", "partition", partition.ID, "error", err)
+		return nil
+	}
+	return m.configure(ctx, partition, files, digest(request), addresses)
+}
+
+// Report removes what InstanceTearDown made.
+func (m *whitelistFirewall) Report(ctx context.Context, partition *Partition) error {
+	if !m.enabled {
+		return nil
+	}
+	cleaned, err := m.cleanUp(ctx, partition)
+	if err != nil {
+		return err
+	}
+	if cleaned {
+		m.log.Info(fmt.Sprintf("Cleaned up firewall for partition %s.", partition.ID))
+	}
+	files, err := partition.files()
+	if err != nil {
+		return err
+	}
+	defer files.close()
+	return files.remove(whitelistDigest)
+}
+
+// addresses returns the IPv4 addresses of the request, an error only when it
+// is no list.
+func (m *whitelistFirewall) addresses(request []byte) ([]netip.Addr, error) {
+	var entries []any
+	if err := json.Unmarshal(request, &entries); err != nil {
+		return nil, err
+	}
+	if entries == nil {
+		return nil, fmt.Errorf("%.40q is no list", request)
+	}
+	var addresses []netip.Addr
+	for _, entry := range entries {
+		text, _ := entry.(string)
+		switch address, err := parseAddress(text); {
+		case err != nil:
+			m.log.Warn(fmt.Sprintf("Entry '%v' is not a real IP", entry))
+		case !address.Is4():
+			m.log.Warn(fmt.Sprintf("Entry '%v' is not an IPv4", entry))
+		default:
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses, nil
+}
+
+func digest(content []byte) string {
+	sum := md5.Sum(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// configure makes the calls of MGR-53. Rules keep the order they are added in,
+// so the accepts come before the reject (MGR-56).
+func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition, files files, wanted string, addresses []netip.Addr) error {
+	m.log.Info(fmt.Sprintf("Configuring partition %s.", partition.ID))
+	chain := chainName(partition)
+	calls := firewallCalls{manager: m, ctx: ctx}
+	added := !calls.query("--query-chain", "ipv4", "filter", chain)
+	if added {
+		calls.direct("--add-chain", "ipv4", "filter", chain)
+	}
+	present, _, err := files.read(whitelistDigest)
+	if err != nil {
+		return err
+	}
+	if !added && strings.TrimSpace(string(present)) == wanted {
+		m.log.Debug(fmt.Sprintf("Skipped up-to-date rules for partition %s.", partition.ID))
+		return calls.err
+	}
+	// Emptied first: whatever stops us below, the next run does it all again.
+	if err := files.write(whitelistDigest, nil); err != nil {
+		return err
+	}
+	calls.direct("--remove-rules", "ipv4", "filter", chain)
+	for _, address := range addresses {
+		calls.direct("--add-rule", "ipv4", "filter", chain, "0", "-d", address.String(), "-j", "ACCEPT")
+	}
+	calls.direct("--add-rule", "ipv4", "filter", chain, "0", "-j", "REJECT")
+	if rule := ownerRule(partition); !calls.query("--query-rule", rule...) {
+		calls.direct("--add-rule", rule...)
+	}
+	if err := calls.reload(); err != nil {
+		return err
+	}
+	if err := files.write(whitelistDigest, []byte(wanted)); err != nil {
+		return err
+	}
+	m.log.Info(fmt.Sprintf("Updated rules for partition %s.", partition.ID))
+	return nil
+}
+
+// cleanUp removes chain and rule of the partition, and tells whether there was
+// anything to remove (MGR-54).
+func (m *whitelistFirewall) cleanUp(ctx context.Context, partition *Partition) (bool, error) {
+	cleaned := false
+	chain := chainName(partition)
+	calls := firewallCalls{manager: m, ctx: ctx}
+	if calls.query("--query-chain", "ipv4", "filter", chain) {
+		calls.direct("--remove-rules", "ipv4", "filter", chain)
+		calls.direct("--remove-chain", "ipv4", "filter", chain)
+		cleaned = true
+	}
+	if rule := ownerRule(partition); calls.query("--query-rule", rule...) {
+		calls.direct("--remove-rule", rule...)
+		cleaned = true
+	}
+	if !cleaned {
+		return false, calls.err
+	}
+	return true, calls.reload()
+}
+
+func chainName(partition *Partition) string { return partition.ID + "-whitelist" }
+
+func ownerRule(partition *Partition) []string {
+	return []string{"ipv4", "filter", "OUTPUT", "0", "-m", "owner",
+		"--uid-owner", strconv.Itoa(partition.UID), "-j", chainName(partition)}
+}
+
+// firewallCalls is a row of calls of firewalld. Once the program could not be
+// run, err says why and no more calls are made.
+type firewallCalls struct {
+	manager *whitelistFirewall
+	ctx     context.Context
+	err     error
+}
+
+// direct calls firewalld's direct interface. Its exit status says nothing: a
+// query that answers no fails too (MGR-51).
+func (c *firewallCalls) direct(action string, arguments ...string) string {
+	output, err := c.run(append([]string{"--direct", "--permanent", action}, arguments...)...)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		c.err = err
+	}
+	return strings.TrimSpace(string(output))
+}
+
+func (c *firewallCalls) query(action string, arguments ...string) bool {
+	return c.direct(action, arguments...) == "yes"
+}
+
+func (c *firewallCalls) reload() error {
+	if _, err := c.run("--reload"); err != nil {
+		return fmt.Errorf("reload firewalld: %w", err)
+	}
+	return nil
+}
+
+func (c *firewallCalls) run(arguments ...string) ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	return c.manager.system.Run(c.ctx, c.manager.command, arguments...)
+}
