@@ -1,0 +1,327 @@
+package grid
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxFile bounds the files that are read from a partition: its user writes
+// them, or could.
+const maxFile = 1 << 20
+
+// A partitionRoot is the directory of a partition, opened once. Its user owns
+// the directory and may change it at any moment, while the agent is root: no
+// link leads outside, no pipe blocks, no name is trusted after a look at it,
+// and nothing that may be a second name of somebody else's file is written or
+// given away. The count of names proves nothing, since the user may take away
+// the name under which the agent opened a file; an owner or a kind does.
+//
+// Names are relative to the directory. Root alone changes owners: what another
+// agent makes stays its own.
+type partitionRoot struct {
+	root     *os.Root
+	path     string
+	uid, gid int // owner of the directory
+	mode     fs.FileMode
+	// linksProtected says that the kernel lets users make hard links to none
+	// but their own files.
+	linksProtected bool
+}
+
+func openPartitionRoot(directory string) (*partitionRoot, error) {
+	root, err := os.OpenRoot(directory)
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("%s: %w", directory, err)
+	}
+	r := &partitionRoot{root: root, path: directory, mode: info.Mode(), linksProtected: hardLinksProtected()}
+	r.uid, r.gid = owner(info)
+	return r, nil
+}
+
+func (r *partitionRoot) Close() error { return r.root.Close() }
+
+// join returns the absolute path of a name, to be told or given to a child.
+func (r *partitionRoot) join(name string) string { return filepath.Join(r.path, name) }
+
+// read returns the content of a regular file of at most maxFile bytes. Where
+// hard links are not protected it may be that of any file: it must not be told
+// to anybody. See [partitionRoot.readOwn].
+func (r *partitionRoot) read(name string) ([]byte, error) {
+	content, _, err := r.readFile(name)
+	return content, err
+}
+
+// readOwn is read for a file that must belong to the partition's user.
+func (r *partitionRoot) readOwn(name string) ([]byte, error) {
+	content, info, err := r.readFile(name)
+	if err == nil && !r.owns(info) {
+		return nil, fmt.Errorf("%s doesn't belong to user %d", r.join(name), r.uid)
+	}
+	return content, err
+}
+
+func (r *partitionRoot) readFile(name string) ([]byte, fs.FileInfo, error) {
+	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is not a regular file", file.Name())
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(content) > maxFile {
+		err = fmt.Errorf("%s is larger than %d bytes", file.Name(), maxFile)
+	}
+	return content, info, err
+}
+
+func (r *partitionRoot) owns(info fs.FileInfo) bool {
+	uid, _ := owner(info)
+	return uid == r.uid
+}
+
+// attributes of a written file; an ID of -1 leaves the agent's.
+type attributes struct {
+	mode     fs.FileMode
+	uid, gid int
+}
+
+// agentFile is a file of the agent's own, which others may read.
+var agentFile = attributes{mode: 0o644, uid: -1, gid: -1}
+
+// write replaces a file whole, or leaves it as it was.
+func (r *partitionRoot) write(name string, content []byte, a attributes) error {
+	temporary := r.temporary(name)
+	if err := r.remove(temporary); err != nil {
+		return err
+	}
+	file, err := r.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 && (a.uid >= 0 || a.gid >= 0) {
+		err = file.Chown(a.uid, a.gid)
+	}
+	if err == nil {
+		err = file.Chmod(a.mode)
+	}
+	if err == nil {
+		_, err = file.Write(content)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = r.root.Rename(temporary, name)
+	}
+	if err != nil {
+		return errors.Join(err, r.remove(temporary))
+	}
+	return nil
+}
+
+// temporary is the name beside name under which its next content is written. It
+// is always the same, so that an agent that is killed leaves one file at most.
+func (r *partitionRoot) temporary(name string) string {
+	return path.Join(path.Dir(name), "."+strings.TrimPrefix(path.Base(name), ".")+".new")
+}
+
+// append opens a file of the partition's user to be written at its end.
+// Whatever is not such a file is removed before.
+func (r *partitionRoot) append(name string, mode fs.FileMode) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_APPEND | syscall.O_NONBLOCK
+	if file, err := r.root.OpenFile(name, flags, 0); err == nil {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && r.owns(info) {
+			return file, nil
+		}
+		file.Close()
+	}
+	if err := r.remove(name); err != nil {
+		return nil, err
+	}
+	file, err := r.root.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, mode)
+	if err == nil && os.Geteuid() == 0 {
+		err = file.Chown(r.uid, r.gid)
+	}
+	return file, err
+}
+
+// remove removes a file or an empty directory; nothing there is no error.
+func (r *partitionRoot) remove(name string) error {
+	if err := r.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// exists tells whether there is anything of that name, a dangling link too.
+func (r *partitionRoot) exists(name string) bool {
+	_, err := r.root.Lstat(name)
+	return err == nil
+}
+
+// entries lists a directory, sorted. What is no directory has no entries.
+func (r *partitionRoot) entries(directory string) ([]fs.DirEntry, error) {
+	opened, err := r.root.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	entries, err := opened.ReadDir(-1)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+// makeDirectory makes a directory of the partition's user, unless it exists.
+func (r *partitionRoot) makeDirectory(name string, mode fs.FileMode) error {
+	err := r.root.Mkdir(name, mode)
+	if errors.Is(err, fs.ErrExist) {
+		info, err := r.root.Lstat(name)
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is not a directory", r.join(name))
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return r.giveAway(name)
+}
+
+// link makes name a symbolic link of the partition's user to target. Anything
+// there that is not a link is left alone (GRID-56).
+func (r *partitionRoot) link(target, name string) error {
+	info, err := r.root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSymlink:
+		return nil
+	default:
+		if old, err := r.root.Readlink(name); err == nil && old == target {
+			if r.owns(info) {
+				return nil
+			}
+		}
+	}
+	temporary := r.temporary(name)
+	if err := r.remove(temporary); err != nil {
+		return err
+	}
+	if err := r.root.Symlink(target, temporary); err != nil {
+		return err
+	}
+	if err := r.giveAway(temporary); err != nil {
+		return err
+	}
+	return r.root.Rename(temporary, name)
+}
+
+// giveAway makes the partition's user the owner of a directory or a symbolic
+// link; of another file only when the kernel protects hard links.
+func (r *partitionRoot) giveAway(name string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	file, err := r.root.OpenFile(name, unix.O_PATH|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if uid, gid := owner(info); uid == r.uid && gid == r.gid {
+		return nil
+	}
+	isPlain := info.Mode().Type()&(fs.ModeDir|fs.ModeSymlink) == 0
+	if isPlain && (!r.linksProtected || links(info) > 1) {
+		return fmt.Errorf("chown %s: %w", file.Name(), errMaybeLinked)
+	}
+	if err := unix.Fchownat(int(file.Fd()), "", r.uid, r.gid, unix.AT_EMPTY_PATH); err != nil {
+		return fmt.Errorf("chown %s: %w", file.Name(), err)
+	}
+	return nil
+}
+
+var errMaybeLinked = errors.New("it may be a hard link to another user's file")
+
+func hardLinksProtected() bool {
+	setting, err := os.ReadFile("/proc/sys/fs/protected_hardlinks")
+	return err == nil && len(setting) > 0 && setting[0] == '1'
+}
+
+// giveAwayTree is giveAway for all below directory that is not the user's, down
+// to maxDepth levels: the agent writes in the first few. What can't be given is
+// left.
+func (r *partitionRoot) giveAwayTree(directory string) error {
+	return r.giveAwayBelow(directory, maxDepth)
+}
+
+const maxDepth = 16
+
+func (r *partitionRoot) giveAwayBelow(directory string, depth int) error {
+	entries, err := r.entries(directory)
+	if err != nil || depth == 0 || os.Geteuid() != 0 {
+		return err
+	}
+	for _, entry := range entries {
+		name := path.Join(directory, entry.Name())
+		if info, err := entry.Info(); err == nil {
+			if !r.owns(info) {
+				err = r.giveAway(name)
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMaybeLinked) {
+				return err
+			}
+		}
+		if entry.IsDir() {
+			if err := r.giveAwayBelow(name, depth-1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func owner(info fs.FileInfo) (uid, gid int) {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1, -1
+	}
+	return int(status.Uid), int(status.Gid)
+}
+
+func links(info fs.FileInfo) uint64 {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 1
+	}
+	return uint64(status.Nlink)
+}
