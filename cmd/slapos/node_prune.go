@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid"
+)
+
+type pruneOptions struct {
+	configuration string
+	dryRun        bool
+	additional    []string
+}
+
+func newNodePruneCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "prune",
+		Usage: "remove shared parts that no software uses",
+		Description: `Looks through the last directory of shared_part_list and removes each part that
+is mentioned neither by the software of this node, nor by other shared parts,
+nor by nodes that run inside partitions.
+
+Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs;
+255 no shared_part_list, or software is being processed.`,
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "only tell what would be removed"},
+			&cli.StringSliceFlag{Name: "additional-software-directory", Usage: "software in `DIRECTORY` uses shared parts too (repeatable)"},
+		},
+		Action: func(c *cli.Context) error {
+			return runPrune(c.Context, e, pruneOptions{c.String("cfg"), c.Bool("dry-run"), c.StringSlice("additional-software-directory")})
+		},
+	}
+}
+
+// runPrune checks in the order of GRID-90.
+func runPrune(ctx context.Context, e *environment, options pruneOptions) error {
+	configuration, err := e.nodeConfiguration(options.configuration)
+	if err != nil {
+		return err
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return err
+	}
+	shared := lines(slapos["shared_part_list"])
+	if len(shared) == 0 {
+		return &exitError{255, errors.New("No shared_part_list options in slapos config")}
+	}
+	if err := e.checkRoot(slapos); err != nil {
+		return err
+	}
+	var missing []string
+	for _, name := range []string{"instance_root", "software_root"} {
+		if slapos[name] == "" {
+			missing = append(missing, name)
+		}
+	}
+	if missing != nil {
+		return errors.New("Missing mandatory parameters: " + strings.Join(missing, ", "))
+	}
+	if path := slapos["pidfile_software"]; path != "" {
+		if _, err := os.Stat(path); err == nil && !options.dryRun {
+			return &exitError{255, errors.New("Cannot prune while software is running")}
+		}
+		pidFile, err := grid.TakePIDFile(path, e.log)
+		var running *grid.RunningError
+		if errors.As(err, &running) {
+			return &exitError{10, err}
+		}
+		if err != nil {
+			return err
+		}
+		defer pidFile.Release()
+	}
+	return grid.Prune(ctx, grid.PruneOptions{
+		SharedRoot:         shared[len(shared)-1],
+		SoftwareRoot:       slapos["software_root"],
+		InstanceRoot:       slapos["instance_root"],
+		AdditionalSoftware: options.additional,
+		DryRun:             options.dryRun,
+		ParseNested:        parseNestedNode,
+		Logger:             e.log,
+	})
+}
+
+// parseNestedNode reads the configuration of a node inside a partition.
+func parseNestedNode(content []byte) (grid.NestedNode, error) {
+	configuration, err := parseConfiguration(nodeConfigurationFile, content)
+	if err != nil {
+		return grid.NestedNode{}, err
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return grid.NestedNode{}, err
+	}
+	if slapos["software_root"] == "" || slapos["instance_root"] == "" {
+		return grid.NestedNode{}, errors.New("no software_root or no instance_root")
+	}
+	node := grid.NestedNode{SoftwareRoot: slapos["software_root"], InstanceRoot: slapos["instance_root"]}
+	if shared := lines(slapos["shared_part_list"]); len(shared) > 0 {
+		node.SharedRoot = shared[len(shared)-1]
+	}
+	return node, nil
+}

@@ -1,0 +1,157 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// nestedDepth bounds the search for nodes inside partitions: partitions
+	// belong to others, who may nest directories without end.
+	nestedDepth          = 128
+	largestConfiguration = 1 << 20
+	configurationName    = "slapos.cfg"
+)
+
+// A nestedSearch follows nodes inside partitions, and nodes inside those.
+// What it reads belongs to the partitions' users: trouble with it is ignored.
+type nestedSearch struct {
+	search  *partSearch
+	options PruneOptions
+	visited []string // instance roots walked, each with all that is below it
+	// software and parts searched: many configurations may name one place.
+	searched map[string]bool
+}
+
+// walk searches all below root for slapos.cfg files and follows each.
+func (n *nestedSearch) walk(ctx context.Context, root string) error {
+	root, err := filepath.EvalSymlinks(root)
+	if n.options.ParseNested == nil || err != nil || !filepath.IsAbs(root) || n.covers(root) {
+		return nil
+	}
+	n.visited = append(n.visited, root)
+	confined, err := os.OpenRoot(root)
+	if err != nil {
+		return nil
+	}
+	defer confined.Close()
+	todo := []string{"."}
+	for len(todo) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		directory := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		below, found := n.list(confined, directory)
+		todo = append(todo, below...)
+		if found {
+			if err := n.follow(ctx, confined, filepath.Join(directory, configurationName)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (n *nestedSearch) covers(path string) bool {
+	for _, root := range n.visited {
+		if path == root || strings.HasPrefix(path, strings.TrimSuffix(root, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// list returns the directories in one directory, and whether slapos.cfg is
+// there too.
+func (n *nestedSearch) list(root *os.Root, directory string) (below []string, found bool) {
+	file, err := root.OpenFile(directory, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		n.options.Logger.Debug("Ignored directory", slog.String("directory", filepath.Join(root.Name(), directory)), slog.Any("error", err))
+		return nil, false
+	}
+	defer file.Close()
+	deepest := strings.Count(directory, "/") >= nestedDepth
+	for {
+		entries, err := file.ReadDir(1000)
+		for _, entry := range entries {
+			path := filepath.Join(directory, entry.Name())
+			switch {
+			case entry.Name() == configurationName:
+				found = true
+			case entry.IsDir() && !deepest && !isKernelInterface(filepath.Join(root.Name(), path)):
+				below = append(below, path)
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				n.options.Logger.Debug("Ignored rest of directory", slog.String("directory", directory), slog.Any("error", err))
+			}
+			return below, found
+		}
+	}
+}
+
+func isKernelInterface(path string) bool { return path == "/proc" || path == "/sys" || path == "/dev" }
+
+// follow reads one slapos.cfg and searches what that node would search.
+func (n *nestedSearch) follow(ctx context.Context, root *os.Root, path string) error {
+	full := filepath.Join(root.Name(), path)
+	log := n.options.Logger.With("configuration", full)
+	log.Debug("Reading config at " + full)
+	file, err := root.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		log.Debug("Ignored configuration", slog.Any("error", err))
+		return nil
+	}
+	defer file.Close()
+	content, err := readOpened(file, largestConfiguration)
+	if err != nil {
+		log.Debug("Ignored configuration", slog.Any("error", err))
+		return nil
+	}
+	node, err := n.options.ParseNested(content)
+	if err != nil {
+		log.Debug("Ignored configuration", slog.Any("error", err))
+		return nil
+	}
+	if n.first("software ", node.SoftwareRoot) {
+		if err := n.search.searchSoftware(ctx, node.SoftwareRoot); err != nil {
+			log.Debug("Ignored software", slog.Any("error", err))
+		}
+	}
+	if n.first("shared ", node.SharedRoot) {
+		parts, err := listParts(node.SharedRoot)
+		for _, part := range parts {
+			err = errors.Join(err, n.search.searchSignatures(part))
+		}
+		if err != nil {
+			log.Debug("Ignored shared parts", slog.Any("error", err))
+		}
+	}
+	return n.walk(ctx, node.InstanceRoot)
+}
+
+// first says whether a directory is there and was not searched before. Our
+// own shared parts count as searched: Prune looks at their signatures.
+func (n *nestedSearch) first(kind, directory string) bool {
+	if n.searched == nil {
+		n.searched = map[string]bool{}
+		if ours, err := filepath.EvalSymlinks(n.options.SharedRoot); err == nil {
+			n.searched["shared "+ours] = true
+		}
+	}
+	resolved, err := filepath.EvalSymlinks(directory)
+	if err != nil || !filepath.IsAbs(resolved) || n.searched[kind+resolved] {
+		return false
+	}
+	n.searched[kind+resolved] = true
+	return true
+}

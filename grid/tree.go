@@ -1,0 +1,359 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// openLevels bounds the descriptors that one removal holds; levels above
+	// are reopened by ".." on the way back and compared with what they were.
+	openLevels = 64
+	// removalPasses bounds how often a directory is listed anew because
+	// somebody else fills it while it is being emptied.
+	removalPasses = 100
+	direntBuffer  = 8 << 10
+)
+
+// removeTree removes path and all that is below it (GRID-37). Symbolic links
+// are removed, never followed; mount points are refused; a sub-directory
+// without access is given mode 0700 first, the parent of path never. Neither
+// depth nor the length of names below path is limited. A missing path is no
+// error.
+func removeTree(ctx context.Context, path string) error {
+	path = filepath.Clean(path)
+	name := filepath.Base(path)
+	if name == "." || name == ".." || name == "/" {
+		return fmt.Errorf("remove %s: not the name of a tree", path)
+	}
+	parent, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	defer unix.Close(parent)
+	removal := treeRemoval{levels: []treeLevel{{fd: parent, only: name, pending: []string{name}}}}
+	defer removal.close()
+	if err := removal.run(ctx); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return nil
+}
+
+// emptyDirectory removes all that is in directory, with the care of
+// [removeTree]. The directory itself keeps its place, owner and mode.
+func emptyDirectory(ctx context.Context, directory *os.File) error {
+	fd, err := unix.Openat(int(directory.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("empty %s: %w", directory.Name(), err)
+	}
+	defer unix.Close(fd)
+	removal := treeRemoval{levels: []treeLevel{{fd: fd}}}
+	defer removal.close()
+	if err := removal.run(ctx); err != nil {
+		return fmt.Errorf("empty %s: %w", directory.Name(), err)
+	}
+	return nil
+}
+
+// emptyDirectoryAt is [emptyDirectory] for a path whose last part must be a
+// directory, not a link to one. A missing directory is no error.
+func emptyDirectoryAt(ctx context.Context, path string) error {
+	directory, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("empty %s: %w", path, err)
+	}
+	defer directory.Close()
+	return emptyDirectory(ctx, directory)
+}
+
+// A treeRemoval walks down a tree that others may be changing: it keeps one
+// level per directory on the way, works on the last one, and never trusts a
+// name twice.
+type treeRemoval struct {
+	levels []treeLevel
+	buffer [direntBuffer]byte
+}
+
+// A treeLevel is one directory being emptied.
+type treeLevel struct {
+	name     string // in the level above
+	only     string // for the first level: the one entry to remove, else all
+	fd       int    // -1: closed to save descriptors
+	dev, ino uint64
+	pending  []string // listed and not yet looked at
+	removed  bool     // something went away since the listing began
+	passes   int
+}
+
+var errRestart = errors.New("the tree was moved while being removed")
+
+// run empties the first level.
+func (r *treeRemoval) run(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		level := &r.levels[len(r.levels)-1]
+		if len(level.pending) == 0 {
+			more, err := r.list(level)
+			if err != nil {
+				return err
+			}
+			if more {
+				continue
+			}
+			if len(r.levels) == 1 {
+				return nil
+			}
+			if err := r.ascend(); err != nil {
+				return err
+			}
+			continue
+		}
+		name := level.pending[len(level.pending)-1]
+		level.pending = level.pending[:len(level.pending)-1]
+		if err := r.removeEntry(level, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+}
+
+// list reads the next names of a level and says whether there is more to do.
+func (r *treeRemoval) list(level *treeLevel) (more bool, err error) {
+	if level.only != "" {
+		return false, nil
+	}
+	count, err := unix.ReadDirent(level.fd, r.buffer[:])
+	if err != nil {
+		return false, fmt.Errorf("list directory: %w", err)
+	}
+	if count > 0 {
+		_, _, level.pending = unix.ParseDirent(r.buffer[:count], -1, level.pending)
+		return true, nil
+	}
+	if !level.removed {
+		return false, nil
+	}
+	level.removed = false
+	if _, err := unix.Seek(level.fd, 0, 0); err != nil {
+		return false, fmt.Errorf("list directory: %w", err)
+	}
+	return true, level.pass()
+}
+
+func (l *treeLevel) pass() error {
+	l.passes++
+	if l.passes > removalPasses {
+		return errors.New("the directory is still being written to: stop the processes that use it")
+	}
+	return nil
+}
+
+// removeEntry removes one name of a level, or opens it as the next level when
+// it is a directory with something in it.
+func (r *treeRemoval) removeEntry(level *treeLevel, name string) error {
+	level.removed = true
+	err := retryInterrupted(func() error { return unix.Unlinkat(level.fd, name, 0) })
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+		directory := retryInterrupted(func() error { return unix.Unlinkat(level.fd, name, unix.AT_REMOVEDIR) })
+		if !errors.Is(directory, unix.ENOTDIR) {
+			err = directory
+		}
+	}
+	switch {
+	case err == nil || errors.Is(err, unix.ENOENT):
+		return nil
+	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
+		return r.descend(level, name)
+	case errors.Is(err, unix.EBUSY):
+		return errors.New("a file system is mounted here: unmount it first")
+	}
+	return err
+}
+
+// descend makes the directory name of the last level the new last level.
+func (r *treeRemoval) descend(level *treeLevel, name string) error {
+	fd, err := openSubdirectory(level.fd, name)
+	switch {
+	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP):
+		return r.again(level) // replaced meanwhile
+	case errors.Is(err, unix.EXDEV):
+		return errors.New("a file system is mounted here: unmount it first")
+	case err != nil:
+		return err
+	}
+	status, err := seize(fd)
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	r.levels = append(r.levels, treeLevel{name: name, fd: fd, dev: uint64(status.Dev), ino: status.Ino})
+	if above := len(r.levels) - 1 - openLevels; above > 0 {
+		r.levels[above].closeDescriptor()
+	}
+	return nil
+}
+
+// again makes sure that a level is looked at once more.
+func (r *treeRemoval) again(level *treeLevel) error {
+	if level.only != "" {
+		level.pending = []string{level.only}
+	}
+	level.removed = true
+	return level.pass()
+}
+
+// ascend removes the last level, which is empty, and returns to the one above.
+func (r *treeRemoval) ascend() error {
+	child := r.levels[len(r.levels)-1]
+	parent := &r.levels[len(r.levels)-2]
+	if parent.fd < 0 {
+		err := reopenParent(child.fd, parent)
+		if errors.Is(err, errRestart) {
+			return r.restart()
+		}
+		if err != nil {
+			return fmt.Errorf("return to the directory above: %w", err)
+		}
+	}
+	unix.Close(child.fd)
+	r.levels = r.levels[:len(r.levels)-1]
+	err := retryInterrupted(func() error { return unix.Unlinkat(parent.fd, child.name, unix.AT_REMOVEDIR) })
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
+		return r.again(parent) // moved away or filled again: the next listing tells
+	}
+	return fmt.Errorf("%s: %w", child.name, err)
+}
+
+// restart begins anew at the first level, the only one whose place is certain.
+func (r *treeRemoval) restart() error {
+	r.close()
+	r.levels = r.levels[:1]
+	return r.again(&r.levels[0])
+}
+
+// close closes every level but the first, which belongs to the caller.
+func (r *treeRemoval) close() {
+	for i := range r.levels[1:] {
+		r.levels[1+i].closeDescriptor()
+	}
+}
+
+func (l *treeLevel) closeDescriptor() {
+	if l.fd >= 0 {
+		unix.Close(l.fd)
+	}
+	l.fd, l.pending, l.removed = -1, nil, false
+}
+
+// reopenParent opens the directory above fd as parent. A directory that was
+// moved has another one above it, where nothing may be removed.
+func reopenParent(fd int, parent *treeLevel) error {
+	above, err := unix.Openat(fd, "..", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	var status unix.Stat_t
+	if err := unix.Fstat(above, &status); err != nil {
+		unix.Close(above)
+		return err
+	}
+	if uint64(status.Dev) != parent.dev || status.Ino != parent.ino {
+		unix.Close(above)
+		return errRestart
+	}
+	parent.fd = above
+	return nil
+}
+
+// openSubdirectory opens a directory for listing, neither through a link nor
+// across a mount point (EXDEV), and gives it mode 0700 if that is needed.
+func openSubdirectory(parent int, name string) (int, error) {
+	fd, err := openBeneath(parent, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if !errors.Is(err, unix.EACCES) {
+		return fd, err
+	}
+	handle, err := openBeneath(parent, name, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(handle)
+	if err := unix.Chmod(fmt.Sprintf("/proc/self/fd/%d", handle), 0o700); err != nil {
+		return -1, err
+	}
+	return unix.Openat(handle, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+func openBeneath(parent int, name string, flags int) (int, error) {
+	flags |= unix.O_NOFOLLOW | unix.O_CLOEXEC
+	how := unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV}
+	var fd int
+	err := retryInterrupted(func() (err error) {
+		fd, err = unix.Openat2(parent, name, &how)
+		return err
+	})
+	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
+		return fd, err
+	}
+	return openSameDevice(parent, name, flags) // kernels before 5.6, some containers
+}
+
+func openSameDevice(parent int, name string, flags int) (int, error) {
+	var above, status unix.Stat_t
+	if err := unix.Fstat(parent, &above); err != nil {
+		return -1, err
+	}
+	fd, err := unix.Openat(parent, name, flags, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Fstat(fd, &status); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	if status.Dev != above.Dev {
+		unix.Close(fd)
+		return -1, unix.EXDEV
+	}
+	return fd, nil
+}
+
+// seize makes sure that entries of a sub-directory can be removed, and, when
+// running as root, that its former owner can add none while that goes on.
+func seize(fd int) (unix.Stat_t, error) {
+	var status unix.Stat_t
+	if err := unix.Fstat(fd, &status); err != nil {
+		return status, err
+	}
+	if os.Geteuid() == 0 && status.Uid != 0 {
+		// Best effort: a file system may know better than root (NFS).
+		_ = unix.Fchown(fd, 0, -1)
+	}
+	mode := status.Mode & 0o7777
+	if mode&0o700 != 0o700 || os.Geteuid() == 0 && mode != 0o700 {
+		_ = unix.Fchmod(fd, 0o700)
+	}
+	return status, nil
+}
+
+func retryInterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,374 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// inNamespace runs the calling test again in namespaces of its own (flags)
+// and says whether this is that inner run, whose body is then the test.
+func inNamespace(t *testing.T, flags uintptr) bool {
+	t.Helper()
+	const marker = "SLAPOS_TEST_INNER"
+	if os.Getenv(marker) == t.Name() {
+		return true
+	}
+	command := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	command.Env = append(os.Environ(), marker+"="+t.Name())
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	output, err := command.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Skipf("neither root nor user namespaces: %v", err)
+	}
+	if err != nil || !strings.Contains(string(output), "--- PASS: "+t.Name()) {
+		t.Fatalf("in a namespace: %v\n%s", err, output)
+	}
+	return false
+}
+
+func writeFile(t *testing.T, path, content string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func mustExist(t *testing.T, path string) {
+	t.Helper()
+	if _, err := os.Lstat(path); err != nil {
+		t.Error(err)
+	}
+}
+
+func mustNotExist(t *testing.T, path string) {
+	t.Helper()
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s still exists (%v)", path, err)
+	}
+}
+
+func TestRemoveTree(t *testing.T) {
+	outside := t.TempDir()
+	kept := writeFile(t, filepath.Join(outside, "sub", "kept"), "x")
+	for name, build := range map[string]func(t *testing.T, tree string){
+		"missing":        func(*testing.T, string) {},
+		"missing parent": func(t *testing.T, tree string) { os.Remove(filepath.Dir(tree)) },
+		"file":           func(t *testing.T, tree string) { writeFile(t, tree, "x") },
+		"link":           func(t *testing.T, tree string) { os.Symlink(outside, tree) },
+		"links inside": func(t *testing.T, tree string) {
+			os.MkdirAll(filepath.Join(tree, "a"), 0o755)
+			os.Symlink(outside, filepath.Join(tree, "directory"))
+			os.Symlink(kept, filepath.Join(tree, "a", "file"))
+			os.Symlink("nowhere", filepath.Join(tree, "a", "dangling"))
+			os.Symlink("..", filepath.Join(tree, "a", "up"))
+		},
+		"special files": func(t *testing.T, tree string) {
+			os.MkdirAll(tree, 0o755)
+			if err := unix.Mkfifo(filepath.Join(tree, "fifo"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mknod(filepath.Join(tree, "socket"), unix.S_IFSOCK|0o644, 0); err != nil {
+				t.Fatal(err)
+			}
+			os.Link(kept, filepath.Join(tree, "hard"))
+		},
+		"odd names": func(t *testing.T, tree string) {
+			for _, name := range []string{"-rf", "a\nb", "\xff\xfe", " ", strings.Repeat("n", 255), "..."} {
+				writeFile(t, filepath.Join(tree, name, "x"), "")
+			}
+		},
+		"wide": func(t *testing.T, tree string) {
+			for i := range 3000 {
+				writeFile(t, filepath.Join(tree, fmt.Sprint("d", i%200), "s", fmt.Sprint("file", i)), "")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := filepath.Join(t.TempDir(), "parent", "tree")
+			os.Mkdir(filepath.Dir(tree), 0o755)
+			build(t, tree)
+			if err := removeTree(context.Background(), tree); err != nil {
+				t.Error(err)
+			}
+			mustNotExist(t, tree)
+			mustExist(t, kept)
+		})
+	}
+}
+
+func TestRemoveTreeRefusesDots(t *testing.T) {
+	for _, path := range []string{"", ".", "..", "/", "a/..", "../.."} {
+		if err := removeTree(context.Background(), path); err == nil {
+			t.Errorf("%q was accepted", path)
+		}
+	}
+}
+
+func TestRemoveTreeVeryDeep(t *testing.T) {
+	tree := filepath.Join(t.TempDir(), "tree")
+	makeDeep(t, tree, 20000)
+	if err := removeTree(context.Background(), tree); err != nil {
+		t.Error(err)
+	}
+	mustNotExist(t, tree)
+}
+
+// makeDeep nests directories of long names, with a file at every hundredth.
+func makeDeep(t *testing.T, tree string, depth int) {
+	t.Helper()
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(tree, unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.Repeat("deep", 50)
+	for i := range depth {
+		if i%100 == 0 {
+			file, err := unix.Openat(fd, "file", unix.O_CREAT|unix.O_WRONLY, 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(file)
+		}
+		if err := unix.Mkdirat(fd, name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(fd, name, unix.O_DIRECTORY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(fd)
+		fd = next
+	}
+	unix.Close(fd)
+}
+
+// asUser does work with the file system rights of an ordinary user, whoever
+// runs the test, in a directory that the user owns.
+func asUser(t *testing.T, work func(directory string)) {
+	t.Helper()
+	directory := t.TempDir()
+	if os.Geteuid() != 0 {
+		work(directory)
+		return
+	}
+	os.Chmod(filepath.Dir(directory), 0o755)
+	if err := os.Chown(directory, 29998, 29998); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	unix.SetfsgidRetGid(29998)
+	unix.SetfsuidRetUid(29998)
+	defer unix.SetfsgidRetGid(0)
+	defer unix.SetfsuidRetUid(0)
+	work(directory)
+}
+
+func TestRemoveTreeWithoutAccess(t *testing.T) {
+	asUser(t, func(directory string) {
+		tree := filepath.Join(directory, "tree")
+		for i, mode := range []os.FileMode{0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600} {
+			sub := filepath.Join(tree, fmt.Sprint(i))
+			writeFile(t, filepath.Join(sub, "sub", "file"), "")
+			os.Chmod(filepath.Join(sub, "sub"), mode)
+			os.Chmod(sub, mode)
+		}
+		os.Chmod(tree, 0)
+		if err := removeTree(context.Background(), tree); err != nil {
+			t.Error(err)
+		}
+		mustNotExist(t, tree)
+
+		writeFile(t, filepath.Join(tree, "file"), "")
+		os.Chmod(directory, 0o500)
+		if err := removeTree(context.Background(), tree); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("the parent's mode did not count: %v", err)
+		}
+		if info, _ := os.Stat(directory); info.Mode().Perm() != 0o500 {
+			t.Errorf("the parent's mode became %v", info.Mode())
+		}
+		os.Chmod(directory, 0o700)
+	})
+}
+
+func TestEmptyDirectory(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "slappart0")
+	writeFile(t, filepath.Join(directory, ".slapos-resource"), "{}")
+	writeFile(t, filepath.Join(directory, "etc", "run", "service"), "")
+	os.Chmod(directory, 0o750)
+	if os.Geteuid() == 0 {
+		os.Chown(directory, 29998, 29999)
+	}
+	before, _ := os.Stat(directory)
+	for range 2 {
+		if err := emptyDirectoryAt(context.Background(), directory); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := os.Stat(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(directory)
+	if len(entries) != 0 || after.Mode() != before.Mode() || !os.SameFile(before, after) ||
+		after.Sys().(*syscall.Stat_t).Uid != before.Sys().(*syscall.Stat_t).Uid {
+		t.Errorf("left %v, %v", entries, after.Mode())
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	os.Symlink(filepath.Dir(directory), link)
+	if err := emptyDirectoryAt(context.Background(), link); err == nil {
+		t.Error("a link was followed")
+	}
+	mustExist(t, directory)
+	if err := emptyDirectoryAt(context.Background(), filepath.Join(link, "missing")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRemoveTreeStopsWithContext(t *testing.T) {
+	tree := filepath.Join(t.TempDir(), "tree")
+	writeFile(t, filepath.Join(tree, "file"), "")
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := removeTree(ctx, tree); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestRemoveTreeAgainstRenames has directories move out of the tree and back
+// while it is removed: what was outside before must stay.
+func TestRemoveTreeAgainstRenames(t *testing.T) {
+	base := t.TempDir()
+	outside := filepath.Join(base, "outside")
+	kept := []string{}
+	for i := range 100 {
+		kept = append(kept, writeFile(t, filepath.Join(outside, fmt.Sprint("k", i), "file"), "x"))
+	}
+	for round := range 4 {
+		tree := filepath.Join(base, "tree")
+		for i := range 20 {
+			makeDeep(t, writeFile(t, filepath.Join(tree, fmt.Sprint(i), "f"), "")+"deep", 2*openLevels)
+		}
+		var attack sync.WaitGroup
+		done := make(chan struct{})
+		for worker := range 2 {
+			attack.Add(1)
+			go func() {
+				defer attack.Done()
+				for i := worker; ; i++ {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					inside, away := filepath.Join(tree, fmt.Sprint(i%20), "fdeep"), filepath.Join(outside, fmt.Sprint("moved", i%20))
+					if os.Rename(inside, away) == nil && i%3 == 0 {
+						os.Rename(away, filepath.Join(tree, fmt.Sprint((i+1)%20), "back"))
+					}
+				}
+			}()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		err := removeTree(ctx, tree)
+		cancel()
+		close(done)
+		attack.Wait()
+		if err != nil {
+			t.Logf("round %d: %v", round, err)
+		}
+		for i := range 20 {
+			removeTree(context.Background(), filepath.Join(outside, fmt.Sprint("moved", i)))
+		}
+		if err := removeTree(context.Background(), tree); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, path := range kept {
+		mustExist(t, path)
+	}
+}
+
+// TestRemoveTreeAgainstOwner has the owner of a tree refill it all the time:
+// root takes each sub-directory from its owner, so the removal ends.
+func TestRemoveTreeAgainstOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // the owner of the tree would be the remover itself
+	}
+	directory := t.TempDir()
+	os.Chmod(filepath.Dir(directory), 0o755)
+	tree := filepath.Join(directory, "tree")
+	sub := filepath.Join(tree, "a", "b")
+	os.MkdirAll(sub, 0o755)
+	for _, path := range []string{tree, filepath.Dir(sub), sub} {
+		os.Chown(path, 29998, 29998)
+	}
+	filler := exec.Command("/bin/sh", "-c", `i=0; while mkdir d$i 2>/dev/null; do : >f$i; i=$((i+1)); done; exit 0`)
+	filler.Dir = sub
+	filler.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 29998, Gid: 29998}, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := filler.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Lstat(filepath.Join(sub, "d100")); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := removeTree(context.Background(), tree); err != nil {
+		t.Error(err)
+	}
+	mustNotExist(t, tree)
+	filler.Wait()
+}
+
+func TestRemoveTreeMountPoint(t *testing.T) {
+	if !inNamespace(t, syscall.CLONE_NEWNS) {
+		return
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	tree := filepath.Join(t.TempDir(), "tree")
+	mounted := filepath.Join(tree, "a", "disk")
+	os.MkdirAll(mounted, 0o755)
+	if err := unix.Mount("tmpfs", mounted, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(mounted, 0)
+	writeFile(t, filepath.Join(mounted, "kept"), "")
+	for range 2 {
+		if err := removeTree(context.Background(), tree); err == nil || !strings.Contains(err.Error(), "unmount it first") {
+			t.Errorf("error is %v", err)
+		}
+	}
+	mustExist(t, filepath.Join(mounted, "kept"))
+}
