@@ -1,0 +1,61 @@
+package slap
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// NormalizeURL gives a Master's URL the form that method names are resolved
+// against: brackets around a bare IPv6 address, and a slash at the end
+// (SLAP-1, SLAP-2).
+func NormalizeURL(master string) string {
+	master = bracketIPv6(master)
+	if !strings.HasSuffix(master, "/") {
+		master += "/"
+	}
+	return master
+}
+
+// bracketIPv6 puts an IPv6 host into brackets. All of the authority counts as
+// the address if it can be one; only else the last part is a port.
+func bracketIPv6(master string) string {
+	scheme, rest, found := strings.Cut(master, "://")
+	if !found {
+		return master
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority := rest[:end]
+	if ip, ok := parseIPv6(authority); ok {
+		authority = "[" + ip + "]"
+	} else if colon := strings.LastIndexByte(authority, ':'); colon >= 0 {
+		if ip, ok := parseIPv6(authority[:colon]); ok {
+			authority = "[" + ip + "]" + authority[colon:]
+		}
+	}
+	return strings.ToLower(scheme) + "://" + authority + rest[end:]
+}
+
+func parseIPv6(s string) (string, bool) {
+	ip, err := netip.ParseAddr(s)
+	if err != nil || !ip.Is6() || ip.Zone() != "" {
+		return "", false
+	}
+	return ip.String(), true
+}
+
+// parseMaster checks a Master's URL and normalises it.
+func parseMaster(master string) (*url.URL, error) {
+	u, err := url.Parse(NormalizeURL(master))
+	if err != nil {
+		return nil, fmt.Errorf("master URL %q: %w", master, err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("master URL %q: an http:// or https:// address is needed", master)
+	}
+	return u, nil
+}

@@ -1,0 +1,192 @@
+package slap
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+)
+
+// Partition fetches a partition (registerComputerPartition).
+func (c *Client) Partition(ctx context.Context, id PartitionID) (*Partition, error) {
+	if id.Computer == "" || id.Partition == "" {
+		return nil, notFound("partition %q of computer %q: a name is missing", id.Partition, id.Computer) // SLAP-41
+	}
+	return fetch[*Partition](ctx, c, call{path: "registerComputerPartition", query: Form{
+		{"computer_reference", id.Computer},
+		{"computer_partition_reference", id.Partition},
+	}})
+}
+
+// Request asks for an instance (requestComputerPartition). ErrNotReady means
+// that the Master took the request and has not placed the instance yet: ask
+// again later.
+func (c *Client) Request(ctx context.Context, r Request) (*Instance, error) {
+	form, err := r.Form()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.do(ctx, call{
+		method: http.MethodPost, path: "requestComputerPartition", body: form, partition: r.Requester,
+	})
+	if err != nil {
+		return nil, err
+	}
+	v, err := Unmarshal(answer)
+	if err != nil {
+		return nil, fmt.Errorf("answer to requestComputerPartition: %w", err)
+	}
+	switch v := v.(type) {
+	case *Instance:
+		return v, nil
+	case *Partition: // a proxy that passes on (PROXY-75)
+		return v.AsInstance(), nil
+	}
+	return nil, fmt.Errorf("answer to requestComputerPartition: %s where an instance belongs", kindName(v))
+}
+
+// Complete fetches what the answer to a request for a shared instance does
+// not tell: state, GUID, and parameters that are missing, all of them those
+// of the host (SLAP-57).
+func (c *Client) Complete(ctx context.Context, i *Instance) error {
+	if i.RequestedState != "" && i.GUID != "" && i.Parameters != nil && i.ConnectionParameters != nil {
+		return nil
+	}
+	host, err := c.Partition(ctx, i.ID())
+	if err != nil {
+		return err
+	}
+	i.RequestedState, i.GUID = host.RequestedState, host.InstanceGUID
+	if i.Parameters == nil {
+		i.Parameters = host.Parameters
+	}
+	if i.ConnectionParameters == nil {
+		i.ConnectionParameters = host.ConnectionParameters
+	}
+	if i.SoftwareReleaseURL == "" && host.SoftwareRelease != nil {
+		i.SoftwareReleaseURL = host.SoftwareRelease.URL
+	}
+	return nil
+}
+
+// SetConnection publishes the connection parameters of the instance in a
+// partition, or of the shared instance slaveReference that it hosts
+// (setComputerPartitionConnectionXml). It is always posted (SLAP-55).
+func (c *Client) SetConnection(ctx context.Context, id PartitionID, parameters Dict, slaveReference string) error {
+	xml, err := marshalText(orEmpty(parameters))
+	if err != nil {
+		return fmt.Errorf("connection parameters of %s: %w", id.Partition, err)
+	}
+	if slaveReference == "" {
+		slaveReference = "None" // SLAP-4
+	}
+	return c.report(ctx, "setComputerPartitionConnectionXml", id,
+		Field{"connection_xml", xml}, Field{"slave_reference", slaveReference})
+}
+
+// Started reports that the instance was started.
+func (c *Client) Started(ctx context.Context, id PartitionID) error {
+	return c.report(ctx, "startedComputerPartition", id)
+}
+
+// Stopped reports that the instance was stopped.
+func (c *Client) Stopped(ctx context.Context, id PartitionID) error {
+	return c.report(ctx, "stoppedComputerPartition", id)
+}
+
+// Destroyed reports that the instance is gone and the partition free.
+func (c *Client) Destroyed(ctx context.Context, id PartitionID) error {
+	return c.report(ctx, "destroyedComputerPartition", id)
+}
+
+// InstanceError reports what went wrong with an instance. The caller logs a
+// failure of the report itself and goes on (SLAP-46).
+func (c *Client) InstanceError(ctx context.Context, id PartitionID, text string) error {
+	return c.report(ctx, "softwareInstanceError", id, Field{"error_log", text})
+}
+
+// SharedInstanceError is [Client.InstanceError] for a shared instance that the
+// partition hosts.
+func (c *Client) SharedInstanceError(ctx context.Context, id PartitionID, slaveReference, text string) error {
+	return c.report(ctx, "softwareInstanceError", id,
+		Field{"error_log", text}, Field{"slave_reference", slaveReference})
+}
+
+// InstanceBang asks the Master to have the instance processed again (SLAP-61).
+func (c *Client) InstanceBang(ctx context.Context, id PartitionID, message string) error {
+	return c.report(ctx, "softwareInstanceBang", id, Field{"message", message})
+}
+
+// Rename gives the instance in a partition another name, or the shared
+// instance slaveReference that it hosts when that is not empty.
+func (c *Client) Rename(ctx context.Context, id PartitionID, name, slaveReference string) error {
+	fields := []Field{{"new_name", name}}
+	if slaveReference != "" {
+		fields = append(fields, Field{"slave_reference", slaveReference})
+	}
+	return c.report(ctx, "softwareInstanceRename", id, fields...)
+}
+
+// Certificate fetches the certificate and the key of an instance, both PEM.
+func (c *Client) Certificate(ctx context.Context, id PartitionID) (certificate, key string, err error) {
+	d, err := fetch[Dict](ctx, c, call{path: "getComputerPartitionCertificate", query: id.fields()})
+	return text(d, "certificate"), text(d, "key"), err
+}
+
+// IPList fetches the addresses of all instances in the tree that the
+// partition's instance belongs to (getHostingSubscriptionIpList).
+func (c *Client) IPList(ctx context.Context, id PartitionID) ([]Address, error) {
+	list, err := fetch[[]any](ctx, c, call{path: "getHostingSubscriptionIpList", query: id.fields()})
+	return addresses(list), err
+}
+
+// RelatedInstances tells the Master which instances a partition asks for
+// (updateComputerPartitionRelatedInstanceList), so that others may go.
+func (c *Client) RelatedInstances(ctx context.Context, id PartitionID, references []string) error {
+	xml, err := marshalText(anySlice(references))
+	if err != nil {
+		return fmt.Errorf("instances requested by %s: %w", id.Partition, err)
+	}
+	return c.report(ctx, "updateComputerPartitionRelatedInstanceList", id, Field{"instance_reference_xml", xml})
+}
+
+// PartitionStatus fetches getComputerPartitionStatus, which the original
+// offers and does not use.
+func (c *Client) PartitionStatus(ctx context.Context, id PartitionID) (Dict, error) {
+	return fetch[Dict](ctx, c, call{path: "getComputerPartitionStatus", query: id.fields()})
+}
+
+func (id PartitionID) fields() Form {
+	return Form{{"computer_id", id.Computer}, {"computer_partition_id", id.Partition}}
+}
+
+// report posts about a partition, in its name.
+func (c *Client) report(ctx context.Context, path string, id PartitionID, more ...Field) error {
+	if id.Partition == "" {
+		return &kindError{ErrNotReady, path + ": the partition has no name yet"} // SLAP-44, getId
+	}
+	_, err := c.do(ctx, call{
+		method: http.MethodPost, path: path, body: append(id.fields(), more...), partition: id,
+	})
+	return err
+}
+
+// fetch makes a call whose answer is a value of type T.
+func fetch[T any](ctx context.Context, c *Client, call call) (T, error) {
+	var zero T
+	if call.method == "" {
+		call.method = http.MethodGet
+	}
+	answer, err := c.do(ctx, call)
+	if err != nil {
+		return zero, err
+	}
+	v, err := Unmarshal(answer)
+	if err != nil {
+		return zero, fmt.Errorf("answer to %s: %w", call.path, err)
+	}
+	t, ok := v.(T)
+	if !ok {
+		return zero, fmt.Errorf("answer to %s: %s where %s belongs", call.path, kindName(v), kindName(any(zero)))
+	}
+	return t, nil
+}

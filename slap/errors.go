@@ -1,0 +1,102 @@
+package slap
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// The kinds of failure of a call, for errors.Is. All of them match [ErrSlap].
+var (
+	// ErrSlap is the ancestor of the others.
+	ErrSlap = errors.New("slap error")
+	// ErrNotFound: the Master answered 404, or a value that was asked for is
+	// not there.
+	ErrNotFound = errors.New("not found")
+	// ErrNotReady: the Master answered 408, which means "not yet", or an
+	// instance has no such property yet.
+	ErrNotReady = errors.New("not ready")
+	// ErrServer: the Master, or what stands before it, failed.
+	ErrServer = errors.New("server error")
+	// ErrConnection: no answer at all. Refused, timed out, TLS failure.
+	ErrConnection = errors.New("connection error")
+)
+
+// ErrNoHateoas is the error of operations that need the HATEOAS interface of
+// a Master which has none (SLAP-40).
+var ErrNoHateoas = errors.New("SlapOS Master Hateoas API required for this operation is not available.") //nolint:staticcheck,revive // the original's text
+
+// HTTPError is an answer with a status of 400 or above. Its text is that of
+// the original (SLAP-8).
+type HTTPError struct {
+	Status int
+	Reason string // the reason phrase that was sent with the status
+	// URL is the address that answered, after redirects, with its query.
+	URL string
+	// Path is what was called, and Parameters the query, as they were asked
+	// for.
+	Path       string
+	Parameters Form
+	// Body is the beginning of the answer, at most 64 KiB.
+	Body []byte
+
+	asked string // the URL of the call, without query
+}
+
+func (e *HTTPError) Error() string {
+	switch {
+	case e.Status == http.StatusNotFound && len(e.Parameters) > 0:
+		return e.asked + " - " + e.Parameters.repr()
+	case e.Status == http.StatusNotFound:
+		return e.asked
+	case e.Status == http.StatusRequestTimeout:
+		return e.Path
+	case e.Status < 500:
+		return fmt.Sprintf("%d Client Error: %s for url: %s", e.Status, e.Reason, e.URL)
+	default:
+		return fmt.Sprintf("%d Server Error: %s for url: %s", e.Status, e.Reason, e.URL)
+	}
+}
+
+// Is places the status among the kinds of failure. A status outside the table
+// of SLAP-8 is of no kind.
+func (e *HTTPError) Is(kind error) bool {
+	switch e.Status {
+	case http.StatusNotFound:
+		return kind == ErrNotFound || kind == ErrSlap
+	case http.StatusRequestTimeout:
+		return kind == ErrNotReady || kind == ErrSlap
+	case 500, 502, 503, 520, 523, 524, 526:
+		return kind == ErrServer || kind == ErrSlap
+	}
+	return false
+}
+
+// ConnectionError is a call that got no answer.
+type ConnectionError struct {
+	Err error
+}
+
+func (e *ConnectionError) Error() string {
+	return "Couldn't connect to the server. Please double check given master-url argument, and make " +
+		"sure that IPv6 is enabled on your machine and that the server is available. The original " +
+		"error was:\n" + e.Err.Error()
+}
+
+func (e *ConnectionError) Unwrap() error { return e.Err }
+
+// Is matches ErrConnection and ErrSlap.
+func (e *ConnectionError) Is(kind error) bool { return kind == ErrConnection || kind == ErrSlap }
+
+// kindError is an error of a kind that did not come from an answer.
+type kindError struct {
+	kind error
+	text string
+}
+
+func (e *kindError) Error() string        { return e.text }
+func (e *kindError) Is(target error) bool { return target == e.kind || target == ErrSlap }
+
+func notFound(format string, args ...any) error {
+	return &kindError{ErrNotFound, fmt.Sprintf(format, args...)}
+}

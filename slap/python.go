@@ -1,0 +1,351 @@
+package slap
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// maxPythonText bounds what PythonString and PythonRepr write. Lists that
+// refer to shared lists could otherwise grow exponentially.
+const maxPythonText = 64 << 20
+
+// PythonString is Python's str() of a value. Dictionaries are written with
+// their keys sorted, since Go's have no order. Text longer than 64 MiB is cut
+// and ends with "...".
+func PythonString(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	return PythonRepr(v)
+}
+
+// PythonRepr is Python's repr() of a value, with the remarks of
+// [PythonString].
+func PythonRepr(v any) string {
+	var w reprWriter
+	w.value(v)
+	return string(w.out)
+}
+
+type reprWriter struct {
+	out  []byte
+	open []identity // the containers being written, outermost first
+}
+
+func (w *reprWriter) value(v any) {
+	if len(w.out) > maxPythonText {
+		return
+	}
+	switch v := v.(type) {
+	case nil:
+		w.out = append(w.out, "None"...)
+	case bool:
+		if v {
+			w.out = append(w.out, "True"...)
+		} else {
+			w.out = append(w.out, "False"...)
+		}
+	case string:
+		w.out = appendStringRepr(w.out, v)
+	case State:
+		w.out = appendStringRepr(w.out, string(v))
+	case []byte:
+		w.out = appendStringRepr(w.out, string(v))
+	case float64:
+		w.out = appendFloat(w.out, v)
+	case complex128:
+		w.out = appendComplex(w.out, v)
+	case Tuple:
+		if len(v) == 1 {
+			w.sequence(v, v, "(", ",)", "(...)")
+		} else {
+			w.sequence(v, v, "(", ")", "(...)")
+		}
+	case []any:
+		w.sequence(v, v, "[", "]", "[...]")
+	case *List:
+		w.sequence(v, v.Items, "[", "]", "[...]")
+	case []string:
+		w.sequence(v, anySlice(v), "[", "]", "[...]")
+	case Set:
+		if len(v) == 0 {
+			w.out = append(w.out, "set()"...)
+		} else {
+			w.sequence(v, v, "{", "}", "{...}")
+		}
+	case Dict:
+		w.dict(v, sortedKeys(v), func(key any) any { return v[key.(string)] })
+	case map[string]string:
+		w.dict(v, sortedKeys(v), func(key any) any { return v[key.(string)] })
+	case *Map:
+		w.dict(v, v.sortedKeys(), func(key any) any { value, _ := v.Get(key); return value })
+	default:
+		if n := toBig(v); n != nil {
+			w.out = n.Append(w.out, 10)
+			return
+		}
+		w.out = fmt.Appendf(w.out, "<%s>", strings.TrimPrefix(fmt.Sprintf("%T", v), "*"))
+	}
+}
+
+// sequence writes items between open and end, or again when the container is
+// being written already.
+func (w *reprWriter) sequence(container any, items []any, open, end, again string) {
+	if !w.enter(container, again) {
+		return
+	}
+	w.out = append(w.out, open...)
+	for i, item := range items {
+		if i > 0 {
+			w.out = append(w.out, ", "...)
+		}
+		w.value(item)
+		if len(w.out) > maxPythonText {
+			w.out = append(w.out[:maxPythonText], "..."...)
+			break
+		}
+	}
+	w.out = append(w.out, end...)
+	w.open = w.open[:len(w.open)-1]
+}
+
+func (w *reprWriter) dict(container any, keys []any, get func(any) any) {
+	if !w.enter(container, "{...}") {
+		return
+	}
+	w.out = append(w.out, '{')
+	for i, key := range keys {
+		if i > 0 {
+			w.out = append(w.out, ", "...)
+		}
+		w.value(key)
+		w.out = append(w.out, ": "...)
+		w.value(get(key))
+		if len(w.out) > maxPythonText {
+			w.out = append(w.out[:maxPythonText], "..."...)
+			break
+		}
+	}
+	w.out = append(w.out, '}')
+	w.open = w.open[:len(w.open)-1]
+}
+
+func (w *reprWriter) enter(container any, again string) bool {
+	id := identityOf(container)
+	if id != (identity{}) && slices.Contains(w.open, id) || len(w.open) >= MaxDepth {
+		w.out = append(w.out, again...)
+		return false
+	}
+	w.open = append(w.open, id)
+	return true
+}
+
+// appendFloat writes the shortest digits that give f back, in Python's form
+// (SLAP-13).
+func appendFloat(b []byte, f float64) []byte {
+	switch {
+	case math.IsNaN(f):
+		return append(b, "nan"...)
+	case math.IsInf(f, 1):
+		return append(b, "inf"...)
+	case math.IsInf(f, -1):
+		return append(b, "-inf"...)
+	}
+	if a := math.Abs(f); f != 0 && (a < 1e-4 || a >= 1e16) {
+		return strconv.AppendFloat(b, f, 'e', -1, 64)
+	}
+	start := len(b)
+	b = strconv.AppendFloat(b, f, 'f', -1, 64)
+	if !slices.Contains(b[start:], '.') {
+		b = append(b, ".0"...)
+	}
+	return b
+}
+
+func appendComplex(b []byte, c complex128) []byte {
+	re, im := real(c), imag(c)
+	if re == 0 && !math.Signbit(re) {
+		return append(appendComplexPart(b, im), 'j')
+	}
+	b = append(b, '(')
+	b = appendComplexPart(b, re)
+	if !math.Signbit(im) || math.IsNaN(im) {
+		b = append(b, '+')
+	}
+	return append(appendComplexPart(b, im), "j)"...)
+}
+
+func appendComplexPart(b []byte, f float64) []byte {
+	start := len(b)
+	b = appendFloat(b, f)
+	if rest, ok := strings.CutSuffix(string(b[start:]), ".0"); ok {
+		return append(b[:start], rest...)
+	}
+	return b
+}
+
+// appendStringRepr quotes as Python does: single quotes unless the text holds
+// some and no double ones, and escapes for what cannot be printed.
+func appendStringRepr(b []byte, s string) []byte {
+	quote := byte('\'')
+	if strings.IndexByte(s, '\'') >= 0 && strings.IndexByte(s, '"') < 0 {
+		quote = '"'
+	}
+	b = append(b, quote)
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == rune(quote) || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r == '\n':
+			b = append(b, `\n`...)
+		case r == '\r':
+			b = append(b, `\r`...)
+		case r == '\t':
+			b = append(b, `\t`...)
+		case r == utf8.RuneError && size == 1:
+			b = fmt.Appendf(b, `\udc%02x`, s[i]) // Python's surrogateescape
+		case unicode.IsPrint(r):
+			b = append(b, s[i:i+size]...)
+		case r < 0x100:
+			b = fmt.Appendf(b, `\x%02x`, r)
+		case r < 0x10000:
+			b = fmt.Appendf(b, `\u%04x`, r)
+		default:
+			b = fmt.Appendf(b, `\U%08x`, r)
+		}
+		i += size
+	}
+	return append(b, quote)
+}
+
+// identity tells containers apart as Python's id() does. The zero identity
+// belongs to what has none: scalars and empty slices. The pointer keeps the
+// container from being freed and its address from being used again.
+type identity struct {
+	pointer unsafe.Pointer
+	length  int
+}
+
+// identityOf returns the identity of a list, dictionary, set or entity.
+func identityOf(v any) identity {
+	switch v := v.(type) {
+	case []any:
+		return sliceIdentity(v)
+	case Tuple:
+		return sliceIdentity(v)
+	case Set:
+		return sliceIdentity(v)
+	case []string:
+		return sliceIdentity(v)
+	case Dict, map[string]string, *List, *Map, *Computer, *Partition, *SoftwareRelease, *Instance:
+		return identity{pointer: reflect.ValueOf(v).UnsafePointer(), length: -1}
+	}
+	return identity{}
+}
+
+func sliceIdentity[T any](s []T) identity {
+	if len(s) == 0 {
+		return identity{}
+	}
+	return identity{pointer: unsafe.Pointer(unsafe.SliceData(s)), length: len(s)}
+}
+
+// sortedKeys returns the keys in code point order.
+func sortedKeys[V any](m map[string]V) []any {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return anySlice(names)
+}
+
+func anySlice(texts []string) []any {
+	list := make([]any, len(texts))
+	for i, s := range texts {
+		list[i] = s
+	}
+	return list
+}
+
+// sortedKeys returns the keys as SLAP-14 orders them.
+func (m *Map) sortedKeys() []any {
+	keys := slices.Clone(m.keys)
+	slices.SortStableFunc(keys, func(a, b any) int {
+		if c, ok := pythonCompare(a, b); ok {
+			return c
+		}
+		return strings.Compare(PythonRepr(a), PythonRepr(b))
+	})
+	return keys
+}
+
+// pythonCompare orders two keys as Python's < and > do; ok is false where
+// Python raises TypeError.
+func pythonCompare(a, b any) (order int, ok bool) {
+	if s, isText := a.(string); isText {
+		t, isText := b.(string)
+		return strings.Compare(s, t), isText
+	}
+	if s, isTuple := a.(Tuple); isTuple {
+		t, isTuple := b.(Tuple)
+		if !isTuple {
+			return 0, false
+		}
+		return compareTuples(s, t)
+	}
+	x, okX := toNumber(a)
+	y, okY := toNumber(b)
+	if !okX || !okY {
+		return 0, false
+	}
+	if x == nil || y == nil { // NaN is neither before nor after anything
+		return 0, true
+	}
+	return x.Cmp(y), true
+}
+
+// compareTuples decides at the first pair of items that differ.
+func compareTuples(s, t Tuple) (order int, ok bool) {
+	for i := range min(len(s), len(t)) {
+		x, errX := hashKey(s[i])
+		y, errY := hashKey(t[i])
+		if errX == nil && errY == nil && x == y {
+			continue
+		}
+		return pythonCompare(s[i], t[i])
+	}
+	return len(s) - len(t), true
+}
+
+// toNumber returns the exact value of an integer, bool or float; nil for NaN.
+func toNumber(v any) (*big.Float, bool) {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return big.NewFloat(1), true
+		}
+		return big.NewFloat(0), true
+	case float64:
+		if math.IsNaN(v) {
+			return nil, true
+		}
+		return big.NewFloat(v), true
+	}
+	if n := toBig(v); n != nil {
+		return new(big.Float).SetPrec(uint(max(n.BitLen(), 64))).SetInt(n), true
+	}
+	return nil, false
+}

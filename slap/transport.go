@@ -1,0 +1,203 @@
+package slap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Bounds on what is read from an answer.
+const (
+	maxAnswer    = 512 << 20
+	maxErrorBody = 64 << 10
+)
+
+// retryPauses are the waits before the second and the third try.
+var retryPauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond}
+
+// call is one call of the protocol.
+type call struct {
+	method string
+	path   string // resolved against the Master's URL
+	query  Form
+	body   Form
+	// partition is the one in whose name a POST is made (SLAP-6).
+	partition PartitionID
+	noCache   bool
+	// once marks a call that must not be made twice, whatever happened to
+	// the first try.
+	once bool
+}
+
+// do makes a call and returns the body of its answer.
+func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
+	for try := 0; ; try++ {
+		answer, connected, err := c.try(ctx, call)
+		if err == nil || try >= len(retryPauses) || !isBroken(err) || connected && call.once || ctx.Err() != nil {
+			return answer, err
+		}
+		c.log.Debug("call is tried again", slog.String("path", call.path), slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(retryPauses[try]):
+		}
+	}
+}
+
+// isBroken reports whether a connection was refused, or ended before the
+// answer began. Only such failures are worth another try.
+func isBroken(err error) bool {
+	var failed *ConnectionError
+	if !errors.As(err, &failed) {
+		return false
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
+}
+
+// try makes one attempt. connected tells whether the Master may have seen it.
+func (c *Client) try(ctx context.Context, call call) (answer []byte, connected bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// One timer serves all phases: it is set again when a connection is there
+	// and when bytes arrive, as the original's time-out is (SLAP-5).
+	timer := time.AfterFunc(c.timeout, func() { cancel(fmt.Errorf("no answer within %s", c.timeout)) })
+	defer timer.Stop()
+	extend := func() { timer.Reset(c.timeout) }
+	var gotConnection atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GotConn:      func(httptrace.GotConnInfo) { gotConnection.Store(true); extend() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { extend() },
+	}
+	request, err := c.request(httptrace.WithClientTrace(ctx, trace), call)
+	if err != nil {
+		return nil, false, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, gotConnection.Load(), connectionError(ctx, err)
+	}
+	defer response.Body.Close()
+	extend()
+	body := &extendingReader{response.Body, extend}
+	if response.StatusCode >= 400 {
+		return nil, true, httpError(call, request, response, body)
+	}
+	answer, err = readAll(body, response.ContentLength)
+	if err != nil {
+		// The answer had begun: not to be repeated.
+		return nil, true, connectionError(ctx, fmt.Errorf("answer broke off: %v", err))
+	}
+	return answer, true, nil
+}
+
+func (c *Client) request(ctx context.Context, call call) (*http.Request, error) {
+	target, err := c.master.Parse(call.path)
+	if err != nil {
+		return nil, fmt.Errorf("call of %q: %w", call.path, err)
+	}
+	if len(call.query) > 0 {
+		target.RawQuery = call.query.Encode()
+	}
+	var body io.Reader
+	if call.method == http.MethodPost {
+		body = strings.NewReader(call.body.Encode())
+	}
+	r, err := http.NewRequestWithContext(ctx, call.method, target.String(), body)
+	if err != nil {
+		return nil, fmt.Errorf("call of %q: %w", call.path, err)
+	}
+	r.Header.Set("Accept", "*/*")
+	r.Header.Set("User-Agent", "slapos.core/"+Version)
+	if call.method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if call.noCache {
+		r.Header.Set("Cache-Control", "no-cache")
+	}
+	if id := call.partition; !id.IsZero() && call.method == http.MethodPost {
+		r.Header.Set("Authorization", id.authorization())
+	} else {
+		c.login(r)
+	}
+	return r, nil
+}
+
+// authorization is the header of calls made in a partition's name (SLAP-6).
+func (id PartitionID) authorization() string {
+	return "X-SlapPartition computer_id=" + id.Computer + ", computer_partition_id=" + id.Partition
+}
+
+// connectionError wraps a failure to get an answer; the end of ctx that the
+// caller asked for stays what it is.
+func connectionError(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	if cause != nil {
+		err = cause
+	}
+	return &ConnectionError{Err: unwrapURL(err)}
+}
+
+func httpError(call call, request *http.Request, response *http.Response, body io.Reader) error {
+	text, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // what came before it broke is enough
+	asked := *request.URL
+	asked.User = nil
+	final := *response.Request.URL
+	final.User = nil
+	e := &HTTPError{
+		Status: response.StatusCode, Reason: reason(response),
+		URL: final.String(), Path: strings.TrimPrefix(call.path, "/"),
+		Parameters: call.query, Body: text,
+	}
+	if len(call.query) > 0 {
+		asked.RawQuery = ""
+	}
+	e.asked = asked.String()
+	return e
+}
+
+// extendingReader gives each read of an answer a time-out of its own.
+type extendingReader struct {
+	io.Reader
+	extend func()
+}
+
+func (r *extendingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if n > 0 {
+		r.extend()
+	}
+	return n, err
+}
+
+// readAll reads a body of about the given size, -1 when unknown, up to
+// maxAnswer.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	buffer := make([]byte, 0, min(max(size+1, 512), 8<<20))
+	for {
+		n, err := r.Read(buffer[len(buffer):cap(buffer)])
+		buffer = buffer[:len(buffer)+n]
+		switch {
+		case err == io.EOF:
+			return buffer, nil
+		case err != nil:
+			return nil, err
+		case len(buffer) > maxAnswer:
+			return nil, fmt.Errorf("more than %d MiB", maxAnswer>>20)
+		case len(buffer) == cap(buffer):
+			buffer = append(buffer, 0)[:len(buffer)]
+		}
+	}
+}

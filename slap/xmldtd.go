@@ -1,0 +1,256 @@
+package slap
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+)
+
+// entity is a general entity of the internal subset.
+type entity struct {
+	text     []byte
+	external bool
+}
+
+// expand returns the text of an entity that is referred to at the given depth
+// of entities.
+func (s *scanner) expand(name string, depth int) ([]byte, error) {
+	e, ok := s.entities[name]
+	switch {
+	case !ok:
+		return nil, s.fail("entity %s is not declared", name)
+	case e.external:
+		return nil, s.fail("entity %s is external", name)
+	case depth >= maxEntityDepth:
+		return nil, s.fail("entity %s is nested too deep or holds itself", name)
+	}
+	s.expanded += len(e.text) + 1
+	if s.expanded > maxExpansion {
+		return nil, s.fail("entities expand to more than %d bytes", maxExpansion)
+	}
+	return e.text, nil
+}
+
+// doctype reads a document type declaration. Only the entities of its
+// internal subset matter; nothing external is ever read.
+func (s *scanner) doctype() error {
+	if s.rooted || len(s.outer) > 0 {
+		return s.fail("misplaced DOCTYPE")
+	}
+	s.pos += len("<!DOCTYPE")
+	for s.pos < len(s.src) {
+		switch c := s.src[s.pos]; c {
+		case '>':
+			s.pos++
+			return nil
+		case '"', '\'':
+			if _, err := s.quoted(); err != nil {
+				return err
+			}
+		case '[':
+			s.pos++
+			if err := s.internalSubset(); err != nil {
+				return err
+			}
+		case '<', ']', '&':
+			return s.fail("malformed DOCTYPE")
+		default:
+			s.pos++
+		}
+	}
+	return s.fail("unfinished DOCTYPE")
+}
+
+func (s *scanner) internalSubset() error {
+	for s.pos < len(s.src) {
+		s.space()
+		var err error
+		switch {
+		case s.has("]"):
+			s.pos++
+			return nil
+		case s.has("<!--"):
+			err = s.comment()
+		case s.has("<?"):
+			err = s.instruction()
+		case s.has("<!ENTITY"):
+			err = s.entityDeclaration()
+		case s.has("<!"):
+			err = s.skipDeclaration()
+		case s.has("%"): // a parameter entity: its declarations are not read
+			end := bytes.IndexByte(s.src[s.pos:], ';')
+			if end < 2 || nameLength(s.src[s.pos+1:]) != end-1 {
+				return s.fail("malformed parameter entity")
+			}
+			s.pos += end + 1
+		default:
+			return s.fail("malformed DOCTYPE")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.fail("unfinished DOCTYPE")
+}
+
+// skipDeclaration steps over a declaration to its '>' outside literals.
+func (s *scanner) skipDeclaration() error {
+	for s.pos < len(s.src) {
+		switch s.src[s.pos] {
+		case '>':
+			s.pos++
+			return nil
+		case '"', '\'':
+			if _, err := s.quoted(); err != nil {
+				return err
+			}
+		default:
+			s.pos++
+		}
+	}
+	return s.fail("unfinished declaration")
+}
+
+func (s *scanner) entityDeclaration() error {
+	s.pos += len("<!ENTITY")
+	spaced := s.space()
+	parameter := s.has("%")
+	if parameter {
+		s.pos++
+		spaced = s.space()
+	}
+	n := nameLength(s.src[s.pos:])
+	name := string(s.src[s.pos : s.pos+n])
+	s.pos += n
+	if !spaced || n == 0 || !s.space() {
+		return s.fail("malformed entity declaration")
+	}
+	var declared entity
+	if s.has(`"`) || s.has("'") {
+		literal, err := s.quoted()
+		if err != nil {
+			return err
+		}
+		if declared.text, err = s.entityText(literal); err != nil {
+			return err
+		}
+	} else {
+		declared.external = true
+	}
+	if _, known := s.entities[name]; !known && !parameter { // the first declaration counts
+		if s.entities == nil {
+			s.entities = map[string]entity{}
+		}
+		s.entities[name] = declared
+	}
+	return s.skipDeclaration()
+}
+
+// entityText resolves the character references in the literal of an entity;
+// others are resolved where the entity is used.
+func (s *scanner) entityText(literal []byte) ([]byte, error) {
+	if err := s.checkCharacters(literal); err != nil {
+		return nil, err
+	}
+	inner := &scanner{src: literal}
+	var text []byte
+	for inner.pos < len(literal) {
+		c := literal[inner.pos]
+		switch {
+		case c == '%':
+			return nil, s.fail("parameter entity inside an entity")
+		case c == '&' && inner.has("&#"):
+			r, _, err := inner.referenceName()
+			if err != nil {
+				return nil, err
+			}
+			text = utf8.AppendRune(text, r)
+		default:
+			text = append(text, c)
+			inner.pos++
+		}
+	}
+	return text, nil
+}
+
+// toUTF8 converts a document from the encoding that its first bytes or its
+// declaration tell. Known are UTF-8, UTF-16 and the single-byte encodings.
+func toUTF8(data []byte) ([]byte, error) {
+	switch {
+	case bytes.HasPrefix(data, []byte("\xEF\xBB\xBF")):
+		return data[3:], nil
+	case bytes.HasPrefix(data, []byte("\xFF\xFE")):
+		return fromUTF16(data[2:], binary.LittleEndian)
+	case bytes.HasPrefix(data, []byte("\xFE\xFF")):
+		return fromUTF16(data[2:], binary.BigEndian)
+	case bytes.HasPrefix(data, []byte("<\x00")):
+		return fromUTF16(data, binary.LittleEndian)
+	case bytes.HasPrefix(data, []byte("\x00<")):
+		return fromUTF16(data, binary.BigEndian)
+	}
+	name := declaredEncoding(data)
+	switch plain := plainName(name); plain {
+	case "", "utf8", "usascii", "ascii":
+		return data, nil
+	default:
+		for _, e := range charmap.All {
+			if c, ok := e.(*charmap.Charmap); ok && plainName(c.String()) == plain {
+				return c.NewDecoder().Bytes(data)
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w: unknown encoding %q", errNotWellFormed, name)
+}
+
+func fromUTF16(data []byte, order binary.ByteOrder) ([]byte, error) {
+	if len(data)%2 != 0 {
+		return nil, fmt.Errorf("%w: half a UTF-16 character", errNotWellFormed)
+	}
+	text := make([]byte, 0, len(data))
+	for i := 0; i < len(data); i += 2 {
+		r := rune(order.Uint16(data[i:]))
+		if utf16.IsSurrogate(r) {
+			if i+4 > len(data) {
+				return nil, fmt.Errorf("%w: half a UTF-16 pair", errNotWellFormed)
+			}
+			i += 2
+			if r = utf16.DecodeRune(r, rune(order.Uint16(data[i:]))); r == utf8.RuneError {
+				return nil, fmt.Errorf("%w: half a UTF-16 pair", errNotWellFormed)
+			}
+		}
+		text = utf8.AppendRune(text, r)
+	}
+	return text, nil
+}
+
+// declaredEncoding returns the encoding that an XML declaration names, "" for
+// none.
+func declaredEncoding(data []byte) string {
+	end := bytes.Index(data, []byte("?>"))
+	if !bytes.HasPrefix(data, []byte("<?xml")) || end < 0 {
+		return ""
+	}
+	_, rest, found := strings.Cut(string(data[:end]), "encoding")
+	rest, equal := strings.CutPrefix(strings.TrimSpace(rest), "=")
+	rest = strings.TrimSpace(rest)
+	if !found || !equal || rest == "" {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest[1:], rest[:1])
+	return name
+}
+
+// plainName strips an encoding's name of what people write differently.
+func plainName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == ' ' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name))
+}
