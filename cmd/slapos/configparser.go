@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -133,50 +132,57 @@ func lower(text string) string {
 
 const (
 	interpolationDepth = 10      // ConfigParser's own limit
-	interpolationSize  = 1 << 24 // bytes of a value; references multiply
+	interpolationSteps = 100_000 // references of one value; they multiply from level to level
+	interpolationSize  = 1 << 24 // bytes of one value
 )
-
-var reference = regexp.MustCompile(`^%\(([^)]+)\)s`)
 
 // interpolate resolves the references of a value: %% and %(key)s.
 func interpolate(values map[string]string, key string) (string, error) {
-	var b strings.Builder
-	if err := resolve(&b, values, values[key], 1); err != nil {
-		return "", err
-	}
-	return b.String(), nil
+	i := interpolation{values: values}
+	err := i.resolve(values[key], 1)
+	return i.text.String(), err
 }
 
-func resolve(b *strings.Builder, values map[string]string, rest string, depth int) error {
+type interpolation struct {
+	values map[string]string
+	text   strings.Builder // resolved so far
+	steps  int
+}
+
+func (i *interpolation) resolve(rest string, depth int) error {
 	if depth > interpolationDepth {
 		return errors.New("% references go round in a circle or too deep")
 	}
 	for {
 		before, after, found := strings.Cut(rest, "%")
-		b.WriteString(before)
-		if b.Len() > interpolationSize {
+		i.text.WriteString(before)
+		if i.steps++; i.steps > interpolationSteps || i.text.Len() > interpolationSize {
 			return errors.New("% references make the value too long")
 		}
 		if !found {
 			return nil
 		}
 		if strings.HasPrefix(after, "%") {
-			b.WriteByte('%')
+			i.text.WriteByte('%')
 			rest = after[1:]
 			continue
 		}
-		m := reference.FindStringSubmatch("%" + after)
-		if m == nil {
+		name, tail, ok := strings.Cut(after, ")s")
+		if !ok || len(name) < 2 || name[0] != '(' || strings.Contains(name, ")") {
 			return fmt.Errorf("a %% must be written %%%%, or begin a reference %%(key)s: %q", shortened("%"+after))
 		}
-		value, known := values[lower(m[1])]
-		if !known {
-			return fmt.Errorf("the reference %s names a key that does not exist", m[0])
+		value, known := i.values[lower(name[1:])]
+		switch {
+		case !known:
+			return fmt.Errorf("the reference %%%s)s names a key that does not exist", name)
+		case !strings.Contains(value, "%"):
+			i.text.WriteString(value)
+		default:
+			if err := i.resolve(value, depth+1); err != nil {
+				return err
+			}
 		}
-		if err := resolve(b, values, value, depth+1); err != nil {
-			return err
-		}
-		rest = after[len(m[0])-1:]
+		rest = tail
 	}
 }
 

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -145,8 +145,6 @@ func (r *reader) rest() error {
 // command's own options are another program's: node supervisorctl.
 const passThroughUsage = "..."
 
-var negativeNumber = regexp.MustCompile(`^-(\d+|\d*\.\d+)$`)
-
 // isOption tells an option, known or not, from an argument that happens to
 // begin with a dash: a number, or text with blanks.
 func (r *reader) isOption(word string) bool {
@@ -156,7 +154,9 @@ func (r *reader) isOption(word string) bool {
 	if known, _, err := r.find(word); known != nil || err != nil {
 		return true
 	}
-	return !strings.Contains(word, " ") && !negativeNumber.MatchString(word)
+	_, err := strconv.ParseFloat(word, 64)
+	number := err == nil && strings.Contains("0123456789.", word[1:2])
+	return !number && !strings.Contains(word, " ")
 }
 
 // option reads one option with its values, or a cluster of short ones. It reads
