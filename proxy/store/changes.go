@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// changes tells when the answer of Node for a computer may have changed.
+type changes interface {
+	// began is called in each transaction that writes, before anything else.
+	began(ctx context.Context, s *session) error
+	// record is called at its end with what changed ("" is every computer),
+	// committed after the commit.
+	record(ctx context.Context, s *session, changed map[string]bool) error
+	committed(changed map[string]bool)
+	// version differs between two calls when anything changed in between.
+	version(ctx context.Context, computer string) (int64, error)
+}
+
+// serverChanges counts in a table, which all proxies of a server share.
+type serverChanges struct{ db *Database }
+
+func (c serverChanges) began(context.Context, *session) error { return nil }
+
+func (c serverChanges) record(ctx context.Context, s *session, changed map[string]bool) error {
+	for computer := range changed {
+		if _, err := s.exec(ctx, `INSERT INTO change18 (computer_reference, counter) VALUES ($1, 1)
+			ON CONFLICT (computer_reference) DO UPDATE SET counter = change18.counter + 1`, computer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c serverChanges) committed(map[string]bool) {}
+
+func (c serverChanges) version(ctx context.Context, computer string) (version int64, err error) {
+	err = c.db.look(ctx, func(ctx context.Context, s *session) error {
+		_, err := s.row(ctx, `SELECT CAST(sum(counter) AS BIGINT) FROM change18 WHERE computer_reference IN ('', $1)`,
+			[]any{computer}, &version)
+		return err
+	})
+	return version, err
+}
+
+// fileChanges counts in memory, and asks SQLite whether others wrote to the
+// file: programs that know nothing of us may, and the original's schema has no
+// place for a counter. SQLite's data_version changes on a connection when
+// another one commits. A connection that never writes sees all commits that
+// way; that of the writer sees those of other processes only.
+type fileChanges struct {
+	db *Database
+
+	watching sync.Mutex
+	watch    *session
+	seen     int64
+
+	counting sync.Mutex
+	foreign  int64 // data_version of the writer
+	counters map[string]int64
+}
+
+func newFileChanges(ctx context.Context, db *Database) (*fileChanges, error) {
+	watch, err := newSession(ctx, db.pool)
+	if err != nil {
+		return nil, err
+	}
+	return &fileChanges{db: db, watch: watch, counters: map[string]int64{}}, nil
+}
+
+func (c *fileChanges) began(ctx context.Context, writer *session) error {
+	version, err := dataVersion(ctx, writer)
+	if err != nil {
+		return err
+	}
+	c.counting.Lock()
+	defer c.counting.Unlock()
+	if version != c.foreign {
+		c.foreign = version
+		c.counters[""]++
+	}
+	return nil
+}
+
+func (c *fileChanges) record(context.Context, *session, map[string]bool) error { return nil }
+
+func (c *fileChanges) committed(changed map[string]bool) {
+	c.counting.Lock()
+	defer c.counting.Unlock()
+	for computer := range changed {
+		c.counters[computer]++
+	}
+}
+
+func (c *fileChanges) version(ctx context.Context, computer string) (int64, error) {
+	c.watching.Lock()
+	defer c.watching.Unlock()
+	// Not with ctx: a cancelled statement would cost the connection.
+	seen, err := dataVersion(context.WithoutCancel(ctx), c.watch)
+	if err != nil {
+		return 0, err
+	}
+	if seen != c.seen {
+		if err := c.askWriter(context.WithoutCancel(ctx)); err != nil {
+			return 0, err
+		}
+		c.seen = seen
+	}
+	c.counting.Lock()
+	defer c.counting.Unlock()
+	return c.counters[""] + c.counters[computer], nil
+}
+
+// askWriter waits for a commit under way to be counted, then looks for commits
+// of others.
+func (c *fileChanges) askWriter(ctx context.Context) error {
+	w := c.db.writer
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if w.session == nil {
+		return errClosed
+	}
+	return c.began(ctx, w.session)
+}
+
+func (c *fileChanges) close() { c.watch.close() }
+
+func dataVersion(ctx context.Context, s *session) (version int64, err error) {
+	if _, err := s.row(ctx, "PRAGMA data_version", nil, &version); err != nil {
+		return 0, fmt.Errorf("look for changes: %w", err)
+	}
+	return version, nil
+}

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Options say which database to open, and how to complete it.
+type Options struct {
+	// URI is the path of an SQLite file, made when missing, or postgres://….
+	URI string
+	// Computer is the default computer of the schema.
+	Computer string
+	// SoftwareRoot is where local software releases lie, "/" when empty. When
+	// it differs from the last time, their paths are moved along (PROXY-145).
+	SoftwareRoot string
+	// Logger gets what migration does; nothing when nil.
+	Logger *slog.Logger
+	// Now is the clock, time.Now when nil.
+	Now func() time.Time
+}
+
+// Database is a [Store] over SQLite or PostgreSQL.
+type Database struct {
+	dialect dialect
+	options Options
+	pool    *sql.DB
+	readers chan *session // nil entries are connections to be made
+	writer  *writer
+	changes changes
+	closing sync.Once
+	closed  error
+}
+
+var _ Store = (*Database)(nil)
+
+// Open opens a database, and creates or migrates its tables. The error is one
+// line that names the database and what to do.
+func Open(ctx context.Context, options Options) (*Database, error) {
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.SoftwareRoot == "" {
+		options.SoftwareRoot = "/"
+	}
+	d := &Database{dialect: dialectOf(options.URI), options: options}
+	if err := d.open(ctx); err != nil {
+		if d.pool != nil {
+			d.pool.Close()
+		}
+		return nil, d.dialect.describe(err)
+	}
+	go d.writer.loop()
+	return d, nil
+}
+
+func (d *Database) open(ctx context.Context) (err error) {
+	if d.dialect.file != "" {
+		// SQLite makes the file only once there is something to write.
+		file, err := os.OpenFile(d.dialect.file, os.O_RDWR|os.O_CREATE, 0o644)
+		if err != nil {
+			return err
+		}
+		file.Close()
+	}
+	if d.pool, err = sql.Open(d.dialect.driver, d.dialect.source); err != nil {
+		return err
+	}
+	d.readers = make(chan *session, max(4, runtime.GOMAXPROCS(0)))
+	for range cap(d.readers) {
+		d.readers <- nil
+	}
+	if d.writer, err = startWriter(ctx, d); err != nil {
+		return err
+	}
+	d.changes = serverChanges{d}
+	if d.dialect.file != "" {
+		if d.changes, err = newFileChanges(ctx, d); err != nil {
+			return err
+		}
+	}
+	return d.prepareSchema(ctx, d.writer.session)
+}
+
+// Close implements [Store].
+func (d *Database) Close() error {
+	d.closing.Do(func() { d.closed = d.close() })
+	return d.closed
+}
+
+func (d *Database) close() error {
+	d.writer.close()
+	for range cap(d.readers) {
+		if reader := <-d.readers; reader != nil {
+			reader.close()
+		}
+	}
+	if files, ok := d.changes.(*fileChanges); ok {
+		files.close()
+	}
+	return d.pool.Close()
+}
+
+// seconds is the time as the schema has it.
+func (d *Database) seconds() float64 {
+	return float64(d.options.Now().UnixNano()) / 1e9
+}
+
+// look gives a connection to read one statement with. A read is not broken
+// off when ctx ends, which would cost the connection: it is short.
+func (d *Database) look(ctx context.Context, read func(context.Context, *session) error) error {
+	var reader *session
+	select {
+	case reader = <-d.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx = context.WithoutCancel(ctx)
+	var err error
+	if reader == nil {
+		if reader, err = newSession(ctx, d.pool); err != nil {
+			d.readers <- nil
+			return fmt.Errorf("connect to the database: %w", err)
+		}
+	}
+	err = read(ctx, reader)
+	if err != nil && reader.conn.PingContext(ctx) != nil {
+		reader.close()
+		reader = nil
+	}
+	d.readers <- reader
+	return err
+}
+
+// read is look for several statements, which see the same moment.
+func (d *Database) read(ctx context.Context, read func(context.Context, *session) error) error {
+	return d.look(ctx, func(ctx context.Context, s *session) error {
+		if _, err := s.exec(ctx, d.dialect.snapshot); err != nil {
+			return err
+		}
+		err := read(ctx, s)
+		if _, failure := s.exec(ctx, "ROLLBACK"); err == nil {
+			err = failure
+		}
+		return err
+	})
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	_ "modernc.org/sqlite"             // driver "sqlite"
+)
+
+//go:embed schema_sqlite.sql
+var sqliteSchema string
+
+//go:embed schema_postgres.sql
+var postgresSchema string
+
+//go:embed indexes.sql
+var indexes string
+
+//go:embed usage.sql
+var usageSchema string
+
+// dialect is where the databases differ.
+type dialect struct {
+	driver string
+	source string // what the driver opens
+	schema string
+	// begin opens a transaction that no other writer, of any process, can
+	// run beside; snapshot one that reads a single moment.
+	begin    []string
+	snapshot string
+	// file is the SQLite file, "" for a server.
+	file string
+}
+
+func dialectOf(uri string) dialect {
+	if strings.HasPrefix(uri, "postgres://") || strings.HasPrefix(uri, "postgresql://") {
+		return dialect{
+			driver: "pgx",
+			source: uri,
+			schema: postgresSchema,
+			begin: []string{
+				"BEGIN ISOLATION LEVEL READ COMMITTED",
+				"SELECT counter FROM change18 WHERE computer_reference = '' FOR UPDATE",
+			},
+			snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		}
+	}
+	return dialect{
+		driver:   "sqlite",
+		source:   sqliteSource(uri),
+		schema:   sqliteSchema,
+		begin:    []string{"BEGIN IMMEDIATE"},
+		snapshot: "BEGIN",
+		file:     uri,
+	}
+}
+
+// sqliteSource asks for write-ahead logging, so that readers never wait for a
+// writer, and for commits that survive a power cut.
+func sqliteSource(path string) string {
+	pragmas := url.Values{"_pragma": {"busy_timeout(15000)", "journal_mode(wal)", "synchronous(full)"}}
+	elements := strings.Split(filepath.ToSlash(path), "/")
+	for i, element := range elements {
+		elements[i] = url.PathEscape(element)
+	}
+	return "file:" + strings.Join(elements, "/") + "?" + pragmas.Encode()
+}
+
+// withComputer fills in the default computer of the schema (PROXY-20).
+func withComputer(schema, computer string) string {
+	return strings.ReplaceAll(schema, "@computer", "'"+strings.ReplaceAll(computer, "'", "''")+"'")
+}
+
+// serialization reports whether a server refused a transaction that may
+// succeed when repeated.
+func serialization(err error) bool {
+	var failure *pgconn.PgError
+	return errors.As(err, &failure) && (failure.Code == "40001" || failure.Code == "40P01")
+}
+
+// describe turns what a driver says at opening into what a user can act on.
+func (d dialect) describe(err error) error {
+	if d.file == "" {
+		return fmt.Errorf("database %s: %w", redact(d.source), err)
+	}
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "unable to open database file"):
+		return fmt.Errorf("database %s can't be opened: its directory must exist, and be writable", d.file)
+	case strings.Contains(text, "readonly database"):
+		return fmt.Errorf("database %s can't be written: check the permissions of the file and of its directory", d.file)
+	case strings.Contains(text, "file is not a database"), strings.Contains(text, "malformed"):
+		return fmt.Errorf("database %s is damaged or no SQLite database: restore a backup, or move it away to start with an empty one (%w)", d.file, err)
+	}
+	return fmt.Errorf("database %s: %w", d.file, err)
+}
+
+// redact hides the password of a database address.
+func redact(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return "postgres"
+	}
+	return parsed.Redacted()
+}

@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"slapos/slap"
+)
+
+// LoadComputer implements [Nodes].
+func (d *Database) LoadComputer(ctx context.Context, c ComputerDescription) error {
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		// Deleting and inserting, as INSERT OR REPLACE does, puts it last.
+		if _, err := t.write(ctx, c.Reference, "DELETE FROM computer18 WHERE reference = $1", c.Reference); err != nil {
+			return err
+		}
+		if _, err := t.write(ctx, c.Reference, "INSERT INTO computer18 (reference, address, netmask) VALUES ($1, $2, $3)",
+			c.Reference, c.Address, c.Netmask); err != nil {
+			return err
+		}
+		if err := t.forgetPartitions(ctx, c); err != nil {
+			return err
+		}
+		partitions := make([][]any, len(c.Partitions))
+		var addresses [][]any
+		for i, p := range c.Partitions {
+			partitions[i] = []any{p.Reference, c.Reference}
+			for _, a := range p.Addresses {
+				addresses = append(addresses, []any{a.Interface, p.Reference, c.Reference, a.Address, a.Netmask})
+			}
+		}
+		if err := t.insert(ctx, c.Reference, "partition18 (reference, computer_reference)", partitions,
+			"ON CONFLICT (reference, computer_reference) DO NOTHING"); err != nil {
+			return err
+		}
+		return t.insert(ctx, c.Reference,
+			"partition_network18 (reference, partition_reference, computer_reference, address, netmask)", addresses, "")
+	})
+}
+
+// forgetPartitions removes what a computer no longer has, and all addresses.
+func (t *transaction) forgetPartitions(ctx context.Context, c ComputerDescription) error {
+	named := map[string]bool{}
+	for _, p := range c.Partitions {
+		named[p.Reference] = true
+	}
+	for _, table := range []struct{ list, forget string }{
+		{"SELECT DISTINCT reference FROM partition18 WHERE computer_reference = $1",
+			"DELETE FROM partition18 WHERE computer_reference = $1 AND reference = $2"},
+		{"SELECT DISTINCT hosted_by FROM slave18 WHERE computer_reference = $1 AND hosted_by IS NOT NULL",
+			"DELETE FROM slave18 WHERE computer_reference = $1 AND hosted_by = $2"},
+	} {
+		var gone []string
+		err := t.rows(ctx, table.list, []any{c.Reference}, func(rows *sql.Rows) error {
+			var partition string
+			err := rows.Scan(&partition)
+			if !named[partition] {
+				gone = append(gone, partition)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, partition := range gone {
+			if _, err := t.write(ctx, c.Reference, table.forget, c.Reference, partition); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := t.write(ctx, c.Reference, "DELETE FROM partition_network18 WHERE computer_reference = $1", c.Reference)
+	return err
+}
+
+// insert adds rows, many with each statement: a server may be far away.
+func (t *transaction) insert(ctx context.Context, computer, table string, rows [][]any, conflict string) error {
+	const chunk = 50
+	for len(rows) > 0 {
+		n := min(len(rows), chunk)
+		var places strings.Builder
+		var values []any
+		for i, row := range rows[:n] {
+			if i > 0 {
+				places.WriteString(", ")
+			}
+			separator := "($"
+			for _, value := range row {
+				values = append(values, value)
+				places.WriteString(separator + strconv.Itoa(len(values)))
+				separator = ", $"
+			}
+			places.WriteString(")")
+		}
+		if _, err := t.write(ctx, computer, fmt.Sprintf("INSERT INTO %s VALUES %s %s", table, &places, conflict), values...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// Computers implements [Nodes].
+func (d *Database) Computers(ctx context.Context) (computers []Computer, err error) {
+	err = d.look(ctx, func(ctx context.Context, s *session) error {
+		computers = nil
+		return s.rows(ctx, "SELECT reference, address, netmask FROM computer18 ORDER BY rowid", nil, func(rows *sql.Rows) error {
+			var c Computer
+			err := rows.Scan(&c.Reference, &c.Address, &c.Netmask)
+			computers = append(computers, c)
+			return err
+		})
+	})
+	return computers, err
+}
+
+// known returns ErrNotFound for an unknown computer.
+func (s *session) known(ctx context.Context, computer string) error {
+	var one int
+	found, err := s.row(ctx, "SELECT 1 FROM computer18 WHERE reference = $1", []any{computer}, &one)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// Node implements [Nodes].
+func (d *Database) Node(ctx context.Context, computer string) (*Node, error) {
+	node := &Node{Computer: computer}
+	err := d.read(ctx, func(ctx context.Context, s *session) (err error) {
+		if err = s.known(ctx, computer); err != nil {
+			return err
+		}
+		if node.Software, err = s.software(ctx, computer); err != nil {
+			return err
+		}
+		if node.Partitions, err = s.partitions(ctx, "WHERE computer_reference = $1 ORDER BY rowid", computer); err != nil {
+			return err
+		}
+		return s.allAddresses(ctx, computer, node.Partitions)
+	})
+	return node, err
+}
+
+// NodeVersion implements [Nodes].
+func (d *Database) NodeVersion(ctx context.Context, computer string) (int64, error) {
+	return d.changes.version(ctx, computer)
+}
+
+// Partition implements [Nodes].
+func (d *Database) Partition(ctx context.Context, id slap.PartitionID) (p *Partition, err error) {
+	err = d.read(ctx, func(ctx context.Context, s *session) error {
+		if p, err = s.at(ctx, id); err != nil {
+			return err
+		}
+		if p == nil {
+			return ErrNotFound
+		}
+		return s.addresses(ctx, p)
+	})
+	return p, err
+}
+
+// Supply implements [Nodes].
+func (d *Database) Supply(ctx context.Context, software Software) error {
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		if _, err := t.write(ctx, software.Computer, "DELETE FROM software18 WHERE url = $1 AND computer_reference = $2",
+			software.URL, software.Computer); err != nil {
+			return err
+		}
+		_, err := t.write(ctx, software.Computer, "INSERT INTO software18 (url, computer_reference, requested_state) VALUES ($1, $2, $3)",
+			software.URL, software.Computer, software.State)
+		return err
+	})
+}
+
+// RemoveSoftware implements [Nodes].
+func (d *Database) RemoveSoftware(ctx context.Context, computer, url string) error {
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		_, err := t.write(ctx, computer, "DELETE FROM software18 WHERE url = $1 AND computer_reference = $2", url, computer)
+		return err
+	})
+}
+
+// Software implements [Nodes].
+func (d *Database) Software(ctx context.Context, computer string) (list []Software, err error) {
+	err = d.read(ctx, func(ctx context.Context, s *session) error {
+		if err := s.known(ctx, computer); err != nil {
+			return err
+		}
+		list, err = s.software(ctx, computer)
+		return err
+	})
+	return list, err
+}
+
+func (s *session) software(ctx context.Context, computer string) ([]Software, error) {
+	list := []Software{}
+	err := s.rows(ctx, "SELECT url, requested_state FROM software18 WHERE computer_reference = $1 ORDER BY rowid",
+		[]any{computer}, func(rows *sql.Rows) error {
+			var url, state sql.NullString
+			err := rows.Scan(&url, &state)
+			list = append(list, Software{URL: url.String, Computer: computer, State: slap.State(state.String)})
+			return err
+		})
+	return list, err
+}
+
+// AddUsage implements [Store].
+func (d *Database) AddUsage(ctx context.Context, computer, report string) error {
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		// Made with the first report only: the original would not know what
+		// to do with the rows when it migrates to a later schema.
+		if d.dialect.file != "" {
+			if err := t.script(ctx, usageSchema); err != nil {
+				return err
+			}
+		}
+		return t.note(ctx, "INSERT INTO usage18 (computer_reference, time, report) VALUES ($1, $2, $3)", computer, t.time, report)
+	})
+}
+
+// Usage implements [Store].
+func (d *Database) Usage(ctx context.Context, computer string, limit int) (reports []UsageReport, err error) {
+	err = d.look(ctx, func(ctx context.Context, s *session) error {
+		reports = nil
+		if exists, err := d.hasUsage(ctx, s); err != nil || !exists {
+			return err
+		}
+		return s.rows(ctx, "SELECT time, report FROM usage18 WHERE computer_reference = $1 ORDER BY time DESC LIMIT $2",
+			[]any{computer, limit}, func(rows *sql.Rows) error {
+				r := UsageReport{Computer: computer}
+				err := rows.Scan(&r.Time, &r.Report)
+				reports = append(reports, r)
+				return err
+			})
+	})
+	return reports, err
+}
+
+func (d *Database) hasUsage(ctx context.Context, s *session) (bool, error) {
+	if d.dialect.file == "" {
+		return true, nil
+	}
+	var one int
+	return s.row(ctx, "SELECT 1 FROM sqlite_master WHERE name = 'usage18'", nil, &one)
+}
+
+// Statistics implements [Store].
+func (d *Database) Statistics(ctx context.Context) (counts []StateCount, err error) {
+	err = d.look(ctx, func(ctx context.Context, s *session) error {
+		counts = nil
+		return s.rows(ctx, `SELECT computer_reference, CASE slap_state WHEN 'free' THEN 'free' ELSE requested_state END AS state, count(*)
+			FROM partition18 GROUP BY 1, 2 ORDER BY 1, 2`, nil, func(rows *sql.Rows) error {
+			var c StateCount
+			var computer sql.NullString
+			err := rows.Scan(&computer, &c.State, &c.Count)
+			c.Computer = computer.String
+			counts = append(counts, c)
+			return err
+		})
+	})
+	return counts, err
+}

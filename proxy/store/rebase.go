@@ -1,0 +1,125 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// rebase moves the paths of local software releases along when their root
+// was moved (PROXY-145, PROXY-146).
+func (d *Database) rebase(ctx context.Context, s *session) error {
+	former, current := "/", d.options.SoftwareRoot
+	if _, err := s.row(ctx, `SELECT value FROM config18 WHERE name = 'local_software_release_root'`, nil, &former); err != nil {
+		return err
+	}
+	if former == current {
+		return nil
+	}
+	if _, err := s.exec(ctx, `INSERT INTO config18 (name, value) VALUES ('local_software_release_root', $1)
+		ON CONFLICT (name) DO UPDATE SET value = excluded.value`, current); err != nil {
+		return err
+	}
+	log := d.options.Logger
+	relative, err := filepath.Rel(former, current)
+	if err != nil {
+		return fmt.Errorf("local_software_release_root: %w", err)
+	}
+	switch {
+	case relative != ".." && !strings.HasPrefix(relative, "../"):
+		log.Info(fmt.Sprintf("Do not rebase any URLs because %s is a subpath of %s", current, former))
+		return nil
+	case filepath.Base(relative) == "..":
+		log.Info(fmt.Sprintf("Do not rebase any URLs because %s is a superpath of %s", current, former))
+		return nil
+	}
+	if d.dialect.file != "" {
+		backup := d.dialect.file + "-backup-" + d.stamp() + ".sql"
+		log.Info("Backuping database to " + backup)
+		if err := dump(ctx, s, backup); err != nil {
+			return err
+		}
+	}
+	log.Info("Rebase URLs on local software release root path")
+	log.Info("Old root path: " + former)
+	log.Info("New root path: " + current)
+	return d.rebaseAll(ctx, s, former, current)
+}
+
+func (d *Database) rebaseAll(ctx context.Context, s *session, former, current string) error {
+	urls, err := distinct(ctx, s, "SELECT DISTINCT url FROM software18 WHERE url IS NOT NULL")
+	if err != nil {
+		return err
+	}
+	for _, old := range urls {
+		moved := d.rebased(old, former, current)
+		if moved == old {
+			continue
+		}
+		// A release known under both paths is one now.
+		if _, err := s.exec(ctx, `DELETE FROM software18 WHERE url = $1 AND computer_reference IN
+			(SELECT computer_reference FROM software18 WHERE url = $2)`, moved, old); err != nil {
+			return err
+		}
+		if _, err := s.exec(ctx, "UPDATE software18 SET url = $1 WHERE url = $2", moved, old); err != nil {
+			return err
+		}
+	}
+	urls, err = distinct(ctx, s, "SELECT DISTINCT software_release FROM partition18 WHERE software_release IS NOT NULL")
+	if err != nil {
+		return err
+	}
+	for _, old := range urls {
+		moved := d.rebased(old, former, current)
+		if moved == old {
+			continue
+		}
+		if _, err := s.exec(ctx, "UPDATE partition18 SET software_release = $1 WHERE software_release = $2", moved, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func distinct(ctx context.Context, s *session, query string) (values []string, err error) {
+	err = s.rows(ctx, query, nil, func(rows *sql.Rows) error {
+		var value string
+		err := rows.Scan(&value)
+		values = append(values, value)
+		return err
+	})
+	return values, err
+}
+
+// rebased is where the release at path lies now: what is no path, or not below
+// the former root, stays, and so does a file that is still there and not at
+// the new place.
+func (d *Database) rebased(path, former, current string) string {
+	log := d.options.Logger
+	log.Debug("Examining URL " + path)
+	if parsed, err := url.Parse(path); path == "" || err != nil || parsed.Scheme != "" {
+		log.Debug("  Do not rebase because it is not a path")
+		return path
+	}
+	relative, err := filepath.Rel(former, path)
+	if err != nil || relative == ".." || strings.HasPrefix(relative, "../") {
+		log.Debug("  Do not rebase because it is not a subpath of " + former)
+		return path
+	}
+	moved := filepath.Join(current, relative)
+	if !isFile(moved) && isFile(path) {
+		log.Debug(fmt.Sprintf("  Do not rebase because it refers to an existing file but %s does not", moved))
+		return path
+	}
+	log.Debug("  Migrate to rebased URL " + moved)
+	return moved
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}

@@ -1,0 +1,2 @@
+CREATE TABLE IF NOT EXISTS usage18 (computer_reference TEXT, time DOUBLE PRECISION, report TEXT);
+CREATE INDEX IF NOT EXISTS usage18_computer ON usage18 (computer_reference, time);
