@@ -15,20 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxFile bounds the files that are read from a partition: its user writes
+// maxFile bounds the files that are read from such a directory: its user writes
 // them, or could.
 const maxFile = 1 << 20
 
-// A partitionRoot is the directory of a partition, opened once. Its user owns
-// the directory and may change it at any moment, while the agent is root: no
-// link leads outside, no pipe blocks, no name is trusted after a look at it,
-// and nothing that may be a second name of somebody else's file is written or
-// given away. The count of names proves nothing, since the user may take away
-// the name under which the agent opened a file; an owner or a kind does.
+// An ownedRoot is the directory of a partition or of a release, opened once.
+// Its user owns the directory and may change it at any moment, while the agent
+// is root: no link leads outside, no pipe blocks, no name is trusted after a
+// look at it, and nothing that may be a second name of somebody else's file is
+// written or given away. The count of names proves nothing, since the user may
+// take away the name under which the agent opened a file; an owner or a kind
+// does.
 //
 // Names are relative to the directory. Root alone changes owners: what another
 // agent makes stays its own.
-type partitionRoot struct {
+type ownedRoot struct {
 	root     *os.Root
 	path     string
 	uid, gid int // owner of the directory
@@ -38,7 +39,7 @@ type partitionRoot struct {
 	linksProtected bool
 }
 
-func openPartitionRoot(directory string) (*partitionRoot, error) {
+func openOwnedRoot(directory string) (*ownedRoot, error) {
 	root, err := os.OpenRoot(directory)
 	if err != nil {
 		return nil, err
@@ -48,26 +49,26 @@ func openPartitionRoot(directory string) (*partitionRoot, error) {
 		root.Close()
 		return nil, fmt.Errorf("%s: %w", directory, err)
 	}
-	r := &partitionRoot{root: root, path: directory, mode: info.Mode(), linksProtected: hardLinksProtected()}
+	r := &ownedRoot{root: root, path: directory, mode: info.Mode(), linksProtected: hardLinksProtected()}
 	r.uid, r.gid = owner(info)
 	return r, nil
 }
 
-func (r *partitionRoot) Close() error { return r.root.Close() }
+func (r *ownedRoot) Close() error { return r.root.Close() }
 
 // join returns the absolute path of a name, to be told or given to a child.
-func (r *partitionRoot) join(name string) string { return filepath.Join(r.path, name) }
+func (r *ownedRoot) join(name string) string { return filepath.Join(r.path, name) }
 
 // read returns the content of a regular file of at most maxFile bytes. Where
 // hard links are not protected it may be that of any file: it must not be told
-// to anybody. See [partitionRoot.readOwn].
-func (r *partitionRoot) read(name string) ([]byte, error) {
+// to anybody. See [ownedRoot.readOwn].
+func (r *ownedRoot) read(name string) ([]byte, error) {
 	content, _, err := r.readFile(name)
 	return content, err
 }
 
-// readOwn is read for a file that must belong to the partition's user.
-func (r *partitionRoot) readOwn(name string) ([]byte, error) {
+// readOwn is read for a file that must belong to the directory's user.
+func (r *ownedRoot) readOwn(name string) ([]byte, error) {
 	content, info, err := r.readFile(name)
 	if err == nil && !r.owns(info) {
 		return nil, fmt.Errorf("%s doesn't belong to user %d", r.join(name), r.uid)
@@ -75,7 +76,7 @@ func (r *partitionRoot) readOwn(name string) ([]byte, error) {
 	return content, err
 }
 
-func (r *partitionRoot) readFile(name string) ([]byte, fs.FileInfo, error) {
+func (r *ownedRoot) readFile(name string) ([]byte, fs.FileInfo, error) {
 	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
@@ -95,7 +96,7 @@ func (r *partitionRoot) readFile(name string) ([]byte, fs.FileInfo, error) {
 	return content, info, err
 }
 
-func (r *partitionRoot) owns(info fs.FileInfo) bool {
+func (r *ownedRoot) owns(info fs.FileInfo) bool {
 	uid, _ := owner(info)
 	return uid == r.uid
 }
@@ -110,7 +111,7 @@ type attributes struct {
 var agentFile = attributes{mode: 0o644, uid: -1, gid: -1}
 
 // write replaces a file whole, or leaves it as it was.
-func (r *partitionRoot) write(name string, content []byte, a attributes) error {
+func (r *ownedRoot) write(name string, content []byte, a attributes) error {
 	temporary := r.temporary(name)
 	if err := r.remove(temporary); err != nil {
 		return err
@@ -143,13 +144,13 @@ func (r *partitionRoot) write(name string, content []byte, a attributes) error {
 
 // temporary is the name beside name under which its next content is written. It
 // is always the same, so that an agent that is killed leaves one file at most.
-func (r *partitionRoot) temporary(name string) string {
+func (r *ownedRoot) temporary(name string) string {
 	return path.Join(path.Dir(name), "."+strings.TrimPrefix(path.Base(name), ".")+".new")
 }
 
-// append opens a file of the partition's user to be written at its end.
+// append opens a file of the directory's user to be written at its end.
 // Whatever is not such a file is removed before.
-func (r *partitionRoot) append(name string, mode fs.FileMode) (*os.File, error) {
+func (r *ownedRoot) append(name string, mode fs.FileMode) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_APPEND | syscall.O_NONBLOCK
 	if file, err := r.root.OpenFile(name, flags, 0); err == nil {
 		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && r.owns(info) {
@@ -168,7 +169,7 @@ func (r *partitionRoot) append(name string, mode fs.FileMode) (*os.File, error) 
 }
 
 // remove removes a file or an empty directory; nothing there is no error.
-func (r *partitionRoot) remove(name string) error {
+func (r *ownedRoot) remove(name string) error {
 	if err := r.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -176,13 +177,13 @@ func (r *partitionRoot) remove(name string) error {
 }
 
 // exists tells whether there is anything of that name, a dangling link too.
-func (r *partitionRoot) exists(name string) bool {
+func (r *ownedRoot) exists(name string) bool {
 	_, err := r.root.Lstat(name)
 	return err == nil
 }
 
 // entries lists a directory, sorted. What is no directory has no entries.
-func (r *partitionRoot) entries(directory string) ([]fs.DirEntry, error) {
+func (r *ownedRoot) entries(directory string) ([]fs.DirEntry, error) {
 	opened, err := r.root.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
@@ -196,8 +197,8 @@ func (r *partitionRoot) entries(directory string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// makeDirectory makes a directory of the partition's user, unless it exists.
-func (r *partitionRoot) makeDirectory(name string, mode fs.FileMode) error {
+// makeDirectory makes a directory of the directory's user, unless it exists.
+func (r *ownedRoot) makeDirectory(name string, mode fs.FileMode) error {
 	err := r.root.Mkdir(name, mode)
 	if errors.Is(err, fs.ErrExist) {
 		info, err := r.root.Lstat(name)
@@ -212,9 +213,9 @@ func (r *partitionRoot) makeDirectory(name string, mode fs.FileMode) error {
 	return r.giveAway(name)
 }
 
-// link makes name a symbolic link of the partition's user to target. Anything
+// link makes name a symbolic link of the directory's user to target. Anything
 // there that is not a link is left alone (GRID-56).
-func (r *partitionRoot) link(target, name string) error {
+func (r *ownedRoot) link(target, name string) error {
 	info, err := r.root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -242,9 +243,9 @@ func (r *partitionRoot) link(target, name string) error {
 	return r.root.Rename(temporary, name)
 }
 
-// giveAway makes the partition's user the owner of a directory or a symbolic
+// giveAway makes the directory's user the owner of a directory or a symbolic
 // link; of another file only when the kernel protects hard links.
-func (r *partitionRoot) giveAway(name string) error {
+func (r *ownedRoot) giveAway(name string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -280,13 +281,13 @@ func hardLinksProtected() bool {
 // giveAwayTree is giveAway for all below directory that is not the user's, down
 // to maxDepth levels: the agent writes in the first few. What can't be given is
 // left.
-func (r *partitionRoot) giveAwayTree(directory string) error {
+func (r *ownedRoot) giveAwayTree(directory string) error {
 	return r.giveAwayBelow(directory, maxDepth)
 }
 
 const maxDepth = 16
 
-func (r *partitionRoot) giveAwayBelow(directory string, depth int) error {
+func (r *ownedRoot) giveAwayBelow(directory string, depth int) error {
 	entries, err := r.entries(directory)
 	if err != nil || depth == 0 || os.Geteuid() != 0 {
 		return err

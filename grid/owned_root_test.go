@@ -22,15 +22,15 @@ func partitionUser() int {
 	return os.Geteuid()
 }
 
-// newPartitionRoot makes the directory of a partition, and opens it.
-func newPartitionRoot(t *testing.T) *partitionRoot {
+// newOwnedRoot makes the directory of a partition, and opens it.
+func newOwnedRoot(t *testing.T) *ownedRoot {
 	t.Helper()
 	directory := filepath.Join(t.TempDir(), "slappart0")
 	if err := os.Mkdir(directory, 0o750); err != nil {
 		t.Fatal(err)
 	}
 	handOver(t, directory)
-	root, err := openPartitionRoot(directory)
+	root, err := openOwnedRoot(directory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func ownerOf(t *testing.T, path string) int {
 
 // hostileNames makes, under each name, what the user of a partition may put in
 // the place of a file of the agent.
-func hostileNames(t *testing.T, root *partitionRoot, outside string) []string {
+func hostileNames(t *testing.T, root *ownedRoot, outside string) []string {
 	t.Helper()
 	make := map[string]func(path string) error{
 		"link":      func(path string) error { return os.Symlink(outside, path) },
@@ -95,8 +95,8 @@ func outsideFile(t *testing.T) string {
 	return path
 }
 
-func TestPartitionRootRead(t *testing.T) {
-	root := newPartitionRoot(t)
+func TestOwnedRootRead(t *testing.T) {
+	root := newOwnedRoot(t)
 	for _, name := range hostileNames(t, root, outsideFile(t)) {
 		if content, err := root.readOwn(name); err == nil {
 			t.Errorf("%s: read %q", name, content)
@@ -119,8 +119,8 @@ func TestPartitionRootRead(t *testing.T) {
 	}
 }
 
-func TestPartitionRootWrite(t *testing.T) {
-	root, outside := newPartitionRoot(t), outsideFile(t)
+func TestOwnedRootWrite(t *testing.T) {
+	root, outside := newOwnedRoot(t), outsideFile(t)
 	for _, name := range hostileNames(t, root, outside) {
 		err := root.write(name, []byte("new"), attributes{mode: 0o640, uid: -1, gid: root.gid})
 		if name == "directory" {
@@ -154,8 +154,8 @@ func TestPartitionRootWrite(t *testing.T) {
 	}
 }
 
-func TestPartitionRootAppend(t *testing.T) {
-	root, outside := newPartitionRoot(t), outsideFile(t)
+func TestOwnedRootAppend(t *testing.T) {
+	root, outside := newOwnedRoot(t), outsideFile(t)
 	for _, name := range hostileNames(t, root, outside) {
 		file, err := root.append(name, 0o644)
 		if err != nil {
@@ -181,8 +181,8 @@ func TestPartitionRootAppend(t *testing.T) {
 	}
 }
 
-func TestPartitionRootEntries(t *testing.T) {
-	root := newPartitionRoot(t)
+func TestOwnedRootEntries(t *testing.T) {
+	root := newOwnedRoot(t)
 	for _, name := range hostileNames(t, root, outsideFile(t)) {
 		entries, err := root.entries(name)
 		if len(entries) > 0 || err != nil && name != "link" {
@@ -191,8 +191,8 @@ func TestPartitionRootEntries(t *testing.T) {
 	}
 }
 
-func TestPartitionRootLink(t *testing.T) {
-	root := newPartitionRoot(t)
+func TestOwnedRootLink(t *testing.T) {
+	root := newOwnedRoot(t)
 	for _, target := range []string{"/first", "/second", "/second"} {
 		if err := root.link(target, "software_release"); err != nil {
 			t.Fatal(err)
@@ -210,11 +210,11 @@ func TestPartitionRootLink(t *testing.T) {
 	}
 }
 
-func TestPartitionRootGiveAway(t *testing.T) {
+func TestOwnedRootGiveAway(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // nobody but root gives files away
 	}
-	root, outside := newPartitionRoot(t), outsideFile(t)
+	root, outside := newOwnedRoot(t), outsideFile(t)
 	hostileNames(t, root, outside)
 	for _, protected := range []bool{false, true} {
 		root.linksProtected = protected
@@ -248,11 +248,11 @@ func TestPartitionRootGiveAway(t *testing.T) {
 }
 
 // A user who swaps names as fast as possible gains nothing.
-func TestPartitionRootSwapping(t *testing.T) {
+func TestOwnedRootSwapping(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
-	root, outside := newPartitionRoot(t), outsideFile(t)
+	root, outside := newOwnedRoot(t), outsideFile(t)
 	root.linksProtected = false
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -1,0 +1,181 @@
+package grid
+
+import (
+	"bufio"
+	"context"
+	"encoding/gob"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// An itemLog keeps the records of items that are processed at the same time
+// together: those of the item that was begun first pass at once, those of the
+// others wait until it has ended (D-6).
+type itemLog struct {
+	mu    sync.Mutex
+	items []*logItem // begun and not told in full, in order
+}
+
+// maxPending is how many records of an item wait in memory before they go to a
+// temporary file: a build can print for hours.
+const maxPending = 5000
+
+// A logItem is the log of one item.
+type logItem struct {
+	log      *itemLog
+	ended    bool
+	pending  []pendingRecord
+	handlers []*itemHandler // that pending records refer to
+	spill    *os.File       // older pending records
+}
+
+// A pendingRecord is what is told of a record later on. Attributes have become
+// text.
+type pendingRecord struct {
+	Handler int
+	Time    time.Time
+	Level   slog.Level
+	Message string
+	Names   []string
+	Values  []string
+}
+
+// begin makes a logger for the next item, and a function to call at its end.
+func (l *itemLog) begin(logger *slog.Logger) (*slog.Logger, func()) {
+	item := &logItem{log: l}
+	l.mu.Lock()
+	l.items = append(l.items, item)
+	l.mu.Unlock()
+	return slog.New(&itemHandler{item, logger.Handler()}), item.end
+}
+
+func (i *logItem) end() {
+	l := i.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i.ended = true
+	for len(l.items) > 0 && l.items[0].ended {
+		l.items = l.items[1:]
+		if len(l.items) > 0 {
+			l.items[0].tell()
+		}
+	}
+}
+
+// tell passes on what has waited.
+func (i *logItem) tell() {
+	if i.spill != nil {
+		i.tellSpilled()
+		i.spill.Close()
+		i.spill = nil
+	}
+	for _, record := range i.pending {
+		i.tellRecord(record)
+	}
+	i.pending, i.handlers = nil, nil
+}
+
+func (i *logItem) tellRecord(p pendingRecord) {
+	record := slog.NewRecord(p.Time, p.Level, p.Message, 0)
+	for n, name := range p.Names {
+		record.AddAttrs(slog.String(name, p.Values[n]))
+	}
+	_ = i.handlers[p.Handler].inner.Handle(context.Background(), record)
+}
+
+func (i *logItem) tellSpilled() {
+	if _, err := i.spill.Seek(0, io.SeekStart); err != nil {
+		return
+	}
+	reader := bufio.NewReader(i.spill)
+	for {
+		// Each batch is a stream of its own.
+		var batch []pendingRecord
+		if err := gob.NewDecoder(reader).Decode(&batch); err != nil {
+			return
+		}
+		for _, record := range batch {
+			i.tellRecord(record)
+		}
+	}
+}
+
+func (i *logItem) keep(handler *itemHandler, record slog.Record) {
+	p := pendingRecord{Handler: i.handlerIndex(handler), Time: record.Time, Level: record.Level, Message: record.Message}
+	record.Attrs(func(a slog.Attr) bool {
+		p.Names = append(p.Names, a.Key)
+		p.Values = append(p.Values, a.Value.Resolve().String())
+		return true
+	})
+	i.pending = append(i.pending, p)
+	if len(i.pending) >= maxPending {
+		i.spillPending()
+	}
+}
+
+func (i *logItem) handlerIndex(handler *itemHandler) int {
+	for n := len(i.handlers) - 1; n >= 0; n-- {
+		if i.handlers[n] == handler {
+			return n
+		}
+	}
+	i.handlers = append(i.handlers, handler)
+	return len(i.handlers) - 1
+}
+
+// spillPending moves the pending records to a file; where there is no room for
+// one they stay in memory.
+func (i *logItem) spillPending() {
+	if i.spill == nil {
+		file, err := os.CreateTemp("", "slapos-log-")
+		if err != nil {
+			return
+		}
+		os.Remove(file.Name())
+		i.spill = file
+	}
+	end, err := i.spill.Seek(0, io.SeekEnd)
+	if err != nil {
+		return
+	}
+	writer := bufio.NewWriter(i.spill)
+	if gob.NewEncoder(writer).Encode(i.pending) != nil || writer.Flush() != nil {
+		_ = i.spill.Truncate(end)
+		return
+	}
+	i.pending = nil
+}
+
+// An itemHandler handles the records of an item when it is its turn.
+type itemHandler struct {
+	item  *logItem
+	inner slog.Handler
+}
+
+func (h *itemHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.inner.Enabled(ctx, level)
+}
+
+func (h *itemHandler) Handle(ctx context.Context, record slog.Record) error {
+	l := h.item.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// What an item tells after its end, a background upload for instance, isn't
+	// held up.
+	if h.item.ended || l.items[0] == h.item {
+		return h.inner.Handle(ctx, record)
+	}
+	h.item.keep(h, record)
+	return nil
+}
+
+func (h *itemHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
+	return &itemHandler{h.item, h.inner.WithAttrs(attributes)}
+}
+
+func (h *itemHandler) WithGroup(name string) slog.Handler {
+	return &itemHandler{h.item, h.inner.WithGroup(name)}
+}

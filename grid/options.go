@@ -1,0 +1,176 @@
+package grid
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"slapos/manager"
+	"slapos/slap"
+)
+
+// Options of the passes. Empty optional fields mean none, unless said
+// otherwise; [Options.withDefaults] fills the rest (GRID-5).
+type Options struct {
+	ComputerID string
+	// MasterURL as configured, for the profiles of instances (GRID-57).
+	MasterURL    string
+	SoftwareRoot string // directory of Software Releases
+	InstanceRoot string // directory of partitions
+	// CertificateRepository is the directory of the partitions' keys and
+	// certificates; empty: partitions have none.
+	CertificateRepository string
+
+	Master   *slap.Client
+	Managers []manager.Manager
+	Logger   *slog.Logger
+	// Only limits the pass to these partitions, or to the releases with these
+	// URLs or md5 sums of URLs.
+	Only []string
+	// Jobs is how many releases or partitions are processed at once (D-6);
+	// default: as many as there are processors.
+	Jobs int
+	// Environment of the agent, "NAME=value", cleaned for children (GRID-12).
+	Environment []string
+	// Python is the interpreter that bootstraps zc.buildout (D-2), empty for
+	// the first one found.
+	Python string
+	// Buildout is a script that bootstraps instead of zc.buildout's module.
+	Buildout      string
+	BuildoutDebug bool
+	// SharedParts and BuildTimeParts are directories, in order.
+	SharedParts, BuildTimeParts []string
+	// Force processes what is complete, too ("develop").
+	Force bool
+
+	Software SoftwareOptions
+	Instance InstanceOptions
+	Firewall *FirewallOptions // nil: partitions have no firewall rules
+
+	Supervisor SupervisorOptions
+
+	// Now is the clock; default: time.Now.
+	Now func() time.Time
+}
+
+// SoftwareOptions are those of [SoftwarePass] alone.
+type SoftwareOptions struct {
+	// MinFreeSpace is in bytes; default: DefaultMinFreeSpace.
+	MinFreeSpace   int64
+	GarbageCollect bool
+	// BuildoutNetworkCache are the options of section [networkcache] that
+	// buildout is given, by name (GRID-32).
+	BuildoutNetworkCache map[string]string
+	// Cache holds built releases; nil: there is none.
+	Cache ReleaseCache
+	// Upload says that built releases go to the cache.
+	Upload bool
+	// Prefixes of URLs that are not fetched, not uploaded, and never built but
+	// only fetched (NC-2).
+	DownloadBlacklist, UploadBlacklist, DownloadForced []string
+	// UploadTries and UploadDelay are how often an upload is tried, and the
+	// wait after the first failure, which doubles each time (D-21).
+	UploadTries int
+	UploadDelay time.Duration
+	// Progress shows how far the pass is; nil: nowhere.
+	Progress Progress
+}
+
+// A ReleaseCache keeps built releases. A release is a directory; its name and
+// the cache's key are the md5 sum of its URL.
+type ReleaseCache interface {
+	// Fetch makes directory hold the release of url, and says false when the
+	// cache has none that fits. Directory doesn't exist before, nor after a
+	// failure: a release appears whole.
+	Fetch(ctx context.Context, url, directory string, logger *slog.Logger) (found bool, err error)
+	// Push stores the release of url. The file .completed is not part of it.
+	// Failing is no harm, and one call is one attempt.
+	Push(ctx context.Context, url, directory string, logger *slog.Logger) error
+}
+
+// Progress is told how far a long pass is, for a user who watches.
+type Progress interface {
+	// Begin and End tell of each release or partition that is worked on.
+	Begin(item string)
+	End(item string)
+	// Step tells what is being done.
+	Step(item, doing string)
+}
+
+// InstanceOptions are those of the passes over partitions.
+type InstanceOptions struct {
+	// MinFreeSpace is in bytes; default: DefaultMinFreeSpace.
+	MinFreeSpace int64
+	// ForceStop stops services instead of starting them.
+	ForceStop bool
+	// MaximumPeriodicity is how many seconds a partition may stay unprocessed;
+	// 0: always processed, negative: until it changes. Releases may have their
+	// own (GRID-46). It has no default here, see DefaultMaximumPeriodicity.
+	MaximumPeriodicity int
+	// PromiseTimeout of one promise; default: DefaultPromiseTimeout.
+	PromiseTimeout time.Duration
+	// PartitionTimeout of an instance's buildout; 0: no limit.
+	PartitionTimeout time.Duration
+	// StorageHome is the root of data disks, absolute.
+	StorageHome string
+	// IPv4GlobalNetwork is copied to the profiles.
+	IPv4GlobalNetwork string
+}
+
+// SupervisorOptions say how the process supervisor is started.
+type SupervisorOptions struct {
+	// Executable is this program, which is also the supervisor.
+	Executable string
+	// WatchdogCommand is the supervisor's event listener.
+	WatchdogCommand string
+	// LaunchForbidden leaves starting it to somebody else.
+	LaunchForbidden bool
+}
+
+// FirewallOptions are those of section [firewall] (GRID-78, GRID-80).
+type FirewallOptions struct {
+	Command           string // default: firewall-cmd
+	ReloadCommand     string // default: slapos node restart firewall
+	AuthorizedSources []string
+	// Executable and DBusExecutable are daemons for the supervisor to run.
+	Executable, DBusExecutable string
+	LogFile, DBusLogFile       string
+	Testing                    bool // no daemons
+}
+
+// Defaults of options (GRID-5).
+const (
+	DefaultMinFreeSpace       = 1000 << 20
+	DefaultMaximumPeriodicity = 86400
+	DefaultPromiseTimeout     = 20 * time.Second
+)
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	setDefault(&o.Jobs, runtime.NumCPU())
+	setDefault(&o.Software.MinFreeSpace, DefaultMinFreeSpace)
+	setDefault(&o.Software.UploadTries, 3)
+	setDefault(&o.Software.UploadDelay, 10*time.Second)
+	setDefault(&o.Instance.MinFreeSpace, DefaultMinFreeSpace)
+	setDefault(&o.Instance.PromiseTimeout, DefaultPromiseTimeout)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Firewall != nil {
+		firewall := *o.Firewall
+		setDefault(&firewall.Command, "firewall-cmd")
+		setDefault(&firewall.ReloadCommand, "slapos node restart firewall")
+		setDefault(&firewall.LogFile, "/var/log/firewall.log")
+		setDefault(&firewall.DBusLogFile, "/var/log/dbus.log")
+		o.Firewall = &firewall
+	}
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,64 @@
+package grid
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+// A Failure is a release or a partition that could not be processed.
+type Failure struct {
+	Item string // the URL of a release, the reference of a partition
+	Type string // software type of an instance, "(not ready)" when unknown
+	Err  error
+}
+
+// Result of a pass that came to its end.
+type Result struct {
+	Failed []Failure
+	// PromiseFailed are partitions with nothing but a promise that failed.
+	PromiseFailed []Failure
+	// Offline: the master could not be reached, and what runs on this node was
+	// kept running without it; OfflineErr tells why that failed.
+	Offline    bool
+	OfflineErr error
+}
+
+// Exit codes of the node commands (GRID-10).
+const (
+	ExitFailed        = 1
+	ExitPromiseFailed = 2
+	ExitOffline       = 3
+	ExitRunning       = 10
+)
+
+// ExitCode is what the process ends with. It is decided here alone.
+func (r Result) ExitCode() int {
+	switch {
+	case r.Offline && r.OfflineErr == nil:
+		return ExitOffline
+	case r.Offline || len(r.Failed) > 0:
+		return ExitFailed
+	case len(r.PromiseFailed) > 0:
+		return ExitPromiseFailed
+	}
+	return 0
+}
+
+// logSummary tells of the failures once more, at the end (GRID-55).
+func (r Result) logSummary(log *slog.Logger) {
+	log.Info("Finished computer partitions.")
+	log.Info(strings.Repeat("=", 80))
+	logFailures(log, "Error while processing the following partitions:", r.Failed)
+	logFailures(log, "Error with promises for the following partitions:", r.PromiseFailed)
+}
+
+func logFailures(log *slog.Logger, title string, failures []Failure) {
+	if len(failures) == 0 {
+		return
+	}
+	log.Info(title)
+	for _, f := range failures {
+		log.Info(fmt.Sprintf("  %s[%s]: %s", f.Item, f.Type, f.Err))
+	}
+}
