@@ -1,0 +1,187 @@
+package grid
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"slapos/slap"
+)
+
+// A firewallRule says what becomes of packets to an address of a partition.
+// Its text is an option of firewall-cmd (GRID-81).
+type firewallRule struct {
+	chain       string // INPUT or FORWARD
+	priority    int    // rules with a lower one come first
+	source      string // address or network, empty: any
+	destination netip.Addr
+	established bool // only packets of connections that exist already
+	accept      bool // else rejected
+}
+
+const firewallRulePrefix = "--permanent --direct --add-rule ipv4 filter "
+
+func (r firewallRule) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s%s %d", firewallRulePrefix, r.chain, r.priority)
+	if r.source != "" {
+		text.WriteString(" -s " + r.source)
+	}
+	text.WriteString(" -d " + r.destination.String())
+	if r.established {
+		text.WriteString(" -m state --state ESTABLISHED,RELATED")
+	}
+	if r.accept {
+		return text.String() + " -j ACCEPT"
+	}
+	return text.String() + " -j REJECT"
+}
+
+// parseFirewallRule reads the text of a rule, and nothing but the texts that
+// String writes: they become part of a shell's command line.
+func parseFirewallRule(text string) (firewallRule, error) {
+	var rule firewallRule
+	refused := fmt.Errorf("%.200q is not a rule of a partition", text)
+	rest, found := strings.CutPrefix(text, firewallRulePrefix)
+	words := strings.Split(rest, " ")
+	if !found || len(words) < 4 {
+		return rule, refused
+	}
+	var err error
+	rule.chain = words[0]
+	if rule.priority, err = strconv.Atoi(words[1]); err != nil {
+		return rule, refused
+	}
+	words = words[2:]
+	if words[0] == "-s" {
+		rule.source = words[1]
+		words = words[2:]
+	}
+	if len(words) < 4 {
+		return rule, refused
+	}
+	if rule.destination, err = netip.ParseAddr(words[1]); err != nil {
+		return rule, refused
+	}
+	rule.established = words[2] == "-m"
+	rule.accept = words[len(words)-1] == "ACCEPT"
+	valid := (rule.chain == "INPUT" || rule.chain == "FORWARD") && rule.destination.Is4() &&
+		(rule.source == "" || isSource(rule.source)) && rule.String() == text
+	if !valid {
+		return rule, refused
+	}
+	return rule, nil
+}
+
+// isSource tells whether text is an IPv4 address or network.
+func isSource(text string) bool {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return address.Is4()
+	}
+	network, err := netip.ParsePrefix(text)
+	return err == nil && network.Addr().Is4()
+}
+
+// firewallTraffic is all that decides on the rules of a partition.
+type firewallTraffic struct {
+	// addresses are the partition's own; those of interfaces route_… count.
+	addresses []slap.Address
+	// peers are the addresses of its instance tree.
+	peers []slap.Address
+	// filter holds what the user asked for: fw_restricted_access and so on.
+	filter slap.Dict
+	// authorized sources of the whole node.
+	authorized []string
+}
+
+// rules computes the rules of all addresses of a partition (GRID-80,
+// GRID-81), in the order in which they are written.
+func (t firewallTraffic) rules(log *slog.Logger) []firewallRule {
+	own := routedAddresses(t.addresses)
+	var peers []string
+	for _, peer := range t.peers {
+		if address, err := netip.ParseAddr(peer.IP); err == nil && address.Is4() && !slices.Contains(own, address) {
+			peers = append(peers, peer.IP)
+		}
+	}
+	authorized := slices.Concat(t.sources("fw_authorized_sources"), t.authorized)
+	restricted, given := t.filter["fw_restricted_access"].(string)
+	var rules []firewallRule
+	for _, destination := range own {
+		if given && restricted == "off" {
+			rules = append(rules, rejectRules(destination, validSources(t.sources("fw_rejected_sources"), log))...)
+			accepted := slices.Concat(t.authorized, t.sources("fw_authorized_sources"))
+			rules = append(rules, acceptRules(destination, slices.Concat(peers, validSources(accepted, log)))...)
+			continue
+		}
+		rules = append(rules, acceptRules(destination, slices.Concat(peers, validSources(authorized, log)))...)
+		rules = append(rules, bothChains(firewallRule{priority: 1000, destination: destination})...)
+		rules = append(rules, bothChains(firewallRule{priority: 900, destination: destination, established: true})...)
+	}
+	return withoutRepeated(rules)
+}
+
+// routedAddresses are the IPv4 addresses that packets are routed to.
+func routedAddresses(addresses []slap.Address) []netip.Addr {
+	var routed []netip.Addr
+	for _, address := range addresses {
+		ip, err := netip.ParseAddr(address.IP)
+		if err == nil && ip.Is4() && strings.HasPrefix(address.Interface, "route_") && !slices.Contains(routed, ip) {
+			routed = append(routed, ip)
+		}
+	}
+	return routed
+}
+
+// sources splits a list of the filter at its blanks.
+func (t firewallTraffic) sources(name string) []string {
+	text, _ := t.filter[name].(string)
+	return strings.Fields(text)
+}
+
+func validSources(sources []string, log *slog.Logger) []string {
+	var valid []string
+	for _, source := range sources {
+		if source = strings.TrimSpace(source); isSource(source) {
+			valid = append(valid, source)
+		} else if source != "" {
+			log.Warn("IP/Network address " + strconv.Quote(source) + " is not valid. ignored..")
+		}
+	}
+	return valid
+}
+
+func acceptRules(destination netip.Addr, sources []string) []firewallRule {
+	var rules []firewallRule
+	for _, source := range sources {
+		rules = append(rules, bothChains(firewallRule{source: source, destination: destination, accept: true})...)
+	}
+	return rules
+}
+
+func rejectRules(destination netip.Addr, sources []string) []firewallRule {
+	var rules []firewallRule
+	for _, source := range sources {
+		rules = append(rules, bothChains(firewallRule{priority: 800, source: source, destination: destination, established: true})...)
+		rules = append(rules, bothChains(firewallRule{priority: 900, source: source, destination: destination})...)
+	}
+	return rules
+}
+
+func bothChains(rule firewallRule) []firewallRule {
+	input, forward := rule, rule
+	input.chain, forward.chain = "INPUT", "FORWARD"
+	return []firewallRule{input, forward}
+}
+
+func withoutRepeated(rules []firewallRule) []firewallRule {
+	seen := map[firewallRule]bool{}
+	return slices.DeleteFunc(rules, func(rule firewallRule) bool {
+		repeated := seen[rule]
+		seen[rule] = true
+		return repeated
+	})
+}

@@ -1,0 +1,200 @@
+package grid
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"slapos/promise/process"
+)
+
+// firewallRulesFile lists the rules that a partition has, as JSON.
+const firewallRulesFile = ".slapos-firewalld-rules"
+
+// firewallCommandTimeout bounds one call of firewall-cmd.
+const firewallCommandTimeout = 2 * time.Minute
+
+// A firewall gives partitions their rules: by firewalld's command, or
+// directly in the kernel's nftables where firewalld is not installed. One
+// partition at a time, since firewalld reloads for each.
+type firewall struct {
+	mu      sync.Mutex
+	backend firewallBackend
+}
+
+// A firewallBackend makes the rules of one partition be exactly wanted. Rules
+// in old are those it had after the last time; they may be gone meanwhile, as
+// may those that are wanted and were there. Applying twice changes nothing.
+type firewallBackend interface {
+	apply(ctx context.Context, partition string, old, wanted []firewallRule) (changed bool, err error)
+}
+
+// newFirewall chooses what applies the rules. The environment is that of the
+// commands.
+func newFirewall(options FirewallOptions, environment []string, log *slog.Logger) *firewall {
+	if _, err := exec.LookPath(options.Command); err != nil && options.Command == "firewall-cmd" {
+		log.Debug("firewalld is not installed: rules of partitions go to nftables")
+		return &firewall{backend: &nftablesFirewall{}}
+	}
+	return &firewall{backend: &firewalld{
+		command: options.Command, reload: options.ReloadCommand,
+		environment: append(slices.Clone(environment), "LC_ALL=C"), log: log,
+	}}
+}
+
+// set makes rules those of a partition (GRID-82); none removes them all.
+func (f *firewall) set(ctx context.Context, root *ownedRoot, partition string, rules []firewallRule, log *slog.Logger) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old, present := readFirewallRules(root, log)
+	changed, err := f.backend.apply(ctx, partition, old, rules)
+	if err != nil {
+		return fmt.Errorf("firewall: %w", err)
+	}
+	if !changed && present {
+		return nil
+	}
+	texts := make([]string, len(rules))
+	for i, rule := range rules {
+		texts[i] = `"` + rule.String() + `"` // nothing in it needs escaping
+	}
+	if err := root.write(firewallRulesFile, []byte("["+strings.Join(texts, ", ")+"]"), agentFile); err != nil {
+		return fmt.Errorf("firewall: write %s: %w", firewallRulesFile, err)
+	}
+	return nil
+}
+
+// readFirewallRules reads the rules that the partition had. The file lies in a
+// directory of the partition's user: one that the agent didn't write counts as
+// missing, as does a rule that is none.
+func readFirewallRules(root *ownedRoot, log *slog.Logger) (rules []firewallRule, present bool) {
+	content, info, err := root.readFile(firewallRulesFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false
+	}
+	if err == nil {
+		if uid, _ := owner(info); uid != os.Geteuid() || links(info) > 1 {
+			err = errors.New("the agent did not write it")
+		}
+	}
+	if err != nil {
+		log.Warn("Ignored "+root.join(firewallRulesFile), slog.Any("error", err))
+		return nil, false
+	}
+	return parseFirewallRules(content, log)
+}
+
+func parseFirewallRules(content []byte, log *slog.Logger) (rules []firewallRule, present bool) {
+	var texts []string
+	if err := json.Unmarshal(content, &texts); err != nil {
+		log.Warn("Ignored unreadable "+firewallRulesFile, slog.Any("error", err))
+		return nil, false
+	}
+	for _, text := range texts {
+		rule, err := parseFirewallRule(text)
+		if err != nil {
+			log.Warn("Ignored entry of "+firewallRulesFile, slog.Any("error", err))
+			continue
+		}
+		rules = append(rules, rule)
+	}
+	return rules, true
+}
+
+// firewalld applies rules by the command firewall-cmd.
+type firewalld struct {
+	command, reload string // lines for the shell
+	environment     []string
+	log             *slog.Logger
+}
+
+func (f *firewalld) apply(ctx context.Context, _ string, old, wanted []firewallRule) (changed bool, err error) {
+	for _, rule := range old {
+		if slices.Contains(wanted, rule) {
+			continue
+		}
+		removed, err := f.change(ctx, rule, "yes", "--remove-rule")
+		if err != nil {
+			return changed, err
+		}
+		changed = changed || removed
+	}
+	for _, rule := range wanted {
+		added, err := f.change(ctx, rule, "no", "--add-rule")
+		if err != nil {
+			return changed, err
+		}
+		changed = changed || added
+	}
+	if !changed {
+		return false, nil
+	}
+	f.log.Info("Reloading firewall configuration...")
+	if _, err := f.run(ctx, f.reload); err != nil {
+		return true, err
+	}
+	return true, nil
+}
+
+// change asks for a rule and, on the answer condition, adds or removes it.
+func (f *firewalld) change(ctx context.Context, rule firewallRule, condition, action string) (changed bool, err error) {
+	line := f.command + " " + rule.String()
+	query := strings.Replace(line, "--add-rule", "--query-rule", 1)
+	result, err := f.shell(ctx, query)
+	if err != nil {
+		return false, err
+	}
+	switch said := answer(result.Output); {
+	case said != "no" && (said != "yes" || result.ExitCode != 0):
+		return false, commandFailure(query, result)
+	case said != condition:
+		return false, nil
+	}
+	line = strings.Replace(line, "--add-rule", action, 1)
+	f.log.Debug(line)
+	output, err := f.run(ctx, line)
+	if err == nil && output != "success" {
+		err = fmt.Errorf("%s answered %.200q instead of success", line, output)
+	}
+	return err == nil, err
+}
+
+// answer is the line that matters of an output that may hold warnings too.
+func answer(output string) string {
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line == "yes" || line == "no" || line == "success" {
+			return line
+		}
+	}
+	return strings.TrimSpace(output)
+}
+
+// run runs a line that must succeed and returns its answer.
+func (f *firewalld) run(ctx context.Context, line string) (string, error) {
+	result, err := f.shell(ctx, line)
+	if err == nil && result.ExitCode != 0 {
+		err = commandFailure(line, result)
+	}
+	return answer(result.Output), err
+}
+
+func commandFailure(line string, result process.Result) error {
+	return fmt.Errorf("%s failed with exit code %d: %.500s", line, result.ExitCode, strings.TrimSpace(result.Output))
+}
+
+func (f *firewalld) shell(ctx context.Context, line string) (process.Result, error) {
+	command := process.Command{
+		Path: "/bin/sh", Args: []string{"-c", line}, Env: f.environment,
+		KeepOutput: 64 << 10, Timeout: firewallCommandTimeout,
+	}
+	return command.Run(ctx)
+}

@@ -1,0 +1,261 @@
+package grid
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"slapos/slap"
+)
+
+func ruleTexts(rules []firewallRule) []string {
+	var texts []string
+	for _, rule := range rules {
+		texts = append(texts, strings.TrimPrefix(rule.String(), firewallRulePrefix))
+	}
+	return texts
+}
+
+func TestFirewallRules(t *testing.T) {
+	addresses := []slap.Address{
+		{Interface: "slaptun0", IP: "10.0.0.9"}, {Interface: "route_x", IP: "10.0.0.1"},
+		{Interface: "route_x", IP: "2001:db8::1"}, {Interface: "route_x", IP: "10.0.0.1"},
+	}
+	peers := []slap.Address{{Interface: "route_x", IP: "10.0.0.1"}, {Interface: "", IP: "10.0.0.2"}, {Interface: "x", IP: "2001:db8::2"}}
+	for name, test := range map[string]struct {
+		traffic firewallTraffic
+		want    []string
+	}{
+		"no routed address": {firewallTraffic{addresses: addresses[:1], peers: peers}, nil},
+		"accept": {firewallTraffic{addresses: addresses, peers: peers, authorized: []string{"10.1.0.0/16", "", "nonsense"},
+			filter: slap.Dict{"fw_authorized_sources": "1.2.3.4 5.6.7.8/24; 1.1.1.1;reboot"}}, []string{
+			"INPUT 0 -s 10.0.0.2 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 10.0.0.2 -d 10.0.0.1 -j ACCEPT",
+			"INPUT 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT",
+			"INPUT 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT",
+			"INPUT 1000 -d 10.0.0.1 -j REJECT", "FORWARD 1000 -d 10.0.0.1 -j REJECT",
+			"INPUT 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
+			"FORWARD 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
+		}},
+		"reject": {firewallTraffic{addresses: addresses, peers: peers, authorized: []string{"10.1.0.0/16"},
+			filter: slap.Dict{"fw_restricted_access": "off", "fw_rejected_sources": "10.0.0.7", "fw_authorized_sources": "1.2.3.4"}}, []string{
+			"INPUT 800 -s 10.0.0.7 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
+			"FORWARD 800 -s 10.0.0.7 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
+			"INPUT 900 -s 10.0.0.7 -d 10.0.0.1 -j REJECT", "FORWARD 900 -s 10.0.0.7 -d 10.0.0.1 -j REJECT",
+			"INPUT 0 -s 10.0.0.2 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 10.0.0.2 -d 10.0.0.1 -j ACCEPT",
+			"INPUT 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT",
+			"INPUT 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT",
+		}},
+		"two addresses are one list": {firewallTraffic{filter: slap.Dict{"fw_rejected_sources": 3},
+			addresses: []slap.Address{{Interface: "route_a", IP: "10.0.0.1"}, {Interface: "route_b", IP: "10.0.0.3"}}}, []string{
+			"INPUT 1000 -d 10.0.0.1 -j REJECT", "FORWARD 1000 -d 10.0.0.1 -j REJECT",
+			"INPUT 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
+			"FORWARD 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
+			"INPUT 1000 -d 10.0.0.3 -j REJECT", "FORWARD 1000 -d 10.0.0.3 -j REJECT",
+			"INPUT 900 -d 10.0.0.3 -m state --state ESTABLISHED,RELATED -j REJECT",
+			"FORWARD 900 -d 10.0.0.3 -m state --state ESTABLISHED,RELATED -j REJECT",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			rules := test.traffic.rules(slog.New(slog.NewTextHandler(&log, nil)))
+			if got := ruleTexts(rules); !reflect.DeepEqual(got, test.want) {
+				t.Errorf("rules are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
+			}
+			for _, rule := range rules {
+				if again, err := parseFirewallRule(rule.String()); err != nil || again != rule {
+					t.Errorf("%s is read as %v, %v", rule, again, err)
+				}
+			}
+			if name == "accept" && strings.Count(log.String(), "is not valid. ignored") != 3 {
+				t.Errorf("warnings: %s", &log)
+			}
+		})
+	}
+}
+
+func TestParseFirewallRuleRefuses(t *testing.T) {
+	for _, text := range []string{
+		"", "INPUT 0 -d 10.0.0.1 -j ACCEPT", firewallRulePrefix, firewallRulePrefix + "INPUT",
+		firewallRulePrefix + "INPUT 0 -s", firewallRulePrefix + "INPUT 0 -s 10.0.0.1 -d",
+		firewallRulePrefix + "INPUT 0 -d 10.0.0.1 -j ACCEPT; reboot",
+		firewallRulePrefix + "INPUT 0 -s $(reboot) -d 10.0.0.1 -j ACCEPT",
+		firewallRulePrefix + "INPUT 0 -s 10.0.0.0/33 -d 10.0.0.1 -j ACCEPT",
+		firewallRulePrefix + "OUTPUT 0 -d 10.0.0.1 -j ACCEPT",
+		firewallRulePrefix + "INPUT 00 -d 10.0.0.1 -j ACCEPT",
+		firewallRulePrefix + "INPUT 0 -d ::1 -j ACCEPT",
+		firewallRulePrefix + "INPUT 0 -d 10.0.0.1 -j DROP",
+		firewallRulePrefix + "INPUT 0  -d 10.0.0.1 -j ACCEPT",
+	} {
+		if rule, err := parseFirewallRule(text); err == nil {
+			t.Errorf("%q was read as %v", text, rule)
+		}
+	}
+}
+
+func FuzzFirewallRule(f *testing.F) {
+	f.Add(firewallRulePrefix + "INPUT 0 -s 10.0.0.0/8 -d 10.0.0.1 -j ACCEPT")
+	f.Add(firewallRulePrefix + "FORWARD 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT")
+	f.Fuzz(func(t *testing.T, text string) {
+		if rule, err := parseFirewallRule(text); err == nil && rule.String() != text {
+			t.Errorf("%q became %q", text, rule)
+		} else if err == nil && strings.ContainsAny(text, ";&|$`<>()'\"\\\n*?[]{}~#!") {
+			t.Errorf("%q would not be one command", text)
+		}
+	})
+}
+
+// A fakeFirewalld is a firewall-cmd that keeps its rules in a file.
+type fakeFirewalld struct {
+	t         *testing.T
+	directory string
+	root      *ownedRoot
+	firewall  *firewall
+	log       bytes.Buffer
+}
+
+func newFakeFirewalld(t *testing.T) *fakeFirewalld {
+	f := &fakeFirewalld{t: t, directory: t.TempDir()}
+	command := writeFile(t, filepath.Join(f.directory, "firewall-cmd"), `#!/bin/sh
+echo "$*" >>`+f.directory+`/calls
+echo "WARNING: something about the weather" >&2
+args=$*
+rule=${args#*-rule}
+touch `+f.directory+`/rules
+case $args in
+*--query-rule*) if grep -qxF -- "$rule" `+f.directory+`/rules; then echo yes; else echo no; exit 1; fi;;
+*--add-rule*) echo "$rule" >>`+f.directory+`/rules; echo success;;
+*--remove-rule*) grep -vxF -- "$rule" `+f.directory+`/rules >`+f.directory+`/new; mv `+f.directory+`/new `+f.directory+`/rules; echo success;;
+esac
+`)
+	os.Chmod(command, 0o755)
+	instance := filepath.Join(f.directory, "slappart0")
+	os.Mkdir(instance, 0o750)
+	root, err := openOwnedRoot(instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	f.root = root
+	options := FirewallOptions{Command: command, ReloadCommand: "echo reload >>" + f.directory + "/calls"}
+	f.firewall = newFirewall(options, []string{"PATH=" + os.Getenv("PATH")}, f.logger())
+	return f
+}
+
+func (f *fakeFirewalld) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&f.log, nil)) }
+
+func (f *fakeFirewalld) set(traffic firewallTraffic) error {
+	return f.firewall.set(context.Background(), f.root, "slappart0", traffic.rules(f.logger()), f.logger())
+}
+
+func (f *fakeFirewalld) lines(name string) []string {
+	content, _ := os.ReadFile(filepath.Join(f.directory, name))
+	os.Remove(filepath.Join(f.directory, "calls"))
+	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+}
+
+func trafficTo(ip string) firewallTraffic {
+	return firewallTraffic{addresses: []slap.Address{{Interface: "route_a", IP: ip}}}
+}
+
+func TestFirewalld(t *testing.T) {
+	f := newFakeFirewalld(t)
+	check := func(what string, traffic firewallTraffic, wantCalls int, wantReload bool) {
+		t.Helper()
+		if err := f.set(traffic); err != nil {
+			t.Fatal(what, err)
+		}
+		calls := f.lines("calls")
+		if len(calls) != wantCalls || (calls[len(calls)-1] == "reload") != wantReload {
+			t.Errorf("%s: calls are\n%s", what, strings.Join(calls, "\n"))
+		}
+		var texts []string
+		content, _ := f.root.read(firewallRulesFile)
+		if err := json.Unmarshal(content, &texts); err != nil {
+			t.Errorf("%s: %v: %s", what, err, content)
+		}
+		var want []string
+		for _, rule := range traffic.rules(f.logger()) {
+			want = append(want, rule.String())
+		}
+		if len(texts)+len(want) > 0 && !reflect.DeepEqual(texts, want) {
+			t.Errorf("%s: the file holds %s", what, content)
+		}
+		if rules := f.lines("rules"); len(want) != len(rules) && len(want) > 0 {
+			t.Errorf("%s: rules are\n%s", what, strings.Join(rules, "\n"))
+		}
+	}
+	check("first", trafficTo("10.0.0.1"), 4*2+1, true)
+	check("again", trafficTo("10.0.0.1"), 4, false)
+	check("other address", trafficTo("10.0.0.2"), 4*2*2+1, true)
+	os.Remove(filepath.Join(f.root.path, firewallRulesFile))
+	check("file lost", trafficTo("10.0.0.2"), 4, false)
+	check("none", firewallTraffic{}, 4*2+1, true)
+	check("none again", firewallTraffic{}, 1, false)
+	if content, _ := f.root.read(firewallRulesFile); string(content) != "[]" {
+		t.Errorf("the file holds %s", content)
+	}
+	if info, err := os.Stat(filepath.Join(f.root.path, firewallRulesFile)); err != nil || info.Mode() != 0o644 {
+		t.Error(info, err)
+	}
+}
+
+func TestFirewalldHostileFile(t *testing.T) {
+	f := newFakeFirewalld(t)
+	path := filepath.Join(f.root.path, firewallRulesFile)
+	proof := filepath.Join(f.directory, "proof")
+	for name, content := range map[string]string{
+		"not JSON": "[", "not a list": `{"a": 1}`, "command": `["$(touch ` + proof + `)", "; touch ` + proof + `"]`,
+		"rule with command": `["` + firewallRulePrefix + `INPUT 0 -s 1.1.1.1;touch ` + proof + ` -d 10.0.0.1 -j ACCEPT"]`,
+		"empty":             "",
+	} {
+		writeFile(t, path, content)
+		if err := f.set(firewallTraffic{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	os.Remove(path)
+	os.Mkdir(path, 0o755)
+	if err := f.set(firewallTraffic{}); err == nil || !strings.Contains(err.Error(), firewallRulesFile) {
+		t.Errorf("a directory in the way: %v", err)
+	}
+	mustNotExist(t, proof)
+	if os.Geteuid() == 0 {
+		os.Remove(path)
+		writeFile(t, path, `["`+firewallRulePrefix+`INPUT 0 -d 10.9.9.9 -j REJECT"]`)
+		os.Chown(path, 29998, 29998)
+		f.lines("calls")
+		if err := f.set(firewallTraffic{}); err != nil || len(f.lines("calls")) != 1 {
+			t.Errorf("the file of a user was believed: %v", err)
+		}
+	}
+}
+
+func TestFirewalldFailures(t *testing.T) {
+	f := newFakeFirewalld(t)
+	for name, command := range map[string]string{
+		"not found":      filepath.Join(f.directory, "none"),
+		"odd answer":     "echo maybe #",
+		"failing":        "echo not running; exit 252 #",
+		"no success":     `f() { case "$*" in *query*) echo no;; *) echo nothing;; esac; }; f`,
+		"failing to add": `f() { case "$*" in *query*) echo no;; *) exit 3;; esac; }; f`,
+	} {
+		f.firewall = newFirewall(FirewallOptions{Command: command, ReloadCommand: "true"}, []string{"PATH=" + os.Getenv("PATH")}, f.logger())
+		if err := f.set(trafficTo("10.0.0.1")); err == nil {
+			t.Errorf("%s: no error", name)
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: more than one line: %q", name, err)
+		}
+		mustNotExist(t, filepath.Join(f.root.path, firewallRulesFile))
+	}
+	f.firewall.backend = &firewalld{command: filepath.Join(f.directory, "firewall-cmd"), reload: "exit 4",
+		environment: []string{"PATH=" + os.Getenv("PATH")}, log: f.logger()}
+	if err := f.set(trafficTo("10.0.0.1")); err == nil {
+		t.Error("a failing reload is no error")
+	}
+}

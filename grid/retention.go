@@ -1,0 +1,95 @@
+package grid
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"slapos/slap"
+)
+
+// A partition may ask to be kept for some days after it was destroyed at the
+// master: at its first installation the delay is noted, at the first attempt
+// to destroy it the date (GRID-84). Both are Python's text of a float.
+const (
+	retentionDelayFile = ".slapos-retention-lock-delay" // days
+	retentionDateFile  = ".slapos-retention-lock-date"  // seconds since 1970
+)
+
+// retentionDelay reads the delay that a user asked for, in days.
+func retentionDelay(filter slap.Dict, log *slog.Logger) float64 {
+	value, given := filter["retention_delay"]
+	if !given || value == nil {
+		return 0
+	}
+	days, err := parseFloat(slap.PythonString(value))
+	if err != nil {
+		log.Warn(fmt.Sprintf("Retention delay value (%.100q) is not valid, ignoring.", slap.PythonString(value)))
+		return 0
+	}
+	return days
+}
+
+// parseFloat reads what Python's float() reads, but for values that no clock
+// reaches.
+func parseFloat(text string) (float64, error) {
+	number, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err == nil && (math.IsNaN(number) || math.IsInf(number, 0)) {
+		err = errors.New("not a finite number")
+	}
+	return number, err
+}
+
+// lockRetention notes the delay of a partition at its first installation; it is
+// never changed afterwards. The file belongs to the owner of its Software
+// Release, uid and gid.
+func lockRetention(root *ownedRoot, days float64, uid, gid int) error {
+	if root.exists(retentionDelayFile) {
+		return nil
+	}
+	text := slap.PythonString(days)
+	if err := root.write(retentionDelayFile, []byte(text), attributes{mode: 0o644, uid: uid, gid: gid}); err != nil {
+		return fmt.Errorf("write %s: %w", retentionDelayFile, err)
+	}
+	return nil
+}
+
+// retentionOver says whether a partition may be destroyed now. The first time
+// it is asked it notes the date from which that is so.
+func retentionOver(root *ownedRoot, now time.Time) (bool, error) {
+	days, hasDelay, err := readRetention(root, retentionDelayFile)
+	if err != nil {
+		return false, err
+	}
+	date, hasDate, err := readRetention(root, retentionDateFile)
+	if err != nil {
+		return false, err
+	}
+	if !hasDate && hasDelay && days > 0 {
+		date, hasDate = float64(now.Unix())+days*86400, true
+		if err := root.write(retentionDateFile, []byte(slap.PythonString(date)), agentFile); err != nil {
+			return false, fmt.Errorf("write %s: %w", retentionDateFile, err)
+		}
+	}
+	return !hasDate || float64(now.UnixNano())/1e9 >= date, nil
+}
+
+func readRetention(root *ownedRoot, name string) (number float64, present bool, err error) {
+	content, err := root.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err == nil {
+		number, err = parseFloat(string(content))
+	}
+	if err != nil {
+		// Better kept too long than lost: somebody may want what is in there.
+		return 0, false, fmt.Errorf("retention lock: correct or remove %s: %w", root.join(name), err)
+	}
+	return number, true, nil
+}
