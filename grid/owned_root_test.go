@@ -11,16 +11,11 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/grid/testenv"
 )
 
-// partitionUser is who owns the partitions of tests: an ordinary user when the
-// tests run as root, else who runs them.
-func partitionUser() int {
-	if os.Geteuid() == 0 {
-		return 65534 // nobody
-	}
-	return os.Geteuid()
-}
+func TestMain(m *testing.M) { testenv.Main(m) }
 
 // newOwnedRoot makes the directory of a partition, and opens it.
 func newOwnedRoot(t *testing.T) *ownedRoot {
@@ -29,23 +24,13 @@ func newOwnedRoot(t *testing.T) *ownedRoot {
 	if err := os.Mkdir(directory, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	handOver(t, directory)
+	testenv.HandOver(t, directory)
 	root, err := openOwnedRoot(directory)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
 	return root
-}
-
-func handOver(t *testing.T, path string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return
-	}
-	if err := os.Lchown(path, partitionUser(), partitionUser()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func readFile(t *testing.T, path string) string {
@@ -103,7 +88,7 @@ func TestOwnedRootRead(t *testing.T) {
 		}
 	}
 	writeFile(t, root.join("plain"), "text")
-	handOver(t, root.join("plain"))
+	testenv.HandOver(t, root.join("plain"))
 	if content, err := root.readOwn("plain"); err != nil || string(content) != "text" {
 		t.Errorf("own: %q, %v", content, err)
 	}
@@ -200,7 +185,7 @@ func TestOwnedRootLink(t *testing.T) {
 		if got, err := os.Readlink(root.join("software_release")); err != nil || got != target {
 			t.Errorf("link to %q, %v, want %s", got, err, target)
 		}
-		if uid := ownerOf(t, root.join("software_release")); uid != partitionUser() {
+		if uid := ownerOf(t, root.join("software_release")); uid != testenv.User() {
 			t.Errorf("owner %d", uid)
 		}
 	}
@@ -226,7 +211,7 @@ func TestOwnedRootGiveAway(t *testing.T) {
 		if err := root.giveAway(name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if uid := ownerOf(t, root.join(name)); uid != partitionUser() {
+		if uid := ownerOf(t, root.join(name)); uid != testenv.User() {
 			t.Errorf("%s: owner %d", name, uid)
 		}
 	}
@@ -241,7 +226,7 @@ func TestOwnedRootGiveAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"tree/a", "tree/a/b", "tree/a/b/file"} {
-		if uid := ownerOf(t, root.join(name)); uid != partitionUser() {
+		if uid := ownerOf(t, root.join(name)); uid != testenv.User() {
 			t.Errorf("%s: owner %d", name, uid)
 		}
 	}

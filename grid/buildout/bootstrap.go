@@ -1,0 +1,99 @@
+package buildout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// slaposPython is where the packages of SlapOS have their Python.
+const slaposPython = "/opt/slapos/bin/python3"
+
+// noBuildout is the exit status of the bootstrap program when zc.buildout can't
+// be imported.
+const noBuildout = 97
+
+// bootstrapProgram runs zc.buildout with the arguments it is given. It must be
+// understood by every Python there is.
+var bootstrapProgram = fmt.Sprintf(`import sys
+try:
+    import zc.buildout.buildout
+except ImportError:
+    sys.stderr.write("%%s\n" %% sys.exc_info()[1])
+    sys.exit(%d)
+sys.argv[0] = "buildout"
+zc.buildout.buildout.main()
+`, noBuildout)
+
+// Bootstrap makes bin/buildout with the node's Python (GRID-33). Unlike the
+// original's, zc.buildout's module is imported with the site directories of
+// that Python (no -S): they are where it is installed.
+func (b *Builder) Bootstrap(ctx context.Context, parameters ...string) error {
+	python, err := b.python()
+	if err != nil {
+		return &Error{b.Directory, err.Error()}
+	}
+	command := []string{python, "-c", bootstrapProgram}
+	if b.Script != "" {
+		command = []string{python, "-S", b.Script}
+	}
+	command = append(append(command, parameters...), "bootstrap")
+	status, err := b.withoutDebugger().run(ctx, command, "", 0)
+	var failed *Error
+	if errors.As(err, &failed) && status == noBuildout && b.Script == "" {
+		return &Error{b.Directory, fmt.Sprintf("%s%s has no zc.buildout: "+
+			"run '%s -m pip install zc.buildout', or name another interpreter in the option python of section [slapos]",
+			failed.Output, python, python)}
+	}
+	return err
+}
+
+// withoutDebugger is for the bootstrap, whose output is wanted in any case.
+func (b *Builder) withoutDebugger() *Builder {
+	quiet := *b
+	quiet.Debug = false
+	return &quiet
+}
+
+func (b *Builder) python() (string, error) {
+	const advice = "install Python 3 with zc.buildout, or name an interpreter in the option python of section [slapos]"
+	if b.Python != "" {
+		if path, ok := lookPath(b.Python, b.Environment); ok {
+			return path, nil
+		}
+		return "", fmt.Errorf("the Python interpreter %s can't be executed: %s", b.Python, advice)
+	}
+	for _, name := range []string{slaposPython, "python3"} {
+		if path, ok := lookPath(name, b.Environment); ok {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("there is no Python to bootstrap zc.buildout with (looked for %s and for python3 on PATH): %s", slaposPython, advice)
+}
+
+// lookPath finds a program by its path, or on the PATH of an environment.
+func lookPath(name string, environment []string) (string, bool) {
+	if strings.Contains(name, "/") {
+		return name, isExecutable(name)
+	}
+	search := ""
+	for _, variable := range environment {
+		if value, found := strings.CutPrefix(variable, "PATH="); found {
+			search = value
+		}
+	}
+	for _, directory := range filepath.SplitList(search) {
+		if path := filepath.Join(directory, name); filepath.IsAbs(path) && isExecutable(path) {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+func isExecutable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}

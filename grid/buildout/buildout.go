@@ -1,0 +1,161 @@
+// Package buildout runs zc.buildout in the directory of a Software Release or
+// of a partition, as the owner of that directory.
+//
+// A [Builder] is one directory. [Builder.Begin] first makes sure that nothing
+// else builds there, the remains of an agent that was killed included;
+// [Builder.Bootstrap] makes bin/buildout with the node's Python, and
+// [Builder.Run] runs it with the interpreter that it names. Both log the output
+// line by line and keep the end of it for the error, an [*Error].
+package buildout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"slapos/promise/process"
+)
+
+// umask of builds: others may not read what they make (GRID-12).
+const umask = 0o027
+
+// keepOutput is how much of the output an error tells, in bytes: its end.
+const keepOutput = 512 << 10
+
+// A Builder builds in one directory.
+type Builder struct {
+	Directory string
+	// Environment is the agent's.
+	Environment []string
+	// Python bootstraps, empty for the first of /opt/slapos/bin/python3 and
+	// python3 on PATH (D-2).
+	Python string
+	// Script bootstraps instead of zc.buildout's module, with Python.
+	Script string
+	// Debug lets buildout use the terminal, and stop in its debugger.
+	Debug bool
+	// Timeout of a run; 0: none.
+	Timeout time.Duration
+	Logger  *slog.Logger
+}
+
+// An Error is a bootstrap or a run that failed.
+type Error struct {
+	Directory string
+	Output    string // what was printed, or the reason
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("Failed to run buildout profile in directory '%s':\n%s\n", e.Directory, e.Output) // GRID-24
+}
+
+// debugOutput stands for the output that went to the terminal.
+const debugOutput = "(the output went to the terminal, because of --buildout-debug)"
+
+// Run runs script, a bin/buildout, with parameters (GRID-35).
+func (b *Builder) Run(ctx context.Context, script string, parameters ...string) error {
+	interpreter, err := Shebang(script)
+	if err != nil {
+		return fmt.Errorf("run buildout in %s: %w", b.Directory, err)
+	}
+	command := append(interpreter, script)
+	if b.Debug {
+		command = append(command, "-D")
+	}
+	command = append(append(command, "-U"), parameters...)
+	_, err = b.run(ctx, command, b.Directory, b.Timeout)
+	return err
+}
+
+// RunProgram runs another program of a release in the directory, as its owner
+// with its home (GRID-12).
+func (b *Builder) RunProgram(ctx context.Context, script string) error {
+	interpreter, err := Shebang(script)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", script, err)
+	}
+	user, err := b.owner()
+	if err != nil {
+		return err
+	}
+	child := b.command(append(interpreter, script), user, user.Home, 0)
+	child.Umask = 0
+	_, err = b.finish(ctx, child)
+	return err
+}
+
+// run runs command and returns its exit status; not 0 is an [*Error], too.
+func (b *Builder) run(ctx context.Context, command []string, home string, timeout time.Duration) (status int, err error) {
+	user, err := b.owner()
+	if err != nil {
+		return -1, err
+	}
+	if home == "" {
+		home = user.Home
+	}
+	return b.finish(ctx, b.command(command, user, home, timeout))
+}
+
+// owner is the user that everything runs as.
+func (b *Builder) owner() (*process.User, error) {
+	info, err := os.Stat(b.Directory)
+	if err != nil {
+		return nil, err
+	}
+	status := info.Sys().(*syscall.Stat_t)
+	user, err := process.LookupUser(int(status.Uid), int(status.Gid))
+	if err != nil {
+		return nil, fmt.Errorf("owner of %s: %w", b.Directory, err)
+	}
+	return user, nil
+}
+
+func (b *Builder) command(command []string, user *process.User, home string, timeout time.Duration) *process.Command {
+	environment := slices.DeleteFunc(process.CleanEnvironment(b.Environment, home), func(variable string) bool {
+		return strings.HasPrefix(variable, marker+"=") // this agent is part of a build itself
+	})
+	return &process.Command{
+		Path:       command[0],
+		Args:       command[1:],
+		Dir:        b.Directory,
+		Env:        append(environment, marker+"="+b.Directory),
+		User:       user,
+		Umask:      umask,
+		Output:     func(line string) { b.Logger.Info(line) },
+		KeepOutput: keepOutput,
+		Timeout:    timeout,
+		Terminal:   b.Debug,
+	}
+}
+
+func (b *Builder) finish(ctx context.Context, child *process.Command) (status int, err error) {
+	b.Logger.Debug(fmt.Sprintf("Invoking: '%s %s' in directory '%s'", child.Path, strings.Join(child.Args, " "), b.Directory))
+	result, err := child.Run(ctx)
+	if ctx.Err() != nil {
+		return -1, ctx.Err()
+	}
+	var expired *process.TimeoutError
+	if err != nil && !errors.As(err, &expired) {
+		return -1, &Error{b.Directory, err.Error()}
+	}
+	if err == nil && result.ExitCode == 0 {
+		return 0, nil
+	}
+	output := result.Output
+	switch {
+	case b.Debug:
+		output = debugOutput
+	case err != nil:
+		output += err.Error()
+	case result.Signal != 0:
+		output += fmt.Sprintf("%s was ended by signal %d (%s)", child.Path, result.Signal, result.Signal)
+	}
+	b.Logger.Error(fmt.Sprintf("Failed to run buildout profile in directory '%s'", b.Directory))
+	return result.ExitCode, &Error{b.Directory, output}
+}

@@ -1,0 +1,118 @@
+package buildout
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// ReleaseProfile is the buildout.cfg of a Software Release (GRID-29). It is
+// written as is: buildout gives % no meaning.
+func ReleaseProfile(url string, sharedParts, buildTimeParts []string) []byte {
+	return []byte("[buildout]\n" +
+		"extends = " + url + "\n" +
+		"shared-part-list = " + listValue(sharedParts) + "\n" +
+		"build-time-part-list = " + listValue(buildTimeParts) + "\n\n")
+}
+
+func listValue(paths []string) string {
+	if len(paths) == 1 {
+		return paths[0]
+	}
+	return eachOnLine("\n\t", paths)
+}
+
+func eachOnLine(before string, texts []string) string {
+	var b strings.Builder
+	for _, text := range texts {
+		b.WriteString(before + text)
+	}
+	return b.String()
+}
+
+// InstanceSettings are what an instance's profile is told by the node, in the
+// section slap-connection and others (GRID-57).
+type InstanceSettings struct {
+	ComputerID, PartitionID string
+	MasterURL               string
+	SoftwareURL             string
+	KeyFile, CertFile       string // empty: none
+	SharedParts             []string
+	BuildTimeParts          []string
+	RequestedState          string
+	StorageHome             string
+	IPv4GlobalNetwork       string
+}
+
+// InstanceTail is what is appended to the template of a release to make the
+// profile of an instance.
+func InstanceTail(s InstanceSettings) []byte {
+	connection := [][2]string{
+		{"computer-id", s.ComputerID},
+		{"partition-id", s.PartitionID},
+		{"server-url", s.MasterURL},
+		{"software-release-url", s.SoftwareURL},
+		{"key-file", s.KeyFile},
+		{"cert-file", s.CertFile},
+	}
+	var b strings.Builder
+	b.WriteString("\n\n### The rest of this file is written by slapos node instance.\n")
+	b.WriteString("[buildout]\nbin-directory = ${buildout:directory}/sbin\noffline = true\n")
+	b.WriteString("\n[slap-connection]\n")
+	for _, option := range connection {
+		b.WriteString(option[0] + " = " + option[1] + "\n")
+	}
+	b.WriteString("shared-part-list =\n" + indented(s.SharedParts))
+	b.WriteString("build-time-part-list =\n" + indented(s.BuildTimeParts))
+	b.WriteString("requested-state = " + s.RequestedState + "\n")
+	b.WriteString("\n# The same, as older recipes spell it.\n[slap_connection]\n")
+	for _, option := range connection {
+		b.WriteString(strings.ReplaceAll(option[0], "-", "_") + " = " + option[1] + "\n")
+	}
+	b.WriteString("\n[storage-configuration]\nstorage-home = " + s.StorageHome + "\n")
+	b.WriteString("\n[network-information]\nglobal-ipv4-network = " + s.IPv4GlobalNetwork + "\n")
+	b.WriteString("### End of what slapos node instance writes.\n")
+	return []byte(b.String())
+}
+
+// indented puts each path on a line of its own; no paths are an empty one.
+func indented(paths []string) string {
+	if len(paths) == 0 {
+		return "  \n"
+	}
+	return "  " + strings.Join(paths, "\n  ") + "\n"
+}
+
+// gitPatience bounds what is only a note.
+const gitPatience = 30 * time.Second
+
+// GitRevision describes the commit of a profile that is a local file in a git
+// repository. For every other there is none.
+func GitRevision(ctx context.Context, url string, environment []string) (revision string, ok bool) {
+	if _, err := os.Stat(url); err != nil {
+		return "", false
+	}
+	ctx, cancel := context.WithTimeout(ctx, gitPatience)
+	defer cancel()
+	command := exec.CommandContext(ctx, "git", "describe", "--all", "--long", "--dirty")
+	command.Dir = filepath.Dir(url)
+	command.Env = environment
+	output, err := command.Output()
+	return strings.TrimSpace(string(output)), err == nil && len(output) > 0
+}
+
+// NoteRevision appends the revision to a profile as a comment, unless the last
+// line says it already (GRID-31).
+func NoteRevision(profile []byte, revision string, now time.Time) []byte {
+	text := string(profile)
+	last := strings.TrimRight(text, "\n")
+	last = last[strings.LastIndexByte(last, '\n')+1:]
+	if strings.Contains(last, revision) {
+		return profile
+	}
+	stamp := now.UTC().Format("2006-01-02 15:04:05.000000")
+	return []byte(text + "# " + stamp + " git revision: " + revision + "\n")
+}

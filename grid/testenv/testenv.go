@@ -1,0 +1,153 @@
+// Package testenv gives the tests of the node agent what they need of the
+// machine: a Python with zc.buildout, and directories and users to work with,
+// as root and as an ordinary user.
+package testenv
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// User is the owner of releases and partitions in tests: nobody when they run
+// as root, else who runs them.
+func User() int {
+	if os.Geteuid() == 0 {
+		return 65534
+	}
+	return os.Geteuid()
+}
+
+// HandOver makes User the owner of a file.
+func HandOver(t testing.TB, path string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Lchown(path, User(), User()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Directory is like t.TempDir, but User can reach what lies in it.
+func Directory(t testing.TB) string {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "grid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(directory) })
+	if err := os.Chmod(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return directory
+}
+
+// Python is the interpreter of the test environment, which has zc.buildout and
+// slapos.core.
+func Python(t testing.TB) string {
+	t.Helper()
+	python, err := python()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return python
+}
+
+func python() (string, error) {
+	if environment := os.Getenv("SLAPOS_TEST_ENV"); environment != "" {
+		return filepath.Join(environment, "bin", "python"), nil
+	}
+	directory, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; directory = filepath.Dir(directory) {
+		path := filepath.Join(directory, "var", "testenv", "bin", "python")
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+		if directory == "/" {
+			return "", fmt.Errorf("the Python of the tests is missing: run `make testenv` first")
+		}
+	}
+}
+
+const reachable = "SLAPOS_TEST_PYTHON_REACHABLE"
+
+// Main runs the tests of a package. Run by root, User may be unable to reach
+// the interpreter that the test environment was made with, somewhere in root's
+// home: the tests then run in a mount namespace of their own where it is.
+func Main(m *testing.M) {
+	if os.Geteuid() == 0 && os.Getenv(reachable) == "" {
+		if err := reachPython(); err != nil {
+			fmt.Fprintln(os.Stderr, "make Python reachable:", err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// reachPython returns when nothing needs to be done, else it runs this program
+// again.
+func reachPython() error {
+	path, err := python()
+	if err != nil {
+		return nil // the tests that need it say so
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return err
+	}
+	closed := closedAncestor(path)
+	if closed == "" {
+		return nil
+	}
+	below, _, _ := strings.Cut(strings.TrimPrefix(path, closed+"/"), "/")
+	below = filepath.Join(closed, below)
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	handle, err := unix.Open(below, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount("none", closed, "tmpfs", 0, "mode=0755"); err != nil {
+		return err
+	}
+	if err := os.Mkdir(below, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", handle), below, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	executable, err := exec.LookPath("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(executable, os.Args, append(os.Environ(), reachable+"=1"))
+}
+
+// closedAncestor is the first directory on the way to path that others may not
+// pass through.
+func closedAncestor(path string) string {
+	for i := 1; i < len(path); i++ {
+		if path[i] != '/' {
+			continue
+		}
+		if info, err := os.Stat(path[:i]); err == nil && info.Mode()&0o001 == 0 {
+			return path[:i]
+		}
+	}
+	return ""
+}
