@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// maxLine bounds the memory of a line that never ends.
-	maxLine = 64 << 10
+	// maxLine and maxMessage bound the memory of a line that never ends.
+	maxLine    = 64 << 10
+	maxMessage = 1 << 20
 	// maxDrain bounds what is read after the child's end: the largest pipe an
 	// unprivileged process can have.
 	maxDrain = 1 << 20
@@ -23,17 +24,17 @@ const (
 type output struct {
 	readEnd, writeEnd *os.File
 	line              func(string)
-	keep              int
+	keep, maxLine     int
 	partial, tail     []byte
 	done              chan struct{}
 }
 
-func newOutput(line func(string), keep int) (*output, error) {
+func newOutput(line func(string), keep, maxLine int) (*output, error) {
 	readEnd, writeEnd, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	return &output{readEnd: readEnd, writeEnd: writeEnd, line: line, keep: keep, done: make(chan struct{})}, nil
+	return &output{readEnd: readEnd, writeEnd: writeEnd, line: line, keep: keep, maxLine: maxLine, done: make(chan struct{})}, nil
 }
 
 // read consumes the pipe until all writers are gone or finish is called.
@@ -110,9 +111,9 @@ func (o *output) consume(data []byte) {
 		o.partial, data = o.partial[:0], data[end+1:]
 	}
 	o.partial = append(o.partial, data...)
-	for len(o.partial) > maxLine {
-		cut := maxLine
-		for cut > maxLine-utf8.UTFMax && !utf8.RuneStart(o.partial[cut]) {
+	for len(o.partial) > o.maxLine {
+		cut := o.maxLine
+		for cut > o.maxLine-utf8.UTFMax && !utf8.RuneStart(o.partial[cut]) {
 			cut--
 		}
 		o.emit(o.partial[:cut])

@@ -54,8 +54,11 @@ type Command struct {
 	// Terminal lets the child use our standard input, output and error, as a
 	// debugger wants; Output and KeepOutput are then not used.
 	Terminal bool
-	// ExtraFiles become descriptors 3 and following of the child.
-	ExtraFiles []*os.File
+	// Messages is given each line that the child writes on its descriptor 3, as
+	// Output is; lines may have 1 MiB. Nil: there is no such descriptor.
+	Messages func(line string)
+	// Data is what the child can read on its descriptor 4, when there is any.
+	Data []byte
 }
 
 // Result tells how a child ended.
@@ -91,43 +94,30 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	var out *output
-	if c.Terminal {
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	} else if out, err = newOutput(c.Output, c.KeepOutput); err != nil {
-		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
-	} else {
-		cmd.Stdout, cmd.Stderr = out.writeEnd, out.writeEnd
-	}
-	started := time.Now()
-	err = cmd.Start()
-	if out != nil {
-		out.writeEnd.Close()
-		defer out.readEnd.Close()
-	}
+	streams, err := c.connect(cmd)
+	defer streams.close()
 	if err != nil {
 		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
-
-	result, err := c.supervise(ctx, cmd, out)
-	result.Duration = time.Since(started)
-	if out != nil {
-		result.Output = out.finish()
+	started := time.Now()
+	if err := cmd.Start(); err != nil {
+		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
+	streams.begin()
+	result, err := c.supervise(ctx, cmd)
+	result.Duration = time.Since(started)
+	result.Output = streams.finish()
 	return result, err
 }
 
 // supervise waits for the child or the reason to end it, and reaps it.
-func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd, out *output) (Result, error) {
+func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) {
 	pid := cmd.Process.Pid
 	exited := make(chan struct{})
 	go func() {
 		waitUnreaped(pid)
 		close(exited)
 	}()
-	if out != nil {
-		go out.read()
-	}
 	var expired <-chan time.Time
 	if c.Timeout > 0 {
 		timer := time.NewTimer(c.Timeout)
@@ -182,7 +172,7 @@ func (c *Command) prepare() (*exec.Cmd, error) {
 		return nil, errors.New("start: no program is named")
 	}
 	closeOnExec()
-	cmd := &exec.Cmd{Path: c.Path, Args: append([]string{c.Path}, c.Args...), Dir: c.Dir, Env: c.Env, ExtraFiles: c.ExtraFiles}
+	cmd := &exec.Cmd{Path: c.Path, Args: append([]string{c.Path}, c.Args...), Dir: c.Dir, Env: c.Env}
 	if cmd.Env == nil {
 		cmd.Env = []string{} // never ours by accident
 	}

@@ -116,20 +116,14 @@ func TestNoInheritedDescriptors(t *testing.T) {
 	}
 }
 
-func TestExtraFiles(t *testing.T) {
-	readEnd, writeEnd, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer readEnd.Close()
-	command := shell("echo side >&3")
-	command.ExtraFiles = []*os.File{writeEnd}
-	_, err = command.Run(t.Context())
-	writeEnd.Close()
-	buffer := make([]byte, 100)
-	n, _ := readEnd.Read(buffer)
-	if err != nil || string(buffer[:n]) != "side\n" {
-		t.Errorf("got %q, %v", buffer[:n], err)
+func TestMessagesAndData(t *testing.T) {
+	var messages []string
+	command := shell("cat <&4 >&3; echo said; echo end >&3")
+	command.Data = []byte("handed\nover")
+	command.Messages = func(line string) { messages = append(messages, line) }
+	result, err := command.Run(t.Context())
+	if err != nil || result.Output != "said\n" || !slices.Equal(messages, []string{"handed", "overend"}) {
+		t.Errorf("got %q, %q, %v", result.Output, messages, err)
 	}
 }
 
@@ -285,7 +279,7 @@ func TestFloodIsBounded(t *testing.T) {
 
 func TestLongLineIsCutBetweenCharacters(t *testing.T) {
 	var text strings.Builder
-	o := &output{line: func(line string) { text.WriteString(line) }, keep: 5}
+	o := &output{line: func(line string) { text.WriteString(line) }, keep: 5, maxLine: maxLine}
 	want := "x" + strings.Repeat("\u00e9", maxLine)
 	o.consume([]byte(want))
 	o.emit(o.partial)

@@ -1,0 +1,104 @@
+package process
+
+import (
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+)
+
+// streams connect us with a child. They are closed whatever happens.
+type streams struct {
+	output, messages *output    // nil where there is none
+	theirs           []*os.File // the child's ends
+}
+
+// connect gives the child its descriptors.
+func (c *Command) connect(cmd *exec.Cmd) (s *streams, err error) {
+	s = &streams{}
+	if c.Terminal {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	} else {
+		if s.output, err = newOutput(c.Output, c.KeepOutput, maxLine); err != nil {
+			return s, err
+		}
+		s.theirs = append(s.theirs, s.output.writeEnd)
+		cmd.Stdout, cmd.Stderr = s.output.writeEnd, s.output.writeEnd
+	}
+	cmd.ExtraFiles = make([]*os.File, 2) // nil: closed
+	if c.Messages != nil {
+		if s.messages, err = newOutput(c.Messages, 0, maxMessage); err != nil {
+			return s, err
+		}
+		s.theirs = append(s.theirs, s.messages.writeEnd)
+		cmd.ExtraFiles[0] = s.messages.writeEnd
+	}
+	if c.Data != nil {
+		data, err := memoryFile(c.Data)
+		if err != nil {
+			return s, err
+		}
+		s.theirs = append(s.theirs, data)
+		cmd.ExtraFiles[1] = data
+	}
+	return s, nil
+}
+
+func (s *streams) readers() []*output {
+	var readers []*output
+	for _, o := range []*output{s.output, s.messages} {
+		if o != nil {
+			readers = append(readers, o)
+		}
+	}
+	return readers
+}
+
+// begin is called when the child has started.
+func (s *streams) begin() {
+	for _, file := range s.theirs {
+		file.Close()
+	}
+	for _, o := range s.readers() {
+		go o.read()
+	}
+}
+
+// finish is called when the child has ended. It returns the kept output.
+func (s *streams) finish() string {
+	kept := ""
+	for _, o := range s.readers() {
+		text := o.finish()
+		if o == s.output {
+			kept = text
+		}
+	}
+	return kept
+}
+
+func (s *streams) close() {
+	for _, file := range s.theirs {
+		file.Close()
+	}
+	for _, o := range s.readers() {
+		o.readEnd.Close()
+	}
+}
+
+// memoryFile holds data for one child only: another user's must not be able to
+// change it.
+func memoryFile(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("slapos", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	file := os.NewFile(uintptr(fd), "data")
+	if _, err = file.Write(data); err == nil {
+		_, err = file.Seek(0, 0)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
