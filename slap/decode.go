@@ -3,7 +3,6 @@ package slap
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -38,8 +37,10 @@ func Unmarshal(data []byte) (any, error) {
 type decoder struct {
 	*scanner
 	text       []byte // scratch: the text of a scalar
-	stack      []any  // children of the containers being read
+	interned   map[string]any
+	stack      []any // children of the containers being read
 	containers map[string]*container
+	spare      []container // containers come in blocks
 	depth      int
 	values     int // values read, those that references repeat included
 	shared     int // those that references repeat
@@ -93,18 +94,18 @@ func (d *decoder) value(t token) (any, error) {
 	d.depth++
 	defer func() { d.depth-- }()
 	d.values++
-	switch name := string(localName(t.name)); name {
+	switch string(localName(t.name)) {
 	case "string", "unicode":
 		text, err := d.scalar()
-		return unescape(text), err
+		return d.string(text), err
 	case "int", "long":
-		return parseScalar(d, name, parseInteger)
+		return parseScalar(d, "int", parseInteger)
 	case "bool":
-		return parseScalar(d, name, parseBool)
+		return parseScalar(d, "bool", parseBool)
 	case "float":
-		return parseScalar(d, name, parsePythonFloat)
+		return parseScalar(d, "float", parsePythonFloat)
 	case "complex":
-		return parseScalar(d, name, parseComplex)
+		return parseScalar(d, "complex", parseComplex)
 	case "none":
 		_, err := d.scalar()
 		return nil, err
@@ -112,18 +113,17 @@ func (d *decoder) value(t token) (any, error) {
 		items, err := d.children()
 		return Tuple(items), err
 	case "list":
-		return d.container(name, listValue)
+		return d.container("list", listValue)
 	case "set":
-		return d.container(name, setValue)
+		return d.container("set", setValue)
 	case "dictionary":
-		return d.container(name, dictValue)
+		return d.container("dictionary", dictValue)
 	case "object":
 		return d.object()
 	case "reference":
 		return d.reference()
-	default:
-		return nil, fmt.Errorf("element %s is not known", name)
 	}
+	return nil, fmt.Errorf("element %s is not known", localName(t.name))
 }
 
 // scalar reads the text of an element that has no children.
@@ -199,24 +199,29 @@ func (d *decoder) container(kind string, build func(*container, []any) (any, err
 // register notes the container that the last start tag opens, so that it can
 // be referred to.
 func (d *decoder) register(kind string) *container {
-	c := &container{kind: kind, open: true}
+	if len(d.spare) == 0 {
+		d.spare = make([]container, 64)
+	}
+	c := &d.spare[0]
+	d.spare = d.spare[1:]
+	c.kind, c.open = kind, true
 	if id, ok := d.get("id"); ok {
 		if d.containers == nil {
 			d.containers = map[string]*container{}
 		}
-		d.containers[id] = c
+		d.containers[string(id)] = c
 	}
 	return c
 }
 
 func (d *decoder) reference() (any, error) {
 	id, _ := d.get("id")
-	c := d.containers[id]
-	if _, err := d.scalar(); err != nil {
-		return nil, err
-	}
+	c := d.containers[string(id)]
 	if c == nil {
 		return nil, fmt.Errorf("reference to unknown id %q", id)
+	}
+	if _, err := d.scalar(); err != nil {
+		return nil, err
 	}
 	if c.open {
 		switch c.kind {
@@ -298,6 +303,27 @@ func isOddKey(items []any) func(any) bool {
 		_, isText := item.(string)
 		return i%2 == 0 && !isText
 	}
+}
+
+// Short texts are mostly the names of attributes, again and again: the first
+// of them are kept and shared.
+const (
+	maxInternedLength = 64
+	maxInterned       = 1024
+)
+
+func (d *decoder) string(text []byte) any {
+	if v, ok := d.interned[string(text)]; ok {
+		return v
+	}
+	var v any = unescape(text)
+	if len(text) <= maxInternedLength && len(d.interned) < maxInterned {
+		if d.interned == nil {
+			d.interned = map[string]any{}
+		}
+		d.interned[string(text)] = v
+	}
+	return v
 }
 
 // unescape undoes the inner escaping of SLAP-15, in the original's order.
@@ -384,9 +410,6 @@ func parseComplex(text string) (complex128, error) {
 	im, err := parsePythonFloat(parts[1])
 	if err != nil {
 		return 0, err
-	}
-	if math.IsInf(im, 0) && re == 0 {
-		re = 0
 	}
 	return complex(re, im), nil
 }

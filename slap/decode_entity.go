@@ -9,8 +9,9 @@ import (
 // arguments set the identity, the attributes override it (SLAP-22).
 func (d *decoder) object() (any, error) {
 	module, _ := d.get("module")
-	class, _ := d.get("class")
-	entity, err := newEntity(module, class)
+	classAttribute, _ := d.get("class")
+	class := string(classAttribute)
+	entity, err := newEntity(string(module), class)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,13 @@
 package slap
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/big"
 	"slices"
 	"strconv"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -27,13 +29,31 @@ var ErrTooDeep = fmt.Errorf("value nests deeper than %d levels", MaxDepth)
 // is not valid UTF-8 or holds characters that XML cannot carry, and for
 // values nested deeper than [MaxDepth].
 func Marshal(v any) ([]byte, error) {
-	e := encoder{next: 1}
+	e := encoders.Get().(*encoder)
+	defer e.release()
 	e.raw("<marshal>")
 	if err := e.value(v); err != nil {
 		return nil, err
 	}
 	e.raw("</marshal>")
-	return e.out, nil
+	return bytes.Clone(e.out), nil
+}
+
+// encoders are kept for their memory: an answer about a large computer grows
+// to megabytes, and servers write them one after the other.
+var encoders = sync.Pool{New: func() any { return &encoder{next: 1} }}
+
+// maxKept is how large a buffer may be to be kept.
+const maxKept = 16 << 20
+
+func (e *encoder) release() {
+	if cap(e.out) > maxKept {
+		return
+	}
+	clear(e.ids)
+	clear(e.keys[:cap(e.keys)])
+	*e = encoder{out: e.out[:0], ids: e.ids, next: 1, keys: e.keys[:0]}
+	encoders.Put(e)
 }
 
 type encoder struct {

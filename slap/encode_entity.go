@@ -51,24 +51,26 @@ type attributes struct {
 }
 
 // argument is an argument of an entity's constructor: the attribute that keeps
-// it, and its value unless extra holds another.
+// it, and its text unless extra holds another value.
 type argument struct {
 	attribute string
-	value     any
+	text      string
+	none      bool // nil instead of text
 }
 
 // attributes writes the constructor's arguments and opens the state.
-func (e *encoder) attributes(extra Dict, arguments ...argument) (*attributes, error) {
+func (e *encoder) attributes(extra Dict, arguments ...argument) (attributes, error) {
+	a := attributes{encoder: e, extra: extra}
+	if len(extra) > 0 {
+		a.keys = slices.Sorted(maps.Keys(extra))
+	}
 	if len(arguments) == 0 {
 		e.raw("<tuple/>")
 	} else {
 		e.raw("<tuple>")
 		for _, arg := range arguments {
-			if v, ok := extra[arg.attribute]; ok {
-				arg.value = v
-			}
-			if err := e.value(arg.value); err != nil {
-				return nil, underKey(arg.attribute, err)
+			if err := e.argument(extra, arg); err != nil {
+				return a, underKey(arg.attribute, err)
 			}
 		}
 		e.raw("</tuple>")
@@ -76,7 +78,17 @@ func (e *encoder) attributes(extra Dict, arguments ...argument) (*attributes, er
 	e.next++
 	e.begin("dictionary")
 	e.out = append(e.out, '>')
-	return &attributes{encoder: e, extra: extra, keys: slices.Sorted(maps.Keys(extra))}, nil
+	return a, nil
+}
+
+func (e *encoder) argument(extra Dict, arg argument) error {
+	if v, ok := extra[arg.attribute]; ok {
+		return e.value(v)
+	}
+	if arg.none {
+		return e.value(nil)
+	}
+	return e.text(arg.text)
 }
 
 // begins writes the extra attributes that come before name, then name itself,
@@ -156,7 +168,7 @@ func (a *attributes) close() error {
 
 func (e *encoder) computer(c *Computer) error {
 	e.object("Computer")
-	a, err := e.attributes(c.Extra, argument{"_computer_id", c.Reference})
+	a, err := e.attributes(c.Extra, argument{attribute: "_computer_id", text: c.Reference})
 	if err != nil {
 		return err
 	}
@@ -189,7 +201,8 @@ func encodeEntities[T any](e *encoder, list []*T) error {
 
 func (e *encoder) softwareRelease(r *SoftwareRelease) error {
 	e.object("SoftwareRelease")
-	a, err := e.attributes(r.Extra, argument{"_software_release", r.URL}, argument{"_computer_guid", r.Computer})
+	a, err := e.attributes(r.Extra, argument{attribute: "_software_release", text: r.URL},
+		argument{attribute: "_computer_guid", text: r.Computer})
 	if err != nil {
 		return err
 	}
@@ -206,8 +219,8 @@ func (e *encoder) softwareRelease(r *SoftwareRelease) error {
 
 func (e *encoder) partition(p *Partition) error {
 	e.object("ComputerPartition")
-	a, err := e.attributes(p.Extra, argument{"_computer_id", p.Computer},
-		argument{"_partition_id", p.Reference}, argument{"_request_dict", nil})
+	a, err := e.attributes(p.Extra, argument{attribute: "_computer_id", text: p.Computer},
+		argument{attribute: "_partition_id", text: p.Reference}, argument{attribute: "_request_dict", none: true})
 	if err != nil {
 		return err
 	}

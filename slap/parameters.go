@@ -97,10 +97,11 @@ func DecodeInstance(data []byte) (Dict, error) {
 // parameter reads one parameter element. Its value is the text before the
 // first child.
 func (s *scanner) parameter(parameters Dict) error {
-	name, ok := s.get("id")
+	id, ok := s.get("id")
 	if !ok {
 		return s.fail("parameter without id")
 	}
+	name := string(id)
 	var text []byte
 	for complete := false; ; {
 		t, err := s.next()

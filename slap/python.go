@@ -24,6 +24,8 @@ func PythonString(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
+	case State:
+		return string(v)
 	case []byte:
 		return string(v)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -43,6 +44,9 @@ func (s *scanner) doctype() error {
 		return s.fail("misplaced DOCTYPE")
 	}
 	s.pos += len("<!DOCTYPE")
+	if !s.space() || nameLength(s.src[s.pos:]) == 0 {
+		return s.fail("malformed DOCTYPE")
+	}
 	for s.pos < len(s.src) {
 		switch c := s.src[s.pos]; c {
 		case '>':
@@ -80,7 +84,7 @@ func (s *scanner) internalSubset() error {
 			err = s.instruction()
 		case s.has("<!ENTITY"):
 			err = s.entityDeclaration()
-		case s.has("<!"):
+		case s.has("<!ELEMENT"), s.has("<!ATTLIST"), s.has("<!NOTATION"):
 			err = s.skipDeclaration()
 		case s.has("%"): // a parameter entity: its declarations are not read
 			end := bytes.IndexByte(s.src[s.pos:], ';')
@@ -139,6 +143,9 @@ func (s *scanner) entityDeclaration() error {
 		if declared.text, err = s.entityText(literal); err != nil {
 			return err
 		}
+		if s.space(); !s.has(">") {
+			return s.fail("malformed entity declaration")
+		}
 	} else {
 		declared.external = true
 	}
@@ -179,29 +186,38 @@ func (s *scanner) entityText(literal []byte) ([]byte, error) {
 }
 
 // toUTF8 converts a document from the encoding that its first bytes or its
-// declaration tell. Known are UTF-8, UTF-16 and the single-byte encodings.
+// declaration tell, and takes the declaration off. Known are UTF-8, UTF-16 and
+// the single-byte encodings.
 func toUTF8(data []byte) ([]byte, error) {
+	var err error
+	wide := true
 	switch {
-	case bytes.HasPrefix(data, []byte("\xEF\xBB\xBF")):
-		return data[3:], nil
 	case bytes.HasPrefix(data, []byte("\xFF\xFE")):
-		return fromUTF16(data[2:], binary.LittleEndian)
+		data, err = fromUTF16(data[2:], binary.LittleEndian)
 	case bytes.HasPrefix(data, []byte("\xFE\xFF")):
-		return fromUTF16(data[2:], binary.BigEndian)
+		data, err = fromUTF16(data[2:], binary.BigEndian)
 	case bytes.HasPrefix(data, []byte("<\x00")):
-		return fromUTF16(data, binary.LittleEndian)
+		data, err = fromUTF16(data, binary.LittleEndian)
 	case bytes.HasPrefix(data, []byte("\x00<")):
-		return fromUTF16(data, binary.BigEndian)
-	}
-	name := declaredEncoding(data)
-	switch plain := plainName(name); plain {
-	case "", "utf8", "usascii", "ascii":
-		return data, nil
+		data, err = fromUTF16(data, binary.BigEndian)
 	default:
-		for _, e := range charmap.All {
-			if c, ok := e.(*charmap.Charmap); ok && plainName(c.String()) == plain {
-				return c.NewDecoder().Bytes(data)
-			}
+		data, wide = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")), false
+	}
+	if err != nil {
+		return nil, err
+	}
+	name, end, err := declaredEncoding(data)
+	if err != nil {
+		return nil, err
+	}
+	data = data[end:]
+	plain := plainName(name)
+	if wide || plain == "" || plain == "utf8" || plain == "usascii" || plain == "ascii" {
+		return data, nil
+	}
+	for _, e := range charmap.All {
+		if c, ok := e.(*charmap.Charmap); ok && plainName(c.String()) == plain {
+			return c.NewDecoder().Bytes(data)
 		}
 	}
 	return nil, fmt.Errorf("%w: unknown encoding %q", errNotWellFormed, name)
@@ -228,21 +244,21 @@ func fromUTF16(data []byte, order binary.ByteOrder) ([]byte, error) {
 	return text, nil
 }
 
+var xmlDeclaration = regexp.MustCompile(`^<\?xml\s+version\s*=\s*(?:"[\w.:-]+"|'[\w.:-]+')` +
+	`(?:\s+encoding\s*=\s*(?:"([A-Za-z][\w.-]*)"|'([A-Za-z][\w.-]*)'))?` +
+	`(?:\s+standalone\s*=\s*(?:"(?:yes|no)"|'(?:yes|no)'))?\s*\?>`)
+
 // declaredEncoding returns the encoding that an XML declaration names, "" for
-// none.
-func declaredEncoding(data []byte) string {
-	end := bytes.Index(data, []byte("?>"))
-	if !bytes.HasPrefix(data, []byte("<?xml")) || end < 0 {
-		return ""
+// none, and where the declaration ends.
+func declaredEncoding(data []byte) (name string, end int, err error) {
+	if !bytes.HasPrefix(data, []byte("<?xml")) || len(data) > 5 && !isSpace(data[5]) {
+		return "", 0, nil
 	}
-	_, rest, found := strings.Cut(string(data[:end]), "encoding")
-	rest, equal := strings.CutPrefix(strings.TrimSpace(rest), "=")
-	rest = strings.TrimSpace(rest)
-	if !found || !equal || rest == "" {
-		return ""
+	found := xmlDeclaration.FindSubmatch(data)
+	if found == nil {
+		return "", 0, fmt.Errorf("%w: malformed XML declaration", errNotWellFormed)
 	}
-	name, _, _ := strings.Cut(rest[1:], rest[:1])
-	return name
+	return string(found[1]) + string(found[2]), len(found[0]), nil
 }
 
 // plainName strips an encoding's name of what people write differently.

@@ -33,7 +33,7 @@ type source struct {
 
 type attr struct {
 	name  []byte // as written, with its prefix
-	value string
+	value []byte
 }
 
 type tokenKind int
@@ -66,15 +66,7 @@ func newScanner(data []byte) (*scanner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scanner{src: data}
-	if s.has("<?xml") && len(data) > 5 && isSpace(data[5]) {
-		end := bytes.Index(data, []byte("?>"))
-		if end < 0 {
-			return nil, s.fail("unfinished XML declaration")
-		}
-		s.pos = end + 2
-	}
-	return s, nil
+	return &scanner{src: data}, nil
 }
 
 func (s *scanner) fail(format string, args ...any) error {
@@ -97,30 +89,37 @@ func (s *scanner) next() (token, error) {
 			}
 			continue
 		}
-		switch {
-		case s.src[s.pos] != '<' && s.src[s.pos] != '&':
-			return s.text()
-		case s.src[s.pos] == '&':
-			t, err := s.reference()
-			if err != nil || t.kind == characters {
-				return t, err
-			}
-		case s.has("<!--"):
-			return token{kind: otherNode}, s.comment()
-		case s.has("<![CDATA["):
-			return s.cdata()
-		case s.has("<!DOCTYPE"):
-			if err := s.doctype(); err != nil {
-				return token{}, err
-			}
-		case s.has("<?"):
-			return token{kind: otherNode}, s.instruction()
-		case s.has("</"):
-			return s.endTag()
-		default:
-			return s.startTag()
+		t, ready, err := s.node()
+		if err != nil || ready {
+			return t, err
 		}
 	}
+}
+
+// node reads what stands at the current position; ready is false for what
+// gives no token: the document type, and an entity, whose text becomes the
+// input.
+func (s *scanner) node() (t token, ready bool, err error) {
+	switch c := s.src[s.pos]; {
+	case c == '&':
+		t, err = s.reference()
+		return t, t.kind == characters, err
+	case c != '<':
+		t, err = s.text()
+	case s.has("</"):
+		t, err = s.endTag()
+	case s.has("<!--"):
+		t, err = token{kind: otherNode}, s.comment()
+	case s.has("<![CDATA["):
+		t, err = s.cdata()
+	case s.has("<!DOCTYPE"):
+		return t, false, s.doctype()
+	case s.has("<?"):
+		t, err = token{kind: otherNode}, s.instruction()
+	default:
+		t, err = s.startTag()
+	}
+	return t, true, err
 }
 
 // endOfInput goes back to the input around an entity, or ends the document.
@@ -148,13 +147,15 @@ func (s *scanner) text() (token, error) {
 	for s.pos < len(s.src) {
 		c := s.src[s.pos]
 		switch {
+		case asciiPlain[c] && c != ']':
+			s.pos++
 		case c == '<' || c == '&':
 			return s.textToken(s.src[start:s.pos])
 		case c == ']' && s.has("]]>"):
 			return token{}, s.fail("]]> in text")
 		case c == '\r':
 			return s.lineEnd(start)
-		case c < 0x80 && c >= ' ' || c == '\t' || c == '\n':
+		case c == '>' || c == ']':
 			s.pos++
 		default:
 			if err := s.character(); err != nil {

@@ -87,12 +87,24 @@ func (s *scanner) attribute() error {
 	if len(s.attrs) >= maxAttributes {
 		return s.fail("more than %d attributes", maxAttributes)
 	}
-	text, err := s.attributeValue(value, 0)
-	if err != nil {
-		return err
+	if !isPlainAttribute(value) {
+		if value, err = s.attributeValue(value, 0); err != nil {
+			return err
+		}
 	}
-	s.attrs = append(s.attrs, attr{name, string(text)})
+	s.attrs = append(s.attrs, attr{name, value})
 	return nil
+}
+
+// isPlainAttribute reports whether a literal stands for itself, as nearly all
+// do.
+func isPlainAttribute(literal []byte) bool {
+	for _, c := range literal {
+		if !asciiPlain[c] || c < ' ' {
+			return false
+		}
+	}
+	return true
 }
 
 // maxAttributes keeps the search for repeated attributes short; the formats
@@ -158,11 +170,11 @@ func (s *scanner) attributeValue(literal []byte, depth int) ([]byte, error) {
 }
 
 // get returns the attribute of the given local name from the last start tag.
-func (s *scanner) get(local string) (value string, ok bool) {
+func (s *scanner) get(local string) (value []byte, ok bool) {
 	for _, a := range s.attrs {
 		if string(localName(a.name)) == local {
 			return a.value, true
 		}
 	}
-	return "", false
+	return nil, false
 }

@@ -1,0 +1,114 @@
+package slap
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"testing"
+)
+
+var differential = flag.Int("differential", 1500, "number of random values compared with the original's codec")
+
+// python finds the Python that has the original's library.
+func python(t testing.TB) string {
+	t.Helper()
+	if env := os.Getenv("SLAPOS_TEST_ENV"); env != "" {
+		return filepath.Join(env, "bin/python")
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		path := filepath.Join(dir, "var/testenv/bin/python")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	t.Fatal("no Python with slapos.core: run `make testenv` first")
+	return ""
+}
+
+type original struct {
+	Marshal    string
+	Repr       *string
+	Instance   *string
+	Parameters Dict
+	Error      string
+}
+
+// askOriginal runs peer.py and reads its answers.
+func askOriginal(t *testing.T, input []byte, args ...string) []original {
+	t.Helper()
+	cmd := exec.Command(python(t), append([]string{"testdata/peer.py"}, args...)...)
+	cmd.Stdin = bytes.NewReader(input)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("original: %v", err)
+	}
+	var answers []original
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var a original
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			t.Fatalf("original said %q: %v", lines.Text(), err)
+		}
+		answers = append(answers, a)
+	}
+	return answers
+}
+
+// TestOriginal reads what the original writes for random values and writes it
+// again, byte by byte the same; and has the original read what we write.
+func TestOriginal(t *testing.T) {
+	answers := askOriginal(t, nil, "generate", "1", strconv.Itoa(*differential))
+	if len(answers) != *differential {
+		t.Fatalf("%d values of %d", len(answers), *differential)
+	}
+	var echo bytes.Buffer
+	var ours []string
+	for _, a := range answers {
+		v, err := Unmarshal([]byte(a.Marshal))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, a.Marshal)
+		}
+		again, err := Marshal(v)
+		if err != nil || string(again) != a.Marshal {
+			t.Errorf("marshal: %v\n got %s\nwant %s", err, again, a.Marshal)
+		}
+		if a.Repr != nil && PythonRepr(v) != *a.Repr {
+			t.Errorf("repr of %s\n got %s\nwant %s", a.Marshal, PythonRepr(v), *a.Repr)
+		}
+		if a.Instance != nil {
+			compareInstance(t, v.(Dict), a)
+		}
+		line, _ := json.Marshal(string(again))
+		echo.Write(append(line, '\n'))
+		ours = append(ours, string(again))
+	}
+	for i, a := range askOriginal(t, echo.Bytes(), "echo") {
+		if a.Marshal != ours[i] {
+			t.Errorf("the original reads\n%s as\n%s %s", ours[i], a.Marshal, a.Error)
+		}
+	}
+}
+
+func compareInstance(t *testing.T, d Dict, a original) {
+	t.Helper()
+	xml, err := EncodeInstance(d)
+	if err != nil || string(xml) != *a.Instance {
+		t.Errorf("instance: %v\n got %s\nwant %s", err, xml, *a.Instance)
+	}
+	back, err := DecodeInstance([]byte(*a.Instance))
+	if err != nil || !reflect.DeepEqual(back, a.Parameters) {
+		t.Errorf("parameters: %v\n got %v\nwant %v", err, back, a.Parameters)
+	}
+}
