@@ -372,3 +372,8 @@ func TestRemoveTreeMountPoint(t *testing.T) {
 	}
 	mustExist(t, filepath.Join(mounted, "kept"))
 }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

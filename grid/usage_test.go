@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/grid/testenv"
 )
 
 const movementText = `<movement><resource>CPU</resource><title>t</title><reference>r</reference>` +
@@ -103,7 +104,7 @@ print(json.dumps([[valid(schema, text) for schema in schemas] for text in json.l
 		}
 	}
 	input, _ := json.Marshal(bytesOf)
-	command := exec.Command(filepath.Join(testEnvironment(t), "bin", "python"), "-c", script)
+	command := exec.Command(testenv.Python(t), "-c", script)
 	command.Stdin, command.Stderr = bytes.NewReader(input), os.Stderr
 	output, err := command.Output()
 	if err != nil {
@@ -125,26 +126,6 @@ print(json.dumps([[valid(schema, text) for schema in schemas] for text in json.l
 		}
 	}
 	t.Logf("%d documents, %d accepted", len(documents), accepted)
-}
-
-// testEnvironment is the directory of the Python environment for tests.
-func testEnvironment(t *testing.T) string {
-	t.Helper()
-	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
-		return directory
-	}
-	for directory, _ := os.Getwd(); directory != "/"; directory = filepath.Dir(directory) {
-		if found := filepath.Join(directory, "var", "testenv"); exists(filepath.Join(found, "bin", "python")) {
-			return found
-		}
-	}
-	t.Fatal("no Python environment for tests: run `make testenv` first")
-	return ""
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 func TestUsageRefusesDocumentTypes(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -55,14 +54,8 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) error {
 	if err := e.checkRoot(slapos); err != nil {
 		return err
 	}
-	var missing []string
-	for _, name := range []string{"instance_root", "software_root"} {
-		if slapos[name] == "" {
-			missing = append(missing, name)
-		}
-	}
-	if missing != nil {
-		return errors.New("Missing mandatory parameters: " + strings.Join(missing, ", "))
+	if err := requireOptions(slapos, "instance_root", "software_root"); err != nil {
+		return err
 	}
 	if path := slapos["pidfile_software"]; path != "" {
 		if _, err := os.Stat(path); err == nil && !options.dryRun {

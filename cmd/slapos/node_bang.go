@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/slap"
+)
+
+func newNodeBangCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "bang",
+		Usage: "ask for an update of all partitions",
+		Description: `Tells the master that this node needs attention: at the next run of
+"slapos node instance" every partition is processed.
+
+Exit codes: 0 done; 1 failed; 5 not root.`,
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "`TEXT` for the master", DefaultText: "None"},
+		},
+		Action: func(c *cli.Context) error {
+			message := "None" // what the original sends without -m (GRID-2)
+			shown := message
+			if c.IsSet("message") {
+				message = c.String("message")
+				shown = slap.PythonRepr(message)
+			}
+			return runBang(c.Context, e, c.String("cfg"), message, shown)
+		},
+	}
+}
+
+// runBang sends the message; shown is how it is told to the user.
+func runBang(ctx context.Context, e *environment, path, message, shown string) error {
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		return err
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return err
+	}
+	if err := e.checkRoot(slapos); err != nil {
+		return err
+	}
+	if err := requireOptions(slapos, "computer_id", "master_url"); err != nil {
+		return err
+	}
+	master, err := e.openNodeMaster(slapos)
+	if err != nil {
+		return err
+	}
+	defer master.Close()
+	fmt.Fprintf(e.stdout, "Banging to %s\n", slap.PythonRepr(slapos["master_url"]))
+	if err := master.ComputerBang(ctx, slapos["computer_id"], message); err != nil {
+		return fmt.Errorf("bang computer %s: %w", slapos["computer_id"], err)
+	}
+	fmt.Fprintf(e.stdout, "Bang with message %s\n", shown)
+	return nil
+}
+
+// requireOptions refuses a section [slapos] without one of the options, which
+// are named in order (GRID-6).
+func requireOptions(slapos map[string]string, names ...string) error {
+	var missing, empty []string
+	for _, name := range names {
+		value, found := slapos[name]
+		if !found {
+			missing = append(missing, name)
+		} else if value == "" {
+			empty = append(empty, name)
+		}
+	}
+	switch {
+	case missing != nil:
+		return errors.New("Missing mandatory parameters: " + strings.Join(missing, ", "))
+	case empty != nil:
+		return errors.New("Mandatory parameters present but empty: " + strings.Join(empty, ", "))
+	}
+	return nil
+}
+
+// openNodeMaster makes the client of a node, which shows the computer's
+// certificate to the master.
+func (e *environment) openNodeMaster(slapos map[string]string) (*slap.Client, error) {
+	insecure, err := isTrue(slapos, "master_insecure") // D-16
+	if err != nil {
+		return nil, err
+	}
+	return slap.NewClient(slap.ClientConfig{
+		MasterURL: slapos["master_url"],
+		RESTURL:   slapos["master_rest_url"],
+		KeyFile:   slapos["key_file"],
+		CertFile:  slapos["cert_file"],
+		CAFile:    slapos["master_ca_file"],
+		Insecure:  insecure,
+		Home:      e.getenv("HOME"),
+		Logger:    e.log,
+	})
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid"
+)
+
+func newNodeBootCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "boot",
+		Usage: "bring the node back after the machine was started",
+		Description: `Waits for an IPv6 address on the node's interface, formats the node, bangs, and
+has every partition processed at the next run of "slapos node instance". Each
+step is tried until it succeeds.
+
+Exit codes: 0 done; 1 failed; 5 not root.`,
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "`TEXT` of the bang", Value: "Reboot"},
+		},
+		Action: func(c *cli.Context) error { return runBoot(c.Context, e, c.String("cfg"), c.String("message")) },
+	}
+}
+
+func runBoot(ctx context.Context, e *environment, path, message string) error {
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		return err
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return err
+	}
+	if err := requireOptions(slapos, "instance_root", "master_url"); err != nil {
+		return err
+	}
+	master, err := url.Parse(slapos["master_url"])
+	if err != nil {
+		return fmt.Errorf("master_url: %w", err)
+	}
+	if err := e.checkRoot(slapos); err != nil {
+		return err
+	}
+	format, err := configuration.Section("slapformat")
+	if err != nil {
+		return err
+	}
+	return grid.Boot(ctx, grid.BootOptions{
+		Interface:       cmp.Or(format["ipv6_interface"], format["interface_name"]),
+		MasterHost:      master.Hostname(),
+		InstanceRoot:    slapos["instance_root"],
+		PartitionPrefix: cmp.Or(format["partition_base_name"], "slappart"),
+		Format: func(ctx context.Context) (int, error) {
+			return e.runWithin(ctx, "node", "format", "--cfg="+configuration.Path(), "--now", "--verbose")
+		},
+		Bang: func(ctx context.Context) (int, error) {
+			return e.runWithin(ctx, "node", "bang", "--cfg="+configuration.Path(), "--message="+message)
+		},
+		Logger: e.log,
+	})
+}
+
+// runWithin runs another command within this one, under the same log, and
+// returns its exit code. A line that can't be understood, or the end of ctx, is
+// an error.
+func (e *environment) runWithin(ctx context.Context, words ...string) (int, error) {
+	app := newApplication(e)
+	line, err := readLine(app.commands, new(globalOptions).flags(), words)
+	if err == nil {
+		err = app.runCommand(ctx, line)
+	}
+	var usage *usageError
+	var unknown *unknownCommandError
+	if errors.As(err, &usage) || errors.As(err, &unknown) {
+		return 0, err
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	return e.report(ctx, err), nil
+}

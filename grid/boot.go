@@ -1,0 +1,192 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// BootOptions say how a machine that was just started is brought back.
+type BootOptions struct {
+	// Interface must get a global IPv6 address first; empty: no need to wait.
+	Interface    string
+	MasterHost   string // name or address, pinged when format can't reach it
+	InstanceRoot string
+	// PartitionPrefix is what the names of partitions begin with.
+	PartitionPrefix string
+	// Format and Bang run the commands and return their exit codes. An error
+	// ends the boot.
+	Format, Bang func(ctx context.Context) (code int, err error)
+	Logger       *slog.Logger
+
+	// Pauses between tries; default: 5 s for the network, 15 s for commands.
+	NetworkPause, CommandPause time.Duration
+	// Ping tells whether a host answers; default: the programs ping and ping6.
+	Ping func(ctx context.Context, version int, host string) (bool, error)
+}
+
+// Boot waits for the network, formats, bangs, and has every partition
+// processed anew (GRID-96). It tries each step until it succeeds or ctx ends.
+func Boot(ctx context.Context, options BootOptions) error {
+	setDefault(&options.NetworkPause, 5*time.Second)
+	setDefault(&options.CommandPause, 15*time.Second)
+	if options.Ping == nil {
+		options.Ping = ping
+	}
+	b := boot{options, options.Logger.With("logger", "slapos.boot")}
+	if b.Interface != "" {
+		if err := b.waitForIPv6(ctx); err != nil {
+			return fmt.Errorf("wait for IPv6: %w", err)
+		}
+	}
+	if err := b.format(ctx); err != nil {
+		return fmt.Errorf("format: %w", err)
+	}
+	if err := b.bang(ctx); err != nil {
+		return fmt.Errorf("bang: %w", err)
+	}
+	return b.forgetTimestamps()
+}
+
+type boot struct {
+	BootOptions
+	log *slog.Logger
+}
+
+func (b *boot) format(ctx context.Context) error {
+	for {
+		b.log.Info("[BOOT] Invoking slapos node format...")
+		code, err := b.Format(ctx)
+		switch {
+		case err != nil:
+			return err
+		case code == ExitFailed:
+			b.log.Error(fmt.Sprintf("[BOOT] Fail to format, try again in %v seconds...", b.CommandPause.Seconds()))
+			if err := pause(ctx, b.CommandPause); err != nil {
+				return err
+			}
+		case code == 2: // formatted, but the master was not told
+			b.log.Error("[BOOT] Fail to post format information, try again when connection to master is up...")
+			if err := pause(ctx, b.CommandPause); err != nil {
+				return err
+			}
+			if err := b.waitForMaster(ctx); err != nil {
+				return err
+			}
+		default:
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *boot) bang(ctx context.Context) error {
+	for {
+		b.log.Info("[BOOT] Invoking slapos node bang...")
+		code, err := b.Bang(ctx)
+		if err != nil || code == 0 {
+			return err
+		}
+		b.log.Error(fmt.Sprintf("[BOOT] Fail to bang, try again in %v seconds...", b.CommandPause.Seconds()))
+		if err := pause(ctx, b.CommandPause); err != nil {
+			return err
+		}
+	}
+}
+
+// waitForMaster pings the master until it answers: an address in its own
+// version of IP, a name in both, IPv6 first (CLI-73).
+func (b *boot) waitForMaster(ctx context.Context) error {
+	versions, again := []int{6}, []int{4, 6}
+	if address, err := netip.ParseAddr(b.MasterHost); err == nil {
+		if address.Is4() {
+			versions = []int{4}
+		}
+		again = versions
+	}
+	for ; ; versions = again {
+		for _, version := range versions {
+			if reached, err := b.pingOnce(ctx, version); reached || err != nil {
+				return err
+			}
+		}
+		if err := pause(ctx, b.NetworkPause); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *boot) pingOnce(ctx context.Context, version int) (reached bool, err error) {
+	b.log.Info(fmt.Sprintf("[BOOT] Invoking ipv%d ping to %s...", version, b.MasterHost))
+	reached, err = b.Ping(ctx, version, b.MasterHost)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		// Without the program no try can succeed; format tells about the master.
+		b.log.Error("[BOOT] Cannot ping the master: install the program ping")
+		return true, nil
+	case err != nil:
+		return false, err
+	case reached:
+		b.log.Info(fmt.Sprintf("[BOOT] IPv%d network reachable...", version))
+	default:
+		b.log.Error(fmt.Sprintf("[BOOT] IPv%d network unreachable...", version))
+	}
+	return reached, nil
+}
+
+// ping asks a host for two answers.
+func ping(ctx context.Context, version int, host string) (bool, error) {
+	words := []string{"ping", "-c", "2", host}
+	if version == 6 {
+		words[0] = "ping6"
+		if _, err := exec.LookPath(words[0]); err != nil {
+			words = []string{"ping", "-6", "-c", "2", host}
+		}
+	}
+	err := exec.CommandContext(ctx, words[0], words[1:]...).Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return false, ctx.Err()
+	}
+	return err == nil, err
+}
+
+// forgetTimestamps removes what keeps partitions from being processed.
+func (b *boot) forgetTimestamps() error {
+	entries, err := os.ReadDir(b.InstanceRoot)
+	if err != nil {
+		return fmt.Errorf("remove timestamps: %w", err)
+	}
+	for _, entry := range entries {
+		path := filepath.Join(b.InstanceRoot, entry.Name(), ".timestamp")
+		if !entry.IsDir() || !strings.HasPrefix(entry.Name(), b.PartitionPrefix) {
+			continue
+		}
+		switch err := os.Remove(path); {
+		case err == nil:
+			b.log.Info("Removing " + path)
+		case !errors.Is(err, fs.ErrNotExist):
+			b.log.Error("Cannot remove timestamp: " + err.Error())
+		}
+	}
+	return nil
+}
+
+// pause waits, or fails when ctx ends before.
+func pause(ctx context.Context, duration time.Duration) error {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
