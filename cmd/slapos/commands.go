@@ -23,14 +23,26 @@ func commands(e *environment) []*cli.Command {
 	return []*cli.Command{
 		group("cache"),
 		group("cachelookup"),
-		group("computer"),
+		group("computer",
+			newComputerInfoCommand(e),
+			newComputerListCommand(e),
+			newComputerTokenCommand(e),
+		),
 		group("configure"),
 		group("node",
+			newNodeBangCommand(e),
+			newNodeBootCommand(e),
 			newNodePruneCommand(e),
 		),
 		group("proxy"),
-		group("service"),
+		newRemoveCommand(e),
+		newRequestCommand(e),
+		group("service",
+			newServiceInfoCommand(e),
+			newServiceListCommand(e),
+		),
 		group("standalone"),
+		newSupplyCommand(e),
 	}
 }
 

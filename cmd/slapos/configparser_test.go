@@ -1,14 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"encoding/base64"
-	"encoding/json"
-	"io"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -91,62 +84,18 @@ func TestInterpolationIsBounded(t *testing.T) {
 	}
 }
 
-// A pythonReader is a running configparser of Python.
-type pythonReader struct {
-	in  io.Writer
-	out *bufio.Reader
-}
-
-type pythonAnswer struct {
-	Error    string
-	Sections []string
-	Raw      map[string]map[string]string
-	Resolved map[string]map[string]string // nil for a section that can't be resolved
-}
-
-func newPythonReader(t testing.TB) *pythonReader {
-	command := exec.Command(testPython(t), filepath.Join("testdata", "read_configuration.py"))
-	command.Stderr = os.Stderr
-	in, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		command.Wait()
-	})
-	return &pythonReader{in, bufio.NewReader(out)}
-}
-
-func (p *pythonReader) read(t testing.TB, data []byte) pythonAnswer {
-	if _, err := io.WriteString(p.in, base64.StdEncoding.EncodeToString(data)+"\n"); err != nil {
-		t.Fatal(err)
-	}
-	line, err := p.out.ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	var answer pythonAnswer
-	if err := json.Unmarshal(line, &answer); err != nil {
-		t.Fatal(err)
-	}
-	return answer
-}
-
 // compareWithPython fails when Python reads the bytes in another way.
-func compareWithPython(t *testing.T, python *pythonReader, data []byte) {
+func compareWithPython(t *testing.T, python *reference, data []byte) {
 	t.Helper()
-	want := python.read(t, data)
+	var want struct {
+		Sections []string
+		Raw      map[string]map[string]string
+		Resolved map[string]map[string]string // nil for a section that can't be resolved
+	}
+	ok := python.ask(t, "configuration", data, &want)
 	c, err := parseConfiguration("test.cfg", data)
-	if (err != nil) != (want.Error != "") {
-		t.Fatalf("%q: error %v, Python's %q", data, err, want.Error)
+	if (err == nil) != ok {
+		t.Fatalf("%q: error %v, but Python takes it: %v", data, err, ok)
 	}
 	if err != nil {
 		return
@@ -176,7 +125,7 @@ var configurationSeeds = []string{
 }
 
 func TestConfigurationLikePython(t *testing.T) {
-	python := newPythonReader(t)
+	python := newReference(t)
 	for _, seed := range configurationSeeds {
 		compareWithPython(t, python, []byte(seed))
 	}
@@ -186,7 +135,7 @@ func FuzzConfiguration(f *testing.F) {
 	for _, seed := range configurationSeeds {
 		f.Add([]byte(seed))
 	}
-	python := newPythonReader(f)
+	python := newReference(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 250 || differsOnPurpose(data) { // Python is slow on long lines
 			t.Skip()

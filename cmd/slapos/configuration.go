@@ -125,3 +125,14 @@ func lines(value string) []string {
 	}
 	return found
 }
+
+// isTrue reads a key whose values are true and false; absent means false.
+func isTrue(section map[string]string, key string) (bool, error) {
+	switch strings.ToLower(section[key]) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, fmt.Errorf("%s must be true or false, not %q", key, section[key])
+}

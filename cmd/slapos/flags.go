@@ -24,33 +24,28 @@ func clientConfigFlag() cli.Flag {
 type wordsFlag struct{ *cli.StringSliceFlag }
 
 // choiceFlag is an option with a fixed set of values, the first of which is the
-// default; with a nil destination read it by Context.String. The usage holds
-// the name of the value in back quotes.
-func choiceFlag(name string, aliases []string, usage string, destination *string, values ...string) cli.Flag {
-	if destination == nil {
-		destination = new(string)
+// default; read it by Context.String. A first value "" says that there is no
+// default.
+func choiceFlag(name, usage string, values ...string) cli.Flag {
+	c := &choice{value: values[0], values: values}
+	if values[0] == "" {
+		c.values = values[1:]
 	}
-	*destination = values[0]
-	return &cli.GenericFlag{Name: name, Aliases: aliases, Usage: usage + ": " + strings.Join(values, ", "), Value: &choice{destination, values}}
+	return &cli.GenericFlag{Name: name, Usage: usage + ": " + strings.Join(c.values, ", "), Value: c}
 }
 
 type choice struct {
-	value  *string
+	value  string
 	values []string
 }
 
-func (c *choice) String() string {
-	if c == nil || c.value == nil {
-		return ""
-	}
-	return *c.value
-}
+func (c *choice) String() string { return c.value }
 
 func (c *choice) Set(text string) error {
 	if !slices.Contains(c.values, text) {
 		return errors.New("choose from " + strings.Join(c.values, ", "))
 	}
-	*c.value = text
+	c.value = text
 	return nil
 }
 

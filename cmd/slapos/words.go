@@ -41,7 +41,7 @@ func readLine(commands []*cli.Command, global []cli.Flag, words []string) (*line
 		l.help = true
 		return l, nil
 	}
-	if err := r.rest(); err != nil {
+	if err := r.rest(); err != nil || l.help || l.version {
 		return l, err
 	}
 	return l, checkArguments(l.command.ArgsUsage, l.arguments)
@@ -214,11 +214,17 @@ func (r *reader) values(f cli.Flag, rest string) error {
 }
 
 func (r *reader) emit(f cli.Flag, value string) {
-	word := "--" + f.Names()[0] + "=" + value
-	if slices.Contains(r.global, f) {
-		r.line.global = append(r.line.global, word)
-	} else {
+	name := f.Names()[0]
+	word := "--" + name + "=" + value
+	switch {
+	case !slices.Contains(r.global, f):
 		r.line.options = append(r.line.options, word)
+	case name == "help": // shortened, or in a cluster
+		r.line.help = true
+	case name == "version":
+		r.line.version = true
+	default:
+		r.line.global = append(r.line.global, word)
 	}
 }
 
@@ -270,7 +276,7 @@ func (r *reader) unknownOption(word string) error {
 	for _, f := range slices.Concat(r.flags, r.global) {
 		names = append(names, spelled(f)...)
 	}
-	if near := nearest(name, names); len(near) > 0 {
+	if near := nearest(name, names); len(name) > 3 && len(near) > 0 {
 		return usageErrorf("unrecognized arguments: %s (did you mean %s?)", word, strings.Join(near, " or "))
 	}
 	return usageErrorf("unrecognized arguments: %s", word)

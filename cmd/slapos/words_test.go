@@ -166,7 +166,7 @@ func FuzzReadLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		words := strings.Split(text, "\n")
 		l, err := readSample(words...)
-		if err != nil || l.command == nil || l.help || l.version {
+		if err != nil || l.help || l.version {
 			return
 		}
 		again := slices.Concat(l.global, l.path, l.options, []string{"--"}, l.arguments)

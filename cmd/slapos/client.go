@@ -1,0 +1,91 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"slapos/slap"
+)
+
+// A client is a connection of a client command to its master.
+type client struct {
+	*slap.Client
+	defaults map[string]string // section [slapconsole], CLI-27
+}
+
+// clientOptions are the options that client commands share.
+type clientOptions struct {
+	configuration     string // --cfg
+	keyFile, certFile string // of slapos console only
+}
+
+// openClient reads the client configuration and merges the options into it
+// (CLI-27, SLAP-90).
+func (e *environment) openClient(options clientOptions) (*client, error) {
+	configuration, err := e.clientConfiguration(options.configuration)
+	if err != nil {
+		return nil, err
+	}
+	if !configuration.Has("slapos") {
+		return nil, fmt.Errorf("%s has no section [slapos]: slapos configure client writes one", configuration.Path())
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return nil, err
+	}
+	console, err := configuration.Section("slapconsole")
+	if err != nil {
+		return nil, err
+	}
+	config := slap.ClientConfig{
+		MasterURL: slapos["master_url"],
+		RESTURL:   slapos["master_rest_url"],
+		KeyFile:   cmp.Or(options.keyFile, console["key_file"]),
+		CertFile:  cmp.Or(options.certFile, console["cert_file"]),
+		CAFile:    e.expandUser(slapos["master_ca_file"]),
+		Home:      e.getenv("HOME"),
+		Logger:    e.log,
+	}
+	if config.KeyFile == "" && config.CertFile == "" {
+		config.KeyFile, config.CertFile = slapos["key_file"], slapos["cert_file"]
+	}
+	config.KeyFile, config.CertFile = e.expandUser(config.KeyFile), e.expandUser(config.CertFile)
+	if config.Insecure, err = isTrue(slapos, "master_insecure"); err != nil { // D-16
+		return nil, err
+	}
+	if config.MasterURL == "" {
+		return nil, fmt.Errorf("No option 'master_url' in section [slapos] of %s", configuration.Path())
+	}
+	if strings.HasPrefix(config.MasterURL, "https") && config.KeyFile == "" && config.CertFile == "" {
+		return nil, fmt.Errorf("No option 'key_file' and/or 'cert_file' in section [slapconsole] of %s", configuration.Path())
+	}
+	master, err := slap.NewClient(config)
+	if err != nil {
+		return nil, err
+	}
+	return &client{master, console}, nil
+}
+
+// productPrefix marks the name of a product in the place of a URL (CLI-48).
+const productPrefix = "product."
+
+// softwareURL resolves "product.NAME" to the best release of that product;
+// anything else is a URL already.
+func (e *environment) softwareURL(ctx context.Context, client *client, url string) (string, error) {
+	name, found := strings.CutPrefix(url, productPrefix)
+	if !found {
+		return url, nil
+	}
+	e.log.Info("Getting best Software Release corresponding to this Software Product...")
+	release, err := client.Product(ctx, name)
+	if errors.Is(err, slap.ErrNotFound) {
+		return "", errors.New("Error: No Software Release corresponding to this Software Product has been found. Exiting now.")
+	}
+	if err == nil {
+		e.log.Info("Found as " + release + ".")
+	}
+	return release, err
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+func newComputerListCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:     "list",
+		Usage:    "List all available compute nodes",
+		Category: "client",
+		Description: `Prints one line for each computer: its reference and its title.
+
+Exit codes: 0 success; 1 failed; 2 wrong usage.`,
+		Flags: []cli.Flag{clientConfigFlag()},
+		Action: func(c *cli.Context) error {
+			return runComputerList(c.Context, e, clientOptions{configuration: c.String("cfg")})
+		},
+	}
+}
+
+func runComputerList(ctx context.Context, e *environment, options clientOptions) error {
+	client, err := e.openClient(options)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	master, err := client.Hateoas(ctx)
+	if err != nil {
+		return err
+	}
+	computers, err := master.Computers(ctx)
+	if err != nil {
+		return err
+	}
+	if len(computers) == 0 {
+		_, err := fmt.Fprintln(e.stdout, "No existing computer.")
+		return err
+	}
+	fmt.Fprintln(e.stdout, "List of Computers:")
+	for _, computer := range computers {
+		if _, err := fmt.Fprintf(e.stdout, "%s %s\n", computer.Reference, computer.Title); err != nil {
+			return err
+		}
+	}
+	return nil
+}

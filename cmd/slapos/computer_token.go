@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+func newComputerTokenCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:     "token",
+		Usage:    "get token for setup a computer",
+		Category: "client",
+		Description: `Prints a token for slapos node register. The local master (slapos proxy start)
+gives none.
+
+Exit codes: 0 success; 1 failed; 2 wrong usage.`,
+		Flags: []cli.Flag{clientConfigFlag()},
+		Action: func(c *cli.Context) error {
+			return runComputerToken(c.Context, e, clientOptions{configuration: c.String("cfg")})
+		},
+	}
+}
+
+func runComputerToken(ctx context.Context, e *environment, options clientOptions) error {
+	client, err := e.openClient(options)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	master, err := client.Hateoas(ctx)
+	if err != nil {
+		return err
+	}
+	token, err := master.Token(ctx)
+	if err != nil {
+		return fmt.Errorf("the master gives no token: %w", err)
+	}
+	_, err = fmt.Fprintln(e.stdout, "Computer token: "+token)
+	return err
+}

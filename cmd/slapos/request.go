@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/slap"
+)
+
+type requestOptions struct {
+	clientOptions
+	reference, url string
+	node           []string
+	softwareType   string
+	state          string
+	shared         bool
+	serialisation  string
+	parameters     []string
+	parametersFile string
+}
+
+func newRequestCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "request",
+		Usage:     "request an instance and get status and parameters of instance",
+		Category:  "client",
+		ArgsUsage: "REFERENCE SOFTWARE_URL",
+		Description: `Asks the master for the instance REFERENCE of the software release at
+SOFTWARE_URL, or changes it when it exists, and prints what it published.
+product.NAME stands for the best release of a software product.
+
+A parameters file is read as YAML when its name ends in .yaml or .yml, as XML
+when it ends in .xml, else as JSON; - is standard input. Parameters are compared
+with the schema that the release names in SOFTWARE_URL.json; what does not fit
+is told, and requested all the same.
+
+Options that take several values take all words up to the next option: write
+REFERENCE and SOFTWARE_URL before them.
+
+Exit codes: 0 the instance is there; 1 failed; 2 it isn't ready yet: run the
+command again in a few minutes, or wrong usage.`,
+		Flags: []cli.Flag{
+			clientConfigFlag(),
+			&wordsFlag{&cli.StringSliceFlag{Name: "node", Usage: "where the instance may run, as `KEY=VALUE`: computer_guid=COMP-1234"}},
+			&cli.StringFlag{Name: "type", Usage: "software type (default: default)"},
+			&cli.StringFlag{Name: "state", Usage: "requested state: started, stopped or destroyed (default: as it is, started when new)"},
+			&cli.BoolFlag{Name: "slave", Usage: "ask for a shared instance of one that runs already"},
+			choiceFlag("force-serialisation", "`FORM` in which the parameters of a file are sent, instead of the one that the release declares",
+				"", string(inXML), string(jsonInXML)),
+			&wordsFlag{&cli.StringSliceFlag{Name: "parameters", Usage: "instance parameters, as `KEY=VALUE`"}},
+			&cli.StringFlag{Name: "parameters-file", Usage: "read the instance parameters from `FILE`"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := exclusive(c, "parameters", "parameters-file"); err != nil {
+				return err
+			}
+			return runRequest(c.Context, e, requestOptions{
+				clientOptions:  clientOptions{configuration: c.String("cfg")},
+				reference:      c.Args().Get(0),
+				url:            c.Args().Get(1),
+				node:           c.StringSlice("node"),
+				softwareType:   c.String("type"),
+				state:          c.String("state"),
+				shared:         c.Bool("slave"),
+				serialisation:  c.String("force-serialisation"),
+				parameters:     c.StringSlice("parameters"),
+				parametersFile: c.String("parameters-file"),
+			})
+		},
+	}
+}
+
+// noSchema is an address that stands for a release without schema (CLI-52).
+const noSchema = "http://git.erp5.org/gitweb/slapos.git/blob_plain/HEAD:/software/apache-frontend/software.cfg"
+
+func runRequest(ctx context.Context, e *environment, options requestOptions) error {
+	file, err := e.openParameters(options.parametersFile)
+	if err != nil {
+		return err
+	}
+	node, err := keyValues(options.node)
+	if err != nil {
+		return err
+	}
+	parameters, err := keyValues(options.parameters)
+	if err != nil {
+		return err
+	}
+	client, err := e.openClient(options.clientOptions)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	fill(&options.softwareType, client.defaults["type"])
+	fill(&options.state, client.defaults["state"])
+	e.log.Info(fmt.Sprintf("Validating request parameters for %s as an instance of %s ...", options.reference, options.url))
+	url, err := e.softwareURL(ctx, client, options.url)
+	if err != nil {
+		return err
+	}
+	schema := newSoftwareSchema(e, url, options.softwareType)
+	if file != nil {
+		if parameters, err = readParameters(ctx, options.parametersFile, file, serialisation(options.serialisation), schema); err != nil {
+			return err
+		}
+	}
+	if url != noSchema {
+		e.tellMismatch(schema.validate(ctx, parameters))
+	}
+	e.log.Info(fmt.Sprintf("Requesting %s as an instance of %s ...", options.reference, url))
+	request := slap.Request{
+		SoftwareRelease: url,
+		SoftwareType:    options.softwareType,
+		Reference:       options.reference,
+		Shared:          options.shared,
+		Parameters:      plain(parameters).(slap.Dict),
+		Filter:          plain(node).(slap.Dict),
+		State:           slap.State(options.state),
+	}
+	fill(&request.SoftwareType, slap.DefaultSoftwareType)
+	return e.request(ctx, client, request, schema)
+}
+
+// request sends the request and tells of the answer (CLI-53, CLI-54).
+func (e *environment) request(ctx context.Context, client *client, request slap.Request, schema *softwareSchema) error {
+	instance, err := client.Request(ctx, request)
+	if err == nil {
+		err = client.Complete(ctx, instance)
+	}
+	switch {
+	case errors.Is(err, slap.ErrNotReady):
+		e.log.Warn("Instance requested. Master is provisioning it. Please rerun in a couple of minutes to get connection information.")
+		return &exitError{2, nil}
+	case errors.Is(err, slap.ErrNotFound):
+		return fmt.Errorf("the master finds no place for %s: is its software supplied to a node that has a free partition? (%w)", request.Reference, err)
+	case err != nil:
+		return err
+	}
+	e.log.Info("Instance requested.\nState is : " + string(instance.RequestedState) + ".")
+	e.log.Info("Connection parameters of instance are:")
+	connection, err := instance.Connection()
+	if err != nil {
+		return err
+	}
+	decoded, err := serialised(connection, schema.serialisation(ctx))
+	if err != nil {
+		return fmt.Errorf("connection parameter _: %w", err)
+	}
+	e.log.Info(pprint(plain(decoded)))
+	e.log.Info("You can rerun the command to get up-to-date information.")
+	return nil
+}
+
+// tellMismatch warns of parameters that don't fit the schema (CLI-52).
+func (e *environment) tellMismatch(err error) {
+	var found mismatch
+	switch {
+	case err == nil:
+	case errors.As(err, &found):
+		e.log.Warn("Request parameters do not validate against schema definition:\n  " + strings.Join(found, "\n  "))
+	default:
+		e.log.Warn("Error validating request parameters against schema definition:\n" + err.Error())
+	}
+}
+
+// keyValues reads words of the form key=value (CLI-50).
+func keyValues(words []string) (*object, error) {
+	o := newObject()
+	for _, word := range words {
+		key, value, found := strings.Cut(word, "=")
+		if !found {
+			return nil, fmt.Errorf("%q is not of the form key=value", word)
+		}
+		if slices.Contains(o.keys, key) {
+			return nil, fmt.Errorf("Multiple values provided for the same key '%s'", key)
+		}
+		o.set(key, value)
+	}
+	return o, nil
+}
+
+// openParameters reads the file early: one that is missing is wrong usage.
+func (e *environment) openParameters(name string) ([]byte, error) {
+	if name == "" {
+		return nil, nil
+	}
+	read := func() ([]byte, error) { return os.ReadFile(name) }
+	if name == "-" {
+		read = func() ([]byte, error) { return io.ReadAll(e.stdin) }
+	}
+	data, err := read()
+	if err != nil {
+		return nil, usageErrorf("argument --parameters-file: can't open %v", err)
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return data, nil
+}
+
+// readParameters decodes a parameters file, and puts what it holds under "_"
+// when that is how the release takes it (CLI-51).
+func readParameters(ctx context.Context, name string, data []byte, s serialisation, schema *softwareSchema) (*object, error) {
+	if s == "" {
+		var err error
+		if s, err = schema.declared(ctx); err != nil {
+			return nil, fmt.Errorf("%w: say --force-serialisation xml or json-in-xml", err)
+		}
+	}
+	var value any
+	var err error
+	switch filepath.Ext(name) {
+	case ".xml":
+		parameters, err := slap.DecodeInstance(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return sortedObject(parameters), nil
+	case ".yaml", ".yml":
+		value, err = decodeYAML(data)
+	default:
+		value, err = decodeJSON(data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	parameters, ok := value.(*object)
+	if !ok {
+		return nil, fmt.Errorf("%s: parameters must be an object of names and values", name)
+	}
+	if s == jsonInXML && !slices.Equal(parameters.keys, []string{"_"}) {
+		wrapped := newObject()
+		wrapped.set("_", encodeJSON(parameters))
+		return wrapped, nil
+	}
+	return parameters, nil
+}
+
+// fill gives an option that is empty another value.
+func fill(option *string, value string) {
+	if *option == "" {
+		*option = value
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/slap"
+)
+
+type serviceInfoOptions struct {
+	clientOptions
+	reference string
+	news      bool
+}
+
+func newServiceInfoCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "info",
+		Usage:     "get status, software_release and parameters of an instance",
+		Category:  "client",
+		ArgsUsage: "REFERENCE",
+		Description: `Prints what the master knows of the service with the title REFERENCE, as JSON.
+"status" sums up the news of its instances: none, green, red, orange (green and
+red), or unsupported when the master keeps no news.
+
+Exit codes: 0 success; 1 failed; 2 no such service, it isn't ready, or wrong
+usage.`,
+		Flags: []cli.Flag{
+			clientConfigFlag(),
+			&cli.BoolFlag{Name: "news", Usage: "add the news of the instances"},
+		},
+		Action: func(c *cli.Context) error {
+			return runServiceInfo(c.Context, e, serviceInfoOptions{
+				clientOptions{configuration: c.String("cfg")}, c.Args().First(), c.Bool("news"),
+			})
+		},
+	}
+}
+
+func runServiceInfo(ctx context.Context, e *environment, options serviceInfoOptions) error {
+	client, err := e.openClient(options.clientOptions)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	master, err := client.Hateoas(ctx)
+	if err != nil {
+		return err
+	}
+	service, err := master.Service(ctx, options.reference)
+	switch {
+	case errors.Is(err, slap.ErrNotReady):
+		e.log.Warn("Instance does not exist or is not ready yet.")
+		return &exitError{2, nil}
+	case errors.Is(err, slap.ErrNotFound):
+		e.log.Warn("Instance " + options.reference + " does not exist.")
+		return &exitError{2, nil}
+	case err != nil:
+		return err
+	}
+	info, err := e.describeService(ctx, service, options.news)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, encodeJSON(info))
+	return err
+}
+
+// describeService makes the object of CLI-41, with its keys in order.
+func (e *environment) describeService(ctx context.Context, service *slap.ServiceInformation, withNews bool) (*object, error) {
+	schema := newSoftwareSchema(e, service.SoftwareReleaseURL, "")
+	connection, err := serialised(service.ConnectionParameters, schema.serialisation(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("connection parameters: %w", err)
+	}
+	parameters, err := serviceParameters(service)
+	if err != nil {
+		return nil, err
+	}
+	info := newObject()
+	info.set("software-url", service.SoftwareReleaseURL)
+	info.set("software-type", service.SoftwareType)
+	info.set("shared", service.Shared)
+	info.set("requested-state", service.RequestedState)
+	info.set("instance-parameters", parameters)
+	info.set("connection-parameters", connection)
+	if len(service.News) == 0 || string(service.News) == "null" {
+		info.set("status", "unsupported")
+		return info, nil
+	}
+	news, err := decodeJSON(service.News)
+	if err != nil {
+		return nil, fmt.Errorf("news: %w", err)
+	}
+	info.set("status", statusOf(news))
+	if withNews {
+		info.set("news", news)
+	}
+	return info, nil
+}
+
+// serviceParameters decodes "_" when it is the only parameter, keeping the
+// order of its keys.
+func serviceParameters(service *slap.ServiceInformation) (*object, error) {
+	parameters, err := slap.DecodeInstance([]byte(service.Text("text_content")))
+	if err != nil {
+		return nil, fmt.Errorf("instance parameters: %w", err)
+	}
+	ordered := sortedObject(parameters)
+	if text, ok := parameters["_"].(string); ok && len(parameters) == 1 {
+		value, err := decodeJSON([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("instance parameter _: %w", err)
+		}
+		ordered.set("_", value)
+	}
+	return ordered, nil
+}
+
+// serialised undoes json-in-xml: it decodes what stands under "_".
+func serialised(parameters slap.Dict, s serialisation) (any, error) {
+	text, found := parameters["_"].(string)
+	if s != jsonInXML || !found {
+		return parameters, nil
+	}
+	return decodeJSON([]byte(text))
+}
+
+// statusOf sums up a list of news (CLI-41).
+func statusOf(news any) string {
+	var access, failure bool
+	list, _ := news.([]any)
+	for _, item := range list {
+		if o, ok := item.(*object); ok {
+			text, _ := o.values["text"].(string)
+			access = access || strings.HasPrefix(text, "#access")
+			failure = failure || strings.HasPrefix(text, "#error")
+		}
+	}
+	switch {
+	case access && failure:
+		return "orange"
+	case failure:
+		return "red"
+	case access:
+		return "green"
+	}
+	return "none"
+}

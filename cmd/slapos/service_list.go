@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+)
+
+func newServiceListCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:     "list",
+		Usage:    "List the title of all your slapos services",
+		Category: "client",
+		Description: `Prints a JSON object: the software release of each service by the service's
+title.
+
+Exit codes: 0 success; 1 failed; 2 wrong usage.`,
+		Flags: []cli.Flag{clientConfigFlag()},
+		Action: func(c *cli.Context) error {
+			return runServiceList(c.Context, e, clientOptions{configuration: c.String("cfg")})
+		},
+	}
+}
+
+func runServiceList(ctx context.Context, e *environment, options clientOptions) error {
+	client, err := e.openClient(options)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	master, err := client.Hateoas(ctx)
+	if err != nil {
+		return err
+	}
+	services, err := master.Services(ctx)
+	if err != nil {
+		return err
+	}
+	list := newObject()
+	for _, service := range services {
+		list.set(service.Title, service.SoftwareReleaseURL)
+	}
+	slices.Sort(list.keys)
+	_, err = fmt.Fprintln(e.stdout, encodeJSON(list))
+	return err
+}

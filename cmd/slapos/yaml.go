@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"gopkg.in/yaml.v3"
+)
+
+// decodeYAML reads one document with the meaning that YAML 1.1 gives to plain
+// words, as PyYAML does: yes and on are true, 010 is eight, 1:30 is ninety. The
+// values are those of decodeJSON.
+func decodeYAML(data []byte) (any, error) {
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	var document, second yaml.Node
+	switch err := d.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, errors.New("yaml: more than one document")
+	}
+	r := yamlReader{budget: yamlNodes}
+	return r.value(&document, 0)
+}
+
+// Aliases multiply what a small file holds.
+const (
+	yamlNodes = 1 << 20
+	yamlDepth = 500
+)
+
+type yamlReader struct{ budget int }
+
+func (r *yamlReader) value(n *yaml.Node, depth int) (any, error) {
+	if r.budget--; r.budget < 0 || depth > yamlDepth {
+		return nil, fmt.Errorf("yaml: line %d: too much or too deep", n.Line)
+	}
+	switch n.Kind {
+	case yaml.DocumentNode:
+		return r.value(n.Content[0], depth)
+	case yaml.AliasNode:
+		return r.value(n.Alias, depth+1)
+	case yaml.SequenceNode:
+		list := []any{}
+		for _, item := range n.Content {
+			value, err := r.value(item, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, value)
+		}
+		return list, nil
+	case yaml.MappingNode:
+		return r.mapping(n, depth)
+	}
+	return scalar(n)
+}
+
+func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
+	o := newObject()
+	for i := 0; i+1 < len(n.Content); i += 2 { // what is merged comes first
+		if n.Content[i].Tag == "!!merge" {
+			if err := r.merge(o, n.Content[i+1], depth+1); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Tag == "!!merge" {
+			continue
+		}
+		key, err := r.key(n.Content[i], depth+1)
+		if err != nil {
+			return nil, err
+		}
+		value, err := r.value(n.Content[i+1], depth+1)
+		if err != nil {
+			return nil, err
+		}
+		o.set(key, value)
+	}
+	return o, nil
+}
+
+// merge adds the keys of a mapping, or of several of which the first wins.
+func (r *yamlReader) merge(o *object, n *yaml.Node, depth int) error {
+	value, err := r.value(n, depth)
+	if err != nil {
+		return err
+	}
+	sources, several := value.([]any)
+	if !several {
+		sources = []any{value}
+	}
+	for i := len(sources) - 1; i >= 0; i-- {
+		source, ok := sources[i].(*object)
+		if !ok {
+			return fmt.Errorf("yaml: line %d: << takes mappings only", n.Line)
+		}
+		for _, key := range source.keys {
+			o.set(key, source.values[key])
+		}
+	}
+	return nil
+}
+
+// key is the text that Python's json module makes of a key.
+func (r *yamlReader) key(n *yaml.Node, depth int) (string, error) {
+	value, err := r.value(n, depth)
+	if err != nil {
+		return "", err
+	}
+	switch value := value.(type) {
+	case string:
+		return value, nil
+	case *object, []any:
+		return "", fmt.Errorf("yaml: line %d: a key must be text", n.Line)
+	default:
+		return encodeJSON(value), nil
+	}
+}
+
+// The forms of plain words in YAML 1.1, as PyYAML knows them.
+var yamlForms = sync.OnceValue(func() map[string]*regexp.Regexp {
+	forms := map[string]*regexp.Regexp{}
+	for name, pattern := range map[string]string{
+		"bool": `yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF`,
+		"null": `~|null|Null|NULL|`,
+		"int":  `[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+`,
+		"float": `[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|` +
+			`[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)`,
+		"timestamp": `\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?`,
+	} {
+		forms[name] = regexp.MustCompile(`^(?:` + pattern + `)$`)
+	}
+	return forms
+})
+
+func scalar(n *yaml.Node) (any, error) {
+	text := n.Value
+	form := strings.TrimPrefix(n.Tag, "!!")
+	if n.Style&yaml.TaggedStyle == 0 {
+		if form = "str"; n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0 {
+			form = plainForm(text)
+		}
+	}
+	switch form {
+	case "str":
+		return text, nil
+	case "null":
+		return nil, nil
+	case "bool":
+		return strings.Contains(" yes true on ", " "+strings.ToLower(text)+" "), nil
+	case "int":
+		if value := yamlInteger(text); value != nil {
+			return value, nil
+		}
+	case "float":
+		if value, ok := yamlFloat(text); ok {
+			return value, nil
+		}
+	case "timestamp":
+		return nil, fmt.Errorf("yaml: line %d: %s is a date, which parameters can't hold: quote it", n.Line, text)
+	}
+	return nil, fmt.Errorf("yaml: line %d: %s is no value of kind %s", n.Line, shortened(text), n.Tag)
+}
+
+func plainForm(text string) string {
+	for _, form := range []string{"bool", "int", "float", "null", "timestamp"} {
+		if yamlForms()[form].MatchString(text) {
+			return form
+		}
+	}
+	return "str"
+}
+
+func yamlInteger(text string) any {
+	text = strings.ReplaceAll(text, "_", "")
+	digits, negative := unsigned(text)
+	value := new(big.Int)
+	switch {
+	case strings.Contains(digits, ":"):
+		for _, part := range strings.Split(digits, ":") {
+			n, err := strconv.Atoi(part)
+			if err != nil {
+				return nil
+			}
+			value.Add(value.Mul(value, big.NewInt(60)), big.NewInt(int64(n)))
+		}
+	case digits != "":
+		base := 10
+		if len(digits) > 1 && digits[0] == '0' {
+			base = 0 // 0x, 0b, and octal
+		}
+		if _, ok := value.SetString(digits, base); !ok {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if negative {
+		value.Neg(value)
+	}
+	if value.IsInt64() {
+		return value.Int64()
+	}
+	return value
+}
+
+func yamlFloat(text string) (float64, bool) {
+	text = strings.ToLower(strings.ReplaceAll(text, "_", ""))
+	digits, negative := unsigned(text)
+	value := 0.0
+	switch {
+	case digits == ".inf":
+		value = math.Inf(1)
+	case digits == ".nan":
+		value = math.NaN()
+	default:
+		for _, part := range strings.Split(digits, ":") {
+			f, err := strconv.ParseFloat(part, 64)
+			if err != nil && !errors.Is(err, strconv.ErrRange) {
+				return 0, false
+			}
+			value = value*60 + f
+		}
+	}
+	if negative {
+		value = -value
+	}
+	return value, true
+}
+
+func unsigned(text string) (digits string, negative bool) {
+	if text != "" && (text[0] == '-' || text[0] == '+') {
+		return text[1:], text[0] == '-'
+	}
+	return text, false
+}
