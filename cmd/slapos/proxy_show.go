@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/proxy"
+)
+
+type proxyShowOptions struct {
+	configuration string
+	database      string
+	sections      []string
+}
+
+func newProxyShowCommand(e *environment) *cli.Command {
+	flags := []cli.Flag{
+		configFlag(),
+		&cli.StringFlag{Name: "database-uri", Aliases: []string{"u"}, Usage: "SQLite `FILE`, or postgres://…"},
+	}
+	usages := map[string]string{
+		"computers":        "view computer information",
+		"software":         "view software releases",
+		"partitions":       "view partitions",
+		"slaves":           "view slave instances",
+		"params":           "view published parameters",
+		"network":          "view network settings",
+		proxy.SectionUsage: "view usage reports, only with this option",
+	}
+	sections := append(append([]string{}, proxy.Sections...), proxy.SectionUsage)
+	for _, section := range sections {
+		flags = append(flags, &cli.BoolFlag{Name: section, Usage: usages[section]})
+	}
+	return &cli.Command{
+		Name:  "show",
+		Usage: "display proxy instances and parameters",
+		Description: `Reads the database itself: the proxy need not run, and is not disturbed when it
+does. On a terminal, the output goes through $PAGER.
+
+Exit codes: 0 shown; 1 the configuration or the database can't be read.`,
+		Flags: flags,
+		Action: func(c *cli.Context) error {
+			options := proxyShowOptions{configuration: c.String("cfg"), database: c.String("database-uri")}
+			for _, section := range sections {
+				if c.Bool(section) {
+					options.sections = append(options.sections, section)
+				}
+			}
+			return runProxyShow(c.Context, e, options)
+		},
+	}
+}
+
+func runProxyShow(ctx context.Context, e *environment, options proxyShowOptions) error {
+	configuration, err := e.nodeConfiguration(options.configuration)
+	if err != nil {
+		return err
+	}
+	settings, err := proxySettings(configuration, map[string]string{"database_uri": options.database})
+	if err != nil {
+		return err
+	}
+	if !isTerminal(e.stdout) {
+		return proxy.Show(ctx, e.stdout, settings["database_uri"], options.sections)
+	}
+	var text bytes.Buffer
+	if err := proxy.Show(ctx, &text, settings["database_uri"], options.sections); err != nil {
+		return err
+	}
+	return e.page(ctx, &text)
+}
+
+// page shows a text through the user's pager, which is a shell command.
+func (e *environment) page(ctx context.Context, text *bytes.Buffer) error {
+	pager := e.getenv("PAGER")
+	if pager == "" {
+		pager = "less --quit-if-one-screen --no-init"
+	}
+	whole := text.Bytes()
+	command := exec.CommandContext(ctx, "/bin/sh", "-c", pager)
+	command.Stdin, command.Stdout, command.Stderr = text, e.stdout, os.Stderr
+	if err := command.Run(); err != nil {
+		// Without a pager the text itself is better than nothing.
+		if text.Len() == len(whole) {
+			_, err = e.stdout.Write(whole)
+			return err
+		}
+		return fmt.Errorf("pager %s: %w", pager, err)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/proxy"
+	"slapos/proxy/store"
+)
+
+type proxyStartOptions struct {
+	configuration string
+	// given are the options of the command line, by the names of the keys that
+	// they go before.
+	given     map[string]string
+	accessLog string
+}
+
+func newProxyStartCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "start",
+		Usage: "minimalist, stand-alone SlapOS Master",
+		Description: `Answers as the master of the computers of one owner until it is interrupted.
+There is no authentication: whoever reaches the address may do anything.
+
+Exit codes: 0 stopped; 1 the configuration, the database or the address can't
+be used.`,
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{Name: "database-uri", Aliases: []string{"u"}, Usage: "SQLite `FILE`, or postgres://…"},
+			&cli.StringFlag{Name: "port", Usage: "`PORT` to listen on"},
+			&cli.StringFlag{Name: "host", Usage: "`ADDRESS` to listen on (default: 127.0.0.1)"},
+			&cli.StringFlag{Name: "local-software-release-root", Usage: "`DIRECTORY` below which local software releases lie"},
+			&cli.StringFlag{Name: "access-log", Usage: "append a line for each request to `FILE`"},
+		},
+		Action: func(c *cli.Context) error {
+			given := map[string]string{}
+			for _, name := range []string{"database-uri", "port", "host", "local-software-release-root"} {
+				given[strings.ReplaceAll(name, "-", "_")] = c.String(name)
+			}
+			return runProxyStart(c.Context, e, proxyStartOptions{c.String("cfg"), given, c.String("access-log")})
+		},
+	}
+}
+
+func runProxyStart(ctx context.Context, e *environment, options proxyStartOptions) error {
+	configuration, err := e.nodeConfiguration(options.configuration)
+	if err != nil {
+		return err
+	}
+	settings, err := proxySettings(configuration, options.given)
+	if err != nil {
+		return err
+	}
+	if file := settings["log_file"]; file != "" && e.global.logFile == "" {
+		if err := e.addLogFile(file); err != nil {
+			return err
+		}
+	}
+	master, err := e.proxyOptions(configuration, settings)
+	if err != nil {
+		return err
+	}
+	if options.accessLog != "" {
+		file, err := os.OpenFile(e.expandUser(options.accessLog), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+		if err != nil {
+			return fmt.Errorf("access log: %w", err)
+		}
+		defer file.Close()
+		master.AccessLog = io.Writer(file)
+	}
+	return e.startProxy(ctx, settings, master)
+}
+
+// startProxy opens the database and the address, and serves.
+func (e *environment) startProxy(ctx context.Context, settings map[string]string, options proxy.Options) error {
+	port, err := strconv.Atoi(settings["port"])
+	if err != nil || port < 0 || port > 65535 {
+		return fmt.Errorf("port must be a number up to 65535, not %q: set it in section [slapproxy] or by --port", settings["port"])
+	}
+	database, err := store.Open(ctx, store.Options{
+		URI: settings["database_uri"], Computer: options.Computer,
+		SoftwareRoot: settings["local_software_release_root"], Logger: e.log, Now: e.now,
+	})
+	if err != nil {
+		return err
+	}
+	defer database.Close()
+	options.Store = database
+	listeners, err := proxy.Listen(ctx, settings["host"], port)
+	if err != nil {
+		return err
+	}
+	return proxy.Serve(ctx, listeners, proxy.New(options), e.log)
+}
+
+// proxySettings merges the sections [slapos] and [slapproxy] in the order of
+// the file: the first that has a key wins, the command line over all
+// (PROXY-2).
+func proxySettings(c *configuration, given map[string]string) (map[string]string, error) {
+	settings := given
+	for _, name := range c.Sections() {
+		if name != "slapos" && name != "slapproxy" {
+			continue
+		}
+		section, err := c.Section(name)
+		if err != nil {
+			return nil, err
+		}
+		for key, value := range section {
+			// The example configuration has hyphens in the keys of the cache.
+			if strings.HasPrefix(key, "shacache-") {
+				key = strings.ReplaceAll(key, "-", "_")
+			}
+			if settings[key] == "" {
+				settings[key] = value
+			}
+		}
+	}
+	if settings["host"] == "" {
+		settings["host"] = "127.0.0.1"
+	}
+	if settings["database_uri"] == "" {
+		return nil, errors.New("database-uri is required.")
+	}
+	return settings, nil
+}
+
+// proxyOptions are the options of the master but for its database.
+func (e *environment) proxyOptions(c *configuration, settings map[string]string) (proxy.Options, error) {
+	products, err := softwareProducts(settings["software_product_list"])
+	if err != nil {
+		return proxy.Options{}, err
+	}
+	masters, err := externalMasters(c)
+	if err != nil {
+		return proxy.Options{}, err
+	}
+	if settings["computer_id"] == "" {
+		return proxy.Options{}, fmt.Errorf("%s: computer_id is missing in section [slapos]", c.Path())
+	}
+	if (settings["shacache_content_directory"] == "") != (settings["shacache_metadata_directory"] == "") {
+		e.log.Warn("shacache needs both shacache_content_directory and shacache_metadata_directory: it will not work")
+	}
+	return proxy.Options{
+		Computer:        settings["computer_id"],
+		Products:        products,
+		Masters:         masters,
+		Port:            settings["port"],
+		PublicDirectory: settings["public_directory_path"],
+		Shacache: proxy.Shacache{
+			Content:           settings["shacache_content_directory"],
+			Metadata:          settings["shacache_metadata_directory"],
+			UpstreamCache:     settings["shacache_upstream_cache_url"],
+			UpstreamDirectory: settings["shacache_upstream_dir_url"],
+		},
+		CAFile:   settings["master_ca_file"],
+		Insecure: strings.EqualFold(settings["master_insecure"], "true"),
+		Home:     e.getenv("HOME"),
+		Logger:   e.log,
+	}, nil
+}
+
+// softwareProducts reads lines of a name, a blank and a URL.
+func softwareProducts(list string) (map[string]string, error) {
+	products := map[string]string{}
+	for _, line := range lines(list) {
+		name, url, found := strings.Cut(line, " ")
+		if !found || strings.Contains(url, " ") {
+			return nil, fmt.Errorf("software_product_list: a line is a name, one blank and a URL, not %q", line)
+		}
+		products[name] = url
+	}
+	return products, nil
+}
+
+// externalMasters reads the sections [multimaster/URL] (PROXY-3).
+func externalMasters(c *configuration) ([]proxy.Master, error) {
+	var masters []proxy.Master
+	for _, name := range c.Sections() {
+		url, found := strings.CutPrefix(name, "multimaster/")
+		if !found {
+			continue
+		}
+		section, err := c.Section(name)
+		if err != nil {
+			return nil, err
+		}
+		masters = append(masters, proxy.Master{
+			URL: url, Key: section["key"], Certificate: section["cert"],
+			Releases: lines(section["software_release_list"]),
+			Computer: section["computer"], Partition: section["partition"],
+		})
+	}
+	return masters, nil
+}

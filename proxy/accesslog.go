@@ -1,0 +1,64 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// accessTime is the time of the common log format.
+const accessTime = "02/Jan/2006:15:04:05 -0700"
+
+// recorder notes what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	size   int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.size += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find the writer below.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// logged writes the access log, the common format with the seconds that it
+// took at the end, and keeps a handler that panics from taking
+// the server with it.
+func (p *Proxy) logged(next http.Handler) http.Handler {
+	var mutex sync.Mutex
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		rec, ok := w.(*recorder)
+		if !ok {
+			rec = &recorder{ResponseWriter: w}
+		}
+		defer func() {
+			if failure := recover(); failure != nil && failure != http.ErrAbortHandler {
+				p.failPage(rec, r, fmt.Errorf("panic: %v", failure))
+			}
+			if p.options.AccessLog == nil {
+				return
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			fmt.Fprintf(p.options.AccessLog, "%s - - [%s] %q %d %d %.6f\n", remoteHost(r), begin.Format(accessTime),
+				r.Method+" "+r.URL.RequestURI()+" "+r.Proto, rec.status, rec.size, time.Since(begin).Seconds())
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}

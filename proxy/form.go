@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+// fields are those of a form or of a query string.
+type fields url.Values
+
+func (f fields) has(name string) bool { return len(f[name]) > 0 }
+
+func (f fields) get(name string) string {
+	if !f.has(name) {
+		return ""
+	}
+	return strings.ToValidUTF8(f[name][0], "\uFFFD")
+}
+
+// mandatory reads fields, given as names and places to put them, or refuses
+// the request (PROXY-13).
+func (f fields) mandatory(namesAndPlaces ...any) error {
+	for i := 0; i < len(namesAndPlaces); i += 2 {
+		name := namesAndPlaces[i].(string)
+		if !f.has(name) {
+			return errBad
+		}
+		*namesAndPlaces[i+1].(*string) = f.get(name)
+	}
+	return nil
+}
+
+// queryOf reads the query string. A part that is malformed is as if absent.
+func queryOf(r *http.Request) fields {
+	values, _ := url.ParseQuery(r.URL.RawQuery)
+	return fields(values)
+}
+
+// formOf reads the body, urlencoded or multipart (PROXY-13).
+func formOf(r *http.Request) (fields, error) {
+	err := r.ParseMultipartForm(DefaultMaximumBody)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, err
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") && err != nil {
+		return nil, errBad
+	}
+	// Any other error is about a part that is malformed, which is as if absent.
+	return form(r), nil
+}
+
+// form is what formOf read.
+func form(r *http.Request) fields { return fields(r.PostForm) }
+
+// mandatory reads fields of the body.
+func mandatory(r *http.Request, namesAndPlaces ...any) error {
+	form, err := formOf(r)
+	if err != nil {
+		return err
+	}
+	return form.mandatory(namesAndPlaces...)
+}
+
+// authorization reads the partition that a request is made for, nil without
+// one (PROXY-14).
+func authorization(r *http.Request) *slap.PartitionID {
+	scheme, items, _ := strings.Cut(strings.TrimLeft(r.Header.Get("Authorization"), " \t"), " ")
+	if !strings.EqualFold(scheme, "X-SlapPartition") {
+		return nil
+	}
+	var id slap.PartitionID
+	given := false
+	for item := range strings.SplitSeq(items, ",") {
+		key, value, _ := strings.Cut(item, "=")
+		switch value = strings.TrimSpace(value); strings.TrimSpace(key) {
+		case "computer_id":
+			id.Computer, given = value, true
+		case "computer_partition_id":
+			id.Partition = value
+		}
+	}
+	if !given {
+		return nil
+	}
+	return &id
+}
+
+// orderOf reads a request for an instance (PROXY-60).
+func orderOf(r *http.Request) (store.Order, error) {
+	var order store.Order
+	form, err := formOf(r)
+	if err != nil {
+		return order, err
+	}
+	var unused string
+	if err := form.mandatory("software_release", &unused, "software_type", &unused,
+		"partition_reference", &unused, "state", &unused); err != nil {
+		return order, err
+	}
+	values := url.Values{}
+	for name := range form {
+		values.Set(name, form.get(name))
+	}
+	shared := false
+	if text := values.Get("shared_xml"); text != "" {
+		value, err := slap.Unmarshal([]byte(text))
+		if err != nil {
+			return order, err
+		}
+		shared = truthy(value)
+		values.Del("shared_xml")
+	}
+	if order.Request, err = slap.ParseRequest(values); err != nil {
+		return order, err
+	}
+	order.Shared = shared
+	order.Authorized = authorization(r)
+	return order, nil
+}
+
+// truthy is Python's idea of truth, for the values that come unmarshalled.
+func truthy(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case int:
+		return v != 0
+	case float64:
+		return v != 0
+	case string:
+		return v != ""
+	case slap.Dict:
+		return len(v) > 0
+	case []any:
+		return len(v) > 0
+	case slap.Tuple:
+		return len(v) > 0
+	}
+	return true
+}

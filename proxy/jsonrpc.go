@@ -1,0 +1,206 @@
+package proxy
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+// rpcMethod is a method of the JSON-RPC face: the schemas of its input and of
+// its answer, and what it does. An answer is an object, or []byte when it is
+// encoded and checked already.
+type rpcMethod struct {
+	input, output string
+	call          func(r *http.Request, input slap.Dict) (any, error)
+}
+
+//go:embed schemas.json
+var schemaText []byte
+
+// schemas are compiled once, all of them (D-18).
+var schemas = sync.OnceValue(func() func(name string) *jsonschema.Schema {
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaText))
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft7)
+	if err := compiler.AddResource("slapos.json", document); err != nil {
+		panic(err)
+	}
+	compiled := map[string]*jsonschema.Schema{}
+	for name := range document.(map[string]any)["definitions"].(map[string]any) {
+		compiled[name] = compiler.MustCompile("slapos.json#/definitions/" + name)
+	}
+	return func(name string) *jsonschema.Schema { return compiled[name] }
+})
+
+// rpc answers a method: input and answer are checked against its schemas
+// (PROXY-90).
+func (p *Proxy) rpc(name string, method rpcMethod) handler {
+	input, output := schemas()(method.input), schemas()(method.output)
+	return func(w http.ResponseWriter, r *http.Request) error {
+		value, err := rpcInput(r)
+		if err != nil {
+			return err
+		}
+		if err := input.Validate(value); err != nil {
+			return refuse(http.StatusBadRequest, "%s", violation(value, err))
+		}
+		answer, err := method.call(r, numbers(value).(slap.Dict))
+		if err != nil {
+			return rpcError(err)
+		}
+		body, done := answer.([]byte)
+		if !done {
+			if body, err = rpcEncode(output, answer.(object)); err != nil {
+				return err
+			}
+		}
+		if !acceptsJSON(r) {
+			return errNotAcceptable
+		}
+		writeBytes(w, contentJSON, body)
+		return nil
+	}
+}
+
+// rpcEncode checks and encodes an answer.
+func rpcEncode(output *jsonschema.Schema, answer object) ([]byte, error) {
+	value := plain(answer)
+	if err := output.Validate(value); err != nil {
+		return nil, refuse(http.StatusInternalServerError, "%s", violation(value, err))
+	}
+	return spacedJSON.append(nil, answer)
+}
+
+// rpcInput reads the body.
+func rpcInput(r *http.Request) (any, error) {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind != contentJSON && !(strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")) {
+		return nil, refuse(http.StatusUnsupportedMediaType,
+			"Did not attempt to load JSON data because the request Content-Type was not 'application/json'.")
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return nil, errBad
+	}
+	return value, nil
+}
+
+// numbers replaces the numbers of a document by those of SLAP.
+func numbers(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		if n, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
+			return n
+		}
+		if n, ok := new(big.Int).SetString(v.String(), 10); ok {
+			return n
+		}
+		f, _ := v.Float64() // too large is infinite, as in Python
+		return f
+	case []any:
+		for i := range v {
+			v[i] = numbers(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = numbers(v[key])
+		}
+	}
+	return value
+}
+
+// rpcError gives the errors of operations their status (PROXY-118).
+func rpcError(err error) error {
+	var full *store.AllocationError
+	switch {
+	case errors.As(err, &full):
+		return refuse(http.StatusForbidden, "%s", err.Error())
+	case errors.Is(err, slap.ErrConnection):
+		return refuse(statusUnreachable, "%s", err.Error())
+	}
+	return err
+}
+
+var errNotAcceptable = &statusError{http.StatusNotAcceptable, "The resource identified by the request is only capable of " +
+	"generating response entities which have content characteristics not acceptable according to the accept headers sent in the request."}
+
+// failRPC answers an error in JSON (PROXY-91).
+func (p *Proxy) failRPC(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errMethod) {
+		p.failPage(w, r, err)
+		return
+	}
+	status, expected := asStatus(err)
+	if !expected {
+		p.log.Error("request failed", "path", r.URL.Path, "error", err)
+		status = &statusError{http.StatusInternalServerError, "Internal server error"}
+	}
+	if !acceptsJSON(r) {
+		status = errNotAcceptable
+	}
+	body, err := spacedJSON.append(nil, object{
+		{"status", status.status}, {"type", reason(status.status, "Unknown Error")}, {"title", status.message},
+	})
+	if err != nil {
+		p.log.Error("an error can't be encoded", "error", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentJSON)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status.status)
+	_, _ = w.Write(body)
+}
+
+// acceptsJSON tells whether the client takes JSON: it does when it says
+// nothing.
+func acceptsJSON(r *http.Request) bool {
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	if strings.TrimSpace(accept) == "" {
+		return true
+	}
+	for item := range strings.SplitSeq(accept, ",") {
+		kind, parameters, err := mime.ParseMediaType(item)
+		if err != nil || !slices.Contains([]string{"*/*", "application/*", contentJSON}, kind) {
+			continue
+		}
+		quality := 1.0
+		if text, ok := parameters["q"]; ok {
+			quality, _ = strconv.ParseFloat(text, 64)
+		}
+		if quality > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func success(format string, args ...any) object {
+	return object{{"type", "success"}, {"title", fmt.Sprintf(format, args...)}}
+}
+
+// always is a method that answers the same to everybody.
+func always(answer object) func(*http.Request, slap.Dict) (any, error) {
+	return func(*http.Request, slap.Dict) (any, error) { return answer, nil }
+}

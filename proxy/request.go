@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+// outcome is where a request for an instance ended: allocated here, or what
+// another master or a short-cut made of it.
+type outcome struct {
+	instance  *store.Instance
+	partition *slap.Partition
+	requester store.Requester // of the latter
+}
+
+// configurationError says why a request can't be forwarded (PROXY-70).
+type configurationError struct{ text string }
+
+func (e *configurationError) Error() string { return e.text }
+
+// request decides who answers (PROXY-61).
+func (p *Proxy) request(r *http.Request, order store.Order) (outcome, error) {
+	ctx := r.Context()
+	if order.Shared {
+		master, err := p.masterFor(r, order)
+		if err != nil {
+			return outcome{}, p.blameRequester(ctx, order, err)
+		}
+		if master == nil {
+			if partition := frontend(originOf(r), order); partition != nil {
+				p.log.Warn("a frontend is answered by its own address", "instance", order.Reference, "frontend", partition.Reference)
+				requester, err := p.store.Requester(ctx, order)
+				return outcome{partition: partition, requester: requester}, err
+			}
+		}
+	}
+	if p.mayForward(order) {
+		allocated, err := p.store.Allocated(ctx, order)
+		if err != nil {
+			return outcome{}, err
+		}
+		if !allocated {
+			master, err := p.masterFor(r, order)
+			if err != nil {
+				return outcome{}, err
+			}
+			if master != nil {
+				return p.forward(ctx, master, order)
+			}
+		}
+	}
+	request := p.store.Request
+	if order.Shared {
+		request = p.store.RequestShared
+	}
+	instance, err := request(ctx, order)
+	var full *store.AllocationError
+	if errors.As(err, &full) {
+		p.log.Warn(full.Reason)
+	}
+	return outcome{instance: instance}, err
+}
+
+// blameRequester prefers an error about the requester, which the original
+// looks at first.
+func (p *Proxy) blameRequester(ctx context.Context, order store.Order, err error) error {
+	if _, worse := p.store.Requester(ctx, order); worse != nil {
+		return worse
+	}
+	return err
+}
+
+// requestComputerPartition is the SLAP face of it (PROXY-60).
+func (p *Proxy) requestComputerPartition(w http.ResponseWriter, r *http.Request) error {
+	order, err := orderOf(r)
+	if err != nil {
+		return err
+	}
+	result, err := p.request(r, order)
+	var full *store.AllocationError
+	var configuration *configurationError
+	switch {
+	case errors.As(err, &full), errors.As(err, &configuration):
+		return refuse(http.StatusNotFound, "%s", err.Error())
+	case errors.Is(err, slap.ErrNotReady):
+		return refuse(http.StatusRequestTimeout, "Resource not ready")
+	case errors.Is(err, slap.ErrConnection):
+		return refuse(statusUnreachable, "%s", err.Error())
+	case err != nil:
+		return err
+	case result.partition != nil:
+		return writeMarshalled(w, result.partition)
+	}
+	return writeMarshalled(w, marshalInstance(result.instance))
+}

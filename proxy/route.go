@@ -1,0 +1,166 @@
+package proxy
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// handler answers a request, or says why it can't.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// route is what a path answers, by method, and how its errors look.
+type route struct {
+	methods map[string]handler
+	fail    func(w http.ResponseWriter, r *http.Request, err error)
+	// anySize is true where bodies may be as large as the disk.
+	anySize bool
+}
+
+func get(h handler) map[string]handler  { return map[string]handler{http.MethodGet: h} }
+func post(h handler) map[string]handler { return map[string]handler{http.MethodPost: h} }
+
+// allRoutes lists the paths. Those that end in "/..." take everything below.
+func (p *Proxy) allRoutes() map[string]route {
+	routes := map[string]route{}
+	add := func(paths map[string]map[string]handler, fail func(http.ResponseWriter, *http.Request, error)) {
+		for path, methods := range paths {
+			routes[path] = route{methods: methods, fail: fail}
+		}
+	}
+	add(map[string]map[string]handler{
+		"/":            get(p.index),
+		"/getRunId":    get(p.getRunID),
+		"/metrics":     get(p.metrics.answer),
+		"/hateoas":     get(p.addSlash),
+		"/hateoas/...": get(p.hateoas),
+		"/panel":       get(p.addSlash),
+		"/panel/...":   get(p.panel),
+		"/http_proxy/...": {
+			http.MethodGet: p.httpProxy, http.MethodHead: p.httpProxy, http.MethodOptions: p.httpProxy,
+		},
+	}, p.failPage)
+	add(p.slapRoutes(), p.failPage)
+	routes["/shacache/..."] = route{methods: p.shacacheMethods(), fail: p.failPage, anySize: true}
+	for name, method := range p.rpcMethods() {
+		routes["/"+name] = route{methods: post(p.rpc(name, method)), fail: p.failRPC}
+	}
+	return routes
+}
+
+// find returns the route of a path.
+func (p *Proxy) find(path string) (route, bool) {
+	if found, ok := p.routes[path]; ok {
+		return found, true
+	}
+	first, _, below := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if !below {
+		return route{}, false
+	}
+	found, ok := p.routes["/"+first+"/..."]
+	return found, ok
+}
+
+// route calls the handler of a path and method (PROXY-11).
+func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
+	found, ok := p.find(r.URL.Path)
+	if !ok {
+		p.failPage(w, r, errNoPage)
+		return
+	}
+	handle := found.methods[r.Method]
+	if handle == nil && r.Method == http.MethodHead {
+		handle = found.methods[http.MethodGet]
+	}
+	if handle == nil {
+		w.Header().Set("Allow", found.allow())
+		if r.Method != http.MethodOptions {
+			p.failPage(w, r, errMethod)
+		}
+		return
+	}
+	if !found.anySize {
+		r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
+	}
+	if err := handle(w, r); err != nil {
+		found.fail(w, r, err)
+	}
+}
+
+func (r route) allow() string {
+	methods := slices.Collect(maps.Keys(r.methods))
+	if r.methods[http.MethodGet] != nil {
+		methods = append(methods, http.MethodHead)
+	}
+	methods = append(methods, http.MethodOptions)
+	slices.Sort(methods)
+	return strings.Join(slices.Compact(methods), ", ")
+}
+
+// index sends browsers to the panel.
+func (p *Proxy) index(w http.ResponseWriter, r *http.Request) error {
+	redirect(w, http.StatusFound, originOf(r).prefix+"/panel/")
+	return nil
+}
+
+// addSlash sends /panel to /panel/.
+func (p *Proxy) addSlash(w http.ResponseWriter, r *http.Request) error {
+	target := originOf(r).url(r.URL.EscapedPath() + "/")
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
+	redirect(w, http.StatusPermanentRedirect, target)
+	return nil
+}
+
+func redirect(w http.ResponseWriter, status int, target string) {
+	w.Header().Set("Location", target)
+	w.Header().Set("Content-Type", contentText)
+	w.WriteHeader(status)
+}
+
+func (p *Proxy) getRunID(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, http.StatusOK, p.runID)
+}
+
+// origin is how a client reached us: absolute URLs are built from it. One
+// level of reverse proxy is trusted (PROXY-7).
+type origin struct{ scheme, host, prefix string }
+
+func originOf(r *http.Request) origin {
+	o := origin{scheme: "http", host: r.Host, prefix: strings.TrimRight(lastItem(r, "X-Forwarded-Prefix"), "/")}
+	if r.TLS != nil {
+		o.scheme = "https"
+	}
+	if scheme := lastItem(r, "X-Forwarded-Proto"); scheme != "" {
+		o.scheme = scheme
+	}
+	return o
+}
+
+func lastItem(r *http.Request, header string) string {
+	values := r.Header.Values(header)
+	if len(values) == 0 {
+		return ""
+	}
+	list := strings.Split(strings.Join(values, ","), ",")
+	return strings.TrimSpace(list[len(list)-1])
+}
+
+func (o origin) url(path string) string { return o.scheme + "://" + o.host + o.prefix + path }
+
+// quote escapes a segment of a path as generated URLs have it.
+func quote(segment string) string {
+	const plain = "-._~!$&'()*+,/:;=@"
+	var b strings.Builder
+	for _, c := range []byte(segment) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(plain, c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,295 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+// rpcGUID is the identity of an instance in JSON-RPC (PROXY-92).
+func rpcGUID(name store.Name) string {
+	shared := 0
+	if name.Shared {
+		shared = 1
+	}
+	return fmt.Sprintf("%s___%s___%d", name.Title, name.Root, shared)
+}
+
+// nameOf takes the identity of the input apart.
+func nameOf(input slap.Dict) (store.Name, error) {
+	guid := text(input, "instance_guid")
+	parts := strings.SplitN(guid, "___", 3)
+	if len(parts) == 3 {
+		// Python reads digits with a sign, and blanks around them.
+		if shared, err := strconv.Atoi(strings.TrimSpace(parts[2])); err == nil {
+			return store.Name{Title: parts[0], Root: parts[1], Shared: shared != 0}, nil
+		}
+	}
+	return store.Name{}, refuse(http.StatusForbidden, "instance_guid %s not handled.", guid)
+}
+
+// document is an instance in JSON-RPC (PROXY-93).
+type document struct {
+	name               store.Name
+	release, kind      string
+	state              string
+	connection         slap.Dict
+	parameters         slap.Dict
+	addresses          []slap.Address
+	computer, location string
+	timestamp          float64
+}
+
+func (d document) object() object {
+	root := d.name.Root
+	if root == "" {
+		root = d.name.Title
+	}
+	addresses := []any{}
+	for _, a := range d.addresses {
+		addresses = append(addresses, []any{a.Interface, a.IP})
+	}
+	return object{
+		{"title", d.name.Title},
+		{"instance_guid", rpcGUID(d.name)},
+		{"software_release_uri", d.release},
+		{"software_type", d.kind},
+		{"state", d.state},
+		{"connection_parameters", d.connection},
+		{"parameters", d.parameters},
+		{"shared", d.name.Shared},
+		{"root_instance_title", root},
+		{"ip_list", addresses},
+		{"full_ip_list", []any{}},
+		{"sla_parameters", slap.Dict{}}, // they are not stored
+		{"computer_guid", d.computer},
+		{"compute_partition_id", d.location},
+		{"processing_timestamp", int64(d.timestamp)},
+		{"access_status_message", ""},
+	}
+}
+
+// documentOf is the document of an instance that the store knows.
+func documentOf(i *store.Instance) document {
+	d := document{
+		name: i.Name, release: i.Partition.SoftwareRelease, kind: i.Partition.SoftwareType, state: i.State,
+		connection: i.Connection, parameters: i.Parameters, addresses: i.Partition.Addresses,
+		computer: i.Partition.ID.Computer, location: i.Partition.ID.Partition,
+	}
+	if i.Partition.Timestamp != nil {
+		d.timestamp = *i.Partition.Timestamp
+	}
+	return d
+}
+
+func (p *Proxy) rpcInstance(r *http.Request, input slap.Dict) (any, error) {
+	name, err := nameOf(input)
+	if err != nil {
+		return nil, err
+	}
+	guid := text(input, "instance_guid")
+	instance, err := p.store.Named(r.Context(), name)
+	switch {
+	case errors.Is(err, store.ErrNoHost):
+		return nil, refuse(http.StatusForbidden, "No partition hosting %s found.", guid)
+	case errors.Is(err, store.ErrNotFound) && name.Shared:
+		return nil, refuse(http.StatusForbidden, "No shared instance %s found.", guid)
+	case errors.Is(err, store.ErrNotFound):
+		return nil, refuse(http.StatusForbidden, "No software instance %s found.", guid)
+	case err != nil:
+		return nil, err
+	}
+	return documentOf(instance).object(), nil
+}
+
+func (p *Proxy) rpcPartition(r *http.Request, input slap.Dict) (any, error) {
+	id := slap.PartitionID{Computer: text(input, "computer_guid"), Partition: text(input, "compute_partition_id")}
+	partition, err := p.store.Partition(r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && partition.Title == "" {
+		return nil, refuse(http.StatusForbidden, "No instance on partition %s found.", id.Partition)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return partitionObject(partition)
+}
+
+func partitionObject(partition *store.Partition) (object, error) {
+	parameters, err := partition.ParameterDict()
+	if err != nil {
+		return nil, err
+	}
+	connection, err := partition.ConnectionDict()
+	if err != nil {
+		return nil, err
+	}
+	return documentOf(&store.Instance{
+		Name:      store.Name{Title: partition.Title, Root: partition.Root},
+		Partition: partition, State: partition.State, Parameters: parameters, Connection: connection,
+	}).object(), nil
+}
+
+func (p *Proxy) rpcTree(r *http.Request, input slap.Dict) (any, error) {
+	title := text(input, "title")
+	roots, err := p.store.RootsTitled(r.Context(), title)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(roots.Partitions) == 1 && len(roots.Shared) == 0:
+		partition, err := p.store.Partition(r.Context(), roots.Partitions[0].ID)
+		if err != nil {
+			return nil, err
+		}
+		return partitionObject(partition)
+	case len(roots.Partitions) == 0 && len(roots.Shared) == 1 && roots.Shared[0].Partition == nil:
+		return nil, refuse(http.StatusForbidden, "No partition hosting %s found.", title)
+	case len(roots.Partitions) == 0 && len(roots.Shared) == 1 && roots.Shared[0].Parameters != nil:
+		return documentOf(roots.Shared[0]).object(), nil
+	}
+	return nil, refuse(http.StatusForbidden, "No instance tree %s found.", title)
+}
+
+func (p *Proxy) rpcTrees(r *http.Request, _ slap.Dict) (any, error) {
+	roots, err := p.store.Roots(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	result := []object{}
+	for _, partition := range roots.Partitions {
+		result = append(result, object{{"title", partition.Title}})
+	}
+	for _, shared := range roots.Shared {
+		result = append(result, object{{"title", shared.Title}})
+	}
+	return object{{"result_list", result}}, nil
+}
+
+func (p *Proxy) rpcHosted(r *http.Request, input slap.Dict) (any, error) {
+	name, err := nameOf(input)
+	if err != nil {
+		return nil, err
+	}
+	hosted, err := p.store.Hosted(r.Context(), name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, noInstance(input)
+	}
+	if err != nil {
+		return nil, err
+	}
+	result := []object{}
+	for _, i := range hosted {
+		result = append(result, object{
+			{"title", i.Title},
+			{"instance_guid", rpcGUID(i.Name)},
+			{"software_type", i.SoftwareType},
+			{"state", i.State},
+			{"parameters", i.Parameters},
+			{"compute_partition_id", i.Partition.ID.Partition},
+		})
+	}
+	return object{{"result_list", result}}, nil
+}
+
+func noInstance(input slap.Dict) error {
+	return refuse(http.StatusForbidden, "No software instance %s found.", text(input, "instance_guid"))
+}
+
+// rpcRequest asks for an instance; the requester comes from the Authorization
+// header alone (PROXY-118).
+func (p *Proxy) rpcRequest(r *http.Request, input slap.Dict) (any, error) {
+	order := store.Order{Request: slap.Request{
+		Reference:       text(input, "title"),
+		SoftwareRelease: text(input, "software_release_uri"),
+		SoftwareType:    text(input, "software_type"),
+		State:           slap.State(text(input, "state")),
+	}, Authorized: authorization(r)}
+	order.Shared, _ = input["shared"].(bool)
+	if order.Parameters, _ = input["parameters"].(slap.Dict); order.Parameters == nil {
+		order.Parameters = slap.Dict{}
+	}
+	if order.Filter, _ = input["sla_parameters"].(slap.Dict); order.Filter == nil {
+		order.Filter = slap.Dict{}
+	}
+	if order.State == "" {
+		order.State = slap.StateStarted
+	}
+	result, err := p.request(r, order)
+	if err != nil {
+		return nil, err
+	}
+	if partition := result.partition; partition != nil {
+		return document{
+			name:    store.Name{Title: order.Reference, Root: result.requester.Root, Shared: order.Shared},
+			release: order.SoftwareRelease, kind: order.SoftwareType, state: string(order.State),
+			connection: partition.ConnectionParameters, parameters: order.Parameters,
+			computer: partition.Computer, location: partition.Reference,
+		}.object(), nil
+	}
+	d := documentOf(result.instance)
+	if order.Shared {
+		d.timestamp = 0
+	}
+	return d.object(), nil
+}
+
+func (p *Proxy) rpcInstanceState(r *http.Request, input slap.Dict) (any, error) {
+	if text(input, "reported_state") != string(slap.StateDestroyed) {
+		return success("Ignored"), nil
+	}
+	name, err := nameOf(input)
+	if err != nil {
+		return nil, err
+	}
+	if name.Shared {
+		return success("Ignored"), nil
+	}
+	waiting, err := p.store.DestroyNamed(r.Context(), name)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, noInstance(input)
+	case err == nil && len(waiting) > 0:
+		return nil, refuse(http.StatusForbidden, "%s", notYet(waiting))
+	}
+	return success("Destroyed"), err
+}
+
+// ownName is the name of an instance of its own partition: what follows isn't
+// done for shared ones.
+func ownName(input slap.Dict) (store.Name, error) {
+	name, err := nameOf(input)
+	if err == nil && name.Shared {
+		err = refuse(http.StatusForbidden, "NotImplemented")
+	}
+	return name, err
+}
+
+func (p *Proxy) rpcBang(r *http.Request, input slap.Dict) (any, error) {
+	name, err := ownName(input)
+	if err != nil {
+		return nil, err
+	}
+	return success("Bang handled"), p.store.BangNamed(r.Context(), name)
+}
+
+func (p *Proxy) rpcRename(r *http.Request, input slap.Dict) (any, error) {
+	name, err := ownName(input)
+	if err != nil {
+		return nil, err
+	}
+	return success("Renamed"), p.store.RenameNamed(r.Context(), name, text(input, "title"))
+}
+
+func (p *Proxy) rpcPublish(r *http.Request, input slap.Dict) (any, error) {
+	name, err := nameOf(input)
+	if err != nil {
+		return nil, err
+	}
+	connection := input["connection_parameter_dict"].(slap.Dict)
+	return success("Updated"), p.store.SetNamedConnection(r.Context(), name, connection)
+}

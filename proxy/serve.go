@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// Listen opens the address of the master: the sockets that systemd hands
+// over, else host and port. The error is one line that names the address.
+func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) {
+	given, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("sockets of systemd: %w", err)
+	}
+	var listeners []net.Listener
+	for _, listener := range given {
+		if listener != nil {
+			listeners = append(listeners, listener)
+		}
+	}
+	if len(listeners) > 0 {
+		return listeners, nil
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(port))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another port", address)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("%s can't be used by this user: choose a port above 1023", address)
+	case err != nil:
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return []net.Listener{listener}, nil
+}
+
+// Serve answers until ctx ends, then lets requests under way finish for up to
+// ten seconds. It tells systemd when it is ready.
+func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		go func() { failed <- server.Serve(listener) }()
+		log.Info("Listening on http://" + listener.Addr().String() + "/")
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	select {
+	case err := <-failed:
+		server.Close()
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	log.Info("Stopping")
+	ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ending); err != nil {
+		server.Close()
+	}
+	return nil
+}

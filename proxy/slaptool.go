@@ -1,0 +1,257 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+// slapRoutes are the calls of the SLAP protocol (section 4 of the proxy's
+// requirements). Those that the original ignores need no field (PROXY-38).
+func (p *Proxy) slapRoutes() map[string]map[string]handler {
+	return map[string]map[string]handler{
+		"/getFullComputerInformation":       get(p.fullComputerInformation),
+		"/getComputerInformation":           get(p.fullComputerInformation),
+		"/registerComputerPartition":        get(p.registerComputerPartition),
+		"/loadComputerConfigurationFromXML": post(p.loadComputerConfiguration),
+		"/supplySupply":                     post(p.supplySupply),
+		"/destroyedSoftwareRelease":         post(p.destroyedSoftwareRelease),
+		"/buildingSoftwareRelease":          post(ignored),
+		"/availableSoftwareRelease":         post(ignored),
+		"/softwareReleaseError":             post(ignored),
+		"/softwareInstanceError":            post(ignored),
+		"/startedComputerPartition":         post(ignored),
+		"/stoppedComputerPartition":         post(ignored),
+		"/useComputer":                      post(p.useComputer),
+		"/computerBang":                     post(constant("")),
+		"/getComputerPartitionStatus":       get(constant("Not implemented.")),
+		"/getComputerPartitionCertificate":  get(constant(slap.Dict{"certificate": "", "key": ""})),
+
+		"/getSoftwareReleaseListFromSoftwareProduct": get(p.softwareProduct),
+
+		"/requestComputerPartition":          post(p.requestComputerPartition),
+		"/setComputerPartitionConnectionXml": post(p.setConnection),
+		"/softwareInstanceBang":              post(p.softwareInstanceBang),
+		"/softwareInstanceRename":            post(p.softwareInstanceRename),
+		"/destroyedComputerPartition":        post(p.destroyedComputerPartition),
+	}
+}
+
+func ignored(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, http.StatusOK, "Ignored")
+}
+
+// constant answers the same value to everybody (PROXY-39).
+func constant(value any) handler {
+	return func(w http.ResponseWriter, _ *http.Request) error { return writeMarshalled(w, value) }
+}
+
+func writeMarshalled(w http.ResponseWriter, value any) error {
+	body, err := slap.Marshal(value)
+	if err != nil {
+		return err
+	}
+	writeBytes(w, contentText, body)
+	return nil
+}
+
+func (p *Proxy) fullComputerInformation(w http.ResponseWriter, r *http.Request) error {
+	var computer string
+	if err := queryOf(r).mandatory("computer_id", &computer); err != nil {
+		return err
+	}
+	body, err := p.answers.get(r.Context(), "computer", computer, func(node *store.Node) ([]byte, error) {
+		answer, err := marshalNode(node)
+		if err != nil {
+			return nil, err
+		}
+		return slap.Marshal(answer)
+	})
+	if errors.Is(err, store.ErrNotFound) && computer == p.options.Computer {
+		// Known before it was formatted (PROXY-32).
+		software := []*slap.SoftwareRelease{}
+		return writeMarshalled(w, &slap.Computer{Reference: computer, Partitions: []*slap.Partition{}, SoftwareReleases: software})
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return refuse(http.StatusInternalServerError, "%s", errOurs.message)
+	}
+	if err != nil {
+		return err
+	}
+	writeBytes(w, contentText, body)
+	return nil
+}
+
+func (p *Proxy) registerComputerPartition(w http.ResponseWriter, r *http.Request) error {
+	query := queryOf(r)
+	var id slap.PartitionID
+	if err := query.mandatory("computer_partition_reference", &id.Partition, "computer_reference", &id.Computer); err != nil {
+		return err
+	}
+	partition, err := p.store.Partition(r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) {
+		return refuse(http.StatusInternalServerError, "%s", errOurs.message) // PROXY-34
+	}
+	if err != nil {
+		return err
+	}
+	answer, err := marshalPartition(partition)
+	if err != nil {
+		return err
+	}
+	return writeMarshalled(w, answer)
+}
+
+func (p *Proxy) loadComputerConfiguration(w http.ResponseWriter, r *http.Request) error {
+	var xml string
+	if err := mandatory(r, "xml", &xml); err != nil {
+		return err
+	}
+	description, err := parseDescription([]byte(xml))
+	if err != nil {
+		return fmt.Errorf("computer configuration: %w", err)
+	}
+	if err := p.store.LoadComputer(r.Context(), description); err != nil {
+		return err
+	}
+	return writeText(w, http.StatusOK, "done")
+}
+
+// supply is the operation behind both faces (PROXY-36).
+func (p *Proxy) supply(r *http.Request, software store.Software) error {
+	if software.State != slap.StateAvailable && software.State != slap.StateDestroyed {
+		return fmt.Errorf("wrong state %s", software.State)
+	}
+	return p.store.Supply(r.Context(), software)
+}
+
+func (p *Proxy) supplySupply(w http.ResponseWriter, r *http.Request) error {
+	var url, computer, state string
+	if err := mandatory(r, "url", &url, "computer_id", &computer, "state", &state); err != nil {
+		return err
+	}
+	if err := p.supply(r, store.Software{URL: url, Computer: computer, State: slap.State(state)}); err != nil {
+		return err
+	}
+	return writeText(w, http.StatusOK, fmt.Sprintf("Supplied %s to be %s", slap.PythonRepr(url), state))
+}
+
+func (p *Proxy) destroyedSoftwareRelease(w http.ResponseWriter, r *http.Request) error {
+	var url, computer string
+	if err := mandatory(r, "computer_id", &computer, "url", &url); err != nil {
+		return err
+	}
+	if err := p.store.RemoveSoftware(r.Context(), computer, url); err != nil {
+		return err
+	}
+	return writeText(w, http.StatusOK, "OK")
+}
+
+// useComputer keeps usage reports, which the original drops.
+func (p *Proxy) useComputer(w http.ResponseWriter, r *http.Request) error {
+	form, err := formOf(r)
+	if err != nil {
+		return err
+	}
+	computer, report := form.get("computer_id"), form.get("use_string")
+	if computer != "" && report != "" {
+		if err := p.store.AddUsage(r.Context(), computer, report); err != nil {
+			return err
+		}
+	}
+	return ignored(w, r)
+}
+
+func (p *Proxy) softwareProduct(w http.ResponseWriter, r *http.Request) error {
+	query := queryOf(r)
+	name := query.get("software_product_reference")
+	if query.get("software_release_url") != "" || !query.has("software_product_reference") {
+		return errors.New("only software_product_reference is supported") // PROXY-40
+	}
+	list := []any{}
+	if url, ok := p.options.Products[name]; ok {
+		list = append(list, url)
+	}
+	return writeMarshalled(w, list)
+}
+
+func (p *Proxy) setConnection(w http.ResponseWriter, r *http.Request) error {
+	var id slap.PartitionID
+	var xml string
+	if err := mandatory(r, "computer_partition_id", &id.Partition, "computer_id", &id.Computer, "connection_xml", &xml); err != nil {
+		return err
+	}
+	value, err := slap.Unmarshal([]byte(xml))
+	if err != nil {
+		return fmt.Errorf("connection parameters of %s: %w", id.Partition, err)
+	}
+	connection, ok := value.(slap.Dict)
+	if !ok {
+		return fmt.Errorf("connection parameters of %s are no dictionary", id.Partition)
+	}
+	if reference := form(r).get("slave_reference"); reference != "" && reference != "None" {
+		err = p.store.SetSharedConnection(r.Context(), reference, id.Partition, connection)
+	} else {
+		err = p.store.SetConnection(r.Context(), id, connection)
+	}
+	if err != nil {
+		return err
+	}
+	return writeText(w, http.StatusOK, "done")
+}
+
+func (p *Proxy) softwareInstanceBang(w http.ResponseWriter, r *http.Request) error {
+	var id slap.PartitionID
+	if err := mandatory(r, "computer_id", &id.Computer, "computer_partition_id", &id.Partition); err != nil {
+		return err
+	}
+	if err := p.store.Bang(r.Context(), id); err != nil {
+		return err
+	}
+	return writeText(w, http.StatusOK, "OK")
+}
+
+func (p *Proxy) softwareInstanceRename(w http.ResponseWriter, r *http.Request) error {
+	var id slap.PartitionID
+	var title string
+	if err := mandatory(r, "new_name", &title, "computer_partition_id", &id.Partition, "computer_id", &id.Computer); err != nil {
+		return err
+	}
+	err := p.store.Rename(r.Context(), id, title)
+	if errors.Is(err, store.ErrNotFound) {
+		return writeText(w, http.StatusOK, unknownPartition(id))
+	}
+	if err != nil {
+		return err
+	}
+	return writeText(w, http.StatusOK, "done")
+}
+
+func unknownPartition(id slap.PartitionID) string {
+	return fmt.Sprintf("Unknown partition %s on %s", slap.PythonRepr(id.Partition), slap.PythonRepr(id.Computer))
+}
+
+func notYet(waiting []string) string {
+	return "Not destroying yet because this partition has child partitions: " + strings.Join(waiting, ", ")
+}
+
+func (p *Proxy) destroyedComputerPartition(w http.ResponseWriter, r *http.Request) error {
+	var id slap.PartitionID
+	if err := mandatory(r, "computer_partition_id", &id.Partition, "computer_id", &id.Computer); err != nil {
+		return err
+	}
+	waiting, err := p.store.Destroy(r.Context(), id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return writeText(w, http.StatusOK, unknownPartition(id))
+	case err != nil:
+		return err
+	case len(waiting) > 0:
+		return writeText(w, http.StatusOK, notYet(waiting))
+	}
+	return writeText(w, http.StatusOK, "OK")
+}
