@@ -32,6 +32,7 @@ func commands(e *environment) []*cli.Command {
 		group("node",
 			newNodeBangCommand(e),
 			newNodeBootCommand(e),
+			newNodeFormatCommand(e),
 			newNodePruneCommand(e),
 		),
 		group("proxy",

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+
+	"slapos/format"
+	"slapos/slap"
+)
+
+// The command's own options; the others are options of the configuration file
+// under the same name (FMT-1).
+type formatOptions struct {
+	configuration string
+	now           bool
+	dryRun        bool
+	json          bool
+	given         map[string]string
+}
+
+func newNodeFormatCommand(e *environment) *cli.Command {
+	files := []cli.Flag{
+		&cli.StringFlag{Name: "computer_xml", Aliases: []string{"x"}, Usage: "`FILE` with the computer's description, made if it does not exist"},
+		&cli.StringFlag{Name: "computer_json", Usage: "`FILE` for the same as JSON (for development)"},
+		&cli.StringFlag{Name: "input_definition_file", Aliases: []string{"i"}, Usage: "take partitions from a definition `FILE` instead of looking at the machine"},
+		&cli.StringFlag{Name: "output_definition_file", Aliases: []string{"o"}, Usage: "write a definition `FILE` of the computer"},
+		choiceFlag("alter_user", "make and change users: `BOOLEAN` (default: True)", "", "True", "False"),
+		choiceFlag("alter_network", "make and change interfaces, addresses and routes: `BOOLEAN` (default: True)", "", "True", "False"),
+	}
+	return &cli.Command{
+		Name:  "format",
+		Usage: "create users, partitions and network configuration",
+		Description: `Prepares this computer for its partitions and tells the master about it. Only
+what is not yet as it should be is changed. With --dry_run nothing is changed
+or told: the plan is printed, one equivalent command per line.
+
+Exit codes: 0 done; 1 failed; 2 done and saved, but the master was not told;
+5 not root.`,
+		Flags: append([]cli.Flag{
+			configFlag(),
+			&cli.BoolFlag{Name: "now", Usage: "begin at once, not after a random delay of up to an hour"},
+			&cli.BoolFlag{Name: "dry_run", Aliases: []string{"n"}, Usage: "print what would be changed, and change nothing"},
+			&cli.BoolFlag{Name: "json", Usage: "print the plan of --dry_run as JSON"},
+			&cli.StringFlag{Name: "console", Aliases: []string{"c"}, Usage: "obsolete, no effect"},
+		}, files...),
+		Action: func(c *cli.Context) error {
+			options := formatOptions{c.String("cfg"), c.Bool("now"), c.Bool("dry_run"), c.Bool("json"), map[string]string{}}
+			for _, flag := range files {
+				if name := flag.Names()[0]; c.IsSet(name) {
+					options.given[name] = c.String(name)
+				}
+			}
+			return runNodeFormat(c.Context, e, options)
+		},
+	}
+}
+
+func runNodeFormat(ctx context.Context, e *environment, options formatOptions) error {
+	merged, err := e.formatSettings(options)
+	if err != nil {
+		return err
+	}
+	if err := e.checkRoot(merged); err != nil {
+		return err
+	}
+	if path := merged["log_file"]; path != "" && e.global.logFile == "" { // FMT-5
+		if err := e.addLogFile(path); err != nil {
+			return err
+		}
+	}
+	run, err := e.readFormatOptions(merged, options.dryRun)
+	var usage *formatUsageError
+	if errors.As(err, &usage) {
+		e.log.Error(usage.text)
+		fmt.Fprintf(e.stderr, "%s\nFor help use --help\n", usage.text)
+		return &exitError{1, nil}
+	}
+	if err != nil {
+		return err
+	}
+	if err := e.delayFormat(ctx, options.now); err != nil {
+		return err
+	}
+	result, err := format.Run(ctx, *run)
+	if options.dryRun && result.Computer != nil {
+		if err := e.printPlan(result.Plan, options.json); err != nil {
+			return err
+		}
+	}
+	return e.reportFormat(ctx, run, err)
+}
+
+// formatSettings merges the two sections and the command line (FMT-1).
+func (e *environment) formatSettings(options formatOptions) (map[string]string, error) {
+	configuration, err := e.nodeConfiguration(options.configuration)
+	if err != nil {
+		return nil, err
+	}
+	merged := map[string]string{}
+	for _, name := range []string{"slapformat", "slapos"} {
+		if !configuration.Has(name) {
+			return nil, fmt.Errorf("%s: there is no section [%s]", configuration.Path(), name)
+		}
+		section, err := configuration.Section(name)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(merged, section)
+	}
+	maps.Copy(merged, options.given)
+	for _, name := range []string{"computer_xml", "input_definition_file", "output_definition_file"} {
+		if merged[name] != "" { // FMT-12
+			if merged[name], err = filepath.Abs(merged[name]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return merged, nil
+}
+
+// delayFormat spreads the load that many nodes with one clock put on a master
+// (FMT-4).
+func (e *environment) delayFormat(ctx context.Context, now bool) error {
+	if now {
+		return nil
+	}
+	delay := time.Duration(rand.Float64() * float64(time.Hour))
+	e.log.Info(fmt.Sprintf("Sleeping for %v seconds. To disable this feature, use with --now parameter in manual.", delay.Seconds()))
+	select {
+	case <-time.After(delay):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *environment) printPlan(plan format.Plan, asJSON bool) error {
+	if asJSON {
+		encoder := json.NewEncoder(e.stdout)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if plan == nil {
+			plan = format.Plan{}
+		}
+		return encoder.Encode(plan)
+	}
+	for _, step := range plan {
+		if _, err := fmt.Fprintln(e.stdout, step); err != nil {
+			return err
+		}
+	}
+	if len(plan) == 0 {
+		e.log.Info("Nothing would be changed.")
+	}
+	return nil
+}
+
+// reportFormat tells how it went, by exit code and in the original's words
+// (FMT-15 to FMT-17).
+func (e *environment) reportFormat(ctx context.Context, run *format.Options, err error) error {
+	const prepared = "slapos successfully prepared the computer."
+	var post *format.PostError
+	switch {
+	case errors.As(err, &post):
+		e.log.Error(fmt.Sprintf("failed to transfer information to '%s'", run.MasterURL), "error", post.Err)
+		e.log.Info(prepared)
+		return &exitError{2, nil}
+	case errors.Is(err, format.ErrFewerPartitions):
+		e.log.Log(ctx, levelCritical, err.Error())
+		return &exitError{1, nil}
+	case err != nil:
+		e.log.Error("slapos failed to prepare the computer.", "error", err)
+		return &exitError{1, nil}
+	case !run.DryRun:
+		e.log.Info(prepared)
+	}
+	return nil
+}
+
+// postComputer makes the function that tells the master. Trouble with the
+// certificates is trouble with the post: it comes after the work.
+func (e *environment) postComputer(merged map[string]string) func(context.Context, slap.Dict) error {
+	options := maps.Clone(merged)
+	if options["key_file"] == "" || options["cert_file"] == "" { // FMT-86
+		delete(options, "key_file")
+		delete(options, "cert_file")
+	}
+	return func(ctx context.Context, computer slap.Dict) error {
+		master, err := e.openNodeMaster(options)
+		if err != nil {
+			return err
+		}
+		defer master.Close()
+		_, err = master.LoadComputerConfiguration(ctx, computer)
+		return err
+	}
+}
+
+// formatProgress shows a bar on a terminal while much is changed (D-15).
+func (e *environment) formatProgress() func(done, total int) {
+	if !isTerminal(e.stderr) || e.global.quiet || e.global.verbose > 0 {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	return func(done, total int) {
+		if total < 20 {
+			return
+		}
+		if bar == nil || bar.GetMax() != total {
+			bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription("format"), progressbar.OptionClearOnFinish())
+		}
+		_ = bar.Set(done) // a bar that can't be drawn is no reason to stop
+	}
+}

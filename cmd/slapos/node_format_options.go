@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"slapos/format"
+	"slapos/manager"
+	"slapos/manager/cgroup"
+)
+
+// A formatUsageError is told twice, in the log and to the user (FMT-6).
+type formatUsageError struct{ text string }
+
+func (e *formatUsageError) Error() string { return e.text }
+
+func formatUsagef(text string, arguments ...any) error {
+	return &formatUsageError{fmt.Sprintf(text, arguments...)}
+}
+
+// readFormatOptions checks the merged options, in the original's order, and
+// turns them into those of package format.
+func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (*format.Options, error) {
+	for _, name := range []string{"bridge_name", "no_bridge"} { // FMT-7
+		if merged[name] != "" {
+			return nil, formatUsagef("Option '%s' is totally deprecated, please update your config file", name)
+		}
+	}
+	run := &format.Options{DryRun: dryRun, Logger: e.log, Progress: e.formatProgress()}
+	if err := readFormatBooleans(merged, &run.Definition); err != nil {
+		return nil, err
+	}
+	if !dryRun {
+		if missing := run.Machine.MissingPrograms(&run.Definition); missing != nil { // FMT-8
+			return nil, formatUsagef("Some required binaries are missing or not functional: %s", strings.Join(missing, ","))
+		}
+	}
+	for _, name := range []string{"computer_id", "instance_root", "master_url", "software_root", "computer_xml"} { // FMT-9
+		if merged[name] == "" {
+			return nil, formatUsagef("Parameter '%s' is not defined.", name)
+		}
+	}
+	for _, name := range []string{"key_file", "cert_file", "master_ca_file"} { // FMT-10
+		path, given := merged[name]
+		if _, err := os.Stat(path); given && err != nil {
+			return nil, e.critical(fmt.Sprintf("File '%s' does not exist or is not readable.", path))
+		}
+	}
+	if err := e.readPartitionAmount(merged, &run.Definition); err != nil {
+		return nil, err
+	}
+	e.log.Debug("Started.")
+	if dryRun {
+		e.log.Info("Dry-run mode enabled.")
+	}
+	if run.CreateTap {
+		with := map[bool]string{true: "with", false: "without"}
+		e.log.Info(fmt.Sprintf("Tap creation mode enabled (%s IPv6).", with[run.TapIPv6]))
+	}
+	fillFormatOptions(merged, run)
+	run.Post = e.postComputer(merged)
+	var err error
+	if run.Limits, err = run.Limits.With(merged); err != nil {
+		return nil, err
+	}
+	run.Managers, err = manager.New(manager.ParseList(merged["manager_list"]), manager.Config{Options: merged, Logger: e.log})
+	if err != nil {
+		return nil, err
+	}
+	if path := merged["input_definition_file"]; path != "" {
+		e.log.Info(fmt.Sprintf("Using definition file '%s'", path))
+		if run.Input, err = readFormatInput(path, run.PartitionAmount, run.Limits); err != nil {
+			return nil, fmt.Errorf("definition file %s: %w", path, err)
+		}
+	}
+	return run, nil
+}
+
+// critical logs above ERROR and ends the command with code 1.
+func (e *environment) critical(text string) error {
+	e.log.Log(context.Background(), levelCritical, text)
+	return &exitError{1, nil}
+}
+
+func readFormatBooleans(merged map[string]string, d *format.Definition) error {
+	for _, option := range []struct {
+		name   string
+		target *bool
+		usual  string
+	}{
+		{"alter_network", &d.AlterNetwork, "true"},
+		{"alter_user", &d.AlterUser, "true"},
+		{"partition_has_ipv6_range", &d.PartitionHasIPv6Range, "true"},
+		{"create_tap", &d.CreateTap, "true"},
+		{"create_tun", &d.CreateTun, "false"},
+		{"tap_ipv6", &d.TapIPv6, "true"},
+		{"tun_ipv6", &d.TunIPv6, "true"},
+	} {
+		text, given := merged[option.name]
+		if !given {
+			text = option.usual
+		}
+		switch strings.ToLower(text) {
+		case "true":
+			*option.target = true
+		case "false":
+			*option.target = false
+		default:
+			return formatUsagef(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, text)
+		}
+	}
+	return nil
+}
+
+// readPartitionAmount checks that the prefix shift leaves each partition its
+// address, range, tap and tun (FMT-11).
+func (e *environment) readPartitionAmount(merged map[string]string, d *format.Definition) error {
+	var err error
+	if d.PartitionAmount, err = strconv.Atoi(strings.TrimSpace(merged["partition_amount"])); err != nil || d.PartitionAmount < 0 {
+		return fmt.Errorf("partition_amount must be a number, not %q", merged["partition_amount"])
+	}
+	shift := cmp.Or(merged["ipv6_prefixshift"], "16")
+	if d.PrefixShift, err = strconv.Atoi(strings.TrimSpace(shift)); err != nil || d.PrefixShift < 0 || d.PrefixShift > 62 {
+		return fmt.Errorf("ipv6_prefixshift must be a number of bits, not %q", shift)
+	}
+	if 1<<d.PrefixShift < 4*d.PartitionAmount {
+		return e.critical(fmt.Sprintf("ipv6_prefixshift %d is too small for partition_amount %d", d.PrefixShift, d.PartitionAmount))
+	}
+	return nil
+}
+
+func fillFormatOptions(merged map[string]string, run *format.Options) {
+	for name, target := range map[string]*string{
+		"computer_id":                 &run.ComputerID,
+		"master_url":                  &run.MasterURL,
+		"instance_root":               &run.InstanceRoot,
+		"software_root":               &run.SoftwareRoot,
+		"instance_storage_home":       &run.InstanceStorageHome,
+		"certificate_repository_path": &run.CertificateRepository,
+		"interface_name":              &run.InterfaceName,
+		"ipv6_interface":              &run.IPv6Interface,
+		"ipv4_local_network":          &run.IPv4LocalNetwork,
+		"tap_gateway_interface":       &run.TapGatewayInterface,
+		"computer_xml":                &run.ComputerXML,
+		"computer_json":               &run.ComputerJSON,
+		"output_definition_file":      &run.OutputDefinition,
+	} {
+		*target = merged[name]
+	}
+	run.Version = version
+	run.SoftwareUser = cmp.Or(merged["software_user"], "slapsoft")
+	// Without a base name the original's partitions are called None0, None1...
+	for name, target := range map[string]*string{
+		"partition_base_name": &run.PartitionBaseName,
+		"user_base_name":      &run.UserBaseName,
+		"tap_base_name":       &run.TapBaseName,
+	} {
+		*target = "None"
+		if value, given := merged[name]; given {
+			*target = value
+		}
+	}
+	run.PublicAddressServices = format.PublicAddressServices
+	if services, given := merged["public_ipv4_service_list"]; given {
+		run.PublicAddressServices = strings.Fields(services)
+	}
+}
+
+// readFormatInput reads a definition file: no interpolation, software_user may
+// stand in any section (FMT-65).
+func readFormatInput(path string, partitions int, limits cgroup.Limits) (*format.Input, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	configuration, err := parseConfiguration(path, content)
+	if err != nil {
+		return nil, err
+	}
+	if !configuration.Has("computer") {
+		return nil, errors.New("there is no section [computer]")
+	}
+	return format.ParseInput(configuration.Raw, partitions, limits)
+}

@@ -1,0 +1,138 @@
+package format
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// userShell is the shell of every user that is made.
+const userShell = "/bin/sh"
+
+// Accounts are the users and groups of the machine.
+type Accounts struct {
+	Users  map[string]User
+	Groups map[string]Group
+}
+
+// User is a line of /etc/passwd, and whether its password is locked.
+type User struct {
+	UID, GID    int
+	Home, Shell string
+	Locked      bool
+}
+
+// Group is a line of /etc/group.
+type Group struct {
+	GID     int
+	Members []string
+}
+
+// readAccounts reads passwd, group and shadow in directory. Who may not read
+// shadow may not lock anyone either: everyone counts as locked then.
+func readAccounts(directory string) (*Accounts, error) {
+	accounts := &Accounts{Users: map[string]User{}, Groups: map[string]Group{}}
+	passwd, err := os.ReadFile(filepath.Join(directory, "passwd"))
+	if err != nil {
+		return nil, err
+	}
+	group, err := os.ReadFile(filepath.Join(directory, "group"))
+	if err != nil {
+		return nil, err
+	}
+	shadow, err := os.ReadFile(filepath.Join(directory, "shadow"))
+	if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	allLocked := err != nil
+	locked := map[string]bool{}
+	for fields := range records(shadow, 2) {
+		locked[fields[0]] = strings.HasPrefix(fields[1], "!")
+	}
+	for fields := range records(passwd, 7) {
+		uid, err := strconv.Atoi(fields[2])
+		gid, err2 := strconv.Atoi(fields[3])
+		if err != nil || err2 != nil {
+			continue
+		}
+		accounts.Users[fields[0]] = User{uid, gid, fields[5], fields[6], allLocked || locked[fields[0]]}
+	}
+	for fields := range records(group, 4) {
+		gid, err := strconv.Atoi(fields[2])
+		if err != nil {
+			continue
+		}
+		members := strings.FieldsFunc(fields[3], func(r rune) bool { return r == ',' })
+		accounts.Groups[fields[0]] = Group{gid, members}
+	}
+	return accounts, nil
+}
+
+// records yields the lines of a colon separated file that have enough fields;
+// of two lines with one name, the first counts.
+func records(content []byte, fields int) func(yield func([]string) bool) {
+	return func(yield func([]string) bool) {
+		seen := map[string]bool{}
+		scanner := bufio.NewScanner(bytes.NewReader(content))
+		scanner.Buffer(nil, 1<<20)
+		for scanner.Scan() {
+			record := strings.Split(scanner.Text(), ":")
+			if len(record) < fields || record[0] == "" || seen[record[0]] {
+				continue
+			}
+			seen[record[0]] = true
+			if !yield(record) {
+				return
+			}
+		}
+	}
+}
+
+// isMember tells whether the group is one of the user's supplementary groups.
+func (a *Accounts) isMember(user, group string) bool {
+	return slices.Contains(a.Groups[group].Members, user)
+}
+
+// plannedUser is a user as it should be. Home is not created by this.
+type plannedUser struct {
+	Name  string
+	Home  string
+	Group string // supplementary group, optional
+}
+
+// commands are what must be run to make the user so (FMT-48): nothing at all
+// when it is so already.
+func (u plannedUser) commands(present *Accounts) [][]string {
+	var commands [][]string
+	group, groupFound := present.Groups[u.Name]
+	if !groupFound {
+		commands = append(commands, []string{"groupadd", u.Name})
+	}
+	options := []string{"-d", u.Home, "-g", u.Name, "-s", userShell}
+	user, found := present.Users[u.Name]
+	if !found {
+		options = append(options, "-r")
+		if u.Group != "" {
+			options = append(options, "-G", u.Group)
+		}
+		// A new system user has no password, which locks it.
+		return append(commands, slices.Concat([]string{"useradd"}, options, []string{u.Name}))
+	}
+	if !groupFound || user.GID != group.GID || user.Home != u.Home || user.Shell != userShell ||
+		u.Group != "" && !present.isMember(u.Name, u.Group) {
+		if u.Group != "" {
+			options = append(options, "-aG", u.Group)
+		}
+		commands = append(commands, slices.Concat([]string{"usermod"}, options, []string{u.Name}))
+	}
+	if !user.Locked {
+		commands = append(commands, []string{"passwd", "-l", u.Name})
+	}
+	return commands
+}

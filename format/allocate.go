@@ -1,0 +1,349 @@
+package format
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strconv"
+)
+
+// Tries before a random choice of an address is given up (FMT-36, FMT-39).
+const allocationTries = 10
+
+// WantedAddress is an address that must be on an interface.
+type WantedAddress struct {
+	LinkAddress
+	Partition int
+	// Device: the interface is a tap or tun of the partition.
+	Device bool
+	// Restored: the address is known from an earlier run.
+	Restored bool
+}
+
+// allocator hands out addresses. It works on a picture of the interfaces, in
+// which what it hands out appears, and changes nothing.
+type allocator struct {
+	computer *Computer
+	log      *slog.Logger
+	picture  map[string][]netip.Prefix
+	refused  map[LinkAddress]bool
+	ranges   map[netip.Prefix]bool // handed out in this run
+	stored   map[netip.Addr]bool   // of partitions of earlier runs
+	wanted   []WantedAddress
+}
+
+func newAllocator(computer *Computer, present *NetworkState, refused map[LinkAddress]bool, log *slog.Logger) *allocator {
+	a := &allocator{computer: computer, log: log, refused: refused,
+		picture: map[string][]netip.Prefix{}, ranges: map[netip.Prefix]bool{}, stored: map[netip.Addr]bool{}}
+	for _, partition := range computer.Partitions {
+		for _, stored := range partition.Addresses {
+			if address, err := netip.ParseAddr(stored.Address); err == nil {
+				a.stored[address] = true
+			}
+		}
+	}
+	for name, link := range present.Links {
+		a.picture[name] = slices.Clone(link.Addresses)
+	}
+	return a
+}
+
+// globalAddresses are those of the IPv6 interface that partitions can be given
+// addresses beside (FMT-21).
+func (a *allocator) globalAddresses() ([]netip.Prefix, error) {
+	return globalAddresses(a.computer.Interface.IPv6Interface, a.picture)
+}
+
+func globalAddresses(link string, picture map[string][]netip.Prefix) ([]netip.Prefix, error) {
+	present, found := picture[link]
+	if !found {
+		return nil, fmt.Errorf("there is no network interface %s", link)
+	}
+	hasIPv6 := false
+	var global []netip.Prefix
+	for _, address := range present {
+		hasIPv6 = hasIPv6 || address.Addr().Is6()
+		if address.Addr().Is6() && isGlobalScope(address.Addr()) {
+			global = append(global, address)
+		}
+	}
+	if !hasIPv6 {
+		return nil, fmt.Errorf("%s must have at least one IPv6 address assigned", link)
+	}
+	if len(global) == 0 {
+		return nil, fmt.Errorf("No IPv6 found on interface %s to construct IPv6 with.", link) //nolint:staticcheck,revive // FMT-21
+	}
+	return global, nil
+}
+
+// add wants an address on an interface, unless another interface has it, or it
+// turned out to be taken (FMT-35).
+func (a *allocator) add(address WantedAddress) bool {
+	for name, present := range a.picture {
+		if name != address.Link && hasAddress(present, address.Address.Addr()) {
+			a.log.Warn(fmt.Sprintf("Cannot add address %s to %s as it already exists on interface %s.", address.Address.Addr(), address.Link, name))
+			return false
+		}
+	}
+	if a.refused[address.LinkAddress] {
+		return false
+	}
+	a.want(address)
+	return true
+}
+
+func (a *allocator) want(address WantedAddress) {
+	if !hasAddress(a.picture[address.Link], address.Address.Addr()) {
+		a.picture[address.Link] = append(a.picture[address.Link], address.Address)
+	}
+	a.wanted = append(a.wanted, address)
+}
+
+func hasAddress(present []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(present, func(p netip.Prefix) bool { return p.Addr() == address })
+}
+
+// restore puts the addresses of an earlier run back as they were, also into a
+// network that the interface is not in now. The first one that is still there
+// ends it: then the machine was not restarted (FMT-44).
+func (a *allocator) restore(partition int, addresses []Address) {
+	for _, stored := range addresses {
+		address, err := parsePair(stored.Address, stored.Netmask)
+		if err != nil {
+			return
+		}
+		link := a.computer.Interface.Name
+		if address.Addr().Is6() {
+			link = a.computer.Interface.IPv6Interface
+		}
+		for _, present := range a.picture {
+			if hasAddress(present, address.Addr()) {
+				return
+			}
+		}
+		wanted := WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition}
+		if _, found := a.picture[link]; !found || a.refused[wanted.LinkAddress] {
+			return
+		}
+		a.want(wanted)
+	}
+}
+
+// ipv4 returns the IPv4 address of a partition (FMT-36, FMT-37).
+func (a *allocator) ipv4(partition int, stored string) (Address, error) {
+	link := a.computer.Interface.Name
+	if _, found := a.picture[link]; !found {
+		return Address{}, fmt.Errorf("there is no network interface %s", link)
+	}
+	network, err := netip.ParsePrefix(a.computer.Interface.IPv4LocalNetwork)
+	if err != nil || !network.Addr().Is4() {
+		return Address{}, fmt.Errorf("ipv4_local_network %q is not a network such as 10.0.0.0/16", a.computer.Interface.IPv4LocalNetwork)
+	}
+	if stored != "" {
+		address, err := netip.ParseAddr(stored)
+		if err != nil {
+			return Address{}, err
+		}
+		wanted := WantedAddress{LinkAddress: LinkAddress{link, netip.PrefixFrom(address, 32)}, Partition: partition}
+		if slices.Contains(a.picture[link], wanted.Address) && network.Contains(address) {
+			a.want(wanted)
+			return addressOf(wanted.Address), nil
+		}
+		if a.add(wanted) {
+			return addressOf(wanted.Address), nil
+		}
+		a.log.Warn(fmt.Sprintf("Impossible to add old local IPv4 %s. Generating new IPv4 address.", stored))
+	}
+	return a.newIPv4(partition, link, network)
+}
+
+// newIPv4 draws an address from the whole network. The draw depends on the
+// names of computer and partition only, so that a run that did not come to
+// saving its state leaves nothing that the next one would not find again.
+func (a *allocator) newIPv4(partition int, link string, network netip.Prefix) (Address, error) {
+	size := uint64(1) << (32 - network.Bits())
+	first := a.draw(partition, "IPv4", size)
+	for i := range min(size, 1<<16) {
+		address := netip.PrefixFrom(nthIPv4(network, (first+i)%size), 32)
+		wanted := WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition}
+		if !a.isGiven(wanted.LinkAddress) && a.add(wanted) {
+			return addressOf(address), nil
+		}
+	}
+	return Address{}, fmt.Errorf("no address is left in ipv4_local_network %s", network)
+}
+
+// isGiven tells whether the address belongs to a partition already, or is the
+// interface's own.
+func (a *allocator) isGiven(address LinkAddress) bool {
+	if a.stored[address.Address.Addr()] {
+		return true
+	}
+	for _, wanted := range a.wanted {
+		if wanted.LinkAddress == address {
+			return true
+		}
+	}
+	own := func(p netip.Prefix) bool { return p.Addr() == address.Address.Addr() && p.Bits() != 32 }
+	return slices.ContainsFunc(a.picture[address.Link], own)
+}
+
+// draw returns a number below limit that looks random and stays the same.
+func (a *allocator) draw(partition int, purpose string, limit uint64) uint64 {
+	sum := sha256.Sum256([]byte(a.computer.Reference + "\x00" + a.computer.Partitions[partition].Reference + "\x00" + purpose))
+	return binary.BigEndian.Uint64(sum[:]) % limit
+}
+
+// ipv6 returns the IPv6 address of a partition, or of its tap when that is
+// named: the stored one if it can stay, else the one of the partition's number,
+// else a random one (FMT-38, FMT-39).
+func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, error) {
+	global, err := a.globalAddresses()
+	if err != nil {
+		return Address{}, err
+	}
+	link := a.computer.Interface.IPv6Interface
+	if tap != "" {
+		link = tap
+	}
+	base := widest(global)
+	if stored.Address != "" {
+		address, err := parsePair(stored.Address, stored.Netmask)
+		if err != nil {
+			return Address{}, err
+		}
+		base = nearest(global, address.Addr())
+		if a.keep(WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition, Device: tap != "", Restored: true}, base) {
+			return Address{stored.Address, withoutLength(stored.Netmask)}, nil
+		}
+	}
+	address, err := a.newIPv6(partition, base, link, tap != "")
+	if err != nil {
+		return Address{}, err
+	}
+	return addressOf(address), nil
+}
+
+// keep tells whether an address of an earlier run can be used again.
+func (a *allocator) keep(stored WantedAddress, base netip.Prefix) bool {
+	for _, link := range []string{a.computer.Interface.IPv6Interface, stored.Link} {
+		if slices.Contains(a.picture[link], stored.Address) {
+			stored.Link = link
+			a.want(stored)
+			return true
+		}
+	}
+	sameLength := stored.Address.Bits() == base.Bits() || stored.Device && stored.Address.Bits() == 128
+	if !sameLength || !base.Masked().Contains(stored.Address.Addr()) {
+		return false
+	}
+	if a.add(stored) {
+		return true
+	}
+	a.log.Warn(fmt.Sprintf("Impossible to add old public IPv6 %s. Generating new IPv6 address.", stored.Address.Addr()))
+	return false
+}
+
+func (a *allocator) newIPv6(partition int, base netip.Prefix, link string, tap bool) (netip.Prefix, error) {
+	address := partitionAddress(base, partition)
+	owner := strconv.Itoa(partition)
+	if tap {
+		owner += " tap"
+		var err error
+		if address, err = subnetAddress(base, a.computer.Interface.PrefixShift, tapSubnet, partition); err != nil {
+			return address, err
+		}
+	}
+	take := func(address netip.Prefix) bool {
+		if tap && a.ranges[address.Masked()] {
+			return false
+		}
+		if !a.add(WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition, Device: tap}) {
+			return false
+		}
+		if tap {
+			a.ranges[address.Masked()] = true
+		}
+		return true
+	}
+	if take(address) {
+		return address, nil
+	}
+	if err := a.mayFallBack(owner, "Address "+address.String()); err != nil {
+		return address, err
+	}
+	a.log.Warn(fmt.Sprintf("Falling back to random address selection for partition %s because %s is already taken", owner, address))
+	for try := range allocationTries {
+		number := 1 + a.draw(partition, fmt.Sprintf("%s %d", owner, try), 65000)
+		if tap {
+			var err error
+			if address, err = randomSubnet(base, number, true); err != nil {
+				return address, err
+			}
+		} else {
+			address = netip.PrefixFrom(fill(netip.PrefixFrom(base.Addr(), 112), 16, number, false), base.Bits())
+		}
+		if take(address) {
+			return address, nil
+		}
+	}
+	return address, fmt.Errorf("Generated IPv6 %s seems not to be a valid IP.", address.Addr()) //nolint:staticcheck,revive // FMT-39
+}
+
+// mayFallBack: only with the usual prefix shift are addresses drawn at random,
+// with others the administrator counts on the plan.
+func (a *allocator) mayFallBack(owner, what string) error {
+	if shift := a.computer.Interface.PrefixShift; shift != 16 {
+		return fmt.Errorf("%s for partition %s is already taken; aborting because IPv6 prefixshift is %d != 16", what, owner, shift)
+	}
+	return nil
+}
+
+// randomSubnet is one of 2^16 parts of a network.
+func randomSubnet(base netip.Prefix, number uint64, ones bool) (netip.Prefix, error) {
+	length := base.Bits() + 16
+	if length >= 128 {
+		return netip.Prefix{}, fmt.Errorf("network %s is too small for ranges", base.Masked())
+	}
+	return netip.PrefixFrom(fill(base, 16, number, ones), length), nil
+}
+
+// network returns a range of a partition or of its tun. Ranges are only kept
+// apart from each other; the machine is not asked (FMT-40).
+func (a *allocator) network(partition int, kind subnetKind) (netip.Prefix, error) {
+	global, err := a.globalAddresses()
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	base := widest(global)
+	prefix, err := subnetAddress(base, a.computer.Interface.PrefixShift, kind, partition)
+	if err != nil {
+		return prefix, err
+	}
+	owner := strconv.Itoa(partition)
+	if kind == tunSubnet {
+		owner += " tun"
+	}
+	if !a.ranges[prefix] {
+		a.ranges[prefix] = true
+		return prefix, nil
+	}
+	if err := a.mayFallBack(owner, "Address "+prefix.String()); err != nil {
+		return prefix, err
+	}
+	a.log.Warn(fmt.Sprintf("Falling back to random IPv6 range selection for partition %s because %s is already taken", owner, prefix))
+	for try := range allocationTries {
+		if prefix, err = randomSubnet(base, 1+a.draw(partition, fmt.Sprintf("%s range %d", owner, try), 65000), false); err != nil {
+			return prefix, err
+		}
+		if !a.ranges[prefix] {
+			a.ranges[prefix] = true
+			return prefix, nil
+		}
+	}
+	return prefix, errors.New("no IPv6 range is left in " + base.Masked().String())
+}

@@ -1,0 +1,225 @@
+// Package format prepares a computer for its partitions: users, directories,
+// network addresses, taps and tuns, control groups. It keeps a description of
+// what it made and gives it to the master.
+//
+// The work goes through five stages, each of which can be looked at alone:
+//
+//	Definition  what the administrator asks for
+//	Want        works out from it, and from what an earlier run saved, how the
+//	            computer should be: arithmetic, nothing is changed
+//	Present     reads how the machine is
+//	Plan        the ordered difference, printable
+//	Apply       carries the plan out
+//
+// [Run] goes through all of them. It can be interrupted anywhere: the next run
+// works out the same and does what is missing. A run on a machine that is as it
+// should be has an empty plan.
+//
+// Files and addresses are those of slapos.core 1.26.1, which can take over a
+// computer formatted here and the reverse.
+package format
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"slapos/manager"
+	"slapos/slap"
+)
+
+// Options of one run.
+type Options struct {
+	Definition
+
+	MasterURL string // for the log
+	// Post gives the description to the master.
+	Post func(ctx context.Context, computer slap.Dict) error
+
+	ComputerXML      string // the state that a run leaves for the next one
+	ComputerJSON     string // the same, optional
+	OutputDefinition string // optional
+
+	// DryRun stops at the plan.
+	DryRun bool
+
+	Managers []manager.Manager
+	Machine  Machine
+	// PublicAddressServices are asked for the public IPv4 address; none if empty.
+	PublicAddressServices []string
+
+	Logger   *slog.Logger
+	Progress func(done, total int)
+	Now      func() time.Time
+}
+
+// Result is what a run came to.
+type Result struct {
+	Computer *Computer
+	// Plan is what was, or in a dry run would be, changed.
+	Plan Plan
+}
+
+// PostError says that the computer is formatted and its description saved, but
+// the master did not take it.
+type PostError struct{ Err error }
+
+func (e *PostError) Error() string { return e.Err.Error() }
+func (e *PostError) Unwrap() error { return e.Err }
+
+// Run formats the computer. On a [*PostError] all but telling the master is
+// done; on any other error nothing was saved. The result is never nil.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	o.setDefaults()
+	result := &Result{}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	public := make(chan func(*Computer), 1)
+	go func() { public <- publicAddress(ctx, o.PublicAddressServices) }()
+
+	previous, err := o.loadPrevious()
+	if err != nil {
+		return result, err
+	}
+	if err := o.format(ctx, previous, result); err != nil || o.DryRun {
+		return result, err
+	}
+	if err := o.describeSystem(result.Computer, previous); err != nil {
+		return result, err
+	}
+	(<-public)(result.Computer)
+	state := state{o.ComputerXML, o.ComputerJSON, o.Now, o.Logger}
+	if err := state.save(result.Computer, func(name string) error {
+		_, err := o.Machine.user(ctx, name)
+		return err
+	}); err != nil {
+		return result, err
+	}
+	o.Logger.Info(fmt.Sprintf("Posting information to '%s'", o.MasterURL))
+	err = o.Post(ctx, result.Computer.document())
+	if errors.Is(err, slap.ErrNotFound) { // FMT-87
+		err = fmt.Errorf("%w: this computer is not known to the master, or computer_id %q and the certificates do not match", err, o.ComputerID)
+	}
+	if err != nil {
+		return result, &PostError{err}
+	}
+	return result, nil
+}
+
+func (o *Options) setDefaults() {
+	o.Machine.setDefaults()
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Progress == nil {
+		o.Progress = func(int, int) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Input != nil && o.Managers != nil {
+		o.Logger.Warn("Computer needs config in constructor to allow managers.", "logger", "slapos.format") // FMT-67
+		o.Managers = nil
+	}
+}
+
+// loadPrevious reads what an earlier run saved, and tells what is new.
+func (o *Options) loadPrevious() (previous *Computer, err error) {
+	if o.Input == nil {
+		if previous, err = loadPrevious(o.ComputerXML); err != nil {
+			return nil, err
+		}
+		if previous == nil {
+			o.Logger.Warn(fmt.Sprintf("Creating new computer data with id '%s'", o.ComputerID))
+		} else {
+			o.Logger.Debug(fmt.Sprintf("Loading previous computer data from '%s'", o.ComputerXML))
+		}
+		if n := newPartitions(&o.Definition, previous); n > 0 {
+			o.Logger.Info(fmt.Sprintf("Adding %d new partitions", n))
+		}
+	}
+	return previous, nil
+}
+
+// format plans and applies, again when an added address turned out to be in
+// use elsewhere.
+func (o *Options) format(ctx context.Context, previous *Computer, result *Result) error {
+	o.Logger.Info("Updating computer")
+	if err := o.Machine.CGroups.Available(); err != nil && o.AlterUser {
+		o.Logger.Warn("partitions are not limited by control groups", "error", err)
+	}
+	defer func() {
+		for _, m := range o.Managers {
+			if err := m.FormatTearDown(ctx, &manager.Computer{Reference: o.ComputerID}); err != nil {
+				o.Logger.Error("manager "+m.Name()+" failed at the end", "error", err)
+			}
+		}
+	}()
+	refused := map[LinkAddress]bool{}
+	for {
+		err := o.formatOnce(ctx, previous, refused, result)
+		var refusal *refusedError
+		if !errors.As(err, &refusal) {
+			return err
+		}
+		for _, address := range refusal.addresses {
+			o.Logger.Warn(fmt.Sprintf("address %s is in use by another machine on the network of %s", address.Address, address.Link))
+			refused[address] = true
+		}
+	}
+}
+
+func (o *Options) formatOnce(ctx context.Context, previous *Computer, refused map[LinkAddress]bool, result *Result) error {
+	present, err := o.Machine.Present(ctx, &o.Definition)
+	if err != nil {
+		return err
+	}
+	wanted, err := Want(&o.Definition, previous, present, refused, o.Logger)
+	if err != nil {
+		return err
+	}
+	result.Computer = wanted.Computer
+	if o.OutputDefinition != "" && wanted.Fault == nil {
+		if err := renameio.WriteFile(o.OutputDefinition, wanted.Computer.outputDefinition(), 0o666); err != nil {
+			return fmt.Errorf("write definition: %w", err)
+		}
+		o.Logger.Info(fmt.Sprintf("Stored computer definition in '%s'", o.OutputDefinition))
+	}
+	planner := &planner{definition: &o.Definition, wanted: wanted, present: present, machine: &o.Machine, log: o.Logger, added: map[LinkAddress]bool{}}
+	defer planner.probe.close()
+	plan, fault := planner.build(ctx, o.Managers)
+	result.Plan = append(result.Plan, plan...)
+	if o.DryRun {
+		return fault
+	}
+	if err := plan.Apply(ctx, o.Logger, o.Progress); err != nil {
+		return err
+	}
+	return fault
+}
+
+// describeSystem fills in what the master wants to know of the machine.
+func (o *Options) describeSystem(computer, previous *Computer) (err error) {
+	if previous != nil {
+		computer.PublicIPv4 = previous.PublicIPv4
+	}
+	computer.PythonVersion = runtime.Version() // FMT-72: there is no Python
+	computer.OSType, err = osType(o.Machine.Etc)
+	return err
+}
+
+// publicAddress looks the public address up and returns what to do about it:
+// services that do not answer in time leave what was known before.
+func publicAddress(ctx context.Context, services []string) func(*Computer) {
+	address, answered := lookUpPublicIPv4(ctx, services)
+	return func(computer *Computer) {
+		if answered {
+			computer.PublicIPv4 = address
+		}
+	}
+}

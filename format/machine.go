@@ -1,0 +1,179 @@
+package format
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"slapos/manager/cgroup"
+)
+
+// Machine is what formatting reads and changes. Its zero value is the machine
+// that the program runs on; tests replace single fields.
+type Machine struct {
+	Etc      string // /etc
+	ProcSys  string // /proc/sys
+	CGroups  cgroup.Hierarchy
+	Network  Network
+	Run      func(ctx context.Context, words ...string) ([]byte, error)
+	LookPath func(program string) (string, error)
+	Chown    func(path string, uid, gid int) error
+
+	accounts *Accounts // nil when they may have changed
+}
+
+func (m *Machine) setDefaults() {
+	m.Etc = cmp.Or(m.Etc, "/etc")
+	m.ProcSys = cmp.Or(m.ProcSys, "/proc/sys")
+	if m.Network == nil {
+		m.Network = kernelNetwork{}
+	}
+	if m.Run == nil {
+		m.Run = runProgram
+	}
+	if m.LookPath == nil {
+		m.LookPath = exec.LookPath
+	}
+	if m.Chown == nil {
+		m.Chown = os.Chown
+	}
+}
+
+// runProgram returns the output of a program; the error has its last words.
+func runProgram(ctx context.Context, words ...string) ([]byte, error) {
+	output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
+	if err != nil {
+		return output, fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, bytes.TrimSpace(output))
+	}
+	return output, nil
+}
+
+// MissingPrograms returns the programs that formatting would need and that
+// cannot be run (FMT-8).
+func (m *Machine) MissingPrograms(d *Definition) []string {
+	m.setDefaults()
+	var missing []string
+	if d.AlterUser {
+		for _, program := range []string{"groupadd", "useradd", "usermod", "passwd"} {
+			if _, err := m.LookPath(program); err != nil {
+				missing = append(missing, program)
+			}
+		}
+	}
+	return missing
+}
+
+// Present is the machine as it is.
+type Present struct {
+	Accounts *Accounts
+	// Network is nil when nothing of it matters.
+	Network *NetworkState
+	// NonlocalBind: programs may listen on addresses that are on no interface.
+	NonlocalBind bool
+	// Storage are the numbered directories of external storage (FMT-46).
+	Storage []string
+}
+
+const nonlocalBind = "net/ipv6/ip_nonlocal_bind"
+
+// Present reads the machine.
+func (m *Machine) Present(ctx context.Context, d *Definition) (*Present, error) {
+	present := &Present{}
+	var err error
+	if present.Accounts, err = readAccounts(m.Etc); err != nil {
+		return nil, fmt.Errorf("read users and groups: %w", err)
+	}
+	if present.Storage, err = storageDirectories(d.InstanceStorageHome); err != nil {
+		return nil, err
+	}
+	if d.Input != nil && !d.AlterNetwork {
+		return present, nil
+	}
+	if present.Network, err = m.Network.Present(ctx); err != nil {
+		return nil, fmt.Errorf("read network interfaces: %w", err)
+	}
+	content, err := os.ReadFile(filepath.Join(m.ProcSys, nonlocalBind))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	present.NonlocalBind = strings.TrimSpace(string(content)) == "1"
+	return present, nil
+}
+
+// storageDirectories are home/data<number>, in the order of the numbers.
+func storageDirectories(home string) ([]string, error) {
+	if home == "" {
+		return nil, nil
+	}
+	entries, err := os.ReadDir(home)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read instance_storage_home: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		digits, isData := strings.CutPrefix(entry.Name(), "data")
+		if _, err := strconv.ParseUint(digits, 10, 64); isData && err == nil {
+			names = append(names, entry.Name())
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	for i, name := range names {
+		names[i] = filepath.Join(home, name)
+	}
+	return names, nil
+}
+
+// user finds a user as the machine has it now: in passwd, or else wherever the
+// C library looks.
+func (m *Machine) user(ctx context.Context, name string) (User, error) {
+	if m.accounts == nil {
+		accounts, err := readAccounts(m.Etc)
+		if err != nil {
+			return User{}, err
+		}
+		m.accounts = accounts
+	}
+	if user, found := m.accounts.Users[name]; found {
+		return user, nil
+	}
+	if m.hasDirectoryService() {
+		output, _ := m.Run(ctx, "getent", "passwd", name)
+		for fields := range records(output, 7) {
+			uid, err := strconv.Atoi(fields[2])
+			gid, err2 := strconv.Atoi(fields[3])
+			if fields[0] == name && err == nil && err2 == nil {
+				return User{uid, gid, fields[5], fields[6], true}, nil
+			}
+		}
+	}
+	return User{}, fmt.Errorf("there is no user %s", name)
+}
+
+// hasDirectoryService tells whether users come from elsewhere too, LDAP say.
+func (m *Machine) hasDirectoryService() bool {
+	content, err := os.ReadFile(filepath.Join(m.Etc, "nsswitch.conf"))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(content)) {
+		sources, isPasswd := strings.CutPrefix(strings.TrimSpace(line), "passwd:")
+		if !isPasswd {
+			continue
+		}
+		for _, source := range strings.Fields(sources) {
+			if source != "files" && source != "compat" && source != "systemd" && source[0] != '[' {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,90 @@
+package format
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// duplicateWatch looks at the addresses again each time the kernel tells that
+// some address has changed. News that get lost do no harm so.
+type duplicateWatch struct {
+	changed chan struct{}
+	done    chan struct{}
+}
+
+func (kernelNetwork) WatchDuplicates(context.Context) (DuplicateWatch, error) {
+	watch := &duplicateWatch{changed: make(chan struct{}, 1), done: make(chan struct{})}
+	updates := make(chan netlink.AddrUpdate)
+	if err := netlink.AddrSubscribe(updates, watch.done); err != nil {
+		return nil, err
+	}
+	go func() {
+		for range updates {
+			watch.signal()
+		}
+		watch.signal()
+	}()
+	return watch, nil
+}
+
+func (w *duplicateWatch) signal() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (w *duplicateWatch) Close() { close(w.done) }
+
+func (w *duplicateWatch) Wait(ctx context.Context, addresses []LinkAddress, limit time.Duration) (refused, undecided []LinkAddress, err error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		refused, undecided, err = sortDuplicates(addresses)
+		if err != nil || len(undecided) == 0 {
+			return refused, nil, err
+		}
+		select {
+		case <-w.changed:
+		case <-timer.C:
+			return refused, undecided, nil
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// sortDuplicates finds those of the addresses that are refused and those that
+// the kernel has not decided on; addresses that are gone count as refused.
+func sortDuplicates(addresses []LinkAddress) (refused, undecided []LinkAddress, err error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, nil, fmt.Errorf("list links: %w", err)
+	}
+	names := map[int]string{}
+	for _, link := range links {
+		names[link.Attrs().Index] = link.Attrs().Name
+	}
+	present, err := netlink.AddrList(nil, netlink.FAMILY_V6)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list addresses: %w", err)
+	}
+	flags := map[LinkAddress]int{}
+	for _, address := range present {
+		flags[LinkAddress{names[address.LinkIndex], prefixOf(address.IPNet)}] = address.Flags
+	}
+	for _, address := range addresses {
+		state, found := flags[address]
+		switch {
+		case !found || state&unix.IFA_F_DADFAILED != 0:
+			refused = append(refused, address)
+		case state&unix.IFA_F_TENTATIVE != 0 && state&unix.IFA_F_OPTIMISTIC == 0:
+			undecided = append(undecided, address)
+		}
+	}
+	return refused, undecided, nil
+}

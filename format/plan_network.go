@@ -1,0 +1,232 @@
+package format
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// duplicateLimit bounds the wait for the kernel's duplicate address detection,
+// which takes up to two seconds with the kernel's defaults.
+const duplicateLimit = 5 * time.Second
+
+// network plans the devices, addresses and routes of one partition (FMT-50 to
+// FMT-59).
+func (p *planner) network(i int, partition *Partition) error {
+	if p.definition.CreateTap {
+		if err := p.device(partition.Tap.Name, TapMode, partition.User); err != nil {
+			return err
+		}
+	}
+	if partition.Tun != nil {
+		if err := p.device(partition.Tun.Name, TunMode, partition.User); err != nil {
+			return err
+		}
+	}
+	for _, address := range p.wanted.Addresses {
+		if address.Partition == i && !p.added[address.LinkAddress] && !p.present.Network.has(address.Link, address.Address.Addr()) {
+			p.added[address.LinkAddress] = true
+			p.address(address, p.definition.CreateTap && address.Link == partition.Tap.Name)
+		}
+	}
+	if p.definition.CreateTap {
+		if err := p.tapRoutes(&partition.Tap); err != nil {
+			return err
+		}
+	}
+	if partition.Range == nil {
+		return nil
+	}
+	network, err := netip.ParsePrefix(partition.Range.Network)
+	if err != nil {
+		return err
+	}
+	p.route(Route{Destination: network.Masked(), Link: "lo", Local: true})
+	return nil
+}
+
+// device plans a tap or tun that belongs to the partition's user, to root where
+// there is no such user (FMT-50, FMT-51).
+func (p *planner) device(name string, mode DeviceMode, user string) error {
+	if name == "" {
+		return fmt.Errorf("its %s has no name", mode)
+	}
+	owner, found := p.present.Accounts.Users[user]
+	if !found {
+		user, owner = "root", p.present.Accounts.Users["root"]
+	}
+	link := p.present.Network.Links[name]
+	if link == nil {
+		p.add("make-device", fmt.Sprintf("ip tuntap add dev %s mode %s user %s && ip link set %s up", name, mode, user, name), func(ctx context.Context) error {
+			owner, err := p.machine.user(ctx, user)
+			if err != nil {
+				return err
+			}
+			return p.machine.Network.AddTunTap(ctx, name, mode, owner.UID)
+		})
+		return nil
+	}
+	if !link.TunTap {
+		return fmt.Errorf("network interface %s is there but is no %s: rename or remove it", name, mode)
+	}
+	if owner.UID >= 0 && link.Owner != owner.UID {
+		p.log.Warn(fmt.Sprintf("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %d got %d", name, owner.UID, link.Owner))
+	}
+	return nil
+}
+
+// address plans an address. Taps are routed by hand, through the first address
+// of their range; failures on tuns do not matter (FMT-56).
+func (p *planner) address(address WantedAddress, onTap bool) {
+	is6 := address.Address.Addr().Is6()
+	options := AddressOptions{NoPrefixRoute: onTap && is6}
+	command := fmt.Sprintf("ip addr add %s dev %s", address.Address, address.Link)
+	if options.NoPrefixRoute {
+		command += " noprefixroute"
+	}
+	probed := is6 && !address.Device
+	if probed {
+		p.probe.addresses = append(p.probe.addresses, address.LinkAddress)
+	}
+	p.add("add-address", command, func(ctx context.Context) error {
+		if probed {
+			if err := p.probe.start(ctx, p.machine.Network); err != nil {
+				return err
+			}
+		}
+		err := p.machine.Network.AddAddress(ctx, address.Link, address.Address, options)
+		switch {
+		case err != nil && address.Device && !onTap:
+			p.log.Debug("address of tun is not added", "error", err)
+		case err != nil:
+			return err
+		case address.Restored:
+			p.log.Info(fmt.Sprintf("Successfully added IPv6 %s to %s.", address.Address.Addr(), address.Link))
+		}
+		return nil
+	})
+}
+
+// tapRoutes plans the routes to what is behind a tap (FMT-55).
+func (p *planner) tapRoutes(tap *Device) error {
+	if tap.IPv4.Address != "" {
+		address, err := netip.ParseAddr(tap.IPv4.Address)
+		if err != nil {
+			return err
+		}
+		p.route(Route{Destination: netip.PrefixFrom(address, address.BitLen()), Link: tap.Name})
+	}
+	if tap.IPv6.Network == "" {
+		return nil
+	}
+	gateway, err := netip.ParseAddr(tap.IPv6.Gateway)
+	if err != nil {
+		return err
+	}
+	network, err := netip.ParsePrefix(tap.IPv6.Network)
+	if err != nil {
+		return err
+	}
+	p.route(Route{Destination: netip.PrefixFrom(gateway, 128), Link: tap.Name})
+	p.route(Route{Destination: network.Masked(), Link: tap.Name, Gateway: gateway})
+	return nil
+}
+
+// route plans a route, in the place of one to the same network on the same
+// interface that has another gateway.
+func (p *planner) route(wanted Route) {
+	for _, present := range p.present.Network.Routes {
+		if present == wanted {
+			return
+		}
+		if wanted.Gateway.IsValid() && present.Destination == wanted.Destination && present.Link == wanted.Link && !present.Local {
+			p.add("delete-route", routeCommand("del", present), func(ctx context.Context) error {
+				return p.machine.Network.DeleteRoute(ctx, present)
+			})
+		}
+	}
+	p.add("add-route", routeCommand("add", wanted), func(ctx context.Context) error {
+		return p.machine.Network.AddRoute(ctx, wanted)
+	})
+}
+
+func routeCommand(verb string, route Route) string {
+	words := []string{"ip"}
+	if route.Destination.Addr().Is6() {
+		words = append(words, "-6")
+	}
+	words = append(words, "route", verb)
+	if route.Local {
+		words = append(words, "local")
+	}
+	destination := route.Destination.String()
+	if route.Destination.IsSingleIP() {
+		destination = route.Destination.Addr().String()
+	}
+	words = append(words, destination, "dev", route.Link)
+	if route.Gateway.IsValid() {
+		words = append(words, "via", route.Gateway.String())
+	}
+	return strings.Join(words, " ")
+}
+
+// probe waits for the duplicate address detection of all added addresses.
+type probe struct {
+	addresses []LinkAddress
+	watch     DuplicateWatch
+}
+
+func (p *probe) start(ctx context.Context, network Network) error {
+	if p.watch != nil {
+		return nil
+	}
+	watch, err := network.WatchDuplicates(ctx)
+	if err != nil {
+		return fmt.Errorf("follow address changes: %w", err)
+	}
+	p.watch = watch
+	return nil
+}
+
+func (p *probe) close() {
+	if p.watch != nil {
+		p.watch.Close()
+	}
+}
+
+// refusedError tells of addresses that turned out to be another machine's.
+type refusedError struct{ addresses []LinkAddress }
+
+func (e *refusedError) Error() string {
+	var texts []string
+	for _, address := range e.addresses {
+		texts = append(texts, fmt.Sprintf("%s on %s", address.Address, address.Link))
+	}
+	return "another machine has " + strings.Join(texts, ", ")
+}
+
+// wait plans to wait until the kernel knows that no other machine has one of
+// the addresses. Those that cannot be used are removed (FMT-35).
+func (p *planner) wait() {
+	if len(p.probe.addresses) == 0 {
+		return
+	}
+	p.add("wait", fmt.Sprintf("wait for duplicate address detection of %d addresses", len(p.probe.addresses)), func(ctx context.Context) error {
+		refused, undecided, err := p.probe.watch.Wait(ctx, p.probe.addresses, duplicateLimit)
+		for _, address := range append(refused, undecided...) {
+			err = errors.Join(err, p.machine.Network.DeleteAddress(ctx, address.Link, address.Address))
+		}
+		switch {
+		case err != nil:
+			return err
+		case len(undecided) > 0:
+			return fmt.Errorf("it did not end within %s for %d addresses on %s: is the link of that interface up?", duplicateLimit, len(undecided), undecided[0].Link)
+		case len(refused) > 0:
+			return &refusedError{refused}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,285 @@
+package format
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"slapos/slap"
+)
+
+// loadPrevious reads the computer file of an earlier run, nil when there is
+// none. Only what outlives a run is taken from it (FMT-81).
+func loadPrevious(path string) (*Computer, error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	computer, err := parseComputer(content)
+	if err != nil {
+		return nil, fmt.Errorf("computer file %s: %w", path, err)
+	}
+	return computer, nil
+}
+
+func parseComputer(content []byte) (*Computer, error) {
+	value, err := slap.Unmarshal(content)
+	if err != nil {
+		return nil, err
+	}
+	document, ok := value.(slap.Dict)
+	if !ok {
+		return nil, errors.New("is no description of a computer")
+	}
+	partitions, ok := document["partition_list"].([]any)
+	if !ok {
+		return nil, errors.New("has no list of partitions")
+	}
+	computer := &Computer{
+		Address:      text(document, "address"),
+		Netmask:      withoutLength(text(document, "netmask")),
+		SoftwareUser: text(document, "software_user"),
+		SoftwareRoot: text(document, "software_root"),
+		InstanceRoot: text(document, "instance_root"),
+		PublicIPv4:   text(document, "public_ipv4_address"),
+	}
+	for i, value := range partitions {
+		partition, err := parsePartition(value)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", i, err)
+		}
+		computer.Partitions = append(computer.Partitions, partition)
+	}
+	return computer, nil
+}
+
+func parsePartition(value any) (*Partition, error) {
+	document, ok := value.(slap.Dict)
+	if !ok || text(document, "reference") == "" {
+		return nil, errors.New("has no reference")
+	}
+	partition := &Partition{
+		Reference: text(document, "reference"),
+		Path:      text(document, "path"),
+		User:      "root",
+		Tap:       Device{Name: text(document, "reference")},
+	}
+	if user, ok := document["user"].(slap.Dict); ok {
+		partition.User = text(user, "name")
+	}
+	if tap, ok := document["tap"].(slap.Dict); ok {
+		partition.Tap = parseDevice(tap)
+	}
+	if tun, ok := document["tun"].(slap.Dict); ok {
+		device := parseDevice(tun)
+		partition.Tun = &device
+	}
+	addresses, _ := document["address_list"].([]any)
+	for _, value := range addresses {
+		address, _ := value.(slap.Dict)
+		partition.Addresses = append(partition.Addresses, Address{text(address, "addr"), text(address, "netmask")})
+	}
+	if network, ok := document["ipv6_range"].(slap.Dict); ok && len(network) > 0 {
+		length, _ := network["prefixlen"].(int)
+		partition.Range = &Range{text(network, "addr"), text(network, "netmask"), text(network, "network"), length}
+	}
+	return partition, nil
+}
+
+func parseDevice(document slap.Dict) Device {
+	network := func(family string) DeviceNetwork {
+		return DeviceNetwork{
+			Address: text(document, family+"_addr"),
+			Netmask: text(document, family+"_netmask"),
+			Gateway: text(document, family+"_gateway"),
+			Network: text(document, family+"_network"),
+		}
+	}
+	return Device{Name: text(document, "name"), IPv4: network("ipv4"), IPv6: network("ipv6")}
+}
+
+// text is a text field, "" when it is absent, null or something else.
+func text(document slap.Dict, key string) string {
+	value, _ := document[key].(string)
+	return value
+}
+
+// state are the files that a run leaves for the next one and for others.
+type state struct {
+	computerXML  string
+	computerJSON string // optional
+	now          func() time.Time
+	log          *slog.Logger
+}
+
+// save writes all of them, the computer file last (FMT-76). The user of each
+// partition must be known by then.
+func (s *state) save(computer *Computer, known func(user string) error) error {
+	document := computer.document()
+	for _, partition := range computer.Partitions {
+		if err := s.saveResources(partition, computer.SoftwareUser); err != nil {
+			return fmt.Errorf("partition %s: write its resources: %w", partition.Reference, err)
+		}
+		if err := known(partition.User); err != nil {
+			return fmt.Errorf("partition %s: %w: make that user, or set alter_user = true", partition.Reference, err)
+		}
+	}
+	if s.computerJSON != "" {
+		if err := renameio.WriteFile(s.computerJSON, pythonJSON(document, "  "), 0o666); err != nil {
+			return fmt.Errorf("write computer as JSON: %w", err)
+		}
+	}
+	compact, err := slap.Marshal(document)
+	if err != nil {
+		return err
+	}
+	return s.saveComputer(indentXML(compact))
+}
+
+// saveComputer archives the former computer file and writes the new one, unless
+// they are equal (FMT-78, FMT-79).
+func (s *state) saveComputer(content []byte) error {
+	archive := s.computerXML + ".zip"
+	former, err := os.ReadFile(s.computerXML)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		if _, err := os.Stat(archive); err == nil && bytes.Equal(former, content) {
+			return nil
+		}
+		if err := s.archive(archive, former); err != nil {
+			s.log.Error("Can't backup "+s.computerXML, "error", err)
+		}
+	}
+	return renameio.WriteFile(s.computerXML, content, 0o666)
+}
+
+// archive appends to the archive; one that cannot be read is moved out of the
+// way and a new one begun.
+func (s *state) archive(path string, content []byte) error {
+	err := s.appendToArchive(path, content)
+	if !errors.Is(err, zip.ErrFormat) && !errors.Is(err, zip.ErrAlgorithm) && !errors.Is(err, zip.ErrChecksum) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if err := os.Rename(path, path+s.now().Format("_broken_20060102-15:04")); err != nil {
+		return err
+	}
+	return s.appendToArchive(path, content)
+}
+
+func (s *state) appendToArchive(path string, content []byte) error {
+	return writeThrough(path, func(target io.Writer) error {
+		writer := zip.NewWriter(target)
+		former, err := zip.OpenReader(path)
+		if err == nil {
+			defer former.Close()
+			for _, entry := range former.File {
+				if err := writer.Copy(entry); err != nil {
+					return err
+				}
+			}
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		entry, err := writer.CreateHeader(&zip.FileHeader{
+			Name:     filepath.Base(s.computerXML) + s.now().Format(".20060102-15:04"),
+			Method:   zip.Deflate,
+			Modified: s.now(),
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := entry.Write(content); err != nil {
+			return err
+		}
+		return writer.Close()
+	})
+}
+
+// writeThrough replaces a file by what write gives, whole or not at all.
+func writeThrough(path string, write func(io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	if err := write(file); err != nil {
+		return err
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+const resourceFile = ".slapos-resource"
+
+// saveResources tells what is in a partition what it may use (FMT-80). The
+// directory is the partition user's, so nothing outside of it is touched; the
+// file is made anew by every run, so it is not worth a sync.
+func (s *state) saveResources(partition *Partition, softwareUser string) error {
+	content := pythonJSON(partition.document(softwareUser), "    ")
+	root, err := os.OpenRoot(partition.Path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if present, err := root.ReadFile(resourceFile); err == nil && bytes.Equal(present, content) {
+		return nil
+	}
+	temporary := resourceFile + ".new"
+	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
+		return err
+	}
+	if err := root.Rename(temporary, resourceFile); err != nil {
+		return err
+	}
+	s.log.Info("Partition resources saved to "+partition.Reference, "logger", "slapos.format")
+	return nil
+}
+
+// pythonJSON writes a value as Python's json.dumps(sort_keys=True, indent=...)
+// does, so that files of either program are equal bytes.
+func pythonJSON(value any, indent string) []byte {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(value); err != nil {
+		panic(err) // values of a document always have a JSON form
+	}
+	var text strings.Builder
+	for _, r := range strings.TrimSuffix(buffer.String(), "\n") {
+		switch {
+		case r >= 0x10000:
+			r -= 0x10000
+			fmt.Fprintf(&text, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		case r >= 0x7f:
+			fmt.Fprintf(&text, `\u%04x`, r)
+		default:
+			text.WriteRune(r)
+		}
+	}
+	return []byte(text.String())
+}

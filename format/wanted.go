@@ -1,0 +1,362 @@
+package format
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+)
+
+// Wanted is how a computer should be.
+type Wanted struct {
+	Computer  *Computer
+	Addresses []WantedAddress
+	// Fault is what stands in the way of the rest. Everything before it is
+	// wanted nevertheless: one bad partition does not keep the ones before it
+	// from getting their addresses back after a restart of the machine.
+	Fault *Fault
+}
+
+// Fault is an error found while working out what is wanted.
+type Fault struct {
+	// Partition is where it was found, -1 for the computer itself. Its user and
+	// what was worked out of its network so far are wanted, its directory isn't.
+	Partition int
+	Err       error
+}
+
+// NewPartitions is the number of partitions that an earlier run did not have.
+func newPartitions(d *Definition, previous *Computer) int {
+	if d.Input != nil {
+		return 0
+	}
+	if previous == nil {
+		return d.PartitionAmount
+	}
+	return d.PartitionAmount - len(previous.Partitions)
+}
+
+// ErrFewerPartitions is the error of a definition with fewer partitions than
+// there are already (FMT-83).
+var ErrFewerPartitions = errors.New("fewer partitions than before")
+
+// describe makes the computer from the definition file, or else from what an
+// earlier run saved and the options, without looking at the machine.
+func describe(d *Definition, previous *Computer) (*Computer, error) {
+	if d.Input != nil {
+		computer := fromInput(d)
+		addTuns(computer, d)
+		return computer, nil
+	}
+	computer := newComputer(d)
+	if previous != nil {
+		if newPartitions(d, previous) < 0 {
+			return nil, fmt.Errorf("%w: Requested amount of computer partitions (%d) is lower than already configured (%d), cannot continue",
+				ErrFewerPartitions, d.PartitionAmount, len(previous.Partitions))
+		}
+		computer.inherit(previous)
+	}
+	for i := len(computer.Partitions); i < d.PartitionAmount; i++ {
+		reference := fmt.Sprintf("%s%d", d.PartitionBaseName, i)
+		computer.Partitions = append(computer.Partitions, &Partition{
+			Reference: reference,
+			Path:      filepath.Join(computer.InstanceRoot, reference),
+			User:      fmt.Sprintf("%s%d", d.UserBaseName, i),
+			Tap:       Device{Name: fmt.Sprintf("%s%d", d.TapBaseName, i)},
+		})
+	}
+	addTuns(computer, d)
+	return computer, nil
+}
+
+// inherit takes what outlives a run: stored roots win over configured ones
+// (FMT-81).
+func (c *Computer) inherit(previous *Computer) {
+	c.Address, c.Netmask = previous.Address, previous.Netmask
+	c.SoftwareUser = "slapsoft"
+	for target, stored := range map[*string]string{
+		&c.SoftwareUser: previous.SoftwareUser,
+		&c.SoftwareRoot: previous.SoftwareRoot,
+		&c.InstanceRoot: previous.InstanceRoot,
+	} {
+		if stored != "" {
+			*target = stored
+		}
+	}
+	for _, partition := range previous.Partitions {
+		own := *partition
+		if partition.Tun != nil {
+			tun := *partition.Tun
+			own.Tun = &tun
+		}
+		c.Partitions = append(c.Partitions, &own)
+	}
+}
+
+// addTuns gives each partition a tun if there should be tuns, and each tun an
+// IPv4 network of its own (FMT-56, FMT-57). Networks of earlier runs may have
+// been cut otherwise: a part whose address is in use is passed over (FMT-58).
+func addTuns(computer *Computer, d *Definition) {
+	used := map[string]bool{}
+	for _, partition := range computer.Partitions {
+		if partition.Tun != nil {
+			used[partition.Tun.IPv4.Address] = true
+		}
+	}
+	for i, partition := range computer.Partitions {
+		if partition.Tun == nil && d.CreateTun {
+			partition.Tun = &Device{Name: fmt.Sprintf("slaptun%d", i)}
+		}
+		if partition.Tun == nil || partition.Tun.IPv4.Address != "" {
+			continue
+		}
+		count := len(computer.Partitions)
+		address := tunAddress(count, i)
+		for part := i; used[address.Addr().String()]; {
+			part = (part + 1) % count
+			address = tunAddress(count, part)
+		}
+		used[address.Addr().String()] = true
+		partition.Tun.IPv4.Address = address.Addr().String()
+		partition.Tun.IPv4.Netmask = netmask(address)
+		partition.Tun.IPv4.Network = address.Addr().String() + "/" + netmask(address)
+	}
+}
+
+// Want works out how the computer should be, from the definition, what an
+// earlier run saved (nil without one), and the addresses and storage found on
+// the machine. Addresses in refused are not handed out. It changes nothing.
+func Want(d *Definition, previous *Computer, present *Present, refused map[LinkAddress]bool, log *slog.Logger) (*Wanted, error) {
+	computer, err := describe(d, previous)
+	if err != nil {
+		return nil, err
+	}
+	if computer.Interface != nil {
+		if err := computer.chooseAddress(present.Network); err != nil {
+			return nil, err
+		}
+	}
+	for _, partition := range computer.Partitions {
+		partition.Path = filepath.Join(computer.InstanceRoot, partition.Reference)
+		partition.ExternalStorage = nil
+		for _, directory := range present.Storage {
+			partition.ExternalStorage = append(partition.ExternalStorage, directory+"/"+partition.Reference)
+		}
+	}
+	wanted := &Wanted{Computer: computer}
+	if !d.AlterNetwork {
+		return wanted, nil // stored values stay as they are (FMT-61)
+	}
+	wanted.wantNetwork(d, present.Network, refused, log)
+	return wanted, nil
+}
+
+// chooseAddress decides on the computer's own address (FMT-23, FMT-84).
+func (c *Computer) chooseAddress(network *NetworkState) error {
+	picture := map[string][]netip.Prefix{}
+	for name, link := range network.Links {
+		picture[name] = link.Addresses
+	}
+	global, err := globalAddresses(c.Interface.IPv6Interface, picture)
+	if err != nil {
+		return err
+	}
+	address := widest(global)
+	if stored, err := netip.ParseAddr(c.Address); err == nil {
+		address = nearest(global, stored)
+	}
+	c.Address, c.Netmask = address.Addr().String(), netmask(address)
+	return nil
+}
+
+// wantNetwork gives each partition its taps, tuns, addresses and ranges.
+func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, refused map[LinkAddress]bool, log *slog.Logger) {
+	computer := w.Computer
+	if computer.Interface == nil {
+		w.Fault = &Fault{-1, errors.New("a definition file with alter_network = true needs interface_name and ipv4_local_network")}
+		return
+	}
+	a := newAllocator(computer, present, refused, log)
+	defer func() { w.Addresses = a.wanted }()
+	var gateway []DeviceNetwork
+	if d.CreateTap && d.TapGatewayInterface != "" {
+		var err error
+		if gateway, err = tapNetworks(d.TapGatewayInterface, present, len(computer.Partitions)); err != nil {
+			w.Fault = &Fault{-1, err}
+			return
+		}
+	}
+	for i, partition := range computer.Partitions {
+		a.restore(i, partition.Addresses)
+	}
+	for i, partition := range computer.Partitions {
+		var network DeviceNetwork
+		if gateway != nil {
+			network = gateway[i]
+		}
+		if err := a.partition(d, i, partition, network); err != nil {
+			w.Fault = &Fault{i, fmt.Errorf("partition %s: %w", partition.Reference, err)}
+			return
+		}
+	}
+}
+
+// partition works out the network of one partition, in the order of FMT-45. On
+// an error, partition holds what came before it.
+func (a *allocator) partition(d *Definition, i int, partition *Partition, gateway DeviceNetwork) error {
+	stored, storedRange := partition.Addresses, partition.Range
+	partition.Addresses, partition.Range = nil, nil
+	if d.CreateTap {
+		if err := a.tap(d, i, &partition.Tap, gateway); err != nil {
+			return err
+		}
+	}
+	if partition.Tun != nil {
+		if err := a.tun(d, i, partition.Tun); err != nil {
+			return err
+		}
+	}
+	if err := a.addresses(i, partition, stored); err != nil {
+		return err
+	}
+	if !d.PartitionHasIPv6Range {
+		return nil
+	}
+	if storedRange != nil {
+		if address, err := netip.ParseAddr(storedRange.Address); err != nil || !address.Is6() {
+			return fmt.Errorf("existing IPv6 range %q is incorrect", storedRange.Address)
+		}
+		partition.Range = storedRange
+		return nil
+	}
+	prefix, err := a.network(i, rangeSubnet)
+	if err != nil {
+		return err
+	}
+	partition.Range = rangeOf(prefix)
+	return nil
+}
+
+// addresses gives a partition its two addresses; those of an earlier run stay
+// in their order (FMT-59).
+func (a *allocator) addresses(i int, partition *Partition, stored []Address) error {
+	if len(stored) == 0 {
+		stored = []Address{{}, {}}
+	} else if err := checkStored(stored); err != nil {
+		return err
+	}
+	for k, address := range stored {
+		given := Address{}
+		ip, err := netip.ParseAddr(address.Address)
+		if k == 0 && err != nil || err == nil && ip.Is4() {
+			given, err = a.ipv4(i, address.Address)
+		} else {
+			given, err = a.ipv6(i, address, "")
+		}
+		if err != nil {
+			return err
+		}
+		partition.Addresses = append(partition.Addresses, given)
+	}
+	return nil
+}
+
+func checkStored(stored []Address) error {
+	if len(stored) != 2 {
+		return fmt.Errorf("There should be exactly 2 stored addresses. Got: %v", stored) //nolint:staticcheck,revive // FMT-59
+	}
+	count := map[bool]int{}
+	for _, address := range stored {
+		if ip, err := netip.ParseAddr(address.Address); err == nil {
+			count[ip.Is4()]++
+		}
+	}
+	if count[true] != 1 || count[false] != 1 {
+		return fmt.Errorf("the two stored addresses %v must be one IPv4 and one IPv6", stored)
+	}
+	return nil
+}
+
+// tapNetworks are the IPv4 addresses behind the gateway interface, one for each
+// tap: all of its network but the first one and the gateway's (FMT-53).
+func tapNetworks(gatewayInterface string, present *NetworkState, count int) ([]DeviceNetwork, error) {
+	link := present.Links[gatewayInterface]
+	if link == nil {
+		return nil, fmt.Errorf("Could not find interface called %s to use as gateway for tap network", gatewayInterface) //nolint:staticcheck,revive // the original's text
+	}
+	for _, gateway := range link.Addresses {
+		if !gateway.Addr().Is4() {
+			continue
+		}
+		var networks []DeviceNetwork
+		size := uint64(1) << (32 - gateway.Bits())
+		for n := uint64(1); n < size && len(networks) < count; n++ {
+			if address := nthIPv4(gateway, n); address != gateway.Addr() {
+				networks = append(networks, DeviceNetwork{address.String(), netmask(gateway), gateway.Addr().String(), gateway.Masked().Addr().String()})
+			}
+		}
+		if len(networks) < count {
+			return nil, fmt.Errorf("Could not create %d tap interfaces from address %s.", count, gateway.Addr()) //nolint:staticcheck,revive // the original's text
+		}
+		return networks, nil
+	}
+	return nil, fmt.Errorf("Could not find IPv4 adress on interface %s.", gatewayInterface) //nolint:staticcheck,revive // the original's text
+}
+
+// tap works out the addresses of a partition's tap (FMT-53, FMT-54).
+func (a *allocator) tap(d *Definition, i int, tap *Device, gateway DeviceNetwork) error {
+	if gateway.Address == "" {
+		tap.IPv4 = DeviceNetwork{}
+	} else if tap.IPv4.Address == "" {
+		tap.IPv4 = gateway
+	}
+	stored := Address{tap.IPv6.Address, tap.IPv6.Netmask}
+	tap.IPv6 = DeviceNetwork{}
+	if !d.TapIPv6 {
+		return nil
+	}
+	given, err := a.ipv6(i, stored, tap.Name)
+	if err != nil {
+		return err
+	}
+	global, err := a.globalAddresses()
+	if err != nil {
+		return err
+	}
+	// Always 16 bits more, whatever the prefix shift.
+	address, err := netip.ParseAddr(given.Address)
+	if err != nil {
+		return err
+	}
+	network, err := address.Prefix(min(widest(global).Bits()+16, 128))
+	if err != nil {
+		return err
+	}
+	first := firstAddress(network)
+	tap.IPv6 = DeviceNetwork{given.Address, given.Netmask, first.String(), netip.PrefixFrom(first, network.Bits()).String()}
+	return nil
+}
+
+// tun works out the IPv6 network of a partition's tun and wants its addresses.
+func (a *allocator) tun(d *Definition, i int, tun *Device) error {
+	if tun.IPv6.Address == "" && d.TunIPv6 {
+		prefix, err := a.network(i, tunSubnet)
+		if err != nil {
+			return err
+		}
+		address := netip.PrefixFrom(firstAddress(prefix), prefix.Bits())
+		tun.IPv6 = DeviceNetwork{Address: address.Addr().String(), Netmask: netmask(address), Network: address.String()}
+	}
+	for _, network := range []DeviceNetwork{tun.IPv4, tun.IPv6} {
+		if network.Address == "" {
+			continue
+		}
+		address, err := parsePair(network.Address, network.Netmask)
+		if err != nil {
+			return fmt.Errorf("tun %s: %w", tun.Name, err)
+		}
+		a.want(WantedAddress{LinkAddress: LinkAddress{tun.Name, address}, Partition: i, Device: true})
+	}
+	return nil
+}
