@@ -85,8 +85,7 @@ func (h *Hateoas) links(ctx context.Context) (*rootDocument, error) {
 		return h.document, nil
 	}
 	var document rootDocument
-	// The original resolves the address as it is, bracketed (SLAP-1).
-	if err := h.get(ctx, bracketIPv6(h.root), &document, true); err != nil {
+	if err := h.get(ctx, NormalizeURL(h.root), &document, true); err != nil {
 		return nil, err
 	}
 	h.document = &document

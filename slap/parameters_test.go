@@ -125,7 +125,8 @@ func TestPythonTextIsBounded(t *testing.T) {
 	for range 60 {
 		v = []any{v, v}
 	}
-	if text := PythonRepr(v); len(text) > maxPythonText+1000 {
-		t.Errorf("%d bytes", len(text))
+	w := reprWriter{limit: 1000}
+	if w.value(v); len(w.out) > 1200 {
+		t.Errorf("%d bytes", len(w.out))
 	}
 }

@@ -15,10 +15,10 @@ import (
 
 // maxPythonText bounds what PythonString and PythonRepr write. Lists that
 // refer to shared lists could otherwise grow exponentially.
-const maxPythonText = 64 << 20
+const maxPythonText = 16 << 20
 
 // PythonString is Python's str() of a value. Dictionaries are written with
-// their keys sorted, since Go's have no order. Text longer than 64 MiB is cut
+// their keys sorted, since Go's have no order. Text longer than 16 MiB is cut
 // and ends with "...".
 func PythonString(v any) string {
 	switch v := v.(type) {
@@ -35,18 +35,19 @@ func PythonString(v any) string {
 // PythonRepr is Python's repr() of a value, with the remarks of
 // [PythonString].
 func PythonRepr(v any) string {
-	var w reprWriter
+	w := reprWriter{limit: maxPythonText}
 	w.value(v)
 	return string(w.out)
 }
 
 type reprWriter struct {
-	out  []byte
-	open []identity // the containers being written, outermost first
+	out   []byte
+	open  []identity // the containers being written, outermost first
+	limit int
 }
 
 func (w *reprWriter) value(v any) {
-	if len(w.out) > maxPythonText {
+	if len(w.out) > w.limit {
 		return
 	}
 	switch v := v.(type) {
@@ -113,8 +114,8 @@ func (w *reprWriter) sequence(container any, items []any, open, end, again strin
 			w.out = append(w.out, ", "...)
 		}
 		w.value(item)
-		if len(w.out) > maxPythonText {
-			w.out = append(w.out[:maxPythonText], "..."...)
+		if len(w.out) > w.limit {
+			w.out = append(w.out[:w.limit], "..."...)
 			break
 		}
 	}
@@ -134,8 +135,8 @@ func (w *reprWriter) dict(container any, keys []any, get func(any) any) {
 		w.value(key)
 		w.out = append(w.out, ": "...)
 		w.value(get(key))
-		if len(w.out) > maxPythonText {
-			w.out = append(w.out[:maxPythonText], "..."...)
+		if len(w.out) > w.limit {
+			w.out = append(w.out[:w.limit], "..."...)
 			break
 		}
 	}
