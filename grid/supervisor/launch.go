@@ -1,0 +1,155 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// LaunchOptions say how to start a supervisor.
+type LaunchOptions struct {
+	// Executable is the path of this program, started again under the name
+	// supervisord. Required.
+	Executable string
+	// Foreground makes the supervisor replace this process.
+	Foreground bool
+	Logger     *slog.Logger // default: slog.Default
+}
+
+// The patience of Launch (GRID-75), shortened by tests.
+var (
+	shutdownPause = 2 * time.Second
+	checkLimit    = time.Second
+)
+
+// Launch sees to it that a supervisor answers on the layout's socket: it starts
+// one, with an empty environment, unless one of ours or of Python's is there
+// (GRID-75, D-5). The configuration must have been written before. The one that
+// is found gets its watchdog repaired: a node may have been started with an
+// empty command for it.
+func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
+	logger := options.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if err := l.StopSecond(ctx); err != nil {
+		return err
+	}
+	client := NewClient(l.Socket())
+	defer client.Close()
+	running, err := answers(ctx, client, l.Socket(), logger)
+	if err != nil || running {
+		return err
+	}
+	logger.Info("Launching supervisord with clean environment.")
+	arguments := []string{"supervisord", "-c", l.ConfigFile()}
+	if options.Foreground {
+		arguments = append(arguments, "--nodaemon")
+		err := syscall.Exec(options.Executable, arguments, nil)
+		return fmt.Errorf("start %s: %w", options.Executable, err)
+	}
+	var output bytes.Buffer
+	command := exec.CommandContext(ctx, options.Executable)
+	command.Args = arguments
+	command.Env = []string{}
+	command.Stdout, command.Stderr = &output, &output
+	if err := command.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if _, _, stateErr := client.State(ctx); stateErr == nil {
+			return nil // another run of ours was faster
+		}
+		logger.Warn("Supervisord unknown problem: " + output.String())
+		return fmt.Errorf("Failed to launch supervisord:\n%s", strings.TrimSpace(output.String()+"\n"+err.Error()))
+	}
+	return check(ctx, client, logger)
+}
+
+// answers tells whether a running supervisor is behind the socket. It waits for
+// one that is shutting down.
+func answers(ctx context.Context, client *Client, socket string, logger *slog.Logger) (bool, error) {
+	if !exists(socket) {
+		return false, nil
+	}
+	for n := 2; n <= 6; n++ {
+		code, name, err := client.State(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case isFault(err, FaultShutdownState), err == nil && code < 1:
+			logger.Info("Supervisor in shutdown procedure, will check again later.")
+			if err := sleep(ctx, time.Duration(n)*shutdownPause); err != nil {
+				return false, err
+			}
+		case err != nil:
+			return false, ignoreUnreachable(err)
+		case code == 1:
+			logger.Debug("Supervisord already running.")
+			return true, repairWatchdog(ctx, client)
+		default:
+			logger.Warn(fmt.Sprintf("Unknown supervisord state %d %s. Will try to start.", code, name))
+			return false, nil
+		}
+	}
+	return false, errors.New("the supervisor behind " + socket + " has been shutting down for long: end it, or the services it waits for")
+}
+
+// ignoreUnreachable keeps only the errors that a supervisor answered.
+func ignoreUnreachable(err error) error {
+	var fault *Fault
+	if errors.As(err, &fault) {
+		return fmt.Errorf("ask the supervisor for its state: %w", err)
+	}
+	return nil
+}
+
+// repairWatchdog restarts the watchdog with the present configuration unless it
+// runs.
+func repairWatchdog(ctx context.Context, client *Client) error {
+	info, err := client.ProcessInfo(ctx, "watchdog")
+	if err == nil && slices.Contains([]string{"STARTING", "RUNNING", "BACKOFF"}, info.Statename) {
+		return nil
+	}
+	if err == nil {
+		err = client.RemoveGroup(ctx, "watchdog")
+	}
+	if err != nil && !isFault(err, FaultBadName) {
+		return fmt.Errorf("restart the watchdog: %w", err)
+	}
+	if _, _, _, err := client.ReloadConfig(ctx); err != nil {
+		return fmt.Errorf("restart the watchdog: %w", err)
+	}
+	if err := client.AddGroup(ctx, "watchdog"); err != nil && !isFault(err, FaultBadName) && !isFault(err, FaultAlreadyAdded) {
+		return fmt.Errorf("restart the watchdog: %w", err)
+	}
+	return nil
+}
+
+// check asks a new supervisor for its state, a few times and with growing
+// limits; none is only a warning.
+func check(ctx context.Context, client *Client, logger *slog.Logger) error {
+	for try := range 5 {
+		limit := max(1, 5*try)
+		limited, cancel := context.WithTimeout(ctx, time.Duration(limit)*checkLimit)
+		code, name, err := client.State(limited)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil && code == 1:
+			return nil
+		case err == nil:
+			logger.Warn(fmt.Sprintf("Wrong status name '%s' and code %d, trying again", name, code))
+		}
+	}
+	logger.Warn("Issue while checking supervisord.")
+	return nil
+}

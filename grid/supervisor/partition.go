@@ -1,0 +1,233 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// onWatch marks the processes whose end the watchdog reports (GRID-79).
+const onWatch = "-on-watch"
+
+// Program is one process of a group.
+type Program struct {
+	Name     string // unique in the group
+	Command  string // a command line, as read by a shell without expansion
+	OnWatch  bool   // the watchdog reports its end
+	UID, GID int
+	User     string // name of UID
+	Home     string // home directory of UID
+}
+
+// Group is the content of one configuration file.
+type Group struct {
+	Name      string // <partition> or <partition>-<suffix>
+	Directory string // of the partition: where programs start and log
+	Programs  []Program
+}
+
+// Services lists what a partition wants to run: every name in etc/run and
+// etc/service of directory, of which root is an opened view (GRID-73). The
+// names are sorted; a service replaces a runner of the same name. Owner gives
+// UID, GID, User and Home of each program.
+func Services(root fs.FS, directory string, owner Program) ([]Program, error) {
+	var programs []Program
+	position := map[string]int{}
+	for _, source := range []struct {
+		path    string
+		onWatch bool
+	}{{"etc/run", false}, {"etc/service", true}} {
+		entries, err := fs.ReadDir(root, source.path)
+		if errors.Is(err, fs.ErrNotExist) || isNotDirectory(root, source.path) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("list services: %w", err)
+		}
+		for _, entry := range entries {
+			program := owner
+			program.Name = entry.Name()
+			program.OnWatch = source.onWatch
+			program.Command = quote(filepath.Join(directory, source.path, entry.Name()))
+			if at, known := position[program.Name]; known {
+				programs[at] = program
+				continue
+			}
+			position[program.Name] = len(programs)
+			programs = append(programs, program)
+		}
+	}
+	return programs, nil
+}
+
+func isNotDirectory(root fs.FS, path string) bool {
+	info, err := fs.Stat(root, path)
+	return err == nil && !info.IsDir()
+}
+
+// quote writes a word so that supervisor reads it as one; most are written as
+// they are.
+func quote(word string) string {
+	special := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("'\"\\", r) }
+	if word != "" && !strings.ContainsFunc(word, special) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'"
+}
+
+// WritePartition writes the configuration files of a partition's groups, each
+// named after its group, and removes those of groups that are not given. changed
+// tells whether the supervisor has to be updated.
+//
+// Names in etc/run and etc/service come from the partition's user. One that
+// would break the file, for this or for every other partition, is left out with
+// a warning.
+func (l Layout) WritePartition(id string, groups []Group) (changed bool, err error) {
+	present, err := l.partitionFiles(id)
+	if err != nil {
+		return false, err
+	}
+	for _, group := range groups {
+		if group.Name != id && !strings.HasPrefix(group.Name, id+"-") {
+			return changed, fmt.Errorf("supervisor group %s is not of partition %s", group.Name, id)
+		}
+		text, err := l.groupText(group)
+		if err != nil {
+			return changed, fmt.Errorf("supervisor group %s: %w", group.Name, err)
+		}
+		if text == "" {
+			continue
+		}
+		file := group.Name + ".conf"
+		wrote, err := writeIfChanged(filepath.Join(l.ConfigDir(), file), []byte(text))
+		if err != nil {
+			return changed, err
+		}
+		changed = changed || wrote
+		delete(present, file)
+	}
+	removed, err := l.remove(present)
+	return changed || removed, err
+}
+
+// RemovePartition removes all configuration files of a partition.
+func (l Layout) RemovePartition(id string) (removed bool, err error) {
+	present, err := l.partitionFiles(id)
+	if err != nil {
+		return false, err
+	}
+	return l.remove(present)
+}
+
+// RemoveGroup removes the configuration file of one group, which alone makes
+// the supervisor stop it at the next update.
+func (l Layout) RemoveGroup(name string) (removed bool, err error) {
+	err = os.Remove(filepath.Join(l.ConfigDir(), name+".conf"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// partitionFiles finds the files of a partition and of its managers.
+func (l Layout) partitionFiles(id string) (map[string]bool, error) {
+	entries, err := os.ReadDir(l.ConfigDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("list supervisor configuration: %w", err)
+	}
+	files := map[string]bool{}
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.TrimSuffix(name, filepath.Ext(name)) == id || strings.HasPrefix(name, id+"-") {
+			files[name] = true
+		}
+	}
+	return files, nil
+}
+
+func (l Layout) remove(files map[string]bool) (removed bool, err error) {
+	for file := range files {
+		if err := os.Remove(filepath.Join(l.ConfigDir(), file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("remove supervisor configuration: %w", err)
+		}
+		removed = true
+	}
+	return removed, nil
+}
+
+// groupText is the content of a group's file, empty if no program is fit.
+func (l Layout) groupText(group Group) (string, error) {
+	if !fitName(group.Name) || strings.ContainsAny(group.Directory, "\n\r") {
+		return "", errors.New("the name of the group or of its directory can't be written to a configuration file")
+	}
+	var names []string
+	var sections strings.Builder
+	for _, p := range group.Programs {
+		if !fitName(p.Name) || strings.ContainsAny(p.Command, "\n\r") || commented(p.Command) || commented(group.Directory) {
+			l.logger().Warn("this file name can't be used for a service: it was skipped", "group", group.Name, "name", p.Name)
+			continue
+		}
+		if strings.ContainsAny(p.User+p.Home, "\"\n\r\\") {
+			return "", fmt.Errorf("user %q with home %q can't be written to a configuration file", p.User, p.Home)
+		}
+		program := group.Name + "_" + p.Name
+		names = append(names, program)
+		writeProgram(&sections, group, program, p)
+	}
+	if names == nil {
+		return "", nil
+	}
+	return "[group:" + group.Name + "]\nprograms=" + escape(strings.Join(names, ",")) + "\n" + sections.String(), nil
+}
+
+// writeProgram writes one section (GRID-73). The name of the log is expanded
+// twice by supervisor.
+func writeProgram(b *strings.Builder, group Group, program string, p Program) {
+	name := p.Name
+	if p.OnWatch {
+		name += onWatch
+	}
+	log := escape(escape(group.Directory + "/." + program + ".log"))
+	fmt.Fprintf(b, "\n[program:%s]\ndirectory=%s\ncommand=%s\nprocess_name=%s\n",
+		program, escape(group.Directory), escape(p.Command), escape(name))
+	b.WriteString("autostart=false\nautorestart=false\nstartsecs=0\nstartretries=0\nexitcodes=0\n" +
+		"stopsignal=TERM\nstopwaitsecs=60\nstopasgroup=true\nkillasgroup=true\n")
+	fmt.Fprintf(b, "user=%d\ngroup=%d\nserverurl=AUTO\nredirect_stderr=true\n", p.UID, p.GID)
+	for _, stream := range []string{"stdout", "stderr"} {
+		fmt.Fprintf(b, "%s_logfile=%s\n%[1]s_logfile_maxbytes=100KB\n%[1]s_logfile_backups=1\n", stream, log)
+	}
+	fmt.Fprintf(b, "environment=USER=\"%s\",LOGNAME=\"%[1]s\",HOME=\"%s\"\n", escape(p.User), escape(p.Home))
+}
+
+// fitName tells whether a file name can stand in a section's name, in a list
+// of names, in a command line and in the address of a process. Supervisor
+// refuses the whole configuration when one name is unfit.
+func fitName(name string) bool {
+	// Supervisor replaces %(here)s before it looks at escapes.
+	if name == "" || !utf8.ValidString(name) || strings.Contains(name, "%(here)s") {
+		return false
+	}
+	for _, r := range name {
+		if !unicode.IsPrint(r) || unicode.IsSpace(r) || strings.ContainsRune(` :/;,#"'\[]`, r) {
+			return false
+		}
+	}
+	return true
+}
+
+// commented tells whether supervisor would take a part of value for a comment.
+func commented(value string) bool {
+	runes := []rune(" " + value)
+	for i, r := range runes[1:] {
+		if (r == ';' || r == '#') && unicode.IsSpace(runes[i]) {
+			return true
+		}
+	}
+	return false
+}

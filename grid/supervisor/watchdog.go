@@ -1,0 +1,48 @@
+package supervisor
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// installedWatchdog is where nodes of the original have the program.
+const installedWatchdog = "/opt/slapos/bin/slapos-watchdog"
+
+// Watchdog describes the event listener that tells the master when a service
+// ends (GRID-72, GRID-79).
+type Watchdog struct {
+	Executable            string // path of this program
+	MasterURL             string
+	ComputerID            string
+	CertificateRepository string // optional
+	InstanceRoot          string
+}
+
+// Command is the listener's command line. The program is the original's
+// /opt/slapos/bin/slapos-watchdog if the node has it, else the link
+// slapos-watchdog beside this program, else this program's own command of that
+// name.
+func (w Watchdog) Command() string {
+	words := []string{w.program(), "--master-url", always(w.MasterURL) + " "}
+	if w.CertificateRepository != "" {
+		words = append(words, "--certificate-repository-path", always(w.CertificateRepository))
+	}
+	words = append(words, "--computer-id", always(w.ComputerID), "--instance-root", always(w.InstanceRoot))
+	return strings.Join(words, " ")
+}
+
+func (w Watchdog) program() string {
+	beside := filepath.Join(filepath.Dir(w.Executable), "slapos-watchdog")
+	for _, path := range []string{installedWatchdog, beside} {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return quote(path)
+		}
+	}
+	return quote(w.Executable) + " watchdog"
+}
+
+// always puts a word between quotes, as the original's line has it.
+func always(word string) string {
+	return "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'"
+}
