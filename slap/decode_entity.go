@@ -55,7 +55,7 @@ func newEntity(module, class string) (any, error) {
 			return &Instance{}, nil
 		}
 	}
-	return nil, fmt.Errorf("Refusing to unmarshall %s.%s", module, class) //nolint:staticcheck // SLAP-17, the original's text
+	return nil, fmt.Errorf("Refusing to unmarshall %s.%s", module, class) //nolint:staticcheck,revive // SLAP-17, the original's text
 }
 
 // construct gives an entity what its constructor takes. Text goes to the

@@ -12,12 +12,12 @@
 //	None          nil
 //	bool          bool
 //	int           int, int64, uint64, *big.Int (read back as int when it fits)
-//	float         float64
+//	float         float64 (a json.Number is an int or a float, as it is written)
 //	str           string ([]byte is written as one)
-//	tuple         [Tuple]
-//	list          []any (or []string, and [*List] where identity matters)
-//	dict          [Dict] (or map[string]string, and [*Map] for other keys)
-//	set           [Set]
+//	tuple         Tuple
+//	list          []any (or []string, and *List where identity matters)
+//	dict          Dict (or map[string]string, and *Map for other keys)
+//	set           Set
 //	complex       complex128
 //	an entity     *Computer, *Partition, *SoftwareRelease, *Instance
 //

@@ -2,6 +2,7 @@ package slap
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -96,13 +97,24 @@ func (e *encoder) value(v any) error {
 		e.out = appendFloat(e.out, imag(v))
 		e.raw("</complex>")
 	default:
-		if n := toBig(v); n != nil {
-			e.bigInteger(n)
-			return nil
-		}
-		return e.nested(v)
+		return e.rare(v)
 	}
 	return nil
+}
+
+func (e *encoder) rare(v any) error {
+	if n := toBig(v); n != nil {
+		e.bigInteger(n)
+		return nil
+	}
+	if n, ok := v.(json.Number); ok {
+		f, err := parsePythonFloat(n.String())
+		if err != nil {
+			return err
+		}
+		return e.value(f)
+	}
+	return e.nested(v)
 }
 
 func (e *encoder) nested(v any) error {
@@ -129,7 +141,7 @@ func (e *encoder) nested(v any) error {
 		}
 		return e.entity(v)
 	}
-	return fmt.Errorf("Refusing to marshall %T", v) //nolint:staticcheck // SLAP-17, the original's text
+	return fmt.Errorf("Refusing to marshall %T", v) //nolint:staticcheck,revive // SLAP-17, the original's text
 }
 
 func (e *encoder) container(v any) error {

@@ -107,6 +107,29 @@ func (p *Partition) Title() string { return text(p.Parameters, "instance_title")
 // RootTitle is the name of the root instance of its tree, "" when unknown.
 func (p *Partition) RootTitle() string { return text(p.Parameters, "root_instance_title") }
 
+// Parameter returns a parameter. The error matches ErrNotFound when there is
+// none of that name.
+func (p *Partition) Parameter(name string) (any, error) { return lookup(p.Parameters, name) }
+
+// Connection is what the instance published, from whichever form the Master
+// sent (SLAP-44). It is never nil without an error.
+func (p *Partition) Connection() (Dict, error) {
+	if p.ConnectionParameters != nil {
+		return p.ConnectionParameters, nil
+	}
+	return DecodeInstance([]byte(text(p.Extra, "connection_xml")))
+}
+
+// ConnectionParameter returns a parameter of [Partition.Connection]. The error
+// matches ErrNotFound when there is none of that name.
+func (p *Partition) ConnectionParameter(name string) (any, error) {
+	d, err := p.Connection()
+	if err != nil {
+		return nil, err
+	}
+	return lookup(d, name)
+}
+
 // Timestamp changes whenever the instance must be processed again. It is
 // opaque text; a Master that sends a number is understood.
 func (p *Partition) Timestamp() (timestamp string, ok bool) {
@@ -174,6 +197,14 @@ func items(v any) []any {
 		return v.Items
 	}
 	return nil
+}
+
+func lookup(d Dict, name string) (any, error) {
+	v, ok := d[name]
+	if !ok {
+		return nil, notFound("%s not found", name)
+	}
+	return v, nil
 }
 
 func text(d Dict, key string) string {

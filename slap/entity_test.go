@@ -1,6 +1,7 @@
 package slap
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -252,6 +253,38 @@ func TestPartitionAccessors(t *testing.T) {
 	}
 }
 
+func TestConnectionParameters(t *testing.T) {
+	const xml = `<i><parameter id="url">u</parameter></i>`
+	for name, connection := range map[string]interface {
+		ConnectionParameter(string) (any, error)
+	}{
+		"instance":              &Instance{ConnectionParameters: Dict{"url": "u"}},
+		"instance, only XML":    &Instance{ConnectionXML: xml},
+		"partition":             &Partition{ConnectionParameters: Dict{"url": "u"}},
+		"partition of old ones": &Partition{Extra: Dict{"connection_xml": xml}},
+	} {
+		if v, err := connection.ConnectionParameter("url"); v != "u" || err != nil {
+			t.Errorf("%s: %v, %v", name, v, err)
+		}
+		if _, err := connection.ConnectionParameter("x"); !errors.Is(err, ErrNotFound) || err.Error() != "x not found" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := (&Instance{ConnectionXML: "<"}).ConnectionParameter("x"); err == nil || errors.Is(err, ErrNotFound) {
+		t.Errorf("malformed: %v", err)
+	}
+	p := &Partition{Parameters: Dict{"a": nil}}
+	if v, err := p.Parameter("a"); v != nil || err != nil {
+		t.Errorf("nil parameter: %v, %v", v, err)
+	}
+	if _, err := p.Parameter("b"); !errors.Is(err, ErrNotFound) || err.Error() != "b not found" {
+		t.Errorf("missing parameter: %v", err)
+	}
+	if d, err := (&Partition{}).Connection(); d == nil || err != nil {
+		t.Errorf("free partition: %v, %v", d, err)
+	}
+}
+
 // TestPassOn turns an answer into the partition that a proxy passes on, and
 // back (PROXY-75).
 func TestPassOn(t *testing.T) {
@@ -273,9 +306,5 @@ func TestPassOn(t *testing.T) {
 	back.Extra = nil // what the proxy added
 	if !reflect.DeepEqual(back, answer) {
 		t.Errorf("AsInstance\n got %#v\nwant %#v", back, answer)
-	}
-	connection, err := (&Instance{ConnectionXML: `<i><parameter id="url">u</parameter></i>`}).Connection()
-	if err != nil || connection["url"] != "u" {
-		t.Errorf("Connection %v, %v", connection, err)
 	}
 }

@@ -37,12 +37,22 @@ func (i *Instance) State() (state State, ok bool) {
 }
 
 // Connection is what the instance published, from whichever form the Master
-// sent (SLAP-44). It is never nil.
+// sent (SLAP-44). It is never nil without an error.
 func (i *Instance) Connection() (Dict, error) {
 	if i.ConnectionParameters != nil {
 		return i.ConnectionParameters, nil
 	}
 	return DecodeInstance([]byte(i.ConnectionXML))
+}
+
+// ConnectionParameter returns a parameter of [Instance.Connection]. The error
+// matches ErrNotFound when there is none of that name.
+func (i *Instance) ConnectionParameter(name string) (any, error) {
+	d, err := i.Connection()
+	if err != nil {
+		return nil, err
+	}
+	return lookup(d, name)
 }
 
 // AsPartition gives the instance the form that a proxy answers with when it

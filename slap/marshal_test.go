@@ -1,6 +1,7 @@
 package slap
 
 import (
+	"encoding/json"
 	"math"
 	"math/big"
 	"reflect"
@@ -104,6 +105,8 @@ func TestMarshalOtherTypes(t *testing.T) {
 		{map[string]string{"b": "2", "a": "<"},
 			`<dictionary id="i2"><string>a</string><string>&amp;lt;</string><string>b</string><string>2</string></dictionary>`},
 		{uint64(math.MaxUint64), `<int>18446744073709551615</int>`},
+		{[]any{json.Number("12345678901234567890"), json.Number("1.0"), json.Number("1e400")},
+			`<list id="i2"><int>12345678901234567890</int><float>1.0</float><float>inf</float></list>`},
 		{math.NaN(), `<float>nan</float>`},
 		{list, `<list id="i2"><reference id="i2"/></list>`},
 		{(*Computer)(nil), `<none/>`},

@@ -1,6 +1,7 @@
 package slap
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -108,6 +109,7 @@ func TestPythonText(t *testing.T) {
 		{complex(0, 1), "1j", "1j"},
 		{complex(-1, -2.5), "(-1-2.5j)", "(-1-2.5j)"},
 		{100.0, "100.0", "100.0"},
+		{[]any{json.Number("7"), json.Number("7e0")}, "[7, 7.0]", "[7, 7.0]"},
 		{State("started"), "started", "'started'"},
 	} {
 		if got := PythonString(test.value); got != test.str {

@@ -1,6 +1,7 @@
 package slap
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
@@ -96,6 +97,11 @@ func (w *reprWriter) value(v any) {
 	default:
 		if n := toBig(v); n != nil {
 			w.out = n.Append(w.out, 10)
+			return
+		}
+		if n, ok := v.(json.Number); ok {
+			f, _ := n.Float64() // out of range: an infinity, as in Python
+			w.out = appendFloat(w.out, f)
 			return
 		}
 		w.out = fmt.Appendf(w.out, "<%s>", strings.TrimPrefix(fmt.Sprintf("%T", v), "*"))

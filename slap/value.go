@@ -1,6 +1,7 @@
 package slap
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
@@ -138,6 +139,10 @@ func hashFloat(f float64) any {
 // toBig returns the integer that v holds, nil when v is no integer.
 func toBig(v any) *big.Int {
 	switch v := v.(type) {
+	case json.Number:
+		if n, ok := new(big.Int).SetString(v.String(), 10); ok {
+			return n
+		}
 	case int:
 		return big.NewInt(int64(v))
 	case int64:

@@ -1,0 +1,167 @@
+package slap
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestRefused is told at once that nobody listens.
+func TestRefused(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	start := time.Now()
+	err = newTestClient(t, ClientConfig{MasterURL: "http://" + listener.Addr().String()}).ComputerBang(t.Context(), "C", "m")
+	if !errors.Is(err, ErrConnection) || !errors.Is(err, ErrSlap) || time.Since(start) > 5*time.Second {
+		t.Errorf("after %s: %v", time.Since(start), err)
+	}
+	const text = "Couldn't connect to the server. Please double check given master-url argument, and make sure that " +
+		"IPv6 is enabled on your machine and that the server is available. The original error was:\n"
+	if !strings.HasPrefix(err.Error(), text) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("text %s", err)
+	}
+}
+
+// brokenServer closes connections after reading a request, as often as told,
+// and answers the rest.
+func brokenServer(t *testing.T, breaks int) (address string, requests func() int) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	count := 0
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(connection)); err == nil {
+				mu.Lock()
+				count++
+				broken := count <= breaks
+				mu.Unlock()
+				if !broken {
+					_, _ = io.WriteString(connection, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\n<list/>")
+				}
+			}
+			connection.Close()
+		}
+	}()
+	t.Cleanup(func() { listener.Close(); <-done })
+	return "http://" + listener.Addr().String(), func() int { mu.Lock(); defer mu.Unlock(); return count }
+}
+
+func TestRetry(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		breaks   int
+		call     func(context.Context, *Client) error
+		requests int
+		fails    bool
+	}{
+		{"GET", 2, func(ctx context.Context, c *Client) error { _, err := c.ProductReleases(ctx, "p"); return err }, 3, false},
+		{"GET, broken for good", 9, func(ctx context.Context, c *Client) error { _, err := c.ProductReleases(ctx, "p"); return err }, 3, true},
+		{"report", 1, func(ctx context.Context, c *Client) error { return c.Started(ctx, PartitionID{"C", "p"}) }, 2, false},
+		{"usage", 1, func(ctx context.Context, c *Client) error { return c.UseComputer(ctx, "C", "u") }, 1, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			address, requests := brokenServer(t, test.breaks)
+			err := test.call(t.Context(), newTestClient(t, ClientConfig{MasterURL: address}))
+			if test.fails != errors.Is(err, ErrConnection) || !test.fails && err != nil {
+				t.Errorf("error %v", err)
+			}
+			if requests() != test.requests {
+				t.Errorf("%d requests, want %d", requests(), test.requests)
+			}
+		})
+	}
+}
+
+// TestTimeout bounds the wait for bytes, not the whole answer (SLAP-5).
+func TestTimeout(t *testing.T) {
+	const timeout = 600 * time.Millisecond
+	release := make(chan struct{})
+	var bangs atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/computerBang": // never answers
+			bangs.Add(1)
+			<-release
+		case "/getComputerStatus": // stops in the middle
+			_, _ = io.WriteString(w, "<dictionary>")
+			w.(http.Flusher).Flush()
+			<-release
+		default: // slow, but never too slow
+			for _, piece := range strings.SplitAfter("<list><string>a</string></list>", ">") {
+				_, _ = io.WriteString(w, piece)
+				w.(http.Flusher).Flush()
+				time.Sleep(timeout / 4) // the slowness is the point
+			}
+		}
+	}))
+	defer server.Close()
+	defer close(release)
+	c := newTestClient(t, ClientConfig{MasterURL: server.URL, Timeout: timeout})
+	if err := c.ComputerBang(t.Context(), "C", "m"); !errors.Is(err, ErrConnection) || !strings.Contains(err.Error(), "no answer within 600ms") {
+		t.Errorf("silent Master: %v", err)
+	}
+	if n := bangs.Load(); n != 1 {
+		t.Errorf("%d requests after a time-out", n)
+	}
+	if _, err := c.ComputerStatus(t.Context(), "C"); !errors.Is(err, ErrConnection) {
+		t.Errorf("answer that stops: %v", err)
+	}
+	if releases, err := c.ProductReleases(t.Context(), "p"); err != nil || len(releases) != 1 {
+		t.Errorf("slow answer: %v, %v", releases, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.ComputerBang(ctx, "C", "m"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrConnection) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestConnectionsAreKept makes calls one after the other on one connection.
+func TestConnectionsAreKept(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "<list/>")
+	}))
+	var mu sync.Mutex
+	connections := 0
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			mu.Lock()
+			connections++
+			mu.Unlock()
+		}
+	}
+	server.Start()
+	defer server.Close()
+	c := newTestClient(t, ClientConfig{MasterURL: server.URL})
+	for range 10 {
+		if err := c.Started(t.Context(), PartitionID{"C", "p"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if connections != 1 {
+		t.Errorf("%d connections", connections)
+	}
+}
