@@ -130,9 +130,10 @@ func TestTimeout(t *testing.T) {
 	if releases, err := c.ProductReleases(t.Context(), "p"); err != nil || len(releases) != 1 {
 		t.Errorf("slow answer: %v, %v", releases, err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := c.ComputerBang(ctx, "C", "m"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrConnection) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("told to stop")
+	cancel(stop)
+	if err := c.ComputerBang(ctx, "C", "m"); err != stop {
 		t.Errorf("cancelled: %v", err)
 	}
 }

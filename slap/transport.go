@@ -65,8 +65,8 @@ func isBroken(err error) bool {
 }
 
 // try makes one attempt. connected tells whether the Master may have seen it.
-func (c *Client) try(ctx context.Context, call call) (answer []byte, connected bool, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (c *Client) try(caller context.Context, call call) (answer []byte, connected bool, err error) {
+	ctx, cancel := context.WithCancelCause(caller)
 	defer cancel(nil)
 	// One timer serves all phases: it is set again when a connection is there
 	// and when bytes arrive, as the original's time-out is (SLAP-5).
@@ -84,7 +84,7 @@ func (c *Client) try(ctx context.Context, call call) (answer []byte, connected b
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, gotConnection.Load(), connectionError(ctx, err)
+		return nil, gotConnection.Load(), connectionError(caller, ctx, err)
 	}
 	defer response.Body.Close()
 	extend()
@@ -95,7 +95,7 @@ func (c *Client) try(ctx context.Context, call call) (answer []byte, connected b
 	answer, err = readAll(body, response.ContentLength)
 	if err != nil {
 		// The answer had begun: not to be repeated.
-		return nil, true, connectionError(ctx, fmt.Errorf("answer broke off: %v", err))
+		return nil, true, connectionError(caller, ctx, fmt.Errorf("answer broke off: %v", err))
 	}
 	return answer, true, nil
 }
@@ -137,14 +137,13 @@ func (id PartitionID) authorization() string {
 	return "X-SlapPartition computer_id=" + id.Computer + ", computer_partition_id=" + id.Partition
 }
 
-// connectionError wraps a failure to get an answer; the end of ctx that the
-// caller asked for stays what it is.
-func connectionError(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	if errors.Is(cause, context.Canceled) || errors.Is(cause, context.DeadlineExceeded) {
-		return cause
+// connectionError wraps a failure to get an answer, or the time-out that ended
+// ctx; what ended the caller's own context stays what it is.
+func connectionError(caller, ctx context.Context, err error) error {
+	if caller.Err() != nil {
+		return context.Cause(caller)
 	}
-	if cause != nil {
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	return &ConnectionError{Err: unwrapURL(err)}
