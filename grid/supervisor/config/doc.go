@@ -1,0 +1,12 @@
+// Package config reads the configuration files of Python's supervisor 4.3: its
+// dialect of ini files, included files, expansion of %(name)s, and the options
+// of [supervisord], [unix_http_server], [inet_http_server], [supervisorctl],
+// [program:x], [group:x] and [eventlistener:x].
+//
+// Two things differ on purpose. A program whose log's directory or whose
+// numeric user is missing doesn't make the whole configuration invalid: that
+// program alone fails to start. And group= is honoured: the original's agent
+// writes it, Python's supervisor ignores it.
+//
+// [fcgi-program:x] sections are ignored with a warning.
+package config

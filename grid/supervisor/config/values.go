@@ -1,0 +1,250 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap"
+)
+
+func integer(text string) (int, error) {
+	number, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		return 0, fmt.Errorf("invalid literal for int() with base 10: %s", slap.PythonRepr(text))
+	}
+	return number, nil
+}
+
+func boolean(text string) (bool, error) {
+	switch strings.ToLower(text) {
+	case "yes", "true", "on", "1":
+		return true, nil
+	case "no", "false", "off", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("not a valid boolean value: %s", slap.PythonRepr(text))
+}
+
+func octal(text string) (int, error) {
+	number, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(text), "0o"), 8, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%s can not be converted to an octal type", text)
+	}
+	return int(number), nil
+}
+
+// byteSize reads 100, 100KB, 50MB or 1GB.
+func byteSize(text string) (int64, error) {
+	lower := strings.ToLower(text)
+	for _, unit := range []struct {
+		suffix string
+		bytes  int
+	}{{"kb", 1 << 10}, {"mb", 1 << 20}, {"gb", 1 << 30}} {
+		if digits, found := strings.CutSuffix(lower, unit.suffix); found {
+			number, err := integer(digits)
+			if err == nil && (number < 0 || number > 1<<30) {
+				err = fmt.Errorf("size %s is out of range", text)
+			}
+			return int64(number) * int64(unit.bytes), err
+		}
+	}
+	number, err := integer(text)
+	return int64(number), err
+}
+
+func listOfStrings(text string) []string {
+	if text == "" {
+		return nil
+	}
+	list := strings.Split(text, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return list
+}
+
+func exitCodes(text string) ([]int, error) {
+	var codes []int
+	for _, word := range listOfStrings(text) {
+		code, err := integer(word)
+		if err != nil || code < 0 || code > 255 {
+			return nil, fmt.Errorf("not a valid list of exit codes: %s", slap.PythonRepr(text))
+		}
+		codes = append(codes, code)
+	}
+	return codes, nil
+}
+
+// Signal reads a signal's name, with or without SIG, or its number.
+func Signal(text string) (syscall.Signal, error) {
+	number, err := strconv.Atoi(strings.TrimSpace(text))
+	if err == nil {
+		if number < 1 || number > 64 {
+			return 0, fmt.Errorf("value %s is not a valid signal number", slap.PythonRepr(text))
+		}
+		return syscall.Signal(number), nil
+	}
+	name := "SIG" + strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(text)), "SIG")
+	if signal := unix.SignalNum(name); signal != 0 {
+		return signal, nil
+	}
+	return 0, fmt.Errorf("value %s is not a valid signal name", slap.PythonRepr(text))
+}
+
+// name checks a process or group name: what the protocol of event listeners and
+// the addresses of processes can't hold is refused.
+func name(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	if at := strings.IndexAny(text, " :/"); at >= 0 {
+		return "", fmt.Errorf("Invalid name: %s because of character: %s", slap.PythonRepr(text), slap.PythonRepr(text[at:at+1]))
+	}
+	return text, nil
+}
+
+// userID finds a user by name or number. A number needs no entry in passwd.
+func userID(text string) (int, error) {
+	if number, err := strconv.ParseUint(strings.TrimSpace(text), 10, 31); err == nil {
+		return int(number), nil
+	}
+	entry, err := user.Lookup(text)
+	if err != nil {
+		return 0, fmt.Errorf("Invalid user name %s", text)
+	}
+	return strconv.Atoi(entry.Uid)
+}
+
+// groupID finds a group by name or number.
+func groupID(text string) (int, error) {
+	if number, err := strconv.ParseUint(strings.TrimSpace(text), 10, 31); err == nil {
+		return int(number), nil
+	}
+	entry, err := user.LookupGroup(text)
+	if err != nil {
+		return 0, fmt.Errorf("Invalid group name %s", text)
+	}
+	return strconv.Atoi(entry.Gid)
+}
+
+// owner reads user or user:group; -1 leaves one as it is.
+func owner(text string) (uid, gid int, err error) {
+	userName, groupName, found := strings.Cut(text, ":")
+	gid = -1
+	if uid, err = userID(userName); err == nil && found {
+		gid, err = groupID(groupName)
+	}
+	if err != nil {
+		return -1, -1, fmt.Errorf("Invalid user:group definition %s", text)
+	}
+	return uid, gid, nil
+}
+
+// expandUser replaces ~ by a home directory. ~name is left alone.
+func expandUser(path string) string {
+	rest, found := strings.CutPrefix(path, "~")
+	if home, err := os.UserHomeDir(); found && err == nil && (rest == "" || rest[0] == '/') {
+		return home + rest
+	}
+	return path
+}
+
+func existingDirectory(path string) (string, error) {
+	if info, err := os.Stat(expandUser(path)); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("%s is not an existing directory", path)
+	}
+	return expandUser(path), nil
+}
+
+// fileInDirectory checks that the directory of a path is there, and makes the
+// path absolute.
+func fileInDirectory(path string) (string, error) {
+	path = expandUser(path)
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("The directory named as part of the path %s does not exist", path)
+	}
+	return filepath.Abs(path)
+}
+
+// logLevels are the names and the abbreviations that the log shows.
+var logLevels = map[string]Level{
+	"critical": LevelCritical, "crit": LevelCritical,
+	"error": LevelError, "erro": LevelError,
+	"warn":  LevelWarn,
+	"info":  LevelInfo,
+	"debug": LevelDebug, "debg": LevelDebug,
+	"trace": LevelTrace, "trac": LevelTrace,
+	"blather": LevelBlather, "blat": LevelBlather,
+}
+
+func logLevel(text string) (Level, error) {
+	level, known := logLevels[strings.ToLower(text)]
+	if !known {
+		return 0, fmt.Errorf("bad logging level name %s", slap.PythonRepr(text))
+	}
+	return level, nil
+}
+
+func autoRestart(text string) (AutoRestart, error) {
+	if strings.EqualFold(text, "unexpected") {
+		return RestartUnexpected, nil
+	}
+	always, err := boolean(text)
+	if err != nil {
+		return 0, fmt.Errorf("invalid 'autorestart' value %s", slap.PythonRepr(strings.ToLower(text)))
+	}
+	if always {
+		return RestartAlways, nil
+	}
+	return RestartNever, nil
+}
+
+// logFile returns "" for none and [Auto] for AUTO.
+func logFile(text string) (path string, syslog bool) {
+	switch strings.ToLower(text) {
+	case "none", "off":
+		return "", false
+	case "auto":
+		return Auto, false
+	case "syslog":
+		return "", true
+	}
+	return expandUser(text), false
+}
+
+// eventTypes are those a listener may ask for; an abstract one stands for the
+// types that begin with it.
+var eventTypes = strings.Fields(`
+	EVENT
+	PROCESS_STATE PROCESS_STATE_STOPPED PROCESS_STATE_EXITED PROCESS_STATE_STARTING PROCESS_STATE_STOPPING
+	PROCESS_STATE_BACKOFF PROCESS_STATE_FATAL PROCESS_STATE_RUNNING PROCESS_STATE_UNKNOWN
+	PROCESS_COMMUNICATION PROCESS_COMMUNICATION_STDOUT PROCESS_COMMUNICATION_STDERR
+	PROCESS_LOG PROCESS_LOG_STDOUT PROCESS_LOG_STDERR
+	REMOTE_COMMUNICATION
+	SUPERVISOR_STATE_CHANGE SUPERVISOR_STATE_CHANGE_RUNNING SUPERVISOR_STATE_CHANGE_STOPPING
+	TICK TICK_5 TICK_60 TICK_3600
+	PROCESS_GROUP PROCESS_GROUP_ADDED PROCESS_GROUP_REMOVED`)
+
+func events(section, text string) ([]string, error) {
+	var list []string
+	for _, event := range listOfStrings(strings.ToUpper(text)) {
+		if !slices.Contains(eventTypes, event) {
+			return nil, fmt.Errorf("Unknown event type %s in [%s] events", event, section)
+		}
+		if !slices.Contains(list, event) {
+			list = append(list, event)
+		}
+	}
+	if list == nil {
+		return nil, errors.New("[" + section + `] section requires an "events" line`)
+	}
+	slices.Sort(list)
+	return list, nil
+}
