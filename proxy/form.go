@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"errors"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,28 +37,66 @@ func (f fields) mandatory(namesAndPlaces ...any) error {
 	return nil
 }
 
-// queryOf reads the query string. A part that is malformed is as if absent.
-func queryOf(r *http.Request) fields {
-	values, _ := url.ParseQuery(r.URL.RawQuery)
-	return fields(values)
+// queryOf reads the query string.
+func queryOf(r *http.Request) fields { return parseFields(r.URL.RawQuery) }
+
+// parseFields reads what is urlencoded, as the original does: "&" alone ends a
+// field, and an escape that is malformed stands for itself.
+func parseFields(text string) fields {
+	parsed := fields{}
+	for field := range strings.SplitSeq(text, "&") {
+		if field == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(field, "=")
+		name = unescape(name)
+		parsed[name] = append(parsed[name], unescape(value))
+	}
+	return parsed
+}
+
+func unescape(text string) string {
+	if plain, err := url.QueryUnescape(text); err == nil {
+		return plain
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if i+2 < len(text) && text[i] == '%' {
+			if plain, err := url.QueryUnescape(text[i : i+3]); err == nil {
+				b.WriteString(plain)
+				i += 2
+				continue
+			}
+		}
+		if text[i] == '+' {
+			b.WriteByte(' ')
+		} else {
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
 }
 
 // formOf reads the body, urlencoded or multipart (PROXY-13).
 func formOf(r *http.Request) (fields, error) {
-	err := r.ParseMultipartForm(DefaultMaximumBody)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, err
+	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case "application/x-www-form-urlencoded":
+		body, err := io.ReadAll(r.Body)
+		return parseFields(string(body)), err
+	case "multipart/form-data":
+		err := r.ParseMultipartForm(DefaultMaximumBody)
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, err
+		}
+		if err != nil {
+			return nil, errBad
+		}
+		defer r.MultipartForm.RemoveAll()
+		return fields(r.MultipartForm.Value), nil
 	}
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") && err != nil {
-		return nil, errBad
-	}
-	// Any other error is about a part that is malformed, which is as if absent.
-	return form(r), nil
+	return fields{}, nil
 }
-
-// form is what formOf read.
-func form(r *http.Request) fields { return fields(r.PostForm) }
 
 // mandatory reads fields of the body.
 func mandatory(r *http.Request, namesAndPlaces ...any) error {

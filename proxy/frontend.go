@@ -41,9 +41,10 @@ func webFrontend(o origin, parameters slap.Dict) *slap.Partition {
 	access, domain := address, target.Host
 	if o.scheme == "https" {
 		// Whoever came by https goes on so: through our own HTTP proxy.
-		path := "/http_proxy/" + target.Scheme + "/" + target.Host + target.EscapedPath()
-		through := url.URL{RawQuery: target.RawQuery, RawFragment: target.RawFragment, Fragment: target.Fragment}
-		access, domain = o.url(path)+through.String(), o.host
+		access, domain = throughUs(o, target), o.host
+		if target.Fragment != "" {
+			access += "#" + target.EscapedFragment()
+		}
 	}
 	return fake("Fake frontend for "+address, slap.Dict{"secure_access": access, "domain": domain})
 }

@@ -64,15 +64,18 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	if below {
 		path = "/" + path
 	}
-	target := url.URL{Scheme: scheme, Host: authority, Path: path, RawQuery: r.URL.RawQuery}
+	target := scheme + "://" + authority + tidy(path)
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
 	if scheme != "http" && scheme != "https" {
 		return refuse(http.StatusBadRequest, `"url" must be http`)
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	ask, err := http.NewRequestWithContext(ctx, r.Method, target.String(), http.NoBody)
+	ask, err := http.NewRequestWithContext(ctx, r.Method, target, http.NoBody)
 	if err != nil {
-		return refuse(http.StatusBadRequest, "%s", target.String())
+		return refuse(http.StatusBadRequest, "%s", target)
 	}
 	if r.ContentLength != 0 {
 		ask.Body, ask.ContentLength = r.Body, r.ContentLength
@@ -81,10 +84,26 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	copyHeaders(ask.Header, r.Header, requestHeaders)
 	answer, err := p.web.Do(ask)
 	if err != nil {
-		return webError(err, target.String())
+		return webError(err, target)
 	}
 	defer answer.Body.Close()
-	return passOn(w, r, answer, cancel, target.String())
+	return passOn(w, r, answer, cancel, target)
+}
+
+// tidy escapes what may not stand in the path of a URL, and nothing twice.
+func tidy(path string) string {
+	const plain = "-._~!$&'()*+,/:;=@[]"
+	var b strings.Builder
+	for i, c := range []byte(path) {
+		_, err := url.PathUnescape(path[i:min(i+3, len(path))])
+		isEscape := c == '%' && err == nil
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(plain, c) >= 0 || isEscape {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 func copyHeaders(to, from http.Header, names []string) {
@@ -150,9 +169,10 @@ func passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, cance
 	return nil
 }
 
-// throughUs is the address of a page behind our HTTP proxy.
+// throughUs is the address of a page behind our HTTP proxy. Escapes of the
+// target are escaped once more: what comes back is taken as it was written.
 func throughUs(o origin, target *url.URL) string {
-	address := o.url("/http_proxy/" + target.Scheme + "/" + target.Host + target.EscapedPath())
+	address := o.url("/http_proxy/" + target.Scheme + "/" + quote(target.Host) + quote(target.EscapedPath()))
 	if target.RawQuery != "" {
 		address += "?" + target.RawQuery
 	}

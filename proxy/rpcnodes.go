@@ -96,6 +96,9 @@ func (p *Proxy) rpcReleaseState(r *http.Request, input slap.Dict) (any, error) {
 func (p *Proxy) rpcInstances(r *http.Request, input slap.Dict) (any, error) {
 	computer := text(input, "computer_guid")
 	body, err := p.answers.get(r.Context(), "instances", computer, func(node *store.Node) ([]byte, error) {
+		if !node.Known {
+			return nil, store.ErrNotFound
+		}
 		result := []object{}
 		for _, partition := range node.Partitions {
 			if !partition.Busy {

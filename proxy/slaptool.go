@@ -71,13 +71,8 @@ func (p *Proxy) fullComputerInformation(w http.ResponseWriter, r *http.Request) 
 		}
 		return slap.Marshal(answer)
 	})
-	if errors.Is(err, store.ErrNotFound) && computer == p.options.Computer {
-		// Known before it was formatted (PROXY-32).
-		software := []*slap.SoftwareRelease{}
-		return writeMarshalled(w, &slap.Computer{Reference: computer, Partitions: []*slap.Partition{}, SoftwareReleases: software})
-	}
 	if errors.Is(err, store.ErrNotFound) {
-		return refuse(http.StatusInternalServerError, "%s", errOurs.message)
+		return errOurs // PROXY-32
 	}
 	if err != nil {
 		return err
@@ -94,7 +89,7 @@ func (p *Proxy) registerComputerPartition(w http.ResponseWriter, r *http.Request
 	}
 	partition, err := p.store.Partition(r.Context(), id)
 	if errors.Is(err, store.ErrNotFound) {
-		return refuse(http.StatusInternalServerError, "%s", errOurs.message) // PROXY-34
+		return errOurs // PROXY-34
 	}
 	if err != nil {
 		return err
@@ -180,9 +175,13 @@ func (p *Proxy) softwareProduct(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Proxy) setConnection(w http.ResponseWriter, r *http.Request) error {
+	form, err := formOf(r)
+	if err != nil {
+		return err
+	}
 	var id slap.PartitionID
 	var xml string
-	if err := mandatory(r, "computer_partition_id", &id.Partition, "computer_id", &id.Computer, "connection_xml", &xml); err != nil {
+	if err := form.mandatory("computer_partition_id", &id.Partition, "computer_id", &id.Computer, "connection_xml", &xml); err != nil {
 		return err
 	}
 	value, err := slap.Unmarshal([]byte(xml))
@@ -193,7 +192,7 @@ func (p *Proxy) setConnection(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return fmt.Errorf("connection parameters of %s are no dictionary", id.Partition)
 	}
-	if reference := form(r).get("slave_reference"); reference != "" && reference != "None" {
+	if reference := form.get("slave_reference"); reference != "" && reference != "None" {
 		err = p.store.SetSharedConnection(r.Context(), reference, id.Partition, connection)
 	} else {
 		err = p.store.SetConnection(r.Context(), id, connection)

@@ -84,8 +84,22 @@ func serialization(err error) bool {
 	return errors.As(err, &failure) && (failure.Code == "40001" || failure.Code == "40P01")
 }
 
+// lineError is an error told in one line.
+type lineError struct{ error }
+
+func (e lineError) Unwrap() error { return e.error }
+
+func (e lineError) Error() string {
+	lines := strings.FieldsFunc(e.error.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(lines, " ")
+}
+
 // describe turns what a driver says at opening into what a user can act on.
 func (d dialect) describe(err error) error {
+	err = lineError{err}
 	if d.file == "" {
 		return fmt.Errorf("database %s: %w", redact(d.source), err)
 	}

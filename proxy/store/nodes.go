@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -130,7 +131,9 @@ func (s *session) known(ctx context.Context, computer string) error {
 func (d *Database) Node(ctx context.Context, computer string) (*Node, error) {
 	node := &Node{Computer: computer}
 	err := d.read(ctx, func(ctx context.Context, s *session) (err error) {
-		if err = s.known(ctx, computer); err != nil {
+		err = s.known(ctx, computer)
+		node.Known = err == nil
+		if err != nil && (!errors.Is(err, ErrNotFound) || computer != d.options.Computer) {
 			return err
 		}
 		if node.Software, err = s.software(ctx, computer); err != nil {

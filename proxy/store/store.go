@@ -77,7 +77,8 @@ type Nodes interface {
 	// Computers lists the known computers in the order of their loading.
 	Computers(ctx context.Context) ([]Computer, error)
 	// Node returns a computer with its partitions and software, each in the
-	// order of creation.
+	// order of creation. The default computer has an answer even when it was
+	// never loaded (PROXY-32).
 	Node(ctx context.Context, computer string) (*Node, error)
 	// NodeVersion changes whenever the answer of Node may have changed, and
 	// is much cheaper. Computers that are not known have one too.

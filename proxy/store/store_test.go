@@ -16,11 +16,12 @@ import (
 
 const release = "http://example.com/sr.cfg"
 
-// lab is an open store and a clock that steps at every look.
+// lab is an open store whose clock steps at every look.
 type lab struct {
 	*testing.T
 	store.Store
 	ctx context.Context
+	uri string
 }
 
 type clock struct {
@@ -35,17 +36,12 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
-// opener opens an empty database with a computer "c".
-type opener func(t *testing.T, options store.Options) store.Store
+// place gives the address of an empty database.
+type place func(t *testing.T) string
 
-func openFile(t *testing.T, options store.Options) store.Store {
-	if options.URI == "" {
-		options.URI = filepath.Join(t.TempDir(), "proxy.db")
-	}
-	return mustOpen(t, options)
-}
+func file(t *testing.T) string { return filepath.Join(t.TempDir(), "proxy.db") }
 
-func mustOpen(t *testing.T, options store.Options) store.Store {
+func open(t *testing.T, options store.Options) *store.Database {
 	t.Helper()
 	if options.Computer == "" {
 		options.Computer = "c"
@@ -58,10 +54,11 @@ func mustOpen(t *testing.T, options store.Options) store.Store {
 	return s
 }
 
-func newLab(t *testing.T, open opener, partitions int) *lab {
+// newLab opens an empty database and loads a computer "c" into it.
+func newLab(t *testing.T, at place, partitions int) *lab {
 	t.Helper()
-	l := &lab{T: t, ctx: t.Context()}
-	l.Store = open(t, store.Options{Now: (&clock{now: time.Unix(1_700_000_000, 0)}).Now})
+	l := &lab{T: t, ctx: t.Context(), uri: at(t)}
+	l.Store = open(t, store.Options{URI: l.uri, Now: (&clock{now: time.Unix(1_700_000_000, 0)}).Now})
 	l.load("c", partitions)
 	return l
 }
@@ -176,13 +173,13 @@ func (l *lab) equal(what string, got, want any) {
 	}
 }
 
-func TestSQLite(t *testing.T) { contract(t, openFile) }
+func TestSQLite(t *testing.T) { contract(t, file) }
 
 // contract is what every database must do.
-func contract(t *testing.T, open opener) {
+func contract(t *testing.T, at place) {
 	for _, c := range []struct {
 		name string
-		run  func(*testing.T, opener)
+		run  func(*testing.T, place)
 	}{
 		{"load computer", testLoadComputer},
 		{"software", testSoftware},
@@ -199,14 +196,15 @@ func contract(t *testing.T, open opener) {
 		{"version", testVersion},
 		{"failure leaves nothing", testFailure},
 		{"concurrent requests", testConcurrent},
+		{"two programs", testTwoPrograms},
 		{"closed", testClosed},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+		t.Run(c.name, func(t *testing.T) { c.run(t, at) })
 	}
 }
 
-func testLoadComputer(t *testing.T, open opener) {
-	l := newLab(t, open, 3)
+func testLoadComputer(t *testing.T, at place) {
+	l := newLab(t, at, 3)
 	node, err := l.Node(l.ctx, "c")
 	l.must(err)
 	l.equal("partitions", len(node.Partitions), 3)
@@ -237,8 +235,8 @@ func testLoadComputer(t *testing.T, open opener) {
 	l.equal("statistics", counts, []store.StateCount{{Computer: "c", State: "free", Count: 1}, {Computer: "c", State: "started", Count: 1}, {Computer: "d", State: "free", Count: 120}})
 }
 
-func testSoftware(t *testing.T, open opener) {
-	l := newLab(t, open, 0)
+func testSoftware(t *testing.T, at place) {
+	l := newLab(t, at, 0)
 	supply := func(url string, state slap.State) {
 		l.must(l.Supply(l.ctx, store.Software{URL: url, Computer: "c", State: state}))
 	}
@@ -261,8 +259,8 @@ func testSoftware(t *testing.T, open opener) {
 }
 
 // testTrace is the worked trace of PROXY-68.
-func testTrace(t *testing.T, open opener) {
-	l := newLab(t, open, 4)
+func testTrace(t *testing.T, at place) {
+	l := newLab(t, at, 4)
 	row := func(partition string) [3]string {
 		p := l.at(partition)
 		return [3]string{p.Title, p.Root, p.Requester}
@@ -288,8 +286,8 @@ func testTrace(t *testing.T, open opener) {
 	l.equal("bang nobody", l.touched(func() { l.must(l.Bang(l.ctx, id("nope"))) }, all...), []string(nil))
 }
 
-func testRequestAgain(t *testing.T, open opener) {
-	l := newLab(t, open, 1)
+func testRequestAgain(t *testing.T, at place) {
+	l := newLab(t, at, 1)
 	first := l.request(order("i", with(slap.Dict{"n": int64(1), "e": "é"})))
 	l.equal("text", first.Parameters, slap.Dict{"n": "1", "e": "é"})
 	l.equal("addresses", len(first.Partition.Addresses), 2)
@@ -317,8 +315,8 @@ func testRequestAgain(t *testing.T, open opener) {
 	}
 }
 
-func testStates(t *testing.T, open opener) {
-	l := newLab(t, open, 3)
+func testStates(t *testing.T, at place) {
+	l := newLab(t, at, 3)
 	l.request(order("root"))
 	child := l.request(order("child", by("slappart0"), state("stopped"), func(o *store.Order) { o.SoftwareType = "" }))
 	l.equal("child", child.State, "stopped")
@@ -331,8 +329,8 @@ func testStates(t *testing.T, open opener) {
 	l.equal("new and destroyed", l.request(order("gone", state("destroyed"))).Partition.Busy, true)
 }
 
-func testRequester(t *testing.T, open opener) {
-	l := newLab(t, open, 3)
+func testRequester(t *testing.T, at place) {
+	l := newLab(t, at, 3)
 	l.request(order("root"))
 	for _, c := range []struct {
 		order store.Order
@@ -364,8 +362,8 @@ func testRequester(t *testing.T, open opener) {
 	l.must(l.UnsetForwarded(l.ctx, "user_x", "http://m"))
 }
 
-func testShared(t *testing.T, open opener) {
-	l := newLab(t, open, 3)
+func testShared(t *testing.T, at place) {
+	l := newLab(t, at, 3)
 	l.request(order("host"))
 	l.request(order("other"))
 	ask := func(change ...func(*store.Order)) store.Order {
@@ -419,8 +417,8 @@ func (l *lab) Destroy2(partition string) error {
 	return err
 }
 
-func testConnection(t *testing.T, open opener) {
-	l := newLab(t, open, 2)
+func testConnection(t *testing.T, at place) {
+	l := newLab(t, at, 2)
 	l.request(order("root"))
 	l.request(order("child", by("slappart0")))
 	publish := func(url string) func() {
@@ -437,8 +435,8 @@ func testConnection(t *testing.T, open opener) {
 	}, "slappart0", "slappart1"), []string{"slappart0"})
 }
 
-func testRename(t *testing.T, open opener) {
-	l := newLab(t, open, 3)
+func testRename(t *testing.T, at place) {
+	l := newLab(t, at, 3)
 	l.request(order("root"))
 	l.request(order("child", by("slappart0")))
 	l.equal("time", l.touched(func() { l.must(l.Rename(l.ctx, id("slappart0"), "new")) }, "slappart0", "slappart1"), []string(nil))
@@ -454,8 +452,8 @@ func testRename(t *testing.T, open opener) {
 	l.equal("others of no tree", l.at("slappart0").Root, "")
 }
 
-func testDestroy(t *testing.T, open opener) {
-	l := newLab(t, open, 4)
+func testDestroy(t *testing.T, at place) {
+	l := newLab(t, at, 4)
 	l.request(order("root"))
 	l.request(order("b", by("slappart0")))
 	l.request(order("a", by("slappart1")))
@@ -486,8 +484,8 @@ func testDestroy(t *testing.T, open opener) {
 	}
 }
 
-func testNames(t *testing.T, open opener) {
-	l := newLab(t, open, 4)
+func testNames(t *testing.T, at place) {
+	l := newLab(t, at, 4)
 	l.request(order("r_1"))
 	l.request(order("child", by("slappart0")))
 	l.requestShared(order("s_h", by("slappart0"), with(slap.Dict{"n": int64(1)})))
@@ -535,8 +533,8 @@ func testNames(t *testing.T, open opener) {
 	l.equal("destroyed shared", roots.Shared[0].Parameters, slap.Dict(nil))
 }
 
-func testUsage(t *testing.T, open opener) {
-	l := newLab(t, open, 0)
+func testUsage(t *testing.T, at place) {
+	l := newLab(t, at, 0)
 	reports, err := l.Usage(l.ctx, "c", 10)
 	l.must(err)
 	l.equal("none", len(reports), 0)
@@ -548,8 +546,8 @@ func testUsage(t *testing.T, open opener) {
 	l.equal("newest", []string{reports[0].Report, reports[1].Report}, []string{"<c/>", "<b/>"})
 }
 
-func testVersion(t *testing.T, open opener) {
-	l := newLab(t, open, 2)
+func testVersion(t *testing.T, at place) {
+	l := newLab(t, at, 2)
 	l.load("d", 1)
 	changed := func(computer string, do func()) bool {
 		t.Helper()
@@ -569,8 +567,8 @@ func testVersion(t *testing.T, open opener) {
 	l.equal("supply", changed("c", func() { l.must(l.Supply(l.ctx, store.Software{URL: "u", Computer: "c", State: "available"})) }), true)
 }
 
-func testFailure(t *testing.T, open opener) {
-	l := newLab(t, open, 1)
+func testFailure(t *testing.T, at place) {
+	l := newLab(t, at, 1)
 	before := l.at("slappart0")
 	for what, o := range map[string]store.Order{
 		"forbidden character": order("x", with(slap.Dict{"a": "\x00"})),
@@ -592,9 +590,10 @@ func testFailure(t *testing.T, open opener) {
 
 // testConcurrent asks for more than there is, many times each, from two
 // connections to the same database.
-func testConcurrent(t *testing.T, open opener) {
+func testConcurrent(t *testing.T, at place) {
 	const partitions, titles, repeats = 20, 30, 4
-	l := newLab(t, open, partitions)
+	l := newLab(t, at, partitions)
+	stores := []store.Store{l.Store, open(t, store.Options{URI: l.uri})}
 	var group sync.WaitGroup
 	var mutex sync.Mutex
 	places := map[string]map[string]bool{}
@@ -604,7 +603,7 @@ func testConcurrent(t *testing.T, open opener) {
 		go func() {
 			defer group.Done()
 			title := fmt.Sprintf("i%d", i%titles)
-			instance, err := l.Request(l.ctx, order(title, with(slap.Dict{"i": int64(i)})))
+			instance, err := stores[i%2].Request(l.ctx, order(title, with(slap.Dict{"i": int64(i)})))
 			mutex.Lock()
 			defer mutex.Unlock()
 			var full *store.AllocationError
@@ -632,10 +631,30 @@ func testConcurrent(t *testing.T, open opener) {
 	}
 }
 
-func testClosed(t *testing.T, open opener) {
-	l := newLab(t, open, 1)
+func testClosed(t *testing.T, at place) {
+	l := newLab(t, at, 1)
 	l.must(l.Close())
 	if _, err := l.Request(l.ctx, order("x")); err == nil {
 		t.Error("a closed database takes requests")
 	}
+}
+
+// testTwoPrograms sees in one what the other does.
+func testTwoPrograms(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	other := open(t, store.Options{URI: l.uri})
+	for i := range 2 {
+		before, err := l.NodeVersion(l.ctx, "c")
+		l.must(err)
+		if _, err := other.Request(l.ctx, order(fmt.Sprintf("i%d", i))); err != nil {
+			t.Fatal(err)
+		}
+		after, err := l.NodeVersion(l.ctx, "c")
+		l.must(err)
+		if before == after {
+			t.Error("the other's request is not noticed")
+		}
+		l.request(order(fmt.Sprintf("i%d", i), state("stopped")))
+	}
+	l.equal("both", []string{l.at("slappart0").State, l.at("slappart1").State}, []string{"stopped", "stopped"})
 }

@@ -37,7 +37,9 @@ type Computer struct {
 
 // Node is a computer with all that it should run.
 type Node struct {
-	Computer   string
+	Computer string
+	// Known is false for a default computer that was never loaded.
+	Known      bool
 	Software   []Software
 	Partitions []*Partition
 }

@@ -1,0 +1,130 @@
+package store_test
+
+import (
+	"database/sql"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server is the PostgreSQL of this test run, started when first needed.
+var server struct {
+	sync.Once
+	port    int
+	err     error
+	command *exec.Cmd
+	folder  string
+}
+
+var databases atomic.Int64
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if server.command != nil {
+		_ = server.command.Process.Signal(syscall.SIGINT) // fast shutdown
+		_ = server.command.Wait()
+	}
+	if server.folder != "" {
+		os.RemoveAll(server.folder)
+	}
+	os.Exit(code)
+}
+
+// postgresPrograms finds where Debian or another system put the server.
+func postgresPrograms() string {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	sort.Strings(found)
+	if len(found) > 0 {
+		return filepath.Dir(found[len(found)-1])
+	}
+	if path, err := exec.LookPath("initdb"); err == nil {
+		return filepath.Dir(path)
+	}
+	return ""
+}
+
+// asUser makes a command run as somebody else than root, whom PostgreSQL
+// refuses to serve.
+func asUser(command *exec.Cmd) *exec.Cmd {
+	if os.Geteuid() == 0 {
+		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	}
+	return command
+}
+
+func startServer() error {
+	programs := postgresPrograms()
+	var err error
+	if server.folder, err = os.MkdirTemp("", "slapos-postgres-"); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(server.folder, 65534, 65534); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server.port = listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	data := filepath.Join(server.folder, "data")
+	initdb := asUser(exec.Command(filepath.Join(programs, "initdb"), "-D", data, "-U", "slapos", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"))
+	initdb.Dir = server.folder
+	if output, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, output)
+	}
+	command := asUser(exec.Command(filepath.Join(programs, "postgres"), "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(server.port),
+		"-k", server.folder, "-c", "fsync=off"))
+	command.Dir = server.folder
+	if err := command.Start(); err != nil {
+		return err
+	}
+	server.command = command
+	return nil
+}
+
+// postgresURI is an empty database of its own.
+func postgresURI(t *testing.T) string {
+	t.Helper()
+	if postgresPrograms() == "" {
+		t.Skip("PostgreSQL is not installed: install package postgresql")
+	}
+	server.Do(func() { server.err = startServer() })
+	if server.err != nil {
+		t.Fatal(server.err)
+	}
+	address := func(name string) string {
+		return fmt.Sprintf("postgres://slapos@127.0.0.1:%d/%s?sslmode=disable", server.port, name)
+	}
+	pool, err := sql.Open("pgx", address("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if err = pool.PingContext(t.Context()); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	name := fmt.Sprintf("proxy%d", databases.Add(1))
+	if _, err := pool.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	return address(name)
+}
+
+func TestPostgreSQL(t *testing.T) { contract(t, postgresURI) }
