@@ -1,0 +1,118 @@
+package promise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"slapos/promise/process"
+)
+
+const (
+	executablePeriod = 2        // minutes (PROM-30)
+	maxOutput        = 64 << 10 // bytes of the end of an executable's output that its log keeps
+	// termGrace lies between SIGTERM and the end (PROM-24).
+	termGrace = time.Second
+)
+
+// runExecutables runs promises of etc/promise, several at once. Those of one
+// title share their files and run one after the other, after the plugin of that
+// title: pluginEnded has a channel for each plugin, closed at its end.
+func (r *run) runExecutables(ctx context.Context, executables []*check, pluginEnded map[string]chan struct{}) error {
+	queues := map[string][]*check{}
+	for _, c := range executables {
+		queues[c.title] = append(queues[c.title], c)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(r.Parallel)
+	for _, first := range executables {
+		queue := queues[first.title]
+		if queue[0] != first {
+			continue
+		}
+		group.Go(func() error {
+			if ended := pluginEnded[first.title]; ended != nil {
+				<-ended
+			}
+			for _, c := range queue {
+				if err := r.runExecutable(ctx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// runExecutable runs one promise. Its judgement comes from its log, which is
+// its only memory of former runs (PROM-33).
+func (r *run) runExecutable(ctx context.Context, c *check) error {
+	err := r.files.do(func() error {
+		info, err := os.Stat(c.path)
+		if err != nil {
+			return err
+		}
+		return r.files.replace(cacheFolder+"/"+c.title, cacheText(c.path, info, r.Now()))
+	})
+	if err != nil {
+		r.logger.Warn("The schedule of a promise could not be stored.", "promise", c.name, "error", err)
+	}
+	command := &process.Command{Path: c.path, Dir: r.Directory, Env: r.executableEnvironment(), User: r.user,
+		KeepOutput: maxOutput, Timeout: r.Timeout, Grace: termGrace}
+	result, err := command.Run(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	log, errLog := r.appendLog(c.title, r.logEntries(c, result, err))
+	if errLog != nil {
+		r.logger.Warn("The log of a promise could not be kept.", "promise", c.name, "error", errLog)
+	}
+	if result.TimedOut {
+		r.settle(c, r.lacking(c, result.Duration, true))
+		return nil
+	}
+	failed, message := judge(parseHistory(log, 3), r.Mode)
+	r.settle(c, outcome{kind: testResult, failed: failed, message: &message, duration: result.Duration})
+	return nil
+}
+
+// logEntries is what the log says of a run.
+func (r *run) logEntries(c *check, result process.Result, err error) []logEntry {
+	output := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(result.Output)
+	output = strings.TrimSpace(output)
+	switch {
+	case result.TimedOut:
+		return []logEntry{{"INFO", fmt.Sprintf("Terminating promise process '%s'", c.name)}, {"ERROR", output}}
+	case err != nil:
+		return []logEntry{{"ERROR", startError(c.path, err)}}
+	case result.ExitCode != 0:
+		return []logEntry{{"ERROR", output}}
+	}
+	return []logEntry{{"INFO", output}}
+}
+
+// startError words the failure to start a program as Python does.
+func startError(path string, err error) string {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return err.Error()
+	}
+	text := errno.Error()
+	return fmt.Sprintf("[Errno %d] %s: '%s'", int(errno), strings.ToUpper(text[:1])+text[1:], path)
+}
+
+// executableEnvironment is clean beside plugins that have an interpreter of
+// their own, and else the agent's (PROM-32).
+func (r *run) executableEnvironment() []string {
+	if r.Interpreter != "" && r.pluginCount > 0 {
+		return process.CleanEnvironment(r.Environ, r.user.Home)
+	}
+	return r.Environ
+}

@@ -1,0 +1,99 @@
+package promise
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Python of the test environment, with slapos.core, and the bare one below it.
+var testPython, barePython, sitePackages string
+
+// TestMain finds Python. As root, promises run as another user, who may have no
+// way to a Python below root's home: the tests then run in a mount namespace
+// that opens one.
+func TestMain(m *testing.M) {
+	if err := findPython(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if blocked := blockedFor(barePython, testPython); blocked != "" && os.Geteuid() == 0 && os.Getenv("PROMISE_TEST_OPENED") == "" {
+		os.Exit(reopen(blocked))
+	}
+	os.Exit(m.Run())
+}
+
+func findPython() error {
+	environment := os.Getenv("SLAPOS_TEST_ENV")
+	for directory, _ := os.Getwd(); environment == "" && directory != "/"; directory = filepath.Dir(directory) {
+		if _, err := os.Stat(directory + "/var/testenv/.ready"); err == nil {
+			environment = directory + "/var/testenv"
+		}
+	}
+	testPython = environment + "/bin/python"
+	out, err := exec.Command(testPython, "-c", `import os, sys, slapos.grid.promise as p
+print(os.path.join(sys.base_prefix, "bin", "python%d.%d" % sys.version_info[:2]))
+print(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(p.__file__)))))`).Output()
+	lines := strings.Split(string(out), "\n")
+	if err != nil || len(lines) < 2 {
+		return fmt.Errorf("run `make testenv` first: %s: %v", testPython, err)
+	}
+	barePython, sitePackages = lines[0], lines[1]
+	return nil
+}
+
+// blockedFor returns the topmost directory on the way to a file that others
+// can't pass.
+func blockedFor(files ...string) string {
+	for _, file := range files {
+		for end := 1; end < len(file); end++ {
+			if file[end] != '/' {
+				continue
+			}
+			if info, err := os.Stat(file[:end]); err == nil && info.Mode()&1 == 0 {
+				return file[:end]
+			}
+		}
+	}
+	return ""
+}
+
+func reopen(blocked string) int {
+	script := `set -e
+top=$1 prefix=$2 environment=$3; shift 3
+stage=$(mktemp -d)
+mkdir $stage/1 $stage/2
+mount --bind "$prefix" $stage/1
+mount --bind "$environment" $stage/2
+mount -t tmpfs -o mode=755 none "$top"
+mkdir -p "$prefix" "$environment" 2>/dev/null || :
+mount --bind $stage/1 "$prefix"
+mount --bind $stage/2 "$environment"
+umount $stage/1 $stage/2
+rm -r $stage
+exec "$@"`
+	prefix := filepath.Dir(filepath.Dir(barePython))
+	arguments := append([]string{"--mount", "--propagation", "private", "sh", "-c", script, "sh", blocked, prefix, filepath.Dir(filepath.Dir(testPython)), must(os.Executable())}, os.Args[1:]...)
+	command := exec.Command("unshare", arguments...)
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	command.Env = append(os.Environ(), "PROMISE_TEST_OPENED=1")
+	if err := command.Run(); err != nil {
+		if status, ok := err.(*exec.ExitError); ok && status.Sys().(syscall.WaitStatus).Exited() {
+			return status.ExitCode()
+		}
+		fmt.Fprintln(os.Stderr, "the partition's user needs a way to Python:", err)
+		return 1
+	}
+	return 0
+}
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}

@@ -1,0 +1,188 @@
+package promise
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// plugins by name; text without "def" is that of a whole file.
+var plugins = map[string]string{
+	"good.py":     "def sense(self):\n    self.logger.info('all is well')",
+	"failing.py":  "def sense(self):\n    self.logger.error('broken')",
+	"lines.py":    "def sense(self):\n    self.logger.info('one\\n  two\\n\\nthree  ')\n    self.logger.error(' - four')",
+	"long.py":     "def sense(self):\n    self.logger.error('x' * 6000 + 'end')",
+	"unicode.py":  "def sense(self):\n    self.logger.error(u'd\\xe9j\\xe0 vu \\u20ac \\U0001f600')",
+	"raises.py":   "def sense(self):\n    raise ValueError('no sense')",
+	"none.py":     "def sense(self):\n    pass\ndef test(self):\n    pass\ndef anomaly(self):\n    pass",
+	"throws.py":   "def sense(self):\n    pass\ndef test(self):\n    raise KeyError('k')\ndef anomaly(self):\n    raise KeyError('a')",
+	"silent.py":   "def sense(self):\n    pass",
+	"critical.py": "def sense(self):\n    self.logger.critical('on fire')",
+	"testless.py": "def __init__(self, config):\n    GenericPromise.__init__(self, config)\n    self.setTestLess()\n" +
+		"def sense(self):\n    self.logger.error('sensed')",
+	"anomalyless.py": "def __init__(self, config):\n    GenericPromise.__init__(self, config)\n    self.setAnomalyLess()\n" +
+		"def sense(self):\n    self.logger.error('sensed')",
+	"neither.py": "def __init__(self, config):\n    GenericPromise.__init__(self, config)\n    self.setAnomalyLess()\n    self.setTestLess()\n" +
+		"def sense(self):\n    self.logger.error('sensed')",
+	"period.py": "def __init__(self, config):\n    GenericPromise.__init__(self, config)\n    self.setPeriodicity(minute=61.5)\n" +
+		"def sense(self):\n    self.logger.info('now and then')",
+	"twice.py": "def sense(self):\n    self.logger.error('bad')\n" +
+		"def test(self):\n    return self._test(result_count=3, failure_amount=2)\n" +
+		"def anomaly(self):\n    return self._anomaly(result_count=3, failure_amount=3)",
+	"own_result.py": "def sense(self):\n    pass\ndef test(self):\n    return TestResult(problem=True, message='own words')\n" +
+		"def anomaly(self):\n    return TestResult(problem=True, message=None)",
+	"history.py": "def sense(self):\n    self.logger.info('one')\n    self.logger.error('two')\n    self.logger.warning('three')\n" +
+		"def test(self):\n    last = self.getLastPromiseResultList(result_count=2)\n" +
+		"    bad = self.getLastPromiseResultList(result_count=2, only_failure=True, latest_minute=5)\n" +
+		"    return TestResult(message='%r' % [[sorted((k, v) for k, v in line.items() if k != 'date') for line in run] for run in last + bad])",
+	"names.py": "def sense(self):\n    self.logger.info('%s', [self.getTitle(), self.getName(), self.getPeriodicity(),\n" +
+		"        self.getLogFile()[-9:], self.getLogFolder()[-4:], self.getPromiseFile()[-9:], self.isTested(), self.isAnomalyDetected(),\n" +
+		"        self.getConfig('partition-id'), self.getConfig('computer-id'), self.getConfig('partition-cert'), self.getConfig('debug'),\n" +
+		"        self.getConfig('name'), self.getConfig('promise-timeout'), self.getConfig('no', 'yes')])",
+	"quits.py":       "def sense(self):\n    sys.exit(0)",
+	"no_class.py":    "",
+	"no_iface.py":    "import sys\nsys.path[0:0] = []\nfrom slapos.grid.promise.generic import GenericPromise\nclass RunPromise(GenericPromise):\n  def sense(self): pass\n",
+	"no_base.py":     "import sys\nsys.path[0:0] = []\nfrom zope.interface import implementer\nfrom slapos.grid.promise import interface\n@implementer(interface.IPromise)\nclass RunPromise(object):\n  pass\n",
+	"no_syntax.py":   "def",
+	"1digit.py":      "def sense(self):\n    pass",
+	"abstract.py":    "other = 1",
+	"bad_period.py":  "def __init__(self, config):\n    GenericPromise.__init__(self, config)\n    self.setPeriodicity(0)\ndef sense(self):\n    pass",
+	"with.dot.py":    "def sense(self):\n    pass",
+	"json.py":        "",
+	"__init__.py":    "",
+	"__init__old.py": "def sense(self):\n    pass",
+	"README.txt":     "no plugin",
+}
+
+var executables = map[string]string{
+	"legacy":     "echo broken; exit 1",
+	"well":       "echo; echo ' all is well '; echo",
+	"mute":       "",
+	"mute-bad":   "exit 3",
+	"check.sh":   "pwd -P >&2; echo out",
+	"latin":      `printf 'caf\303\251 - %s\n' "$HOME$LANG"; exit 1`,
+	"looks-like": "echo '2020-01-01 00:00:00 - ERROR - 1577836800-123 - not mine'",
+	"carriage":   `printf 'a\r\nb\rc\n'`,
+}
+
+func (p *partition) fill() {
+	for name, text := range plugins {
+		switch {
+		case name == "extra":
+		case strings.Contains(text, "def ") && !strings.HasPrefix(text, "import"):
+			p.plugin(name, text)
+		default:
+			p.write("etc/plugin/"+name, text, 0o644)
+		}
+	}
+	base := pluginText("def sense(self):\n    self.logger.info(self.getConfig('my-key'))")
+	p.write("etc/plugin/extra.py", base+"extra_config_dict = {'my-key': 'my value', 'periodicity': 7}\n", 0o644)
+	p.write("etc/plugin/extra_list.py", base+"extra_config_dict = ['my-key']\n", 0o644)
+	p.write("etc/plugin/extra_taken.py", base+"extra_config_dict = {'master-url': 'x'}\n", 0o644)
+	p.write("etc/plugin/old_generator.py", "# made by buildout\nimport json\n"+base+"extra_config_dict = json.loads('{\"my-key\": \"from json\"}')\n", 0o644)
+	for name, script := range executables {
+		p.executable(name, script)
+	}
+	p.write("etc/promise/no-program", "text", 0o755)
+	p.write("etc/promise/no-shebang", "#!/no/such/interpreter\n", 0o755)
+	p.write("etc/promise/not-executable", "#!/bin/sh\n", 0o644)
+	if err := os.Mkdir(p.path("etc/promise/folder"), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	p.give()
+}
+
+// What ours and the original's runs leave must be the same files, with the
+// promise classes of slapos.core and with the embedded runtime.
+func TestSameAsOriginal(t *testing.T) {
+	theirs := newPartition(t)
+	theirs.fill()
+	theirMaster := newMaster(t)
+	theirs.options.MasterURL = theirMaster.url
+	type variant struct {
+		name, interpreter, python string
+		*partition
+		*master
+	}
+	variants := []variant{
+		{name: "slapos.core", interpreter: testPython},
+		{name: "runtime", interpreter: barePython},
+		{name: "configured python", python: barePython},
+	}
+	for i := range variants {
+		v := &variants[i]
+		v.partition, v.master = newPartition(t), newMaster(t)
+		v.fill()
+		v.options.Interpreter, v.options.Python, v.options.MasterURL, v.options.Bang = v.interpreter, v.python, v.url, v.bang
+		v.options.Parallel = 1 // who bangs is then the first in order
+	}
+	for step, mode := range []Mode{Forced, Anomaly, Anomaly, Forced, Anomaly} {
+		what := fmt.Sprintf("run %d", step)
+		if mode == Anomaly && step != 2 {
+			theirs.expire()
+		}
+		text, exit := theirs.original(mode)
+		if exit != 2 {
+			t.Fatalf("%s: the original exits with %d: %s", what, exit, text)
+		}
+		state, bangs := theirs.state(), theirMaster.taken()
+		for _, v := range variants {
+			what := what + ", " + v.name
+			if mode == Anomaly && step != 2 {
+				v.expire()
+			}
+			report := v.mustRun(mode)
+			ours := v.state()
+			if v.interpreter == "" { // the environment is then another one
+				for name := range ours {
+					if strings.Contains(name, "/latin") {
+						ours[name] = state[name]
+					}
+				}
+			}
+			compare(t, what, state, ours)
+			if err := report.Err(); err == nil || strings.TrimSpace(text) != strings.TrimSpace(err.Error()) {
+				t.Errorf("%s: reported %v, want %q", what, err, text)
+			}
+			if got := v.taken(); !slices.Equal(bangs, got) {
+				t.Errorf("%s: bangs %q, want %q", what, got, bangs)
+			}
+			if t.Failed() {
+				t.Fatal(v.log.String())
+			}
+			v.dropBroken()
+		}
+		theirs.dropBroken()
+	}
+}
+
+// dropBroken removes the plugins that can't be loaded: the original waits a
+// second for each.
+func (p *partition) dropBroken() {
+	for name := range plugins {
+		if !p.exists(cacheFolder + "/" + strings.TrimSuffix(name, ".py")) {
+			os.Remove(p.path("etc/plugin/" + name))
+		}
+	}
+}
+
+func compare(t *testing.T, what string, theirs, ours map[string]string) {
+	t.Helper()
+	names := []string{}
+	for name := range theirs {
+		names = append(names, name)
+	}
+	for name := range ours {
+		if _, ok := theirs[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if theirs[name] != ours[name] {
+			t.Errorf("%s: %s\ntheirs: %q\nours:   %q", what, name, theirs[name], ours[name])
+		}
+	}
+}

@@ -1,0 +1,324 @@
+package promise
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"slapos/promise/process"
+)
+
+// The Python that runs plugins: bootstrap, library, child and driver; below
+// runtime what stands in for a missing slapos.core.
+//
+//go:embed python
+var python embed.FS
+
+// bootstrapCommand reads the rest from the descriptor where process.Command
+// puts its data.
+const bootstrapCommand = "import os; exec(os.fdopen(4).read())"
+
+// version of slapos.core that the runtime stands in for.
+const runtimeVersion = "1.26.1"
+
+// maxDriverLog bounds what plugins may print into the agent's log in one run.
+const maxDriverLog = 1 << 20
+
+// runner is who runs the plugins within the driver.
+type runner int
+
+const (
+	noRunner  runner = iota // the driver ended before it told
+	ownRunner               // the driver itself, the plugins that it was told
+	launcher                // the launcher of an old slapos.core, everything
+)
+
+// driver is one Python process that runs the plugins of the partition.
+type driver struct {
+	run     *run
+	due     []*check
+	started time.Time
+	known   chan struct{}            // closed when runner is known
+	ended   map[string]chan struct{} // by title, closed when that plugin has come to its end
+	banging sync.WaitGroup
+
+	// The rest is written by the goroutine that reads messages, and read by
+	// others once known is closed or the process has ended.
+	runner  runner
+	isOwn   bool // the promise classes are those of our runtime
+	failure *string
+	promise bool // the failure is that of a promise
+	banged  bool
+	printed int // bytes
+}
+
+// message is a line of the driver; see python/driver.py.
+type message struct {
+	Runner   string  `json:"runner"`
+	Version  *string `json:"version"`
+	Name     string  `json:"name"`
+	Status   string  `json:"status"`
+	Duration float64 `json:"duration"` // seconds
+	Type     string  `json:"type"`
+	Failed   bool    `json:"failed"`
+	Message  *string `json:"message"`
+	Date     string  `json:"date"`
+	Bang     *string `json:"bang"`
+	Error    *string `json:"error"`
+	Promise  bool    `json:"promise"`
+}
+
+func newDriver(r *run, due []*check) *driver {
+	d := &driver{run: r, due: due, started: r.Now(), known: make(chan struct{}), ended: map[string]chan struct{}{}}
+	for _, c := range due {
+		d.ended[c.title] = make(chan struct{})
+	}
+	return d
+}
+
+// execute runs the driver until all plugins have come to their end. Those that
+// are due and have no result then have failed, unless the driver did.
+func (d *driver) execute(ctx context.Context) error {
+	r := d.run
+	defer func() {
+		if d.runner == noRunner {
+			close(d.known)
+		}
+		for _, c := range d.due {
+			if d.runner == ownRunner && ctx.Err() == nil {
+				d.settle(c, r.lacking(c, 0, false))
+			} else {
+				d.end(c)
+			}
+		}
+	}()
+	interpreter := cmp.Or(r.Interpreter, r.Python)
+	if interpreter == "" {
+		d.refuse()
+		return nil
+	}
+	data, err := d.job()
+	if err != nil {
+		return err
+	}
+	command := &process.Command{
+		Path: interpreter, Args: []string{"-c", bootstrapCommand}, Dir: r.Directory,
+		Env: process.CleanEnvironment(r.Environ, r.user.Home), User: r.user,
+		Data: data, Messages: func(line string) { d.receive(ctx, line) }, Output: d.print, KeepOutput: 2000,
+		Timeout: time.Duration(len(r.checks))*(r.Timeout+2*termGrace) + 10*time.Second, // PROM-6
+	}
+	result, err := command.Run(ctx)
+	d.banging.Wait()
+	switch {
+	case err != nil:
+		return err
+	case d.runner == noRunner && d.failure == nil:
+		return fmt.Errorf("%s can't run plugins: %s", interpreter, lastLine(result.Output))
+	case d.failure != nil && !d.promise:
+		return fmt.Errorf("%s can't run plugins: %s", interpreter, lastLine(*d.failure))
+	}
+	return nil
+}
+
+// refuse fails the plugins of a partition for which there is no Python (D-2).
+func (d *driver) refuse() {
+	text := fmt.Sprintf("no python interpreter for plugin promises of %s: install python3, or name one with [slapos] python", d.run.PartitionID)
+	for _, c := range d.due {
+		d.settle(c, outcome{kind: d.run.resultType(), failed: true, message: &text})
+	}
+	d.tell(ownRunner)
+}
+
+func (d *driver) tell(who runner) {
+	d.runner = who
+	close(d.known)
+}
+
+// settle gives a plugin its result, unless it has one.
+func (d *driver) settle(c *check, o outcome) {
+	if d.isEnded(c) {
+		return
+	}
+	d.run.settle(c, o)
+	d.end(c)
+}
+
+func (d *driver) end(c *check) {
+	if !d.isEnded(c) {
+		close(d.ended[c.title])
+	}
+}
+
+func (d *driver) isEnded(c *check) bool {
+	select {
+	case <-d.ended[c.title]:
+		return true
+	default:
+		return false
+	}
+}
+
+// receive takes a message of the driver. Promises could send some as well:
+// nothing in it reaches further than the results of this partition.
+func (d *driver) receive(ctx context.Context, line string) {
+	var m message
+	if err := json.Unmarshal([]byte(line), &m); err != nil {
+		return
+	}
+	switch {
+	case m.Runner != "" && d.runner == noRunner:
+		d.isOwn = m.Version == nil
+		if m.Runner == "launcher" {
+			d.tell(launcher)
+		} else {
+			d.tell(ownRunner)
+		}
+	case m.Name != "" && d.runner == ownRunner:
+		for _, c := range d.due {
+			if c.name == m.Name {
+				d.settle(c, d.outcome(c, m))
+			}
+		}
+	case m.Bang != nil:
+		d.bang(ctx, *m.Bang)
+	case m.Error != nil && d.failure == nil:
+		d.failure, d.promise = m.Error, m.Promise
+	}
+}
+
+func (d *driver) outcome(c *check, m message) outcome {
+	duration := time.Duration(min(max(m.Duration, 0), 1e6) * float64(time.Second))
+	switch m.Status {
+	case "done":
+		o := outcome{kind: m.Type, failed: m.Failed, message: m.Message, date: m.Date, duration: duration}
+		if o.kind != testResult && o.kind != anomalyResult {
+			o.kind = d.run.resultType()
+		}
+		if _, err := time.Parse(resultDate, o.date); err != nil {
+			o.date = ""
+		}
+		return o
+	case "empty":
+		return outcome{duration: duration}
+	}
+	return d.run.lacking(c, duration, m.Status == "timeout")
+}
+
+// bang passes on the wish of a promise of our runtime, once in a run (PROM-15).
+func (d *driver) bang(ctx context.Context, text string) {
+	if d.banged || !d.isOwn || d.run.Mode != Anomaly || d.run.Bang == nil {
+		return
+	}
+	d.banged = true
+	d.banging.Go(func() {
+		if err := d.run.Bang(ctx, shorten(text)); err != nil {
+			d.run.logger.Warn("Bang failed.", "error", err)
+		}
+	})
+}
+
+// print logs what promises print, up to a limit.
+func (d *driver) print(line string) {
+	if d.printed > maxDriverLog {
+		return
+	}
+	d.printed += len(line) + 1
+	if d.printed > maxDriverLog {
+		d.run.logger.Warn("The promises print too much: the rest of it is not logged.")
+		return
+	}
+	d.run.logger.Info(line)
+}
+
+// takeResults reads what a launcher has stored: it has told the log about it.
+func (d *driver) takeResults(due []*check) error {
+	r := d.run
+	r.toldByLauncher = true
+	failed := false
+	for _, c := range r.checks {
+		failed = failed || c.result.Failed
+	}
+	for _, c := range due {
+		var s *stored
+		_ = r.files.do(func() error { s = r.readStored(c.title); return nil })
+		c.state = decided
+		if s == nil || s.Name != c.name {
+			continue
+		}
+		if date, err := time.Parse(resultDate, s.Result.Date); err != nil || date.Before(d.started.Truncate(time.Second)) {
+			continue
+		}
+		c.result.Failed, c.result.Message = s.Result.Failed, s.message()
+		c.result.Duration = time.Duration(s.ExecutionTime * float64(time.Second))
+		failed = failed || s.Result.Failed
+	}
+	if d.promise && d.failure != nil && !failed {
+		return errors.New(*d.failure)
+	}
+	return nil
+}
+
+// job is the program that the interpreter reads: the bootstrap, and a call of it
+// with all that the driver needs to know.
+func (d *driver) job() ([]byte, error) {
+	r := d.run
+	sources := map[string]string{}
+	for _, name := range []string{"bootstrap", "library", "child", "driver", "runtime/interface", "runtime/generic", "runtime/zope"} {
+		text, err := python.ReadFile("python/" + name + ".py")
+		if err != nil {
+			return nil, err
+		}
+		sources[name] = string(text)
+	}
+	due, suspects := []string{}, []string{}
+	for _, c := range d.due {
+		due = append(due, c.name)
+		if r.Mode == Anomaly && c.isSuspect() {
+			suspects = append(suspects, c.name)
+		}
+	}
+	job, err := json.Marshal(map[string]any{
+		"sources": sources, "version": runtimeVersion,
+		"partition": r.Directory, "folder": r.path("plugin", ""), "legacy": r.path("promise", ""),
+		"cache": r.Directory + "/" + cacheFolder,
+		"due":   due, "suspects": suspects, "parallel": r.Parallel, "timeout": r.Timeout.Seconds(),
+		"anomaly": r.Mode == Anomaly, "force": r.Mode == Forced,
+		"config": map[string]any{ // PROM-12
+			"log-folder": r.Directory + "/" + logFolder, "partition-folder": r.Directory, "debug": false,
+			"promise-timeout": r.Timeout.Seconds(), "master-url": orNil(r.MasterURL),
+			"partition-cert": orNil(r.CertFile), "partition-key": orNil(r.KeyFile),
+			"partition-id": orNil(r.PartitionID), "computer-id": orNil(r.ComputerID),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, "%s\n\nbegin(u%s)\n", sources["bootstrap"], asciiJSON(asciiOnly(string(job)))), nil
+}
+
+// orNil is None where there is nothing, as promises of slapos.core get it.
+func orNil(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
+func (r *run) resultType() string {
+	if r.Mode == Anomaly {
+		return anomalyResult
+	}
+	return testResult
+}
+
+// lastLine of a text tells what a stack trace ends in.
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return cmp.Or(lines[len(lines)-1], "it ended without a word")
+}

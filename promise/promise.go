@@ -1,0 +1,255 @@
+// Package promise runs the checks of one partition and keeps their results.
+//
+// A promise is either a plugin, a Python module in etc/plugin with a class
+// RunPromise, or any executable in etc/promise whose exit status 0 is good.
+// [Run] looks at the state files to keep what is due, runs the plugins in one
+// Python of the partition's Software Release and the executables directly, all
+// as the partition's user, and writes the files that monitoring tools read:
+//
+//	.slapgrid/promise/result/<title>.status.json   last result (PROM-25)
+//	.slapgrid/promise/cache/<title>                when it is due (PROM-23)
+//	.slapgrid/promise/log/<title>.log              what it said (PROM-16)
+//
+// They are those of slapos.core 1.26. The partition's user owns them and may put
+// anything there: they are read and written with that user's rights, bounded,
+// and without waiting for a pipe; they decide nothing but the schedule and what
+// a check that isn't due is taken for.
+package promise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"slapos/promise/process"
+	"slapos/slap"
+)
+
+// Mode says which promises run, and how they judge (PROM-1).
+type Mode int
+
+const (
+	// Forced tests all promises, due or not.
+	Forced Mode = iota
+	// Anomaly asks the promises that are due whether there is an anomaly, which
+	// is less strict, and may bang.
+	Anomaly
+)
+
+// Options are what a run needs to know (PROM-3). Directory alone is mandatory.
+type Options struct {
+	Directory   string // of the partition, absolute
+	PartitionID string
+	ComputerID  string
+	MasterURL   string
+	CertFile    string // of the partition, may be empty as KeyFile may
+	KeyFile     string
+
+	// Interpreter is the Software Release's Python, empty when not known.
+	Interpreter string
+	// Python runs plugins when there is no Interpreter (D-2); may be empty.
+	Python string
+	// Environ is the agent's environment, with SLAPGRID_INSTANCE_ROOT.
+	Environ []string
+
+	Mode    Mode
+	Timeout time.Duration // of one promise; 0: 20 s
+	// Parallel is how many promises of the partition run at once; 0: as many as
+	// there are processors, 1: one after the other, in order.
+	Parallel int
+
+	Logger *slog.Logger // nil: none
+	// Bang asks the master to process the instance again. Plugins call it through
+	// their slapos.core, and only where that is missing through this; may be nil.
+	Bang func(ctx context.Context, message string) error
+
+	Now    func() time.Time // nil: time.Now
+	Random func() int       // the number of a run of an executable, 100–999; nil: random
+}
+
+// Report tells what became of the promises, in the order of their directories,
+// plugins first.
+type Report struct {
+	Promises []Result `json:"promises"`
+	Checked  int      `json:"checked"` // promises that ran
+	Skipped  int      `json:"skipped"` // promises that were not due, or have this check disabled
+	Failed   int      `json:"failed"`  // of both; a skipped one counts as its last result
+	// Duration of the whole run.
+	Duration time.Duration `json:"duration_ns"`
+}
+
+// Result is that of one promise.
+type Result struct {
+	Title   string `json:"title"` // the name without its extension
+	Name    string `json:"name"`  // the file's name
+	Path    string `json:"path"`
+	Plugin  bool   `json:"plugin"`
+	Failed  bool   `json:"failed"`
+	Message string `json:"message"`
+	// Skipped: it was not due, or has this check disabled. Failed and Message are
+	// then those of its last result, if any.
+	Skipped  bool          `json:"skipped"`
+	Duration time.Duration `json:"duration_ns"`
+}
+
+// Error is the failure of a promise, as it is reported to the master (PROM-27).
+type Error struct {
+	Name, Message string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("Promise %s failed with output: %s", slap.PythonRepr(e.Name), e.Message)
+}
+
+// Err is the first failure in order, an [*Error], or nil.
+func (r Report) Err() error {
+	for _, result := range r.Promises {
+		if result.Failed {
+			return &Error{Name: result.Name, Message: result.Message}
+		}
+	}
+	return nil
+}
+
+// Run runs the promises of a partition that are due. Their failure is no error
+// but [Report.Err]; an error means that some could not be run, and the report
+// then holds the others.
+func Run(ctx context.Context, options Options) (Report, error) {
+	r, err := newRun(options)
+	if err != nil {
+		return Report{}, fmt.Errorf("promises of %s: %w", options.Directory, err)
+	}
+	defer r.files.close()
+	started := time.Now()
+	if err = r.look(); err == nil {
+		err = r.check(ctx)
+	}
+	r.tellRest()
+	report := r.report()
+	report.Duration = time.Since(started)
+	if err != nil {
+		return report, fmt.Errorf("promises of %s: %w", options.Directory, err)
+	}
+	if report.Skipped > 0 && !r.toldByLauncher {
+		r.logger.Info(fmt.Sprintf("%d promises didn't need to be checked.", report.Skipped)) // PROM-27
+	}
+	return report, nil
+}
+
+// run is one call of [Run].
+type run struct {
+	Options
+	user   *process.User
+	files  *files
+	logger *slog.Logger
+	checks []*check // in order of the report
+	// pluginCount is that of all plugins, due or not (P of PROM-4).
+	pluginCount int
+
+	mutex sync.Mutex
+	next  int // the first check that the log has not told about
+	// toldByLauncher: an old slapos.core has run everything and told the log.
+	toldByLauncher bool
+}
+
+func newRun(options Options) (*run, error) {
+	if options.Timeout == 0 {
+		options.Timeout = 20 * time.Second
+	}
+	if options.Parallel <= 0 {
+		options.Parallel = runtime.NumCPU()
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Random == nil {
+		options.Random = func() int { return 100 + rand.IntN(900) }
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !filepath.IsAbs(options.Directory) {
+		return nil, errors.New("the directory of the partition must be an absolute path")
+	}
+	options.Directory = filepath.Clean(options.Directory)
+	user, err := ownerOf(options.Directory)
+	if err != nil {
+		return nil, err
+	}
+	files, err := openFiles(options.Directory, user)
+	if err != nil {
+		return nil, err
+	}
+	return &run{Options: options, user: user, files: files, logger: options.Logger}, nil
+}
+
+// ownerOf finds whom the promises run as. An agent that is not root can be
+// nobody but itself, known in passwd or not.
+func ownerOf(directory string) (*process.User, error) {
+	info, err := os.Stat(directory)
+	if err != nil {
+		return nil, err
+	}
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() {
+		return nil, errors.New("not a directory")
+	}
+	user, err := process.LookupUser(int(status.Uid), int(status.Gid))
+	if err != nil && os.Geteuid() != 0 {
+		return &process.User{UID: int(status.Uid), GID: int(status.Gid), Home: directory}, nil
+	}
+	return user, err
+}
+
+// check runs what is due: the plugins in one Python, the executables beside it.
+func (r *run) check(ctx context.Context) error {
+	plugins, executables := r.due()
+	if r.pluginCount == 0 {
+		r.removeLeftovers()
+	}
+	if len(plugins) == 0 {
+		return r.runExecutables(ctx, executables, nil)
+	}
+	d := newDriver(r, plugins)
+	done := make(chan error, 1)
+	go func() { done <- d.execute(ctx) }()
+	<-d.known
+	if d.runner == launcher {
+		err := <-done
+		return errors.Join(err, d.takeResults(append(plugins, executables...)))
+	}
+	r.removeLeftovers()
+	err := r.runExecutables(ctx, executables, d.ended)
+	return errors.Join(<-done, err)
+}
+
+func (r *run) report() Report {
+	report := Report{Promises: []Result{}}
+	for _, c := range r.checks {
+		if c.state == waiting {
+			continue // the run was ended before it
+		}
+		report.Promises = append(report.Promises, c.result)
+		if c.result.Skipped {
+			report.Skipped++
+		} else {
+			report.Checked++
+		}
+		if c.result.Failed {
+			report.Failed++
+		}
+	}
+	return report
+}
+
+func (r *run) path(kind, name string) string {
+	return filepath.Join(r.Directory, "etc", kind, name)
+}

@@ -1,0 +1,521 @@
+package promise
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.plugin("check.py", "def sense(self):\n    self.logger.info('fine')")
+	p.executable("legacy", "echo broken; exit 1")
+	report := p.mustRun(Forced)
+	if report.Checked != 2 || report.Failed != 1 || report.Skipped != 0 || len(report.Promises) != 2 {
+		t.Errorf("report %+v", report)
+	}
+	var failure *Error
+	if err := report.Err(); !errors.As(err, &failure) || err.Error() != "Promise 'legacy' failed with output: broken" {
+		t.Errorf("failure %v", err)
+	}
+	if first := report.Promises[0]; first.Name != "check.py" || first.Title != "check" || first.Failed || first.Message != "fine" || first.Duration <= 0 {
+		t.Errorf("plugin %+v", first)
+	}
+	if got, want := strings.Split(p.log.String(), "\n"), []string{
+		`level=INFO msg="Checking promise check.py..." promise=check.py`,
+		`level=INFO msg="Checking promise legacy..." promise=legacy`,
+		`level=ERROR msg=broken promise=legacy`,
+	}; !slices.Equal(slices.DeleteFunc(got, func(line string) bool { return !strings.Contains(line, "promise=") }), want) {
+		t.Errorf("log %q", got)
+	}
+
+	// At once again, in anomaly mode: nothing is due, no Python starts, the stored
+	// failure still counts.
+	p.options.Interpreter = "/no/such/python"
+	report = p.mustRun(Anomaly)
+	if report.Checked != 0 || report.Skipped != 2 || report.Failed != 1 || report.Err() == nil {
+		t.Errorf("report %+v", report)
+	}
+	if got, want := p.log.String(), "level=ERROR msg=broken promise=legacy\nlevel=INFO msg=\"2 promises didn't need to be checked.\"\n"; got != want {
+		t.Errorf("log %q, want %q", got, want)
+	}
+	data, err := json.Marshal(report)
+	if err != nil || !strings.Contains(string(data), `"name":"legacy"`) {
+		t.Errorf("JSON %s, %v", data, err)
+	}
+}
+
+func TestNoPromises(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	if err := os.RemoveAll(p.path("etc")); err != nil {
+		t.Fatal(err)
+	}
+	if report := p.mustRun(Forced); len(report.Promises) != 0 || report.Err() != nil {
+		t.Errorf("report %+v", report)
+	}
+	info, err := os.Stat(p.path(resultFolder))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	if _, err := Run(t.Context(), Options{Directory: "relative"}); err == nil {
+		t.Error("a relative directory: want an error")
+	}
+	if _, err := Run(t.Context(), Options{Directory: "/no/such/partition"}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	if os.Geteuid() == 0 {
+		if _, err := Run(t.Context(), Options{Directory: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "too dangerous") {
+			t.Errorf("root's directory: %v", err)
+		}
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.options.Timeout = time.Second
+	sleep := "def sense(self):\n    import time, signal\n    %s\n    self.logger.info('x')\n    time.sleep(%d)"
+	p.plugin("sleeps.py", fmt.Sprintf(sleep, "pass", 30))
+	p.plugin("deaf.py", fmt.Sprintf(sleep, "signal.signal(signal.SIGTERM, signal.SIG_IGN)", 30))
+	p.executable("sleeps-too", "sleep 30")
+	p.executable("deaf-too", "trap '' TERM; sleep 30; sleep 30")
+	p.executable("polite", "trap 'echo interrupted; exit 0' TERM; sleep 30 & wait")
+	report := p.mustRun(Forced)
+	for _, result := range report.Promises {
+		if !result.Failed || result.Message != "Error: Promise timed out after 1 seconds" || result.Duration < time.Second {
+			t.Errorf("%+v", result)
+		}
+		if text := p.read(resultFolder + "/" + result.Title + ".status.json"); !strings.Contains(text, `"execution-time": 1.0, "result": {"type": "Test Result", "failed": true`) {
+			t.Errorf("result %s", text)
+		}
+	}
+	if log := p.read(logFolder + "/polite.log"); !strings.Contains(log, " - INFO - ") || !strings.Contains(log, " - interrupted\n") {
+		t.Errorf("log of polite: %q", log)
+	}
+
+	// An anomaly is what happens again.
+	if err := os.RemoveAll(p.path(stateFolder)); err != nil {
+		t.Fatal(err)
+	}
+	for _, isSecond := range []bool{false, true} {
+		p.expire()
+		for _, result := range p.mustRun(Anomaly).Promises {
+			if result.Failed != isSecond || !strings.HasPrefix(result.Message, "Error: Promise timed out") {
+				t.Errorf("second %v: %+v", isSecond, result)
+			}
+		}
+	}
+	if text := p.read(resultFolder + "/deaf.status.json"); !strings.Contains(text, `"type": "Anomaly Result", "failed": true`) {
+		t.Errorf("result %s", text)
+	}
+}
+
+// Nothing that a promise starts may make the run wait or grow.
+func TestHostilePromises(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.options.Timeout = 10 * time.Second
+	background := p.path("pid")
+	p.executable("background", "sleep 300 & echo $! > "+background+"; echo done")
+	p.executable("flood", "head -c 20000000 /dev/zero | tr '\\0' 'x'; echo end; exit 1")
+	p.executable("binary", "head -c 100000 /dev/urandom; exit 1")
+	p.plugin("plugin_background.py", "def sense(self):\n    import subprocess\n    p = subprocess.Popen(['sleep', '300'])\n"+
+		"    open('pid2', 'w').write(str(p.pid))\n    self.logger.info('done')")
+	p.plugin("plugin_flood.py", "def sense(self):\n    sys.stdout.write('flood of words\\n' * 300000)\n    self.logger.info('done')")
+	p.plugin("plugin_binary.py", "def sense(self):\n    import os\n    os.write(1, os.urandom(100000))\n    self.logger.info('done')")
+	p.plugin("plugin_threads.py", "def sense(self):\n    import threading, time\n    threading.Thread(target=time.sleep, args=(.3,)).start()\n    self.logger.info('done')")
+	p.plugin("plugin_closes.py", "def sense(self):\n    import os\n    os.closerange(0, 200)")
+	p.plugin("plugin_kills.py", "def sense(self):\n    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)")
+	report := p.mustRun(Forced)
+	for _, name := range []string{"pid", "pid2"} {
+		pid, err := strconv.Atoi(strings.TrimSpace(p.read(name)))
+		if err != nil || unix.Kill(pid, unix.SIGKILL) != nil {
+			t.Errorf("%s: a background process should live on", name)
+		}
+	}
+	for _, result := range report.Promises {
+		isBad := slices.Contains([]string{"flood", "binary", "plugin_closes.py", "plugin_kills.py"}, result.Name)
+		if result.Failed != isBad {
+			t.Errorf("%s: failed %v: %.200s", result.Name, result.Failed, result.Message)
+		}
+		if len(result.Message) > 4*(messageLimit+3) {
+			t.Errorf("%s: a message of %d bytes", result.Name, len(result.Message))
+		}
+		if result.Duration > 8*time.Second {
+			t.Errorf("%s took %v", result.Name, result.Duration)
+		}
+	}
+	if message := report.Promises[slices.IndexFunc(report.Promises, func(r Result) bool { return r.Name == "flood" })].Message; !strings.HasSuffix(message, "xend") || len(message) != messageLimit+3 {
+		t.Errorf("flood says %d bytes: …%s", len(message), message[max(0, len(message)-20):])
+	}
+	if info, err := os.Stat(p.path(logFolder + "/flood.log")); err != nil || info.Size() > maxOutput+100 {
+		t.Errorf("log of %d bytes, %v", info.Size(), err)
+	}
+	if p.log.Len() > 3*maxDriverLog {
+		t.Errorf("%d bytes in the agent's log", p.log.Len())
+	}
+	if text := p.read(resultFolder + "/binary.status.json"); !json.Valid([]byte(text)) {
+		t.Errorf("result %.200s", text)
+	}
+}
+
+// The state files are the user's: links, pipes and nonsense there must neither
+// block nor lead anybody anywhere.
+func TestHostileFiles(t *testing.T) {
+	t.Parallel()
+	outside := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(outside, []byte("untouched"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	traps := map[string]func(path string) error{
+		"pipe":      func(path string) error { return unix.Mkfifo(path, 0o666) },
+		"link":      func(path string) error { return os.Symlink(outside, path) },
+		"loop":      func(path string) error { return os.Symlink(path, path) },
+		"device":    func(path string) error { return os.Symlink("/dev/zero", path) },
+		"directory": func(path string) error { return os.MkdirAll(path+"/x", 0o755) },
+		"nonsense":  func(path string) error { return os.WriteFile(path, []byte("{\"result\": 3}\xff"), 0o644) },
+		"numbers":   func(path string) error { return os.WriteFile(path, []byte("3"), 0o644) },
+		"empty":     func(path string) error { return os.WriteFile(path, nil, 0o644) },
+		"huge": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, 1<<40))
+		},
+	}
+	for name, trap := range traps {
+		for _, isPlugin := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, isPlugin), func(t *testing.T) {
+				t.Parallel()
+				p := newPartition(t)
+				p.options.Timeout = 3 * time.Second
+				if isPlugin {
+					p.plugin("check.py", "def sense(self):\n    self.logger.error('bad')")
+				} else {
+					p.executable("check", "echo bad; exit 1")
+				}
+				p.mustRun(Forced)
+				files := []string{cacheFolder + "/check", resultFolder + "/check.status.json", resultFolder + "/check.status.json.tmp",
+					cacheFolder + "/check.tmp", stateFolder + "/global.json"}
+				if !isPlugin {
+					files = append(files, logFolder+"/check.log")
+				}
+				for _, file := range files {
+					os.Remove(p.path(file))
+					if err := trap(p.path(file)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p.give()
+				for _, mode := range []Mode{Anomaly, Forced} {
+					report := p.mustRun(mode)
+					if report.Checked != 1 || mode == Forced && (report.Failed != 1 || report.Promises[0].Message != "bad") && name != "directory" {
+						t.Errorf("mode %v: %+v\n%s", mode, report, p.log.String())
+					}
+				}
+				if name != "directory" {
+					text := p.read(resultFolder + "/check.status.json")
+					if !strings.Contains(text, `"message": "bad"`) {
+						t.Errorf("result %s", text)
+					}
+				}
+			})
+		}
+	}
+	t.Cleanup(func() {
+		if text, _ := os.ReadFile(outside); string(text) != "untouched" {
+			t.Errorf("a file outside has become %q", text)
+		}
+	})
+}
+
+// Where the agent is root, all files are the user's, and none is reached with
+// root's rights.
+func TestFilesAsUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		runAsRootOfNamespace(t, "TestFilesAsUser")
+		return
+	}
+	p := newPartition(t)
+	p.plugin("check.py", "def sense(self):\n    self.logger.error('bad')")
+	p.executable("legacy", "exit 1")
+	// What an agent of the past made as root is given away.
+	for _, folder := range []string{".slapgrid", stateFolder, resultFolder, logFolder} {
+		if err := os.Mkdir(p.path(folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.mustRun(Forced)
+	for name := range p.state() {
+		var status unix.Stat_t
+		if err := unix.Lstat(p.path(name), &status); err != nil || status.Uid != 1 || status.Gid != 1 {
+			t.Errorf("%s belongs to %d:%d, %v", name, status.Uid, status.Gid, err)
+		}
+	}
+
+	secret := p.path("secret") // root's, in the partition
+	stored := `{"title": "legacy", "name": "legacy", "path": "x", "execution-time": 1, "result": {"type": "Test Result", "failed": true, "date": "2026-11-21T01:42:57+0000", "message": "secret"}}`
+	if err := os.WriteFile(secret, []byte(stored), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{resultFolder + "/legacy.status.json", logFolder + "/legacy.log"} {
+		os.Remove(p.path(file))
+		if err := os.Symlink("../../../secret", p.path(file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if report := p.mustRun(Anomaly); strings.Contains(fmt.Sprint(report), "secret") {
+		t.Errorf("a file of root's was read: %+v", report)
+	}
+	p.mustRun(Forced)
+	if text := p.read("secret"); text != stored {
+		t.Errorf("a file of root's was written: %s", text)
+	}
+	if groups := must(os.Getgroups()); slices.Contains(groups, 1) || unix.Geteuid() != 0 {
+		t.Errorf("the agent has become someone else: %v", groups)
+	}
+}
+
+// runAsRootOfNamespace runs one test as root of a user namespace in which the
+// partition's user exists, so that a plain user can run it.
+func runAsRootOfNamespace(t *testing.T, name string) {
+	command := exec.Command("unshare", "--user", "--map-root-user", "--map-auto", must(os.Executable()), "-test.run=^"+name+"$")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Skipf("neither root nor a user namespace with several users: %v: %s", err, out)
+	}
+}
+
+func TestInterpreters(t *testing.T) {
+	t.Parallel()
+	wrapper := func(p *partition) string {
+		p.write("bin/python", "#!/bin/sh\nexec "+testPython+" \"$@\"\n", 0o755)
+		return p.path("bin/python")
+	}
+	for _, test := range []struct {
+		name        string
+		interpreter func(p *partition) string
+		python      string
+		failure     string // of the plugin
+		err         string
+	}{
+		{name: "shell wrapper", interpreter: wrapper},
+		{name: "none", failure: "no python interpreter for plugin promises of slappart0: install python3, or name one with [slapos] python"},
+		{name: "configured", python: barePython},
+		{name: "missing", interpreter: func(*partition) string { return "/no/such/python" }, err: "/no/such/python"},
+		{name: "no python", interpreter: func(*partition) string { return "/bin/false" }, err: "/bin/false can't run plugins: it ended without a word"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPartition(t)
+			p.plugin("check.py", "def sense(self):\n    self.logger.info('fine')")
+			p.executable("legacy", "echo good")
+			p.options.Interpreter, p.options.Python = "", test.python
+			if test.interpreter != nil {
+				p.options.Interpreter = test.interpreter(p)
+			}
+			report, err := p.run(Forced)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %v", err)
+				}
+			} else if err != nil {
+				t.Fatal(err)
+			} else if got := report.Promises[0]; got.Failed != (test.failure != "") || test.failure != "" && got.Message != test.failure {
+				t.Errorf("plugin %+v", got)
+			}
+			if last := report.Promises[len(report.Promises)-1]; last.Name != "legacy" || last.Failed || last.Message != "good" {
+				t.Errorf("executable %+v", last)
+			}
+		})
+	}
+}
+
+// An executable's promise needs no Python at all, and a title may be shared.
+func TestExecutables(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.options.Interpreter, p.options.Python = "", ""
+	p.options.Environ = append(p.options.Environ, "SEEN=yes")
+	p.executable("check.sh", "echo first $SEEN $LANG; exit 1")
+	p.executable("check.py", "echo second")
+	p.write("etc/promise/plain", "#!/bin/sh\n", 0o644)
+	for i := range 4 {
+		p.expire()
+		report := p.mustRun(Anomaly)
+		first := report.Promises[slices.IndexFunc(report.Promises, func(r Result) bool { return r.Name == "check.sh" })]
+		if len(report.Promises) != 2 || first.Message != "first yes C" {
+			t.Errorf("%+v", report)
+		}
+		if report.Failed != 0 { // both share one log: never three failures in a row
+			t.Errorf("run %d: %+v", i, report)
+		}
+	}
+	if err := os.Remove(p.path("etc/promise/check.py")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(p.path(logFolder + "/check.log")); err != nil {
+		t.Fatal(err)
+	}
+	for i, wanted := range []bool{false, false, true} {
+		p.expire()
+		if report := p.mustRun(Anomaly); (report.Failed == 1) != wanted {
+			t.Errorf("failing run %d: %+v", i, report)
+		}
+	}
+	text := p.read(resultFolder + "/check.status.json")
+	if !strings.Contains(text, `"name": "check.sh"`) || !strings.Contains(text, `"type": "Test Result", "failed": true`) {
+		t.Errorf("result %s", text)
+	}
+}
+
+// Promises run at once, but are told in order.
+func TestParallel(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.options.Parallel = 6
+	for i := range 6 {
+		p.executable(fmt.Sprintf("check-%d", i), "sleep 1; exit 1")
+		p.plugin(fmt.Sprintf("plugin_%d.py", i), "def sense(self):\n    import time\n    time.sleep(1)\n    raise ValueError('bad')")
+	}
+	report := p.mustRun(Forced)
+	if report.Checked != 12 || report.Failed != 12 || report.Duration > 9*time.Second {
+		t.Errorf("took %v: %+v", report.Duration, report)
+	}
+	var told []string
+	for _, line := range strings.Split(p.log.String(), "\n") {
+		if strings.Contains(line, "Checking promise") {
+			told = append(told, line[strings.LastIndexByte(line, '=')+1:])
+		}
+	}
+	var wanted []string
+	for _, result := range report.Promises {
+		wanted = append(wanted, result.Name)
+	}
+	if !slices.Equal(told, wanted) {
+		t.Errorf("told %q, want %q", told, wanted)
+	}
+}
+
+func TestContextEnds(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.plugin("check.py", "def sense(self):\n    import time\n    open('started', 'w')\n    time.sleep(60)")
+	p.executable("legacy", "sleep 60")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for !p.exists("started") {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+	}()
+	report, err := Run(ctx, p.options)
+	if !errors.Is(err, context.Canceled) || len(report.Promises) != 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if p.exists(resultFolder + "/check.status.json") {
+		t.Error("a promise that was interrupted has a result")
+	}
+}
+
+func TestCleanUp(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.executable("legacy", "exit 0")
+	left := []string{"legacy.timestamp", "legacy.periodicity", "promise_stats.json", "promise_status.json", "global.json", "public.json", "history/legacy.history.json"}
+	for _, name := range append(left, "other.timestamp") {
+		p.write(stateFolder+"/"+name, "{}", 0o644)
+	}
+	p.write("etc/plugin/gone.pyc", "", 0o644)
+	p.write("etc/plugin/__init__.pyc", "", 0o644)
+	p.write("etc/plugin/__init__.py", "", 0o644)
+	p.mustRun(Forced)
+	for _, name := range append(left, "history") {
+		if p.exists(stateFolder + "/" + name) {
+			t.Errorf("%s is left", name)
+		}
+	}
+	if !p.exists(stateFolder+"/other.timestamp") || p.exists("etc/plugin/gone.pyc") || !p.exists("etc/plugin/__init__.pyc") {
+		t.Error("the wrong files are removed")
+	}
+}
+
+// A slapos.core of another release runs everything with its own launcher.
+func TestLauncher(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"1.10.0", "1.21.1", "1.27.0", "2.0"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			p := newPartition(t)
+			p.options.Interpreter = barePython
+			p.write("lib/slapos/__init__.py", "", 0o644)
+			p.write("lib/slapos/version.py", "version = '"+version+"'\n", 0o644)
+			p.write("lib/slapos/grid/__init__.py", "", 0o644)
+			p.write("lib/slapos/grid/promise/__init__.py", fakeLauncher, 0o644)
+			p.write("etc/plugin/check.py", "import sys\nsys.path[0:0] = [\n  '"+p.path("lib")+"',\n  '/other',\n  ]\n", 0o644)
+			p.executable("legacy", "exit 9")
+			p.write(stateFolder+"/global.json", "{}", 0o644)
+			report := p.mustRun(Forced)
+			if report.Checked != 2 || report.Failed != 1 || report.Err().Error() != "Promise 'legacy' failed with output: bad" {
+				t.Errorf("%+v", report)
+			}
+			if !p.exists(stateFolder + "/global.json") {
+				t.Error("the statistics of an old slapos.core were removed")
+			}
+			if log := p.log.String(); !strings.Contains(log, "launched "+p.options.Directory) || strings.Contains(log, "Checking") {
+				t.Errorf("log %s", log)
+			}
+		})
+	}
+}
+
+const fakeLauncher = `
+import json, os, time
+
+class PromiseError(Exception):
+    pass
+
+class PromiseLauncher(object):
+    def __init__(self, config=None, logger=None, dry_run=False):
+        self.config, self.logger = config, logger
+
+    def run(self):
+        c = self.config
+        self.logger.info('launched %s', c['partition-folder'])
+        assert c['force'] and not c['check-anomaly'] and c['promise-timeout'] == 20
+        for folder in c['promise-folder'], c['legacy-promise-folder']:
+            for name in os.listdir(folder):
+                title = os.path.splitext(name)[0]
+                path = os.path.join(c['partition-folder'], '.slapgrid/promise/result', title + '.status.json')
+                with open(path, 'w') as f:
+                    json.dump({'title': title, 'name': name, 'path': path, 'execution-time': 1, 'result': {
+                        'type': 'Test Result', 'failed': name == 'legacy', 'message': 'bad',
+                        'date': time.strftime('%Y-%m-%dT%H:%M:%S+0000', time.gmtime())}}, f)
+        raise PromiseError("Promise 'legacy' failed with output: bad")
+`
+
+func TestKilledDriver(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.options.Parallel = 1
+	p.plugin("check.py", "def sense(self):\n    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)")
+	p.executable("legacy", "echo good")
+	report := p.mustRun(Forced)
+	if report.Failed != 1 || report.Promises[0].Message != "Error: No output returned by the promise" {
+		t.Errorf("%+v", report)
+	}
+}

@@ -1,0 +1,245 @@
+package promise
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"slapos/slap"
+)
+
+const (
+	testResult    = "Test Result"
+	anomalyResult = "Anomaly Result"
+	resultDate    = "2006-01-02T15:04:05+0000" // of a UTC time
+	messageLimit  = 5000                       // characters (PROM-14)
+	pollStep      = 0.05                       // seconds: the unit of execution times (PROM-24)
+)
+
+// stored is a result file (PROM-25).
+type stored struct {
+	Title         string  `json:"title"`
+	Name          string  `json:"name"`
+	Path          string  `json:"path"`
+	ExecutionTime float64 `json:"execution-time"`
+	Result        struct {
+		Type    string  `json:"type"`
+		Failed  bool    `json:"failed"`
+		Date    string  `json:"date"`
+		Message *string `json:"message"`
+	} `json:"result"`
+}
+
+// message is that of the result, as Python prints it.
+func (s *stored) message() string {
+	if s.Result.Message == nil {
+		return "None"
+	}
+	return *s.Result.Message
+}
+
+func (r *run) readStored(title string) *stored {
+	name := resultFolder + "/" + title + ".status.json"
+	content, err := r.files.read(name, maxState)
+	if err != nil {
+		return nil
+	}
+	result, err := parseStored(content)
+	if err != nil {
+		r.logger.Warn("A stored promise result is not readable.", "file", name, "error", err)
+		return nil
+	}
+	return result
+}
+
+func parseStored(content []byte) (*stored, error) {
+	var result stored
+	if err := json.Unmarshal(content, &result); err != nil {
+		return nil, err
+	}
+	if kind := result.Result.Type; kind != testResult && kind != anomalyResult {
+		return nil, fmt.Errorf("unknown result type %q", kind)
+	}
+	if _, err := time.Parse(resultDate, result.Result.Date); err != nil {
+		return nil, err
+	}
+	if result.Result.Message != nil {
+		message := shorten(*result.Result.Message)
+		result.Result.Message = &message
+	}
+	return &result, nil
+}
+
+// text is the file's content, byte for byte as Python's json writes it.
+func (s *stored) text() []byte {
+	message := "null"
+	if s.Result.Message != nil {
+		message = asciiJSON(*s.Result.Message)
+	}
+	return fmt.Appendf(nil, `{"title": %s, "name": %s, "path": %s, "execution-time": %s, "result": {"type": %s, "failed": %t, "date": %s, "message": %s}}`,
+		asciiJSON(s.Title), asciiJSON(s.Name), asciiJSON(s.Path), pythonFloat(s.ExecutionTime),
+		asciiJSON(s.Result.Type), s.Result.Failed, asciiJSON(s.Result.Date), message)
+}
+
+// outcome is how a promise that ran came out.
+type outcome struct {
+	kind     string // result type; empty: there is no result, and nothing is stored
+	failed   bool
+	message  *string
+	date     string // of a result file; empty: now
+	duration time.Duration
+	timedOut bool
+}
+
+// lacking is the outcome of a promise that gave no result in time or at all. An
+// anomaly is only what happens again (PROM-24).
+func (r *run) lacking(c *check, duration time.Duration, timedOut bool) outcome {
+	message := "Error: No output returned by the promise"
+	if timedOut {
+		message = fmt.Sprintf("Error: Promise timed out after %g seconds", r.Timeout.Seconds())
+	}
+	o := outcome{kind: testResult, failed: true, message: &message, duration: duration, timedOut: timedOut}
+	if r.Mode == Anomaly {
+		o.kind, o.failed = anomalyResult, c.isSuspect()
+	}
+	return o
+}
+
+// isSuspect tells that the last result was bad too.
+func (c *check) isSuspect() bool {
+	return c.previous != nil && (c.previous.Result.Failed || strings.Contains(strings.ToLower(c.previous.message()), "error:"))
+}
+
+// settle stores the outcome of a check and tells it.
+func (r *run) settle(c *check, o outcome) {
+	s := &stored{Title: c.title, Name: c.name, Path: c.path, ExecutionTime: r.executionTime(o)}
+	s.Result.Type, s.Result.Failed, s.Result.Date = o.kind, o.failed, o.date
+	if o.message != nil {
+		message := shorten(*o.message)
+		s.Result.Message = &message
+	}
+	if s.Result.Date == "" {
+		s.Result.Date = r.Now().UTC().Format(resultDate)
+	}
+	if o.kind != "" {
+		err := r.files.do(func() error { return r.files.replace(resultFolder+"/"+c.title+".status.json", s.text()) })
+		if err != nil {
+			r.logger.Warn("The result of a promise could not be stored.", "promise", c.name, "error", err)
+		}
+	}
+	r.mutex.Lock()
+	c.state, c.result.Failed, c.result.Duration = decided, o.failed, o.duration
+	if o.kind != "" {
+		c.result.Message = s.message()
+	}
+	r.mutex.Unlock()
+	r.tell()
+}
+
+// executionTime is in steps of the original's look at a promise.
+func (r *run) executionTime(o outcome) float64 {
+	if o.timedOut {
+		return math.Floor(r.Timeout.Seconds()/pollStep) * pollStep
+	}
+	return max(1, math.Ceil(o.duration.Seconds()/pollStep)) * pollStep
+}
+
+// tell logs what is known of the checks, in their order, as far as it is known
+// without a gap.
+func (r *run) tell() {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for r.next < len(r.checks) && r.checks[r.next].state == decided {
+		r.tellOne(r.checks[r.next])
+		r.next++
+	}
+}
+
+// tellRest logs what an end before time has left.
+func (r *run) tellRest() {
+	if r.toldByLauncher {
+		return
+	}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	for ; r.next < len(r.checks); r.next++ {
+		if r.checks[r.next].state == decided {
+			r.tellOne(r.checks[r.next])
+		}
+	}
+}
+
+func (r *run) tellOne(c *check) {
+	logger := r.logger.With("promise", c.name)
+	if !c.result.Skipped {
+		logger.Info(fmt.Sprintf("Checking promise %s...", c.name))
+	}
+	if c.result.Failed {
+		logger.Error(c.result.Message)
+	}
+}
+
+// shorten keeps the end of a message (PROM-14).
+func shorten(message string) string {
+	length := utf8.RuneCountInString(message)
+	if length <= messageLimit || length == messageLimit+3 && strings.HasPrefix(message, "...") {
+		return message
+	}
+	for ; length > messageLimit; length-- {
+		_, size := utf8.DecodeRuneInString(message)
+		message = message[size:]
+	}
+	return "..." + message
+}
+
+// asciiJSON is a string as Python's json.dumps writes it. Undecodable bytes,
+// which a file name may have, become what Python makes of them.
+func asciiJSON(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := 0; i < len(text); {
+		character, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case character == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\udc%02x`, text[i])
+		case character == '"' || character == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(character)
+		case character >= ' ' && character < 0x7f:
+			b.WriteRune(character)
+		case strings.ContainsRune("\n\r\t\b\f", character):
+			b.WriteString(map[rune]string{'\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}[character])
+		default:
+			b.WriteString(escapeUTF16(character))
+		}
+		i += size
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// asciiOnly escapes what is not ASCII in a JSON text.
+func asciiOnly(text string) string {
+	var b strings.Builder
+	for _, character := range text {
+		if character < utf8.RuneSelf {
+			b.WriteRune(character)
+		} else {
+			b.WriteString(escapeUTF16(character))
+		}
+	}
+	return b.String()
+}
+
+func escapeUTF16(character rune) string {
+	if high, low := utf16.EncodeRune(character); high != utf8.RuneError {
+		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
+	}
+	return fmt.Sprintf(`\u%04x`, character)
+}
+
+func pythonFloat(f float64) string { return slap.PythonRepr(f) }

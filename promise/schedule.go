@@ -1,0 +1,230 @@
+package promise
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap"
+)
+
+// state of a check within a run.
+type state int
+
+const (
+	waiting state = iota
+	decided       // its result is known
+)
+
+// check is one promise.
+type check struct {
+	name, title, path string
+	plugin            bool
+	cached            *schedule // nil: none that counts
+	previous          *stored   // the last result, if any
+
+	// Guarded by the run's mutex from the moment that promises run.
+	state  state
+	result Result
+}
+
+// schedule is what a cache file holds (PROM-23).
+type schedule struct {
+	Tested     bool    `json:"is_tested"`
+	Anomaly    bool    `json:"is_anomaly_detected"`
+	NextRun    float64 `json:"next_run_after"` // Unix time, seconds
+	ModuleFile string  `json:"module_file"`
+}
+
+// look lists the promises, reads their state, and decides those that need not
+// run.
+func (r *run) look() error {
+	err := r.files.do(r.files.makeFolders)
+	if err != nil && os.Geteuid() == 0 {
+		if errGive := giveFolders(r.Directory, r.user); errGive == nil {
+			err = r.files.do(r.files.makeFolders)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.files.do(r.list); err != nil {
+		return err
+	}
+	now := float64(r.Now().UnixNano()) / 1e9
+	for _, c := range r.checks {
+		r.decide(c, now)
+	}
+	return nil
+}
+
+func (r *run) list() error {
+	plugins, err := r.files.names("etc/plugin")
+	if err != nil {
+		return err
+	}
+	for _, name := range plugins {
+		r.removeStaleModule(name)
+		if strings.HasSuffix(name, ".py") && !strings.HasPrefix(name, "__init__") {
+			r.add(name, true)
+		}
+	}
+	r.pluginCount = len(r.checks)
+	executables, err := r.files.names("etc/promise")
+	if err != nil {
+		return err
+	}
+	for _, name := range executables {
+		path := r.path("promise", name)
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || !mayExecute(path) {
+			r.logger.Warn("Bad promise file at " + slap.PythonRepr(path) + ".") // PROM-30
+			continue
+		}
+		r.add(name, false)
+	}
+	return nil
+}
+
+func (r *run) add(name string, plugin bool) {
+	c := &check{name: name, title: titleOf(name), plugin: plugin, path: r.path("promise", name)}
+	if plugin {
+		c.path = r.path("plugin", name)
+	}
+	c.result = Result{Title: c.title, Name: name, Path: c.path, Plugin: plugin}
+	c.cached = r.readSchedule(c.title)
+	c.previous = r.readStored(c.title)
+	r.checks = append(r.checks, c)
+}
+
+// titleOf is the name without its last extension, as Python's splitext has it:
+// dots that begin the name begin no extension.
+func titleOf(name string) string {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 || strings.Trim(name[:dot], ".") == "" {
+		return name
+	}
+	return name[:dot]
+}
+
+// mayExecute asks the kernel, for the user whose file access this thread has.
+func mayExecute(path string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) == nil
+}
+
+// removeStaleModule removes compiled Python whose source is gone (PROM-20).
+func (r *run) removeStaleModule(name string) {
+	if !strings.HasSuffix(name, ".pyc") && !strings.HasSuffix(name, ".pyo") {
+		return
+	}
+	path := "etc/plugin/" + name
+	if _, err := r.files.root.Stat(path[:len(path)-1]); err != nil {
+		if err := r.files.root.Remove(path); err != nil {
+			r.logger.Warn("A compiled plugin without its source is left.", "file", path, "error", err)
+		}
+	}
+}
+
+// removeLeftovers removes what slapos.core older than 1.22 has left (PROM-28).
+// One that still runs here keeps it: see launcher.
+func (r *run) removeLeftovers() {
+	old := map[string]bool{"promise_stats.json": true, "promise_status.json": true, "global.json": true, "public.json": true}
+	for _, c := range r.checks {
+		old[c.name+".timestamp"], old[c.name+".periodicity"] = true, true
+	}
+	_ = r.files.do(func() error {
+		names, _ := r.files.names(stateFolder)
+		for _, name := range names {
+			var err error
+			switch {
+			case old[name]:
+				err = r.files.root.Remove(stateFolder + "/" + name)
+			case name == "history":
+				err = r.files.root.RemoveAll(stateFolder + "/" + name)
+			}
+			if err != nil {
+				r.logger.Warn("A file of an older slapos.core is left.", "file", name, "error", err)
+			}
+		}
+		return nil
+	})
+}
+
+func (r *run) readSchedule(title string) *schedule {
+	content, err := r.files.read(cacheFolder+"/"+title, maxState)
+	if err != nil {
+		return nil
+	}
+	cached := parseSchedule(content)
+	if cached == nil {
+		return nil
+	}
+	if _, err := os.Stat(cached.ModuleFile); err != nil {
+		return nil // the promise was another one
+	}
+	return cached
+}
+
+// parseSchedule returns nil for what is no cache file.
+func parseSchedule(content []byte) *schedule {
+	var fields map[string]json.RawMessage
+	var cached schedule
+	if json.Unmarshal(content, &fields) != nil || json.Unmarshal(content, &cached) != nil {
+		return nil
+	}
+	for _, name := range []string{"is_tested", "is_anomaly_detected", "next_run_after", "module_file"} {
+		if fields[name] == nil {
+			return nil
+		}
+	}
+	if !strings.HasPrefix(cached.ModuleFile, "/") || math.IsNaN(cached.NextRun) {
+		return nil
+	}
+	return &cached
+}
+
+// decide skips a check that is disabled or not due (PROM-22).
+func (r *run) decide(c *check, now float64) {
+	if c.cached == nil {
+		return
+	}
+	enabled := c.cached.Tested
+	if r.Mode == Anomaly {
+		enabled = c.cached.Anomaly
+	}
+	if enabled && (r.Mode == Forced || now >= c.cached.NextRun) {
+		return
+	}
+	c.state, c.result.Skipped = decided, true
+	if enabled && c.previous != nil {
+		c.result.Failed, c.result.Message = c.previous.Result.Failed, c.previous.message()
+	}
+}
+
+// due returns what is left to run.
+func (r *run) due() (plugins, executables []*check) {
+	for _, c := range r.checks {
+		switch {
+		case c.state == decided:
+		case c.plugin:
+			plugins = append(plugins, c)
+		default:
+			executables = append(executables, c)
+		}
+	}
+	return plugins, executables
+}
+
+// cacheText is the cache file of an executable (PROM-23).
+func cacheText(path string, info fs.FileInfo, now time.Time) []byte {
+	stamp := seconds(now)
+	return fmt.Appendf(nil, `{"is_tested": true, "is_anomaly_detected": true, "periodicity": %d, "next_run_after": %s, "timestamp": %s, "module_file": %s, "module_file_mtime": %s}`,
+		executablePeriod, pythonFloat(stamp+executablePeriod*60), pythonFloat(stamp), asciiJSON(path), pythonFloat(seconds(info.ModTime())))
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
