@@ -177,7 +177,10 @@ func (r *treeRemoval) removeEntry(level *treeLevel, name string) error {
 	case errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST):
 		return r.descend(level, name)
 	case errors.Is(err, unix.EBUSY):
-		return errors.New("a file system is mounted here: unmount it first")
+		if err := detachUserMount(level.fd, name); err != nil {
+			return err
+		}
+		return r.again(level)
 	}
 	return err
 }
@@ -189,7 +192,7 @@ func (r *treeRemoval) descend(level *treeLevel, name string) error {
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP):
 		return r.again(level) // replaced meanwhile
 	case errors.Is(err, unix.EXDEV):
-		return errors.New("a file system is mounted here: unmount it first")
+		return errMounted
 	case err != nil:
 		return err
 	}

@@ -130,7 +130,7 @@ func TestRemoveTreeRefusesDots(t *testing.T) {
 
 func TestRemoveTreeVeryDeep(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
-	makeDeep(t, tree, 20000)
+	makeDeep(t, tree, 8000)
 	if err := removeTree(context.Background(), tree); err != nil {
 		t.Error(err)
 	}
@@ -271,7 +271,7 @@ func TestRemoveTreeAgainstRenames(t *testing.T) {
 	for i := range 100 {
 		kept = append(kept, writeFile(t, filepath.Join(outside, fmt.Sprint("k", i), "file"), "x"))
 	}
-	for round := range 4 {
+	for round := range 2 {
 		tree := filepath.Join(base, "tree")
 		for i := range 20 {
 			makeDeep(t, writeFile(t, filepath.Join(tree, fmt.Sprint(i), "f"), "")+"deep", 2*openLevels)
@@ -371,6 +371,57 @@ func TestRemoveTreeMountPoint(t *testing.T) {
 		}
 	}
 	mustExist(t, filepath.Join(mounted, "kept"))
+}
+
+// TestRemoveTreeUserMount has a user's file system in the tree whose server
+// never answers.
+func TestRemoveTreeUserMount(t *testing.T) {
+	if !inNamespace(t, syscall.CLONE_NEWNS) {
+		return
+	}
+	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	if err != nil {
+		t.Logf("this machine has no FUSE: %v", err)
+		return
+	}
+	defer device.Close()
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	for user, wantError := range map[int]bool{29998: false, 0: true} {
+		tree := filepath.Join(t.TempDir(), "the tree")
+		mounted := filepath.Join(tree, "a", "user's")
+		writeFile(t, filepath.Join(mounted, "below"), "")
+		options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=0", device.Fd(), user)
+		if err := unix.Mount("server", mounted, "fuse.example", unix.MS_NODEV|unix.MS_NOSUID, options); err != nil {
+			t.Logf("no FUSE in here: %v", err)
+			return
+		}
+		err := removeTree(context.Background(), tree)
+		if (err != nil) != wantError {
+			t.Errorf("user %d: %v", user, err)
+		}
+		unix.Unmount(mounted, unix.MNT_DETACH)
+		device.Close()
+		if device, err = os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestIsUserMount(t *testing.T) {
+	const table = `22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+30 22 0:40 / /srv/a\040b rw,nosuid shared:5 - fuse.sshfs host:/x rw,user_id=1000,group_id=1000
+31 22 0:41 / /srv/root rw - fuse.sshfs host:/x rw,user_id=0,group_id=0
+32 22 0:42 / /srv/two rw - fuse x rw,user_id=1000
+33 22 0:43 / /srv/two rw - tmpfs x rw,user_id=1000
+broken - line
+`
+	for path, want := range map[string]bool{"/": false, "/srv/a b": true, "/srv/root": false, "/srv/two": false, "/none": false} {
+		if got := isUserMount(table, path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
 }
 
 func exists(path string) bool {

@@ -1,0 +1,61 @@
+package grid
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+var errMounted = errors.New("a file system is mounted here: unmount it first")
+
+// detachUserMount takes a file system that an ordinary user mounted (by FUSE)
+// off the way of root, without asking its server, which may never answer. Any
+// other was mounted by the administrator, who has to say what becomes of it.
+func detachUserMount(parent int, name string) error {
+	if os.Geteuid() != 0 {
+		return errMounted
+	}
+	directory, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", parent))
+	if err != nil {
+		return errMounted
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil || !isUserMount(string(table), directory+"/"+name) {
+		return errMounted
+	}
+	target := fmt.Sprintf("/proc/self/fd/%d/%s", parent, name)
+	if err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("%w (%w)", errMounted, err)
+	}
+	return nil
+}
+
+var mountEscapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// isUserMount tells from the text of mountinfo whether the topmost file system
+// at path is a user's.
+func isUserMount(table, path string) bool {
+	found := false
+	for line := range strings.Lines(table) {
+		mount, system, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
+		fields, facts := strings.Fields(mount), strings.Fields(system)
+		if !ok || len(fields) < 5 || len(facts) < 3 || mountEscapes.Replace(fields[4]) != path {
+			continue
+		}
+		found = strings.HasPrefix(facts[0], "fuse") && hasUser(facts[2])
+	}
+	return found
+}
+
+// hasUser finds the option user_id=N in a list, for any user but root.
+func hasUser(options string) bool {
+	for option := range strings.SplitSeq(options, ",") {
+		if user, ok := strings.CutPrefix(option, "user_id="); ok && user != "0" {
+			return true
+		}
+	}
+	return false
+}
