@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sort"
 	"strings"
 
@@ -18,42 +17,46 @@ import (
 // command runs: "REFERENCE URL" are two, "[WORD...]" any number, and the word
 // "..." takes the rest of the line as it stands, options included.
 //
-// Category is the heading in the help; it defaults to the group.
+// Category is the heading in the help: that of the group, unless the command has
+// one of its own, or "other".
 func commands(e *environment) []*cli.Command {
 	return []*cli.Command{
-		group("cache"),
-		group("cachelookup"),
-		group("computer",
+		group("cache", "cache"),
+		group("cachelookup", "cachelookup"),
+		group("computer", "client",
 			newComputerInfoCommand(e),
 			newComputerListCommand(e),
 			newComputerTokenCommand(e),
 		),
-		group("configure"),
-		group("node",
+		group("configure", "other"),
+		group("node", "node",
 			newNodeBangCommand(e),
 			newNodeBootCommand(e),
 			newNodeFormatCommand(e),
 			newNodePruneCommand(e),
 		),
-		group("proxy",
+		group("proxy", "other",
 			newProxyShowCommand(e),
 			newProxyStartCommand(e),
 		),
+		newCompleteCommand(e),
+		newConsoleCommand(e),
+		newHelpCommand(e),
 		newRemoveCommand(e),
 		newRequestCommand(e),
-		group("service",
+		group("service", "client",
 			newServiceInfoCommand(e),
 			newServiceListCommand(e),
 		),
-		group("standalone"),
+		group("standalone", "node"),
 		newSupplyCommand(e),
 	}
 }
 
-func group(name string, commands ...*cli.Command) *cli.Command {
+func group(name, category string, commands ...*cli.Command) *cli.Command {
 	for _, c := range commands {
 		if c.Category == "" {
-			c.Category = name
+			c.Category = category
 		}
 	}
 	return &cli.Command{Name: name, Subcommands: append([]*cli.Command{}, commands...)}
@@ -71,42 +74,38 @@ func newApplication(e *environment) *application {
 
 // run understands the line, opens the log, and runs the command.
 func (a *application) run(ctx context.Context, args []string) error {
-	line, lineErr := readLine(a.commands, a.e.global.flags(), args)
-	if lineErr == nil && line.version {
-		_, err := fmt.Fprintln(a.e.stdout, versionText())
+	line, err := readLine(a.commands, a.e.global.flags(), args)
+	if err == nil && line.version {
+		_, err = fmt.Fprintln(a.e.stdout, versionText())
 		return err
 	}
-	if lineErr == nil && line.help {
-		return a.help(a.e.stdout, line)
+	if err == nil && line.help {
+		return a.help(line)
 	}
-	if err := a.e.applyGlobalOptions(line.global); err != nil {
-		return a.usage(nil, nil, err)
+	if logErr := a.e.applyGlobalOptions(line.global); logErr != nil {
+		return a.refuse(ctx, nil, nil, logErr)
 	}
-	if lineErr != nil {
-		return a.refuse(ctx, line, lineErr)
+	if err == nil {
+		err = a.runCommand(ctx, line)
 	}
-	return a.runCommand(ctx, line)
+	return a.refuse(ctx, line.path, line.command, err)
 }
 
-// refuse tells of a line without a command to run (CLI-6, CLI-7).
-func (a *application) refuse(ctx context.Context, line *line, err error) error {
+// refuse tells of a line that can't be run: CLI-6, CLI-7. Other errors are
+// returned as they are.
+func (a *application) refuse(ctx context.Context, path []string, command *cli.Command, err error) error {
 	var unknown *unknownCommandError
-	if !errors.As(err, &unknown) {
-		return a.usage(line.path, line.command, err)
-	}
-	a.e.log.Log(ctx, levelCritical, a.unknownText(unknown), "logger", "cliff.commandmanager")
-	return &exitError{5, nil}
-}
-
-// usage shows how to use a command, or slapos, and what is wrong: exit code 2.
-func (a *application) usage(path []string, command *cli.Command, err error) error {
 	var usage *usageError
-	if !errors.As(err, &usage) {
-		return err
+	switch {
+	case errors.As(err, &unknown):
+		a.e.log.Log(ctx, levelCritical, a.unknownText(unknown), "logger", "cliff.commandmanager")
+		return &exitError{5, nil}
+	case errors.As(err, &usage):
+		name := strings.Join(append([]string{"slapos"}, path...), " ")
+		fmt.Fprintf(a.e.stderr, "%s\n%s: error: %s\n", synopsis(path, command), name, usage.text)
+		return &exitError{2, nil}
 	}
-	name := strings.Join(append([]string{"slapos"}, path...), " ")
-	fmt.Fprintf(a.e.stderr, "%s\n%s: error: %s\n", a.synopsis(path, command), name, usage.text)
-	return &exitError{2, nil}
+	return err
 }
 
 // runCommand hands the ordered words over to package cli.
@@ -127,7 +126,7 @@ func (a *application) runCommand(ctx context.Context, line *line) error {
 	}
 	words := append([]string{"slapos", command.Name}, line.options...)
 	words = append(append(words, "--"), line.arguments...)
-	return a.usage(line.path, line.command, app.RunContext(ctx, words))
+	return app.RunContext(ctx, words)
 }
 
 // names lists the full names of the commands, sorted, but hidden ones.
@@ -170,9 +169,9 @@ func quoted(words []string, separator string) string {
 	return "'" + strings.Join(words, "'"+separator+"'") + "'"
 }
 
-func (a *application) help(w io.Writer, line *line) error {
+func (a *application) help(line *line) error {
 	if line.command == nil {
-		return a.globalHelp(w)
+		return a.globalHelp(a.e.stdout)
 	}
-	return a.commandHelp(w, line.path, line.command)
+	return commandHelp(a.e.stdout, line.path, line.command)
 }

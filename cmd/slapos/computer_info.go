@@ -13,7 +13,7 @@ import (
 func newComputerInfoCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "info",
-		Usage:     "get information of a computer",
+		Usage:     "show the reference and the title of a computer",
 		Category:  "client",
 		ArgsUsage: "REFERENCE",
 		Description: `Prints the reference and the title of the computer.

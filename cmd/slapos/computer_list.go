@@ -10,7 +10,7 @@ import (
 func newComputerListCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "list",
-		Usage:    "List all available compute nodes",
+		Usage:    "list your computers",
 		Category: "client",
 		Description: `Prints one line for each computer: its reference and its title.
 

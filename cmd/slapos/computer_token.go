@@ -10,7 +10,7 @@ import (
 func newComputerTokenCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "token",
-		Usage:    "get token for setup a computer",
+		Usage:    "get a token that registers a computer",
 		Category: "client",
 		Description: `Prints a token for slapos node register. The local master (slapos proxy start)
 gives none.

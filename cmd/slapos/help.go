@@ -1,10 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -13,59 +14,77 @@ import (
 // globalHelp shows the global options and the commands by category (CLI-3).
 func (a *application) globalHelp(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nSlapOS client %s\n\n", a.synopsis(nil, nil), version)
-	writeOptions(&b, "options:", a.e.global.flags())
+	a.writeGlobalOptions(&b)
 	categories := map[string][]entry{}
 	a.each(func(path []string, command *cli.Command) {
-		category := command.Category
-		if category == "" {
-			category = "other"
-		}
+		category := cmp.Or(command.Category, "other")
 		categories[category] = append(categories[category], entry{strings.Join(path, " "), command.Usage})
 	})
-	var titles []string
-	for title := range categories {
-		titles = append(titles, title)
-	}
-	sort.Strings(titles)
-	for _, title := range titles {
-		entries := categories[title]
-		slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	for _, category := range slices.Sorted(maps.Keys(categories)) {
 		b.WriteString("\n")
-		writeEntries(&b, title+" commands:", entries)
+		writeEntries(&b, category+" commands:", sortedEntries(categories[category]))
 	}
+	b.WriteString("\nThe help of a command: slapos COMMAND --help\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// commandHelp shows all there is to know of one command.
-func (a *application) commandHelp(w io.Writer, path []string, command *cli.Command) error {
+// flatHelp is the same with one list of commands (CLI-4).
+func (a *application) flatHelp(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%s\n", a.synopsis(path, command), command.Usage)
-	if command.Description != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(command.Description))
-	}
+	a.writeGlobalOptions(&b)
+	var entries []entry
+	a.each(func(path []string, command *cli.Command) {
+		entries = append(entries, entry{strings.Join(path, " "), command.Usage})
+	})
 	b.WriteString("\n")
-	help := &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help and exit"}
-	writeOptions(&b, "options:", append([]cli.Flag{help}, command.Flags...))
-	b.WriteString("\nThe options of slapos --help can be given too.\n")
+	writeEntries(&b, "Commands:", sortedEntries(entries))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (a *application) writeGlobalOptions(b *strings.Builder) {
+	fmt.Fprintf(b, "%s\n\nSlapOS client %s\n\n", synopsis(nil, nil), version)
+	writeOptions(b, "options:", a.e.global.flags())
+}
+
+// commandHelp shows all there is to know of one command.
+func commandHelp(w io.Writer, path []string, command *cli.Command) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n%s\n\n", synopsis(path, command), command.Usage)
+	if command.Description != "" {
+		fmt.Fprintf(&b, "%s\n\n", strings.TrimSpace(command.Description))
+	}
+	writeOptions(&b, "options:", withHelp(command.Flags))
+	b.WriteString("\nGlobal options, as --verbose and --log-file: slapos --help\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// withHelp adds -h to the options of a command, and leaves hidden ones out.
+func withHelp(flags []cli.Flag) []cli.Flag {
+	shown := []cli.Flag{&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show this help and exit"}}
+	for _, f := range flags {
+		if visible, ok := f.(cli.VisibleFlag); !ok || visible.IsVisible() {
+			shown = append(shown, f)
+		}
+	}
+	return shown
 }
 
 // An entry is a line of a table in a help text.
 type entry struct{ name, text string }
 
+func sortedEntries(entries []entry) []entry {
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
+	return entries
+}
+
 func writeOptions(b *strings.Builder, title string, flags []cli.Flag) {
 	var entries []entry
 	for _, f := range flags {
-		if visible, ok := f.(cli.VisibleFlag); ok && !visible.IsVisible() {
-			continue
-		}
 		placeholder, text := describe(f)
-		names := spelled(f)
-		slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 3) - min(len(b), 3) })
-		entries = append(entries, entry{strings.Join(names, ", ") + placeholder, text})
+		entries = append(entries, entry{strings.Join(spelled(f), ", ") + placeholder, text})
 	}
 	writeEntries(b, title, entries)
 }
@@ -137,7 +156,7 @@ func wrap(text string, width int) []string {
 }
 
 // synopsis is the usage line of a command, or of slapos.
-func (a *application) synopsis(path []string, command *cli.Command) string {
+func synopsis(path []string, command *cli.Command) string {
 	if command == nil {
 		return "usage: slapos [global options] COMMAND [options] [arguments]"
 	}

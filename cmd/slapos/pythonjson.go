@@ -154,7 +154,15 @@ func encodeJSON(value any) string {
 	return b.String()
 }
 
-// writeJSON starts each line that it opens with the text newline.
+// encodeJSONLine writes what json.dumps(value) writes.
+func encodeJSONLine(value any) string {
+	var b strings.Builder
+	writeJSON(&b, value, "")
+	return b.String()
+}
+
+// writeJSON starts each line that it opens with the text newline; "" makes it
+// one line.
 func writeJSON(b *strings.Builder, value any, newline string) {
 	switch value := value.(type) {
 	case nil:
@@ -190,13 +198,19 @@ func writeJSON(b *strings.Builder, value any, newline string) {
 }
 
 func writeJSONItems(b *strings.Builder, begin, end string, count int, newline string, item func(i int, newline string)) {
+	separator, inner := ", ", ""
+	if newline != "" {
+		inner = newline + "  "
+		separator = "," + inner
+	}
 	b.WriteString(begin)
 	for i := range count {
 		if i > 0 {
-			b.WriteString(",")
+			b.WriteString(separator)
+		} else {
+			b.WriteString(inner)
 		}
-		b.WriteString(newline + "  ")
-		item(i, newline+"  ")
+		item(i, inner)
 	}
 	if count > 0 {
 		b.WriteString(newline)

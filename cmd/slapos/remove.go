@@ -11,7 +11,7 @@ import (
 func newRemoveCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "remove",
-		Usage:     "remove a Software from a node",
+		Usage:     "have a software release removed from a node",
 		Category:  "client",
 		ArgsUsage: "SOFTWARE_URL NODE",
 		Description: `Asks the master to have the software release at SOFTWARE_URL removed from NODE,

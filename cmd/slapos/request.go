@@ -30,7 +30,7 @@ type requestOptions struct {
 func newRequestCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "request",
-		Usage:     "request an instance and get status and parameters of instance",
+		Usage:     "ask for an instance, or change one, and show what it published",
 		Category:  "client",
 		ArgsUsage: "REFERENCE SOFTWARE_URL",
 		Description: `Asks the master for the instance REFERENCE of the software release at

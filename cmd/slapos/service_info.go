@@ -20,7 +20,7 @@ type serviceInfoOptions struct {
 func newServiceInfoCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "info",
-		Usage:     "get status, software_release and parameters of an instance",
+		Usage:     "show what the master knows of a service",
 		Category:  "client",
 		ArgsUsage: "REFERENCE",
 		Description: `Prints what the master knows of the service with the title REFERENCE, as JSON.

@@ -11,7 +11,7 @@ import (
 func newServiceListCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:     "list",
-		Usage:    "List the title of all your slapos services",
+		Usage:    "list your services and their software",
 		Category: "client",
 		Description: `Prints a JSON object: the software release of each service by the service's
 title.

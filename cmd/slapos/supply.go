@@ -11,7 +11,7 @@ import (
 func newSupplyCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "supply",
-		Usage:     "supply a Software to a node",
+		Usage:     "have a software release installed on a node",
 		Category:  "client",
 		ArgsUsage: "SOFTWARE_URL NODE",
 		Description: `Asks the master to have the software release at SOFTWARE_URL installed on NODE,

@@ -302,7 +302,7 @@ func checkArguments(declared string, arguments []string) error {
 	return nil
 }
 
-// spelled lists the names of an option with their dashes.
+// spelled lists the names of an option with their dashes, letters first.
 func spelled(f cli.Flag) []string {
 	var names []string
 	for _, name := range f.Names() {
@@ -312,6 +312,7 @@ func spelled(f cli.Flag) []string {
 			names = append(names, "--"+name)
 		}
 	}
+	slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 3) - min(len(b), 3) })
 	return names
 }
 
@@ -322,9 +323,7 @@ func hasName(f cli.Flag, option string) bool {
 
 // joinedNames names an option in a message, as -q/--quiet.
 func joinedNames(f cli.Flag) string {
-	names := spelled(f)
-	slices.SortStableFunc(names, func(a, b string) int { return min(len(a), 3) - min(len(b), 3) })
-	return strings.Join(names, "/")
+	return strings.Join(spelled(f), "/")
 }
 
 func takesValue(f cli.Flag) bool {

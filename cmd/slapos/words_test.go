@@ -21,7 +21,7 @@ func sampleCommands() ([]*cli.Command, []cli.Flag) {
 			&cli.StringFlag{Name: "message", Aliases: []string{"m"}},
 		}},
 		{Name: "console", ArgsUsage: "[SCRIPT] [ARGUMENT...]"},
-		group("node",
+		group("node", "node",
 			&cli.Command{Name: "software", Flags: []cli.Flag{
 				&cli.StringFlag{Name: "only-sr", Aliases: []string{"only"}}, &cli.IntFlag{Name: "promise-timeout"},
 			}},

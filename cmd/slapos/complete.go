@@ -1,0 +1,134 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The scripts have @NAME@ for the name of the program, @FUNCTION@ for the same
+// as part of an identifier, and @TABLE@ for what completeTable or
+// completeFishTable give.
+var (
+	//go:embed completion/slapos.bash
+	completionBash string
+	//go:embed completion/slapos.zsh
+	completionZsh string
+	//go:embed completion/slapos.fish
+	completionFish string
+)
+
+func newCompleteCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "complete",
+		Usage: "print a completion script for a shell",
+		Description: `Prints a script that makes a shell complete the commands and options of slapos:
+
+  bash   eval "$(slapos complete)"                 in ~/.bashrc
+  zsh    eval "$(slapos complete --shell zsh)"     in ~/.zshrc, after compinit
+  fish   slapos complete --shell fish | source     in config.fish
+  none   the table of commands and options alone
+
+Exit codes: 0 success; 2 wrong usage.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "name", Usage: "complete the program with this `NAME`", Value: "slapos"},
+			choiceFlag("shell", "the `SHELL` in use", "bash", "fish", "none", "zsh"),
+		},
+		Action: func(c *cli.Context) error {
+			return runComplete(e, c.String("name"), c.String("shell"))
+		},
+	}
+}
+
+func runComplete(e *environment, name, shell string) error {
+	function := regexp.MustCompile(`[^A-Za-z0-9_]`).ReplaceAllString(name, "_")
+	if name == "" || strings.ContainsAny(name, " \t\n'\"\\$`;&|<>()") {
+		return usageErrorf("argument --name: %q can't be the name of a program", name)
+	}
+	a := newApplication(e)
+	script, table := completionBash, a.completeTable()
+	switch shell {
+	case "none":
+		script = "@TABLE@\n"
+	case "zsh":
+		script = completionZsh
+	case "fish":
+		script, table = completionFish, a.completeFishTable(name, function)
+	}
+	script = strings.ReplaceAll(script, "@TABLE@", strings.TrimRight(table, "\n"))
+	script = strings.ReplaceAll(script, "@NAME@", name)
+	_, err := io.WriteString(e.stdout, strings.ReplaceAll(script, "@FUNCTION@", function))
+	return err
+}
+
+// completeTable has a line cmds_node_bang='--help ...' for each command and
+// each group (CLI-62).
+func (a *application) completeTable() string {
+	words := map[string][]string{}
+	a.each(func(path []string, command *cli.Command) {
+		name := "cmds"
+		for _, word := range path {
+			if !slices.Contains(words[name], word) {
+				words[name] = append(words[name], word)
+			}
+			name += "_" + strings.ReplaceAll(word, "-", "_")
+		}
+		for _, f := range withHelp(command.Flags) {
+			words[name] = append(words[name], spelled(f)...)
+		}
+	})
+	var names []string
+	for name := range words {
+		if words[name][0][0] != '-' {
+			slices.Sort(words[name])
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&b, "  %s='%s'\n", name, strings.Join(words[name], " "))
+	}
+	return b.String()
+}
+
+// completeFishTable has the same as commands of fish, with descriptions.
+func (a *application) completeFishTable(name, function string) string {
+	var b strings.Builder
+	groups := map[string]bool{}
+	a.each(func(path []string, command *cli.Command) {
+		if len(path) > 1 && !groups[path[0]] {
+			groups[path[0]] = true
+			fmt.Fprintf(&b, "complete -c %s -f -n '__%s_at' -a %s -d 'commands of %s'\n", name, function, path[0], path[0])
+		}
+		parent, last := path[:len(path)-1], path[len(path)-1]
+		at := strings.Join(append([]string{"__" + function + "_at"}, parent...), " ")
+		fmt.Fprintf(&b, "complete -c %s -f -n '%s' -a %s -d %s\n", name, at, last, fishQuoted(command.Usage))
+		in := "__" + function + "_in " + strings.Join(path, " ")
+		for _, f := range withHelp(command.Flags) {
+			_, text := describe(f)
+			options := ""
+			for _, option := range spelled(f) {
+				if strings.HasPrefix(option, "--") {
+					options += " -l " + option[2:]
+				} else {
+					options += " -s " + option[1:]
+				}
+			}
+			if takesValue(f) {
+				options += " -r"
+			}
+			fmt.Fprintf(&b, "complete -c %s -n '%s'%s -d %s\n", name, in, options, fishQuoted(text))
+		}
+	})
+	return b.String()
+}
+
+func fishQuoted(text string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
+}

@@ -1,0 +1,34 @@
+#compdef @NAME@
+# Completion of @NAME@ for zsh: eval "$(slapos complete --shell zsh)", or a file
+# _@FUNCTION@ in a directory of $fpath.
+_@FUNCTION@()
+{
+  local -a known
+  local variable=cmds word
+@TABLE@
+  known=(${=cmds})
+  for word in "${(@)words[2,CURRENT-1]}"
+  do
+    if [[ $known[1] == -* ]]
+    then
+      break # a command: its options, or files
+    fi
+    if (( $known[(Ie)$word] ))
+    then
+      variable="${variable}_${word//-/_}"
+      known=(${=${(P)variable}})
+    fi
+  done
+  if [[ $known[1] != -* || $PREFIX == -* ]]
+  then
+    compadd -- $known
+  else
+    _files
+  fi
+}
+if [[ $funcstack[1] == _@FUNCTION@ ]]
+then
+  _@FUNCTION@ "$@"
+else
+  compdef _@FUNCTION@ @NAME@
+fi

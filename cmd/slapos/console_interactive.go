@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"github.com/peterh/liner"
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// historyFile is the original's (CLI-57).
+const historyFile = "~/.slapconsolehistory"
+
+// interact reads statements from the terminal until the end of input. An error
+// is told, and the next statement read.
+func (c *console) interact() error {
+	terminal := liner.NewLiner()
+	defer terminal.Close()
+	terminal.SetCtrlCAborts(true)
+	terminal.SetTabCompletionStyle(liner.TabPrints)
+	terminal.SetWordCompleter(func(line string, position int) (head string, completions []string, tail string) {
+		return c.complete(line[:position], line[position:])
+	})
+	history := c.e.expandUser(historyFile)
+	if file, err := os.Open(history); err == nil {
+		terminal.ReadHistory(file)
+		file.Close()
+	}
+	defer c.saveHistory(terminal, history)
+	fmt.Fprintln(c.e.stdout, `request(URL, "name"), supply(URL, "COMP-1"), computer("COMP-1"), product.NAME; dir(slap); Ctrl-D ends`)
+	for {
+		done, err := c.statement(terminal)
+		var exit *exitError
+		if errors.As(err, &exit) || c.ctx.Err() != nil {
+			return err
+		}
+		if err != nil {
+			c.e.log.Error(err.Error())
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
+func (c *console) saveHistory(terminal *liner.State, path string) {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	if err != nil {
+		return // a home that can't be written has no history
+	}
+	defer file.Cleanup()
+	if _, err := terminal.WriteHistory(file); err == nil {
+		file.CloseAtomicallyReplace()
+	}
+}
+
+// statement reads and runs one statement; done is true at the end of input.
+func (c *console) statement(terminal *liner.State) (done bool, err error) {
+	prompt := ">>> "
+	var ended error // of the input; the parser hides it
+	first := true
+	readLine := func() ([]byte, error) {
+		text, err := terminal.Prompt(prompt)
+		if err != nil {
+			ended = err
+			return nil, err
+		}
+		prompt = "... "
+		if strings.TrimSpace(text) != "" {
+			terminal.AppendHistory(text)
+		}
+		if other, _ := inOtherWords(strings.TrimLeft(text, " \t")); other != "" {
+			text = text[:len(text)-len(strings.TrimLeft(text, " \t"))] + other
+		}
+		first = false
+		return []byte(text + "\n"), nil
+	}
+	file, err := dialect.ParseCompoundStmt("<stdin>", readLine)
+	switch {
+	case ended == io.EOF && first:
+		fmt.Fprintln(c.e.stdout)
+		return true, nil
+	case ended == io.EOF, ended == liner.ErrPromptAborted:
+		return false, nil
+	case ended != nil:
+		return true, ended
+	case err != nil:
+		return false, err
+	}
+	iterateText(file)
+	return false, c.run(file)
+}
+
+// run executes a statement; the value of an expression is shown.
+func (c *console) run(file *syntax.File) error {
+	if len(file.Stmts) == 1 {
+		if statement, ok := file.Stmts[0].(*syntax.ExprStmt); ok {
+			value, err := starlark.EvalExprOptions(dialect, c.thread, statement.X, c.globals)
+			if err != nil {
+				return c.failure(err)
+			}
+			if value != starlark.None {
+				c.globals["_"] = value
+				fmt.Fprintln(c.e.stdout, pythonLiteral(value, 0))
+			}
+			return nil
+		}
+	}
+	return c.failure(starlark.ExecREPLChunk(file, c.thread, c.globals))
+}
+
+// complete finds what the word before the cursor may go on with: a name, or an
+// attribute of one.
+func (c *console) complete(before, after string) (head string, completions []string, tail string) {
+	begin := strings.LastIndexFunc(before, func(r rune) bool {
+		return r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) + 1
+	head, word := before[:begin], before[begin:]
+	path := strings.Split(word, ".")
+	names := slices.Concat(slices.Collect(maps.Keys(c.globals)), slices.Collect(maps.Keys(starlark.Universe)))
+	prefix := ""
+	if len(path) > 1 {
+		names = nil
+		prefix = strings.Join(path[:len(path)-1], ".") + "."
+		if value := c.attribute(path[:len(path)-1]); value != nil {
+			names = value.AttrNames()
+		}
+	}
+	last := path[len(path)-1]
+	for _, name := range names {
+		if strings.HasPrefix(name, last) && (last != "" || name[0] != '_') {
+			completions = append(completions, prefix+name)
+		}
+	}
+	slices.Sort(completions)
+	return head, slices.Compact(completions), after
+}
+
+// attribute follows a path of names to a value with attributes, nil for none.
+// Only tables are looked at: completion calls nothing.
+func (c *console) attribute(path []string) starlark.HasAttrs {
+	value := c.globals[path[0]]
+	for _, name := range path[1:] {
+		e, ok := value.(*entity)
+		if !ok {
+			return nil
+		}
+		value = e.attributes[name]
+	}
+	found, _ := value.(starlark.HasAttrs)
+	return found
+}

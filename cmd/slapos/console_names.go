@@ -1,0 +1,274 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	starlarkmath "go.starlark.net/lib/math"
+	"go.starlark.net/starlark"
+)
+
+// names are what every script starts with (CLI-55).
+func (c *console) names() starlark.StringDict {
+	product := c.productNames()
+	names := starlark.StringDict{
+		"__name__":         starlark.String("slapos.client"),
+		"slap":             c.library(),
+		"request":          builtin("request", c.request),
+		"supply":           builtin("supply", c.supply),
+		"getInformation":   builtin("getInformation", c.information),
+		"computer":         builtin("computer", c.registerComputer),
+		"product":          product,
+		"software_product": product,
+		"json":             &entity{name: "module json", attributes: methods(map[string]function{"loads": jsonLoads, "dumps": jsonDumps})},
+		"math":             starlarkmath.Module,
+		"os":               c.osModule(),
+		"time":             &entity{name: "module time", attributes: methods(map[string]function{"time": c.now, "sleep": c.sleep})},
+		"print":            builtin("print", c.print),
+		"str":              builtin("str", convert("", pythonText)),
+		"repr":             builtin("repr", convert("", func(v starlark.Value) string { return pythonLiteral(v, 0) })),
+		"exit":             builtin("exit", c.exit),
+		"quit":             builtin("quit", c.exit),
+		"__iterate__":      builtin("iterate", iterate),
+		"__raise__":        builtin("raise", raise),
+	}
+	for _, kind := range []string{
+		"Exception", "AssertionError", "AttributeError", "KeyError", "IOError", "OSError", "RuntimeError", "SystemExit",
+		"TypeError", "ValueError", "NotFoundError", "ResourceNotReady", "ServerError",
+	} {
+		names[kind] = builtin(kind, exception(kind))
+	}
+	return names
+}
+
+func convert(none string, text func(starlark.Value) string) function {
+	return func(a arguments) (any, error) {
+		var value starlark.Value = starlark.String(none)
+		err := a.unpack("value?", &value)
+		return text(value), err
+	}
+}
+
+func (c *console) print(a arguments) (any, error) {
+	separator, end := " ", "\n"
+	var file starlark.Value
+	var flush bool
+	options := arguments{a.name, nil, a.keyword}
+	if err := options.unpack("sep?", &separator, "end?", &end, "file?", &file, "flush?", &flush); err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(a.args))
+	for i, value := range a.args {
+		texts[i] = pythonText(value)
+	}
+	w := c.e.stdout
+	if file != nil && file.Type() == "stderr" {
+		w = c.e.stderr
+	}
+	_, err := io.WriteString(w, strings.Join(texts, separator)+end)
+	return nil, err
+}
+
+// productNames resolves product.NAME to the best release (CLI-48).
+func (c *console) productNames() *entity {
+	return &entity{name: "SoftwareProductCollection", lookup: func(name string) (starlark.Value, error) {
+		url, err := c.e.softwareURL(c.ctx, c.client, productPrefix+name)
+		return starlark.String(url), err
+	}}
+}
+
+func (c *console) sysModule(argv *starlark.List) *entity {
+	return &entity{name: "module sys", attributes: starlark.StringDict{
+		"argv":   argv,
+		"exit":   builtin("exit", c.exit),
+		"stdin":  &entity{name: "stdin", attributes: fileMethods(c.e.stdin)},
+		"stdout": &entity{name: "stdout", attributes: methods(map[string]function{"write": writer(c.e.stdout)})},
+		"stderr": &entity{name: "stderr", attributes: methods(map[string]function{"write": writer(c.e.stderr)})},
+	}}
+}
+
+func writer(w io.Writer) function {
+	return func(a arguments) (any, error) {
+		var text string
+		if err := a.unpack("text", &text); err != nil {
+			return nil, err
+		}
+		_, err := io.WriteString(w, text)
+		return nil, err
+	}
+}
+
+func fileMethods(r io.Reader) starlark.StringDict {
+	return methods(map[string]function{
+		"read": noArguments(func() (any, error) {
+			data, err := io.ReadAll(r)
+			return string(data), err
+		}),
+	})
+}
+
+// exit is sys.exit: a number is the exit code, another value is told.
+func (c *console) exit(a arguments) (any, error) {
+	var status starlark.Value = starlark.None
+	if err := a.unpack("status?", &status); err != nil {
+		return nil, err
+	}
+	return nil, exitWith(status)
+}
+
+func exitWith(status starlark.Value) error {
+	switch status := status.(type) {
+	case starlark.NoneType:
+		return &exitError{0, nil}
+	case starlark.Int:
+		code, _ := status.Int64()
+		return &exitError{int(code & 0xff), nil}
+	}
+	return &exitError{1, errors.New(pythonText(status))}
+}
+
+// exception makes a value for raise.
+func exception(kind string) function {
+	return func(a arguments) (any, error) {
+		var detail starlark.Value = starlark.None
+		if err := a.unpack("detail?", &detail); err != nil {
+			return nil, err
+		}
+		return &entity{name: kind, attributes: starlark.StringDict{"args": starlark.Tuple{detail}}}, nil
+	}
+}
+
+// raise ends the script with an exception.
+func raise(a arguments) (any, error) {
+	var value starlark.Value
+	if err := a.unpack("exception", &value); err != nil {
+		return nil, err
+	}
+	kind, detail := "", value
+	if e, ok := value.(*entity); ok {
+		args, _ := e.attributes["args"].(starlark.Tuple)
+		kind, detail = e.name, append(args, starlark.None)[0]
+	} else if b, ok := value.(*starlark.Builtin); ok {
+		kind, detail = b.Name(), starlark.None
+	}
+	switch {
+	case kind == "SystemExit":
+		return nil, exitWith(detail)
+	case detail == starlark.None:
+		return nil, errors.New(kind)
+	case kind == "":
+		return nil, errors.New(pythonText(detail))
+	}
+	return nil, fmt.Errorf("%s: %s", kind, pythonText(detail))
+}
+
+func (c *console) osModule() *entity {
+	environ := newObject()
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		environ.set(name, c.e.getenv(name))
+	}
+	table, _ := toStarlark(environ)
+	path := methods(map[string]function{
+		"basename": onPath(func(path string) any { return filepath.Base(path) }),
+		"dirname":  onPath(func(path string) any { return filepath.Dir(path) }),
+		"abspath":  onPath(func(path string) any { absolute, _ := filepath.Abs(path); return absolute }),
+		"exists":   onPath(func(path string) any { _, err := os.Stat(path); return err == nil }),
+		"expanduser": onPath(func(path string) any {
+			return c.e.expandUser(path)
+		}),
+		"join": func(a arguments) (any, error) {
+			joined := ""
+			for _, part := range a.args {
+				text, ok := starlark.AsString(part)
+				if !ok {
+					return nil, fmt.Errorf("join: a path is text, not a %s", part.Type())
+				}
+				if joined == "" || filepath.IsAbs(text) {
+					joined = text
+				} else {
+					joined = strings.TrimSuffix(joined, "/") + "/" + text
+				}
+			}
+			return joined, nil
+		},
+	})
+	return &entity{name: "module os", attributes: starlark.StringDict{
+		"environ": table,
+		"path":    &entity{name: "module os.path", attributes: path},
+		"getcwd":  builtin("getcwd", noArguments(func() (any, error) { return os.Getwd() })),
+		"getenv": builtin("getenv", func(a arguments) (any, error) {
+			var name string
+			var otherwise starlark.Value = starlark.None
+			if err := a.unpack("key", &name, "default?", &otherwise); err != nil {
+				return nil, err
+			}
+			if value, found := environ.values[name]; found {
+				return value, nil
+			}
+			return otherwise, nil
+		}),
+	}}
+}
+
+func onPath(call func(path string) any) function {
+	return func(a arguments) (any, error) {
+		var path string
+		err := a.unpack("path", &path)
+		return call(path), err
+	}
+}
+
+func (c *console) now(a arguments) (any, error) {
+	return float64(c.e.now().UnixMicro()) / 1e6, a.unpack()
+}
+
+func (c *console) sleep(a arguments) (any, error) {
+	var value starlark.Value
+	if err := a.unpack("seconds", &value); err != nil {
+		return nil, err
+	}
+	seconds, ok := starlark.AsFloat(value)
+	if !ok {
+		return nil, fmt.Errorf("sleep: seconds are a number, not a %s", value.Type())
+	}
+	select {
+	case <-time.After(time.Duration(seconds * float64(time.Second))):
+		return nil, nil
+	case <-c.ctx.Done():
+		return nil, c.ctx.Err()
+	}
+}
+
+func jsonLoads(a arguments) (any, error) {
+	var text string
+	if err := a.unpack("s", &text); err != nil {
+		return nil, err
+	}
+	return decodeJSON([]byte(text))
+}
+
+func jsonDumps(a arguments) (any, error) {
+	var value starlark.Value
+	var indent starlark.Value = starlark.None
+	var sortKeys bool
+	if err := a.unpack("obj", &value, "indent?", &indent, "sort_keys?", &sortKeys); err != nil {
+		return nil, err
+	}
+	sent, err := fromStarlark(value)
+	if err != nil {
+		return nil, err
+	}
+	if sortKeys {
+		sent = plain(sent)
+	}
+	if indent == starlark.None {
+		return encodeJSONLine(sent), nil
+	}
+	return encodeJSON(sent), nil
+}
