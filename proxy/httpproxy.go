@@ -92,18 +92,13 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 
 // tidy escapes what may not stand in the path of a URL, and nothing twice.
 func tidy(path string) string {
-	const plain = "-._~!$&'()*+,/:;=@[]"
-	var b strings.Builder
-	for i, c := range []byte(path) {
-		_, err := url.PathUnescape(path[i:min(i+3, len(path))])
-		isEscape := c == '%' && err == nil
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(plain, c) >= 0 || isEscape {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
+	return escape(path, func(i int) bool {
+		if path[i] == '%' {
+			_, err := url.PathUnescape(path[i:min(i+3, len(path))])
+			return err == nil
 		}
-	}
-	return b.String()
+		return strings.IndexByte("-._~!$&'()*+,/:;=@[]", path[i]) >= 0
+	})
 }
 
 func copyHeaders(to, from http.Header, names []string) {

@@ -151,12 +151,16 @@ func lastItem(r *http.Request, header string) string {
 
 func (o origin) url(path string) string { return o.scheme + "://" + o.host + o.prefix + path }
 
-// quote escapes a segment of a path as generated URLs have it.
-func quote(segment string) string {
-	const plain = "-._~!$&'()*+,/:;=@"
+// quote escapes a part of a path as generated URLs have it.
+func quote(text string) string {
+	return escape(text, func(i int) bool { return strings.IndexByte("-._~!$&'()*+,/:;=@", text[i]) >= 0 })
+}
+
+// escape writes the bytes that are neither letters, digits nor plain as %XX.
+func escape(text string, plain func(i int) bool) string {
 	var b strings.Builder
-	for _, c := range []byte(segment) {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(plain, c) >= 0 {
+	for i, c := range []byte(text) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || plain(i) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)
