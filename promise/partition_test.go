@@ -22,12 +22,12 @@ import (
 
 // partition is one for a test, with its log.
 type partition struct {
-	t       *testing.T
+	t       testing.TB
 	options Options
 	log     bytes.Buffer
 }
 
-func newPartition(t *testing.T) *partition {
+func newPartition(t testing.TB) *partition {
 	t.Helper()
 	directory := t.TempDir()
 	for top := directory; top != os.TempDir() && top != "/"; top = filepath.Dir(top) {

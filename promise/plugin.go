@@ -50,12 +50,13 @@ type driver struct {
 
 	// The rest is written by the goroutine that reads messages, and read by
 	// others once known is closed or the process has ended.
-	runner  runner
-	isOwn   bool // the promise classes are those of our runtime
-	failure *string
-	promise bool // the failure is that of a promise
-	banged  bool
-	printed int // bytes
+	runner   runner
+	isOwn    bool // the promise classes are those of our runtime
+	finished bool // a launcher has come to its end
+	failure  *string
+	promise  bool // the failure is that of a promise
+	banged   bool
+	printed  int // bytes
 }
 
 // message is a line of the driver; see python/driver.py.
@@ -72,6 +73,7 @@ type message struct {
 	Bang     *string `json:"bang"`
 	Error    *string `json:"error"`
 	Promise  bool    `json:"promise"`
+	Finished bool    `json:"finished"`
 }
 
 func newDriver(r *run, due []*check) *driver {
@@ -187,13 +189,15 @@ func (d *driver) receive(ctx context.Context, line string) {
 		}
 	case m.Bang != nil:
 		d.bang(ctx, *m.Bang)
+	case m.Finished:
+		d.finished = true
 	case m.Error != nil && d.failure == nil:
-		d.failure, d.promise = m.Error, m.Promise
+		d.failure, d.promise, d.finished = m.Error, m.Promise, m.Promise
 	}
 }
 
 func (d *driver) outcome(c *check, m message) outcome {
-	duration := time.Duration(min(max(m.Duration, 0), 1e6) * float64(time.Second))
+	duration := durationOf(m.Duration)
 	switch m.Status {
 	case "done":
 		o := outcome{kind: m.Type, failed: m.Failed, message: m.Message, date: m.Date, duration: duration}
@@ -208,6 +212,11 @@ func (d *driver) outcome(c *check, m message) outcome {
 		return outcome{duration: duration}
 	}
 	return d.run.lacking(c, duration, m.Status == "timeout")
+}
+
+// durationOf bounds a number of seconds that somebody else has written.
+func durationOf(seconds float64) time.Duration {
+	return time.Duration(min(max(seconds, 0), 1e6) * float64(time.Second))
 }
 
 // bang passes on the wish of a promise of our runtime, once in a run (PROM-15).
@@ -247,15 +256,19 @@ func (d *driver) takeResults(due []*check) error {
 	for _, c := range due {
 		var s *stored
 		_ = r.files.do(func() error { s = r.readStored(c.title); return nil })
+		date := time.Time{}
+		if s != nil && s.Name == c.name {
+			date, _ = time.Parse(resultDate, s.Result.Date)
+		}
+		if date.Before(d.started.Truncate(time.Second)) {
+			if d.finished {
+				c.state = decided // without a result: it is disabled
+			}
+			continue
+		}
 		c.state = decided
-		if s == nil || s.Name != c.name {
-			continue
-		}
-		if date, err := time.Parse(resultDate, s.Result.Date); err != nil || date.Before(d.started.Truncate(time.Second)) {
-			continue
-		}
 		c.result.Failed, c.result.Message = s.Result.Failed, s.message()
-		c.result.Duration = time.Duration(s.ExecutionTime * float64(time.Second))
+		c.result.Duration = durationOf(s.ExecutionTime)
 		failed = failed || s.Result.Failed
 	}
 	if d.promise && d.failure != nil && !failed {

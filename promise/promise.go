@@ -227,8 +227,12 @@ func (r *run) check(ctx context.Context) error {
 		return errors.Join(err, d.takeResults(append(plugins, executables...)))
 	}
 	r.removeLeftovers()
-	err := r.runExecutables(ctx, executables, d.ended)
-	return errors.Join(<-done, err)
+	errExecutables := r.runExecutables(ctx, executables, d.ended)
+	err := <-done
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.Join(err, errExecutables)
 }
 
 func (r *run) report() Report {

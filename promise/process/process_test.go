@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -292,7 +293,9 @@ func TestLongLineIsCutBetweenCharacters(t *testing.T) {
 // another user's: the process limit does not hold for root.
 func TestForkBomb(t *testing.T) {
 	command := &Command{Path: "/usr/bin/prlimit", Env: os.Environ(), Timeout: time.Second,
-		Args: []string{"--nproc=200", "/bin/sh", "-c", `b() { b | b & }; b; sleep 60`}}
+		Args: []string{"--nproc=200", "/bin/sh", "-c", `echo $$; b() { b | b & }; b; sleep 60`}}
+	leader := ""
+	command.Output = func(line string) { leader = cmp.Or(leader, line) }
 	if os.Geteuid() == 0 {
 		user, err := LookupUser(1, 1)
 		if err != nil {
@@ -310,9 +313,12 @@ func TestForkBomb(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return
 	}
+	session, err := strconv.Atoi(leader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range processTable() {
-		info, err := os.Stat(fmt.Sprintf("/proc/%d", row.pid))
-		if err == nil && info.Sys().(*syscall.Stat_t).Uid == 1 {
+		if row.session == session {
 			waitGone(t, row.pid)
 		}
 	}

@@ -6,12 +6,15 @@
 #   {"name": N, "status": S, "duration": seconds, "type": T, "failed": F,
 #    "message": M, "date": D}          S: done, empty, silent, timeout
 #   {"bang": message}                  please bang (embedded runtime only)
-#   {"error": text, "promise": F}      how a launcher ended, or why nothing ran
+#   {"finished": true}                 a launcher has found all well
+#   {"error": text, "promise": F}      a launcher reports a promise, or why
+#                                      nothing ran
 #
 # Whatever promises print is the agent's log.
 
 import errno
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -104,6 +107,9 @@ def start(job, name, token, others, wakeup):
 
 
 def run_all(job):
+    time.strptime('0', '%M')  # imports what each promise needs to read its log
+    if hasattr(gc, 'freeze'):
+        gc.freeze()  # a collection in each child would copy its memory
     wakeup, wakeup_sink = os.pipe()
     set_nonblocking(wakeup)
     set_nonblocking(wakeup_sink)
@@ -209,7 +215,7 @@ def run_launcher(job):
             logging.error('%s', traceback.format_exc())
         tell(error=text, promise=isinstance(e, PromiseError))
     else:
-        tell(error=None, promise=False)
+        tell(finished=True)
 
 
 def native(value):
@@ -225,7 +231,10 @@ def native(value):
 
 def main(job):
     job = native(job)
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format='%(message)s')
+    stream = sys.stdout
+    if sys.version_info >= (3,):  # whatever the locale
+        stream = open(1, 'w', encoding='utf-8', errors='replace', closefd=False)
+    logging.basicConfig(stream=stream, level=logging.INFO, format='%(message)s')
     try:
         version, launcher = prepare(job)
         job['config']['slapgrid-version'] = version or job['version']

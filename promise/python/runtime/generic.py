@@ -134,7 +134,8 @@ class GenericPromise(_Abstract):
             os.makedirs(self.__log_folder, 0o700)
         self.__log_file = os.path.join(self.__log_folder, self.__title + '.log')
         transaction = '%i-%i' % (time.time(), random.randint(100, 999))
-        handler = logging.FileHandler(self.__log_file)
+        handler = logging.FileHandler(
+            self.__log_file, encoding=None if str is bytes else 'utf-8')
         handler.setFormatter(logging.Formatter(
             '%(asctime)s - %(levelname)s - ' + transaction + ' - %(message)s',
             LOG_DATE))
