@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/google/renameio/v2"
+)
+
+// The files that node register and the configure commands write.
+var (
+	//go:embed example/slapos.cfg
+	nodeExample string
+	//go:embed example/slapos-proxy.cfg
+	proxyExample string
+	//go:embed example/slapos-client.cfg
+	clientExample string
+)
+
+// nodeValues fill in nodeExample. Without KeyFile, the master needs no
+// certificate.
+type nodeValues struct {
+	Command                                  string // that writes the file
+	ComputerID, MasterURL                    string
+	KeyFile, CertFile, CertificateRepository string
+	SoftwareRoot, InstanceRoot               string
+	InterfaceName, IPv4LocalNetwork          string
+	PartitionAmount                          int
+	CreateTap                                string // True or False
+	ComputerXML, LogFile                     string
+	CacheURL, DirURL                         string
+}
+
+// The public cache.
+const (
+	publicCacheURL = "http://shacache.nxdcdn.com"
+	publicDirURL   = "http://shadir.nxdcdn.com"
+)
+
+// writeExample writes an example with its values filled in. A percent sign in
+// a value is doubled, as the reader undoes it. It fails for values that would
+// not come back as they are.
+func writeExample(path, example string, values any, mode os.FileMode) error {
+	filled, err := template.New(filepath.Base(path)).Parse(example)
+	if err != nil {
+		return err
+	}
+	var text strings.Builder
+	if err := filled.Execute(&text, values); err != nil {
+		return err
+	}
+	doubled := strings.ReplaceAll(text.String(), "%", "%%")
+	if _, err := parseConfiguration(path, []byte(doubled)); err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, []byte(doubled), mode)
+}
+
+// askToken returns the token, asked for on standard output until one is given.
+func (e *environment) askToken(token, prompt string) (string, error) {
+	input := bufio.NewReader(e.stdin)
+	for token == "" {
+		fmt.Fprint(e.stdout, prompt)
+		line, err := input.ReadString('\n')
+		if token = strings.TrimSpace(line); token == "" && err != nil {
+			return "", errors.New("no token was given: get one from the web site of the master, or say --token")
+		}
+	}
+	return token, nil
+}
+
+// A certificateOffice is the web site of a master, which makes certificates.
+type certificateOffice struct {
+	url      string
+	token    string
+	insecure bool // takes any server certificate
+}
+
+const (
+	officeTimeout = 2 * time.Minute
+	officeAnswer  = 1 << 20 // bytes
+)
+
+// errActive is the office's refusal of a name that is taken.
+var errActive = errors.New("Certificate still active.")
+
+// request has a certificate and its key made.
+func (o certificateOffice) request(ctx context.Context, method string, form url.Values) (certificate, key string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, officeTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(o.url, "/")+"/"+method, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", "", err
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("X-Access-Token", o.token)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: o.insecure} //nolint:gosec // D-16: only when asked for
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return "", "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, officeAnswer))
+	if err != nil {
+		return "", "", err
+	}
+	switch {
+	case response.StatusCode >= 400 && strings.Contains(string(body), errActive.Error()):
+		return "", "", errActive
+	case response.StatusCode == http.StatusForbidden:
+		return "", "", errors.New("Access denied to the SlapOS Master. Please check the authentication token or require a new one.")
+	case response.StatusCode >= 400:
+		return "", "", fmt.Errorf("%s/%s: %s", o.url, method, response.Status)
+	}
+	var answer struct{ Certificate, Key string }
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Certificate == "" || answer.Key == "" {
+		return "", "", fmt.Errorf("%s/%s did not answer with a certificate and a key", o.url, method)
+	}
+	return answer.Certificate, answer.Key, nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+	"github.com/urfave/cli/v2"
+)
+
+const (
+	publicMasterURL = "https://slap.vifib.com"
+	publicPanelURL  = "https://panel.rapid.space"
+)
+
+type configureClientOptions struct {
+	configuration        string
+	masterURL, masterWeb string
+	token                string
+	insecure             bool
+}
+
+func newConfigureClientCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:     "client",
+		Usage:    "set this account up as a client of a master",
+		Category: "client",
+		Description: `Fetches a certificate for a person from the web site of the master and writes
+it, its key and the client configuration, three files that must not exist yet:
+the configuration at the place that client commands read, client.crt and
+client.key beside it.
+
+Exit codes: 0 success; 1 failed; 2 wrong usage.`,
+		Flags: []cli.Flag{
+			clientConfigFlag(),
+			&cli.StringFlag{Name: "master-url", Usage: "`URL` of the master", Value: publicMasterURL},
+			&cli.StringFlag{Name: "master-url-web", Usage: "`URL` of the web site of the master", Value: publicPanelURL},
+			&cli.StringFlag{Name: "token", Usage: "credential security token (default: asked for)"},
+			&cli.BoolFlag{Name: "insecure", Usage: "don't verify the certificate of the web site"},
+		},
+		Action: func(c *cli.Context) error {
+			return runConfigureClient(c.Context, e, configureClientOptions{
+				c.String("cfg"), c.String("master-url"), c.String("master-url-web"), c.String("token"), c.Bool("insecure"),
+			})
+		},
+	}
+}
+
+// runConfigureClient does CLI-91. What can fail comes before what is written.
+func runConfigureClient(ctx context.Context, e *environment, options configureClientOptions) error {
+	token, err := e.askToken(options.token, "Credential security token: ")
+	if err != nil {
+		return err
+	}
+	path := e.clientConfigurationPath(options.configuration)
+	directory := filepath.Dir(path)
+	certificateFile, keyFile := filepath.Join(directory, "client.crt"), filepath.Join(directory, "client.key")
+	for _, file := range []struct{ path, kind string }{{path, "configuration"}, {certificateFile, "certificate"}, {keyFile, "key"}} {
+		if _, err := os.Lstat(file.path); err == nil {
+			return fmt.Errorf("There is a file in %s. Please remove it before creating a new %s.", file.path, file.kind)
+		}
+	}
+	office := certificateOffice{options.masterWeb, token, options.insecure}
+	certificate, key, err := office.request(ctx, "Person_getCertificate", nil)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(keyFile, []byte(key), 0o600); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(certificateFile, []byte(certificate), 0o600); err != nil {
+		return err
+	}
+	values := struct{ MasterURL, CertFile, KeyFile string }{options.masterURL, certificateFile, keyFile}
+	if err := writeExample(path, clientExample, values, 0o600); err != nil {
+		return err
+	}
+	e.log.Info("SlapOS client configuration written to " + path)
+	return nil
+}

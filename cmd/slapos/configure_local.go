@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid/supervisor"
+)
+
+type configureLocalOptions struct {
+	interfaceName   string
+	partitionNumber int
+	network         string
+	ip, port        string // of the proxy
+	instanceRoot    string
+	softwareRoot    string
+	home            string // of slapos: bin, log
+	directory       string // of configuration
+	shacache        bool
+}
+
+func newConfigureLocalCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "local",
+		Usage: "make this computer a node with a master of its own",
+		Description: `Writes slapos.cfg and slapos-proxy.cfg, starts the supervisor with the local
+master (slapos proxy start) as one of its services, formats the computer, and
+makes the client commands of this account talk to that master.
+
+Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: `FILE` is slapos.cfg in --slapos-configuration-directory (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
+			&cli.StringFlag{Name: "interface-name", Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
+			&cli.IntFlag{Name: "partition-number", Usage: "how many partitions to make", Value: 20},
+			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
+			&cli.StringFlag{Name: "daemon-listen-ip", Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
+			&cli.StringFlag{Name: "daemon-listen-port", Usage: "`PORT` that the local master listens on", Value: "8080"},
+			&cli.StringFlag{Name: "slapos-instance-root", Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
+			&cli.StringFlag{Name: "slapos-software-root", Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
+			&cli.StringFlag{Name: "slapos-buildout-directory", Usage: "`DIRECTORY` of slapos itself, for its database and logs", Value: "/opt/slapos"},
+			&cli.StringFlag{Name: "slapos-configuration-directory", Usage: "`DIRECTORY` of the configuration", Value: "/etc/opt/slapos"},
+			&cli.BoolFlag{Name: "enable-shacache-proxy", Usage: "have the local master keep a cache of sources and built releases, and use it"},
+		},
+		Action: func(c *cli.Context) error {
+			return runConfigureLocal(c.Context, e, configureLocalOptions{
+				c.String("interface-name"), c.Int("partition-number"), c.String("ipv4-local-network"),
+				c.String("daemon-listen-ip"), c.String("daemon-listen-port"),
+				c.String("slapos-instance-root"), c.String("slapos-software-root"),
+				c.String("slapos-buildout-directory"), c.String("slapos-configuration-directory"), c.Bool("enable-shacache-proxy"),
+			})
+		},
+	}
+}
+
+// localComputer is the reference of a computer with a master of its own.
+const localComputer = "local_computer"
+
+// runConfigureLocal does CLI-92. Formatting before the master runs makes the
+// roots; that it can't tell the master is no failure.
+func runConfigureLocal(ctx context.Context, e *environment, options configureLocalOptions) error {
+	if err := e.requireRoot(); err != nil {
+		return err
+	}
+	l := &localNode{e, options}
+	if _, err := os.Lstat(l.nodeFile()); err == nil {
+		return fmt.Errorf("A SlapOS configuration directory already exist at %s. Aborting.", l.nodeFile())
+	}
+	if err := l.writeFiles(); err != nil {
+		return err
+	}
+	l.format(ctx)
+	layout := supervisor.Layout{InstanceRoot: options.instanceRoot, Logger: e.log}
+	watchdog := supervisor.Watchdog{
+		Executable: e.executable, MasterURL: l.masterURL(), ComputerID: localComputer, InstanceRoot: options.instanceRoot,
+	}
+	if err := supervisor.WriteConfiguration(layout, watchdog.Command()); err != nil {
+		return err
+	}
+	if err := l.linkClient(); err != nil {
+		return err
+	}
+	if err := supervisor.Launch(ctx, layout, supervisor.LaunchOptions{Executable: e.executable, Logger: e.log}); err != nil {
+		return err
+	}
+	if err := l.waitForMaster(ctx); err != nil {
+		return err
+	}
+	l.format(ctx)
+	return nil
+}
+
+type localNode struct {
+	e *environment
+	configureLocalOptions
+}
+
+func (l *localNode) nodeFile() string  { return filepath.Join(l.directory, "slapos.cfg") }
+func (l *localNode) proxyFile() string { return filepath.Join(l.directory, "slapos-proxy.cfg") }
+func (l *localNode) masterURL() string { return "http://" + net.JoinHostPort(l.ip, l.port) }
+
+// program is the slapos that services are started with: that of the directory
+// of slapos, or else this one.
+func (l *localNode) program() string {
+	if path := filepath.Join(l.home, "bin", "slapos"); isExecutable(path) {
+		return path
+	}
+	return l.e.executable
+}
+
+func isExecutable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+func (l *localNode) writeFiles() error {
+	services := filepath.Join(l.instanceRoot, "etc", "supervisord.conf.d")
+	logs := filepath.Join(l.home, "log")
+	for _, directory := range []string{l.directory, l.softwareRoot, services, logs} {
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(logs, 0o700); err != nil {
+		return err
+	}
+	node := nodeValues{
+		Command: "configure local", ComputerID: localComputer, MasterURL: l.masterURL(),
+		SoftwareRoot: l.softwareRoot, InstanceRoot: l.instanceRoot,
+		InterfaceName: l.interfaceName, IPv4LocalNetwork: l.network, PartitionAmount: l.partitionNumber, CreateTap: "false",
+		ComputerXML: l.home + "/slapos.xml", LogFile: logs + "/slapos-node-format.log",
+		CacheURL: publicCacheURL, DirURL: publicDirURL,
+	}
+	shacache := ""
+	if l.shacache {
+		shacache = filepath.Join(l.instanceRoot, "shacache")
+		node.CacheURL, node.DirURL = l.masterURL()+"/shacache/cache", l.masterURL()+"/shacache/dir"
+		if err := makeSigningKey(filepath.Join(shacache, "signing-key.pem")); err != nil {
+			return err
+		}
+	}
+	proxy := struct{ ComputerID, SoftwareRoot, InstanceRoot, Host, Port, Database, Shacache string }{
+		localComputer, l.softwareRoot, l.instanceRoot, l.ip, l.port, "/opt/slapos/slapproxy.db", shacache,
+	}
+	if l.home != "/opt/slapos" {
+		proxy.Database = filepath.Join(l.home, "slapproxy.db")
+	}
+	if err := writeExample(l.proxyFile(), proxyExample, proxy, 0o644); err != nil {
+		return err
+	}
+	service := l.service(filepath.Join(logs, "slapos-proxy.log"))
+	if err := renameio.WriteFile(filepath.Join(services, "slapproxy.conf"), []byte(service), 0o600); err != nil {
+		return err
+	}
+	// Last, since its presence refuses another try.
+	return writeExample(l.nodeFile(), nodeExample, node, 0o644)
+}
+
+// service is the proxy as a program of the supervisor.
+func (l *localNode) service(log string) string {
+	escape := strings.NewReplacer("%", "%%").Replace
+	return "[program:slapproxy]\n" +
+		"directory=" + escape(l.home) + "\n" +
+		"command=" + escape(l.program()) + " proxy start --cfg " + escape(l.proxyFile()) + "\n" +
+		"process_name=slapproxy\nautostart=true\nautorestart=true\nstartsecs=0\nstartretries=0\nexitcodes=0\n" +
+		"stopsignal=TERM\nstopwaitsecs=60\nuser=0\ngroup=0\nserverurl=AUTO\nredirect_stderr=true\n" +
+		"stdout_logfile=" + escape(log) + "\nstdout_logfile_maxbytes=100KB\nstdout_logfile_backups=1\n" +
+		"stderr_logfile=" + escape(log) + "\nstderr_logfile_maxbytes=100KB\nstderr_logfile_backups=1\n"
+}
+
+// makeSigningKey makes a private key that signs entries of the cache, unless
+// there is one.
+func makeSigningKey(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+}
+
+// format runs node format, which says itself what went wrong.
+func (l *localNode) format(ctx context.Context) {
+	command := exec.CommandContext(ctx, l.program(), "node", "format", "--now", "--cfg", l.nodeFile())
+	command.Stdout, command.Stderr = l.e.stdout, l.e.stderr
+	if err := command.Run(); err != nil {
+		l.e.log.Warn("slapos node format ended with " + err.Error())
+	}
+}
+
+// linkClient makes the node's configuration that of the client commands too.
+func (l *localNode) linkClient() error {
+	path := l.e.expandUser(clientConfigurationFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	return os.Symlink(l.nodeFile(), path)
+}
+
+const (
+	masterPatience = time.Minute
+	masterPause    = 100 * time.Millisecond
+)
+
+// waitForMaster waits until the proxy that the supervisor started listens.
+func (l *localNode) waitForMaster(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, masterPatience)
+	defer cancel()
+	for {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(l.ip, l.port))
+		if err == nil {
+			return connection.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the local master does not answer at %s, see %s/log/slapos-proxy.log: %w", l.masterURL(), l.home, err)
+		case <-time.After(masterPause):
+		}
+	}
+}
