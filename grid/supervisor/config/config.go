@@ -110,22 +110,8 @@ type loader struct {
 // Load reads a main configuration file and what it includes. environ is the
 // environment of the supervisor, for %(ENV_x)s.
 func Load(path string, environ []string) (*Config, error) {
-	path, err := filepath.Abs(path)
+	l, err := newLoader(path, environ)
 	if err != nil {
-		return nil, err
-	}
-	l := &loader{ini: newINI(), Config: &Config{User: -1}, environment: names{}, here: filepath.Dir(path)}
-	l.host, _ = os.Hostname()
-	for _, variable := range environ {
-		if name, value, found := strings.Cut(variable, "="); found {
-			l.environment["ENV_"+name] = value
-		}
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("could not read config file: %w", err)
-	}
-	if err := l.parse(path, data); err != nil {
 		return nil, err
 	}
 	if err := l.include(); err != nil {
@@ -287,8 +273,7 @@ func (l *loader) servers() error {
 			Username: s.text("username", ""), Password: s.text("password", ""),
 		}
 		if (server.Username == "") != (server.Password == "") {
-			return fmt.Errorf("Section [%s] contains incomplete authentication: "+
-				"If a username or a password is specified, both the username and password must be specified", name)
+			return fmt.Errorf("section [%s] has only one of username and password: it needs both, or none", name)
 		}
 		if kind == "inet_http_server" {
 			server.Address = read(s, "port", "", address)

@@ -123,8 +123,7 @@ func (l *loader) single(sectionName, kind string) error {
 			s.fail(fmt.Errorf("[%s] section sets invalid buffer_size (%d)", sectionName, size))
 		}
 		if read(s, "redirect_stderr", "false", boolean) {
-			s.fail(fmt.Errorf("[%s] section sets redirect_stderr=true but this is not allowed "+
-				"because it will interfere with the eventlistener protocol", sectionName))
+			s.fail(fmt.Errorf("[%s] sets redirect_stderr=true: an event listener needs its output for itself", sectionName))
 		}
 	} else {
 		group.Priority = read(s, "priority", "999", integer)

@@ -1,0 +1,204 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// tailBytes are shown unless the user asks for another number.
+const tailBytes = 1600
+
+// tail shows the end of a process's log.
+func (c *control) tail(arg string) error {
+	words := strings.Fields(arg)
+	switch {
+	case len(words) < 1:
+		return c.fail("tail", "Error: too few arguments")
+	case len(words) > 3:
+		return c.fail("tail", "Error: too many arguments")
+	}
+	bytes, follow := tailBytes, false
+	if option, found := strings.CutPrefix(words[0], "-"); found {
+		var err error
+		if follow = option == "f"; !follow {
+			if bytes, err = strconv.Atoi(option); err != nil {
+				return c.fail("", "Error: bad argument %s", words[0])
+			}
+		}
+		words = words[1:]
+	}
+	if len(words) == 0 {
+		return c.fail("", "Error: tail requires process name")
+	}
+	name, channel := words[0], "stdout"
+	if len(words) > 1 {
+		channel = strings.ToLower(words[len(words)-1])
+	}
+	method := map[string]string{"stdout": "supervisor.readProcessStdoutLog", "stderr": "supervisor.readProcessStderrLog"}[channel]
+	if method == "" {
+		return c.fail("", "Error: bad channel '%s'", channel)
+	}
+	if follow {
+		return c.follow("/logtail/" + url.PathEscape(name) + "/" + channel)
+	}
+	text, err := c.client.Call(c.ctx, method, name, -bytes, 0)
+	return c.showLog(name, text, err)
+}
+
+// mainTail shows the end of the supervisor's own log.
+func (c *control) mainTail(arg string) error {
+	words := strings.Fields(arg)
+	bytes := tailBytes
+	switch {
+	case len(words) > 1:
+		return c.fail("maintail", "Error: too many arguments")
+	case len(words) == 1 && words[0] == "-f":
+		return c.follow("/mainlogtail")
+	case len(words) == 1:
+		option, found := strings.CutPrefix(words[0], "-")
+		number, err := strconv.Atoi(option)
+		if !found || err != nil {
+			return c.fail("", "Error: bad argument %s", words[0])
+		}
+		bytes = number
+	}
+	text, err := c.client.Call(c.ctx, "supervisor.readLog", -bytes, 0)
+	return c.showLog("supervisord", text, err)
+}
+
+func (c *control) showLog(name string, text any, err error) error {
+	var fault *Fault
+	if !errors.As(err, &fault) {
+		if err == nil {
+			c.printf("%v", text)
+		}
+		return err
+	}
+	words := map[int]string{
+		FaultNoFile: "no log file", FaultFailed: "unknown error reading log", FaultBadName: "no such process name",
+	}[fault.Code]
+	if words == "" {
+		return err
+	}
+	return c.fail("", "%s: ERROR (%s)", name, words)
+}
+
+// follow shows what is added to a log until Ctrl-C.
+func (c *control) follow(path string) error {
+	c.printf("==> Press Ctrl-C to exit <==")
+	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt)
+	defer stop()
+	err := c.stream(ctx, path, c.out)
+	if ctx.Err() != nil {
+		c.printf("")
+		return nil
+	}
+	return err
+}
+
+func (c *control) stream(ctx context.Context, path string, out io.Writer) error {
+	response, err := c.client.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return &statusError{response.StatusCode}
+	}
+	_, err = io.Copy(out, response.Body)
+	return err
+}
+
+// foreground shows the output of a process and sends it lines, until Ctrl-C,
+// the end of the input, or of the process.
+func (c *control) foreground(arg string) error {
+	names := strings.Fields(arg)
+	switch {
+	case len(names) == 0:
+		return c.fail("fg", "ERROR: no process name supplied")
+	case len(names) > 1:
+		return c.fail("", "ERROR: too many process names supplied")
+	}
+	info, err := c.client.ProcessInfo(c.ctx, names[0])
+	switch {
+	case isFault(err, FaultBadName):
+		return c.fail("", "ERROR: bad process name supplied")
+	case err != nil:
+		return err
+	case info.Statename != "RUNNING":
+		return c.fail("", "ERROR: process not running")
+	}
+	c.printf("==> Press Ctrl-C to exit <==")
+	ctx, stop := signal.NotifyContext(c.ctx, os.Interrupt)
+	defer stop()
+	out := &lockedWriter{out: c.out}
+	var streams sync.WaitGroup
+	for _, channel := range []string{"stdout", "stderr"} {
+		streams.Go(func() { _ = c.stream(ctx, "/logtail/"+url.PathEscape(names[0])+"/"+channel, out) })
+	}
+	err = c.feed(ctx, names[0], out)
+	stop()
+	streams.Wait()
+	c.printf("Exiting foreground")
+	return err
+}
+
+// feed sends the lines of the user to a process.
+func (c *control) feed(ctx context.Context, name string, out io.Writer) error {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for {
+			line, err := c.ask("")
+			if err != nil {
+				return
+			}
+			select {
+			case lines <- line:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		var line string
+		var more bool
+		select {
+		case <-ctx.Done():
+			return nil
+		case line, more = <-lines:
+		}
+		if !more {
+			return nil
+		}
+		_, err := c.client.Call(ctx, "supervisor.sendProcessStdin", name, line+"\n")
+		if err != nil && !isFault(err, FaultNotRunning) {
+			return err
+		}
+		info, infoErr := c.client.ProcessInfo(ctx, name)
+		if err != nil || infoErr != nil || info.Statename != "RUNNING" {
+			_, err := io.WriteString(out, "Process got killed\n")
+			return err
+		}
+	}
+}
+
+// lockedWriter lets two streams write whole pieces.
+type lockedWriter struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (w *lockedWriter) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Write(data)
+}

@@ -1,0 +1,401 @@
+// Package daemon is the supervisor: it starts the programs of a configuration,
+// keeps their logs, starts them again, and answers XML-RPC calls (GRID-76).
+//
+// One lock guards all that changes. Nothing polls: a quiet supervisor doesn't
+// wake up. The end of a process and its output come from one epoll, changes
+// that are due later from timers, calls from HTTP.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/grid/supervisor/config"
+)
+
+// Options say what to serve.
+type Options struct {
+	ConfigFile string
+	Silent     bool      // nothing of the log on Stdout
+	Stdout     io.Writer // gets a copy of the log; nil for none
+	Environ    []string  // of the supervisor, inherited by programs
+	Ready      func()    // called when the sockets answer; may be nil
+}
+
+// daemon is a supervisor between two readings of its main configuration.
+type daemon struct {
+	options     Options
+	environment map[string]string
+	config      *config.Config  // at the start
+	groupsRead  []*config.Group // at the last reload
+	mainLog     *mainLog
+	log         *slog.Logger
+	pidFile     *pidFile
+	poller      *poller
+
+	mu          sync.Mutex // guards all below, and every process
+	mood        mood
+	groups      map[string]*group
+	journal     *journal
+	buffer      []byte // for reading pipes
+	eventSerial int
+	ticking     bool
+	ending      chan struct{} // closed when the mood changes
+}
+
+// Serve runs a supervisor in the foreground until ctx ends, a signal asks for
+// it (SIGTERM, SIGINT, SIGQUIT) or the method shutdown is called; then every
+// service is stopped. SIGHUP and the method restart stop all and begin anew,
+// SIGUSR2 opens logs again. An error comes before anything was started.
+func Serve(ctx context.Context, options Options) error {
+	for {
+		again, err := serveOnce(ctx, options)
+		if err != nil || !again {
+			return err
+		}
+		options.Ready = nil
+	}
+}
+
+func serveOnce(ctx context.Context, options Options) (again bool, err error) {
+	c, err := config.Load(options.ConfigFile, options.Environ)
+	if err != nil {
+		return false, err
+	}
+	d := &daemon{
+		options: options, config: c, groupsRead: c.Groups, environment: map[string]string{},
+		mood: moodRunning, groups: map[string]*group{}, buffer: make([]byte, 64<<10),
+		ending: make(chan struct{}),
+	}
+	for _, variable := range options.Environ {
+		if name, value, found := strings.Cut(variable, "="); found {
+			d.environment[name] = value
+		}
+	}
+	if err := d.prepare(); err != nil {
+		return false, err
+	}
+	defer d.mainLog.close()
+	defer d.pidFile.release()
+	servers, err := d.listen()
+	if err != nil {
+		return false, err
+	}
+	defer servers.close()
+	d.begin()
+	stopSignals := d.handleSignals(ctx)
+	defer stopSignals()
+	servers.serve(d)
+	if options.Ready != nil {
+		options.Ready()
+	}
+	<-d.ending
+	d.stopAll()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.poller.close()
+	d.journal.remove()
+	return d.mood == moodRestarting, nil
+}
+
+// prepare does what comes before the first process.
+func (d *daemon) prepare() (err error) {
+	if err := d.becomeUser(); err != nil {
+		return err
+	}
+	if err := raiseLimit(d.config.MinFDs); err != nil {
+		return err
+	}
+	syscall.Umask(d.config.Umask)
+	if d.config.Directory != "" {
+		if err := os.Chdir(d.config.Directory); err != nil {
+			return fmt.Errorf("start in the directory of [supervisord]: %w", err)
+		}
+	}
+	stdout := d.options.Stdout
+	if d.options.Silent || d.config.Silent {
+		stdout = nil
+	}
+	if d.mainLog, err = openMainLog(d.config, stdout); err != nil {
+		return err
+	}
+	d.log = slog.New(d.mainLog)
+	d.keepCrashes()
+	if d.pidFile, err = takePIDFile(d.config.PIDFile, d.options.ConfigFile); err != nil {
+		return err
+	}
+	for _, path := range d.config.Included {
+		d.log.Info(fmt.Sprintf("Included extra file \"%s\" during parsing", path))
+	}
+	for _, warning := range d.config.Warnings {
+		d.log.Warn(warning)
+	}
+	if d.poller, err = newPoller(); err != nil {
+		d.pidFile.release()
+		return err
+	}
+	return nil
+}
+
+// keepCrashes sends the last words of a defect to the log: in the background
+// nobody reads standard error.
+func (d *daemon) keepCrashes() {
+	if d.config.LogFile == "" {
+		return
+	}
+	file, err := os.OpenFile(d.config.LogFile, os.O_WRONLY|os.O_APPEND, 0)
+	if err == nil {
+		_ = debug.SetCrashOutput(file, debug.CrashOptions{})
+		file.Close()
+	}
+}
+
+// becomeUser gives up root's rights if the configuration wants that.
+func (d *daemon) becomeUser() error {
+	p := &process{config: &config.Program{User: d.config.User, Group: -1}}
+	credential, err := p.credential()
+	if err != nil || credential == nil {
+		return err
+	}
+	groups := make([]int, len(credential.Groups))
+	for i, group := range credential.Groups {
+		groups[i] = int(group)
+	}
+	return errors.Join(syscall.Setgroups(groups), syscall.Setgid(int(credential.Gid)), syscall.Setuid(int(credential.Uid)))
+}
+
+// raiseLimit makes room for enough descriptors: each service takes three.
+func raiseLimit(minimum int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	if limit.Cur >= uint64(minimum) {
+		return nil
+	}
+	wanted := unix.Rlimit{Cur: uint64(minimum), Max: max(limit.Max, uint64(minimum))}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &wanted); err != nil {
+		return fmt.Errorf("only %d files may be open here, minfds asks for %d: raise the limit (ulimit -n) or lower minfds", limit.Max, minimum)
+	}
+	return nil
+}
+
+// begin adopts and starts processes.
+func (d *daemon) begin() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.journal = openJournal(strings.TrimSuffix(d.config.PIDFile, ".pid")+".services", func(err error) {
+		d.log.Error("the journal of services is incomplete", "error", err)
+	})
+	for _, c := range d.config.Groups {
+		d.addGroup(c)
+	}
+	d.adopt(d.pidFile.stale)
+	if !d.config.NoCleanup {
+		d.cleanLogs()
+	}
+	if err := d.pidFile.write(); err != nil {
+		d.critical(err.Error())
+	}
+	d.log.Info(fmt.Sprintf("supervisord started with pid %d", os.Getpid()))
+	go d.poller.run(&d.mu)
+	d.notify("SUPERVISOR_STATE_CHANGE_RUNNING", "")
+	for _, g := range d.groupsByPriority() {
+		g.autoStart()
+	}
+	d.ticks()
+	// What reading the configuration left behind isn't needed again soon.
+	debug.FreeOSMemory()
+}
+
+// end makes the supervisor stop, or stop and begin anew.
+func (d *daemon) end(m mood) {
+	if d.mood == moodRunning {
+		close(d.ending)
+	}
+	if d.mood != moodShutdown {
+		d.mood = m
+	}
+}
+
+// handleSignals follows signals and the end of ctx.
+func (d *daemon) handleSignals(ctx context.Context) (stop func()) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR2)
+	if os.Getpid() == 1 {
+		signal.Notify(signals, unix.SIGCHLD)
+	}
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				d.mu.Lock()
+				d.end(moodShutdown)
+				d.mu.Unlock()
+				ctx = context.WithoutCancel(ctx)
+			case s := <-signals:
+				d.handleSignal(s.(syscall.Signal))
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}
+
+func (d *daemon) handleSignal(s syscall.Signal) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch s {
+	case unix.SIGCHLD:
+		reapOrphans(d)
+	case unix.SIGUSR2:
+		d.log.Info("received SIGUSR2 indicating log reopen request")
+		d.reopenLogs()
+	case unix.SIGHUP:
+		d.log.Warn("received SIGHUP indicating restart request")
+		d.end(moodRestarting)
+	default:
+		d.log.Warn(fmt.Sprintf("received %s indicating exit request", signalName(s)))
+		d.end(moodShutdown)
+	}
+}
+
+// reapOrphans takes the exit status of processes that came to us because we are
+// the first process of a container.
+func reapOrphans(d *daemon) {
+	ours := map[int]bool{}
+	for _, g := range d.groups {
+		for _, p := range g.processes {
+			ours[p.pid] = true
+		}
+	}
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || ours[pid] {
+			continue
+		}
+		if stat, err := readStat(pid); err == nil && stat.dead && stat.parent == os.Getpid() {
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		}
+	}
+}
+
+func (d *daemon) reopenLogs() {
+	err := d.mainLog.locked((*logFile).reopen)
+	for _, g := range d.groups {
+		for _, p := range g.processes {
+			for _, o := range p.outputs() {
+				if o.log != nil {
+					err = errors.Join(err, o.log.reopen())
+				}
+			}
+		}
+	}
+	if err != nil {
+		d.log.Error("logs can't be opened again", "error", err)
+	}
+}
+
+// stopAll stops the groups, one priority after the other, and waits for each.
+func (d *daemon) stopAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.notify("SUPERVISOR_STATE_CHANGE_STOPPING", "")
+	groups := d.groupsByPriority()
+	for len(groups) > 0 {
+		last := len(groups) - 1
+		for last > 0 && groups[last-1].config.Priority == groups[last].config.Priority {
+			last--
+		}
+		for _, g := range groups[last:] {
+			g.stopAll()
+		}
+		for _, g := range groups[last:] {
+			for _, p := range g.processes {
+				p.wait(context.Background(), func() bool { return p.state.isStopped() })
+			}
+		}
+		groups = groups[:last]
+	}
+}
+
+// wait gives up the lock until done, which is asked at each change of state.
+func (p *process) wait(ctx context.Context, done func() bool) error {
+	for !done() {
+		if p.changed == nil {
+			p.changed = make(chan struct{})
+		}
+		changed := p.changed
+		p.d.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		p.d.mu.Lock()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (d *daemon) critical(text string) {
+	d.log.Log(context.Background(), config.LevelCritical, text)
+}
+
+// logPath is the path of a program's log; AUTO makes a temporary one.
+func (d *daemon) logPath(p *config.Program, channel string, s config.Stream) string {
+	if s.LogFile != config.Auto {
+		return s.LogFile
+	}
+	pattern := fmt.Sprintf("%s-%s---%s-*.log", strings.ReplaceAll(p.Name, "/", "_"), channel, d.config.Identifier)
+	file, err := os.CreateTemp(d.config.ChildLogDir, pattern)
+	if err != nil {
+		d.log.Error("output is not logged", "process", p.Name, "error", err)
+		return ""
+	}
+	defer file.Close()
+	return file.Name()
+}
+
+// cleanLogs removes the temporary logs of earlier supervisors.
+func (d *daemon) cleanLogs() {
+	used := map[string]bool{}
+	for _, g := range d.groups {
+		for _, p := range g.processes {
+			for _, o := range p.outputs() {
+				used[o.path] = true
+			}
+		}
+	}
+	ours := regexp.MustCompile(`^.+---` + regexp.QuoteMeta(d.config.Identifier) + `-\S+\.log(\.\d{1,4})?$`)
+	entries, err := os.ReadDir(d.config.ChildLogDir)
+	if err != nil {
+		d.log.Warn("Could not clear childlog dir")
+	}
+	for _, entry := range entries {
+		path := d.config.ChildLogDir + "/" + entry.Name()
+		if ours.MatchString(entry.Name()) && !used[path] {
+			os.Remove(path)
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"slapos/grid/supervisor/config"
+)
+
+// journal remembers on disk which processes run, so that another supervisor
+// finds them after this one was killed (D-5). It has one line for each start
+// and each end, and is written anew from time to time.
+type journal struct {
+	path    string
+	boot    string // identifies this run of the machine: process numbers begin anew
+	file    *os.File
+	lines   int
+	running map[int]entry // by process number
+	failed  func(error)
+}
+
+// entry is a line of the journal: a start, or with Ended the end of a process.
+// It holds all that is needed to go on with the process as it was started, even
+// if the configuration has changed meanwhile.
+type entry struct {
+	Boot     string          `json:"boot,omitempty"`
+	Ended    int             `json:"ended,omitempty"`
+	PID      int             `json:"pid,omitempty"`
+	Ticks    uint64          `json:"ticks,omitempty"` // start time as the kernel counts, tells a number used again
+	Since    time.Time       `json:"since,omitzero"`
+	Group    string          `json:"group,omitempty"`
+	Priority int             `json:"priority,omitempty"` // of the group
+	Listener bool            `json:"listener,omitempty"`
+	Program  *config.Program `json:"program,omitempty"`
+	Logs     [2]string       `json:"logs,omitzero"`  // paths, AUTO resolved
+	Pipes    [3]uint64       `json:"pipes,omitzero"` // inodes of stdin, stdout, stderr
+}
+
+// maximumLines is when a journal is written anew, if few of its lines count.
+const maximumLines = 5000
+
+// openJournal reads the journal of an earlier supervisor and begins one with
+// the processes in it that still count: those of this run of the machine. A
+// journal that can't be kept is told to failed, and is no reason not to serve.
+func openJournal(path string, failed func(error)) *journal {
+	j := &journal{path: path, running: map[int]entry{}, failed: failed}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		failed(fmt.Errorf("identify this run of the machine: %w", err))
+		return j
+	}
+	j.boot = strings.TrimSpace(string(boot))
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		failed(fmt.Errorf("read journal: %w", err))
+	}
+	j.read(data)
+	if err := j.rewrite(); err != nil {
+		failed(err)
+	}
+	return j
+}
+
+// read understands as much as it can: the last line may be half written.
+func (j *journal) read(data []byte) {
+	current := false
+	for line := range bytes.Lines(data) {
+		var e entry
+		switch err := json.Unmarshal(line, &e); {
+		case err != nil:
+		case e.Boot != "":
+			current = e.Boot == j.boot
+		case !current:
+		case e.Ended != 0:
+			delete(j.running, e.Ended)
+		case e.PID > 0 && e.Program != nil:
+			j.running[e.PID] = e
+		}
+	}
+}
+
+// rewrite replaces the file by one that holds only what runs.
+func (j *journal) rewrite() error {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	err := encoder.Encode(entry{Boot: j.boot})
+	for _, e := range j.running {
+		err = errors.Join(err, encoder.Encode(e))
+	}
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	if err := renameio.WriteFile(j.path, b.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	file, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	if j.file != nil {
+		j.file.Close()
+	}
+	j.file, j.lines = file, len(j.running)+1
+	return nil
+}
+
+// started notes that p has a process.
+func (j *journal) started(p *process) {
+	stat, err := readStat(p.pid)
+	if err != nil {
+		j.failed(err)
+		return
+	}
+	e := entry{
+		PID: p.pid, Ticks: stat.ticks, Since: p.started.Round(0), Group: p.group.config.Name,
+		Priority: p.group.config.Priority, Listener: p.listener != nil, Program: p.config, Pipes: p.pipes,
+	}
+	for i, o := range p.outputs() {
+		e.Logs[i] = o.path
+	}
+	j.running[p.pid] = e
+	j.append(e)
+}
+
+func (j *journal) ended(pid int) {
+	if _, found := j.running[pid]; found {
+		delete(j.running, pid)
+		j.append(entry{Ended: pid})
+	}
+}
+
+// append writes a line. A journal that can't be written is no reason to stop a
+// service: what it doesn't know is found by its environment.
+func (j *journal) append(e entry) {
+	if j.file == nil {
+		return
+	}
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = j.file.Write(append(line, '\n'))
+	}
+	if j.lines++; j.lines > maximumLines && j.lines > 4*len(j.running) {
+		err = errors.Join(err, j.rewrite())
+	}
+	if err != nil {
+		j.failed(err)
+	}
+}
+
+// remove is the end of a journal in which nothing runs.
+func (j *journal) remove() {
+	if j.file != nil {
+		j.file.Close()
+		os.Remove(j.path)
+	}
+}
+
+// processStat is what /proc/PID/stat tells of a process.
+type processStat struct {
+	parent, group, session int
+	ticks                  uint64 // start, since the machine's
+	dead                   bool   // a zombie: it only waits to be reaped
+}
+
+func readStat(pid int) (processStat, error) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return processStat{}, err
+	}
+	return parseStat(data)
+}
+
+func parseStat(data []byte) (s processStat, err error) {
+	// The name, in brackets, may hold anything.
+	_, after, _ := strings.Cut(string(data[max(0, bytes.LastIndexByte(data, ')')):]), " ")
+	fields := strings.Fields(after)
+	if len(fields) < 20 {
+		return s, fmt.Errorf("unknown format of /proc/PID/stat: %q", data)
+	}
+	s.dead = fields[0] == "Z" || fields[0] == "X"
+	for i, number := range []*int{&s.parent, &s.group, &s.session} {
+		*number, err = strconv.Atoi(fields[1+i])
+		if err != nil {
+			return s, fmt.Errorf("unknown format of /proc/PID/stat: %w", err)
+		}
+	}
+	if s.ticks, err = strconv.ParseUint(fields[19], 10, 64); err != nil {
+		return s, fmt.Errorf("unknown format of /proc/PID/stat: %w", err)
+	}
+	return s, nil
+}

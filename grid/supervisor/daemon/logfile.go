@@ -1,0 +1,180 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// logFile is a log that is rotated by its size: full, it becomes name.1, name.1
+// becomes name.2 and so on.
+//
+// The directory usually belongs to the user of a partition while this process
+// is root. There, only a regular file with a single name and of that user or
+// ours is written to: a link or a FIFO planted under the log's name is refused.
+type logFile struct {
+	path     string
+	maxBytes int64 // 0: never rotated
+	backups  int
+	fd       int
+	size     int64
+	regular  bool
+}
+
+func openLog(path string, maxBytes int64, backups int) (*logFile, error) {
+	l := &logFile{path: path, maxBytes: maxBytes, backups: backups, fd: -1}
+	return l, l.reopen()
+}
+
+// reopen opens the file of the log's name; on error the present one stays open.
+func (l *logFile) reopen() error {
+	directory, stat, err := openDirectory(l.path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(directory)
+	flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NONBLOCK | unix.O_CLOEXEC
+	trusted := isTrusted(stat)
+	if !trusted {
+		flags |= unix.O_NOFOLLOW
+	}
+	fd, err := unix.Openat(directory, filepath.Base(l.path), flags, 0o644)
+	if err != nil {
+		return &os.PathError{Op: "open log", Path: l.path, Err: err}
+	}
+	var file unix.Stat_t
+	if err = unix.Fstat(fd, &file); err == nil && !trusted {
+		err = checkFile(l.path, stat, &file)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	l.close()
+	l.fd, l.size, l.regular = fd, file.Size, file.Mode&unix.S_IFMT == unix.S_IFREG
+	return nil
+}
+
+// openDirectory opens the directory of a file to work inside it.
+func openDirectory(path string) (fd int, stat *unix.Stat_t, err error) {
+	directory := filepath.Dir(path)
+	fd, err = unix.Open(directory, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, &os.PathError{Op: "open directory", Path: directory, Err: err}
+	}
+	stat = new(unix.Stat_t)
+	if err := unix.Fstat(fd, stat); err != nil {
+		unix.Close(fd)
+		return -1, nil, &os.PathError{Op: "stat", Path: directory, Err: err}
+	}
+	return fd, stat, nil
+}
+
+// isTrusted tells whether nobody but us can put files into a directory.
+func isTrusted(directory *unix.Stat_t) bool {
+	return int(directory.Uid) == os.Geteuid() && directory.Mode&0o022 == 0
+}
+
+// checkFile refuses a file in somebody else's directory that may be a trap.
+func checkFile(path string, directory, file *unix.Stat_t) error {
+	switch {
+	case file.Mode&unix.S_IFMT != unix.S_IFREG:
+		return fmt.Errorf("%s is not a regular file", path)
+	case file.Nlink != 1:
+		return fmt.Errorf("%s has %d names, a log has one", path, file.Nlink)
+	case int(file.Uid) != os.Geteuid() && file.Uid != directory.Uid:
+		return fmt.Errorf("%s belongs to user %d", path, file.Uid)
+	}
+	return nil
+}
+
+// openForReading opens a log to show its content, with the same care.
+func openForReading(path string) (*os.File, error) {
+	directory, stat, err := openDirectory(path)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(directory)
+	flags := unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	if !isTrusted(stat) {
+		flags |= unix.O_NOFOLLOW
+	}
+	fd, err := unix.Openat(directory, filepath.Base(path), flags, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open log", Path: path, Err: err}
+	}
+	var file unix.Stat_t
+	if err = unix.Fstat(fd, &file); err == nil && (file.Mode&unix.S_IFMT != unix.S_IFREG || !isTrusted(stat)) {
+		err = checkFile(path, stat, &file)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// Write appends data and rotates the log if it has become full. What can't be
+// written, on a full disk for example, is lost.
+func (l *logFile) Write(data []byte) (int, error) {
+	done := 0
+	for done < len(data) {
+		n, err := unix.Write(l.fd, data[done:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return done, &os.PathError{Op: "write log", Path: l.path, Err: err}
+		}
+		done += n
+		l.size += int64(n)
+	}
+	if l.regular && l.maxBytes > 0 && l.size >= l.maxBytes {
+		l.rotate()
+	}
+	return done, nil
+}
+
+// rotate begins a new file. Where the directory's owner prevents that, the
+// present one is emptied: a log never grows without bound.
+func (l *logFile) rotate() {
+	if l.backups > 0 && l.shift() == nil && l.reopen() == nil {
+		return
+	}
+	if unix.Ftruncate(l.fd, 0) == nil {
+		l.size = 0
+	}
+}
+
+// shift renames the log and the older ones.
+func (l *logFile) shift() error {
+	directory, _, err := openDirectory(l.path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(directory)
+	name := filepath.Base(l.path)
+	numbered := func(i int) string { return name + "." + strconv.Itoa(i) }
+	for i := l.backups - 1; i > 0; i-- {
+		_ = unix.Renameat(directory, numbered(i), directory, numbered(i+1))
+	}
+	return unix.Renameat(directory, name, directory, numbered(1))
+}
+
+// clear removes the file and begins a new one.
+func (l *logFile) clear() error {
+	if err := os.Remove(l.path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return l.reopen()
+}
+
+func (l *logFile) close() {
+	if l.fd >= 0 {
+		unix.Close(l.fd)
+	}
+	l.fd = -1
+}

@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipes are the standard streams of a process about to start.
+//
+// The child's ends of the pipes of a service are open for reading and writing.
+// So neither a write to its output nor a read of its input fails when this
+// process dies: output waits in the pipe for the next supervisor (D-5).
+//
+// An event listener has plain pipes: without a supervisor it should end.
+type pipes struct {
+	stdin, stdout, stderr              int // the child's ends
+	writeStdin, readStdout, readStderr int // ours; -1 for none
+}
+
+func (p *process) makePipes() (*pipes, error) {
+	s := &pipes{-1, -1, -1, -1, -1, -1}
+	err := s.makeInput(p.listener != nil)
+	if err == nil {
+		s.readStdout, s.stdout, err = outputPipe(p.listener != nil)
+	}
+	if err == nil && p.stderr != nil {
+		s.readStderr, s.stderr, err = outputPipe(p.listener != nil)
+	} else {
+		s.stderr = s.stdout
+	}
+	if err != nil {
+		s.closeChild()
+		s.closeParent()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *pipes) makeInput(listener bool) error {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return err
+	}
+	if listener {
+		s.stdin, s.writeStdin = ends[0], ends[1]
+		return unix.SetNonblock(s.writeStdin, true)
+	}
+	s.stdin = forBoth(ends[0])
+	unix.Close(ends[1]) // sendStdin opens it when needed
+	return nil
+}
+
+func outputPipe(listener bool) (read, write int, err error) {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return -1, -1, err
+	}
+	if !listener {
+		ends[1] = forBoth(ends[1])
+	}
+	return ends[0], ends[1], unix.SetNonblock(ends[0], true)
+}
+
+// forBoth replaces one end of a pipe by one that is open for reading and
+// writing; without /proc it stays as it is.
+func forBoth(fd int) int {
+	both, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fd
+	}
+	unix.Close(fd)
+	return both
+}
+
+func (s *pipes) closeChild() {
+	if s.stderr != s.stdout {
+		closeAll(s.stderr)
+	}
+	closeAll(s.stdin, s.stdout)
+}
+
+func (s *pipes) closeParent() { closeAll(s.writeStdin, s.readStdout, s.readStderr) }
+
+func closeAll(fds ...int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// inode identifies a pipe as long as somebody holds it.
+func inode(fd int) uint64 {
+	var stat unix.Stat_t
+	if unix.Fstat(fd, &stat) != nil {
+		return 0
+	}
+	return stat.Ino
+}
+
+// errNotThePipe tells that a process has put something else in its pipe's place.
+var errNotThePipe = errors.New("the process has replaced its standard stream")
+
+// reopenPipe opens a pipe that a process holds as descriptor fd. Only a pipe is
+// opened, and if wanted isn't 0, only that one: the process chooses what stands
+// there, and we may be root.
+func reopenPipe(pid, fd, flags int, wanted uint64) (int, error) {
+	path := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
+	held, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(held)
+	var stat unix.Stat_t
+	if err := unix.Fstat(held, &stat); err != nil {
+		return -1, fmt.Errorf("stat %s: %w", path, err)
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFIFO || wanted != 0 && stat.Ino != wanted || !isAnonymous(held) {
+		return -1, errNotThePipe
+	}
+	opened, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", held), flags|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
+	}
+	return opened, nil
+}
+
+// isAnonymous tells a pipe from a FIFO with a name.
+func isAnonymous(fd int) bool {
+	var system unix.Statfs_t
+	return unix.Fstatfs(fd, &system) == nil && system.Type == unix.PIPEFS_MAGIC
+}

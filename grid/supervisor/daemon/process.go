@@ -1,0 +1,322 @@
+package daemon
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/grid/supervisor/config"
+)
+
+// process is one configured program and, at times, its process. Everything is
+// guarded by the daemon's lock.
+type process struct {
+	d      *daemon
+	group  *group
+	config *config.Program
+
+	state      state
+	pid        int // 0 without a process
+	pidfd      int
+	pipes      [3]uint64 // inodes of its standard streams
+	killing    bool      // its end is wanted
+	tries      int       // starts that failed in a row
+	started    time.Time
+	stopped    time.Time
+	exitStatus int // -1: ended by a signal, or nobody knows
+	spawnError string
+
+	timer   *time.Timer   // the next change of state
+	changed chan struct{} // closed at the next change of state; nil if nobody waits
+
+	stdout, stderr *output
+	listener       *listener // of an event listener
+}
+
+func newProcess(g *group, c *config.Program) *process {
+	p := &process{d: g.d, group: g, config: c, pidfd: -1}
+	p.stdout = &output{process: p, channel: "stdout", config: c.Stdout, path: g.d.logPath(c, "stdout", c.Stdout)}
+	if !c.RedirectError {
+		p.stderr = &output{process: p, channel: "stderr", config: c.Stderr, path: g.d.logPath(c, "stderr", c.Stderr)}
+	}
+	if g.pool != nil {
+		p.listener = &listener{process: p, stdin: -1}
+	}
+	return p
+}
+
+func (p *process) outputs() []*output {
+	if p.stderr == nil {
+		return []*output{p.stdout}
+	}
+	return []*output{p.stdout, p.stderr}
+}
+
+// setState changes the state, and tells waiters and event listeners.
+func (p *process) setState(next state) { p.setStateExpected(next, true) }
+
+func (p *process) setStateExpected(next state, expected bool) {
+	previous := p.state
+	if previous == next {
+		return
+	}
+	p.state = next
+	p.cancelTimer()
+	if next == backoff {
+		p.tries++
+	}
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+	detail := ""
+	switch next {
+	case starting, backoff:
+		detail = fmt.Sprintf(" tries:%d", p.tries)
+	case exited:
+		detail = fmt.Sprintf(" expected:%d pid:%d", number(expected), p.pid)
+	case running, stopping, stopped:
+		detail = fmt.Sprintf(" pid:%d", p.pid)
+	}
+	p.d.notify("PROCESS_STATE_"+next.String(), fmt.Sprintf("processname:%s groupname:%s from_state:%s%s",
+		p.config.Name, p.group.config.Name, previous, detail))
+	if p.group.pool != nil && next == running {
+		p.group.pool.dispatch()
+	}
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// after does something later unless the state changes before.
+func (p *process) after(delay time.Duration, action func()) {
+	p.cancelTimer()
+	var timer *time.Timer
+	timer = time.AfterFunc(delay, func() {
+		p.d.mu.Lock()
+		defer p.d.mu.Unlock()
+		if p.timer == timer {
+			p.timer = nil
+			action()
+		}
+	})
+	p.timer = timer
+}
+
+func (p *process) cancelTimer() {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// spawn starts the program. It must not be running.
+func (p *process) spawn() {
+	p.killing = false
+	p.spawnError, p.exitStatus = "", 0
+	p.started = time.Now()
+	p.setState(starting)
+	err := p.start()
+	if err != nil {
+		for _, o := range p.outputs() {
+			o.closeUnused()
+		}
+		p.spawnError = err.Error()
+		p.d.log.Info("spawnerr: " + p.spawnError)
+		p.backOff()
+		return
+	}
+	if p.state != starting {
+		return // it ended in between
+	}
+	if p.config.StartSecs > 0 {
+		p.after(seconds(p.config.StartSecs), p.succeed)
+		return
+	}
+	p.succeed()
+}
+
+// succeed makes a process that stayed up long enough RUNNING.
+func (p *process) succeed() {
+	p.tries = 0
+	p.setState(running)
+	p.d.log.Info(fmt.Sprintf("success: %s entered RUNNING state, process has stayed up for > than %d seconds (startsecs)",
+		p.config.Name, p.config.StartSecs))
+}
+
+// backOff tries again later: after one second, two, three…, or never.
+func (p *process) backOff() {
+	p.setState(backoff)
+	if p.tries > p.config.StartRetries {
+		p.giveUp()
+		p.d.log.Info(fmt.Sprintf("gave up: %s entered FATAL state, too many start retries too quickly", p.config.Name))
+		return
+	}
+	p.after(seconds(p.tries), p.respawn)
+}
+
+// respawn starts the process again, unless everything is about to stop.
+func (p *process) respawn() {
+	if p.d.mood == moodRunning {
+		p.spawn()
+	}
+}
+
+func (p *process) giveUp() {
+	p.tries = 0
+	p.setState(fatal)
+}
+
+// stop asks the process to end, and kills it if it doesn't in time. The error
+// tells why it couldn't be asked.
+func (p *process) stop() error { return p.kill(p.config.StopSignal) }
+
+func (p *process) kill(signal unix.Signal) error {
+	name := p.config.Name
+	if p.state == backoff {
+		p.d.log.Debug(fmt.Sprintf("Attempted to kill %s, which is in BACKOFF state.", name))
+		p.setState(stopped)
+		return nil
+	}
+	if p.pid == 0 {
+		return fmt.Errorf("attempted to kill %s with sig %s but it wasn't running", name, signalName(signal))
+	}
+	asGroup := p.config.StopAsGroup
+	if p.state == stopping {
+		asGroup = p.config.KillAsGroup
+	}
+	p.d.log.Debug(fmt.Sprintf("killing %s (pid %d) with signal %s", name, p.pid, signalName(signal)), "group", asGroup)
+	p.killing = true
+	p.setState(stopping)
+	p.after(seconds(p.config.StopWaitSecs), func() {
+		p.d.log.Warn(fmt.Sprintf("killing '%s' (%d) with SIGKILL", name, p.pid))
+		_ = p.kill(unix.SIGKILL)
+	})
+	if err := p.send(signal, asGroup); err != nil && err != unix.ESRCH {
+		err = fmt.Errorf("unknown problem killing %s (%d):%w", name, p.pid, err)
+		p.d.critical(err.Error())
+		p.killing = false
+		p.setState(unknown)
+		return err
+	}
+	return nil
+}
+
+// signal sends a signal that isn't meant to end the process.
+func (p *process) signal(signal unix.Signal) error {
+	p.d.log.Debug(fmt.Sprintf("sending %s (pid %d) sig %s", p.config.Name, p.pid, signalName(signal)))
+	if err := p.send(signal, false); err != nil && err != unix.ESRCH {
+		err = fmt.Errorf("unknown problem sending sig %s (%d):%w", p.config.Name, p.pid, err)
+		p.d.critical(err.Error())
+		p.setState(unknown)
+		return err
+	}
+	return nil
+}
+
+// send uses the pidfd, since the number of an adopted process may be another's
+// by now. The number of its group can't be while the process is there.
+func (p *process) send(signal unix.Signal, asGroup bool) error {
+	if !asGroup {
+		return unix.PidfdSendSignal(p.pidfd, signal, nil, 0)
+	}
+	if err := unix.PidfdSendSignal(p.pidfd, 0, nil, 0); err != nil {
+		return err
+	}
+	return unix.Kill(-p.pid, signal)
+}
+
+func signalName(signal unix.Signal) string {
+	if name := unix.SignalName(signal); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(signal))
+}
+
+// ended is what is known of a process that is no more.
+type ended struct {
+	status int    // exit status; -1 after a signal, or if nobody knows
+	how    string // for the log
+}
+
+// quickly is how long a process must have run to be restarted at once.
+const quickly = time.Second
+
+// finish follows the end of the process.
+func (p *process) finish(end ended) {
+	for _, o := range p.outputs() {
+		o.drain()
+	}
+	p.stopped = time.Now()
+	ran := p.stopped.Sub(p.started)
+	expected := false
+	for _, code := range p.config.ExitCodes {
+		expected = expected || code == end.status
+	}
+	logAt := p.d.log.Warn
+	if expected {
+		logAt = p.d.log.Info
+	}
+	name := p.config.Name
+	switch {
+	case p.killing:
+		p.exitStatus = end.status
+		p.setState(stopped)
+		logAt(fmt.Sprintf("stopped: %s (%s)", name, end.how))
+		p.release()
+	case ran < seconds(p.config.StartSecs) && p.state == starting:
+		p.exitStatus = 0
+		p.spawnError = "Exited too quickly (process log may have details)"
+		p.d.log.Warn(fmt.Sprintf("exited: %s (%s; not expected)", name, end.how))
+		p.release()
+		p.backOff()
+	default:
+		p.tries = 0
+		p.exitStatus = end.status
+		if p.state == starting {
+			p.setState(running)
+		}
+		word := "expected"
+		if !expected {
+			word = "not expected"
+			p.spawnError = fmt.Sprintf("Bad exit code %d", end.status)
+		}
+		p.setStateExpected(exited, expected)
+		logAt(fmt.Sprintf("exited: %s (%s; %s)", name, end.how, word))
+		p.release()
+		p.restart(expected, ran)
+	}
+}
+
+// restart starts an EXITED process again if its configuration wants that. One
+// that ended at once waits a moment, so that it can't keep the machine busy.
+func (p *process) restart(expected bool, ran time.Duration) {
+	wanted := p.config.AutoRestart == config.RestartAlways || p.config.AutoRestart == config.RestartUnexpected && !expected
+	switch {
+	case !wanted:
+	case ran < quickly:
+		p.after(quickly, p.respawn)
+	default:
+		p.respawn()
+	}
+}
+
+// release forgets the process. Its pipes stay open while others hold them: what
+// it left behind can go on writing to the log.
+func (p *process) release() {
+	p.d.journal.ended(p.pid)
+	if p.pidfd >= 0 {
+		p.d.poller.closeFD(p.pidfd)
+	}
+	p.pid, p.pidfd, p.killing = 0, -1, false
+	if p.listener != nil {
+		p.listener.close()
+	}
+}

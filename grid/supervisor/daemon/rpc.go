@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ochinchina/supervisord/faults"
+
+	"slapos/grid/supervisor/xmlrpc"
+)
+
+// method is one that clients may call. Its signature is the type of its value
+// followed by those of its parameters; the last optional of them may be left
+// out.
+type method struct {
+	signature string
+	optional  int
+	help      string
+	call      func(d *daemon, ctx context.Context, args arguments) (any, error)
+}
+
+// methods are all of them. The calls of the supervisor's own namespace run with
+// the lock held, and are refused while it is shutting down, but those of
+// [anytime].
+var methods map[string]method
+
+// anytime are the methods that need no running supervisor.
+var anytime = map[string]bool{
+	"supervisor.sendRemoteCommEvent": true,
+	"system.listMethods":             true, "system.methodHelp": true,
+	"system.methodSignature": true, "system.multicall": true,
+}
+
+// aliases are older names.
+var aliases = map[string]string{
+	"supervisor.getVersion":      "supervisor.getAPIVersion",
+	"supervisor.readMainLog":     "supervisor.readLog",
+	"supervisor.readProcessLog":  "supervisor.readProcessStdoutLog",
+	"supervisor.tailProcessLog":  "supervisor.tailProcessStdoutLog",
+	"supervisor.clearProcessLog": "supervisor.clearProcessLogs",
+}
+
+func init() {
+	methods = map[string]method{
+		"system.listMethods": {"array", 0, "The names of all methods.", func(*daemon, context.Context, arguments) (any, error) {
+			return slices.Sorted(maps.Keys(methods)), nil
+		}},
+		"system.methodHelp": {"string string", 0, "What a method does.", func(_ *daemon, _ context.Context, args arguments) (any, error) {
+			m, err := known(args.text(0))
+			return m.help, err
+		}},
+		"system.methodSignature": {"array string", 0, "The types of a method: of its value, then of its parameters.",
+			func(_ *daemon, _ context.Context, args arguments) (any, error) {
+				m, err := known(args.text(0))
+				return strings.Fields(m.signature), err
+			}},
+		"system.multicall": {"array array", 0, "Calls several methods, one after the other. Each call is a struct of methodName and params; " +
+			"each result is a value, or a struct of faultCode and faultString.", (*daemon).multicall},
+	}
+	maps.Copy(methods, supervisorMethods)
+	maps.Copy(methods, processMethods)
+	maps.Copy(methods, logMethods)
+	for alias, name := range aliases {
+		methods[alias] = methods[name]
+	}
+}
+
+// known finds a method for the system namespace.
+func known(name string) (method, error) {
+	m, found := methods[name]
+	if !found {
+		return m, xmlrpc.NewFault(faults.SignatureUnsupported, "")
+	}
+	return m, nil
+}
+
+// arguments are the parameters of a call, already of the right types.
+type arguments []any
+
+func (a arguments) text(i int) string { s, _ := a[i].(string); return s }
+func (a arguments) number(i int) int  { n, _ := a[i].(int); return n }
+
+// flag is a parameter that may be left out and then means true.
+func (a arguments) flag(i int) bool {
+	if i >= len(a) {
+		return true
+	}
+	b, _ := a[i].(bool)
+	return b
+}
+
+// call calls a method by its name.
+func (d *daemon) call(ctx context.Context, name string, params []any) (any, error) {
+	m, found := methods[name]
+	if !found {
+		return nil, xmlrpc.NewFault(faults.UnknownMethod, "")
+	}
+	types := strings.Fields(m.signature)[1:]
+	if len(params) > len(types) || len(params) < len(types)-m.optional {
+		return nil, xmlrpc.NewFault(faults.IncorrectParameters, "")
+	}
+	args := make(arguments, len(params))
+	for i, param := range params {
+		if args[i], found = convert(param, types[i]); !found {
+			return nil, xmlrpc.NewFault(faults.IncorrectParameters, "")
+		}
+	}
+	if strings.HasPrefix(name, "system.") {
+		return m.call(d, ctx, args)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mood != moodRunning && !anytime[name] {
+		return nil, xmlrpc.NewFault(faults.ShutdownState, "")
+	}
+	return m.call(d, ctx, args)
+}
+
+// convert accepts what comes close enough to a type: 1 and 0 for booleans,
+// booleans for integers, base64 for strings.
+func convert(value any, wanted string) (any, bool) {
+	switch v := value.(type) {
+	case string:
+		return v, wanted == "string"
+	case []byte:
+		return string(v), wanted == "string"
+	case bool:
+		if wanted == "int" {
+			return number(v), true
+		}
+		return v, wanted == "boolean"
+	case int:
+		if wanted == "boolean" {
+			return v != 0, true
+		}
+		return v, wanted == "int"
+	case nil:
+		return false, wanted == "boolean"
+	case []any:
+		return v, wanted == "array"
+	}
+	return nil, false
+}
+
+func (d *daemon) multicall(ctx context.Context, args arguments) (any, error) {
+	calls, _ := args[0].([]any)
+	results := make([]any, 0, len(calls))
+	for _, item := range calls {
+		call, _ := item.(map[string]any)
+		name, _ := call["methodName"].(string)
+		params, _ := call["params"].([]any)
+		var value any
+		var err error
+		switch {
+		case name == "":
+			err = xmlrpc.NewFault(faults.IncorrectParameters, "No methodName")
+		case name == "system.multicall":
+			err = xmlrpc.NewFault(faults.IncorrectParameters, "Recursive system.multicall forbidden")
+		default:
+			value, err = d.call(ctx, name, params)
+		}
+		if err != nil {
+			fault := asFault(err)
+			value = map[string]any{"faultCode": fault.Code, "faultString": fault.Text}
+		}
+		results = append(results, value)
+	}
+	return results, nil
+}
+
+// asFault is the answer to a call that failed.
+func asFault(err error) *xmlrpc.Fault {
+	var fault *xmlrpc.Fault
+	if errors.As(err, &fault) {
+		return fault
+	}
+	return xmlrpc.NewFault(faults.Failed, err.Error())
+}

@@ -1,0 +1,340 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ochinchina/supervisord/faults"
+	"github.com/ochinchina/supervisord/types"
+	"golang.org/x/sys/unix"
+
+	"slapos/grid/supervisor/config"
+	"slapos/grid/supervisor/xmlrpc"
+)
+
+// processMethods start, stop and describe processes. A name is group:process,
+// or group:* for all of a group.
+var processMethods = map[string]method{
+	"supervisor.startProcess":        {"boolean string boolean", 1, "Starts a process; waits until it runs unless told not to.", (*daemon).startProcess},
+	"supervisor.startProcessGroup":   {"array string boolean", 1, "Starts the processes of a group. Returns a status for each.", (*daemon).startProcessGroup},
+	"supervisor.startAllProcesses":   {"array boolean", 1, "Starts all processes. Returns a status for each.", (*daemon).startAllProcesses},
+	"supervisor.stopProcess":         {"boolean string boolean", 1, "Stops a process; waits until it has ended unless told not to.", (*daemon).stopProcess},
+	"supervisor.stopProcessGroup":    {"array string boolean", 1, "Stops the processes of a group. Returns a status for each.", (*daemon).stopProcessGroup},
+	"supervisor.stopAllProcesses":    {"array boolean", 1, "Stops all processes. Returns a status for each.", (*daemon).stopAllProcesses},
+	"supervisor.signalProcess":       {"boolean string string", 0, "Sends a signal, by name or number, to a process.", (*daemon).signalProcess},
+	"supervisor.signalProcessGroup":  {"array string string", 0, "Sends a signal to the processes of a group.", (*daemon).signalProcessGroup},
+	"supervisor.signalAllProcesses":  {"array string", 0, "Sends a signal to all processes.", (*daemon).signalAllProcesses},
+	"supervisor.getProcessInfo":      {"struct string", 0, "Describes a process.", (*daemon).processInfo},
+	"supervisor.getAllProcessInfo":   {"array", 0, "Describes all processes.", (*daemon).allProcessInfo},
+	"supervisor.sendProcessStdin":    {"boolean string string", 0, "Writes text to the standard input of a process.", (*daemon).sendProcessStdin},
+	"supervisor.clearAllProcessLogs": {"array", 0, "Empties the logs of all processes.", (*daemon).clearAllProcessLogs},
+}
+
+func (d *daemon) startProcess(ctx context.Context, args arguments) (any, error) {
+	g, p, err := d.find(args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return d.startProcessGroup(ctx, append(arguments{g.config.Name}, args[1:]...))
+	}
+	if err := p.requestStart(args.text(0)); err != nil {
+		return nil, err
+	}
+	if args.flag(1) {
+		err = p.waitStarted(ctx, args.text(0))
+	}
+	return true, err
+}
+
+// requestStart starts a process that doesn't run; name is for faults.
+func (p *process) requestStart(name string) error {
+	if _, _, err := p.command(); err != nil {
+		var why *commandError
+		if errors.As(err, &why) {
+			return xmlrpc.NewFault(why.fault, why.text)
+		}
+		return err
+	}
+	switch {
+	case p.state.isRunning():
+		return xmlrpc.NewFault(faults.AlreadyStated, name)
+	case p.state == unknown:
+		return xmlrpc.NewFault(faults.Failed, name+" is in an unknown process state")
+	case p.pid != 0: // STOPPING
+		return xmlrpc.NewFault(faults.AbnormalTermination, name)
+	}
+	p.spawn()
+	if p.spawnError != "" {
+		return xmlrpc.NewFault(faults.SpawnError, name)
+	}
+	return nil
+}
+
+func (p *process) waitStarted(ctx context.Context, name string) error {
+	err := p.wait(ctx, func() bool { return p.spawnError != "" || p.state != starting })
+	switch {
+	case err != nil:
+		return err
+	case p.spawnError != "":
+		return xmlrpc.NewFault(faults.SpawnError, name)
+	case p.state != running:
+		return xmlrpc.NewFault(faults.AbnormalTermination, name)
+	}
+	return nil
+}
+
+func (d *daemon) stopProcess(ctx context.Context, args arguments) (any, error) {
+	g, p, err := d.find(args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return d.stopProcessGroup(ctx, append(arguments{g.config.Name}, args[1:]...))
+	}
+	if err := p.requestStop(args.text(0)); err != nil {
+		return nil, err
+	}
+	if args.flag(1) {
+		err = p.waitStopped(ctx)
+	}
+	return true, err
+}
+
+func (p *process) requestStop(name string) error {
+	if !p.state.isRunning() {
+		p.cancelRestart()
+		return xmlrpc.NewFault(faults.NotRunning, name)
+	}
+	if err := p.stop(); err != nil {
+		return xmlrpc.NewFault(faults.Failed, err.Error())
+	}
+	return nil
+}
+
+func (p *process) waitStopped(ctx context.Context) error {
+	return p.wait(ctx, func() bool { return p.state.isStopped() })
+}
+
+// cancelRestart keeps an EXITED process from being started again.
+func (p *process) cancelRestart() {
+	if p.state == exited {
+		p.cancelTimer()
+	}
+}
+
+// status is the outcome of an action on one of several processes.
+type status struct {
+	Name        string `xml:"name"`
+	Group       string `xml:"group"`
+	Status      int    `xml:"status"`
+	Description string `xml:"description"`
+}
+
+func (p *process) status(err error) status {
+	s := status{p.config.Name, p.group.config.Name, faults.Success, "OK"}
+	if err != nil {
+		fault := asFault(err)
+		s.Status, s.Description = fault.Code, fault.Text
+	}
+	return s
+}
+
+// namespec is the name of the process in faults.
+func (p *process) namespec() string {
+	if p.group.config.Name == p.config.Name {
+		return p.config.Name
+	}
+	return p.group.config.Name + ":" + p.config.Name
+}
+
+// each acts on several processes, and then waits for those where that worked,
+// if there is something to wait for. Those that failed come first.
+func each(processes []*process, act func(*process) error, wait func(*process) error) (any, error) {
+	results := []status{}
+	var done []*process
+	for _, p := range processes {
+		if err := act(p); err != nil {
+			results = append(results, p.status(err))
+		} else {
+			done = append(done, p)
+		}
+	}
+	for _, p := range done {
+		var err error
+		if wait != nil {
+			err = wait(p)
+		}
+		results = append(results, p.status(err))
+	}
+	return results, nil
+}
+
+func filter(processes []*process, keep func(state) bool) (kept []*process) {
+	for _, p := range processes {
+		if keep(p.state) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// all lists the processes of all groups by priority.
+func (d *daemon) all() (processes []*process) {
+	for _, g := range d.groupsByPriority() {
+		processes = append(processes, g.byPriority()...)
+	}
+	return processes
+}
+
+func startEach(ctx context.Context, processes []*process, wait bool) (any, error) {
+	idle := filter(processes, func(s state) bool { return !s.isRunning() })
+	waiter := func(p *process) error { return p.waitStarted(ctx, p.namespec()) }
+	if !wait {
+		waiter = nil
+	}
+	return each(idle, func(p *process) error { return p.requestStart(p.namespec()) }, waiter)
+}
+
+func stopEach(ctx context.Context, processes []*process, wait bool) (any, error) {
+	for _, p := range processes {
+		p.cancelRestart()
+	}
+	waiter := func(p *process) error { return p.waitStopped(ctx) }
+	if !wait {
+		waiter = nil
+	}
+	return each(filter(processes, state.isRunning), func(p *process) error { return p.requestStop(p.namespec()) }, waiter)
+}
+
+func (d *daemon) startProcessGroup(ctx context.Context, args arguments) (any, error) {
+	g, err := d.group(args.text(0), args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	return startEach(ctx, g.byPriority(), args.flag(1))
+}
+
+func (d *daemon) startAllProcesses(ctx context.Context, args arguments) (any, error) {
+	return startEach(ctx, d.all(), args.flag(0))
+}
+
+func (d *daemon) stopProcessGroup(ctx context.Context, args arguments) (any, error) {
+	g, err := d.group(args.text(0), args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	return stopEach(ctx, g.byPriority(), args.flag(1))
+}
+
+func (d *daemon) stopAllProcesses(ctx context.Context, args arguments) (any, error) {
+	return stopEach(ctx, d.all(), args.flag(0))
+}
+
+func (d *daemon) signalProcess(ctx context.Context, args arguments) (any, error) {
+	g, p, err := d.find(args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		return d.signalProcessGroup(ctx, arguments{g.config.Name, args[1]})
+	}
+	return true, p.requestSignal(args.text(0), args.text(1))
+}
+
+func (p *process) requestSignal(name, text string) error {
+	signal, err := config.Signal(text)
+	if err != nil {
+		return xmlrpc.NewFault(faults.BadSignal, text)
+	}
+	if !p.state.isSignallable() {
+		return xmlrpc.NewFault(faults.NotRunning, name)
+	}
+	if err := p.signal(signal); err != nil {
+		return xmlrpc.NewFault(faults.Failed, err.Error())
+	}
+	return nil
+}
+
+func signalEach(processes []*process, text string) (any, error) {
+	return each(filter(processes, state.isSignallable), func(p *process) error { return p.requestSignal(p.namespec(), text) }, nil)
+}
+
+func (d *daemon) signalProcessGroup(_ context.Context, args arguments) (any, error) {
+	g, err := d.group(args.text(0), args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	return signalEach(g.byPriority(), args.text(1))
+}
+
+func (d *daemon) signalAllProcesses(_ context.Context, args arguments) (any, error) {
+	return signalEach(d.all(), args.text(0))
+}
+
+// info describes the process. Times are cut to what an XML-RPC integer holds.
+func (p *process) info(now int64) types.ProcessInfo {
+	info := types.ProcessInfo{
+		Name: p.config.Name, Group: p.group.config.Name, Description: p.describe(now),
+		Start: xmlrpcTime(p.started), Stop: xmlrpcTime(p.stopped), Now: int(min(now, maximumInteger)),
+		State: int(p.state), Statename: p.state.String(), Spawnerr: p.spawnError, Exitstatus: p.exitStatus,
+		Logfile: p.logFile("stdout"), StdoutLogfile: p.logFile("stdout"), StderrLogfile: p.logFile("stderr"), Pid: p.pid,
+	}
+	return info
+}
+
+const maximumInteger = 1<<31 - 1
+
+func xmlrpcTime(t time.Time) int {
+	if t.IsZero() {
+		return 0
+	}
+	return int(min(t.Unix(), maximumInteger))
+}
+
+func (d *daemon) processInfo(_ context.Context, args arguments) (any, error) {
+	p, err := d.process(args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	return p.info(time.Now().Unix()), nil
+}
+
+func (d *daemon) allProcessInfo(context.Context, arguments) (any, error) {
+	infos := []types.ProcessInfo{}
+	now := time.Now().Unix()
+	for _, g := range d.groupsByName() {
+		for _, p := range g.byName() {
+			infos = append(infos, p.info(now))
+		}
+	}
+	return infos, nil
+}
+
+// sendProcessStdin writes to the pipe that the process has as standard input,
+// also when another supervisor made it.
+func (d *daemon) sendProcessStdin(_ context.Context, args arguments) (any, error) {
+	p, err := d.process(args.text(0))
+	if err != nil {
+		return nil, err
+	}
+	if p.pid == 0 || p.killing {
+		return nil, xmlrpc.NewFault(faults.NotRunning, args.text(0))
+	}
+	fd, err := reopenPipe(p.pid, 0, unix.O_WRONLY, p.pipes[0])
+	if err != nil {
+		return nil, xmlrpc.NewFault(faults.NoFile, args.text(0))
+	}
+	defer unix.Close(fd)
+	for text := []byte(args.text(1)); len(text) > 0; {
+		n, err := unix.Write(fd, text)
+		if err == unix.EAGAIN {
+			return nil, xmlrpc.NewFault(faults.Failed, "the process doesn't read its standard input")
+		} else if err != nil && err != unix.EINTR {
+			return nil, xmlrpc.NewFault(faults.NoFile, args.text(0))
+		}
+		text = text[max(n, 0):]
+	}
+	return true, nil
+}

@@ -1,0 +1,63 @@
+package daemon
+
+// state is the state of a process:
+//
+//	STOPPED ──start──▶ STARTING ──startsecs──▶ RUNNING ──ends──▶ EXITED
+//	   ▲                │    ▲                    │                │
+//	   │          fails │    │ delay              │ stop           │ autorestart
+//	   │                ▼    │                    ▼                ▼
+//	   │ stop        BACKOFF─┘               STOPPING           STARTING
+//	   ├────────────────┤                         │
+//	   │                └─too often─▶ FATAL       │ ended
+//	   └──────────────────────────────────────────┘
+//
+// A process that can't be signalled is UNKNOWN.
+type state int
+
+const (
+	stopped  state = 0
+	starting state = 10
+	running  state = 20
+	backoff  state = 30
+	stopping state = 40
+	exited   state = 100
+	fatal    state = 200
+	unknown  state = 1000
+)
+
+var stateNames = map[state]string{
+	stopped: "STOPPED", starting: "STARTING", running: "RUNNING", backoff: "BACKOFF",
+	stopping: "STOPPING", exited: "EXITED", fatal: "FATAL", unknown: "UNKNOWN",
+}
+
+func (s state) String() string { return stateNames[s] }
+
+// isRunning counts what a start would be refused for.
+func (s state) isRunning() bool { return s == running || s == backoff || s == starting }
+
+// isStopped counts what a group may be removed with.
+func (s state) isStopped() bool {
+	return s == stopped || s == exited || s == fatal || s == unknown
+}
+
+// isSignallable counts what has a process.
+func (s state) isSignallable() bool { return s == running || s == starting || s == stopping }
+
+// mood is the state of the supervisor itself.
+type mood int
+
+const (
+	moodRunning    mood = 1
+	moodRestarting mood = 0
+	moodShutdown   mood = -1
+)
+
+func (m mood) String() string {
+	switch m {
+	case moodRunning:
+		return "RUNNING"
+	case moodRestarting:
+		return "RESTARTING"
+	}
+	return "SHUTDOWN"
+}

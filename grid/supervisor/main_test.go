@@ -1,0 +1,253 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMain lets the test binary be a supervisor when it is started under that
+// name, as the program slapos is.
+func TestMain(m *testing.M) {
+	if os.Args[0] != "supervisord" {
+		os.Exit(m.Run())
+	}
+	if err := supervisord(); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(2)
+	}
+	os.Exit(0)
+}
+
+// supervisord understands -c FILE [--nodaemon | --ready-fd=3].
+func supervisord() error {
+	ctx := context.Background()
+	options := ServeOptions{ConfigFile: os.Args[2], Environ: os.Environ()}
+	last := os.Args[len(os.Args)-1]
+	switch last {
+	case "--nodaemon":
+		options.Stdout = os.Stdout
+		return Serve(ctx, options)
+	case "--ready-fd=3":
+		pipe := os.NewFile(3, "ready")
+		options.Ready = func() { Report(pipe, nil) }
+		err := Serve(ctx, options)
+		if err != nil {
+			Report(pipe, err)
+		}
+		return err
+	}
+	return Detach(ctx, testExecutable(), append(os.Args, "--ready-fd=3"), os.Environ())
+}
+
+func testExecutable() string {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+// supervisorUnderTest is a supervisor with a configuration of its own.
+type supervisorUnderTest struct {
+	t         *testing.T
+	directory string
+	python    bool // of Python instead of ours
+	client    *Client
+	command   *exec.Cmd
+	exited    chan error
+	output    bytes.Buffer
+}
+
+const testHeader = `[supervisord]
+logfile=%(here)s/supervisord.log
+pidfile=%(here)s/supervisord.pid
+childlogdir=%(here)s
+loglevel=debug
+[unix_http_server]
+file=%(here)s/sv.sock
+[supervisorctl]
+serverurl=unix://%(here)s/sv.sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[include]
+files=conf.d/*.conf
+`
+
+// newSupervisor writes a configuration; start starts it.
+func newSupervisor(t *testing.T, text string) *supervisorUnderTest {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "sv") // short: a socket's path is limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &supervisorUnderTest{t: t, directory: directory, client: NewClient(directory + "/sv.sock")}
+	if err := os.Mkdir(s.path("conf.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.write("supervisord.conf", testHeader+text)
+	t.Cleanup(s.cleanUp)
+	return s
+}
+
+func (s *supervisorUnderTest) path(name string) string { return filepath.Join(s.directory, name) }
+
+func (s *supervisorUnderTest) write(name, text string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.path(name), []byte(text), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *supervisorUnderTest) read(name string) string {
+	data, err := os.ReadFile(s.path(name))
+	if err != nil && !os.IsNotExist(err) {
+		s.t.Fatal(err)
+	}
+	return string(data)
+}
+
+// start runs the supervisor until it answers.
+func (s *supervisorUnderTest) start() *supervisorUnderTest {
+	s.t.Helper()
+	if s.python {
+		s.command = exec.Command(testEnvironment(s.t)+"/bin/supervisord", "-n", "-c", s.path("supervisord.conf"))
+	} else {
+		s.command = exec.Command(testExecutable())
+		s.command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}
+	}
+	s.command.Stdout, s.command.Stderr = &s.output, &s.output
+	s.command.WaitDelay = time.Second
+	if err := s.command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.exited = make(chan error, 1)
+	go func(c *exec.Cmd, exited chan error) { exited <- c.Wait() }(s.command, s.exited)
+	s.until("the supervisor answers", func() bool {
+		code, _, err := s.client.State(s.ctx())
+		return err == nil && code == 1
+	})
+	return s
+}
+
+func (s *supervisorUnderTest) ctx() context.Context { return s.t.Context() }
+
+// kill ends the supervisor without warning.
+func (s *supervisorUnderTest) kill() {
+	s.t.Helper()
+	if err := s.command.Process.Kill(); err != nil {
+		s.t.Fatal(err)
+	}
+	<-s.exited
+	s.command = nil
+	s.client.Close()
+}
+
+// shutdown ends it and everything that it runs.
+func (s *supervisorUnderTest) shutdown() {
+	s.t.Helper()
+	if err := s.client.Shutdown(s.ctx()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.waitExit()
+}
+
+func (s *supervisorUnderTest) waitExit() {
+	s.t.Helper()
+	select {
+	case err := <-s.exited:
+		if err != nil {
+			s.t.Errorf("supervisor ended with %v: %s", err, &s.output)
+		}
+	case <-time.After(30 * time.Second):
+		s.t.Fatal("the supervisor doesn't end")
+	}
+	s.command = nil
+	s.client.Close()
+}
+
+func (s *supervisorUnderTest) cleanUp() {
+	if s.t.Failed() {
+		s.t.Logf("log of the supervisor:\n%s", s.read("supervisord.log"))
+	}
+	if s.command != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		_ = s.client.Shutdown(ctx)
+		select {
+		case <-s.exited:
+		case <-ctx.Done():
+			_ = s.command.Process.Kill()
+		}
+	}
+	for _, pid := range s.leftBehind() {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	os.RemoveAll(s.directory)
+}
+
+// leftBehind finds processes that carry the marks of this supervisor.
+func (s *supervisorUnderTest) leftBehind() (pids []int) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err == nil && strings.Contains(string(data), "SUPERVISOR_SERVER_URL=unix://"+s.directory+"/sv.sock\x00") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// until waits for a condition that nothing announces.
+func (s *supervisorUnderTest) until(what string, condition func() bool) {
+	s.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("waited too long until %s\n%s", what, &s.output)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (s *supervisorUnderTest) info(name string) ProcessInfo {
+	s.t.Helper()
+	info, err := s.client.ProcessInfo(s.ctx(), name)
+	if err != nil {
+		s.t.Fatalf("info of %s: %v", name, err)
+	}
+	return info
+}
+
+func (s *supervisorUnderTest) untilState(name, state string) ProcessInfo {
+	s.t.Helper()
+	var info ProcessInfo
+	s.until(name+" is "+state, func() bool {
+		info = s.info(name)
+		return info.Statename == state
+	})
+	return info
+}
+
+func alive(pid int) bool { return unix.Kill(pid, 0) == nil }
+
+func isRoot() bool { return os.Geteuid() == 0 }
+
+// must fails the test on an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
