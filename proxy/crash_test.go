@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -39,11 +40,13 @@ func TestMain(m *testing.M) {
 
 // serveDatabase says its address, and serves until it is killed.
 func serveDatabase(uri string) error {
-	ctx := context.Background()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	database, err := store.Open(ctx, store.Options{URI: uri, Computer: "local_computer"})
 	if err != nil {
 		return err
 	}
+	defer database.Close()
 	listeners, err := proxy.Listen(ctx, "127.0.0.1", 0)
 	if err != nil {
 		return err

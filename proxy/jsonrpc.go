@@ -154,7 +154,7 @@ func (p *Proxy) failRPC(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	status, expected := asStatus(err)
 	if !expected {
-		p.log.Error("request failed", "path", r.URL.Path, "error", err)
+		p.complain(r, err)
 		status = &statusError{http.StatusInternalServerError, "Internal server error"}
 	}
 	if !acceptsJSON(r) {

@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"html"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -60,11 +62,21 @@ func asStatus(err error) (*statusError, bool) {
 func (p *Proxy) failPage(w http.ResponseWriter, r *http.Request, err error) {
 	status, expected := asStatus(err)
 	if !expected {
-		p.log.Error("request failed", "path", r.URL.Path, "error", err)
+		p.complain(r, err)
 	}
 	message := strings.ReplaceAll(html.EscapeString(status.message), "\n", "<br>")
 	writePage(w, status.status, fmt.Sprintf("<!doctype html>\n<html lang=en>\n<title>%[1]d %[2]s</title>\n<h1>%[2]s</h1>\n<p>%[3]s</p>\n",
 		status.status, reason(status.status, "Unknown Error"), message))
+}
+
+// complain logs a failure that nobody thought of, unless it is only that the
+// client went away.
+func (p *Proxy) complain(r *http.Request, err error) {
+	level := slog.LevelError
+	if errors.Is(err, context.Canceled) {
+		level = slog.LevelDebug
+	}
+	p.log.Log(r.Context(), level, "request failed", "path", r.URL.Path, "error", err)
 }
 
 // reason is the phrase of a status. Those beyond the standard have none.

@@ -85,6 +85,15 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	if err != nil || port < 0 || port > 65535 {
 		return fmt.Errorf("port must be a number up to 65535, not %q: set it in section [slapproxy] or by --port", settings["port"])
 	}
+	// The address first: when it is taken, another proxy may be using the
+	// database, and nothing must be migrated below it.
+	listeners, err := proxy.Listen(ctx, settings["host"], port)
+	if err != nil {
+		return err
+	}
+	for _, listener := range listeners {
+		defer listener.Close()
+	}
 	database, err := store.Open(ctx, store.Options{
 		URI: settings["database_uri"], Computer: options.Computer,
 		SoftwareRoot: settings["local_software_release_root"], Logger: e.log, Now: e.now,
@@ -94,10 +103,6 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}
 	defer database.Close()
 	options.Store = database
-	listeners, err := proxy.Listen(ctx, settings["host"], port)
-	if err != nil {
-		return err
-	}
 	return proxy.Serve(ctx, listeners, proxy.New(options), e.log)
 }
 

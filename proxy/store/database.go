@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -124,21 +125,26 @@ func (d *Database) look(ctx context.Context, read func(context.Context, *session
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer func() { d.readers <- reader }()
 	ctx = context.WithoutCancel(ctx)
-	var err error
-	if reader == nil {
-		if reader, err = newSession(ctx, d.pool); err != nil {
-			d.readers <- nil
-			return fmt.Errorf("connect to the database: %w", err)
+	for {
+		fresh := reader == nil
+		if fresh {
+			var err error
+			if reader, err = newSession(ctx, d.pool); err != nil {
+				return fmt.Errorf("connect to the database: %w", err)
+			}
+		}
+		err := read(ctx, reader)
+		if err == nil || errors.Is(err, ErrNotFound) || reader.conn.PingContext(ctx) == nil {
+			return err
+		}
+		// The server closed the connection, perhaps long ago.
+		reader.close()
+		if reader = nil; fresh {
+			return err
 		}
 	}
-	err = read(ctx, reader)
-	if err != nil && reader.conn.PingContext(ctx) != nil {
-		reader.close()
-		reader = nil
-	}
-	d.readers <- reader
-	return err
 }
 
 // read is look for several statements, which see the same moment.

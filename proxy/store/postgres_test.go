@@ -128,3 +128,25 @@ func postgresURI(t *testing.T) string {
 }
 
 func TestPostgreSQL(t *testing.T) { contract(t, postgresURI) }
+
+// TestServerRestart goes on when the server has closed all connections.
+func TestServerRestart(t *testing.T) {
+	l := newLab(t, postgresURI, 3)
+	l.request(order("a"))
+	pool, err := sql.Open("pgx", l.uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for range 2 {
+		if _, err := pool.ExecContext(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+			t.Fatal(err)
+		}
+		l.equal("read", l.at("slappart0").Title, "a")
+		if _, err := l.NodeVersion(l.ctx, "c"); err != nil {
+			t.Error(err)
+		}
+		l.request(order("b"))
+	}
+}

@@ -201,11 +201,7 @@ func (w *writer) run(ctx context.Context, j *job, t *transaction, others bool) (
 		}
 	}
 	j.err = j.run(ctx, t)
-	if j.err != nil && !others {
-		t.wrote = false
-		return true, nil
-	}
-	if j.err != nil {
+	if j.err != nil && others {
 		if _, err := w.session.exec(ctx, "ROLLBACK TO SAVEPOINT operation"); err != nil {
 			return true, err
 		}
@@ -220,20 +216,17 @@ func (w *writer) run(ctx context.Context, j *job, t *transaction, others bool) (
 
 // begin opens the transaction, on a new connection when the server closed the
 // last one.
-func (w *writer) begin(ctx context.Context) error {
-	var err error
-	for attempt := 0; attempt < 2; attempt++ {
+func (w *writer) begin(ctx context.Context) (err error) {
+	for range 2 {
 		if w.session == nil {
 			if w.session, err = newSession(ctx, w.db.pool); err != nil {
-				w.session = nil
 				return err
 			}
 		}
 		if err = w.open(ctx); err == nil {
 			return nil
 		}
-		_ = w.abandon(ctx, err)
-		if w.session != nil {
+		if _ = w.abandon(ctx, err); w.session != nil {
 			return err
 		}
 	}
@@ -250,9 +243,10 @@ func (w *writer) open(ctx context.Context) error {
 	return w.db.changes.began(ctx, w.session)
 }
 
-// abandon rolls back, and gives up a connection that can't. It returns err.
+// abandon rolls back, and gives up a connection that can't: the server closed
+// it. It returns err.
 func (w *writer) abandon(ctx context.Context, err error) error {
-	if _, failure := w.session.exec(ctx, "ROLLBACK"); failure != nil && err != nil {
+	if _, failure := w.session.exec(ctx, "ROLLBACK"); failure != nil && w.db.dialect.file == "" {
 		w.session.close()
 		w.session = nil
 	}

@@ -1,0 +1,80 @@
+package proxy_test
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// TestActivation takes the socket that systemd hands over, and tells it when
+// it is ready and when it stops.
+func TestActivation(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	handed, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handed.Close()
+	folder, err := os.MkdirTemp("", "notify") // short: it becomes an address
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(folder, "s"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notified.Close()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The number of the process must be its own: the shell becomes it.
+	command := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, program)
+	command.Env = append(os.Environ(), serveVariable+"="+filepath.Join(t.TempDir(), "proxy.db"), "LISTEN_FDS=1",
+		"NOTIFY_SOCKET="+filepath.Join(folder, "s"))
+	command.ExtraFiles = []*os.File{handed}
+	command.Stderr = os.Stderr
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}()
+	expect := func(want string) {
+		t.Helper()
+		if err := notified.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		message := make([]byte, 100)
+		n, err := notified.Read(message)
+		if err != nil || string(message[:n]) != want {
+			t.Fatalf("notified %q, %v", message[:n], err)
+		}
+	}
+	expect("READY=1")
+	response, err := http.Get("http://" + listener.Addr().String() + "/getRunId")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Error(response.Status)
+	}
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	expect("STOPPING=1")
+	if err := command.Wait(); err != nil {
+		t.Error(err)
+	}
+}

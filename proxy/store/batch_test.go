@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"slapos/slap"
+)
+
+// countedChanges counts commits.
+type countedChanges struct {
+	changes
+	commits int
+}
+
+func (c *countedChanges) committed(changed map[string]bool) {
+	c.commits++
+	c.changes.committed(changed)
+}
+
+// TestBatch has operations that come while another one is under way share a
+// commit; one that fails leaves nothing, and the others go on.
+func TestBatch(t *testing.T) {
+	d, err := Open(t.Context(), Options{URI: filepath.Join(t.TempDir(), "proxy.db"), Computer: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	counted := &countedChanges{changes: d.changes}
+	d.changes = counted
+	const operations = 60
+	d.writer.turn.Lock()
+	var group sync.WaitGroup
+	start := func(do func() error, fails bool) {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			if err := do(); (err != nil) != fails {
+				t.Errorf("error %v", err)
+			}
+		}()
+	}
+	for i := range operations {
+		start(func() error {
+			return d.Supply(t.Context(), Software{URL: fmt.Sprint(i), Computer: "c", State: slap.StateAvailable})
+		}, false)
+	}
+	start(func() error {
+		return d.writer.do(t.Context(), func(ctx context.Context, tx *transaction) error {
+			if _, err := tx.write(ctx, "c", "INSERT INTO software18 (url) VALUES ('half')"); err != nil {
+				t.Error(err)
+			}
+			return errors.New("changed its mind")
+		})
+	}, true)
+	gone, leave := context.WithCancel(t.Context())
+	start(func() error { return d.Supply(gone, Software{URL: "gone", Computer: "c"}) }, true)
+	// One is in the hands of the writer already, the others wait.
+	for len(d.writer.jobs) < operations+1 {
+		time.Sleep(time.Millisecond)
+	}
+	leave()
+	d.writer.turn.Unlock()
+	group.Wait()
+	if counted.commits > 2 {
+		t.Errorf("%d commits", counted.commits)
+	}
+	if err := d.LoadComputer(t.Context(), ComputerDescription{Reference: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := d.Software(t.Context(), "c")
+	if err != nil || len(list) != operations && len(list) != operations+1 {
+		t.Errorf("%d releases, %v", len(list), err)
+	}
+	for _, software := range list {
+		if software.URL == "half" {
+			t.Error("a part of what failed is left")
+		}
+	}
+}

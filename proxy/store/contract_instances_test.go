@@ -1,0 +1,254 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+func testConnection(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	l.request(order("root"))
+	l.request(order("child", by("slappart0")))
+	publish := func(url string) func() {
+		return func() { l.must(l.SetConnection(l.ctx, id("slappart1"), slap.Dict{"url": url})) }
+	}
+	l.equal("first", l.touched(publish("a"), "slappart0", "slappart1"), []string{"slappart0"})
+	l.equal("same", l.touched(publish("a"), "slappart0", "slappart1"), []string(nil))
+	l.equal("other", l.touched(publish("b"), "slappart0", "slappart1"), []string{"slappart0"})
+	l.equal("stored", *l.at("slappart1").Connection, "<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"url\">b</parameter>\n</instance>\n")
+	l.must(l.SetConnection(l.ctx, id("nope"), slap.Dict{}))
+	l.equal("by name", l.touched(func() {
+		l.must(l.SetNamedConnection(l.ctx, store.Name{Title: "child", Root: "root"}, slap.Dict{"url": "c"}))
+		l.must(l.SetNamedConnection(l.ctx, store.Name{Title: "nope"}, slap.Dict{}))
+	}, "slappart0", "slappart1"), []string{"slappart0"})
+}
+
+func testRename(t *testing.T, at place) {
+	l := newLab(t, at, 3)
+	l.request(order("root"))
+	l.request(order("child", by("slappart0")))
+	l.equal("time", l.touched(func() { l.must(l.Rename(l.ctx, id("slappart0"), "new")) }, "slappart0", "slappart1"), []string(nil))
+	l.equal("root", l.at("slappart0").Title, "new")
+	l.equal("child's root", l.at("slappart1").Root, "new")
+	if err := l.Rename(l.ctx, id("nope"), "x"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("unknown: %v", err)
+	}
+	l.must(l.RenameNamed(l.ctx, store.Name{Title: "new"}, "newer"))
+	l.equal("renamed by name", l.at("slappart0").Title, "newer")
+	l.equal("child's root stays", l.at("slappart1").Root, "new")
+	l.must(l.Rename(l.ctx, id("slappart2"), "free"))
+	l.equal("others of no tree", l.at("slappart0").Root, "")
+}
+
+func testDestroy(t *testing.T, at place) {
+	l := newLab(t, at, 4)
+	l.request(order("root"))
+	l.request(order("b", by("slappart0")))
+	l.request(order("a", by("slappart1")))
+	var waiting []string
+	l.equal("time", l.touched(func() {
+		var err error
+		waiting, err = l.Destroy(l.ctx, id("slappart0"))
+		l.must(err)
+	}, "slappart0", "slappart1", "slappart2"), []string(nil))
+	l.equal("waiting", waiting, []string{"a", "b"})
+	l.equal("asked to go", l.at("slappart1").State, "destroyed")
+	l.must(l.Destroy2("slappart1"))
+	_, err := l.DestroyNamed(l.ctx, store.Name{Title: "a", Root: "root"})
+	l.must(err)
+	l.must(l.Destroy2("slappart0"))
+	l.must(l.Destroy2("slappart0")) // free already
+	p := l.at("slappart0")
+	p.Addresses, p.Timestamp = nil, nil
+	l.equal("free", p, &store.Partition{ID: id("slappart0"), State: "started"})
+	if l.timestamp("slappart0") == 0 {
+		t.Error("the time stamp is kept")
+	}
+	if _, err := l.Destroy(l.ctx, id("nope")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("unknown: %v", err)
+	}
+	if _, err := l.DestroyNamed(l.ctx, store.Name{Title: "nope"}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("unknown name: %v", err)
+	}
+}
+
+func testNames(t *testing.T, at place) {
+	l := newLab(t, at, 4)
+	l.request(order("r_1"))
+	l.request(order("child", by("slappart0")))
+	l.requestShared(order("s_h", by("slappart0"), with(slap.Dict{"n": int64(1)})))
+	l.requestShared(order("lone"))
+	named, err := l.Named(l.ctx, store.Name{Title: "child", Root: "r_1"})
+	l.must(err)
+	l.equal("child", named.Partition.ID.Partition, "slappart1")
+	l.equal("addresses", len(named.Partition.Addresses), 2)
+	shared, err := l.Named(l.ctx, store.Name{Title: "s_h", Root: "r_1", Shared: true})
+	l.must(err)
+	l.equal("as stored", fmt.Sprintf("%#v", shared.Parameters), `map[string]interface {}{"n":1}`)
+	hosted, err := l.Hosted(l.ctx, store.Name{Title: "r_1"})
+	l.must(err)
+	l.equal("hosted", []store.Name{hosted[0].Name, hosted[1].Name},
+		[]store.Name{{Title: "s_h", Root: "r_1", Shared: true}, {Title: "lone", Shared: true}})
+	for _, name := range []store.Name{{Title: "nope"}, {Title: "nope", Shared: true}} {
+		if _, err := l.Named(l.ctx, name); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%v: %v", name, err)
+		}
+		if _, err := l.Hosted(l.ctx, name); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("hosted by %v: %v", name, err)
+		}
+	}
+	roots, err := l.Roots(l.ctx)
+	l.must(err)
+	l.equal("roots", []int{len(roots.Partitions), len(roots.Shared)}, []int{1, 1})
+	l.equal("root", roots.Shared[0].Title, "lone")
+	roots, err = l.RootsTitled(l.ctx, "r_1")
+	l.must(err)
+	l.equal("titled", []int{len(roots.Partitions), len(roots.Shared)}, []int{1, 0})
+	p, err := l.Titled(l.ctx, "child")
+	l.must(err)
+	l.equal("titled", p.ID.Partition, "slappart1")
+	if _, err := l.Titled(l.ctx, "nope"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("titled: %v", err)
+	}
+	all := []string{"slappart0", "slappart1"}
+	l.equal("bang", l.touched(func() { l.must(l.BangNamed(l.ctx, store.Name{Title: "r_1"})) }, all...), all)
+	l.equal("bang child", l.touched(func() { l.must(l.BangNamed(l.ctx, store.Name{Title: "child", Root: "r_1"})) }, all...), all[1:])
+	l.equal("bang nothing", l.touched(func() { l.must(l.BangNamed(l.ctx, store.Name{})) }, all...), []string(nil))
+	l.must(l.Destroy2("slappart1"))
+	l.requestShared(order("lone", state("destroyed")))
+	roots, err = l.Roots(l.ctx)
+	l.must(err)
+	l.equal("destroyed shared", roots.Shared[0].Parameters, slap.Dict(nil))
+}
+
+func testUsage(t *testing.T, at place) {
+	l := newLab(t, at, 0)
+	reports, err := l.Usage(l.ctx, "c", 10)
+	l.must(err)
+	l.equal("none", len(reports), 0)
+	for _, text := range []string{"<a/>", "<b/>", "<c/>"} {
+		l.must(l.AddUsage(l.ctx, "c", text))
+	}
+	reports, err = l.Usage(l.ctx, "c", 2)
+	l.must(err)
+	l.equal("newest", []string{reports[0].Report, reports[1].Report}, []string{"<c/>", "<b/>"})
+}
+
+func testVersion(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	l.load("d", 1)
+	changed := func(computer string, do func()) bool {
+		t.Helper()
+		former, err := l.NodeVersion(l.ctx, computer)
+		l.must(err)
+		do()
+		version, err := l.NodeVersion(l.ctx, computer)
+		l.must(err)
+		return version != former
+	}
+	l.equal("new", changed("c", func() { l.request(order("i")) }), true)
+	l.equal("same", changed("c", func() { l.request(order("i")) }), false)
+	l.equal("other computer", changed("d", func() { l.request(order("j")) }), false)
+	l.equal("bang", changed("c", func() { l.must(l.Bang(l.ctx, id("slappart0"))) }), true)
+	l.equal("failed", changed("c", func() { _, _ = l.Request(l.ctx, order("k")) }), false)
+	l.equal("usage", changed("c", func() { l.must(l.AddUsage(l.ctx, "c", "x")) }), false)
+	l.equal("supply", changed("c", func() { l.must(l.Supply(l.ctx, store.Software{URL: "u", Computer: "c", State: "available"})) }), true)
+}
+
+func testFailure(t *testing.T, at place) {
+	l := newLab(t, at, 1)
+	before := l.at("slappart0")
+	for what, o := range map[string]store.Order{
+		"forbidden character": order("x", with(slap.Dict{"a": "\x00"})),
+		"key":                 order("x", with(slap.Dict{"\x01": "a"})),
+	} {
+		if _, err := l.Request(l.ctx, o); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	// Titles and releases may hold what XML can't; lists of shared can't.
+	l.equal("untouched", l.at("slappart0"), before)
+	cancelled, cancel := context.WithCancel(l.ctx)
+	cancel()
+	if _, err := l.Request(cancelled, order("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	l.equal("untouched", l.at("slappart0").Busy, false)
+}
+
+// testConcurrent asks for more than there is, many times each, from two
+// connections to the same database.
+func testConcurrent(t *testing.T, at place) {
+	const partitions, titles, repeats = 20, 30, 4
+	l := newLab(t, at, partitions)
+	stores := []store.Store{l.Store, open(t, store.Options{URI: l.uri})}
+	var group sync.WaitGroup
+	var mutex sync.Mutex
+	places := map[string]map[string]bool{}
+	refused := 0
+	for i := range titles * repeats {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			title := fmt.Sprintf("i%d", i%titles)
+			instance, err := stores[i%2].Request(l.ctx, order(title, with(slap.Dict{"i": int64(i)})))
+			mutex.Lock()
+			defer mutex.Unlock()
+			var full *store.AllocationError
+			switch {
+			case errors.As(err, &full):
+				refused++
+			case err != nil:
+				t.Error(err)
+			default:
+				at := instance.Partition.ID.Partition
+				if places[at] == nil {
+					places[at] = map[string]bool{}
+				}
+				places[at][title] = true
+			}
+		}()
+	}
+	group.Wait()
+	l.equal("partitions", len(places), partitions)
+	l.equal("refused", refused, (titles-partitions)*repeats)
+	for at, titles := range places {
+		if len(titles) != 1 {
+			t.Errorf("%s was given to %v", at, titles)
+		}
+	}
+}
+
+func testClosed(t *testing.T, at place) {
+	l := newLab(t, at, 1)
+	l.must(l.Close())
+	if _, err := l.Request(l.ctx, order("x")); err == nil {
+		t.Error("a closed database takes requests")
+	}
+}
+
+// testTwoPrograms sees in one what the other does.
+func testTwoPrograms(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	other := open(t, store.Options{URI: l.uri})
+	for i := range 2 {
+		before, err := l.NodeVersion(l.ctx, "c")
+		l.must(err)
+		if _, err := other.Request(l.ctx, order(fmt.Sprintf("i%d", i))); err != nil {
+			t.Fatal(err)
+		}
+		after, err := l.NodeVersion(l.ctx, "c")
+		l.must(err)
+		if before == after {
+			t.Error("the other's request is not noticed")
+		}
+		l.request(order(fmt.Sprintf("i%d", i), state("stopped")))
+	}
+	l.equal("both", []string{l.at("slappart0").State, l.at("slappart1").State}, []string{"stopped", "stopped"})
+}
