@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"slapos/proxy"
+)
+
+func parsed(t *testing.T, text string) *configuration {
+	t.Helper()
+	c, err := parseConfiguration("test.cfg", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestProxySettings goes through PROXY-2.
+func TestProxySettings(t *testing.T) {
+	c := parsed(t, `
+[slapproxy]
+port = 1
+database_uri = a.db
+shacache-content-directory = /content
+[other]
+host = ignored
+[slapos]
+computer_id = C
+port = 2
+database_uri = b.db
+`)
+	got, err := proxySettings(c, map[string]string{"database_uri": "given.db", "host": ""})
+	want := map[string]string{"port": "1", "database_uri": "given.db", "computer_id": "C", "host": "127.0.0.1", "shacache_content_directory": "/content"}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	if _, err := proxySettings(parsed(t, "[slapos]\n"), map[string]string{}); err == nil || err.Error() != "database-uri is required." {
+		t.Errorf("no database: %v", err)
+	}
+}
+
+// TestExternalMasters goes through PROXY-3.
+func TestExternalMasters(t *testing.T) {
+	got, err := externalMasters(parsed(t, `
+[multimaster/https://one/]
+key = k
+cert = c
+software_release_list =
+  http://a
+  /b
+[multimaster/http://two]
+computer = X
+partition = Y
+`))
+	want := []proxy.Master{
+		{URL: "https://one/", Key: "k", Certificate: "c", Releases: []string{"http://a", "/b"}},
+		{URL: "http://two", Computer: "X", Partition: "Y"},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestSoftwareProducts(t *testing.T) {
+	got, err := softwareProducts("\nkvm http://x\n\nweb http://y\n")
+	if want := map[string]string{"kvm": "http://x", "web": "http://y"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, bad := range []string{"kvm", "kvm http://x y"} {
+		if _, err := softwareProducts(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// proxyConfiguration writes a configuration for a free port.
+func proxyConfiguration(t *testing.T) (path, address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	folder := t.TempDir()
+	path = filepath.Join(folder, "slapos.cfg")
+	text := fmt.Sprintf("[slapos]\ncomputer_id = C\n[slapproxy]\nport = %d\ndatabase_uri = %s/proxy.db\nlog_file = %s/proxy.log\n",
+		listener.Addr().(*net.TCPAddr).Port, folder, folder)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path, "http://" + listener.Addr().String()
+}
+
+// TestProxyStartAndShow starts a proxy, asks it something, stops it, and looks
+// into its database.
+func TestProxyStartAndShow(t *testing.T) {
+	path, address := proxyConfiguration(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var complaints bytes.Buffer
+	e := newEnvironment()
+	e.stderr = &complaints
+	access := filepath.Join(filepath.Dir(path), "access.log")
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, e, []string{"slapos", "proxy", "start", "--cfg", path, "--access-log", access})
+	}()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		response, err := http.Get(address + "/getRunId")
+		if err == nil {
+			response.Body.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d:\n%s", code, &complaints)
+	}
+	for file, want := range map[string]string{access: `"GET /getRunId HTTP/1.1" 200 32 `, filepath.Join(filepath.Dir(path), "proxy.log"): "] INFO     Listening on " + address} {
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %q, %v", file, text, err)
+		}
+	}
+	n := newNodeTest(t)
+	if code := n.run("proxy", "show", "--cfg", path, "--computers", "--network"); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, &n.stderr)
+	}
+	if want := "Using database: " + filepath.Dir(path) + "/proxy.db\ntable computer18: empty\n \n"; n.stdout.String() != want {
+		t.Errorf("got %q, want %q", &n.stdout, want)
+	}
+}
+
+// TestProxyStartRefuses tells in one line what can't be used.
+func TestProxyStartRefuses(t *testing.T) {
+	path, address := proxyConfiguration(t)
+	taken, err := net.Listen("tcp", strings.TrimPrefix(address, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	damaged := filepath.Join(t.TempDir(), "damaged.db")
+	if err := os.WriteFile(damaged, bytes.Repeat([]byte("no database "), 1000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		words []string
+		want  string
+	}{
+		{nil, "is in use by another program"},
+		{[]string{"--port", "0", "--database-uri", "/nonexistent/proxy.db"}, "database /nonexistent/proxy.db"},
+		{[]string{"--port", "0", "-u", damaged}, "is damaged or no SQLite database"},
+		{[]string{"--port", "x"}, `port must be a number up to 65535, not "x"`},
+		{[]string{"--port", "0", "--access-log", "/nonexistent/log"}, "access log: "},
+	} {
+		n := newNodeTest(t)
+		code := n.run(append([]string{"proxy", "start", "--cfg", path}, c.words...)...)
+		text := strings.TrimSpace(n.stderr.String())
+		if code != 1 || !strings.Contains(text, c.want) || strings.Contains(text, "\n") {
+			t.Errorf("%v: exit code %d, %q", c.words, code, text)
+		}
+	}
+}
