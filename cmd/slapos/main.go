@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +103,7 @@ func (e *environment) report(ctx context.Context, err error) int {
 	if err == nil {
 		return code
 	}
-	e.log.Error(err.Error())
+	e.log.Error(strings.Join(lines(err.Error()), " "))
 	if e.global.debug {
 		for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 			e.log.Error(fmt.Sprintf("  caused by %T: %v", cause, cause))
