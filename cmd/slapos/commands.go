@@ -32,13 +32,15 @@ func commands(e *environment) []*cli.Command {
 			newConfigureClientCommand(e),
 			newConfigureLocalCommand(e),
 		),
-		group("node", "node",
+		group("node", "node", append(newNodeControlCommands(e),
 			newNodeBangCommand(e),
 			newNodeBootCommand(e),
 			newNodeFormatCommand(e),
 			newNodePruneCommand(e),
 			newNodeRegisterCommand(e),
-		),
+			newNodeSupervisorctlCommand(e),
+			newNodeSupervisordCommand(e),
+		)...),
 		group("proxy", "other",
 			newProxyShowCommand(e),
 			newProxyStartCommand(e),
@@ -53,7 +55,10 @@ func commands(e *environment) []*cli.Command {
 			newServiceListCommand(e),
 		),
 		group("standalone", "node"),
+		newSupervisorctlCommand(e),
+		newSupervisordCommand(e),
 		newSupplyCommand(e),
+		newWatchdogCommand(e),
 	}
 }
 

@@ -18,6 +18,7 @@ type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	environ        []string     // that the process was started with
 	log            *slog.Logger // the original's line format, CLI-12
 	global         globalOptions
 	executable     string // path of this program, to start it again
@@ -28,13 +29,14 @@ type environment struct {
 
 func newEnvironment() *environment {
 	e := &environment{
-		stdin:  os.Stdin,
-		stdout: os.Stdout,
-		stderr: os.Stderr,
-		getenv: os.Getenv,
-		uid:    os.Geteuid(),
-		pid:    os.Getpid(),
-		now:    time.Now,
+		stdin:   os.Stdin,
+		stdout:  os.Stdout,
+		stderr:  os.Stderr,
+		getenv:  os.Getenv,
+		environ: os.Environ(),
+		uid:     os.Geteuid(),
+		pid:     os.Getpid(),
+		now:     time.Now,
 	}
 	e.executable, _ = os.Executable()
 	e.log = slog.New(e.console())

@@ -29,12 +29,13 @@ var (
 
 func main() {
 	keepDescriptorsFromChildren()
+	e := newEnvironment()
 	if os.Getenv("EDITOR") == "" {
 		os.Setenv("EDITOR", "vi") // CLI-29
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, newEnvironment(), os.Args))
+	os.Exit(run(ctx, e, os.Args))
 }
 
 // run executes one command line, the name of the program first, and returns
@@ -52,6 +53,8 @@ func run(ctx context.Context, e *environment, args []string) int {
 // that each stands for (D-19).
 var programs = map[string][]string{
 	"slapos-watchdog":               {"watchdog"},
+	"supervisord":                   {"supervisord"},
+	"supervisorctl":                 {"supervisorctl"},
 	"generate-signature-key":        {"cache", "generate-signature-key"},
 	"slapos-generate-signature-key": {"cache", "generate-signature-key"},
 	"networkcache-upload":           {"cache", "upload"},

@@ -17,6 +17,8 @@ type Watchdog struct {
 	ComputerID            string
 	CertificateRepository string // optional
 	InstanceRoot          string
+	CAFile                string // that the master is verified against, if not the system's (D-16)
+	Insecure              bool   // the master isn't verified
 }
 
 // Command is the listener's command line. The program is the original's
@@ -29,7 +31,26 @@ func (w Watchdog) Command() string {
 		words = append(words, "--certificate-repository-path", always(w.CertificateRepository))
 	}
 	words = append(words, "--computer-id", always(w.ComputerID), "--instance-root", always(w.InstanceRoot))
+	if !w.isOurs() {
+		return strings.Join(words, " ")
+	}
+	if w.CAFile != "" {
+		words = append(words, "--master-ca-file", always(w.CAFile))
+	}
+	if w.Insecure {
+		words = append(words, "--master-insecure")
+	}
 	return strings.Join(words, " ")
+}
+
+// isOurs tells whether the listener knows options that the original's doesn't.
+func (w Watchdog) isOurs() bool {
+	installed, err := os.Stat(installedWatchdog)
+	if err != nil {
+		return true
+	}
+	us, err := os.Stat(w.Executable)
+	return err == nil && os.SameFile(installed, us)
 }
 
 func (w Watchdog) program() string {

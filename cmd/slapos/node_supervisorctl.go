@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid/supervisor"
+)
+
+const supervisorctlDescription = `Goes to the supervisor of this node, which is started first if need be. A process
+is named PARTITION:SERVICE, all of a partition PARTITION:*.
+
+Exit codes: 0 done; 1 failed; 2 unknown name; 3 a process is stopped (status);
+4 unknown name or no supervisor (status); 5 not root; 7 a process failed.`
+
+func newNodeSupervisorctlCommand(e *environment) *cli.Command {
+	return nodeControl(e, "supervisorctl", "speak with the supervisor: help shows its commands, none is a prompt", nil)
+}
+
+// newNodeControlCommands are the commands of supervisorctl that have a name of
+// their own (GRID-77).
+func newNodeControlCommands(e *environment) []*cli.Command {
+	var commands []*cli.Command
+	for _, c := range []struct{ name, usage string }{
+		{"restart", "restart services"},
+		{"start", "start services"},
+		{"status", "show the state of services"},
+		{"stop", "stop services"},
+		{"tail", "show the log of a service"},
+	} {
+		commands = append(commands, nodeControl(e, c.name, c.usage, []string{c.name}))
+	}
+	return commands
+}
+
+func nodeControl(e *environment, name, usage string, words []string) *cli.Command {
+	return &cli.Command{
+		Name:        name,
+		Usage:       usage,
+		ArgsUsage:   passThroughUsage,
+		Description: supervisorctlDescription,
+		Flags:       []cli.Flag{configFlag()},
+		Action: func(c *cli.Context) error {
+			return runNodeControl(c.Context, e, c.String("cfg"), append(words[:len(words):len(words)], c.Args().Slice()...))
+		},
+	}
+}
+
+func runNodeControl(ctx context.Context, e *environment, path string, words []string) error {
+	layout, slapos, err := e.supervisorLayout(path)
+	if err != nil {
+		return err
+	}
+	if err := e.checkRoot(slapos); err != nil {
+		return err
+	}
+	forbidden, err := isTrue(slapos, "forbid_supervisord_automatic_launch")
+	if err != nil {
+		return err
+	}
+	if !forbidden {
+		if err := supervisor.Launch(ctx, layout, supervisor.LaunchOptions{Executable: e.executable, Logger: e.log}); err != nil {
+			return err
+		}
+	}
+	return control(ctx, e, supervisor.ControlOptions{ConfigFile: layout.ConfigFile(), Args: words})
+}
+
+// control runs supervisorctl on our standard streams.
+func control(ctx context.Context, e *environment, options supervisor.ControlOptions) error {
+	options.Stdin, options.Stdout, options.Environ = e.stdin, e.stdout, e.environ
+	exit, err := supervisor.Control(ctx, options)
+	if exit == 0 && err == nil {
+		return nil
+	}
+	return &exitError{exit, err}
+}
+
+// newSupervisorctlCommand is the program supervisorctl, for configurations
+// other than the node's (CLI-104).
+func newSupervisorctlCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:        "supervisorctl",
+		Usage:       "speak with a supervisor",
+		Hidden:      true,
+		ArgsUsage:   passThroughUsage,
+		Description: "Commands are those of Python's supervisorctl; none is a prompt.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "configuration", Aliases: []string{"c"}, Usage: "configuration `FILE`"},
+			&cli.StringFlag{Name: "serverurl", Aliases: []string{"s"}, Usage: "`URL` of the supervisor"},
+			&cli.StringFlag{Name: "username", Aliases: []string{"u"}, Usage: "`NAME` to log in with"},
+			&cli.StringFlag{Name: "password", Aliases: []string{"p"}, Usage: "`PASSWORD` to log in with"},
+			&cli.StringFlag{Name: "history-file", Aliases: []string{"r"}, Usage: "keep the commands of the prompt in `FILE`"},
+			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "accepted, without effect: no command is a prompt"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.String("configuration") == "" && c.String("serverurl") == "" {
+				return usageErrorf("one of -c and -s is required")
+			}
+			return control(c.Context, e, supervisor.ControlOptions{
+				ConfigFile: c.String("configuration"), ServerURL: c.String("serverurl"), Username: c.String("username"),
+				Password: c.String("password"), HistoryFile: c.String("history-file"), Args: c.Args().Slice(),
+			})
+		},
+	}
+}

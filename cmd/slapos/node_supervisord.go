@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid/supervisor"
+	"slapos/grid/supervisor/config"
+)
+
+func newNodeSupervisordCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "supervisord",
+		Usage: "start the supervisor of this node's services",
+		Description: `Writes the supervisor's configuration and starts it, unless one answers already;
+services are not touched. The supervisor knows the watchdog only after the first
+"slapos node instance".
+
+Exit codes: 0 it runs; 1 failed.`,
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.BoolFlag{Name: "nodaemon", Aliases: []string{"n"}, Usage: "stay in the foreground"},
+		},
+		Action: func(c *cli.Context) error {
+			return runNodeSupervisord(c.Context, e, c.String("cfg"), c.Bool("nodaemon"))
+		},
+	}
+}
+
+func runNodeSupervisord(ctx context.Context, e *environment, path string, foreground bool) error {
+	layout, _, err := e.supervisorLayout(path)
+	if err != nil {
+		return err
+	}
+	if err := supervisor.WriteConfiguration(layout, ""); err != nil { // CLI-76
+		return err
+	}
+	return supervisor.Launch(ctx, layout, supervisor.LaunchOptions{
+		Executable: e.executable, Foreground: foreground, Logger: e.log,
+	})
+}
+
+// supervisorLayout is where the supervisor of the configured node has its
+// files, and the section [slapos].
+func (e *environment) supervisorLayout(path string) (supervisor.Layout, map[string]string, error) {
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		return supervisor.Layout{}, nil, err
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return supervisor.Layout{}, nil, err
+	}
+	if err := requireOptions(slapos, "instance_root"); err != nil {
+		return supervisor.Layout{}, nil, err
+	}
+	return supervisor.Layout{InstanceRoot: slapos["instance_root"], Logger: e.log}, slapos, nil
+}
+
+// readyDescriptor is the pipe that tells the starting process how it went.
+const readyDescriptor = 3
+
+// newSupervisordCommand is the program supervisord, which Launch starts and
+// which stands in for Python's (CLI-104).
+func newSupervisordCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:   "supervisord",
+		Usage:  "the supervisor itself",
+		Hidden: true,
+		Description: `Runs the programs of a configuration file of Python's supervisor, in the
+background unless told otherwise.
+
+Exit codes: 0 started, or ended in the foreground; 2 the configuration is wrong
+or another supervisor is in the way.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "configuration", Aliases: []string{"c"}, Usage: "configuration `FILE`", Required: true},
+			&cli.BoolFlag{Name: "nodaemon", Aliases: []string{"n"}, Usage: "stay in the foreground"},
+			&cli.BoolFlag{Name: "silent", Aliases: []string{"s"}, Usage: "no log on standard output in the foreground"},
+			&cli.BoolFlag{Name: "background", Hidden: true},
+		},
+		Action: func(c *cli.Context) error {
+			err := runSupervisord(c.Context, e, c)
+			if err == nil {
+				return nil
+			}
+			fmt.Fprintf(e.stderr, "Error: %v\n", err)
+			return &exitError{2, nil}
+		},
+	}
+}
+
+func runSupervisord(ctx context.Context, e *environment, c *cli.Context) error {
+	path := c.String("configuration")
+	options := supervisor.ServeOptions{ConfigFile: path, Silent: c.Bool("silent"), Environ: e.environ, Stdout: e.stdout}
+	_ = os.WriteFile("/proc/self/comm", []byte("supervisord"), 0) // for ps and the like (CLI-106)
+	if c.Bool("background") {
+		pipe := os.NewFile(readyDescriptor, "ready")
+		if pipe == nil {
+			return errors.New("the option --background is not for users")
+		}
+		options.Silent = true
+		options.Ready = func() { supervisor.Report(pipe, nil) }
+		err := supervisor.Serve(ctx, options)
+		if err != nil {
+			supervisor.Report(pipe, err)
+		}
+		return err
+	}
+	settings, err := config.Load(path, e.environ)
+	if err != nil {
+		return err
+	}
+	if c.Bool("nodaemon") || settings.NoDaemon {
+		return supervisor.Serve(ctx, options)
+	}
+	// The word supervisord in the command line tells other tools what this is.
+	return supervisor.Detach(ctx, e.executable, []string{"supervisord", "-c", path, "--background"}, e.environ)
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid/supervisor"
+	"slapos/slap"
+)
+
+type watchdogOptions struct {
+	masterURL, computerID string
+	certificates          string // directory
+	instanceRoot          string
+	masterCAFile          string
+	masterInsecure        bool
+}
+
+// newWatchdogCommand is the program slapos-watchdog, which the supervisor runs
+// (CLI-79, D-19).
+func newWatchdogCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:   "watchdog",
+		Usage:  "tell the master when a watched service ends",
+		Hidden: true,
+		Description: `Listens to the supervisor, which starts it under the name slapos-watchdog. When a
+process whose name ends in -on-watch ends, the master is told to have its
+partition processed again; once for each deployment.
+
+Exit codes: 0 the supervisor went away; 1 failed.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "master-url", Usage: "address of the master", Required: true},
+			&cli.StringFlag{Name: "computer-id", Usage: "reference of this computer", Required: true},
+			&cli.StringFlag{Name: "certificate-repository-path", Usage: "`DIRECTORY` of the partitions' certificates"},
+			&cli.StringFlag{Name: "instance-root-path", Usage: "`DIRECTORY` of the partitions"},
+			&cli.StringFlag{Name: "master-ca-file", Usage: "`FILE` of the authority that the master is verified against"},
+			&cli.BoolFlag{Name: "master-insecure", Usage: "do not verify the master"},
+		},
+		Action: func(c *cli.Context) error {
+			return runWatchdog(c.Context, e, watchdogOptions{
+				masterURL: c.String("master-url"), computerID: c.String("computer-id"),
+				certificates: c.String("certificate-repository-path"), instanceRoot: c.String("instance-root-path"),
+				masterCAFile: c.String("master-ca-file"), masterInsecure: c.Bool("master-insecure"),
+			})
+		},
+	}
+}
+
+func runWatchdog(ctx context.Context, e *environment, options watchdogOptions) error {
+	return supervisor.Watch(ctx, supervisor.WatchOptions{
+		InstanceRoot: options.instanceRoot,
+		In:           e.stdin,
+		Out:          e.stdout,
+		Logger:       e.log,
+		Bang: func(ctx context.Context, partition, message string) error {
+			return options.bang(ctx, e, partition, message)
+		},
+	})
+}
+
+// bang speaks to the master as the partition, with its certificate.
+func (o watchdogOptions) bang(ctx context.Context, e *environment, partition, message string) error {
+	config := slap.ClientConfig{
+		MasterURL: o.masterURL, CAFile: o.masterCAFile, Insecure: o.masterInsecure, Home: e.getenv("HOME"), Logger: e.log,
+	}
+	if o.certificates != "" {
+		config.CertFile = filepath.Join(o.certificates, partition+".crt")
+		config.KeyFile = filepath.Join(o.certificates, partition+".key")
+	}
+	master, err := slap.NewClient(config)
+	if err != nil {
+		return err
+	}
+	defer master.Close()
+	err = master.InstanceBang(ctx, slap.PartitionID{Computer: o.computerID, Partition: partition}, message)
+	if errors.Is(err, slap.ErrNotFound) {
+		e.log.Warn("the master doesn't know the partition", "partition", partition)
+		return nil // asking again would not change that
+	}
+	return err
+}

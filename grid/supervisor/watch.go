@@ -1,0 +1,196 @@
+package supervisor
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// WatchOptions are what the watchdog works with (GRID-79).
+type WatchOptions struct {
+	// InstanceRoot holds the partitions. Empty: every event is reported, and
+	// nothing is remembered.
+	InstanceRoot string
+	// Bang tells the master that a partition needs attention.
+	Bang   func(ctx context.Context, partition, message string) error
+	In     io.Reader // events, from the supervisor
+	Out    io.Writer // answers
+	Logger *slog.Logger
+}
+
+// Files of a partition: what was last deployed, and what of that was reported.
+const (
+	timestampFile = ".timestamp"
+	bangFile      = ".slapos_latest_bang_timestamp"
+)
+
+// bangPause is waited before an event that couldn't be reported is given back to
+// the supervisor, which sends it again.
+var bangPause = 5 * time.Second
+
+// maximumEvent bounds the size of an event, in bytes.
+const maximumEvent = 1 << 20
+
+// Watch listens to the supervisor until it goes away, and reports once for each
+// deployment that a watched process of a partition has ended (GRID-79).
+func Watch(ctx context.Context, options WatchOptions) error {
+	in := bufio.NewReader(options.In)
+	for {
+		if _, err := io.WriteString(options.Out, "READY\n"); err != nil {
+			return fmt.Errorf("talk to the supervisor: %w", err)
+		}
+		header, payload, err := readEvent(in)
+		if err == io.EOF || ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read an event of the supervisor: %w", err)
+		}
+		answer := "OK"
+		if err := options.handle(ctx, header, payload); err != nil {
+			options.Logger.Error(err.Error())
+			if sleep(ctx, bangPause) != nil {
+				return nil
+			}
+			answer = "FAIL"
+		}
+		if _, err := fmt.Fprintf(options.Out, "RESULT %d\n%s", len(answer), answer); err != nil {
+			return fmt.Errorf("talk to the supervisor: %w", err)
+		}
+	}
+}
+
+// readEvent reads a header line and as many bytes as it says.
+func readEvent(in *bufio.Reader) (header, payload map[string]string, err error) {
+	line, err := in.ReadString('\n')
+	if err != nil {
+		return nil, nil, err
+	}
+	header = keyValues(line)
+	length, err := strconv.Atoi(header["len"])
+	if err != nil || length < 0 || length > maximumEvent {
+		return nil, nil, fmt.Errorf("the header has no length: %q", line)
+	}
+	data := make([]byte, length)
+	if _, err := io.ReadFull(in, data); err != nil {
+		return nil, nil, err
+	}
+	return header, keyValues(string(data)), nil
+}
+
+// keyValues reads "key:value key:value".
+func keyValues(text string) map[string]string {
+	values := map[string]string{}
+	for _, word := range strings.Fields(text) {
+		key, value, _ := strings.Cut(word, ":")
+		values[key] = value
+	}
+	return values
+}
+
+// handle reports an event if it is one to report. An exit that was expected
+// counts too.
+func (o WatchOptions) handle(ctx context.Context, header, payload map[string]string) error {
+	event, process, partition := header["eventname"], payload["processname"], payload["groupname"]
+	if event != "PROCESS_STATE_EXITED" && event != "PROCESS_STATE_FATAL" || !strings.Contains(process, onWatch) {
+		return nil
+	}
+	message := fmt.Sprintf("%s process in partition %s encountered a problem", process, partition)
+	if o.InstanceRoot == "" {
+		return o.bang(ctx, partition, message)
+	}
+	if partition == "" || partition != filepath.Base(partition) || !filepath.IsLocal(partition) {
+		return nil
+	}
+	directory := filepath.Join(o.InstanceRoot, partition)
+	root, err := os.OpenRoot(directory)
+	if errors.Is(err, fs.ErrNotExist) { // a manager's group is no directory
+		return o.bang(ctx, partition, message)
+	} else if err != nil {
+		return fmt.Errorf("partition %s: %w", partition, err)
+	}
+	defer root.Close()
+	deployed, reported := readTimestamp(root, timestampFile), readTimestamp(root, bangFile)
+	if isReported(deployed, reported) {
+		return nil
+	}
+	if err := o.bang(ctx, partition, message); err != nil {
+		return err
+	}
+	if deployed == "" {
+		deployed = "0"
+	}
+	if err := replace(root, bangFile, deployed); err != nil {
+		// Reported again at the next event is better than never.
+		o.Logger.Error("partition "+partition+": remember the report", "error", err)
+	}
+	return nil
+}
+
+func (o WatchOptions) bang(ctx context.Context, partition, message string) error {
+	if err := o.Bang(ctx, partition, message); err != nil {
+		return fmt.Errorf("partition %s: report to the master: %w", partition, err)
+	}
+	o.Logger.Info(message)
+	return nil
+}
+
+// isReported compares the texts of the two files; "" is no file.
+func isReported(deployed, reported string) bool {
+	switch {
+	case reported == "":
+		return false
+	case deployed == "":
+		return true // never deployed with success since the report
+	}
+	d, errDeployed := strconv.ParseFloat(deployed, 64)
+	r, errReported := strconv.ParseFloat(reported, 64)
+	if errDeployed != nil || errReported != nil {
+		return deployed == reported
+	}
+	return d <= r
+}
+
+// readTimestamp reads a file that the partition's user may have put there.
+func readTimestamp(root *os.Root, name string) string {
+	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	data, err := io.ReadAll(io.LimitReader(file, 256))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// replace puts a new file in the place of one, whatever that is.
+func replace(root *os.Root, name, content string) error {
+	temporary := name + ".new"
+	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(file, content)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return root.Rename(temporary, name)
+}
