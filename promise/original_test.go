@@ -186,3 +186,80 @@ func compare(t *testing.T, what string, theirs, ours map[string]string) {
 		}
 	}
 }
+
+// One anomaly of a run bangs, whichever comes first, and none that must not.
+func TestBang(t *testing.T) {
+	t.Parallel()
+	failing := "def sense(self):\n    self.logger.error('bad')"
+	for _, test := range []struct {
+		name, extra string
+		mode        Mode
+		bangs       int
+	}{
+		{"anomaly", "", Anomaly, 1},
+		{"test", "", Forced, 0},
+		{"not allowed", "extra_config_dict = {'bang-on-failure': 'false'}\n", Anomaly, 0},
+		{"allowed", "extra_config_dict = {'bang-on-failure': 'True'}\n", Anomaly, 1},
+	} {
+		for _, interpreter := range []string{testPython, barePython} {
+			t.Run(test.name+" "+interpreter[1:], func(t *testing.T) {
+				t.Parallel()
+				p, m := newPartition(t), newMaster(t)
+				p.options.Interpreter, p.options.MasterURL, p.options.Bang = interpreter, m.url, m.bang
+				p.executable("legacy", "exit 1")
+				names := []string{"one", "two", "three"}
+				for _, name := range names {
+					p.write("etc/plugin/"+name+".py", pluginText(failing)+test.extra, 0o644)
+				}
+				report := p.mustRun(test.mode)
+				if want := 3 + map[Mode]int{Forced: 1}[test.mode]; report.Failed != want {
+					t.Errorf("%d failures, want %d", report.Failed, want)
+				}
+				bangs := m.taken()
+				if len(bangs) != test.bangs {
+					t.Fatalf("bangs %q, want %d", bangs, test.bangs)
+				}
+				logged := 0
+				for _, name := range names {
+					logged += strings.Count(p.read(logFolder+"/"+name+".log"), "INFO")
+					if test.bangs == 1 && bangs[0] == "Promise "+name+" is failing" {
+						logged += 10
+					}
+				}
+				if logged != 11*test.bangs {
+					t.Errorf("logged %d", logged)
+				}
+			})
+		}
+	}
+}
+
+// Plugins must not notice that parts of slapos.core are loaded late.
+func TestDeferredLibrary(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	body := `
+def sense(self):
+    assert slapos.util.loads(dumps({'a': 1})) == {'a': 1}
+    assert slapos.util.__file__.endswith('util.py') and mkdir_p.__name__
+    assert slapos.slap.slap().initializeConnection and slapos.slap.ComputerPartition
+    assert issubclass(PromiseError, Exception) and PromiseLauncher.run
+    assert slapos.slap.slap is slap and slapos.slap.exception.NotFoundError
+    try:
+        slapos.util.no_such_name
+    except AttributeError:
+        self.logger.info('%s %s', requests.__name__, psutil.__name__)`
+	for _, name := range []string{"one.py", "two.py"} {
+		p.write("etc/plugin/"+name, `import slapos.util, slapos.slap, slapos.slap.exception, slapos.grid.promise.generic
+import requests, psutil
+from slapos.slap import slap
+from slapos.util import dumps, mkdir_p
+from slapos.grid.promise import PromiseLauncher, PromiseError
+`+pluginText(body), 0o644)
+	}
+	for _, result := range p.mustRun(Forced).Promises {
+		if result.Failed || result.Message != "requests psutil" {
+			t.Errorf("%+v\n%s", result, p.log.String())
+		}
+	}
+}

@@ -221,14 +221,17 @@ func (r *run) check(ctx context.Context) error {
 	d := newDriver(r, plugins)
 	done := make(chan error, 1)
 	go func() { done <- d.execute(ctx) }()
+	finish := sync.OnceValue(func() error { return <-done })
 	<-d.known
 	if d.runner == launcher {
-		err := <-done
-		return errors.Join(err, d.takeResults(append(plugins, executables...)))
+		return errors.Join(finish(), d.takeResults(append(plugins, executables...)))
 	}
 	r.removeLeftovers()
+	if r.Parallel == 1 {
+		_ = finish() // strict order
+	}
 	errExecutables := r.runExecutables(ctx, executables, d.ended)
-	err := <-done
+	err := finish()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
