@@ -133,6 +133,10 @@ func (a *application) runCommand(ctx context.Context, line *line) error {
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 	}
+	if name := strings.Join(line.path, " "); a.e.global.verbose > 1 {
+		a.e.log.Debug("begin " + name)
+		defer a.e.log.Debug("end " + name)
+	}
 	words := append([]string{"slapos", command.Name}, line.options...)
 	words = append(append(words, "--"), line.arguments...)
 	return app.RunContext(ctx, words)

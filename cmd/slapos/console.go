@@ -196,18 +196,33 @@ func parsePython(name, source string) (*syntax.File, error) {
 		if number < 0 || number >= len(lines) {
 			return nil, err
 		}
-		line := []rune(lines[number])
-		column := min(max(int(invalid.Pos.Col)-1, 0), len(line))
-		other, err2 := inOtherWords(string(line[column:]))
-		switch {
-		case err2 != nil:
-			return nil, fmt.Errorf("%s: %w", invalid.Pos, err2)
-		case other == "":
+		begin := stumblingWord(lines[number], invalid)
+		if begin < 0 {
 			return nil, err
 		}
-		lines[number] = string(line[:column]) + other
+		other, err := inOtherWords(lines[number][begin:])
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", invalid.Pos, err)
+		case other == "":
+			return nil, invalid
+		}
+		lines[number] = lines[number][:begin] + other
 	}
 	return nil, fmt.Errorf("%s: too many statements that only Python has", name)
+}
+
+// stumblingWord finds where the reserved word stands that the parser stumbled
+// over, -1 for none. The parser's position is that of the word, or just after.
+func stumblingWord(line string, invalid syntax.Error) int {
+	word, found := strings.CutPrefix(invalid.Msg, "got ")
+	word, _, _ = strings.Cut(word, ",")
+	if !found || !strings.Contains(" is raise import from ", " "+word+" ") {
+		return -1
+	}
+	runes := []rune(line)
+	end := min(len(runes), int(invalid.Pos.Col)-1+len(word))
+	return strings.LastIndex(string(runes[:max(end, 0)]), word)
 }
 
 // iterateText makes for statements and comprehensions go through the characters
@@ -247,6 +262,11 @@ func inOtherWords(statement string) (string, error) {
 	statement = strings.TrimRight(statement, " \t\r;")
 	keyword, rest, _ := strings.Cut(statement, " ")
 	rest = strings.TrimSpace(rest)
+	next := "" // statement on the same line
+	if keyword == "import" || keyword == "from" {
+		rest, next, _ = strings.Cut(rest, ";")
+		next = strings.TrimSuffix("; "+strings.TrimSpace(next), "; ")
+	}
 	switch {
 	case keyword == "is" && strings.HasPrefix(rest, "not "):
 		return "!= " + rest[4:], nil
@@ -265,11 +285,11 @@ func inOtherWords(statement string) (string, error) {
 				said = append(said, strings.TrimSpace(as)+" = "+name)
 			}
 		}
-		return strings.Join(append(said, "pass"), "; "), nil
+		return strings.Join(append(said, "pass"), "; ") + next, nil
 	case keyword == "from":
 		module, names, _ := strings.Cut(rest, " import ")
 		if module = strings.TrimSpace(module); module == "__future__" {
-			return "pass", nil
+			return "pass" + next, nil
 		}
 		if !strings.Contains(consoleModules, " "+module+" ") {
 			return "", fmt.Errorf("the console has no module %s: it is Starlark, see slapos console --help", module)
@@ -282,7 +302,7 @@ func inOtherWords(statement string) (string, error) {
 			}
 			said = append(said, strings.TrimSpace(as)+" = "+module+"."+strings.TrimSpace(name))
 		}
-		return strings.Join(said, "; "), nil
+		return strings.Join(said, "; ") + next, nil
 	}
 	return "", nil
 }

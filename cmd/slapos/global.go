@@ -22,7 +22,7 @@ func (o *globalOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show the help of the command, or this one, and exit"},
 		&cli.BoolFlag{Name: "version", Usage: "show the version and exit"},
-		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Count: &o.verbose, Usage: "show debug messages too; can be repeated"},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show debug messages too; can be repeated"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.quiet, Usage: "show warnings and errors only"},
 		&cli.BoolFlag{Name: "debug", Destination: &o.debug, Usage: "tell the causes of an error one by one"},
 		&cli.StringFlag{Name: "log-file", Aliases: []string{"logfile", "log_file"}, Destination: &o.logFile,
@@ -47,6 +47,12 @@ func (e *environment) applyGlobalOptions(words []string) error {
 		return invalidValue(err)
 	}
 	e.global.logFormat = set.Lookup("log-format").Value.String()
+	e.global.verbose = 0
+	for _, word := range words {
+		if word == "--verbose=true" {
+			e.global.verbose++
+		}
+	}
 	if e.global.quiet && e.global.verbose > 0 {
 		return usageErrorf("argument -q/--quiet: not allowed with argument -v/--verbose")
 	}

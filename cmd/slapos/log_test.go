@@ -91,6 +91,17 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
+func TestVerbosity(t *testing.T) {
+	for words, want := range map[string]slog.Level{
+		"": slog.LevelInfo, "--verbose=true": slog.LevelDebug, "--verbose=true --verbose=true": slog.LevelDebug, "--quiet=true": slog.LevelWarn,
+	} {
+		e, _, _ := newTestEnvironment(t)
+		if err := e.applyGlobalOptions(strings.Fields(words)); err != nil || e.global.level() != want {
+			t.Errorf("%s: level %v, %v", words, e.global.level(), err)
+		}
+	}
+}
+
 func TestColors(t *testing.T) {
 	for level, want := range map[slog.Level]string{
 		slog.LevelInfo: "", slog.LevelDebug: "0;32", slog.LevelWarn: "0;33", slog.LevelError: "0;31", levelCritical: "1;31",

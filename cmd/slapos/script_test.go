@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain makes the test binary the program slapos for scripts, and for what
+// that starts under other names.
+func TestMain(m *testing.M) {
+	if program, err := os.Executable(); err == nil && filepath.Base(program) == "slapos" {
+		main()
+	}
+	testscript.Main(m, map[string]func(){"slapos": main})
+}
+
+// TestScripts runs testdata/script: what a user would type, one behaviour in
+// each file. Beside the commands of package testscript there are:
+//
+//	master          starts a master on a node with three partitions; sets
+//	                MASTER_URL and the variables of both configurations
+//	office          starts a web site that makes certificates for the token
+//	                "good"; sets OFFICE_URL
+//	exits CODE ...  runs a command that must end with this exit code
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("NO_COLOR", "1")
+			return os.Mkdir(e.Getenv("HOME"), 0o755)
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return os.Geteuid() == 0, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"master": startMaster,
+			"office": startOffice,
+			"exits":  exits,
+		},
+	})
+}
+
+// exits compares the exit code, and keeps the output for stdout and stderr.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGUMENT...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if exit, ok := err.(*exec.ExitError); ok {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+func startMaster(ts *testscript.TestScript, neg bool, args []string) {
+	port := freePort(ts)
+	work := ts.Getenv("WORK")
+	account, err := user.Current()
+	ts.Check(err)
+	var partitions strings.Builder
+	for i := range 3 {
+		fmt.Fprintf(&partitions, "[partition_%d]\nuser = %s\naddress = 127.0.1.%d/255.255.255.255\npathname = slappart%d\nnetwork_interface =\n", i, account.Username, i+1, i)
+	}
+	definition := filepath.Join(work, "definition.cfg")
+	ts.Check(os.WriteFile(definition, []byte("[computer]\naddress = 127.0.0.1/255.255.255.255\n"+partitions.String()), 0o644))
+	configuration := filepath.Join(work, "slapos.cfg")
+	ts.Check(os.WriteFile(configuration, fmt.Appendf(nil, `[slapos]
+computer_id = COMP-1
+master_url = http://127.0.0.1:%[2]d
+master_rest_url = http://127.0.0.1:%[2]d/hateoas
+software_root = %[1]s/software
+instance_root = %[1]s/instances
+root_check = false
+[slapformat]
+input_definition_file = %[3]s
+partition_amount = 3
+alter_user = false
+alter_network = false
+create_tap = false
+computer_xml = %[1]s/slapos.xml
+[slapproxy]
+host = 127.0.0.1
+port = %[2]d
+database_uri = %[1]s/proxy.db
+software_product_list =
+  hello %[1]s/hello.cfg
+`, work, port, definition), 0o644))
+	ts.Setenv("SLAPOS_CONFIGURATION", configuration)
+	ts.Setenv("SLAPOS_CLIENT_CONFIGURATION", configuration)
+	ts.Setenv("MASTER_URL", fmt.Sprintf("http://127.0.0.1:%d", port))
+	startProxy(ts, configuration)
+	waitForPort(ts, port)
+	ts.Check(ts.Exec("slapos", "node", "format", "--now"))
+}
+
+// startProxy runs slapos proxy start until the end of the script.
+func startProxy(ts *testscript.TestScript, configuration string) {
+	program, err := exec.LookPath("slapos")
+	ts.Check(err)
+	proxy := exec.Command(program, "proxy", "start", "--cfg", configuration)
+	log, err := os.Create(filepath.Join(ts.Getenv("WORK"), "proxy.log"))
+	ts.Check(err)
+	proxy.Stdout, proxy.Stderr = io.Discard, log
+	ts.Check(proxy.Start())
+	ts.Defer(func() {
+		proxy.Process.Signal(os.Interrupt)
+		proxy.Wait()
+		log.Close()
+	})
+}
+
+func freePort(ts *testscript.TestScript) int {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func waitForPort(ts *testscript.TestScript, port int) {
+	for end := time.Now().Add(time.Minute); ; {
+		connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			connection.Close()
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("no master: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// startOffice serves what node register and configure client ask for.
+func startOffice(ts *testscript.TestScript, neg bool, args []string) {
+	certificate := func(subject string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.Method != http.MethodPost || r.Header.Get("X-Access-Token") != "good":
+				http.Error(w, "no", http.StatusForbidden)
+			case r.FormValue("title") == "taken":
+				http.Error(w, "Certificate still active.", http.StatusInternalServerError)
+			default:
+				json.NewEncoder(w).Encode(map[string]string{
+					"certificate": "Subject: " + subject + "\n-----BEGIN CERTIFICATE-----\n", "key": "-----BEGIN PRIVATE KEY-----\n",
+				})
+			}
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/Person_getCertificate", certificate("CN=person"))
+	mux.Handle("/Person_requestComputer", certificate("CN=COMP-777/emailAddress=admin@example.com"))
+	server := httptest.NewServer(mux)
+	ts.Defer(server.Close)
+	ts.Setenv("OFFICE_URL", server.URL)
+}
