@@ -51,8 +51,7 @@ const (
 )
 
 // writeExample writes an example with its values filled in. A percent sign in
-// a value is doubled, as the reader undoes it. It fails for values that would
-// not come back as they are.
+// a value is doubled, as the reader undoes it.
 func writeExample(path, example string, values any, mode os.FileMode) error {
 	filled, err := template.New(filepath.Base(path)).Parse(example)
 	if err != nil {
@@ -61,6 +60,9 @@ func writeExample(path, example string, values any, mode os.FileMode) error {
 	var text strings.Builder
 	if err := filled.Execute(&text, values); err != nil {
 		return err
+	}
+	if strings.ContainsAny(fmt.Sprint(values), "\r\n") {
+		return fmt.Errorf("%s: a value holds a line break", path)
 	}
 	doubled := strings.ReplaceAll(text.String(), "%", "%%")
 	if _, err := parseConfiguration(path, []byte(doubled)); err != nil {

@@ -179,14 +179,21 @@ func check(ctx context.Context, location string, document any, parameters *objec
 // mismatches lists the errors that say something by themselves: alternatives
 // are not taken apart.
 func mismatches(found []string, err *jsonschema.ValidationError) []string {
-	switch err.ErrorKind.(type) {
+	text := err.ErrorKind.LocalizedString(message.NewPrinter(language.English))
+	switch is := err.ErrorKind.(type) {
 	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
 		for _, cause := range err.Causes {
 			found = mismatches(found, cause)
 		}
 		return found
+	case *kind.AnyOf:
+		text = "fits none of the alternatives"
+	case *kind.OneOf:
+		text = "fits none of the alternatives"
+		if len(is.Subschemas) > 0 {
+			text = "fits more than one of the alternatives"
+		}
 	}
-	text := err.ErrorKind.LocalizedString(message.NewPrinter(language.English))
 	return append(found, jsonPath(err.InstanceLocation)+": "+text)
 }
 

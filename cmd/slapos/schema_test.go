@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestJoinURL(t *testing.T) {
+	for _, test := range []struct{ base, reference, want string }{
+		{"https://example.com/a/software.cfg", "input.json", "https://example.com/a/input.json"},
+		{"https://example.com/a/software.cfg", "../b/input.json#x", "https://example.com/b/input.json#x"},
+		{"https://example.com/a/software.cfg", "http://other/x.json", "http://other/x.json"},
+		{"file:///srv/a/software.cfg", "input.json", "file:///srv/a/input.json"},
+		{"/srv/a b/software.cfg", "in%put.json", "/srv/a b/in%put.json"},
+		{"/srv/a/software.cfg", "/srv/b/input.json", "/srv/b/input.json"},
+		{"/srv/a/software.cfg", "https://example.com/x.json", "https://example.com/x.json"},
+		{"software.cfg", "input.json", "input.json"},
+	} {
+		if got := joinURL(test.base, test.reference); got != test.want {
+			t.Errorf("%s from %s: %s, want %s", test.reference, test.base, got, test.want)
+		}
+	}
+}
+
+// schemaServer serves files by their names.
+func schemaServer(t *testing.T, files map[string]string) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, found := files[r.URL.Path]
+		if !found {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write([]byte(text))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+const typedIndex = `{"serialisation": "xml", "software-type": {
+	"default": {"request": "default.json"},
+	"other": {"request": "other.json", "serialisation": "json-in-xml"},
+	"none": {"request": "absent.json"}, "odd": {"request": "odd.json"}}}`
+
+func TestSoftwareSchema(t *testing.T) {
+	url := schemaServer(t, map[string]string{
+		"/sr.cfg.json":   typedIndex,
+		"/default.json":  `{"type": "object", "properties": {"a": {"anyOf": [{"type": "integer"}, {"const": "x"}]}, "b": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"maxLength": 1}}}`,
+		"/other.json":    `{"$schema": "http://json-schema.org/draft-04/schema#", "required": ["k"]}`,
+		"/odd.json":      `{"type": "nonsense"}`,
+		"/list.cfg.json": `[1]`,
+	})
+	for _, test := range []struct {
+		name, url, softwareType, parameters string
+		serialisation                       serialisation // "" for undeclared
+		mismatch                            []string
+		fails                               bool
+	}{
+		{"fits", "/sr.cfg", "", `{"a": "x", "b": "y"}`, inXML, nil, false},
+		{"old name of the default type", "/sr.cfg", "RootSoftwareInstance", `{"a": "z"}`, inXML,
+			[]string{"$.a: fits none of the alternatives"}, false},
+		{"reference", "/sr.cfg", "", `{"b": "long"}`, inXML, []string{"$.b: maxLength: got 4, want 1"}, false},
+		{"other type", "/sr.cfg", "other", `{"_": "{}"}`, jsonInXML, []string{"$: missing property 'k'"}, false},
+		{"under _", "/sr.cfg", "other", `{"_": "{\"k\": 1}"}`, jsonInXML, nil, false},
+		{"broken under _", "/sr.cfg", "other", `{"_": "{"}`, jsonInXML, nil, true},
+		{"no object under _", "/sr.cfg", "other", `{"_": "1"}`, jsonInXML, []string{"$: an object is expected"}, false},
+		{"unknown type", "/sr.cfg", "nonsense", `{"a": "z"}`, inXML, nil, false},
+		{"no such schema", "/sr.cfg", "none", `{}`, inXML, nil, true},
+		{"broken schema", "/sr.cfg", "odd", `{}`, inXML, nil, true},
+		{"no index", "/absent.cfg", "", `{"a": "z"}`, "", nil, false},
+		{"broken index", "/list.cfg", "", `{"a": "z"}`, "", nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e, _, _ := newTestEnvironment(t)
+			schema := newSoftwareSchema(e, url+test.url, test.softwareType)
+			declared, err := schema.declared(t.Context())
+			if declared != test.serialisation || (err == nil) != (test.serialisation != "") {
+				t.Errorf("serialisation %q, %v", declared, err)
+			}
+			parameters, err := decodeJSON([]byte(test.parameters))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = schema.validate(t.Context(), parameters.(*object))
+			var found mismatch
+			if errors.As(err, &found); !slices.Equal(found, test.mismatch) || (err != nil && found == nil) != test.fails {
+				t.Errorf("%v, want %v", err, test.mismatch)
+			}
+		})
+	}
+}
+
+// A local release has its schema beside it, and "$schema" isn't sent.
+func TestLocalSchema(t *testing.T) {
+	e, _, _ := newTestEnvironment(t)
+	directory := t.TempDir()
+	for name, text := range map[string]string{
+		"sr.cfg.json": `{"serialisation": "xml", "software-type": {"default": {"request": "in.json"}}}`,
+		"in.json":     `{"properties": {"a": {"$ref": "part.json#/x"}}, "additionalProperties": false}`,
+		"part.json":   `{"x": {"type": "string"}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, prefix := range []string{"", "file://"} {
+		parameters := newObject()
+		parameters.set("a", "b")
+		parameters.set("$schema", "in.json")
+		schema := newSoftwareSchema(e, prefix+filepath.Join(directory, "sr.cfg"), "")
+		if err := schema.validate(t.Context(), parameters); err != nil || len(parameters.keys) != 1 {
+			t.Errorf("%v, %v", err, parameters.keys)
+		}
+	}
+}
+
+func TestStatusOf(t *testing.T) {
+	for news, want := range map[string]string{
+		`[]`: "none", `[{"text": "#access ok"}]`: "green", `[{"text": "#error no"}]`: "red",
+		`[{"text": "#error no"}, {"text": "#access ok"}, {"x": 1}, 2]`: "orange", `[{"text": "other"}]`: "none", `{}`: "none",
+	} {
+		value, err := decodeJSON([]byte(news))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := statusOf(value); got != want {
+			t.Errorf("%s: %s, want %s", news, got, want)
+		}
+	}
+}
