@@ -92,7 +92,7 @@ func formOf(r *http.Request) (fields, error) {
 		if err != nil {
 			return nil, errBad
 		}
-		defer r.MultipartForm.RemoveAll()
+		defer func() { _ = r.MultipartForm.RemoveAll() }()
 		return fields(r.MultipartForm.Value), nil
 	}
 	return fields{}, nil
@@ -110,13 +110,14 @@ func mandatory(r *http.Request, namesAndPlaces ...any) error {
 // authorization reads the partition that a request is made for, nil without
 // one (PROXY-14).
 func authorization(r *http.Request) *slap.PartitionID {
-	scheme, items, _ := strings.Cut(strings.TrimLeft(r.Header.Get("Authorization"), " \t"), " ")
-	if !strings.EqualFold(scheme, "X-SlapPartition") {
+	header := strings.TrimSpace(r.Header.Get("Authorization"))
+	end := strings.IndexAny(header, " \t")
+	if end < 0 || !strings.EqualFold(header[:end], "X-SlapPartition") {
 		return nil
 	}
 	var id slap.PartitionID
 	given := false
-	for item := range strings.SplitSeq(items, ",") {
+	for item := range strings.SplitSeq(header[end:], ",") {
 		key, value, _ := strings.Cut(item, "=")
 		switch value = strings.TrimSpace(value); strings.TrimSpace(key) {
 		case "computer_id":

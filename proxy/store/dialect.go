@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -105,9 +106,9 @@ func (d dialect) describe(err error) error {
 	}
 	text := err.Error()
 	switch {
-	case strings.Contains(text, "unable to open database file"):
+	case errors.Is(err, fs.ErrNotExist), strings.Contains(text, "unable to open database file"):
 		return fmt.Errorf("database %s can't be opened: its directory must exist, and be writable", d.file)
-	case strings.Contains(text, "readonly database"):
+	case errors.Is(err, fs.ErrPermission), strings.Contains(text, "readonly database"):
 		return fmt.Errorf("database %s can't be written: check the permissions of the file and of its directory", d.file)
 	case strings.Contains(text, "file is not a database"), strings.Contains(text, "malformed"):
 		return fmt.Errorf("database %s is damaged or no SQLite database: restore a backup, or move it away to start with an empty one (%w)", d.file, err)

@@ -16,7 +16,7 @@ func dump(ctx context.Context, s *session, path string) error {
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}
-	defer file.Cleanup()
+	defer func() { _ = file.Cleanup() }()
 	out := bufio.NewWriter(file)
 	fmt.Fprintln(out, "BEGIN TRANSACTION;")
 	if err := dumpObjects(ctx, s, out); err != nil {

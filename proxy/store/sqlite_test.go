@@ -310,7 +310,7 @@ func TestOpenErrors(t *testing.T) {
 	other := filepath.Join(folder, "other.db")
 	run(t, raw(t, other), "CREATE TABLE people (x);")
 	for path, want := range map[string]string{
-		filepath.Join(folder, "missing/proxy.db"):             "no such file or directory",
+		filepath.Join(folder, "missing/proxy.db"):             "can't be opened: its directory must exist",
 		write("text.db", strings.Repeat("not SQLite ", 1000)): "is damaged or no SQLite database",
 		damaged: "is damaged",
 		mixed:   "is no database of a slapos proxy",
