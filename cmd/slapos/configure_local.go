@@ -44,7 +44,7 @@ makes the client commands of this account talk to that master.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: `FILE` is slapos.cfg in --slapos-configuration-directory (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
+			&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: the `FILE` is the one that is written (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
 			&cli.StringFlag{Name: "interface-name", Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
 			&cli.IntFlag{Name: "partition-number", Usage: "how many partitions to make", Value: 20},
 			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
