@@ -1,0 +1,322 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// python is the interpreter of the test environment.
+func python(t *testing.T) string {
+	t.Helper()
+	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
+		return filepath.Join(directory, "bin/python")
+	}
+	directory, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; directory != "/"; directory = filepath.Dir(directory) {
+		if path := filepath.Join(directory, "var/testenv/bin/python"); exists(path) {
+			return path
+		}
+	}
+	t.Fatal("no var/testenv: run `make testenv` first")
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func runPython(t *testing.T, program string, arguments ...string) {
+	t.Helper()
+	output, err := exec.Command(python(t), append([]string{"-c", program}, arguments...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+}
+
+var modified = time.Unix(1700000000, 123456000)
+
+// makeTree makes a directory with something of everything.
+func makeTree(t *testing.T, directory string) {
+	t.Helper()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	deep := filepath.Join(directory, "parts", strings.Repeat("long/", 30))
+	check(os.MkdirAll(deep, 0o755))
+	check(os.MkdirAll(filepath.Join(directory, "read only"), 0o755))
+	write := func(name string, mode fs.FileMode, content []byte) {
+		t.Helper()
+		path := filepath.Join(directory, name)
+		check(os.WriteFile(path, content, 0o600))
+		check(os.Chmod(path, mode))
+		check(os.Chtimes(path, modified, modified))
+	}
+	write("empty", 0o644, nil)
+	write("bin", 0o755, bytes.Repeat([]byte("executable\n"), 300000))
+	write("secret", 0o600, []byte("x"))
+	write("read only/file", 0o444, []byte("y"))
+	write("name \xff\xfe not UTF-8", 0o640, []byte("z"))
+	write("name é 日本", 0o640, []byte("z"))
+	write(strings.Repeat("n", 255), 0o644, []byte("long name"))
+	check(os.Link(filepath.Join(directory, "bin"), filepath.Join(directory, "parts/hard")))
+	check(os.Symlink("bin", filepath.Join(directory, "soft")))
+	check(os.Symlink("/etc/passwd", filepath.Join(directory, "outside")))
+	check(os.Symlink(strings.Repeat("t", 300), filepath.Join(directory, "dangling")))
+	check(syscall.Mkfifo(filepath.Join(directory, "fifo"), 0o600))
+	check(os.Chmod(filepath.Join(directory, "fifo"), 0o620))
+	check(os.Chmod(filepath.Join(directory, "read only"), 0o555))
+	t.Cleanup(func() { os.Chmod(filepath.Join(directory, "read only"), 0o755) })
+	check(os.Chtimes(filepath.Join(directory, "parts"), modified, modified))
+}
+
+// describe lists a tree, one line for each member.
+func describe(t *testing.T, directory string) string {
+	t.Helper()
+	var b strings.Builder
+	inodes := map[uint64]string{}
+	var walk func(path, name string)
+	walk = func(path, name string) {
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%q %v", name, info.Mode())
+		status := info.Sys().(*syscall.Stat_t)
+		switch info.Mode().Type() {
+		case fs.ModeSymlink:
+			target, _ := os.Readlink(path)
+			fmt.Fprintf(&b, " -> %q", target)
+		case fs.ModeDir:
+			fmt.Fprintf(&b, " %d", info.ModTime().Unix())
+		case 0:
+			content, _ := os.ReadFile(path)
+			fmt.Fprintf(&b, " %d %d %d", info.ModTime().UnixMicro(), len(content), bytes.Count(content, []byte("e")))
+			if first, again := inodes[status.Ino]; again {
+				fmt.Fprintf(&b, " = %q", first)
+			} else {
+				inodes[status.Ino] = name
+			}
+		}
+		b.WriteByte('\n')
+		if !info.IsDir() {
+			return
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			walk(filepath.Join(path, entry.Name()), filepath.Join(name, entry.Name()))
+		}
+	}
+	walk(directory, ".")
+	return b.String()
+}
+
+const top = "0123456789abcdef0123456789abcdef"
+
+func pack(t *testing.T, directory string, without ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Pack(context.Background(), &b, directory, without...); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func unpack(t *testing.T, archive io.Reader) (directory string, err error) {
+	t.Helper()
+	directory = filepath.Join(t.TempDir(), top)
+	return directory, Unpack(context.Background(), archive, UnpackOptions{Directory: directory})
+}
+
+func TestRoundTrip(t *testing.T) {
+	source := filepath.Join(t.TempDir(), top)
+	makeTree(t, source)
+	want := describe(t, source)
+	target, err := unpack(t, bytes.NewReader(pack(t, source)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chmod(filepath.Join(target, "read only"), 0o755) })
+	if got := describe(t, target); got != want {
+		t.Errorf("unpacked:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// Names are left out at the top only.
+func TestWithout(t *testing.T) {
+	source := filepath.Join(t.TempDir(), top)
+	if err := os.MkdirAll(filepath.Join(source, "d/.completed"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(source, ".completed"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	target, err := unpack(t, bytes.NewReader(pack(t, source, ".completed")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exists(filepath.Join(target, ".completed")) || !exists(filepath.Join(target, "d/.completed")) {
+		t.Error(describe(t, target))
+	}
+}
+
+// Python's tarfile reads what we pack, and we what it packs in each format.
+func TestPython(t *testing.T) {
+	source := filepath.Join(t.TempDir(), top)
+	makeTree(t, source)
+	want := describe(t, source)
+	t.Run("reads", func(t *testing.T) {
+		packed := filepath.Join(t.TempDir(), "archive")
+		if err := os.WriteFile(packed, pack(t, source), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		target := t.TempDir()
+		runPython(t, "import sys, tarfile\ntarfile.open(sys.argv[1]).extractall(sys.argv[2])", packed, target)
+		t.Cleanup(func() { os.Chmod(filepath.Join(target, top, "read only"), 0o755) })
+		if got := describe(t, filepath.Join(target, top)); got != want {
+			t.Errorf("extracted:\n%s\nwant:\n%s", got, want)
+		}
+	})
+	for _, compression := range []string{"", "gz", "bz2", "xz"} {
+		for _, format := range []string{"PAX", "GNU"} {
+			t.Run("writes "+compression+" "+format, func(t *testing.T) {
+				packed := filepath.Join(t.TempDir(), "archive")
+				runPython(t, "import os, sys, tarfile\nwith tarfile.open(sys.argv[1], 'w:' + sys.argv[3], format=getattr(tarfile, sys.argv[4] + '_FORMAT')) as t:\n"+
+					"  t.add(sys.argv[2], arcname=os.path.basename(sys.argv[2]))", packed, source, compression, format)
+				file, err := os.Open(packed)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer file.Close()
+				target, err := unpack(t, file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { os.Chmod(filepath.Join(target, "read only"), 0o755) })
+				got := describe(t, target)
+				if format == "GNU" { // has whole seconds only
+					got, want := strings.ReplaceAll(got, "1700000000000000", "1700000000123456"), want
+					if got != want {
+						t.Errorf("unpacked:\n%s\nwant:\n%s", got, want)
+					}
+				} else if got != want {
+					t.Errorf("unpacked:\n%s\nwant:\n%s", got, want)
+				}
+			})
+		}
+	}
+}
+
+// As root, all belongs to the owner of the directory around.
+func TestOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // there is nobody to give files to
+	}
+	source := filepath.Join(t.TempDir(), top)
+	makeTree(t, source)
+	around := t.TempDir()
+	if err := os.Chown(around, 1234, 2345); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(around, top)
+	if err := Unpack(context.Background(), bytes.NewReader(pack(t, source)), UnpackOptions{Directory: target}); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(target, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			if status := info.Sys().(*syscall.Stat_t); status.Uid != 1234 || status.Gid != 2345 {
+				t.Errorf("%s belongs to %d:%d", path, status.Uid, status.Gid)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// An archive that ends too early, or is changed anywhere, leaves nothing.
+func TestDamage(t *testing.T) {
+	source := filepath.Join(t.TempDir(), top)
+	makeTree(t, source)
+	whole := pack(t, source)
+	for _, length := range []int{0, 1, 10, memberHeaderSize, len(whole) / 2, len(whole) - 1} {
+		testRefused(t, fmt.Sprintf("cut to %d", length), whole[:length])
+	}
+	for at := 0; at < len(whole); at += 1 + len(whole)/97 {
+		changed := bytes.Clone(whole)
+		changed[at] ^= 0x10
+		if at == 9 || at == 8 || at == 4 {
+			continue // the time and system of gzip's header mean nothing
+		}
+		testRefused(t, fmt.Sprintf("changed at %d", at), changed)
+	}
+	testRefused(t, "followed by something", append(bytes.Clone(whole), "something"...))
+}
+
+func testRefused(t *testing.T, name string, archive []byte) error {
+	t.Helper()
+	target, err := unpack(t, bytes.NewReader(archive))
+	if err == nil {
+		t.Errorf("%s: unpacked", name)
+	}
+	entries, readErr := os.ReadDir(filepath.Dir(target))
+	if readErr != nil || len(entries) > 0 {
+		t.Errorf("%s: left %v %v", name, entries, readErr)
+	}
+	return err
+}
+
+// A reader that fails at its end, as a download with a wrong sum.
+func TestFailureAtEnd(t *testing.T) {
+	source := filepath.Join(t.TempDir(), top)
+	makeTree(t, source)
+	target, err := unpack(t, io.MultiReader(bytes.NewReader(pack(t, source)), failingReader{}))
+	if err == nil || !strings.Contains(err.Error(), "wrong sum") {
+		t.Errorf("error %v", err)
+	}
+	if exists(target) {
+		t.Error("the directory is there")
+	}
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, fmt.Errorf("wrong sum") }
+
+func TestCancel(t *testing.T) {
+	source := filepath.Join(t.TempDir(), top)
+	makeTree(t, source)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := Pack(ctx, io.Discard, source); err == nil {
+		t.Error("packed after the end")
+	}
+	target := filepath.Join(t.TempDir(), top)
+	if err := Unpack(ctx, bytes.NewReader(pack(t, source)), UnpackOptions{Directory: target}); err == nil || exists(target) {
+		t.Error("unpacked after the end")
+	}
+}
