@@ -1,0 +1,178 @@
+package networkcache
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Config of a [Client].
+type Config struct {
+	Cache, Directory Service // ShaCache and ShaDir
+	// Signer signs what is uploaded; nil: entries have no signature.
+	Signer *Signer
+	// Trusted certificates. With a signer and a directory to download from, its
+	// own must be among them.
+	Trusted Certificates
+	// Timeout is how long the client waits for a connection and for each piece
+	// of data. It can shorten the usual limits: a minute to download, an hour to
+	// upload.
+	Timeout time.Duration
+}
+
+// A Client reads and writes both services. It opens one connection per request
+// and can be used by several goroutines.
+type Client struct {
+	cache, directory *service
+	signer           *Signer
+	trusted          Certificates
+}
+
+// ErrForeignSigner means that no trusted certificate is the signer's.
+var ErrForeignSigner = errors.New("Invalid configuration: no matching certificate for private key: add it to signature-certificate-list, or uploads would be made again and again, as they are not trusted here")
+
+// NewClient reads the files that config names.
+func NewClient(config Config) (*Client, error) {
+	if config.Signer != nil && config.Directory.Download != "" && !config.Trusted.has(config.Signer) { // NC-4
+		return nil, ErrForeignSigner
+	}
+	if config.Timeout == 0 {
+		config.Timeout = uploadTimeout
+	}
+	cache, err := newService(config.Cache, config.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("shacache: %w", err)
+	}
+	directory, err := newService(config.Directory, config.Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("shadir: %w", err)
+	}
+	return &Client{cache: cache, directory: directory, signer: config.Signer, trusted: config.Trusted}, nil
+}
+
+// maximumEntries bounds the answer of ShaDir, in bytes.
+const maximumEntries = 16 << 20
+
+// Entries are all that ShaDir lists under a key, trusted or not, in its order. A
+// key that it doesn't know is an error that is ErrNotFound.
+func (c *Client) Entries(ctx context.Context, key string) ([]Entry, error) {
+	response, err := c.directory.get(ctx, key, nil)
+	if err != nil {
+		return nil, fmt.Errorf("shadir: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maximumEntries+1))
+	if err == nil && len(text) > maximumEntries {
+		err = fmt.Errorf("more than %d bytes of entries", maximumEntries)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("shadir: key %s: %w", key, err)
+	}
+	entries, err := ParseEntries(text)
+	if err != nil {
+		return nil, fmt.Errorf("shadir: key %s: %w", key, err)
+	}
+	return entries, nil
+}
+
+// Trusts tells whether a trusted certificate verifies the entry.
+func (c *Client) Trusts(e Entry) bool { return c.trusted.Verify(e) }
+
+// Upload stores a content in ShaCache, unless it is there, and returns its sum.
+func (c *Client) Upload(ctx context.Context, content io.ReadSeeker) (sum string, err error) {
+	hash := sha512.New()
+	if _, err = content.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	size, err := io.Copy(hash, content)
+	if err != nil {
+		return "", err
+	}
+	if _, err = content.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	sum = hex.EncodeToString(hash.Sum(nil))
+	return sum, c.store(ctx, sum, size, content)
+}
+
+// store uploads size bytes with a known sum (NC-20).
+func (c *Client) store(ctx context.Context, sum string, size int64, content io.Reader) error {
+	if c.cache.Download != "" {
+		response, err := c.cache.get(ctx, sum, nil)
+		if err == nil {
+			return response.Body.Close()
+		}
+		var status *StatusError
+		if !errors.As(err, &status) {
+			return fmt.Errorf("shacache: %w", err)
+		}
+	}
+	response, err := c.cache.send(ctx, http.MethodPost, "", "application/octet-stream", size, content)
+	if err != nil {
+		return fmt.Errorf("shacache: %w", err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+	if err != nil {
+		return fmt.Errorf("shacache: answer to an upload: %w", err)
+	}
+	if string(answer) != sum {
+		return fmt.Errorf("Failed to upload data to SHACACHE Server: it answers %.128q instead of the sum %s", answer, sum)
+	}
+	return nil
+}
+
+// Index adds an entry under key for the content with a sum. More about the
+// content stands in fields, of which there must be some.
+func (c *Client) Index(ctx context.Context, key, sum string, fields []Field) error {
+	if len(fields) == 0 {
+		return errors.New("metadata should not be empty")
+	}
+	content, err := contentText(append([]Field{{"sha512", sum}}, fields...))
+	if err != nil {
+		return err
+	}
+	entry := Entry{Content: content}
+	if c.signer != nil {
+		if entry.Signature, err = c.signer.Sign(content); err != nil {
+			return err
+		}
+	}
+	text := entry.Text()
+	response, err := c.directory.send(ctx, http.MethodPut, key, "application/json", int64(len(text)), bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("shadir: %w", err)
+	}
+	return response.Body.Close()
+}
+
+// send uploads; the answer is 201 (NC-15).
+func (s *service) send(ctx context.Context, method, name, kind string, size int64, content io.Reader) (*http.Response, error) {
+	if s.Upload == "" {
+		return nil, errors.New("no URL to upload to")
+	}
+	request, err := http.NewRequestWithContext(ctx, method, address(s.Upload, name), io.NopCloser(content))
+	if err != nil {
+		return nil, err
+	}
+	request.ContentLength = size
+	if size == 0 {
+		request.Body = http.NoBody
+	}
+	request.Header.Set("Content-Type", kind)
+	request.Header.Set("Accept-Encoding", "identity")
+	response, err := s.upload.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusCreated {
+		return nil, newStatusError(response)
+	}
+	return response, nil
+}

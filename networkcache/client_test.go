@@ -1,0 +1,266 @@
+package networkcache
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fakeCache is both services, by the letter of the protocol, with what can go
+// wrong in them.
+type fakeCache struct {
+	mu       sync.Mutex
+	contents map[string][]byte
+	entries  map[string][]string
+	requests []string
+	cut      int  // a body ends after so many bytes
+	ranges   bool // are understood
+}
+
+func (f *fakeCache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = append(f.requests, r.Method+" "+r.URL.Path)
+	if r.Header.Get("Connection") != "close" || r.Header.Get("Accept-Encoding") != "identity" {
+		http.Error(w, "headers", http.StatusBadRequest)
+		return
+	}
+	service, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	body, _ := io.ReadAll(r.Body)
+	switch r.Method + " " + service {
+	case "GET cache":
+		f.get(w, r, name)
+	case "POST cache":
+		sum := sumOf(body)
+		f.contents[sum] = body
+		w.WriteHeader(http.StatusCreated)
+		io.WriteString(w, sum)
+	case "GET dir":
+		if list, found := f.entries[name]; found {
+			io.WriteString(w, "["+strings.Join(list, ", ")+"]")
+		} else {
+			http.NotFound(w, r)
+		}
+	case "PUT dir":
+		f.entries[name] = append(f.entries[name], string(body))
+		w.WriteHeader(http.StatusCreated)
+	default:
+		http.Error(w, "request", http.StatusMethodNotAllowed)
+	}
+}
+
+func (f *fakeCache) get(w http.ResponseWriter, r *http.Request, name string) {
+	content, found := f.contents[name]
+	if !found {
+		http.NotFound(w, r)
+		return
+	}
+	start := 0
+	w.Header().Set("Accept-Ranges", "bytes")
+	if text := r.Header.Get("Range"); f.ranges && text != "" {
+		fmt.Sscanf(text, "bytes=%d-", &start)
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)-start))
+		w.WriteHeader(http.StatusPartialContent)
+	} else {
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+	}
+	content = content[start:]
+	if f.cut > 0 && len(content) > f.cut {
+		content = content[:f.cut]
+	}
+	w.Write(content)
+}
+
+func sumOf(content []byte) string {
+	sum := sha512.Sum512(content)
+	return hex.EncodeToString(sum[:])
+}
+
+func startFake(t *testing.T) (*fakeCache, Config) {
+	t.Helper()
+	fake := &fakeCache{contents: map[string][]byte{}, entries: map[string][]string{}, ranges: true}
+	server := httptest.NewUnstartedServer(fake)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	server.Start()
+	t.Cleanup(server.Close)
+	return fake, Config{
+		Cache:     Service{Download: server.URL + "/cache/", Upload: server.URL + "/cache/"},
+		Directory: Service{Download: server.URL + "/dir", Upload: server.URL + "/dir"},
+		Timeout:   10 * time.Second,
+	}
+}
+
+func newTestClient(t *testing.T, config Config) *Client {
+	t.Helper()
+	client, err := NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// newIdentity makes a signer and the certificates that trust it alone.
+func newIdentity(t testing.TB) (*Signer, Certificates) {
+	t.Helper()
+	key, certificate, err := GenerateKey("COMP-TEST", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ParseSigner(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificates := ParseCertificates(string(certificate), slog.New(slog.DiscardHandler))
+	if len(certificates) != 1 {
+		t.Fatal("no certificate")
+	}
+	return signer, certificates
+}
+
+func TestUploadAndDownload(t *testing.T) {
+	ctx := context.Background()
+	fake, config := startFake(t)
+	config.Signer, config.Trusted = newIdentity(t)
+	client := newTestClient(t, config)
+	content := []byte("hello\n")
+	for range 2 {
+		sum, err := client.Upload(ctx, bytes.NewReader(content))
+		if err != nil || sum != sumOf(content) {
+			t.Fatalf("%s %v", sum, err)
+		}
+	}
+	wanted := "GET /cache/S, POST /cache, GET /cache/S"
+	if got := strings.ReplaceAll(strings.Join(fake.requests, ", "), sumOf(content), "S"); got != wanted { // NC-20
+		t.Errorf("requests %s, want %s", got, wanted)
+	}
+	if err := client.Index(ctx, "pypi:a=1", sumOf(content), []Field{{"basename", "é\U0001F600\"\n"}, {"list", []any{1, true, nil, map[string]int{"a": 2}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Index(ctx, "pypi:a=1", sumOf(content), nil); err == nil {
+		t.Error("an entry without metadata")
+	}
+	entries, err := client.Entries(ctx, "pypi:a=1")
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	want := `{"sha512": "` + sumOf(content) + `", "basename": "\u00e9\ud83d\ude00\"\n", "list": [1, true, null, {"a": 2}]}`
+	if entries[0].Content != want || !client.Trusts(entries[0]) { // NC-33
+		t.Errorf("entry %v\nwant %s", entries[0], want)
+	}
+	r, err := client.Download(ctx, entries[0].SHA512())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if got, err := io.ReadAll(r); string(got) != "hello\n" || err != nil {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	ctx := context.Background()
+	fake, config := startFake(t)
+	client := newTestClient(t, config)
+	if _, err := client.Entries(ctx, "missing"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("missing key: %v", err)
+	}
+	if _, err := client.Download(ctx, "missing"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("missing content: %v", err)
+	}
+	fake.contents["wrong"] = []byte("something else")
+	r, err := client.Download(ctx, "wrong")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadAll(r); !errors.Is(err, ErrChecksum) { // NC-18
+		t.Errorf("wrong content: %v", err)
+	}
+	signer, _ := newIdentity(t)
+	_, others := newIdentity(t)
+	config.Signer, config.Trusted = signer, others
+	if _, err := NewClient(config); !errors.Is(err, ErrForeignSigner) { // NC-4
+		t.Errorf("foreign signer: %v", err)
+	}
+}
+
+// A redirect is an error (NC-15), and a password is sent but not told (NC-21).
+func TestAnswers(t *testing.T) {
+	var authorization string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authorization = r.Header.Get("Authorization")
+		http.Redirect(w, r, "/elsewhere", http.StatusFound)
+	}))
+	defer server.Close()
+	base := strings.Replace(server.URL, "http://", "http://user:secret@", 1)
+	client := newTestClient(t, Config{Cache: Service{Download: base, Upload: base}})
+	_, err := client.Download(context.Background(), "x")
+	var status *StatusError
+	if !errors.As(err, &status) || status.Status != http.StatusFound || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %v", err)
+	}
+	if authorization != "Basic dXNlcjpzZWNyZXQ=" {
+		t.Errorf("authorization %q", authorization)
+	}
+	if _, err := client.Upload(context.Background(), strings.NewReader("x")); err == nil {
+		t.Error("an upload that is redirected succeeds")
+	}
+}
+
+// Bodies that are cut short are asked for again from there (NC-19).
+func TestResume(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789"), 100000)
+	for _, ranges := range []bool{true, false} {
+		fake, config := startFake(t)
+		fake.contents[sumOf(content)] = content
+		fake.cut, fake.ranges = 300000, ranges
+		client := newTestClient(t, config)
+		r, err := client.Download(context.Background(), sumOf(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		got, err := io.ReadAll(r)
+		if ranges && (err != nil || !bytes.Equal(got, content)) {
+			t.Errorf("resumed: %d bytes, %v, after %v", len(got), err, fake.requests)
+		}
+		if !ranges && err == nil {
+			t.Error("a body that never comes whole is accepted")
+		}
+		if len(fake.requests) > 5 {
+			t.Errorf("%d requests", len(fake.requests))
+		}
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		io.WriteString(w, "hello")
+		w.(http.Flusher).Flush()
+		<-release
+	}))
+	defer server.Close()
+	defer close(release)
+	client := newTestClient(t, Config{Cache: Service{Download: server.URL}, Timeout: 50 * time.Millisecond})
+	r, err := client.Download(context.Background(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadAll(r); err == nil {
+		t.Error("a silent server is waited for")
+	}
+}

@@ -1,0 +1,114 @@
+package networkcache
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"net/http"
+	"sync"
+)
+
+// ErrChecksum is at the end of a content that is not what was asked for.
+var ErrChecksum = errors.New("Failed to download data to SHACACHE Server: invalid checksum.")
+
+// Download opens the content with a sum. Reading it ends with io.EOF only when
+// all of it was as it should be (NC-18), else with an error: whatever was made
+// of the bytes before must be thrown away. A content that ShaCache doesn't have
+// is an error that is ErrNotFound.
+func (c *Client) Download(ctx context.Context, sum string) (io.ReadCloser, error) {
+	response, err := c.cache.get(ctx, sum, nil)
+	if err != nil {
+		return nil, fmt.Errorf("shacache: %w", err)
+	}
+	d := &download{ctx: ctx, service: c.cache, sum: sum, hash: sha512.New(), body: response.Body, length: -1, resumed: -1}
+	if response.Header.Get("Accept-Ranges") == "bytes" {
+		d.length = response.ContentLength
+	}
+	return d, nil
+}
+
+// A download goes on where it was cut off (NC-19).
+type download struct {
+	ctx     context.Context
+	service *service
+	sum     string
+	hash    hash.Hash
+
+	length   int64 // of the content; -1: unknown, or can't be resumed
+	position int64
+	resumed  int64 // position of the last time, to go on only if it helped; -1: none
+	err      error
+
+	mu     sync.Mutex // body may be closed while it is read
+	body   io.ReadCloser
+	closed bool
+}
+
+func (d *download) Read(p []byte) (int, error) {
+	for d.err == nil {
+		n, err := d.body.Read(p)
+		d.hash.Write(p[:n])
+		d.position += int64(n)
+		if err != nil {
+			d.err = d.ended(err)
+		}
+		if n > 0 {
+			return n, d.err
+		}
+	}
+	return 0, d.err
+}
+
+// ended decides what comes after the end of a body, good or bad: an error, or
+// nil when there is a new body.
+func (d *download) ended(err error) error {
+	if d.position < d.length && d.position > d.resumed && d.ctx.Err() == nil {
+		if again := d.resume(); again == nil {
+			return nil
+		}
+	}
+	if err == io.EOF && hex.EncodeToString(d.hash.Sum(nil)) != d.sum {
+		return ErrChecksum
+	}
+	return err
+}
+
+// resume asks for what is missing.
+func (d *download) resume() error {
+	d.resumed = d.position
+	header := http.Header{}
+	if d.position > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", d.position))
+	}
+	response, err := d.service.get(d.ctx, d.sum, header)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusPartialContent { // all of it again
+		_, err = io.CopyN(io.Discard, response.Body, d.position)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		err = fs.ErrClosed
+	}
+	if err != nil {
+		response.Body.Close()
+		return err
+	}
+	d.body.Close()
+	d.body = response.Body
+	return nil
+}
+
+func (d *download) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	return d.body.Close()
+}

@@ -1,0 +1,141 @@
+package networkcache
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// An Entry is what ShaDir keeps under a key: a JSON object as text, and the
+// signature of exactly this text in base64, empty when there is none (NC-14).
+type Entry struct{ Content, Signature string }
+
+// ParseEntry reads a JSON list of two texts.
+func ParseEntry(data []byte) (Entry, error) {
+	var pair []*string
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return Entry{}, fmt.Errorf("entry: %w", err)
+	}
+	if len(pair) != 2 || pair[0] == nil || pair[1] == nil {
+		return Entry{}, errors.New("entry: not a list of two texts")
+	}
+	return Entry{*pair[0], *pair[1]}, nil
+}
+
+// ParseEntries reads the list that ShaDir answers. What is no entry is left out.
+func ParseEntries(data []byte) ([]Entry, error) {
+	var list []json.RawMessage
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("not a list of entries: %w", err)
+	}
+	entries := make([]Entry, 0, len(list))
+	for _, item := range list {
+		if entry, err := ParseEntry(item); err == nil {
+			entries = append(entries, entry)
+		}
+	}
+	return entries, nil
+}
+
+// Text is the entry as JSON, spelled as Python does.
+func (e Entry) Text() []byte {
+	text := append([]byte{'['}, quote(e.Content)...)
+	text = append(append(text, ", "...), quote(e.Signature)...)
+	return append(text, ']')
+}
+
+// SHA512 is the sum that the entry names, "" when it names none.
+func (e Entry) SHA512() string {
+	var about struct {
+		SHA512 string `json:"sha512"`
+	}
+	if json.Unmarshal([]byte(e.Content), &about) != nil {
+		return ""
+	}
+	return about.SHA512
+}
+
+// A Field is one member of the JSON object that an entry is about. Fields have
+// an order, since it is the text that is signed.
+type Field struct {
+	Name  string
+	Value any // as for json.Marshal
+}
+
+// contentText writes fields as Python's json module does (NC-33).
+func contentText(fields []Field) (string, error) {
+	text := []byte{'{'}
+	for i, field := range fields {
+		value, err := marshal(field.Value)
+		if err != nil {
+			return "", fmt.Errorf("metadata %s: %w", field.Name, err)
+		}
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = append(append(text, quote(field.Name)...), ": "...)
+		text = append(text, spaced(value)...)
+	}
+	return string(append(text, '}')), nil
+}
+
+func quote(s string) []byte {
+	text, err := marshal(s)
+	if err != nil {
+		panic(err) // no string is without JSON
+	}
+	return spaced(text)
+}
+
+func marshal(value any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// spaced puts Python's blanks between the parts of a compact JSON text, and
+// escapes what is not ASCII.
+func spaced(compact []byte) []byte {
+	var text []byte
+	inString := false
+	for len(compact) > 0 {
+		r, size := utf8.DecodeRune(compact)
+		if r == '\\' {
+			size++ // and the escaped character
+		}
+		switch {
+		case r < utf8.RuneSelf:
+			text = append(text, compact[:size]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			text = fmt.Appendf(text, "\\u%04x\\u%04x", high, low)
+		default:
+			text = fmt.Appendf(text, "\\u%04x", r)
+		}
+		if r == '"' {
+			inString = !inString
+		} else if !inString && (r == ',' || r == ':') {
+			text = append(text, ' ')
+		}
+		compact = compact[size:]
+	}
+	return text
+}
+
+// softwareRoot of the node that built a release.
+func (e Entry) softwareRoot() string {
+	var about struct {
+		SoftwareRoot string `json:"software_root"`
+	}
+	if json.Unmarshal([]byte(e.Content), &about) != nil {
+		return ""
+	}
+	return about.SoftwareRoot
+}

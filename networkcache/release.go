@@ -1,0 +1,113 @@
+package networkcache
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"slapos/networkcache/archive"
+)
+
+// Releases is a cache of built Software Releases.
+type Releases struct {
+	// Download and Upload are the clients; nil: this isn't done.
+	Download, Upload *Client
+	// SoftwareRoot is told in entries; paths inside a release begin with it.
+	SoftwareRoot string
+	// OnlySoftwareRoot leaves entries out that tell another one: software that
+	// was built for another place does not run here (NC-44).
+	OnlySoftwareRoot bool
+	// Platform of this node.
+	Platform Platform
+	// Reserve is how many bytes stay free on the disk of releases.
+	Reserve int64
+	// TemporaryDirectory holds an archive before it is uploaded; default: that
+	// of the system.
+	TemporaryDirectory string
+}
+
+// ReleaseKey is ShaDir's key of the release of a URL.
+func ReleaseKey(url string) string {
+	sum := md5.Sum([]byte(url))
+	return hex.EncodeToString(sum[:])
+}
+
+// Fetch makes directory, which is named by the release's key, hold the release
+// of url: the first trusted entry that fits and whose content is there (NC-43).
+// It says false when there is none. After an error there is nothing.
+func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slog.Logger) (found bool, err error) {
+	if r.Download == nil {
+		return false, nil
+	}
+	logger.Info(fmt.Sprintf("Downloading %s binary from network cache.", url))
+	entries, err := r.Download.Entries(ctx, ReleaseKey(url))
+	if err != nil {
+		return false, err
+	}
+	for _, entry := range entries {
+		if !r.fits(entry) {
+			continue
+		}
+		content, err := r.Download.Download(ctx, entry.SHA512())
+		if err != nil {
+			logger.Debug("Entry left out", "error", err)
+			continue
+		}
+		defer content.Close()
+		err = archive.Unpack(ctx, content, archive.UnpackOptions{Directory: directory, Reserve: r.Reserve})
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// fits tells whether an entry is trusted and for this node.
+func (r *Releases) fits(entry Entry) bool {
+	platform, err := EntryPlatform(entry)
+	if err != nil || !platform.Compatible(r.Platform) || entry.SHA512() == "" || !r.Download.Trusts(entry) {
+		return false
+	}
+	return !r.OnlySoftwareRoot || entry.softwareRoot() == r.SoftwareRoot
+}
+
+// Push stores the release of url, which directory holds, with an entry for this
+// platform. The file .completed is left out (NC-45).
+func (r *Releases) Push(ctx context.Context, url, directory string, logger *slog.Logger) error {
+	if r.Upload == nil {
+		return nil
+	}
+	packed, err := os.CreateTemp(r.TemporaryDirectory, "slapos-upload-*")
+	if err != nil {
+		return err
+	}
+	defer packed.Close()
+	if err := os.Remove(packed.Name()); err != nil { // it is needed open only
+		return err
+	}
+	hash := sha512.New()
+	if err := archive.Pack(ctx, io.MultiWriter(packed, hash), directory, ".completed"); err != nil {
+		return err
+	}
+	size, err := packed.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if _, err := packed.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	logger.Info(fmt.Sprintf("Uploading %s binary into network cache.", url))
+	sum := hex.EncodeToString(hash.Sum(nil))
+	if err := r.Upload.store(ctx, sum, size, packed); err != nil {
+		return err
+	}
+	return r.Upload.Index(ctx, ReleaseKey(url), sum, []Field{
+		{"software_url", url},
+		{"software_root", r.SoftwareRoot},
+		{"multiarch", r.Platform.Multiarch},
+		{"os", r.Platform.OS},
+	})
+}

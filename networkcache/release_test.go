@@ -1,0 +1,101 @@
+package networkcache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+const releaseURL = "https://example.invalid/software.cfg"
+
+func TestReleases(t *testing.T) {
+	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
+	fake, config := startFake(t)
+	config.Signer, config.Trusted = newIdentity(t)
+	client := newTestClient(t, config)
+	node := func() *Releases {
+		return &Releases{
+			Download: client, Upload: client, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(),
+			Platform: Platform{"x86_64-linux-gnu", [3]string{"debian", "12", "bookworm"}},
+		}
+	}
+	key := ReleaseKey(releaseURL)
+	built := filepath.Join(t.TempDir(), key)
+	if err := os.Mkdir(built, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"buildout.cfg", ".completed"} {
+		if err := os.WriteFile(filepath.Join(built, name), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fetch := func(r *Releases) (directory string, found bool, err error) {
+		directory = filepath.Join(t.TempDir(), key)
+		found, err = r.Fetch(ctx, releaseURL, directory, logger)
+		if _, statErr := os.Stat(directory); (statErr == nil) != found {
+			t.Errorf("found is %v, directory: %v", found, statErr)
+		}
+		return directory, found, err
+	}
+	if _, found, err := fetch(node()); found || !errors.Is(err, ErrNotFound) {
+		t.Errorf("from an empty cache: %v %v", found, err)
+	}
+	if err := node().Push(ctx, releaseURL, built, logger); err != nil {
+		t.Fatal(err)
+	}
+	directory, found, err := fetch(node())
+	if !found || err != nil {
+		t.Fatal(found, err)
+	}
+	if entries, _ := os.ReadDir(directory); len(entries) != 1 || entries[0].Name() != "buildout.cfg" { // NC-45
+		t.Errorf("fetched %v", entries)
+	}
+	other := node()
+	other.Platform.OS[1] = "11"
+	if _, found, err := fetch(other); found || err != nil {
+		t.Errorf("for another system: %v %v", found, err)
+	}
+	other = node()
+	other.SoftwareRoot = "/srv"
+	if _, found, err := fetch(other); !found || err != nil {
+		t.Errorf("of another software root: %v %v", found, err)
+	}
+	other.OnlySoftwareRoot = true
+	if _, found, err := fetch(other); found || err != nil {
+		t.Errorf("of a software root that is not wanted: %v %v", found, err)
+	}
+	config.Signer, config.Trusted = newIdentity(t)
+	other = node()
+	other.Download = newTestClient(t, config)
+	if _, found, err := fetch(other); found || err != nil {
+		t.Errorf("by somebody else: %v %v", found, err)
+	}
+	t.Run("entries before that don't count", func(t *testing.T) {
+		good := fake.entries[key][0]
+		fake.entries[key] = []string{`7`, `["{}", "%%%%"]`, `["{}", ""]`, `["no JSON", "QQ=="]`, good}
+		if _, found, err := fetch(node()); !found || err != nil {
+			t.Error(found, err)
+		}
+	})
+	t.Run("content with another sum", func(t *testing.T) {
+		for sum := range fake.contents {
+			fake.contents[sum] = append(bytes.Clone(fake.contents[sum]), 0)
+		}
+		if _, found, err := fetch(node()); found || err == nil {
+			t.Error(found, err)
+		}
+	})
+	t.Run("content that is gone", func(t *testing.T) {
+		clear(fake.contents)
+		if _, found, err := fetch(node()); found || err != nil {
+			t.Error(found, err)
+		}
+	})
+	if left, _ := os.ReadDir(node().TemporaryDirectory); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}

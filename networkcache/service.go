@@ -1,0 +1,181 @@
+package networkcache
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// A Service says where one of the two services is reached.
+type Service struct {
+	// Download and Upload are the base URLs to read from and write to; an empty
+	// one says that this isn't done. User and password of a URL are sent.
+	Download, Upload string
+	// CAFile holds the certificates that servers are verified with, in PEM;
+	// default: those of the system. CertificateFile and KeyFile make the client
+	// known to servers that ask for it.
+	CAFile, CertificateFile, KeyFile string
+}
+
+// Time limits of connecting and of each wait for data (NC-17).
+const (
+	downloadTimeout = time.Minute
+	uploadTimeout   = time.Hour
+)
+
+// A service is a Service ready to be asked.
+type service struct {
+	Service
+	download, upload *http.Client
+}
+
+func newService(s Service, wait time.Duration) (*service, error) {
+	config := &tls.Config{NextProtos: []string{"http/1.1"}}
+	if s.isSecure() {
+		if err := s.configure(config); err != nil {
+			return nil, err
+		}
+	}
+	return &service{
+		Service:  s,
+		download: newHTTPClient(config, min(wait, downloadTimeout)),
+		upload:   newHTTPClient(config, min(wait, uploadTimeout)),
+	}, nil
+}
+
+func (s Service) isSecure() bool {
+	return strings.HasPrefix(s.Download, "https:") || strings.HasPrefix(s.Upload, "https:")
+}
+
+// configure reads the files of NC-22.
+func (s Service) configure(config *tls.Config) error {
+	if s.CAFile != "" {
+		text, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			return fmt.Errorf("CA certificates: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return fmt.Errorf("CA certificates: %s has none", s.CAFile)
+		}
+	}
+	if s.CertificateFile != "" {
+		key := s.KeyFile
+		if key == "" {
+			key = s.CertificateFile // of both, as Python's ssl takes it
+		}
+		certificate, err := tls.LoadX509KeyPair(s.CertificateFile, key)
+		if err != nil {
+			return fmt.Errorf("client certificate: %w", err)
+		}
+		config.Certificates = []tls.Certificate{certificate}
+	}
+	return nil
+}
+
+// newHTTPClient makes a client that opens a connection for each request, follows
+// nothing, and waits for data that long.
+func newHTTPClient(config *tls.Config, wait time.Duration) *http.Client {
+	dialer := &net.Dialer{Timeout: wait}
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				conn, err := dialer.DialContext(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				return &impatientConn{conn, wait}, nil
+			},
+			TLSClientConfig:     config,
+			TLSHandshakeTimeout: wait,
+			DisableKeepAlives:   true,
+			DisableCompression:  true,
+			ReadBufferSize:      64 << 10,
+			WriteBufferSize:     64 << 10,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// An impatientConn gives up when nothing comes or goes for too long.
+type impatientConn struct {
+	net.Conn
+	wait time.Duration
+}
+
+func (c *impatientConn) Read(p []byte) (int, error) {
+	if err := c.Conn.SetDeadline(time.Now().Add(c.wait)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *impatientConn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetDeadline(time.Now().Add(c.wait)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// address is the URL of name below a base URL, or of the base itself.
+func address(base, name string) string {
+	base = strings.TrimRight(base, "/")
+	if name == "" {
+		return base
+	}
+	return base + "/" + url.PathEscape(name)
+}
+
+// get asks for name; the answer is a success.
+func (s *service) get(ctx context.Context, name string, header http.Header) (*http.Response, error) {
+	if s.Download == "" {
+		return nil, errors.New("no URL to download from")
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address(s.Download, name), nil)
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range header {
+		request.Header[key] = values
+	}
+	request.Header.Set("Accept-Encoding", "identity")
+	response, err := s.download.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode < 200 || response.StatusCode > 299 { // NC-15
+		return nil, newStatusError(response)
+	}
+	return response, nil
+}
+
+// A StatusError is an answer that is no success.
+type StatusError struct {
+	URL    string // without password
+	Status int
+}
+
+// ErrNotFound is what errors.Is finds in the answer 404.
+var ErrNotFound = errors.New("not found")
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s: HTTP %d %s", e.URL, e.Status, http.StatusText(e.Status))
+}
+
+// Is makes errors.Is find ErrNotFound.
+func (e *StatusError) Is(target error) bool {
+	return target == ErrNotFound && e.Status == http.StatusNotFound
+}
+
+func newStatusError(response *http.Response) error {
+	response.Body.Close()
+	return &StatusError{response.Request.URL.Redacted(), response.StatusCode}
+}

@@ -1,0 +1,129 @@
+package networkcache
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+// A Signer signs entries with a private key.
+type Signer struct{ key *rsa.PrivateKey }
+
+// ReadSigner reads a key file: RSA in PEM, as PKCS#8 or PKCS#1.
+func ReadSigner(path string) (*Signer, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("signature key: %w", err)
+	}
+	signer, err := ParseSigner(text)
+	if err != nil {
+		return nil, fmt.Errorf("signature key %s: %w", path, err)
+	}
+	return signer, nil
+}
+
+// ParseSigner reads the text of a key file.
+func ParseSigner(text []byte) (*Signer, error) {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("no key in PEM")
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return &Signer{key}, nil
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("neither PKCS#8 nor PKCS#1: %w", err)
+	}
+	key, ok := parsed.(*rsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("not an RSA key")
+	}
+	return &Signer{key}, nil
+}
+
+// Sign returns the signature of a text: RSA PKCS#1 v1.5 over its SHA-1, in
+// base64 (NC-30).
+func (s *Signer) Sign(text string) (string, error) {
+	sum := sha1.Sum([]byte(text))
+	signature, err := rsa.SignPKCS1v15(nil, s.key, crypto.SHA1, sum[:])
+	if err != nil {
+		return "", fmt.Errorf("sign: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(signature), nil
+}
+
+// Certificates are those whose owners are trusted.
+type Certificates []*x509.Certificate
+
+const certificateBegin = "-----BEGIN CERTIFICATE-----"
+
+// ParseCertificates reads PEM blocks that stand in one text (NC-3). A block that
+// is no certificate is left out and logged. Nothing but the public key of a
+// certificate matters: dates, names and issuers are not looked at.
+func ParseCertificates(text string, logger *slog.Logger) Certificates {
+	var certificates Certificates
+	for piece := range strings.SplitSeq(text, certificateBegin) {
+		piece = strings.TrimSpace(piece)
+		if piece == "" {
+			continue
+		}
+		certificate, err := parseCertificate(certificateBegin + "\n" + piece + "\n")
+		if err != nil {
+			logger.Info(fmt.Sprintf("Ignored wrong certificate, reason: %v, offending certificate:\n%s", err, piece))
+			continue
+		}
+		certificates = append(certificates, certificate)
+	}
+	return certificates
+}
+
+func parseCertificate(text string) (*x509.Certificate, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("no certificate in PEM")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := certificate.PublicKey.(*rsa.PublicKey); !ok {
+		return nil, errors.New("not of an RSA key")
+	}
+	return certificate, nil
+}
+
+// Verify tells whether one of the certificates verifies the entry's signature
+// (NC-31).
+func (c Certificates) Verify(e Entry) bool {
+	signature, err := base64.StdEncoding.DecodeString(e.Signature)
+	if err != nil || len(signature) == 0 {
+		return false
+	}
+	sum := sha1.Sum([]byte(e.Content))
+	for _, certificate := range c {
+		key, ok := certificate.PublicKey.(*rsa.PublicKey)
+		if ok && rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// has tells whether one of the certificates is that of the signer.
+func (c Certificates) has(s *Signer) bool {
+	for _, certificate := range c {
+		if s.key.PublicKey.Equal(certificate.PublicKey) {
+			return true
+		}
+	}
+	return false
+}
