@@ -37,7 +37,7 @@ func newCompleteCommand(e *environment) *cli.Command {
 Exit codes: 0 success; 2 wrong usage.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "complete the program with this `NAME`", Value: "slapos"},
-			choiceFlag("shell", "the `SHELL` in use", "bash", "fish", "none", "zsh"),
+			choiceFlag("shell", "the shell in use", "bash", "fish", "none", "zsh"),
 		},
 		Action: func(c *cli.Context) error {
 			return runComplete(e, c.String("name"), c.String("shell"))
@@ -120,7 +120,9 @@ func (a *application) completeFishTable(name, function string) string {
 					options += " -s " + option[1:]
 				}
 			}
-			if takesValue(f) {
+			if values := choices(f); values != nil {
+				options += " -x -a '" + strings.Join(values, " ") + "'"
+			} else if takesValue(f) {
 				options += " -r"
 			}
 			fmt.Fprintf(&b, "complete -c %s -n '%s'%s -d %s\n", name, in, options, fishQuoted(text))

@@ -25,13 +25,23 @@ type wordsFlag struct{ *cli.StringSliceFlag }
 
 // choiceFlag is an option with a fixed set of values, the first of which is the
 // default; read it by Context.String. A first value "" says that there is no
-// default.
+// default. Help shows the values in the place of a name for them.
 func choiceFlag(name, usage string, values ...string) cli.Flag {
 	c := &choice{value: values[0], values: values}
 	if values[0] == "" {
 		c.values = values[1:]
 	}
-	return &cli.GenericFlag{Name: name, Usage: usage + ": " + strings.Join(c.values, ", "), Value: c}
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: c}
+}
+
+// choices are the values of a choiceFlag, nil for other options.
+func choices(f cli.Flag) []string {
+	if generic, ok := f.(*cli.GenericFlag); ok {
+		if c, ok := generic.Value.(*choice); ok {
+			return c.values
+		}
+	}
+	return nil
 }
 
 type choice struct {

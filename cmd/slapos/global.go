@@ -27,7 +27,7 @@ func (o *globalOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "debug", Destination: &o.debug, Usage: "tell the causes of an error one by one"},
 		&cli.StringFlag{Name: "log-file", Aliases: []string{"logfile", "log_file"}, Destination: &o.logFile,
 			Usage: "append the log, debug messages included, to `FILE` (default: console only)"},
-		choiceFlag("log-format", "`FORMAT` of the log", "text", "json"),
+		choiceFlag("log-format", "form of the log's lines", "text", "json"),
 		&cli.BoolFlag{Name: "log-color", Usage: "accepted, without effect: terminals get colours unless NO_COLOR is set (default: True)"},
 		&cli.BoolFlag{Name: "log-time", Destination: &o.noTime, Usage: "leave the time out of the console's lines"},
 	}

@@ -108,6 +108,9 @@ func describe(f cli.Flag) (placeholder, text string) {
 	if placeholder == "" {
 		placeholder = strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
 	}
+	if values := choices(f); values != nil {
+		placeholder = strings.Join(values, "|")
+	}
 	if _, several := f.(*wordsFlag); several {
 		placeholder += "..."
 	}

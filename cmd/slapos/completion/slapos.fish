@@ -26,13 +26,13 @@ end
 # __@FUNCTION@_at WORD...: the command typed so far is exactly these words.
 function __@FUNCTION@_at
   set -l typed (string match -v -- "-*" (commandline -opc)[2..])
-  test (string join " " -- $typed) = (string join ' ' -- $argv)
+  test "$typed" = "$argv"
 end
 
 # __@FUNCTION@_in WORD...: the command typed so far begins with these words.
 function __@FUNCTION@_in
   set -l typed (string match -v -- "-*" (commandline -opc)[2..])
-  test (string join ' ' -- $typed[1..(count $argv)]) = (string join ' ' -- $argv)
+  string match -q -- "$argv *" "$typed "
 end
 
 complete -c @NAME@ -f -n '__@FUNCTION@_in node software' -l only-sr -l only -x -a '(__@FUNCTION@_softwares)'
