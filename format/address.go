@@ -153,6 +153,16 @@ func netmask(prefix netip.Prefix) string {
 	return netip.PrefixFrom(ones, prefix.Bits()).Masked().Addr().String()
 }
 
+// interfaceNetmask is the netmask of the computer itself, whose text comes from
+// elsewhere in the original: a single zero at the end is left out too.
+func interfaceNetmask(prefix netip.Prefix) string {
+	text := netmask(prefix)
+	if short, found := strings.CutSuffix(text, ":0"); found {
+		return short + "::"
+	}
+	return text
+}
+
 // prefixLength reads a netmask, also in the form ffff::/16 (FMT-38).
 func prefixLength(netmask string) (int, error) {
 	if _, length, found := strings.Cut(netmask, "/"); found {

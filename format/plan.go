@@ -64,8 +64,8 @@ type planner struct {
 // build returns what must be done so that the machine is as wanted. The error is
 // what keeps it from being all: the fault of wanted, or of the machine.
 //
-// The order is that of FMT-41 to FMT-59, except that directories come last: all
-// addresses are added before one wait for all of them.
+// The order is that of FMT-41 to FMT-59, except that ranges and directories
+// come last: all addresses are added before one wait for all of them.
 func (p *planner) build(ctx context.Context, managers []manager.Manager) (Plan, error) {
 	computer, fault := p.wanted.Computer, p.wanted.Fault
 	p.roots(computer)
@@ -100,6 +100,9 @@ func (p *planner) build(ctx context.Context, managers []manager.Manager) (Plan, 
 		partitions = partitions[:fault.Partition]
 	}
 	for _, partition := range partitions {
+		if err := p.rangeRoute(partition); err != nil {
+			return p.plan, err
+		}
 		for _, path := range append([]string{partition.Path}, partition.ExternalStorage...) {
 			p.directory(path, 0o750, os.Mkdir, p.owner(partition.User))
 		}

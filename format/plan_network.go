@@ -14,35 +14,49 @@ import (
 const duplicateLimit = 5 * time.Second
 
 // network plans the devices, addresses and routes of one partition (FMT-50 to
-// FMT-59).
+// FMT-59); the route to its range comes later.
 func (p *planner) network(i int, partition *Partition) error {
-	if p.definition.CreateTap {
-		if err := p.device(partition.Tap.Name, TapMode, partition.User); err != nil {
+	if tap := &partition.Tap; p.definition.CreateTap {
+		if err := p.device(tap.Name, TapMode, partition.User); err != nil {
+			return err
+		}
+		p.addresses(i, tap.Name, TapMode)
+		if err := p.tapRoutes(tap); err != nil {
 			return err
 		}
 	}
-	if partition.Tun != nil {
-		if err := p.device(partition.Tun.Name, TunMode, partition.User); err != nil {
+	if tun := partition.Tun; tun != nil {
+		if err := p.device(tun.Name, TunMode, partition.User); err != nil {
 			return err
 		}
+		p.addresses(i, tun.Name, TunMode)
 	}
+	p.addresses(i, "", "")
+	return nil
+}
+
+// addresses plans the missing addresses of a partition on one of its devices,
+// or, without one, on the interfaces of the machine.
+func (p *planner) addresses(i int, device string, mode DeviceMode) {
 	for _, address := range p.wanted.Addresses {
-		if address.Partition == i && !p.added[address.LinkAddress] && !p.present.Network.has(address.Link, address.Address.Addr()) {
+		if address.Partition != i || address.Device != (device != "") || address.Device && address.Link != device {
+			continue
+		}
+		if !p.added[address.LinkAddress] && !p.present.Network.has(address.Link, address.Address.Addr()) {
 			p.added[address.LinkAddress] = true
-			p.address(address, p.definition.CreateTap && address.Link == partition.Tap.Name)
+			p.address(address, mode)
 		}
 	}
-	if p.definition.CreateTap {
-		if err := p.tapRoutes(&partition.Tap); err != nil {
-			return err
-		}
-	}
-	if partition.Range == nil {
+}
+
+// rangeRoute makes the addresses of a partition's range the machine's own.
+func (p *planner) rangeRoute(partition *Partition) error {
+	if !p.definition.AlterNetwork || partition.Range == nil {
 		return nil
 	}
 	network, err := netip.ParsePrefix(partition.Range.Network)
 	if err != nil {
-		return err
+		return fmt.Errorf("partition %s: its range: %w", partition.Reference, err)
 	}
 	p.route(Route{Destination: network.Masked(), Link: "lo", Local: true})
 	return nil
@@ -80,9 +94,9 @@ func (p *planner) device(name string, mode DeviceMode, user string) error {
 
 // address plans an address. Taps are routed by hand, through the first address
 // of their range; failures on tuns do not matter (FMT-56).
-func (p *planner) address(address WantedAddress, onTap bool) {
+func (p *planner) address(address WantedAddress, mode DeviceMode) {
 	is6 := address.Address.Addr().Is6()
-	options := AddressOptions{NoPrefixRoute: onTap && is6}
+	options := AddressOptions{NoPrefixRoute: mode == TapMode && is6}
 	command := fmt.Sprintf("ip addr add %s dev %s", address.Address, address.Link)
 	if options.NoPrefixRoute {
 		command += " noprefixroute"
@@ -99,7 +113,7 @@ func (p *planner) address(address WantedAddress, onTap bool) {
 		}
 		err := p.machine.Network.AddAddress(ctx, address.Link, address.Address, options)
 		switch {
-		case err != nil && address.Device && !onTap:
+		case err != nil && mode == TunMode:
 			p.log.Debug("address of tun is not added", "error", err)
 		case err != nil:
 			return err

@@ -170,31 +170,27 @@ func (s *state) saveComputer(content []byte) error {
 	return renameio.WriteFile(s.computerXML, content, 0o666)
 }
 
-// archive appends to the archive; one that cannot be read is moved out of the
-// way and a new one begun.
+// archive appends to the archive. One that cannot be written is moved out of the
+// way, and a new one begun.
 func (s *state) archive(path string, content []byte) error {
 	err := s.appendToArchive(path, content)
-	if !errors.Is(err, zip.ErrFormat) && !errors.Is(err, zip.ErrAlgorithm) && !errors.Is(err, zip.ErrChecksum) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
+	if err == nil {
+		return nil
 	}
-	if err := os.Rename(path, path+s.now().Format("_broken_20060102-15:04")); err != nil {
+	if os.Rename(path, path+s.now().Format("_broken_20060102-15:04")) != nil {
 		return err
 	}
 	return s.appendToArchive(path, content)
 }
 
 func (s *state) appendToArchive(path string, content []byte) error {
+	former, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return writeThrough(path, func(target io.Writer) error {
 		writer := zip.NewWriter(target)
-		former, err := zip.OpenReader(path)
-		if err == nil {
-			defer former.Close()
-			for _, entry := range former.File {
-				if err := writer.Copy(entry); err != nil {
-					return err
-				}
-			}
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		if err := copyArchive(target, writer, former); err != nil {
 			return err
 		}
 		entry, err := writer.CreateHeader(&zip.FileHeader{
@@ -210,6 +206,23 @@ func (s *state) appendToArchive(path string, content []byte) error {
 		}
 		return writer.Close()
 	})
+}
+
+// copyArchive copies the entries of an archive. What is no archive is kept as
+// it is before the new entries, where readers of archives pass over it.
+func copyArchive(target io.Writer, writer *zip.Writer, archive []byte) error {
+	reader, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		writer.SetOffset(int64(len(archive)))
+		_, err := target.Write(archive)
+		return err
+	}
+	for _, entry := range reader.File {
+		if err := writer.Copy(entry); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeThrough replaces a file by what write gives, whole or not at all.

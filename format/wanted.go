@@ -166,7 +166,7 @@ func (c *Computer) chooseAddress(network *NetworkState) error {
 	if stored, err := netip.ParseAddr(c.Address); err == nil {
 		address = nearest(global, stored)
 	}
-	c.Address, c.Netmask = address.Addr().String(), netmask(address)
+	c.Address, c.Netmask = address.Addr().String(), interfaceNetmask(address)
 	return nil
 }
 

@@ -33,8 +33,8 @@ func newNodeFormatCommand(e *environment) *cli.Command {
 		&cli.StringFlag{Name: "computer_json", Usage: "`FILE` for the same as JSON (for development)"},
 		&cli.StringFlag{Name: "input_definition_file", Aliases: []string{"i"}, Usage: "take partitions from a definition `FILE` instead of looking at the machine"},
 		&cli.StringFlag{Name: "output_definition_file", Aliases: []string{"o"}, Usage: "write a definition `FILE` of the computer"},
-		choiceFlag("alter_user", "make and change users: `BOOLEAN` (default: True)", "", "True", "False"),
-		choiceFlag("alter_network", "make and change interfaces, addresses and routes: `BOOLEAN` (default: True)", "", "True", "False"),
+		choiceFlag("alter_user", "make and change users (default: True)", "", "True", "False"),
+		choiceFlag("alter_network", "make and change interfaces, addresses and routes (default: True)", "", "True", "False"),
 	}
 	return &cli.Command{
 		Name:  "format",
@@ -87,7 +87,7 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) e
 	if err != nil {
 		return err
 	}
-	if err := e.delayFormat(ctx, options.now); err != nil {
+	if err := e.delayFormat(ctx, options.now || options.dryRun); err != nil {
 		return err
 	}
 	result, err := format.Run(ctx, *run)
@@ -128,7 +128,7 @@ func (e *environment) formatSettings(options formatOptions) (map[string]string, 
 }
 
 // delayFormat spreads the load that many nodes with one clock put on a master
-// (FMT-4).
+// (FMT-4); a dry run puts none.
 func (e *environment) delayFormat(ctx context.Context, now bool) error {
 	if now {
 		return nil
