@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 )
@@ -15,15 +16,17 @@ import (
 // Config of a [Client].
 type Config struct {
 	Cache, Directory Service // ShaCache and ShaDir
-	// Signer signs what is uploaded; nil: entries have no signature.
-	Signer *Signer
-	// Trusted certificates. With a signer and a directory to download from, its
-	// own must be among them.
-	Trusted Certificates
+	// SignatureKeyFile is the key that signs what is uploaded; empty: entries
+	// have no signature. With it and a directory to download from, its
+	// certificate must be among the trusted ones.
+	SignatureKeyFile string
+	// CertificateList are the trusted certificates, see [ParseCertificates].
+	CertificateList string
 	// Timeout is how long the client waits for a connection and for each piece
 	// of data. It can shorten the usual limits: a minute to download, an hour to
 	// upload.
 	Timeout time.Duration
+	Logger  *slog.Logger // default: none
 }
 
 // A Client reads and writes both services. It opens one connection per request
@@ -39,21 +42,29 @@ var ErrForeignSigner = errors.New("Invalid configuration: no matching certificat
 
 // NewClient reads the files that config names.
 func NewClient(config Config) (*Client, error) {
-	if config.Signer != nil && config.Directory.Download != "" && !config.Trusted.has(config.Signer) { // NC-4
-		return nil, ErrForeignSigner
-	}
 	if config.Timeout == 0 {
 		config.Timeout = uploadTimeout
 	}
-	cache, err := newService(config.Cache, config.Timeout)
-	if err != nil {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	client := &Client{trusted: ParseCertificates(config.CertificateList, config.Logger)}
+	var err error
+	if config.SignatureKeyFile != "" {
+		if client.signer, err = ReadSigner(config.SignatureKeyFile); err != nil {
+			return nil, err
+		}
+		if config.Directory.Download != "" && !client.trusted.has(client.signer) { // NC-4
+			return nil, ErrForeignSigner
+		}
+	}
+	if client.cache, err = newService(config.Cache, config.Timeout); err != nil {
 		return nil, fmt.Errorf("shacache: %w", err)
 	}
-	directory, err := newService(config.Directory, config.Timeout)
-	if err != nil {
+	if client.directory, err = newService(config.Directory, config.Timeout); err != nil {
 		return nil, fmt.Errorf("shadir: %w", err)
 	}
-	return &Client{cache: cache, directory: directory, signer: config.Signer, trusted: config.Trusted}, nil
+	return client, nil
 }
 
 // maximumEntries bounds the answer of ShaDir, in bytes.

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -110,28 +112,24 @@ func newTestClient(t *testing.T, config Config) *Client {
 	return client
 }
 
-// newIdentity makes a signer and the certificates that trust it alone.
-func newIdentity(t testing.TB) (*Signer, Certificates) {
+// newIdentity makes a key file and the list of its certificate alone.
+func newIdentity(t testing.TB) (keyFile, certificate string) {
 	t.Helper()
-	key, certificate, err := GenerateKey("COMP-TEST", time.Now())
+	key, text, err := GenerateKey("COMP-TEST", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := ParseSigner(key)
-	if err != nil {
+	keyFile = filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	certificates := ParseCertificates(string(certificate), slog.New(slog.DiscardHandler))
-	if len(certificates) != 1 {
-		t.Fatal("no certificate")
-	}
-	return signer, certificates
+	return keyFile, string(text)
 }
 
 func TestUploadAndDownload(t *testing.T) {
 	ctx := context.Background()
 	fake, config := startFake(t)
-	config.Signer, config.Trusted = newIdentity(t)
+	config.SignatureKeyFile, config.CertificateList = newIdentity(t)
 	client := newTestClient(t, config)
 	content := []byte("hello\n")
 	for range 2 {
@@ -189,7 +187,7 @@ func TestFailures(t *testing.T) {
 	}
 	signer, _ := newIdentity(t)
 	_, others := newIdentity(t)
-	config.Signer, config.Trusted = signer, others
+	config.SignatureKeyFile, config.CertificateList = signer, others
 	if _, err := NewClient(config); !errors.Is(err, ErrForeignSigner) { // NC-4
 		t.Errorf("foreign signer: %v", err)
 	}

@@ -13,17 +13,19 @@ import (
 	"slapos/networkcache/archive"
 )
 
-// Releases is a cache of built Software Releases.
+// Releases is a cache of built Software Releases. A client is made for each
+// call, since most runs of an agent have nothing to fetch or to push.
 type Releases struct {
-	// Download and Upload are the clients; nil: this isn't done.
-	Download, Upload *Client
+	// Download and Upload are how the services are reached; without their URLs
+	// this isn't done.
+	Download, Upload Config
 	// SoftwareRoot is told in entries; paths inside a release begin with it.
 	SoftwareRoot string
 	// OnlySoftwareRoot leaves entries out that tell another one: software that
 	// was built for another place does not run here (NC-44).
 	OnlySoftwareRoot bool
-	// Platform of this node.
-	Platform Platform
+	// Platform of this node; default: DetectPlatform tells.
+	Platform func(context.Context) Platform
 	// Reserve is how many bytes stay free on the disk of releases.
 	Reserve int64
 	// TemporaryDirectory holds an archive before it is uploaded; default: that
@@ -41,19 +43,27 @@ func ReleaseKey(url string) string {
 // of url: the first trusted entry that fits and whose content is there (NC-43).
 // It says false when there is none. After an error there is nothing.
 func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slog.Logger) (found bool, err error) {
-	if r.Download == nil {
+	if r.Download.Cache.Download == "" || r.Download.Directory.Download == "" {
+		if r.Download.Cache.Download != r.Download.Directory.Download {
+			logger.Warn("networkcache badly configured: one of download-binary-cache-url and download-binary-dir-url is missing")
+		}
 		return false, nil
 	}
-	logger.Info(fmt.Sprintf("Downloading %s binary from network cache.", url))
-	entries, err := r.Download.Entries(ctx, ReleaseKey(url))
+	client, err := NewClient(r.Download)
 	if err != nil {
 		return false, err
 	}
+	logger.Info(fmt.Sprintf("Downloading %s binary from network cache.", url))
+	entries, err := client.Entries(ctx, ReleaseKey(url))
+	if err != nil {
+		return false, err
+	}
+	here := r.platform(ctx)
 	for _, entry := range entries {
-		if !r.fits(entry) {
+		if !client.Trusts(entry) || !r.fits(entry, here) {
 			continue
 		}
-		content, err := r.Download.Download(ctx, entry.SHA512())
+		content, err := client.Download(ctx, entry.SHA512())
 		if err != nil {
 			logger.Debug("Entry left out", "error", err)
 			continue
@@ -65,19 +75,32 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 	return false, nil
 }
 
-// fits tells whether an entry is trusted and for this node.
-func (r *Releases) fits(entry Entry) bool {
+func (r *Releases) platform(ctx context.Context) Platform {
+	if r.Platform != nil {
+		return r.Platform(ctx)
+	}
+	return DetectPlatform(ctx, "/")
+}
+
+// fits tells whether an entry is for this node.
+func (r *Releases) fits(entry Entry, here Platform) bool {
 	platform, err := EntryPlatform(entry)
-	if err != nil || !platform.Compatible(r.Platform) || entry.SHA512() == "" || !r.Download.Trusts(entry) {
+	if err != nil || !platform.Compatible(here) || entry.SHA512() == "" {
 		return false
 	}
 	return !r.OnlySoftwareRoot || entry.softwareRoot() == r.SoftwareRoot
 }
 
 // Push stores the release of url, which directory holds, with an entry for this
-// platform. The file .completed is left out (NC-45).
+// platform. The file .completed is left out (NC-45). A configuration that can't
+// work is logged, and no error: another try would not help.
 func (r *Releases) Push(ctx context.Context, url, directory string, logger *slog.Logger) error {
-	if r.Upload == nil {
+	if r.Upload.Cache.Upload == "" || r.Upload.Directory.Upload == "" {
+		return nil
+	}
+	client, err := NewClient(r.Upload)
+	if err != nil {
+		logger.Warn(fmt.Sprintf("Not uploaded to the network cache: %v", err))
 		return nil
 	}
 	packed, err := os.CreateTemp(r.TemporaryDirectory, "slapos-upload-*")
@@ -101,13 +124,14 @@ func (r *Releases) Push(ctx context.Context, url, directory string, logger *slog
 	}
 	logger.Info(fmt.Sprintf("Uploading %s binary into network cache.", url))
 	sum := hex.EncodeToString(hash.Sum(nil))
-	if err := r.Upload.store(ctx, sum, size, packed); err != nil {
+	if err := client.store(ctx, sum, size, packed); err != nil {
 		return err
 	}
-	return r.Upload.Index(ctx, ReleaseKey(url), sum, []Field{
+	here := r.platform(ctx)
+	return client.Index(ctx, ReleaseKey(url), sum, []Field{
 		{"software_url", url},
 		{"software_root", r.SoftwareRoot},
-		{"multiarch", r.Platform.Multiarch},
-		{"os", r.Platform.OS},
+		{"multiarch", here.Multiarch},
+		{"os", here.OS},
 	})
 }

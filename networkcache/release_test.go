@@ -15,12 +15,16 @@ const releaseURL = "https://example.invalid/software.cfg"
 func TestReleases(t *testing.T) {
 	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
 	fake, config := startFake(t)
-	config.Signer, config.Trusted = newIdentity(t)
-	client := newTestClient(t, config)
+	config.SignatureKeyFile, config.CertificateList = newIdentity(t)
+	debian := func(version string) func(context.Context) Platform {
+		return func(context.Context) Platform {
+			return Platform{"x86_64-linux-gnu", [3]string{"debian", version, "bookworm"}}
+		}
+	}
 	node := func() *Releases {
 		return &Releases{
-			Download: client, Upload: client, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(),
-			Platform: Platform{"x86_64-linux-gnu", [3]string{"debian", "12", "bookworm"}},
+			Download: config, Upload: config, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(),
+			Platform: debian("12"),
 		}
 	}
 	key := ReleaseKey(releaseURL)
@@ -55,7 +59,7 @@ func TestReleases(t *testing.T) {
 		t.Errorf("fetched %v", entries)
 	}
 	other := node()
-	other.Platform.OS[1] = "11"
+	other.Platform = debian("11")
 	if _, found, err := fetch(other); found || err != nil {
 		t.Errorf("for another system: %v %v", found, err)
 	}
@@ -68,9 +72,9 @@ func TestReleases(t *testing.T) {
 	if _, found, err := fetch(other); found || err != nil {
 		t.Errorf("of a software root that is not wanted: %v %v", found, err)
 	}
-	config.Signer, config.Trusted = newIdentity(t)
 	other = node()
-	other.Download = newTestClient(t, config)
+	_, other.Download.CertificateList = newIdentity(t)
+	other.Download.SignatureKeyFile = ""
 	if _, found, err := fetch(other); found || err != nil {
 		t.Errorf("by somebody else: %v %v", found, err)
 	}
