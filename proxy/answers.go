@@ -39,7 +39,7 @@ func newAnswerCache(s store.Store) *answerCache {
 
 // get returns the answer for the present state of a computer, made only when
 // it isn't at hand. Requests that come meanwhile wait for the same answer.
-func (c *answerCache) get(ctx context.Context, kind, computer string, make func(*store.Node) ([]byte, error)) ([]byte, error) {
+func (c *answerCache) get(ctx context.Context, kind, computer string, encode func(*store.Node) ([]byte, error)) ([]byte, error) {
 	// The version is read before the state: the answer may be newer than its
 	// version, never older.
 	version, err := c.store.NodeVersion(ctx, computer)
@@ -59,7 +59,7 @@ func (c *answerCache) get(ctx context.Context, kind, computer string, make func(
 		if err != nil {
 			return nil, err
 		}
-		body, err := make(node)
+		body, err := encode(node)
 		if err != nil {
 			return nil, err
 		}

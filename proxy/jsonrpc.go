@@ -52,7 +52,7 @@ var schemas = sync.OnceValue(func() func(name string) *jsonschema.Schema {
 
 // rpc answers a method: input and answer are checked against its schemas
 // (PROXY-90).
-func (p *Proxy) rpc(name string, method rpcMethod) handler {
+func (p *Proxy) rpc(method rpcMethod) handler {
 	input, output := schemas()(method.input), schemas()(method.output)
 	return func(w http.ResponseWriter, r *http.Request) error {
 		value, err := rpcInput(r)
@@ -92,7 +92,8 @@ func rpcEncode(output *jsonschema.Schema, answer object) ([]byte, error) {
 // rpcInput reads the body.
 func rpcInput(r *http.Request) (any, error) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if kind != contentJSON && !(strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")) {
+	isJSON := kind == contentJSON || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
+	if !isJSON {
 		return nil, refuse(http.StatusUnsupportedMediaType,
 			"Did not attempt to load JSON data because the request Content-Type was not 'application/json'.")
 	}

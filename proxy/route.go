@@ -45,7 +45,7 @@ func (p *Proxy) allRoutes() map[string]route {
 	add(p.slapRoutes(), p.failPage)
 	routes["/shacache/..."] = route{methods: p.shacacheMethods(), fail: p.failPage, anySize: true}
 	for name, method := range p.rpcMethods() {
-		routes["/"+name] = route{methods: post(p.rpc(name, method)), fail: p.failRPC}
+		routes["/"+name] = route{methods: post(p.rpc(method)), fail: p.failRPC}
 	}
 	return routes
 }

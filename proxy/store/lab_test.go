@@ -99,7 +99,7 @@ func order(title string, change ...func(*store.Order)) store.Order {
 
 func by(partition string) func(*store.Order) {
 	return func(o *store.Order) {
-		o.Request.Requester = slap.PartitionID{Computer: "c", Partition: partition}
+		o.Requester = slap.PartitionID{Computer: "c", Partition: partition}
 	}
 }
 

@@ -33,10 +33,10 @@ func (s *session) requester(ctx context.Context, order Order) (Requester, error)
 			return r, nil
 		}
 	}
-	if order.Request.Requester.Partition == "" {
+	if order.Requester.Partition == "" {
 		return r, nil
 	}
-	p, err := s.at(ctx, order.Request.Requester)
+	p, err := s.at(ctx, order.Requester)
 	if p != nil {
 		r.Root = p.RootTitle()
 	}
