@@ -66,6 +66,9 @@ type SoftwareOptions struct {
 	Cache ReleaseCache
 	// Upload says that built releases go to the cache.
 	Upload bool
+	// UploadShared says that the cache keeps releases whole that use shared
+	// parts, which are otherwise not uploaded (D-11).
+	UploadShared bool
 	// Prefixes of URLs that are not fetched, not uploaded, and never built but
 	// only fetched (NC-2).
 	DownloadBlacklist, UploadBlacklist, DownloadForced []string

@@ -15,7 +15,12 @@ import (
 	"slapos/grid/testenv"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Args[0] == "supervisord" {
+		superviseForTests()
+	}
+	testenv.Main(m)
+}
 
 // newOwnedRoot makes the directory of a partition, and opens it.
 func newOwnedRoot(t *testing.T) *ownedRoot {

@@ -1,0 +1,180 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"slapos/grid/buildout"
+	"slapos/promise/process"
+)
+
+// makeDirectory makes the directory of the release, which belongs to the owner
+// of the directory of all releases (GRID-29), and begins the build there.
+func (r *release) makeDirectory(ctx context.Context) (outcome, error) {
+	if r.fetched {
+		return skipped, nil
+	}
+	all, err := openOwnedRoot(r.pass.SoftwareRoot)
+	if err != nil {
+		return "", err
+	}
+	defer all.Close()
+	name := filepath.Base(r.directory)
+	created := !all.exists(name)
+	if err := all.makeDirectory(name, 0o755); err != nil {
+		return "", err
+	}
+	if err := all.giveAway(name); err != nil {
+		return "", err
+	}
+	if err := r.begin(ctx); err != nil {
+		return "", err
+	}
+	if created {
+		if err := r.root.root.Chmod(".", 0o755); err != nil {
+			return "", err
+		}
+	}
+	if err := r.root.makeDirectory("extends-cache", 0o755); err != nil {
+		return "", err
+	}
+	return done, r.root.giveAway("extends-cache")
+}
+
+// copyNetrc gives the build the logins of its owner, whose home isn't that of
+// the build (GRID-30).
+func (r *release) copyNetrc(context.Context) (outcome, error) {
+	if r.fetched {
+		return skipped, nil
+	}
+	const name = ".netrc"
+	user, err := process.LookupUser(r.root.uid, r.root.gid)
+	if err != nil {
+		return "", fmt.Errorf("owner of %s: %w", r.directory, err)
+	}
+	if filepath.Clean(user.Home) == filepath.Clean(r.directory) {
+		return skipped, nil
+	}
+	if err := r.root.remove(name); err != nil {
+		return "", err
+	}
+	logins, err := readLogins(filepath.Clean(user.Home), name, user.UID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return skipped, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return done, r.root.write(name, logins, attributes{mode: 0o600, uid: r.root.uid, gid: r.root.gid})
+}
+
+// readLogins reads a file for a user who could have put anything in its place:
+// it must be the user's own or, as when root wrote it there, certainly no link.
+func readLogins(home, name string, uid int) ([]byte, error) {
+	root, err := openOwnedRoot(home)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	content, info, err := root.readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if fileOwner, _ := owner(info); fileOwner != uid && (!root.linksProtected || links(info) > 1) {
+		return nil, fmt.Errorf("%s belongs to another user: chown it to user %d", root.join(name), uid)
+	}
+	return content, nil
+}
+
+// writeProfile writes buildout.cfg unless there is one, and notes the revision
+// of a profile that lies in a git repository here (GRID-31).
+func (r *release) writeProfile(ctx context.Context) (outcome, error) {
+	if r.fetched {
+		return skipped, nil
+	}
+	const name = "buildout.cfg"
+	before, err := r.root.read(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	profile := before
+	if err != nil {
+		profile = buildout.ReleaseProfile(r.url, r.pass.SharedParts, r.pass.BuildTimeParts)
+	}
+	if revision, ok := buildout.GitRevision(ctx, r.url, r.pass.Environment); ok {
+		profile = buildout.NoteRevision(profile, revision, r.pass.Now())
+	}
+	if string(profile) == string(before) {
+		return skipped, nil
+	}
+	return done, r.root.write(name, profile, attributes{mode: 0o644, uid: r.root.uid, gid: r.root.gid})
+}
+
+// networkCacheOptions are handed to buildout in this order (GRID-32).
+var networkCacheOptions = []string{
+	"signature-private-key-file", "upload-cache-url", "upload-dir-url",
+	"shacache-ca-file", "shacache-cert-file", "shacache-key-file",
+	"shadir-ca-file", "shadir-cert-file", "shadir-key-file",
+}
+
+// parameters of both calls of buildout (GRID-32).
+func (r *release) parameters() []string {
+	p := r.pass
+	parameters := []string{
+		"buildout:extends-cache=" + filepath.Join(r.directory, "extends-cache"),
+		"buildout:directory=" + r.directory,
+	}
+	cache := p.Software.BuildoutNetworkCache
+	if cache["signature-private-key-file"] != "" || cache["upload-cache-url"] != "" || cache["upload-dir-url"] != "" {
+		parameters = append(parameters, "buildout:networkcache-section=networkcache")
+	}
+	for _, name := range networkCacheOptions {
+		if value := cache[name]; value != "" {
+			parameters = append(parameters, "networkcache:"+name+"="+value)
+		}
+	}
+	if !p.Force {
+		parameters = append(parameters, "-N")
+	}
+	return append(parameters, "-c", filepath.Join(r.directory, "buildout.cfg"))
+}
+
+const (
+	buildoutScript   = "bin/buildout"
+	bootstrapSkipped = "bin/buildout-bootstrap-skipped"
+)
+
+// bootstrap makes bin/buildout. With one there already, it is done at every
+// other attempt only: the failure may lie in either (GRID-34).
+func (r *release) bootstrap(ctx context.Context) (outcome, error) {
+	if r.fetched {
+		return skipped, nil
+	}
+	if r.root.exists(bootstrapSkipped) {
+		if err := r.root.remove(bootstrapSkipped); err != nil {
+			return "", err
+		}
+	} else if r.root.exists(buildoutScript) {
+		r.bootstrapSkipped = true
+		return skipped, r.root.write(bootstrapSkipped, nil, agentFile)
+	}
+	r.step("bootstrapping")
+	return done, r.builder.Bootstrap(ctx, r.parameters()...)
+}
+
+func (r *release) runBuildout(ctx context.Context) (outcome, error) {
+	if r.fetched {
+		return skipped, nil
+	}
+	r.step("building")
+	if err := r.builder.Run(ctx, filepath.Join(r.directory, buildoutScript), r.parameters()...); err != nil {
+		return "", err
+	}
+	if r.bootstrapSkipped {
+		return done, r.root.remove(bootstrapSkipped)
+	}
+	return done, nil
+}

@@ -1,0 +1,122 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// checkSpace also covers what a build may need besides the release (GRID-26).
+func (r *release) checkSpace(context.Context) (outcome, error) {
+	return done, checkFreeSpace(r.directory, r.pass.Software.MinFreeSpace, "software_min_free_space")
+}
+
+// fetch gets the release from the cache, which is tried for a first
+// installation only. A failure means that the release is built, unless that is
+// forbidden (GRID-27).
+func (r *release) fetch(ctx context.Context) (outcome, error) {
+	o := r.pass.Software
+	_, forced := prefixOf(r.url, o.DownloadForced)
+	if r.exists() {
+		if forced {
+			return "", fmt.Errorf("Binary cache forced for '%s', but directory %s already exists, will retry again", r.url, r.directory)
+		}
+		return skipped, nil
+	}
+	found, err := r.tryFetch(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !found && forced {
+		return "", fmt.Errorf("Binary cache forced for '%s', but failed to download, will retry again", r.url)
+	}
+	r.fetched = found
+	if !found {
+		return skipped, nil
+	}
+	return done, nil
+}
+
+func (r *release) tryFetch(ctx context.Context) (found bool, err error) {
+	if r.pass.Software.Cache == nil {
+		return false, nil
+	}
+	if prefix, listed := prefixOf(r.url, r.pass.Software.DownloadBlacklist); listed {
+		r.log.Info(fmt.Sprintf("URL %s is blacklisted", prefix))
+		return false, nil
+	}
+	r.step("downloading")
+	found, err = r.pass.Software.Cache.Fetch(ctx, r.url, r.directory, r.log)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if err != nil {
+		r.log.Info(fmt.Sprintf("Failed to download from network cache %s: %v", r.url, err))
+		return false, nil
+	}
+	return found, nil
+}
+
+// prefixOf finds the first of prefixes that url starts with (NC-2).
+func prefixOf(url string, prefixes []string) (prefix string, found bool) {
+	for _, prefix := range prefixes {
+		if strings.HasPrefix(url, prefix) {
+			return prefix, true
+		}
+	}
+	return "", false
+}
+
+// upload begins to put a release that was built here into the cache (GRID-28).
+// The master is told at once that it is available (D-21).
+func (r *release) upload(ctx context.Context) (outcome, error) {
+	o := r.pass.Software
+	switch {
+	case r.fetched || !o.Upload || o.Cache == nil:
+		return skipped, nil
+	case r.root.exists(".shared") && !o.UploadShared:
+		return skipped, nil
+	}
+	if _, listed := prefixOf(r.url, o.UploadBlacklist); listed {
+		r.log.Info("Can't upload to binary cache: Software Release URL is blacklisted.")
+		return skipped, nil
+	}
+	r.pass.uploads.begin(ctx, o, r.url, r.directory, r.log)
+	return done, nil
+}
+
+// uploads run beside the pass, which waits for them at its end.
+type uploads struct{ running sync.WaitGroup }
+
+func (u *uploads) begin(ctx context.Context, o SoftwareOptions, url, directory string, log *slog.Logger) {
+	u.running.Go(func() {
+		if err := tryUpload(ctx, o, url, directory, log); err != nil {
+			log.Warn(fmt.Sprintf("Given up uploading %s: %v", url, err))
+		}
+	})
+}
+
+func tryUpload(ctx context.Context, o SoftwareOptions, url, directory string, log *slog.Logger) error {
+	delay := o.UploadDelay
+	for try := range o.UploadTries {
+		log.Info(fmt.Sprintf("Trying to upload archive of software release (try %d)...", try))
+		err := o.Cache.Push(ctx, url, directory, log)
+		if err == nil || errors.Is(err, context.Canceled) || try == o.UploadTries-1 {
+			return err
+		}
+		log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", url, delay, err))
+		timer := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+		delay *= 2
+	}
+	return nil
+}

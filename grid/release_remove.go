@@ -1,0 +1,34 @@
+package grid
+
+import (
+	"context"
+	"fmt"
+)
+
+// remove removes the release from this node (GRID-38).
+func (r *release) remove(ctx context.Context) (outcome, error) {
+	if !r.exists() {
+		return skipped, nil
+	}
+	r.log.Info(fmt.Sprintf("Destroying '%s' ...", r.url))
+	r.step("removing")
+	if err := r.removeDirectory(ctx); err != nil {
+		return "", err
+	}
+	r.log.Info(fmt.Sprintf("Destroyed '%s' .", r.url))
+	return done, nil
+}
+
+// removeDirectory ends what still builds there first, and takes the mark of
+// completion away before anything else.
+func (r *release) removeDirectory(ctx context.Context) error {
+	if err := r.begin(ctx); err == nil {
+		if err := r.root.remove(completedFile); err != nil {
+			return err
+		}
+	} else if ctx.Err() != nil {
+		return err
+	}
+	// What can't be opened as a directory can still be removed.
+	return removeTree(ctx, r.directory)
+}

@@ -1,0 +1,58 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"slapos/slap"
+)
+
+// announce tells the master that the release is being built. Not every master
+// wants to know.
+func (r *release) announce(ctx context.Context) (outcome, error) {
+	err := r.pass.Master.BuildingRelease(ctx, r.url, r.pass.ComputerID)
+	if errors.Is(err, slap.ErrNotFound) {
+		return skipped, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	r.log.Info(fmt.Sprintf("Installing software release %s ...", r.url))
+	return done, nil
+}
+
+// forgetCompletion takes the mark away while the release changes, so that the
+// next pass builds again what this one can't finish.
+func (r *release) forgetCompletion(context.Context) (outcome, error) {
+	if !r.isComplete() {
+		return skipped, nil
+	}
+	root, err := openOwnedRoot(r.directory)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	return done, root.remove(completedFile)
+}
+
+func (r *release) reportAvailable(ctx context.Context) (outcome, error) {
+	return done, r.pass.Master.AvailableRelease(ctx, r.url, r.pass.ComputerID)
+}
+
+func (r *release) reportDestroyed(ctx context.Context) (outcome, error) {
+	return done, r.pass.Master.DestroyedRelease(ctx, r.url, r.pass.ComputerID)
+}
+
+// complete marks the release (GRID-23).
+func (r *release) complete(context.Context) (outcome, error) {
+	if r.root == nil {
+		root, err := openOwnedRoot(r.directory)
+		if err != nil {
+			return "", err
+		}
+		r.root = root
+	}
+	return done, r.root.write(completedFile, []byte(r.pass.Now().Local().Format(time.ANSIC)), agentFile)
+}

@@ -1,0 +1,126 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"slapos/grid/buildout"
+	"slapos/slap"
+)
+
+// SoftwarePass makes the Software Releases of this node those that the master
+// wants (GRID-20 to GRID-38). A release that fails is reported to the master
+// and in the result; the error is that of the pass itself, which could not
+// begin or was interrupted.
+func SoftwarePass(ctx context.Context, options Options) (Result, error) {
+	p := newPass(options)
+	defer p.close()
+	if info, err := os.Stat(p.SoftwareRoot); err != nil || !info.IsDir() {
+		return Result{}, fmt.Errorf("%s does not exist.", p.SoftwareRoot)
+	}
+	if err := p.supervision.writeConfiguration(); err != nil {
+		return Result{}, err
+	}
+	p.Logger.Info("Processing software releases...")
+	computer, err := p.Master.FullComputerInformation(ctx, p.ComputerID)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := p.processReleases(ctx, computer.SoftwareReleases)
+	p.uploads.running.Wait()
+	if err != nil {
+		return result, err
+	}
+	if p.Software.GarbageCollect {
+		p.removeUnlisted(ctx, computer.SoftwareReleases)
+	}
+	p.Logger.Info("Finished software releases.")
+	return result, ctx.Err()
+}
+
+func (p *pass) processReleases(ctx context.Context, wanted []*slap.SoftwareRelease) (Result, error) {
+	failures := make([]error, len(wanted))
+	err := p.each(ctx, len(wanted), func(ctx context.Context, i int, log *slog.Logger) error {
+		r := p.newRelease(wanted[i], log)
+		r.progress(Progress.Begin)
+		defer r.progress(Progress.End)
+		failures[i] = r.process(ctx)
+		if failures[i] != nil {
+			r.reportFailure(ctx, failures[i])
+		}
+		return nil
+	})
+	var result Result
+	for i, failure := range failures {
+		if failure != nil {
+			result.Failed = append(result.Failed, Failure{Item: wanted[i].URL, Err: failure})
+		}
+	}
+	return result, err
+}
+
+// reportFailure tells the log and the master. The log has the output of a
+// build already (GRID-24).
+func (r *release) reportFailure(ctx context.Context, failure error) {
+	var failed *buildout.Error
+	if !errors.As(failure, &failed) {
+		r.log.Error(failure.Error())
+	}
+	r.pass.tell(ctx, r.log, func(ctx context.Context) error {
+		return r.pass.Master.ReleaseError(ctx, r.url, r.pass.ComputerID, failure.Error())
+	})
+}
+
+var releaseName = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// removeUnlisted removes the releases that the master doesn't list as available
+// (GRID-25). Failures are told and change nothing.
+func (p *pass) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareRelease) {
+	available := map[string]bool{}
+	for _, w := range wanted {
+		if w.State() == slap.StateAvailable {
+			available[md5Sum(w.URL)] = true
+		}
+	}
+	entries, err := os.ReadDir(p.SoftwareRoot)
+	if err != nil {
+		p.Logger.Error(fmt.Sprintf("Problem while listing software releases: %v", err))
+	}
+	for _, entry := range entries {
+		directory := filepath.Join(p.SoftwareRoot, entry.Name())
+		if !releaseName.MatchString(entry.Name()) || available[entry.Name()] {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(directory, "buildout.cfg")); err != nil {
+			continue
+		}
+		p.Logger.Info(fmt.Sprintf("Destroying garbage collected software folder %s ...", directory))
+		r := &release{pass: p, directory: directory, log: p.Logger}
+		err := r.removeDirectory(ctx)
+		r.close()
+		if err != nil {
+			p.Logger.Error(fmt.Sprintf("Problem while destroying garbage collected software folder %s: %v", directory, err))
+			continue
+		}
+		p.Logger.Info(fmt.Sprintf("Destroyed %s .", directory))
+	}
+}
+
+// progress tells the watching user, if there is one.
+func (r *release) progress(event func(Progress, string)) {
+	if r.pass.Software.Progress != nil {
+		event(r.pass.Software.Progress, r.url)
+	}
+}
+
+// step tells the watching user what is being done now.
+func (r *release) step(doing string) {
+	if r.pass.Software.Progress != nil {
+		r.pass.Software.Progress.Step(r.url, doing)
+	}
+}
