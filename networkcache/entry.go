@@ -111,7 +111,7 @@ func spaced(compact []byte) []byte {
 			size++ // and the escaped character
 		}
 		switch {
-		case r < utf8.RuneSelf:
+		case r < 0x7f:
 			text = append(text, compact[:size]...)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)

@@ -21,8 +21,17 @@ import (
 // one of its own, or "other".
 func commands(e *environment) []*cli.Command {
 	return []*cli.Command{
-		group("cache", "cache"),
-		group("cachelookup", "cachelookup"),
+		group("cache", "cache",
+			newCacheDownloadCommand(e),
+			newCacheGenerateKeyCommand(e),
+			newCacheStartCommand(e),
+			newCacheUploadCommand(e),
+		),
+		group("cachelookup", "cachelookup",
+			newCacheLookupBinaryCommand(e),
+			newCacheLookupPyPICommand(e),
+			newCacheLookupURLCommand(e),
+		),
 		group("computer", "client",
 			newComputerInfoCommand(e),
 			newComputerListCommand(e),

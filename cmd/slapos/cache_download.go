@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/networkcache"
+)
+
+type cacheDownloadOptions struct {
+	configuration, key, url string
+	list                    bool
+	filters                 []string
+}
+
+func newCacheDownloadCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "download",
+		Usage:     "download a file from the network cache",
+		ArgsUsage: "[FILTER...]",
+		Description: `Prints the content of the first entry that somebody trusted has signed and that
+passes all filters. A filter is a field of the entry, an operator and a JSON
+value: == <= >= < > compare; << keeps the entries with the lowest values below
+the given one, >> those with the highest above it. With 'n>=[4,2]' and
+'n<<Infinity' the oldest version counts that is at least 4.2.
+
+Exit codes: 0 done; 1 failed, or nothing found.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "`FILE` with a section [networkcache] (required)"},
+			&cli.StringFlag{Name: "key", Aliases: []string{"k"}, Usage: "`KEY` of the entries"},
+			&cli.StringFlag{Name: "url", Aliases: []string{"u"}, Usage: "`URL` of a file, instead of a key"},
+			&cli.BoolFlag{Name: "list", Aliases: []string{"l"}, Usage: "list the entries instead"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := exclusive(c, "key", "url"); err != nil {
+				return err
+			}
+			return runCacheDownload(c.Context, e, cacheDownloadOptions{
+				c.String("config"), c.String("key"), c.String("url"), c.Bool("list"), c.Args().Slice(),
+			})
+		},
+	}
+}
+
+func runCacheDownload(ctx context.Context, e *environment, options cacheDownloadOptions) error {
+	key := options.key
+	if key == "" {
+		if options.url == "" {
+			return usageErrorf("one of the arguments -k/--key -u/--url is required")
+		}
+		key = sourceKey(options.url)
+	}
+	filters, err := parseEntryFilters(options.filters)
+	if err != nil {
+		return err
+	}
+	client, err := e.openNetworkCache(options.configuration, false)
+	if err != nil {
+		return err
+	}
+	found, err := e.trustedObjects(ctx, client, key)
+	if err != nil {
+		return err
+	}
+	for _, filter := range filters {
+		found = filter.apply(found, e.log)
+	}
+	if len(found) == 0 {
+		return errors.New("No result found with given criteria.")
+	}
+	if options.list {
+		list := []any{}
+		for _, about := range found {
+			list = append(list, plain(about)) // with sorted keys
+		}
+		_, err := fmt.Fprintln(e.stdout, encodeJSON(list))
+		return err
+	}
+	sum, isText := found[0].values["sha512"].(string)
+	if !isText {
+		return errors.New("the sha512 of the entry is no text")
+	}
+	content, err := client.Download(ctx, sum)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	_, err = io.Copy(e.stdout, content)
+	return err
+}
+
+// trustedObjects are what the trusted entries of a key are about; those without
+// a sum are left out (NC-56).
+func (e *environment) trustedObjects(ctx context.Context, client *networkcache.Client, key string) ([]*object, error) {
+	entries, err := client.Entries(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	var found []*object
+	for _, entry := range entries {
+		if !client.Trusts(entry) {
+			continue
+		}
+		value, err := decodeJSON([]byte(entry.Content))
+		if err != nil {
+			e.log.Info(fmt.Sprintf("Failed to parse json-in-json response (%q)", entry.Content))
+			continue
+		}
+		about, isObject := value.(*object)
+		if !isObject || about.values["sha512"] == nil {
+			e.log.Info(fmt.Sprintf("Bad or missing sha512 in directory response (%s)", entry.Content))
+			continue
+		}
+		found = append(found, about)
+	}
+	return found, nil
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/networkcache/server"
+	"slapos/proxy"
+)
+
+type cacheStartOptions struct {
+	host, port, directory                  string
+	maximumAge, maximumSize                string
+	tokenFile                              string
+	certificateFile, keyFile, clientCAFile string
+	notLoopback                            bool
+}
+
+func newCacheStartCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "start",
+		Usage: "serve the network cache",
+		Description: `Serves shacache at /shacache/cache, shadir at /shacache/dir, and numbers for
+Prometheus at /metrics, until it is interrupted. Everybody who reaches the
+address may download. Uploads are taken from this machine, from clients with a
+certificate of --client-ca-file, and with a token, which is sent as bearer or as
+the password of the URL.
+
+Exit codes: 0 stopped; 1 the directory, the files or the address can't be used.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "host", Value: "127.0.0.1", Usage: "`ADDRESS` to listen on"},
+			&cli.StringFlag{Name: "port", Value: "5010", Usage: "`PORT` to listen on"},
+			&cli.StringFlag{Name: "directory", Usage: "`DIRECTORY` to keep everything in (required)"},
+			&cli.StringFlag{Name: "max-age", Usage: "remove what nobody has downloaded for `TIME`, as 90d or 12h"},
+			&cli.StringFlag{Name: "max-size", Usage: "remove what was not used for longest above `SIZE`, as 100G"},
+			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with tokens that allow uploads, one a line"},
+			&cli.StringFlag{Name: "cert-file", Usage: "serve https with the certificate in `FILE`"},
+			&cli.StringFlag{Name: "key-file", Usage: "`FILE` with the key of --cert-file (default: the same file)"},
+			&cli.StringFlag{Name: "client-ca-file", Usage: "`FILE` with the authorities whose clients may upload"},
+			&cli.BoolFlag{Name: "no-loopback-upload", Usage: "this machine is no exception: for servers behind another one"},
+		},
+		Action: func(c *cli.Context) error {
+			return runCacheStart(c.Context, e, cacheStartOptions{
+				c.String("host"), c.String("port"), c.String("directory"), c.String("max-age"), c.String("max-size"),
+				c.String("token-file"), c.String("cert-file"), c.String("key-file"), c.String("client-ca-file"), c.Bool("no-loopback-upload"),
+			})
+		},
+	}
+}
+
+func runCacheStart(ctx context.Context, e *environment, options cacheStartOptions) error {
+	port, err := strconv.Atoi(options.port)
+	if err != nil || port < 0 || port > 65535 {
+		return usageErrorf("argument --port: a number up to 65535, not %q", options.port)
+	}
+	if options.directory == "" {
+		return usageErrorf("the following arguments are required: --directory")
+	}
+	served, err := e.cacheServerOptions(options)
+	if err != nil {
+		return err
+	}
+	security, err := options.security()
+	if err != nil {
+		return err
+	}
+	cache, err := server.New(served)
+	if err != nil {
+		return err
+	}
+	listeners, err := proxy.Listen(ctx, options.host, port)
+	if err != nil {
+		return err
+	}
+	return cache.Serve(ctx, listeners, security)
+}
+
+func (e *environment) cacheServerOptions(options cacheStartOptions) (server.Options, error) {
+	age, err := parseAge(options.maximumAge)
+	if err != nil {
+		return server.Options{}, usageErrorf("argument --max-age: %v", err)
+	}
+	size, err := parseByteSize(options.maximumSize)
+	if err != nil {
+		return server.Options{}, usageErrorf("argument --max-size: %v", err)
+	}
+	uploaders := server.Uploaders{NotLoopback: options.notLoopback}
+	if options.tokenFile != "" {
+		text, err := os.ReadFile(e.expandUser(options.tokenFile))
+		if err != nil {
+			return server.Options{}, fmt.Errorf("tokens: %w", err)
+		}
+		if uploaders.Tokens = lines(string(text)); len(uploaders.Tokens) == 0 {
+			return server.Options{}, fmt.Errorf("tokens: %s has none", options.tokenFile)
+		}
+	}
+	return server.Options{
+		Directory: e.expandUser(options.directory), MayUpload: uploaders.Allow,
+		MaximumAge: age, MaximumSize: size, Logger: e.log, Now: e.now,
+	}, nil
+}
+
+// security is nil without certificate.
+func (o cacheStartOptions) security() (*tls.Config, error) {
+	if o.certificateFile == "" {
+		if o.clientCAFile != "" || o.keyFile != "" {
+			return nil, usageErrorf("--client-ca-file and --key-file need --cert-file")
+		}
+		return nil, nil
+	}
+	key := o.keyFile
+	if key == "" {
+		key = o.certificateFile
+	}
+	certificate, err := tls.LoadX509KeyPair(o.certificateFile, key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}} // NC-16
+	if o.clientCAFile != "" {
+		text, err := os.ReadFile(o.clientCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("authorities of clients: %w", err)
+		}
+		config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("authorities of clients: %s has no certificate", o.clientCAFile)
+		}
+	}
+	return config, nil
+}
+
+// parseAge reads a number of days, as 90d, or what Go calls a duration.
+func parseAge(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	age, err := time.ParseDuration(text)
+	if days, found := strings.CutSuffix(text, "d"); found {
+		var count float64
+		count, err = strconv.ParseFloat(days, 64)
+		age = time.Duration(count * 24 * float64(time.Hour))
+	}
+	if err != nil || age <= 0 {
+		return 0, fmt.Errorf("a time as 90d or 12h, not %q", text)
+	}
+	return age, nil
+}
+
+// parseByteSize reads a number of bytes with an optional unit K, M, G or T.
+func parseByteSize(text string) (int64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	number, unit := strings.ToUpper(strings.TrimSuffix(strings.TrimSuffix(text, "B"), "i")), int64(1)
+	for i, name := range []string{"K", "M", "G", "T"} {
+		if rest, found := strings.CutSuffix(number, name); found {
+			number, unit = rest, 1<<(10*(i+1))
+		}
+	}
+	count, err := strconv.ParseFloat(number, 64)
+	if size := count * float64(unit); err == nil && size >= 1 && size < 1<<62 {
+		return int64(size), nil
+	}
+	return 0, errors.New("a size as 500M or 100G, not " + strconv.Quote(text))
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/networkcache"
+	"slapos/networkcache/archive"
+)
+
+type cacheUploadOptions struct {
+	configuration, key, url, file, metadata string
+	fields                                  []string // NAME=VALUE
+}
+
+func newCacheUploadCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "upload",
+		Usage:     "upload a file to the network cache",
+		ArgsUsage: "[KEY=VALUE...]",
+		Description: `Uploads the content of a file, or of a URL; a directory is packed. The entry
+that leads to it has the fields of the metadata file, each KEY=VALUE, and the
+URL when no key is given. A file without key and URL gets no entry.
+
+Exit codes: 0 done; 1 failed.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "`FILE` with a section [networkcache] (required)"},
+			&cli.StringFlag{Name: "key", Aliases: []string{"k"}, Usage: "`KEY` of the entry, of the form SCHEME:NAME (default: file-urlmd5: and the md5 sum of the URL)"},
+			&cli.StringFlag{Name: "url", Aliases: []string{"u"}, Usage: "upload what `URL` holds"},
+			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "upload `FILE`, also when there is a URL"},
+			&cli.StringFlag{Name: "metadata", Aliases: []string{"m"}, Usage: "JSON `FILE` with fields of the entry"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := exclusive(c, "key", "url"); err != nil {
+				return err
+			}
+			return runCacheUpload(c.Context, e, cacheUploadOptions{
+				c.String("config"), c.String("key"), c.String("url"), c.String("file"), c.String("metadata"), c.Args().Slice(),
+			})
+		},
+	}
+}
+
+func runCacheUpload(ctx context.Context, e *environment, options cacheUploadOptions) error {
+	if options.file == "" && options.url == "" {
+		return usageErrorf("either --file or --url is required")
+	}
+	client, err := e.openNetworkCache(options.configuration, true)
+	if err != nil {
+		return err
+	}
+	fields, err := options.metadataFields()
+	if err != nil {
+		return err
+	}
+	key := options.key
+	if key == "" && options.url != "" {
+		key = sourceKey(options.url)
+	}
+	if key != "" && len(fields) == 0 {
+		return errors.New("metadata should not be empty: give --metadata, --url or KEY=VALUE")
+	}
+	content, err := options.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	sum, err := client.Upload(ctx, content)
+	if err != nil || key == "" {
+		return err
+	}
+	return client.Index(ctx, key, sum, fields)
+}
+
+// openNetworkCache makes a client of section [networkcache] of a file, which
+// must be given.
+func (e *environment) openNetworkCache(path string, sign bool) (*networkcache.Client, error) {
+	if path == "" {
+		return nil, usageErrorf("the following arguments are required: -c/--config")
+	}
+	configuration, err := e.readConfiguration(e.expandUser(path))
+	if err != nil {
+		return nil, err
+	}
+	options, err := networkCacheSection(configuration)
+	if err != nil {
+		return nil, err
+	}
+	config := e.networkCacheConfig(options, "download", "upload")
+	if sign {
+		config.SignatureKeyFile = e.signatureKeyFile(options)
+	}
+	return networkcache.NewClient(config)
+}
+
+// metadataFields are in the order of NC-54.
+func (o cacheUploadOptions) metadataFields() ([]networkcache.Field, error) {
+	metadata := newObject()
+	if o.metadata != "" {
+		text, err := os.ReadFile(o.metadata)
+		if err != nil {
+			return nil, err
+		}
+		value, err := decodeJSON(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", o.metadata, err)
+		}
+		isObject := false
+		if metadata, isObject = value.(*object); !isObject {
+			return nil, fmt.Errorf("Not a dictionary: %s", o.metadata)
+		}
+	}
+	for _, field := range o.fields {
+		name, value, found := strings.Cut(field, "=")
+		if !found {
+			return nil, usageErrorf("argument KEY=VALUE: invalid value %q", field)
+		}
+		metadata.set(name, value)
+	}
+	if _, found := metadata.values["url"]; !found && o.key == "" && o.url != "" {
+		metadata.set("url", o.url)
+	}
+	if _, found := metadata.values["sha512"]; found {
+		return nil, errors.New("sha512 can't be given: it is that of the content")
+	}
+	var fields []networkcache.Field
+	for _, name := range metadata.keys {
+		fields = append(fields, networkcache.Field{Name: name, Value: json.RawMessage(encodeJSONLine(metadata.values[name]))})
+	}
+	return fields, nil
+}
+
+// open opens what is to be uploaded.
+func (o cacheUploadOptions) open(ctx context.Context) (*os.File, error) {
+	if o.file != "" {
+		return os.Open(o.file)
+	}
+	parsed, err := url.Parse(o.url)
+	switch {
+	case err == nil && (parsed.Scheme == "http" || parsed.Scheme == "https"):
+		return fetchToFile(ctx, o.url)
+	case err == nil && parsed.Scheme == "file":
+		return os.Open(parsed.Path)
+	}
+	if info, err := os.Stat(o.url); err == nil && info.IsDir() {
+		return packToFile(ctx, o.url)
+	}
+	return os.Open(o.url)
+}
+
+// newScratch makes a file without name.
+func newScratch(directory string) (*os.File, error) {
+	file, err := os.CreateTemp(directory, ".slapos-upload-*")
+	if err != nil {
+		return nil, err
+	}
+	return file, os.Remove(file.Name())
+}
+
+func fetchToFile(ctx context.Context, address string) (*os.File, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", request.URL.Redacted(), answer.Status)
+	}
+	file, err := newScratch("")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(file, answer.Body); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", request.URL.Redacted(), err), file.Close())
+	}
+	return file, nil
+}
+
+// packToFile packs a directory into a file beside it, where there is room for
+// one of its size.
+func packToFile(ctx context.Context, directory string) (*os.File, error) {
+	directory, err := filepath.Abs(directory)
+	if err != nil {
+		return nil, err
+	}
+	file, err := newScratch(filepath.Dir(directory))
+	if err != nil {
+		return nil, err
+	}
+	if err := archive.Pack(ctx, file, directory); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}

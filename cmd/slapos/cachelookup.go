@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/networkcache"
+	"slapos/slap"
+)
+
+// A lookup asks shadir for one key and shows its entries.
+type lookup struct {
+	configuration string
+	download      string // beginning of the names of the options with URLs
+	key           string
+	notFound      string // told of a key that isn't there
+	unreachable   func(text string)
+	failed        string // told of any other failure
+	empty         string
+	show          func(context.Context, *networkcache.Client, []networkcache.Entry, map[string]string) error
+}
+
+const lookupExitCodes = `
+
+Exit codes: 0 found; 1 not found, or the cache can't be asked.`
+
+// run looks up and tells: CLI-61.
+func (l *lookup) run(ctx context.Context, e *environment) error {
+	configuration, err := e.nodeConfiguration(l.configuration)
+	if err != nil {
+		return err
+	}
+	options, err := networkCacheSection(configuration, l.download+"-dir-url", l.download+"-cache-url", "signature-certificate-list")
+	if err != nil {
+		return err
+	}
+	client, err := networkcache.NewClient(e.networkCacheConfig(options, l.download, ""))
+	if err != nil {
+		return err
+	}
+	entries, err := client.Entries(ctx, l.key)
+	if err == nil && len(entries) == 0 {
+		e.log.Info(l.empty)
+		return nil
+	}
+	if err == nil {
+		err = l.show(ctx, client, entries, options)
+	}
+	var status *networkcache.StatusError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, networkcache.ErrNotFound):
+		e.log.Info(l.notFound)
+	case errors.As(err, &status):
+		l.unreachable(err.Error())
+	default:
+		e.log.Log(ctx, levelCritical, l.failed, "error", err)
+	}
+	return &exitError{1, nil}
+}
+
+// lookupSource is the lookup of a downloaded file or a package: the table has
+// the field of the entries that names it.
+func (e *environment) lookupSource(c *cli.Context, key, field, title, failed string) error {
+	l := &lookup{
+		configuration: c.String("cfg"),
+		download:      "download",
+		key:           key,
+		notFound:      "Object not found in cache.",
+		unreachable:   func(text string) { e.log.Info("Problem to connect to shacache.", "error", text) },
+		failed:        failed,
+		empty:         "Object found in cache, but has no entry.",
+	}
+	l.show = func(_ context.Context, client *networkcache.Client, entries []networkcache.Entry, options map[string]string) error {
+		rows := [][]string{{field, "sha512", "signed"}}
+		for _, entry := range entries {
+			row, err := sourceRow(entry, field)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, append(row, slap.PythonString(client.Trusts(entry))))
+		}
+		e.log.Info(title)
+		e.log.Info(fmt.Sprintf("SHADIR URL: %s/%s\n", options["download-dir-url"], key))
+		_, err := fmt.Fprintln(e.stdout, strings.Join(tableLines(rows), "\n"))
+		return err
+	}
+	return l.run(c.Context, e)
+}
+
+func sourceRow(entry networkcache.Entry, field string) ([]string, error) {
+	value, err := decodeJSON([]byte(entry.Content))
+	if err != nil {
+		return nil, fmt.Errorf("entry: %w", err)
+	}
+	about, ok := value.(*object)
+	if !ok {
+		return nil, errors.New("an entry is about no object")
+	}
+	row := []string{}
+	for _, name := range []string{field, "sha512"} {
+		member, found := about.values[name]
+		if !found {
+			return nil, fmt.Errorf("an entry has no %s", name)
+		}
+		row = append(row, slap.PythonString(plain(member)))
+	}
+	return row, nil
+}
+
+// softwareURL is told in the entry of a release.
+func softwareURL(entry networkcache.Entry) (string, error) {
+	var about struct {
+		URL *string `json:"software_url"`
+	}
+	if err := json.Unmarshal([]byte(entry.Content), &about); err != nil {
+		return "", fmt.Errorf("entry: %w", err)
+	}
+	if about.URL == nil {
+		return "", errors.New("an entry has no software_url")
+	}
+	return *about.URL, nil
+}
+
+// tableLines are those of a table with centred cells: rules above and below the
+// first row and at the end, no vertical ones (NC-50).
+func tableLines(rows [][]string) []string {
+	widths := make([]int, len(rows[0]))
+	total := 1
+	for i := range widths {
+		for _, row := range rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+		total += widths[i] + 1
+	}
+	rule := strings.Repeat("-", total)
+	lines := []string{rule}
+	for number, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			line.WriteString(" " + centred(cell, widths[i]))
+		}
+		lines = append(lines, line.String()+" ")
+		if number == 0 {
+			lines = append(lines, rule)
+		}
+	}
+	return append(lines, rule)
+}
+
+// centred puts the odd blank behind a text of odd length, before one of even
+// length.
+func centred(text string, width int) string {
+	length := utf8.RuneCountInString(text)
+	space := width - length
+	before := space / 2
+	if space%2 == 1 && length%2 == 0 {
+		before++
+	}
+	return strings.Repeat(" ", before) + text + strings.Repeat(" ", space-before)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/networkcache"
+)
+
+func newCacheLookupBinaryCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:      "binary-sr",
+		Usage:     "perform a query to the networkcache",
+		ArgsUsage: "URL-OR-MD5",
+		Description: `Lists the systems for which the network cache has the built Software Release of
+that URL, or of a URL with that md5 sum. Compatible are those that this node
+could run, verified those that are signed by somebody it trusts.` + lookupExitCodes,
+		Flags:  []cli.Flag{configFlag()},
+		Action: func(c *cli.Context) error { return runCacheLookupBinary(c, e) },
+	}
+}
+
+var beginsWithMD5 = regexp.MustCompile(`^[0-9a-f]{32}`)
+
+func runCacheLookupBinary(c *cli.Context, e *environment) error {
+	name := c.Args().First()
+	key := name
+	if !beginsWithMD5.MatchString(name) {
+		key = networkcache.ReleaseKey(name)
+	}
+	l := &lookup{
+		configuration: c.String("cfg"),
+		download:      "download-binary",
+		key:           key,
+		notFound:      "Software release not found in binary cache: " + name,
+		unreachable: func(text string) {
+			e.log.Log(c.Context, levelCritical, "Problem occurred while connecting to shacache.", "error", text)
+		},
+		failed: "Error while looking object " + name,
+		empty:  "Object found in cache, but has no binary entries.",
+	}
+	l.show = func(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry, _ map[string]string) error {
+		url, err := softwareURL(entries[0])
+		if err != nil {
+			return err
+		}
+		rows, err := binaryRows(ctx, client, entries)
+		if err != nil {
+			return err
+		}
+		e.log.Info("Software URL: " + url)
+		e.log.Info("MD5:          " + key)
+		for _, line := range tableLines(rows) {
+			e.log.Info(line)
+		}
+		return nil
+	}
+	return l.run(c.Context, e)
+}
+
+// binaryRows are sorted by platform, those not verified first.
+func binaryRows(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry) ([][]string, error) {
+	here := networkcache.DetectPlatform(ctx, "/")
+	var rows [][]string
+	for _, entry := range entries {
+		platform, err := networkcache.EntryPlatform(entry)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, []string{
+			platform.Multiarch, platform.OS[0], platform.OS[1], platform.OS[2],
+			yesOrNo(platform.Compatible(here)), yesOrNo(client.Trusts(entry)),
+		})
+	}
+	slices.SortStableFunc(rows, func(a, b []string) int { return slices.CompareFunc(a, b, strings.Compare) })
+	return append([][]string{{"multiarch", "distribution", "version", "id", "compatible?", "verified?"}}, rows...), nil
+}
+
+func yesOrNo(yes bool) string {
+	return map[bool]string{true: "yes", false: "no"}[yes]
+}
+
+func newCacheLookupURLCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:        "url",
+		Usage:       "perform a query to the networkcache.",
+		ArgsUsage:   "URL",
+		Description: `Lists what the network cache has for a file that builds download from a URL.` + lookupExitCodes,
+		Flags:       []cli.Flag{configFlag()},
+		Action: func(c *cli.Context) error {
+			url := c.Args().First()
+			return e.lookupSource(c, sourceKey(url), "url", "Software source URL: "+url, "Error while looking object "+url)
+		},
+	}
+}
+
+func newCacheLookupPyPICommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:        "pypi",
+		Usage:       "perform a query to the networkcache.",
+		ArgsUsage:   "NAME VERSION",
+		Description: `Lists what the network cache has of one version of a Python package.` + lookupExitCodes,
+		Flags:       []cli.Flag{configFlag()},
+		Action: func(c *cli.Context) error {
+			name, version := c.Args().Get(0), c.Args().Get(1)
+			return e.lookupSource(c, "pypi:"+name+"="+version, "basename",
+				fmt.Sprintf("Python egg %s version %s", name, version), fmt.Sprintf("Error while looking egg %s version %s", name, version))
+		},
+	}
+}

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// counts are what /metrics tells.
+type counts struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	sent      prometheus.Counter
+	received  prometheus.Counter
+	collected prometheus.Counter
+}
+
+func newCounts(b blobs) *counts {
+	c := &counts{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slapos_cache_requests_total", Help: "Requests, by what was asked and the status of the answer.",
+		}, []string{"request", "status"}),
+		sent: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slapos_cache_sent_bytes_total", Help: "Bytes of the bodies of answers.",
+		}),
+		received: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slapos_cache_received_bytes_total", Help: "Bytes of the bodies of requests.",
+		}),
+		collected: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slapos_cache_collected_contents_total", Help: "Contents removed because of their age or the size of all.",
+		}),
+	}
+	c.registry.MustRegister(c.requests, c.sent, c.received, c.collected, &stored{
+		blobs: b,
+		count: prometheus.NewDesc("slapos_cache_contents", "Contents that are stored.", nil, nil),
+		size:  prometheus.NewDesc("slapos_cache_contents_bytes", "Bytes of the contents that are stored.", nil, nil),
+	})
+	return c
+}
+
+// stored looks at the directory when it is asked.
+type stored struct {
+	blobs       blobs
+	count, size *prometheus.Desc
+}
+
+func (s *stored) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- s.count
+	descriptions <- s.size
+}
+
+func (s *stored) Collect(metrics chan<- prometheus.Metric) {
+	all, err := s.blobs.list()
+	if err != nil {
+		metrics <- prometheus.NewInvalidMetric(s.count, err)
+		return
+	}
+	var size int64
+	for _, b := range all {
+		size += b.size
+	}
+	metrics <- prometheus.MustNewConstMetric(s.count, prometheus.GaugeValue, float64(len(all)))
+	metrics <- prometheus.MustNewConstMetric(s.size, prometheus.GaugeValue, float64(size))
+}
+
+// A countedAnswer counts what goes through it.
+type countedAnswer struct {
+	http.ResponseWriter
+	counts *counts
+	body   *countedBody
+	status int
+	sent   int64
+}
+
+func (c *counts) begin(w http.ResponseWriter, r *http.Request) *countedAnswer {
+	body := &countedBody{ReadCloser: r.Body, connection: http.NewResponseController(w)}
+	r.Body = body
+	return &countedAnswer{ResponseWriter: w, counts: c, body: body, status: http.StatusOK}
+}
+
+func (a *countedAnswer) WriteHeader(status int) {
+	a.status = status
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *countedAnswer) Write(p []byte) (int, error) {
+	n, err := a.ResponseWriter.Write(p)
+	a.sent += int64(n)
+	return n, err
+}
+
+// ReadFrom lets the kernel send files.
+func (a *countedAnswer) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(a.ResponseWriter, r)
+	a.sent += n
+	return n, err
+}
+
+func (a *countedAnswer) end(pattern string) {
+	request := strings.TrimSuffix(strings.Replace(pattern, "/shacache", "", 1), "/{$}")
+	a.counts.requests.WithLabelValues(request, strconv.Itoa(a.status)).Inc()
+	a.counts.sent.Add(float64(a.sent))
+	a.counts.received.Add(float64(a.body.count))
+}
+
+// patience is how long a client may send nothing of what it wants to send.
+const patience = 5 * time.Minute
+
+// A countedBody counts the bytes of a request, and gives up on clients that stop
+// in the middle.
+type countedBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	count      int64
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	_ = b.connection.SetReadDeadline(time.Now().Add(patience)) // not all writers of tests can
+	n, err := b.ReadCloser.Read(p)
+	b.count += int64(n)
+	if err != nil {
+		_ = b.connection.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
