@@ -16,6 +16,9 @@ type client struct {
 	defaults map[string]string // section [slapconsole], CLI-27
 }
 
+// Close lets go of idle connections.
+func (c *client) Close() { _ = c.Client.Close() }
+
 // clientOptions are the options that client commands share.
 type clientOptions struct {
 	configuration     string // --cfg
@@ -57,10 +60,10 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 		return nil, err
 	}
 	if config.MasterURL == "" {
-		return nil, fmt.Errorf("No option 'master_url' in section [slapos] of %s", configuration.Path())
+		return nil, sentencef("No option 'master_url' in section [slapos] of %s", configuration.Path())
 	}
 	if strings.HasPrefix(config.MasterURL, "https") && config.KeyFile == "" && config.CertFile == "" {
-		return nil, fmt.Errorf("No option 'key_file' and/or 'cert_file' in section [slapconsole] of %s", configuration.Path())
+		return nil, sentencef("No option 'key_file' and/or 'cert_file' in section [slapconsole] of %s", configuration.Path())
 	}
 	master, err := slap.NewClient(config)
 	if err != nil {
@@ -82,7 +85,7 @@ func (e *environment) softwareURL(ctx context.Context, client *client, url strin
 	e.log.Info("Getting best Software Release corresponding to this Software Product...")
 	release, err := client.Product(ctx, name)
 	if errors.Is(err, slap.ErrNotFound) {
-		return "", errors.New("Error: No Software Release corresponding to this Software Product has been found. Exiting now.")
+		return "", sentencef("Error: No Software Release corresponding to this Software Product has been found. Exiting now.")
 	}
 	if err == nil {
 		e.log.Info("Found as " + release + ".")

@@ -104,11 +104,11 @@ func (p *parser) entry(text string) error {
 	if key == "" {
 		return fmt.Errorf("%q has no key", text)
 	}
-	if id := p.section + "\x00" + key; p.seen[id] {
+	id := p.section + "\x00" + key
+	if p.seen[id] {
 		return fmt.Errorf("key %s occurs twice in section [%s]", key, p.section)
-	} else {
-		p.seen[id] = true
 	}
+	p.seen[id] = true
 	p.key, p.value = key, []string{strip(text[i+1:])}
 	return nil
 }

@@ -51,14 +51,14 @@ func (e *environment) readConfiguration(path string) (*configuration, error) {
 	e.log.Debug("Loading config: " + path)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("Configuration file does not exist: %s", path) // CLI-21
+		return nil, sentencef("Configuration file does not exist: %s", path) // CLI-21
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Cannot parse configuration file: %w", err)
+		return nil, sentencef("Cannot parse configuration file: %w", err)
 	}
 	c, err := parseConfiguration(path, data)
 	if err != nil {
-		return nil, fmt.Errorf("Cannot parse configuration file: %w", err)
+		return nil, sentencef("Cannot parse configuration file: %w", err)
 	}
 	return c, nil
 }

@@ -97,7 +97,7 @@ const (
 )
 
 // errActive is the office's refusal of a name that is taken.
-var errActive = errors.New("Certificate still active.")
+var errActive = sentencef("Certificate still active.")
 
 // request has a certificate and its key made.
 func (o certificateOffice) request(ctx context.Context, method string, form url.Values) (certificate, key string, err error) {
@@ -125,7 +125,7 @@ func (o certificateOffice) request(ctx context.Context, method string, form url.
 	case response.StatusCode >= 400 && strings.Contains(string(body), errActive.Error()):
 		return "", "", errActive
 	case response.StatusCode == http.StatusForbidden:
-		return "", "", errors.New("Access denied to the SlapOS Master. Please check the authentication token or require a new one.")
+		return "", "", sentencef("Access denied to the SlapOS Master. Please check the authentication token or require a new one.")
 	case response.StatusCode >= 400:
 		return "", "", fmt.Errorf("%s/%s: %s", o.url, method, response.Status)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -59,7 +58,7 @@ func runConfigureClient(ctx context.Context, e *environment, options configureCl
 	certificateFile, keyFile := filepath.Join(directory, "client.crt"), filepath.Join(directory, "client.key")
 	for _, file := range []struct{ path, kind string }{{path, "configuration"}, {certificateFile, "certificate"}, {keyFile, "key"}} {
 		if _, err := os.Lstat(file.path); err == nil {
-			return fmt.Errorf("There is a file in %s. Please remove it before creating a new %s.", file.path, file.kind)
+			return sentencef("There is a file in %s. Please remove it before creating a new %s.", file.path, file.kind)
 		}
 	}
 	office := certificateOffice{options.masterWeb, token, options.insecure}

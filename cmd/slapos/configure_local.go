@@ -78,7 +78,7 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	}
 	l := &localNode{e, options}
 	if _, err := os.Lstat(l.nodeFile()); err == nil {
-		return fmt.Errorf("A SlapOS configuration directory already exist at %s. Aborting.", l.nodeFile())
+		return sentencef("A SlapOS configuration directory already exist at %s. Aborting.", l.nodeFile())
 	}
 	if err := l.writeFiles(); err != nil {
 		return err
@@ -101,6 +101,7 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 		return err
 	}
 	l.format(ctx)
+	e.log.Info("This computer is the node " + localComputer + " of the master " + l.masterURL() + ".")
 	return nil
 }
 

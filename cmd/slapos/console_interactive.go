@@ -22,7 +22,7 @@ const historyFile = "~/.slapconsolehistory"
 // is told, and the next statement read.
 func (c *console) interact() error {
 	terminal := liner.NewLiner()
-	defer terminal.Close()
+	defer func() { _ = terminal.Close() }()
 	terminal.SetCtrlCAborts(true)
 	terminal.SetTabCompletionStyle(liner.TabPrints)
 	terminal.SetWordCompleter(func(line string, position int) (head string, completions []string, tail string) {
@@ -30,7 +30,7 @@ func (c *console) interact() error {
 	})
 	history := c.e.expandUser(historyFile)
 	if file, err := os.Open(history); err == nil {
-		terminal.ReadHistory(file)
+		_, _ = terminal.ReadHistory(file) // as far as it can be read
 		file.Close()
 	}
 	defer c.saveHistory(terminal, history)
@@ -55,9 +55,12 @@ func (c *console) saveHistory(terminal *liner.State, path string) {
 	if err != nil {
 		return // a home that can't be written has no history
 	}
-	defer file.Cleanup()
-	if _, err := terminal.WriteHistory(file); err == nil {
-		file.CloseAtomicallyReplace()
+	if _, err = terminal.WriteHistory(file); err == nil {
+		err = file.CloseAtomicallyReplace()
+	}
+	if err != nil {
+		c.e.log.Debug("history: " + err.Error())
+		_ = file.Cleanup()
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"go.starlark.net/starlark"
 
@@ -80,7 +79,7 @@ func dictionary(name string, value starlark.Value) (slap.Dict, error) {
 	}
 	dict, ok := value.(*starlark.Dict)
 	if !ok {
-		return nil, fmt.Errorf("Unexpected type of %s '%s'", name, pythonText(value))
+		return nil, sentencef("Unexpected type of %s '%s'", name, pythonText(value))
 	}
 	o, err := fromStarlarkDict(dict)
 	if err != nil {

@@ -95,6 +95,8 @@ func FuzzConsole(f *testing.F) {
 		f.Add(code)
 	}
 	f.Fuzz(func(t *testing.T, code string) {
-		parsePython("script.py", code)
+		if file, err := parsePython("script.py", code); (file == nil) == (err == nil) {
+			t.Errorf("%q: %v, %v", code, file, err)
+		}
 	})
 }

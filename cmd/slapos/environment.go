@@ -57,7 +57,7 @@ func (e *environment) requireRoot() error {
 	if e.uid == 0 {
 		return nil
 	}
-	return &exitError{5, errors.New("This slapos command must be run as root.")}
+	return &exitError{5, sentencef("This slapos command must be run as root.")}
 }
 
 // checkRoot is requireRoot unless the key root_check of section [slapos] says

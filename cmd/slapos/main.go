@@ -31,7 +31,7 @@ func main() {
 	keepDescriptorsFromChildren()
 	e := newEnvironment()
 	if os.Getenv("EDITOR") == "" {
-		os.Setenv("EDITOR", "vi") // CLI-29
+		_ = os.Setenv("EDITOR", "vi") // CLI-29
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -86,6 +86,10 @@ func (e *usageError) Error() string { return e.text }
 func usageErrorf(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
+
+// sentencef makes an error of a whole sentence, for texts of the original that
+// scripts and people look for.
+func sentencef(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 // levelCritical is the level above ERROR of the original's log.
 const levelCritical = slog.LevelError + 4

@@ -90,7 +90,7 @@ func runRegister(ctx context.Context, e *environment, options registerOptions) e
 	office := certificateOffice{options.masterWeb, token, options.insecure}
 	certificate, key, err := office.request(ctx, "Person_requestComputer", url.Values{"title": {options.name}})
 	if errors.Is(err, errActive) {
-		return fmt.Errorf("The node name %q is already in use. Please change the name, or revoke the active certificate if you want to replace the node.", options.name)
+		return sentencef("The node name %q is already in use. Please change the name, or revoke the active certificate if you want to replace the node.", options.name)
 	}
 	if err != nil {
 		return err

@@ -180,7 +180,7 @@ func keyValues(words []string) (*object, error) {
 			return nil, fmt.Errorf("%q is not of the form key=value", word)
 		}
 		if slices.Contains(o.keys, key) {
-			return nil, fmt.Errorf("Multiple values provided for the same key '%s'", key)
+			return nil, sentencef("Multiple values provided for the same key '%s'", key)
 		}
 		o.set(key, value)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,7 +36,7 @@ func schemaServer(t *testing.T, files map[string]string) string {
 			http.NotFound(w, r)
 			return
 		}
-		w.Write([]byte(text))
+		fmt.Fprint(w, text)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -76,7 +75,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func startMaster(ts *testscript.TestScript, neg bool, args []string) {
+func startMaster(ts *testscript.TestScript, _ bool, _ []string) {
 	port := freePort(ts)
 	work := ts.Getenv("WORK")
 	account, err := user.Current()
@@ -127,8 +126,8 @@ func startProxy(ts *testscript.TestScript, configuration string) {
 	proxy.Stdout, proxy.Stderr = io.Discard, log
 	ts.Check(proxy.Start())
 	ts.Defer(func() {
-		proxy.Process.Signal(os.Interrupt)
-		proxy.Wait()
+		ts.Check(proxy.Process.Signal(os.Interrupt))
+		ts.Check(proxy.Wait())
 		log.Close()
 	})
 }
@@ -136,7 +135,7 @@ func startProxy(ts *testscript.TestScript, configuration string) {
 func freePort(ts *testscript.TestScript) int {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
-	defer listener.Close()
+	defer func() { ts.Check(listener.Close()) }()
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
@@ -144,7 +143,7 @@ func waitForPort(ts *testscript.TestScript, port int) {
 	for end := time.Now().Add(time.Minute); ; {
 		connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
-			connection.Close()
+			ts.Check(connection.Close())
 			return
 		}
 		if time.Now().After(end) {
@@ -155,7 +154,7 @@ func waitForPort(ts *testscript.TestScript, port int) {
 }
 
 // startOffice serves what node register and configure client ask for.
-func startOffice(ts *testscript.TestScript, neg bool, args []string) {
+func startOffice(ts *testscript.TestScript, _ bool, _ []string) {
 	certificate := func(subject string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			switch {
@@ -164,9 +163,7 @@ func startOffice(ts *testscript.TestScript, neg bool, args []string) {
 			case r.FormValue("title") == "taken":
 				http.Error(w, "Certificate still active.", http.StatusInternalServerError)
 			default:
-				json.NewEncoder(w).Encode(map[string]string{
-					"certificate": "Subject: " + subject + "\n-----BEGIN CERTIFICATE-----\n", "key": "-----BEGIN PRIVATE KEY-----\n",
-				})
+				fmt.Fprintf(w, `{"certificate": "Subject: %s\n-----BEGIN CERTIFICATE-----\n", "key": "-----BEGIN PRIVATE KEY-----\n"}`, subject)
 			}
 		}
 	}

@@ -222,10 +222,10 @@ func yamlFloat(text string) (float64, bool) {
 	text = strings.ToLower(strings.ReplaceAll(text, "_", ""))
 	digits, negative := unsigned(text)
 	value := 0.0
-	switch {
-	case digits == ".inf":
+	switch digits {
+	case ".inf":
 		value = math.Inf(1)
-	case digits == ".nan":
+	case ".nan":
 		value = math.NaN()
 	default:
 		for _, part := range strings.Split(digits, ":") {
