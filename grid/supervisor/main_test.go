@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,7 +73,6 @@ const testHeader = `[supervisord]
 logfile=%(here)s/supervisord.log
 pidfile=%(here)s/supervisord.pid
 childlogdir=%(here)s
-loglevel=debug
 [unix_http_server]
 file=%(here)s/sv.sock
 [supervisorctl]
@@ -177,7 +177,7 @@ func (s *supervisorUnderTest) waitExit() {
 
 func (s *supervisorUnderTest) cleanUp() {
 	if s.t.Failed() {
-		s.t.Logf("log of the supervisor:\n%s", s.read("supervisord.log"))
+		s.t.Logf("%s: log of the supervisor:\n%s", s.t.Name(), s.read("supervisord.log"))
 	}
 	if s.command != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -239,7 +239,11 @@ func (s *supervisorUnderTest) untilState(name, state string) ProcessInfo {
 	return info
 }
 
-func alive(pid int) bool { return unix.Kill(pid, 0) == nil }
+// alive tells whether a process runs; one that only waits to be reaped doesn't.
+func alive(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !bytes.Contains(data, []byte(") Z "))
+}
 
 func isRoot() bool { return os.Geteuid() == 0 }
 
@@ -251,3 +255,27 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// watchedBuffer tells when it holds enough.
+type watchedBuffer struct {
+	mu     sync.Mutex
+	b      bytes.Buffer
+	want   int // lines
+	enough chan struct{}
+}
+
+func (w *watchedBuffer) Write(data []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := bytes.Count(w.b.Bytes(), []byte("\n"))
+	w.b.Write(data)
+	if before < w.want && bytes.Count(w.b.Bytes(), []byte("\n")) >= w.want {
+		close(w.enough)
+	}
+	return len(data), nil
+}
+
+func (w *watchedBuffer) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}

@@ -92,26 +92,43 @@ func (l Layout) WritePartition(id string, groups []Group) (changed bool, err err
 		return false, err
 	}
 	for _, group := range groups {
-		if group.Name != id && !strings.HasPrefix(group.Name, id+"-") {
-			return changed, fmt.Errorf("supervisor group %s is not of partition %s", group.Name, id)
-		}
-		text, err := l.groupText(group)
-		if err != nil {
-			return changed, fmt.Errorf("supervisor group %s: %w", group.Name, err)
-		}
-		if text == "" {
-			continue
-		}
-		file := group.Name + ".conf"
-		wrote, err := writeIfChanged(filepath.Join(l.ConfigDir(), file), []byte(text))
+		wrote, written, err := l.writeGroup(id, group)
 		if err != nil {
 			return changed, err
 		}
 		changed = changed || wrote
-		delete(present, file)
+		if written {
+			delete(present, group.Name+".conf")
+		}
 	}
 	removed, err := l.remove(present)
 	return changed || removed, err
+}
+
+// WriteGroup is WritePartition for one group: the files of the partition's other
+// groups stay.
+func (l Layout) WriteGroup(id string, group Group) (changed bool, err error) {
+	changed, written, err := l.writeGroup(id, group)
+	if err != nil || written {
+		return changed, err
+	}
+	return l.RemoveGroup(group.Name)
+}
+
+// writeGroup writes the file of a group, unless no program is fit for it.
+func (l Layout) writeGroup(id string, group Group) (changed, written bool, err error) {
+	if group.Name != id && !strings.HasPrefix(group.Name, id+"-") {
+		return false, false, fmt.Errorf("supervisor group %s is not of partition %s", group.Name, id)
+	}
+	text, err := l.groupText(group)
+	if err != nil {
+		return false, false, fmt.Errorf("supervisor group %s: %w", group.Name, err)
+	}
+	if text == "" {
+		return false, false, nil
+	}
+	changed, err = writeIfChanged(filepath.Join(l.ConfigDir(), group.Name+".conf"), []byte(text))
+	return changed, true, err
 }
 
 // RemovePartition removes all configuration files of a partition.

@@ -113,10 +113,7 @@ func (p *process) takeOver(pid int, ticks uint64, since time.Time) error {
 		unix.Close(pidfd)
 		return fmt.Errorf("it has just ended")
 	}
-	err = p.d.poller.add(pidfd, unix.EPOLLIN, func(uint32) {
-		p.d.poller.forget(pidfd)
-		p.afterEnd(pidfd)
-	})
+	err = p.d.poller.add(pidfd, unix.EPOLLIN, func(uint32) { p.finish(endOf(pid, pidfd, ticks)) })
 	if err != nil {
 		unix.Close(pidfd)
 		return err
@@ -149,28 +146,18 @@ func (p *process) resume(o *output, stream int) {
 	}
 }
 
-// reapDelay leaves the true parent the time to reap the process: only then the
-// kernel tells others how it ended.
-const reapDelay = 50 * time.Millisecond
-
-func (p *process) afterEnd(pidfd int) {
-	time.AfterFunc(reapDelay, func() {
-		p.d.mu.Lock()
-		defer p.d.mu.Unlock()
-		if p.pidfd == pidfd {
-			p.finish(endOf(pidfd))
-		}
-	})
-}
-
-// endOf asks the kernel how a process that isn't our child has ended; Linux
-// before 6.15 can't tell.
-func endOf(pidfd int) ended {
-	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-	if err := unix.IoctlPidfdInfo(pidfd, &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
-		return ended{-1, "exit status unknown"}
+// endOf finds out how a process that isn't our child has ended: from what is
+// left of it until its parent takes notice, or from the kernel, which since Linux
+// 6.15 knows it afterwards.
+func endOf(pid, pidfd int, ticks uint64) ended {
+	if stat, err := readStat(pid); err == nil && stat.dead && stat.ticks == ticks {
+		return endFrom(unix.WaitStatus(stat.exitCode))
 	}
-	return endFrom(unix.WaitStatus(info.Exit_code))
+	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+	if err := unix.IoctlPidfdInfo(pidfd, &info); err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+		return endFrom(unix.WaitStatus(info.Exit_code))
+	}
+	return ended{-1, "exit status unknown"}
 }
 
 // marks are the variables that a supervisor gives to its programs.

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,6 +54,7 @@ type daemon struct {
 	buffer      []byte // for reading pipes
 	eventSerial int
 	ticking     bool
+	tidying     *time.Timer
 	ending      chan struct{} // closed when the mood changes
 }
 
@@ -98,7 +100,7 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	d.begin()
 	stopSignals := d.handleSignals(ctx)
 	defer stopSignals()
-	servers.serve(d)
+	servers.serve()
 	if options.Ready != nil {
 		options.Ready()
 	}
@@ -119,7 +121,10 @@ func (d *daemon) prepare() (err error) {
 	if err := raiseLimit(d.config.MinFDs); err != nil {
 		return err
 	}
+	// Programs inherit the standard streams alone, whatever we were started with.
+	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	syscall.Umask(d.config.Umask)
+	debug.SetGCPercent(garbagePercent)
 	if d.config.Directory != "" {
 		if err := os.Chdir(d.config.Directory); err != nil {
 			return fmt.Errorf("start in the directory of [supervisord]: %w", err)
@@ -217,8 +222,8 @@ func (d *daemon) begin() {
 		g.autoStart()
 	}
 	d.ticks()
-	// What reading the configuration left behind isn't needed again soon.
 	debug.FreeOSMemory()
+	dropStartup()
 }
 
 // end makes the supervisor stop, or stop and begin anew.

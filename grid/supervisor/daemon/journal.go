@@ -169,6 +169,7 @@ type processStat struct {
 	parent, group, session int
 	ticks                  uint64 // start, since the machine's
 	dead                   bool   // a zombie: it only waits to be reaped
+	exitCode               int    // of a zombie, as wait gives it; 0 if we may not know
 }
 
 func readStat(pid int) (processStat, error) {
@@ -192,6 +193,9 @@ func parseStat(data []byte) (s processStat, err error) {
 		if err != nil {
 			return s, fmt.Errorf("unknown format of /proc/PID/stat: %w", err)
 		}
+	}
+	if len(fields) > 49 {
+		s.exitCode, _ = strconv.Atoi(fields[49])
 	}
 	if s.ticks, err = strconv.ParseUint(fields[19], 10, 64); err != nil {
 		return s, fmt.Errorf("unknown format of /proc/PID/stat: %w", err)

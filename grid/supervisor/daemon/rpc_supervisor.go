@@ -58,6 +58,7 @@ var supervisorMethods = map[string]method{
 // reloadConfig compares what it reads to the active groups. A configuration
 // with an error changes nothing.
 func (d *daemon) reloadConfig(context.Context, arguments) (any, error) {
+	d.tidy()
 	c, err := config.Load(d.options.ConfigFile, d.options.Environ)
 	if err != nil {
 		return nil, xmlrpc.NewFault(faults.CantReRead, err.Error())

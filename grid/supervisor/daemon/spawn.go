@@ -262,7 +262,7 @@ func (p *process) reap() {
 	switch {
 	case err == nil && pid == 0, err == unix.EINTR: // not yet
 	case err != nil: // somebody else reaped it
-		p.finish(endOf(p.pidfd))
+		p.finish(endOf(p.pid, p.pidfd, 0))
 	default:
 		p.finish(endFrom(status))
 	}

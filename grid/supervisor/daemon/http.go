@@ -1,0 +1,257 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"time"
+
+	"slapos/grid/supervisor/config"
+	"slapos/grid/supervisor/xmlrpc"
+)
+
+// maximumRequest bounds a request, in bytes.
+const maximumRequest = 16 << 20
+
+// server answers HTTP on one socket. It is not [http.Server] because clients of
+// a unix socket send whatever they like as name of the host, such as the
+// socket's path, and that one refuses them.
+type server struct {
+	d        *daemon
+	config   config.Server
+	listener net.Listener
+
+	mu     sync.Mutex
+	open   map[net.Conn]bool // true while a request is handled
+	closed bool
+	idle   sync.WaitGroup // of handled requests
+}
+
+// serve accepts connections until the server is closed.
+func (s *server) serve() {
+	for {
+		connection, err := s.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		} else if err != nil { // too many open files
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
+		go s.serveConnection(connection)
+	}
+}
+
+// close ends all connections; answers that are being written go out first,
+// within a second.
+func (s *server) close() {
+	s.listener.Close() // removes the socket
+	s.mu.Lock()
+	s.closed = true
+	for connection, busy := range s.open {
+		if !busy {
+			connection.Close()
+		}
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() { s.idle.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for connection := range s.open {
+		connection.Close()
+	}
+}
+
+// setBusy notes that a request begins or ends; false: the server is closing.
+func (s *server) setBusy(connection net.Conn, busy bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[connection] != busy {
+		if busy {
+			s.idle.Add(1)
+		} else {
+			s.idle.Done()
+		}
+	}
+	s.open[connection] = busy
+	return !s.closed
+}
+
+func (s *server) serveConnection(connection net.Conn) {
+	defer func() {
+		s.setBusy(connection, false)
+		s.mu.Lock()
+		delete(s.open, connection)
+		s.mu.Unlock()
+		connection.Close()
+	}()
+	limited := &io.LimitedReader{R: connection}
+	reader := bufio.NewReader(limited)
+	for s.setBusy(connection, false) {
+		limited.N = maximumRequest
+		if _, err := reader.Peek(1); err != nil {
+			return
+		}
+		if !s.setBusy(connection, true) {
+			return
+		}
+		r := &reply{connection: connection}
+		request, err := http.ReadRequest(reader)
+		if err == nil && strings.EqualFold(request.Header.Get("Expect"), "100-continue") {
+			_, err = io.WriteString(connection, "HTTP/1.1 100 Continue\r\n\r\n")
+		}
+		var body []byte
+		if err == nil {
+			body, err = io.ReadAll(request.Body)
+		}
+		if err != nil {
+			r.close = true
+			r.fail(http.StatusBadRequest)
+			return
+		}
+		r.close = request.Close
+		s.answer(r, request, body)
+		if r.close {
+			return
+		}
+	}
+}
+
+// reply writes one answer.
+type reply struct {
+	connection net.Conn
+	close      bool // the connection ends after the answer
+}
+
+func (r *reply) header(status int, fields string) error {
+	if r.close {
+		fields += "Connection: close\r\n"
+	}
+	_, err := fmt.Fprintf(r.connection, "HTTP/1.1 %d %s\r\nServer: supervisor\r\nDate: %s\r\n%s\r\n",
+		status, http.StatusText(status), time.Now().UTC().Format(http.TimeFormat), fields)
+	return err
+}
+
+func (r *reply) send(status int, fields, contentType string, body []byte) {
+	fields += fmt.Sprintf("Content-Type: %s\r\nContent-Length: %d\r\n", contentType, len(body))
+	if r.header(status, fields) != nil {
+		r.close = true
+	} else if _, err := r.connection.Write(body); err != nil {
+		r.close = true
+	}
+}
+
+func (r *reply) fail(status int) {
+	r.send(status, "", "text/plain", []byte(http.StatusText(status)+"\n"))
+}
+
+// answer answers XML-RPC calls on /RPC2, and follows logs on
+// /logtail/PROCESS[/stdout|stderr] and /mainlogtail.
+func (s *server) answer(r *reply, request *http.Request, body []byte) {
+	path := request.URL.Path
+	switch {
+	case !s.authenticated(request):
+		r.send(http.StatusUnauthorized, "WWW-Authenticate: Basic realm=\"default\"\r\n", "text/plain", []byte("authentication required\n"))
+	case strings.HasPrefix(path, "/RPC2"):
+		s.d.answerCall(r, body)
+	case request.Method != http.MethodGet:
+		r.fail(http.StatusBadRequest)
+	case strings.HasPrefix(path, "/mainlogtail"):
+		s.d.answerTail(r, s.d.config.LogFile)
+	case strings.HasPrefix(path, "/logtail/"):
+		s.d.answerTail(r, s.d.tailPath(strings.TrimPrefix(path, "/logtail/")))
+	default:
+		r.fail(http.StatusNotFound)
+	}
+}
+
+// authenticated checks the user's name and password if the configuration has
+// them; the password may be given as {SHA} and a hexadecimal SHA-1.
+func (s *server) authenticated(request *http.Request) bool {
+	if s.config.Username == "" {
+		return true
+	}
+	username, password, _ := request.BasicAuth()
+	wanted := s.config.Password
+	if digest, found := strings.CutPrefix(wanted, "{SHA}"); found {
+		sum := sha1.Sum([]byte(password))
+		wanted, password = digest, hex.EncodeToString(sum[:])
+	}
+	return subtle.ConstantTimeCompare([]byte(username), []byte(s.config.Username))&
+		subtle.ConstantTimeCompare([]byte(password), []byte(wanted)) == 1
+}
+
+func (d *daemon) answerCall(r *reply, body []byte) {
+	ctx := context.Background()
+	method, params, err := xmlrpc.UnmarshalCall(body)
+	if err != nil {
+		d.log.Error("XML-RPC request is invalid", "error", err)
+		r.fail(http.StatusBadRequest)
+		return
+	}
+	d.log.Log(ctx, config.LevelTrace, "XML-RPC method called: "+method+"()")
+	value, err := d.call(ctx, method, params)
+	var answer []byte
+	if err == nil {
+		answer, err = xmlrpc.MarshalResponse(value)
+	}
+	if err != nil {
+		answer = xmlrpc.MarshalFault(asFault(err))
+	}
+	r.send(http.StatusOK, "", "text/xml", answer)
+}
+
+// answerTail sends the end of a log and then what is added to it, until the
+// client goes away.
+func (d *daemon) answerTail(r *reply, path string) {
+	tail, err := openTail(path)
+	if err != nil {
+		r.fail(http.StatusNotFound)
+		return
+	}
+	defer tail.close()
+	r.close = true
+	if r.header(http.StatusOK, "Last-Modified: "+tail.modified.UTC().Format(http.TimeFormat)+"\r\n"+
+		"Content-Type: text/plain;charset=utf-8\r\nX-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n") != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // sees the client go, also while there is nothing to send
+		_, _ = io.Copy(io.Discard, r.connection)
+		cancel()
+	}()
+	chunks := httputil.NewChunkedWriter(r.connection)
+	tail.follow(ctx, d.ending, chunks)
+	chunks.Close()
+	_, _ = io.WriteString(r.connection, "\r\n")
+}
+
+// tailPath is the log of a process, named as in a URL; "" if there is none.
+func (d *daemon) tailPath(name string) string {
+	channel := "stdout"
+	if process, last, found := strings.Cut(name, "/"); found {
+		name, channel = process, last
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.process(name)
+	if err != nil {
+		return ""
+	}
+	return p.logFile(channel)
+}

@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/grid/supervisor/config"
+)
+
+// servers are the sockets that the supervisor answers on.
+type servers []*server
+
+// errInUse begins as the original's complaint, which scripts look for.
+var errInUse = errors.New("Another program is already listening on a port that one of our HTTP servers is configured to use: " +
+	"it may be another supervisor, shut it down first")
+
+// listen opens the sockets; it takes the place of a socket that nobody answers
+// on.
+func (d *daemon) listen() (servers, error) {
+	var all servers
+	for _, c := range d.config.Servers {
+		s := &server{d: d, config: c, open: map[net.Conn]bool{}}
+		var err error
+		if c.Socket != "" {
+			s.listener, err = listenUnix(c)
+		} else {
+			s.listener, err = net.Listen("tcp4", c.Address)
+			if c.Username == "" {
+				d.critical(fmt.Sprintf("Server '%s' running without any HTTP authentication checking", c.Section))
+			}
+		}
+		if errors.Is(err, unix.EADDRINUSE) {
+			err = errInUse
+		}
+		if err != nil {
+			all.close()
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func listenUnix(c config.Server) (net.Listener, error) {
+	if connection, err := net.Dial("unix", c.Socket); err == nil {
+		connection.Close()
+		return nil, errInUse
+	}
+	if info, err := os.Lstat(c.Socket); err == nil && info.Mode().Type() == os.ModeSocket {
+		os.Remove(c.Socket)
+	}
+	// The socket must never be open to others, not even before chmod.
+	umask := syscall.Umask(0o777 &^ int(c.Mode))
+	listener, err := net.Listen("unix", c.Socket)
+	syscall.Umask(umask)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", c.Socket, err)
+	}
+	if c.UID >= 0 || c.GID >= 0 {
+		if err := os.Chown(c.Socket, c.UID, c.GID); err != nil {
+			listener.Close()
+			return nil, err
+		}
+	}
+	return listener, nil
+}
+
+func (all servers) serve() {
+	for _, s := range all {
+		go s.serve()
+	}
+}
+
+func (all servers) close() {
+	for _, s := range all {
+		s.close()
+	}
+}

@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A supervisor stays for months and does little: memory is worth more to it
+// than time.
+const garbagePercent = 40
+
+// tidyDelay is how long after some work its memory is given back.
+const tidyDelay = time.Second
+
+// tidy gives back soon what reading a configuration took. It is called with the
+// lock held.
+func (d *daemon) tidy() {
+	if d.tidying != nil {
+		d.tidying.Reset(tidyDelay)
+		return
+	}
+	d.tidying = time.AfterFunc(tidyDelay, debug.FreeOSMemory)
+}
+
+// dropStartup gives back the pages of this program that were read only to start
+// it: a supervisor needs a small part of it. They stay in the page cache.
+func dropStartup() {
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return
+	}
+	for _, m := range cleanMappings(smaps) {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.start, m.length, unix.MADV_DONTNEED)
+	}
+}
+
+type mapping struct{ start, length uintptr }
+
+// cleanMappings finds the parts of files in /proc/PID/smaps that can't be
+// written and of which no page differs from the file: each comes back from there
+// when it is needed.
+func cleanMappings(smaps []byte) (found []mapping) {
+	var m mapping
+	readOnly := false
+	for line := range bytes.Lines(smaps) {
+		var start, end, offset uintptr
+		var access, device string
+		var inode uint64
+		n, _ := fmt.Sscanf(string(line), "%x-%x %s %x %s %d", &start, &end, &access, &offset, &device, &inode)
+		if n == 6 {
+			m = mapping{start, end - start}
+			readOnly = inode != 0 && len(access) == 4 && access[:2] == "r-" && access[3] == 'p'
+		} else if readOnly && string(bytes.Join(bytes.Fields(line), []byte(" "))) == "Anonymous: 0 kB" {
+			found = append(found, m)
+		}
+	}
+	return found
+}
