@@ -34,6 +34,7 @@ type allocator struct {
 	ranges   map[netip.Prefix]bool // handed out in this run
 	stored   map[netip.Addr]bool   // of partitions of earlier runs
 	wanted   []WantedAddress
+	global   []netip.Prefix // nil when it must be worked out again
 }
 
 func newAllocator(computer *Computer, present *NetworkState, refused map[LinkAddress]bool, log *slog.Logger) *allocator {
@@ -54,8 +55,11 @@ func newAllocator(computer *Computer, present *NetworkState, refused map[LinkAdd
 
 // globalAddresses are those of the IPv6 interface that partitions can be given
 // addresses beside (FMT-21).
-func (a *allocator) globalAddresses() ([]netip.Prefix, error) {
-	return globalAddresses(a.computer.Interface.IPv6Interface, a.picture)
+func (a *allocator) globalAddresses() (global []netip.Prefix, err error) {
+	if a.global == nil {
+		a.global, err = globalAddresses(a.computer.Interface.IPv6Interface, a.picture)
+	}
+	return a.global, err
 }
 
 func globalAddresses(link string, picture map[string][]netip.Prefix) ([]netip.Prefix, error) {
@@ -99,6 +103,7 @@ func (a *allocator) add(address WantedAddress) bool {
 func (a *allocator) want(address WantedAddress) {
 	if !hasAddress(a.picture[address.Link], address.Address.Addr()) {
 		a.picture[address.Link] = append(a.picture[address.Link], address.Address)
+		a.global = nil
 	}
 	a.wanted = append(a.wanted, address)
 }

@@ -94,14 +94,15 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	(<-public)(result.Computer)
 	state := state{o.ComputerXML, o.ComputerJSON, o.Now, o.Logger}
-	if err := state.save(result.Computer, func(name string) error {
+	document := result.Computer.document()
+	if err := state.save(result.Computer, document, func(name string) error {
 		_, err := o.Machine.user(ctx, name)
 		return err
 	}); err != nil {
 		return result, err
 	}
 	o.Logger.Info(fmt.Sprintf("Posting information to '%s'", o.MasterURL))
-	err = o.Post(ctx, result.Computer.document())
+	err = o.Post(ctx, document)
 	if errors.Is(err, slap.ErrNotFound) { // FMT-87
 		err = fmt.Errorf("%w: this computer is not known to the master, or computer_id %q and the certificates do not match", err, o.ComputerID)
 	}

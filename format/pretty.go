@@ -14,7 +14,9 @@ func indentXML(document []byte) []byte {
 	var out bytes.Buffer
 	depth := 0
 	line := func(parts ...string) {
-		out.WriteString(strings.Repeat("  ", depth))
+		for range depth {
+			out.WriteString("  ")
+		}
 		for _, part := range parts {
 			writeASCII(&out, part)
 		}
@@ -58,12 +60,25 @@ func leaf(tag, rest string) (content, closing string, found bool) {
 	return content, closing, strings.HasPrefix(rest[len(content):], closing)
 }
 
+// writeASCII writes other characters by their numbers.
 func writeASCII(out *bytes.Buffer, text string) {
+	for _, r := range text {
+		if r >= 0x80 {
+			text = numbered(text)
+			break
+		}
+	}
+	out.WriteString(text)
+}
+
+func numbered(text string) string {
+	var out strings.Builder
 	for _, r := range text {
 		if r < 0x80 {
 			out.WriteByte(byte(r))
 		} else {
-			fmt.Fprintf(out, "&#%d;", r)
+			fmt.Fprintf(&out, "&#%d;", r)
 		}
 	}
+	return out.String()
 }

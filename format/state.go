@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,10 +129,10 @@ type state struct {
 
 // save writes all of them, the computer file last (FMT-76). The user of each
 // partition must be known by then.
-func (s *state) save(computer *Computer, known func(user string) error) error {
-	document := computer.document()
-	for _, partition := range computer.Partitions {
-		if err := s.saveResources(partition, computer.SoftwareUser); err != nil {
+func (s *state) save(computer *Computer, document slap.Dict, known func(user string) error) error {
+	resources, _ := document["partition_list"].([]any)
+	for i, partition := range computer.Partitions {
+		if err := s.saveResources(partition, resources[i]); err != nil {
 			return fmt.Errorf("partition %s: write its resources: %w", partition.Reference, err)
 		}
 		if err := known(partition.User); err != nil {
@@ -243,8 +244,8 @@ const resourceFile = ".slapos-resource"
 // saveResources tells what is in a partition what it may use (FMT-80). The
 // directory is the partition user's, so nothing outside of it is touched; the
 // file is made anew by every run, so it is not worth a sync.
-func (s *state) saveResources(partition *Partition, softwareUser string) error {
-	content := pythonJSON(partition.document(softwareUser), "    ")
+func (s *state) saveResources(partition *Partition, resources any) error {
+	content := pythonJSON(resources, "    ")
 	root, err := os.OpenRoot(partition.Path)
 	if err != nil {
 		return err
@@ -282,8 +283,12 @@ func pythonJSON(value any, indent string) []byte {
 	if err := encoder.Encode(value); err != nil {
 		panic(err) // values of a document always have a JSON form
 	}
+	content := bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
+	if !slices.ContainsFunc(content, func(b byte) bool { return b >= 0x7f }) {
+		return content
+	}
 	var text strings.Builder
-	for _, r := range strings.TrimSuffix(buffer.String(), "\n") {
+	for _, r := range string(content) {
 		switch {
 		case r >= 0x10000:
 			r -= 0x10000

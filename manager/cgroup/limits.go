@@ -15,9 +15,6 @@ type Limits struct {
 	PIDsMax   int
 }
 
-// IsZero tells whether nothing is limited.
-func (l Limits) IsZero() bool { return l == Limits{} }
-
 // With returns the limits changed by the options memory_max (bytes, or with K,
 // M, G or T), cpu_weight and pids_max. An empty option, or "max", sets no limit.
 func (l Limits) With(options map[string]string) (Limits, error) {

@@ -1,0 +1,159 @@
+package format
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestUserCommands(t *testing.T) {
+	accounts := &Accounts{
+		Users: map[string]User{
+			"right":    {1001, 1001, "/home", "/bin/sh", true},
+			"unlocked": {1002, 1002, "/home", "/bin/sh", false},
+			"moved":    {1003, 1003, "/old", "/bin/sh", true},
+			"shell":    {1004, 1004, "/home", "/bin/bash", true},
+			"primary":  {1005, 1001, "/home", "/bin/sh", true},
+			"alone":    {1006, 1006, "/home", "/bin/sh", true},
+			"nogroup":  {1007, 1007, "/home", "/bin/sh", true},
+		},
+		Groups: map[string]Group{
+			"right": {1001, nil}, "unlocked": {1002, nil}, "moved": {1003, nil}, "shell": {1004, nil}, "primary": {1005, nil}, "alone": {1006, nil},
+			"grouponly": {1008, nil},
+			"slapsoft":  {1000, []string{"right", "unlocked", "moved", "shell", "primary", "nogroup"}},
+		},
+	}
+	for name, want := range map[string][]string{
+		"right":     nil,
+		"unlocked":  {"passwd -l unlocked"},
+		"moved":     {"usermod -d /home -g moved -s /bin/sh -aG slapsoft moved"},
+		"shell":     {"usermod -d /home -g shell -s /bin/sh -aG slapsoft shell"},
+		"primary":   {"usermod -d /home -g primary -s /bin/sh -aG slapsoft primary"},
+		"alone":     {"usermod -d /home -g alone -s /bin/sh -aG slapsoft alone"},
+		"nogroup":   {"groupadd nogroup", "usermod -d /home -g nogroup -s /bin/sh -aG slapsoft nogroup"},
+		"grouponly": {"useradd -d /home -g grouponly -s /bin/sh -r -G slapsoft grouponly"},
+		"new":       {"groupadd new", "useradd -d /home -g new -s /bin/sh -r -G slapsoft new"},
+	} {
+		var got []string
+		for _, words := range (plannedUser{name, "/home", "slapsoft"}).commands(accounts) {
+			got = append(got, strings.Join(words, " "))
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// One user may own all partitions, and root may: root is never changed.
+func TestSharedUsers(t *testing.T) {
+	n := newNode(t, 2)
+	n.options.CreateTap, n.options.CreateTun = false, false
+	n.options.Input = &Input{SoftwareUser: "builder", Partitions: []InputPartition{
+		{Path: "first", User: "builder"}, {Path: "second", User: "root"}, {Path: "third", User: "builder"},
+	}}
+	n.format(t)
+	for _, command := range n.commands {
+		if strings.HasSuffix(command, " root") {
+			t.Errorf("ran %s", command)
+		}
+	}
+	if n.commands[0] != "groupadd builder" || len(n.owners) != 4 {
+		t.Errorf("ran %q, owners %v", n.commands, n.owners)
+	}
+}
+
+// The programs of the machine, on users of the test's own: what they make is
+// what the plan wanted, so a second look finds nothing to do.
+func TestRealUserPrograms(t *testing.T) {
+	privateEtc(t)
+	for _, program := range []string{"groupadd", "useradd", "usermod", "passwd"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%s is missing: install package passwd", program)
+		}
+	}
+	machine := Machine{}
+	machine.setDefaults()
+	make := func(user plannedUser) (ran []string) {
+		t.Helper()
+		accounts, err := readAccounts(machine.Etc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range user.commands(accounts) {
+			if _, err := machine.Run(t.Context(), words...); err != nil {
+				t.Fatal(err)
+			}
+			ran = append(ran, words[0])
+		}
+		return ran
+	}
+	steps := []struct {
+		user plannedUser
+		want []string
+	}{
+		{plannedUser{"slapsoft", "/opt/slapgrid", ""}, []string{"groupadd", "useradd"}},
+		{plannedUser{"slapsoft", "/opt/slapgrid", ""}, nil},
+		{plannedUser{"slapuser0", "/srv/slappart0", "slapsoft"}, []string{"groupadd", "useradd"}},
+		{plannedUser{"slapuser0", "/srv/slappart0", "slapsoft"}, nil},
+		{plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}, []string{"usermod"}},
+		{plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}, nil},
+	}
+	for i, step := range steps {
+		if ran := make(step.user); !reflect.DeepEqual(ran, step.want) {
+			t.Errorf("step %d: ran %q, want %q", i, ran, step.want)
+		}
+	}
+	user, err := machine.user(t.Context(), "slapuser0")
+	if err != nil || user.Home != "/other/slappart0" || user.Shell != userShell || !user.Locked || user.UID == 0 {
+		t.Errorf("user %+v, %v", user, err)
+	}
+	// A password is locked away, and that once.
+	shadow := readTestFile(t, "/etc/shadow")
+	if err := os.WriteFile("/etc/shadow", []byte(strings.Replace(shadow, "slapuser0:!", "slapuser0:secret", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range [][]string{{"passwd"}, nil} {
+		if ran := make(plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}); !reflect.DeepEqual(ran, want) {
+			t.Errorf("ran %q, want %q", ran, want)
+		}
+	}
+}
+
+func TestUserProgramFails(t *testing.T) {
+	machine := Machine{}
+	machine.setDefaults()
+	if _, err := machine.Run(t.Context(), "sh", "-c", "echo why; exit 3"); err == nil || !strings.Contains(err.Error(), "exit status 3: why") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestMissingPrograms(t *testing.T) {
+	machine := Machine{LookPath: func(program string) (string, error) {
+		if strings.HasPrefix(program, "user") {
+			return "", exec.ErrNotFound
+		}
+		return "/sbin/" + program, nil
+	}}
+	if got := machine.MissingPrograms(&Definition{AlterUser: true}); !reflect.DeepEqual(got, []string{"useradd", "usermod"}) {
+		t.Errorf("missing %q", got)
+	}
+	if got := machine.MissingPrograms(&Definition{}); got != nil {
+		t.Errorf("missing %q", got)
+	}
+}
+
+func FuzzReadAccounts(f *testing.F) {
+	f.Add("root:x:0:0:root:/root:/bin/sh\n", "root:x:0:a,b\n", "root:*:1:\n")
+	f.Fuzz(func(t *testing.T, passwd, group, shadow string) {
+		directory := t.TempDir()
+		for name, content := range map[string]string{"passwd": passwd, "group": group, "shadow": shadow} {
+			writeTestFile(t, filepath.Join(directory, name), content)
+		}
+		if accounts, err := readAccounts(directory); err != nil || accounts.Users[""] != (User{}) {
+			t.Errorf("accounts %v, %v", accounts, err)
+		}
+	})
+}

@@ -1,0 +1,252 @@
+package format
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"slapos/slap"
+)
+
+// sample is the computer of FMT-75.
+func sample() *Computer {
+	return &Computer{
+		Reference: "COMP-1234", Version: "1.26.1", PythonVersion: "3.11.7",
+		Address: "2001:db8:1:2::1", Netmask: "ffff:ffff:ffff:ffff::",
+		InstanceRoot: "/srv/slapgrid", SoftwareRoot: "/opt/slapgrid", SoftwareUser: "slapsoft",
+		OSType:    `["Linux-6.18.44-x86_64-with-glibc2.36", "debian", "12", "Debian GNU/Linux"]`,
+		Interface: &Interface{"eth0", "eth0", "10.0.0.0/24", 16}, PartitionHasIPv6Range: true, TapIPv6: true,
+		Partitions: []*Partition{{
+			Reference: "slappart0", Path: "/srv/slapgrid/slappart0", User: "slapuser0", Tap: Device{Name: "slaptap0"},
+			Addresses: []Address{{"10.0.0.229", "255.255.255.255"}, {"2001:db8:1:2::2", "ffff:ffff:ffff:ffff::"}},
+			Range:     &Range{"2001:db8:1:2:4001::", "ffff:ffff:ffff:ffff:ffff::", "2001:db8:1:2:4001::/80", 80},
+		}},
+	}
+}
+
+func TestComputerFile(t *testing.T) {
+	compact, err := slap.Marshal(sample().document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := readTestFile(t, "testdata/computer.xml")
+	if got := string(indentXML(compact)); got != want {
+		t.Errorf("computer file\n%s\nwant\n%s", got, want)
+	}
+	loaded, err := parseComputer([]byte(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(loaded.Partitions, sample().Partitions) || loaded.Address != "2001:db8:1:2::1" || loaded.SoftwareUser != "slapsoft" {
+		t.Errorf("loaded %+v", loaded)
+	}
+	if got, want := string(pythonJSON(sample().Partitions[0].document("slapsoft"), "    ")), readTestFile(t, "testdata/resource.json"); got != want {
+		t.Errorf("resources\n%s\nwant\n%s", got, want)
+	}
+}
+
+// What is loaded of a document is written again as it was.
+func TestComputerFileRoundTrip(t *testing.T) {
+	computer := sample()
+	first := computer.Partitions[0]
+	first.Tun = &Device{"slaptun0", DeviceNetwork{"172.16.0.1", "255.248.0.0", "", "172.16.0.1/255.248.0.0"}, DeviceNetwork{"a", "b", "c", "d"}}
+	first.Tap.IPv4 = DeviceNetwork{"10.9.0.2", "255.255.255.0", "10.9.0.1", "10.9.0.0"}
+	compact, err := slap.Marshal(computer.document())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range [][]byte{compact, indentXML(compact)} {
+		loaded, err := parseComputer(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(loaded.Partitions, computer.Partitions) {
+			t.Errorf("loaded %+v", loaded.Partitions[0])
+		}
+	}
+}
+
+func TestBrokenComputerFiles(t *testing.T) {
+	for name, content := range map[string]string{
+		"cut":           "<marshal><dictionary",
+		"empty":         "",
+		"no list":       `<marshal><dictionary id="i2"><string>address</string><none/></dictionary></marshal>`,
+		"no dictionary": `<marshal><list id="i2"/></marshal>`,
+		"no reference":  `<marshal><dictionary id="i2"><string>partition_list</string><list id="i3"><dictionary id="i4"/></list></dictionary></marshal>`,
+		"not partition": `<marshal><dictionary id="i2"><string>partition_list</string><list id="i3"><none/></list></dictionary></marshal>`,
+	} {
+		n := newNode(t, 1)
+		writeTestFile(t, n.options.ComputerXML, content)
+		if _, err := Run(t.Context(), n.options); err == nil || !strings.Contains(err.Error(), "slapos.xml") {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if got := readTestFile(t, n.options.ComputerXML); got != content {
+			t.Errorf("%s: the file now holds %q", name, got)
+		}
+	}
+}
+
+func FuzzParseComputer(f *testing.F) {
+	compact, err := slap.Marshal(sample().document())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(compact)
+	f.Add([]byte("<marshal><dictionary"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		computer, err := parseComputer(content)
+		if err != nil {
+			return
+		}
+		document, err := slap.Marshal(computer.document())
+		if err != nil {
+			return
+		}
+		again, err := parseComputer(indentXML(document))
+		if err != nil || len(again.Partitions) != len(computer.Partitions) {
+			t.Errorf("written and read again: %v", err)
+		}
+	})
+}
+
+// Python writes the same bytes.
+func TestPythonJSON(t *testing.T) {
+	value := map[string]any{"z": []any{}, "a": map[string]any{}, "é<&>\u2028😀\x7f\x01\"\\/": []any{1, nil, true, "x"}, "n": map[string]any{"b": 1, "a": "\t\b\f\n"}}
+	got := pythonJSON(value, "    ")
+	program := "import json, sys; sys.stdout.write(json.dumps(json.load(sys.stdin), sort_keys=True, indent=4))"
+	python := exec.Command(testPython(t), "-c", program)
+	python.Stdin = bytes.NewReader(got)
+	want, err := python.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// testPython is the interpreter of the environment that tests use.
+func testPython(t testing.TB) string {
+	root := os.Getenv("SLAPOS_TEST_ENV")
+	for directory, _ := os.Getwd(); root == "" && directory != "/"; directory = filepath.Dir(directory) {
+		if candidate := filepath.Join(directory, "var/testenv"); isThere(candidate) {
+			root = candidate
+		}
+	}
+	if root == "" {
+		t.Fatal("the Python environment of the tests is missing: run `make testenv` first")
+	}
+	return filepath.Join(root, "bin/python")
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// archived are the names and contents in an archive.
+func archived(t *testing.T, path string) (names, contents []string) {
+	t.Helper()
+	reader, err := zip.OpenReader(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for _, entry := range reader.File {
+		file, err := entry.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if entry.Method != zip.Deflate {
+			t.Errorf("%s is not deflated", entry.Name)
+		}
+		names, contents = append(names, entry.Name), append(contents, string(content))
+	}
+	return names, contents
+}
+
+func TestArchive(t *testing.T) {
+	directory := t.TempDir()
+	now := time.Date(2026, 11, 21, 4, 5, 6, 0, time.Local)
+	s := state{computerXML: filepath.Join(directory, "slapos.xml"), now: func() time.Time { return now }, log: testLog()}
+	archive := s.computerXML + ".zip"
+	save := func(content string) {
+		t.Helper()
+		if err := s.saveComputer([]byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if got := readTestFile(t, s.computerXML); got != content {
+			t.Errorf("computer file holds %q", got)
+		}
+	}
+	save("one")
+	if isThere(archive) {
+		t.Error("the first run made an archive")
+	}
+	save("one") // no change, but no archive either
+	save("one")
+	now = now.Add(25 * time.Hour)
+	save("two")
+	names, contents := archived(t, archive)
+	if !reflect.DeepEqual(names, []string{"slapos.xml.20261121-04:05", "slapos.xml.20261122-05:05"}) || !reflect.DeepEqual(contents, []string{"one", "one"}) {
+		t.Errorf("archive %q, %q", names, contents)
+	}
+
+	// What is no archive stays before the entries.
+	writeTestFile(t, archive, "no archive\n")
+	save("three")
+	if names, _ := archived(t, archive); len(names) != 1 || !strings.HasPrefix(readTestFile(t, archive), "no archive\n") {
+		t.Errorf("archive %q", names)
+	}
+	save("four")
+	if names, contents := archived(t, archive); len(names) != 2 || contents[1] != "three" {
+		t.Errorf("archive %q, %q", names, contents)
+	}
+
+	// One that cannot be written is moved away.
+	if err := os.Remove(archive); err != nil {
+		t.Fatal(err)
+	}
+	writeTestFile(t, filepath.Join(archive, "file"), "")
+	save("five")
+	if _, contents := archived(t, archive); !reflect.DeepEqual(contents, []string{"four"}) || !isThere(archive+"_broken_20261122-05:05") {
+		t.Errorf("archive %q", contents)
+	}
+}
+
+// A partition's user owns the directory, but nothing outside is written.
+func TestResourceFileIsConfined(t *testing.T) {
+	directory := t.TempDir()
+	partition := &Partition{Reference: "slappart0", Path: filepath.Join(directory, "slappart0")}
+	secret := filepath.Join(directory, "secret")
+	writeTestFile(t, secret, "secret")
+	for _, name := range []string{resourceFile, resourceFile + ".new"} {
+		if err := os.MkdirAll(partition.Path, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(secret, filepath.Join(partition.Path, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := state{log: testLog()}
+	if err := s.saveResources(partition, map[string]any{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := readTestFile(t, secret); got != "secret" {
+		t.Errorf("the file outside holds %q", got)
+	}
+	if got := readTestFile(t, filepath.Join(partition.Path, resourceFile)); got != "{}" {
+		t.Errorf("resources %q", got)
+	}
+}

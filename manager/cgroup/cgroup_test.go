@@ -1,0 +1,186 @@
+package cgroup
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAvailable(t *testing.T) {
+	root := t.TempDir()
+	h := Hierarchy{root}
+	for content, want := range map[string]bool{"": false, "cpu io memory\n": false, "cpuset cpu io memory pids\n": true} {
+		writeFile(t, filepath.Join(root, "cgroup.controllers"), content)
+		if err := h.Available(); (err == nil) != want {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if err := (Hierarchy{filepath.Join(root, "none")}).Available(); err == nil {
+		t.Error("no error without control groups")
+	}
+}
+
+// fakeKernel makes the files that the kernel would make in a new group.
+func fakeKernel(t *testing.T, directory string) {
+	for name, content := range map[string]string{"memory.max": "max\n", "cpu.weight": "100\n", "pids.max": "max\n", "cgroup.procs": "", "cgroup.subtree_control": "\n"} {
+		writeFile(t, filepath.Join(directory, name), content)
+	}
+}
+
+func TestPrepare(t *testing.T) {
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu\n")
+	h := Hierarchy{root}
+	prepare := func(limits Limits) (done []string) {
+		t.Helper()
+		for _, step := range []func() []Change{h.PrepareTop, func() []Change { return h.Prepare("slappart0", limits) }} {
+			for _, change := range step() {
+				done = append(done, strings.ReplaceAll(change.Description, root, ""))
+				if directory, isMake := strings.CutPrefix(change.Description, "mkdir "); isMake {
+					if err := change.Apply(); err != nil {
+						t.Fatal(err)
+					}
+					fakeKernel(t, directory)
+				} else if err := change.Apply(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// The kernel shows what is enabled without signs.
+			for _, directory := range []string{root, h.top()} {
+				writeFile(t, filepath.Join(directory, "cgroup.subtree_control"), "cpu memory pids\n")
+			}
+		}
+		return done
+	}
+	slice := "/slapos.slice/slapos-slappart0.slice"
+	for i, step := range []struct {
+		limits Limits
+		want   []string
+	}{
+		{Limits{MemoryMax: 1 << 30, PIDsMax: 500}, []string{"echo +memory +pids > /cgroup.subtree_control", "mkdir /slapos.slice", "echo +cpu +memory +pids > /slapos.slice/cgroup.subtree_control",
+			"mkdir " + slice, "echo 1073741824 > " + slice + "/memory.max", "echo 500 > " + slice + "/pids.max"}},
+		{Limits{MemoryMax: 1 << 30, PIDsMax: 500}, nil},
+		{Limits{MemoryMax: 1 << 30, CPUWeight: 50}, []string{"echo 50 > " + slice + "/cpu.weight", "echo max > " + slice + "/pids.max"}},
+		{Limits{}, []string{"echo max > " + slice + "/memory.max", "echo 100 > " + slice + "/cpu.weight"}},
+	} {
+		if got := prepare(step.limits); !slices.Equal(got, step.want) {
+			t.Errorf("step %d:\n%q\nwant\n%q", i, got, step.want)
+		}
+	}
+	if err := h.Enter("slappart0", 4711); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(filepath.Join(h.Slice("slappart0"), "cgroup.procs")); string(got) != "4711" {
+		t.Errorf("cgroup.procs holds %q", got)
+	}
+	if err := h.Enter("slappart1", 4711); err != nil {
+		t.Errorf("a partition without slice: %v", err)
+	}
+}
+
+// The kernel's own hierarchy moves a process into a slice. What the test makes
+// there it removes; the controllers are not needed for that.
+func TestKernelEnter(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("not root: nothing to try")
+		return
+	}
+	root := unifiedHierarchy(t)
+	if root == "" {
+		t.Log("no control groups of version 2: nothing to try")
+		return
+	}
+	own := filepath.Join(root, fmt.Sprintf("slapos-test-%d", os.Getpid()))
+	h := Hierarchy{own}
+	slice := h.Slice("slappart0")
+	if err := os.MkdirAll(slice, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	sleeper := exec.Command("sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		sleeper.Process.Kill()
+		sleeper.Wait()
+		for _, directory := range []string{slice, h.top(), own} {
+			if err := syscall.Rmdir(directory); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err := h.Enter("slappart0", sleeper.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", sleeper.Process.Pid))
+	if err != nil || !strings.Contains(string(content), "0::"+strings.TrimPrefix(slice, root)+"\n") {
+		t.Errorf("process is in %q, %v", content, err)
+	}
+}
+
+// unifiedHierarchy is where control groups of version 2 are mounted.
+func unifiedHierarchy(t *testing.T) string {
+	content, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if fields := strings.Fields(line); fields[2] == "cgroup2" && !strings.HasPrefix(fields[3], "ro") {
+			return fields[1]
+		}
+	}
+	return ""
+}
+
+func TestLimits(t *testing.T) {
+	tests := []struct {
+		options map[string]string
+		want    Limits
+		bad     bool
+	}{
+		{options: nil, want: Limits{1, 2, 3}},
+		{options: map[string]string{"memory_max": "512M", "cpu_weight": "10000", "pids_max": "1"}, want: Limits{512 << 20, 10000, 1}},
+		{options: map[string]string{"memory_max": " 2g ", "cpu_weight": "", "pids_max": "max"}, want: Limits{2 << 30, 0, 0}},
+		{options: map[string]string{"memory_max": "max"}, want: Limits{0, 2, 3}},
+		{options: map[string]string{"memory_max": "4096"}, want: Limits{4096, 2, 3}},
+		{options: map[string]string{"memory_max": "1T"}, want: Limits{1 << 40, 2, 3}},
+		{options: map[string]string{"memory_max": "1KM"}, bad: true},
+		{options: map[string]string{"memory_max": "M"}, bad: true},
+		{options: map[string]string{"memory_max": "-1"}, bad: true},
+		{options: map[string]string{"memory_max": "0"}, bad: true},
+		{options: map[string]string{"memory_max": "99999999999999T"}, bad: true},
+		{options: map[string]string{"cpu_weight": "0"}, bad: true},
+		{options: map[string]string{"cpu_weight": "10001"}, bad: true},
+		{options: map[string]string{"pids_max": "many"}, bad: true},
+	}
+	for _, test := range tests {
+		got, err := Limits{1, 2, 3}.With(test.options)
+		if (err != nil) != test.bad || err == nil && got != test.want {
+			t.Errorf("%v: %+v, %v", test.options, got, err)
+		}
+	}
+}
+
+func FuzzParseSize(f *testing.F) {
+	f.Add("512M")
+	f.Fuzz(func(t *testing.T, text string) {
+		if value, err := parseSize(text); err == nil && value == 0 && strings.ContainsAny(text, "123456789") {
+			t.Errorf("%q is no limit", text)
+		}
+	})
+}
