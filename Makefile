@@ -7,8 +7,8 @@ COMMIT   := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TESTENV  := var/testenv
 # What the tests run beside the binary: buildout, the original's promise
-# classes and Python's supervisor, all from PyPI.
-TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0
+# classes, Python's supervisor and network cache client, all from PyPI.
+TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0 slapos.libnetworkcache==0.30
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
 .PHONY: help build demo demo-clean test testenv lint fuzz clean check-tools

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"unicode/utf8"
 
@@ -20,7 +21,8 @@ type lookup struct {
 	download      string // beginning of the names of the options with URLs
 	key           string
 	notFound      string // told of a key that isn't there
-	unreachable   func(text string)
+	unreachable   string // told of an answer that is an error, at the level
+	level         slog.Level
 	failed        string // told of any other failure
 	empty         string
 	show          func(context.Context, *networkcache.Client, []networkcache.Entry, map[string]string) error
@@ -59,7 +61,8 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 	case errors.Is(err, networkcache.ErrNotFound):
 		e.log.Info(l.notFound)
 	case errors.As(err, &status):
-		l.unreachable(err.Error())
+		e.log.Log(ctx, l.level, l.unreachable)
+		e.log.Debug(err.Error())
 	default:
 		e.log.Log(ctx, levelCritical, l.failed, "error", err)
 	}
@@ -74,7 +77,7 @@ func (e *environment) lookupSource(c *cli.Context, key, field, title, failed str
 		download:      "download",
 		key:           key,
 		notFound:      "Object not found in cache.",
-		unreachable:   func(text string) { e.log.Info("Problem to connect to shacache.", "error", text) },
+		unreachable:   "Problem to connect to shacache.",
 		failed:        failed,
 		empty:         "Object found in cache, but has no entry.",
 	}

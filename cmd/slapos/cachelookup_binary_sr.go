@@ -38,11 +38,10 @@ func runCacheLookupBinary(c *cli.Context, e *environment) error {
 		download:      "download-binary",
 		key:           key,
 		notFound:      "Software release not found in binary cache: " + name,
-		unreachable: func(text string) {
-			e.log.Log(c.Context, levelCritical, "Problem occurred while connecting to shacache.", "error", text)
-		},
-		failed: "Error while looking object " + name,
-		empty:  "Object found in cache, but has no binary entries.",
+		unreachable:   "Problem occurred while connecting to shacache.",
+		level:         levelCritical,
+		failed:        "Error while looking object " + name,
+		empty:         "Object found in cache, but has no binary entries.",
 	}
 	l.show = func(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry, _ map[string]string) error {
 		url, err := softwareURL(entries[0])

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/renameio/v2"
-
 	"slapos/networkcache"
 )
 
@@ -21,13 +19,14 @@ import (
 // they are signed.
 type index struct {
 	directory string
+	temporary string     // where files are written: any name in directory is a key
 	mu        sync.Mutex // while a file changes
 }
 
-// path refuses keys that can't be names of files, or are hidden ones.
+// path refuses keys that can't be names of files.
 func (x *index) path(key string) (string, error) {
 	switch {
-	case key == "" || strings.HasPrefix(key, ".") || strings.ContainsAny(key, "/\x00"):
+	case key == "" || key == "." || key == ".." || strings.ContainsAny(key, "/\x00"):
 		return "", fs.ErrNotExist
 	case len(key) > 255:
 		return "", &refusal{http.StatusBadRequest, "Key too long"}
@@ -66,7 +65,7 @@ func (x *index) add(key string, entry []byte) error {
 			kept = append(kept, old)
 		}
 	}
-	return writeList(path, kept)
+	return x.writeList(path, kept)
 }
 
 func readList(path string) ([]json.RawMessage, error) {
@@ -81,7 +80,7 @@ func readList(path string) ([]json.RawMessage, error) {
 	return list, nil
 }
 
-func writeList(path string, list []json.RawMessage) error {
+func (x *index) writeList(path string, list []json.RawMessage) error {
 	var text bytes.Buffer
 	for i, entry := range list {
 		text.WriteString([]string{"[", ", "}[min(i, 1)])
@@ -91,7 +90,26 @@ func writeList(path string, list []json.RawMessage) error {
 	if text.Len() > maximumEntries {
 		return &refusal{http.StatusInsufficientStorage, "Too many entries"}
 	}
-	return renameio.WriteFile(path, text.Bytes(), 0o644)
+	return x.replace(path, text.Bytes())
+}
+
+// replace writes a file whole. Its name may be as long as names can be, which
+// leaves no room for the longer temporary ones of package renameio.
+func (x *index) replace(path string, text []byte) error {
+	file, err := os.CreateTemp(x.temporary, "entries-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) // unless it has its other name
+	_, err = file.Write(text)
+	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		return err
+	}
+	return syncDirectory(x.directory)
 }
 
 // keys lists all keys.
@@ -102,7 +120,7 @@ func (x *index) keys() ([]string, error) {
 	}
 	var keys []string
 	for _, file := range files {
-		if file.Type().IsRegular() && !strings.HasPrefix(file.Name(), ".") {
+		if file.Type().IsRegular() {
 			keys = append(keys, file.Name())
 		}
 	}
@@ -131,5 +149,5 @@ func (x *index) filter(key string, keep func(networkcache.Entry) bool) (changed 
 	case len(kept) == 0:
 		return true, os.Remove(path)
 	}
-	return true, writeList(path, kept)
+	return true, x.writeList(path, kept)
 }

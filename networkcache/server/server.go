@@ -63,10 +63,10 @@ func New(options Options) (*Server, error) {
 	s := &Server{
 		options: options,
 		blobs:   blobs{directory: filepath.Join(options.Directory, "cache"), now: options.Now},
-		index:   &index{directory: filepath.Join(options.Directory, "dir")},
+		index:   &index{directory: filepath.Join(options.Directory, "dir"), temporary: filepath.Join(options.Directory, "new")},
 		mux:     http.NewServeMux(),
 	}
-	for _, directory := range []string{s.blobs.directory, s.index.directory} {
+	for _, directory := range []string{s.blobs.directory, s.index.directory, s.index.temporary} {
 		if err := os.MkdirAll(directory, 0o755); err != nil {
 			return nil, fmt.Errorf("network cache: %w", err)
 		}
