@@ -138,7 +138,9 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 		}
 	}
 	for _, partition := range computer.Partitions {
-		partition.Path = filepath.Join(computer.InstanceRoot, partition.Reference)
+		if partition.Path, err = filepath.Abs(filepath.Join(computer.InstanceRoot, partition.Reference)); err != nil {
+			return nil, err
+		}
 		partition.ExternalStorage = nil
 		for _, directory := range present.Storage {
 			partition.ExternalStorage = append(partition.ExternalStorage, directory+"/"+partition.Reference)

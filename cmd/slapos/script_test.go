@@ -100,6 +100,7 @@ partition_amount = 3
 alter_user = false
 alter_network = false
 create_tap = false
+public_ipv4_service_list =
 computer_xml = %[1]s/slapos.xml
 [slapproxy]
 host = 127.0.0.1
