@@ -195,5 +195,5 @@ func (a *application) help(line *line) error {
 	if line.command == nil {
 		return a.globalHelp(a.e.stdout)
 	}
-	return commandHelp(a.e.stdout, line.path, line.command)
+	return a.e.commandHelp(a.e.stdout, line.path, line.command)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,7 @@ func (a *application) globalHelp(w io.Writer) error {
 	})
 	for _, category := range slices.Sorted(maps.Keys(categories)) {
 		b.WriteString("\n")
-		writeEntries(&b, category+" commands:", sortedEntries(categories[category]))
+		writeEntries(&b, category+" commands:", sortedEntries(categories[category]), a.e.helpWidth())
 	}
 	b.WriteString("\nThe help of a command: slapos COMMAND --help\n")
 	_, err := io.WriteString(w, b.String())
@@ -38,24 +39,24 @@ func (a *application) flatHelp(w io.Writer) error {
 		entries = append(entries, entry{strings.Join(path, " "), command.Usage})
 	})
 	b.WriteString("\n")
-	writeEntries(&b, "Commands:", sortedEntries(entries))
+	writeEntries(&b, "Commands:", sortedEntries(entries), a.e.helpWidth())
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 func (a *application) writeGlobalOptions(b *strings.Builder) {
 	fmt.Fprintf(b, "%s\n\nSlapOS client %s\n\n", synopsis(nil, nil), version)
-	writeOptions(b, "options:", a.e.global.flags())
+	writeOptions(b, "options:", a.e.global.flags(), a.e.helpWidth())
 }
 
 // commandHelp shows all there is to know of one command.
-func commandHelp(w io.Writer, path []string, command *cli.Command) error {
+func (e *environment) commandHelp(w io.Writer, path []string, command *cli.Command) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n%s\n\n", synopsis(path, command), command.Usage)
 	if command.Description != "" {
 		fmt.Fprintf(&b, "%s\n\n", strings.TrimSpace(command.Description))
 	}
-	writeOptions(&b, "options:", withHelp(command.Flags))
+	writeOptions(&b, "options:", withHelp(command.Flags), e.helpWidth())
 	b.WriteString("\nGlobal options, as --verbose and --log-file: slapos --help\n")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -80,13 +81,13 @@ func sortedEntries(entries []entry) []entry {
 	return entries
 }
 
-func writeOptions(b *strings.Builder, title string, flags []cli.Flag) {
+func writeOptions(b *strings.Builder, title string, flags []cli.Flag, width int) {
 	var entries []entry
 	for _, f := range flags {
 		placeholder, text := describe(f)
 		entries = append(entries, entry{strings.Join(spelled(f), ", ") + placeholder, text})
 	}
-	writeEntries(b, title, entries)
+	writeEntries(b, title, entries, width)
 }
 
 // describe returns the placeholder of an option's value and its help text.
@@ -121,12 +122,17 @@ func describe(f cli.Flag) (placeholder, text string) {
 	return " " + placeholder, text
 }
 
-const (
-	helpIndent = 26
-	helpWidth  = 96
-)
+const helpIndent = 26
 
-func writeEntries(b *strings.Builder, title string, entries []entry) {
+// helpWidth is the width of help texts: $COLUMNS, or what reads well.
+func (e *environment) helpWidth() int {
+	if columns, err := strconv.Atoi(e.getenv("COLUMNS")); err == nil && columns > 0 {
+		return max(columns-2, helpIndent+20)
+	}
+	return 96
+}
+
+func writeEntries(b *strings.Builder, title string, entries []entry, width int) {
 	fmt.Fprintln(b, title)
 	for _, e := range entries {
 		head := "  " + e.name
@@ -134,7 +140,7 @@ func writeEntries(b *strings.Builder, title string, entries []entry) {
 			fmt.Fprintln(b, head)
 			head = ""
 		}
-		for _, text := range wrap(e.text, helpWidth-helpIndent) {
+		for _, text := range wrap(e.text, width-helpIndent) {
 			fmt.Fprintf(b, "%-*s%s\n", helpIndent, head, text)
 			head = ""
 		}

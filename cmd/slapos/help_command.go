@@ -34,5 +34,5 @@ func runHelp(e *environment, words []string) error {
 	if r.line.command == nil {
 		return fmt.Errorf("no command in %q", words)
 	}
-	return commandHelp(e.stdout, r.line.path, r.line.command)
+	return e.commandHelp(e.stdout, r.line.path, r.line.command)
 }

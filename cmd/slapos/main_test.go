@@ -126,7 +126,7 @@ func TestKeepDescriptorsFromChildren(t *testing.T) {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	released := make(chan struct{})
-	master := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	master := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		cancel()
 		<-released
 	}))
@@ -142,6 +142,17 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// D-19: the program has other names.
+func TestPrograms(t *testing.T) {
+	known := newApplication(newEnvironment()).commands
+	for name, words := range programs {
+		r := &reader{line: &line{}, words: words}
+		if err := r.command(known); err != nil || r.line.command == nil {
+			t.Errorf("%s stands for %q: %v", name, words, err)
+		}
+	}
+}
+
 // What the help promises of each command: what it does, its options and its
 // exit codes; and no two names for one option.
 func TestHelpOfAllCommands(t *testing.T) {
@@ -149,7 +160,7 @@ func TestHelpOfAllCommands(t *testing.T) {
 	newApplication(e).each(func(path []string, command *cli.Command) {
 		name := strings.Join(path, " ")
 		var help strings.Builder
-		if err := commandHelp(&help, path, command); err != nil {
+		if err := e.commandHelp(&help, path, command); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"usage: slapos " + name, command.Usage, "Exit codes: ", "-h, --help"} {
