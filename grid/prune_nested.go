@@ -32,13 +32,15 @@ type nestedSearch struct {
 
 // walk searches all below root for slapos.cfg files and follows each.
 func (n *nestedSearch) walk(ctx context.Context, root string) error {
-	root, err := filepath.EvalSymlinks(root)
-	if n.options.ParseNested == nil || err != nil || !filepath.IsAbs(root) || n.covers(root) {
+	outermost := len(n.visited) == 0
+	if n.options.ParseNested == nil || root == "" {
 		return nil
 	}
-	n.visited = append(n.visited, root)
-	confined, err := os.OpenRoot(root)
-	if err != nil {
+	confined, err := n.open(root)
+	if confined == nil {
+		if outermost && !isAbsent(err) {
+			return err // what can't be seen to be unused must not go
+		}
 		return nil
 	}
 	defer confined.Close()
@@ -58,6 +60,16 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 		}
 	}
 	return nil
+}
+
+// open opens an instance root, unless it was searched with another one.
+func (n *nestedSearch) open(root string) (*os.Root, error) {
+	root, err := resolve(root)
+	if err != nil || n.covers(root) {
+		return nil, err
+	}
+	n.visited = append(n.visited, root)
+	return os.OpenRoot(root)
 }
 
 func (n *nestedSearch) covers(path string) bool {
@@ -144,14 +156,23 @@ func (n *nestedSearch) follow(ctx context.Context, root *os.Root, path string) e
 func (n *nestedSearch) first(kind, directory string) bool {
 	if n.searched == nil {
 		n.searched = map[string]bool{}
-		if ours, err := filepath.EvalSymlinks(n.options.SharedRoot); err == nil {
+		if ours, err := resolve(n.options.SharedRoot); err == nil {
 			n.searched["shared "+ours] = true
 		}
 	}
-	resolved, err := filepath.EvalSymlinks(directory)
-	if err != nil || !filepath.IsAbs(resolved) || n.searched[kind+resolved] {
+	resolved, err := resolve(directory)
+	if directory == "" || err != nil || n.searched[kind+resolved] {
 		return false
 	}
 	n.searched[kind+resolved] = true
 	return true
+}
+
+// resolve gives a directory the one name that it is known by.
+func resolve(directory string) (string, error) {
+	directory, err := filepath.Abs(directory)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(directory)
 }
