@@ -70,7 +70,7 @@ var controlLines = []string{
 	"reread", "reread x", "update", "update nope", "add web", "add nope", "remove web", "remove nope",
 	"fg", "fg a b", "fg nope", "fg dies",
 	"open x", "shutdown x", "reload x", "nonsense", "help", "help nope", "?",
-	"stop many:one web logs", "start all", "stop many:* web logs", "status web many:*",
+	"stop many:one web logs", "start all", "status web many:*",
 }
 
 // masked hides what differs from run to run.

@@ -1,0 +1,223 @@
+package supervisor
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// newNode is an instance root with a written configuration; its supervisor is
+// stopped at the end.
+func newNode(t *testing.T) (Layout, *bytes.Buffer) {
+	t.Helper()
+	root, err := os.MkdirTemp("", "sv")
+	must(t, err)
+	log := new(bytes.Buffer)
+	l := Layout{InstanceRoot: root, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	must(t, WriteConfiguration(l, ""))
+	t.Cleanup(func() {
+		client := NewClient(l.Socket())
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if client.Shutdown(ctx) == nil {
+			for exists(l.PIDFile()) && ctx.Err() == nil {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		if t.Failed() {
+			data, _ := os.ReadFile(filepath.Join(l.LogDir(), "supervisord.log"))
+			t.Logf("log of the supervisor:\n%s", data)
+		}
+		os.RemoveAll(root)
+	})
+	return l, log
+}
+
+func launch(t *testing.T, l Layout) error {
+	t.Helper()
+	return Launch(t.Context(), l, LaunchOptions{Executable: testExecutable(), Logger: l.Logger})
+}
+
+func readPID(t *testing.T, l Layout) int {
+	t.Helper()
+	data, err := os.ReadFile(l.PIDFile())
+	must(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	must(t, err)
+	return pid
+}
+
+func TestLaunch(t *testing.T) {
+	l, log := newNode(t)
+	must(t, launch(t, l))
+	pid := readPID(t, l)
+	client := NewClient(l.Socket())
+	defer client.Close()
+	if value, err := client.Call(t.Context(), "supervisor.getPID"); value != pid || err != nil {
+		t.Errorf("process %v, %v", value, err)
+	}
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if len(environ) != 0 || err != nil {
+		t.Errorf("environment %q, %v", environ, err)
+	}
+	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	if !bytes.Contains(line, []byte("supervisord")) || err != nil { // CLI-106
+		t.Errorf("command line %q, %v", line, err)
+	}
+	if session, err := unix.Getsid(pid); session != pid || err != nil {
+		t.Errorf("session %d, %v", session, err)
+	}
+	if info, err := client.ProcessInfo(t.Context(), "watchdog"); err != nil || info.Statename == "RUNNING" {
+		t.Errorf("watchdog is %+v, %v", info, err)
+	}
+	// The next run knows the watchdog's command (GRID-75).
+	must(t, WriteConfiguration(l, "/bin/sh -c 'exec sleep 1000'"))
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		must(t, launch(t, l))
+		info, err := client.ProcessInfo(t.Context(), "watchdog")
+		must(t, err)
+		if info.Pid != 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	if readPID(t, l) != pid || strings.Count(log.String(), "Launching supervisord") != 1 || !strings.Contains(log.String(), "Supervisord already running.") {
+		t.Errorf("launched again: %s", log)
+	}
+}
+
+// TestLaunchTogether starts the supervisor from several runs at once.
+func TestLaunchTogether(t *testing.T) {
+	l, _ := newNode(t)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := Launch(t.Context(), Layout{InstanceRoot: l.InstanceRoot}, LaunchOptions{Executable: testExecutable(), Logger: slog.New(slog.DiscardHandler)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if lines, err := exec.Command("pgrep", "-f", "^supervisord -c "+l.ConfigFile()).Output(); strings.Count(string(lines), "\n") != 1 {
+		t.Errorf("supervisors %q, %v", lines, err)
+	}
+}
+
+func TestLaunchFailure(t *testing.T) {
+	l, _ := newNode(t)
+	must(t, os.WriteFile(filepath.Join(l.ConfigDir(), "x.conf"), []byte("[program:a b]\ncommand=x\n"), 0o600))
+	err := launch(t, l)
+	if err == nil || !strings.HasPrefix(err.Error(), "Failed to launch supervisord:\n") || !strings.Contains(err.Error(), "x.conf") {
+		t.Errorf("error %v", err)
+	}
+	if exists(l.PIDFile()) || exists(l.Socket()) {
+		t.Error("something is left")
+	}
+}
+
+// TestLaunchWaits checks that a supervisor which is shutting down is waited for,
+// and that a stale socket is replaced.
+func TestLaunchWaits(t *testing.T) {
+	defer func(pause time.Duration) { shutdownPause = pause }(shutdownPause)
+	shutdownPause = 500 * time.Millisecond
+	l, log := newNode(t)
+	must(t, os.WriteFile(filepath.Join(l.ConfigDir(), "slow.conf"),
+		[]byte("[program:slow]\ncommand=sh -c 'trap \"\" TERM; echo up; sleep 1000'\nstartsecs=0\nstopwaitsecs=1\nkillasgroup=true\nstdout_logfile=%(here)s/slow.log\n"), 0o600))
+	must(t, launch(t, l))
+	first := readPID(t, l)
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if data, _ := os.ReadFile(filepath.Join(l.ConfigDir(), "slow.log")); len(data) > 0 {
+			break
+		}
+	}
+	client := NewClient(l.Socket())
+	defer client.Close()
+	must(t, client.Shutdown(t.Context()))
+	if _, _, err := client.State(t.Context()); !isFault(err, FaultShutdownState) {
+		t.Errorf("state while shutting down: %v", err)
+	}
+	must(t, launch(t, l))
+	if second := readPID(t, l); second == first || !strings.Contains(log.String(), "in shutdown procedure") {
+		t.Errorf("supervisor %d after %d: %s", second, first, log)
+	}
+	must(t, unix.Kill(readPID(t, l), unix.SIGKILL))
+	for alive(readPID(t, l)) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	must(t, launch(t, l))
+}
+
+// TestStopSecond keeps the supervisor behind the old socket (GRID-71).
+func TestStopSecond(t *testing.T) {
+	l, log := newNode(t)
+	must(t, launch(t, l))
+	second := readPID(t, l)
+	python := newSupervisor(t, "")
+	python.python = true
+	python.start()
+	must(t, os.Symlink(python.path("sv.sock"), filepath.Join(l.InstanceRoot, "supervisord.socket")))
+	must(t, launch(t, l))
+	for deadline := time.Now().Add(20 * time.Second); alive(second); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the second supervisor still runs")
+		}
+	}
+	if !strings.Contains(log.String(), "We have two supervisord running") {
+		t.Error(log)
+	}
+	must(t, os.Remove(filepath.Join(l.InstanceRoot, "supervisord.socket")))
+}
+
+// TestPartitionLife walks a partition through its life with the calls that the
+// agent makes.
+func TestPartitionLife(t *testing.T) {
+	l, _ := newNode(t)
+	must(t, launch(t, l))
+	client := NewClient(l.Socket())
+	defer client.Close()
+	group := makePartition(t, l, "slappart0", []string{"runner"}, []string{"service"})
+	for i := range group.Programs {
+		group.Programs[i].UID, group.Programs[i].GID = os.Geteuid(), os.Getegid()
+	}
+	changed, err := l.WritePartition("slappart0", []Group{group})
+	if !changed || err != nil {
+		t.Fatal(changed, err)
+	}
+	must(t, Update(t.Context(), client, l.Logger))
+	must(t, client.StartGroup(t.Context(), "slappart0", false))
+	service, err := client.ProcessInfo(t.Context(), "slappart0:service-on-watch")
+	if err != nil || service.Statename != "RUNNING" {
+		t.Fatalf("service is %+v, %v", service, err)
+	}
+	if _, err := client.ProcessInfo(t.Context(), "slappart0:runner"); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Stat(filepath.Join(group.Directory, ".slappart0_service.log")); err != nil || info.Mode() != 0o644 {
+		t.Errorf("log %v, %v", info, err)
+	}
+	removed, err := l.RemoveGroup("slappart0")
+	if !removed || err != nil {
+		t.Fatal(removed, err)
+	}
+	must(t, Update(t.Context(), client, l.Logger))
+	if err := client.StartGroup(t.Context(), "slappart0", false); !isFault(err, FaultBadName) {
+		t.Errorf("start of a removed group: %v", err)
+	}
+	if alive(service.Pid) {
+		t.Error("the service runs")
+	}
+	infos, err := client.AllProcessInfo(t.Context())
+	if len(infos) != 1 || infos[0].Name != "watchdog" || err != nil {
+		t.Errorf("processes %v, %v", infos, err)
+	}
+}
