@@ -76,7 +76,7 @@ func TestRealUserPrograms(t *testing.T) {
 	}
 	machine := Machine{}
 	machine.setDefaults()
-	make := func(user plannedUser) (ran []string) {
+	makeUser := func(user plannedUser) (ran []string) {
 		t.Helper()
 		accounts, err := readAccounts(machine.Etc)
 		if err != nil {
@@ -102,7 +102,7 @@ func TestRealUserPrograms(t *testing.T) {
 		{plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}, nil},
 	}
 	for i, step := range steps {
-		if ran := make(step.user); !reflect.DeepEqual(ran, step.want) {
+		if ran := makeUser(step.user); !reflect.DeepEqual(ran, step.want) {
 			t.Errorf("step %d: ran %q, want %q", i, ran, step.want)
 		}
 	}
@@ -116,7 +116,7 @@ func TestRealUserPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range [][]string{{"passwd"}, nil} {
-		if ran := make(plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}); !reflect.DeepEqual(ran, want) {
+		if ran := makeUser(plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}); !reflect.DeepEqual(ran, want) {
 			t.Errorf("ran %q, want %q", ran, want)
 		}
 	}

@@ -36,7 +36,7 @@ func TestOSType(t *testing.T) {
 func service(t *testing.T, status int, body string) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
-		w.Write([]byte(body))
+		_, _ = w.Write([]byte(body))
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
@@ -95,5 +95,5 @@ func TestPublicIPv4IsKept(t *testing.T) {
 
 func FuzzParsePublicIPv4(f *testing.F) {
 	f.Add([]byte(`{"ip": "198.51.100.7"}`))
-	f.Fuzz(func(t *testing.T, body []byte) { parsePublicIPv4(body) })
+	f.Fuzz(func(_ *testing.T, body []byte) { parsePublicIPv4(body) })
 }

@@ -183,10 +183,11 @@ func (n *node) run(_ context.Context, words ...string) ([]byte, error) {
 		}
 		return ""
 	}
+	var failed error
 	edit := func(file string, change func(lines []string) []string) {
 		content, _ := os.ReadFile(filepath.Join(etc, file))
 		lines := change(strings.Split(strings.TrimSuffix(string(content), "\n"), "\n"))
-		os.WriteFile(filepath.Join(etc, file), []byte(strings.Join(lines, "\n")+"\n"), 0o644)
+		failed = errors.Join(failed, os.WriteFile(filepath.Join(etc, file), []byte(strings.Join(lines, "\n")+"\n"), 0o644))
 	}
 	without := func(lines []string) []string {
 		return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+":") })
@@ -225,7 +226,7 @@ func (n *node) run(_ context.Context, words ...string) ([]byte, error) {
 	case "passwd":
 		edit("shadow", func(lines []string) []string { return append(without(lines), name+":!x:1::::::") })
 	}
-	return nil, nil
+	return nil, failed
 }
 
 // format runs once and fails the test on an error.

@@ -107,7 +107,7 @@ func (kernelNetwork) AddTunTap(_ context.Context, name string, mode DeviceMode, 
 	if err != nil {
 		return fmt.Errorf("open /dev/net/tun: %w", err)
 	}
-	defer unix.Close(device)
+	defer func() { _ = unix.Close(device) }()
 	request, err := unix.NewIfreq(name)
 	if err != nil {
 		return fmt.Errorf("name %q: %w", name, err)

@@ -26,7 +26,7 @@ func wire(t *testing.T, name string, addresses ...string) {
 	if err := netlink.LinkAdd(pair); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { netlink.LinkDel(pair) })
+	t.Cleanup(func() { remove(name) })
 	for _, address := range addresses {
 		wanted, err := netlink.ParseAddr(address)
 		if err != nil {
@@ -70,6 +70,13 @@ func kernelNode(t *testing.T, partitions int) *node {
 	return n
 }
 
+// remove takes an interface away, if it is there.
+func remove(name string) {
+	if link, err := netlink.LinkByName(name); err == nil {
+		_ = netlink.LinkDel(link) // the sandbox ends with the tests anyway
+	}
+}
+
 // canMakeDevices: some machines keep /dev/net/tun from their users.
 func canMakeDevices(t *testing.T) bool {
 	t.Helper()
@@ -90,9 +97,7 @@ func TestKernelNetwork(t *testing.T) {
 	n.options.TapGatewayInterface = "gw0"
 	t.Cleanup(func() {
 		for _, name := range []string{"slaptap0", "slaptap1", "slaptap2", "slaptun0", "slaptun1", "slaptun2"} {
-			if link, err := netlink.LinkByName(name); err == nil {
-				netlink.LinkDel(link)
-			}
+			remove(name)
 		}
 	})
 	begin := time.Now()
@@ -213,8 +218,7 @@ func otherMachine(t *testing.T, end, address string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		there.Close()
-		here.Close()
+		_, _ = there.Close(), here.Close()
 	})
 	link, err := netlink.LinkByName(end)
 	if err != nil {
@@ -291,11 +295,7 @@ func TestExistingDeviceAndRoute(t *testing.T) {
 	if err := network.AddTunTap(t.Context(), "slaptap0", TapMode, 0); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if link, err := netlink.LinkByName("slaptap0"); err == nil {
-			netlink.LinkDel(link)
-		}
-	})
+	t.Cleanup(func() { remove("slaptap0") })
 	if err := network.AddTunTap(t.Context(), "slaptap0", TunMode, 0); err == nil {
 		t.Error("a second device of that name could be made")
 	}

@@ -59,6 +59,8 @@ type planner struct {
 	plan       Plan
 	probe      probe
 	added      map[LinkAddress]bool
+
+	withoutCGroups bool // found out while the plan is applied
 }
 
 // build returns what must be done so that the machine is as wanted. The error is
@@ -137,11 +139,11 @@ func (p *planner) owner(user string) string {
 }
 
 // directory plans a directory with its mode and, unless empty, its owner.
-func (p *planner) directory(path string, mode fs.FileMode, make func(string, fs.FileMode) error, owner string) {
+func (p *planner) directory(path string, mode fs.FileMode, create func(string, fs.FileMode) error, owner string) {
 	information, err := os.Stat(path)
 	if err != nil {
 		p.add("make-directory", fmt.Sprintf("mkdir -m %04o %s", mode, path), func(context.Context) error {
-			if err := make(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := create(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
 			return os.Chmod(path, mode) // whatever the umask
@@ -244,9 +246,20 @@ func (p *planner) cgroup(i int, partition *Partition) {
 	}
 }
 
+// cgroupChanges plans changes that nothing else depends on: where the kernel
+// refuses one, as it may inside a container, the rest is left out.
 func (p *planner) cgroupChanges(changes []cgroup.Change) {
 	for _, change := range changes {
-		p.add("cgroup", change.Description, func(context.Context) error { return change.Apply() })
+		p.add("cgroup", change.Description, func(context.Context) error {
+			if p.withoutCGroups {
+				return nil
+			}
+			if err := change.Apply(); err != nil {
+				p.withoutCGroups = true
+				p.log.Warn("partitions are not limited by control groups", "error", err)
+			}
+			return nil
+		})
 	}
 }
 

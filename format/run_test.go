@@ -194,10 +194,13 @@ func TestDryRunChangesNothing(t *testing.T) {
 		t.Errorf("%d steps, %d posts", len(result.Plan), len(n.posted))
 	}
 	var found []string
-	filepath.WalkDir(n.directory, func(path string, _ fs.DirEntry, _ error) error {
+	err := filepath.WalkDir(n.directory, func(path string, _ fs.DirEntry, err error) error {
 		found = append(found, strings.TrimPrefix(path, n.directory))
-		return nil
+		return err
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := []string{"", "/etc", "/etc/group", "/etc/os-release", "/etc/passwd", "/etc/shadow",
 		"/sys", "/sys/net", "/sys/net/ipv6", "/sys/net/ipv6/ip_nonlocal_bind"}
 	if !slices.Equal(found, want) {
@@ -311,5 +314,23 @@ func BenchmarkUnchangedRun(b *testing.B) {
 	b.ResetTimer()
 	for range b.N {
 		n.format(b)
+	}
+}
+
+// D-12: each partition gets a control group with its limits, once.
+func TestControlGroups(t *testing.T) {
+	n := newNode(t, 2)
+	root := filepath.Join(n.directory, "cgroup")
+	writeTestFile(t, filepath.Join(root, "cgroup.controllers"), "cpu memory pids\n")
+	writeTestFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu memory pids\n")
+	n.options.Limits.PIDsMax = 100
+	first := n.lines(n.format(t).Plan)
+	slice := "/cgroup/slapos.slice/slapos-slappart1.slice"
+	if !slices.Contains(first, "mkdir "+slice) || !slices.Contains(first, "echo 100 > "+slice+"/pids.max") {
+		t.Errorf("plan %q", first)
+	}
+	// Files that the kernel would have made are missing: that is no failure.
+	if info, err := os.Stat(filepath.Join(root, "slapos.slice")); err != nil || !info.IsDir() {
+		t.Error(err)
 	}
 }

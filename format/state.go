@@ -232,7 +232,7 @@ func writeThrough(path string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	defer file.Cleanup()
+	defer func() { _ = file.Cleanup() }() // nothing is left to clean up after success
 	if err := write(file); err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (s *state) saveResources(partition *Partition, resources any) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if present, err := root.ReadFile(resourceFile); err == nil && bytes.Equal(present, content) {
 		return nil
 	}

@@ -158,7 +158,7 @@ func archived(t *testing.T, path string) (names, contents []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }()
 	for _, entry := range reader.File {
 		file, err := entry.Open()
 		if err != nil {

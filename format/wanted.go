@@ -249,7 +249,7 @@ func (a *allocator) addresses(i int, partition *Partition, stored []Address) err
 		return err
 	}
 	for k, address := range stored {
-		given := Address{}
+		var given Address
 		ip, err := netip.ParseAddr(address.Address)
 		if k == 0 && err != nil || err == nil && ip.Is4() {
 			given, err = a.ipv4(i, address.Address)

@@ -238,8 +238,8 @@ func TestCPUSetKernelV1(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		sleeper.Process.Kill()
-		sleeper.Wait()
+		_ = sleeper.Process.Kill()
+		_ = sleeper.Wait() // it was killed
 		for _, processor := range processors {
 			os.Remove(h.group(processor))
 		}

@@ -49,7 +49,7 @@ func TestDevPerm(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var given []string
 			config := Config{Managers: map[string]map[string]string{}, System: System{
-				Run: func(_ context.Context, name string, _ ...string) ([]byte, error) {
+				Run: func(context.Context, string, ...string) ([]byte, error) {
 					return []byte(listing), test.lsblk
 				},
 				Owner: func(string) (int, error) {

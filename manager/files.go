@@ -16,18 +16,18 @@ const maxRequest = 1 << 20
 // agent is root, so nothing outside is reached, whatever links lie in there.
 type files struct {
 	root  *os.Root
-	close func() error
+	close func()
 }
 
 func (p *Partition) files() (files, error) {
 	if p.Root != nil {
-		return files{p.Root, func() error { return nil }}, nil
+		return files{p.Root, func() {}}, nil
 	}
 	root, err := os.OpenRoot(p.Path)
 	if err != nil {
 		return files{}, fmt.Errorf("partition %s: %w", p.ID, err)
 	}
-	return files{root, root.Close}, nil
+	return files{root, func() { _ = root.Close() }}, nil
 }
 
 // read returns the content of a regular file, found = false when there is none.

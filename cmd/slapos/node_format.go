@@ -199,7 +199,7 @@ func (e *environment) postComputer(merged map[string]string) func(context.Contex
 		if err != nil {
 			return err
 		}
-		defer master.Close()
+		defer func() { _ = master.Close() }()
 		_, err = master.LoadComputerConfiguration(ctx, computer)
 		return err
 	}

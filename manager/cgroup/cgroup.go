@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Hierarchy is the unified hierarchy, mounted at Root; empty means
@@ -54,6 +56,9 @@ func (h Hierarchy) Available() error {
 		if !slices.Contains(strings.Fields(string(content)), controller) {
 			return fmt.Errorf("the control groups at %s have no %s controller", h.root(), controller)
 		}
+	}
+	if err := unix.Access(h.root(), unix.W_OK); err != nil { // in a container, say
+		return fmt.Errorf("the control groups at %s cannot be changed: %w", h.root(), err)
 	}
 	return nil
 }

@@ -116,8 +116,8 @@ func TestKernelEnter(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		sleeper.Process.Kill()
-		sleeper.Wait()
+		_ = sleeper.Process.Kill()
+		_ = sleeper.Wait() // it was killed
 		for _, directory := range []string{slice, h.top(), own} {
 			if err := syscall.Rmdir(directory); err != nil {
 				t.Error(err)
