@@ -25,6 +25,10 @@ type partition struct {
 	keyFile, certificateFile string
 
 	user *process.User // see owner
+	// groups of the supervisor that were set in this pass, started tells whether
+	// the services were.
+	groups  map[string]bool
+	started bool
 }
 
 // openPartition opens the directory of a partition; close it after use.
@@ -40,7 +44,7 @@ func (p *pass) openPartition(wanted *slap.Partition, log *slog.Logger) (*partiti
 	}
 	t := &partition{
 		pass: p, id: slap.PartitionID{Computer: p.ComputerID, Partition: name},
-		path: path, wanted: wanted, root: root, log: log.With("partition", name),
+		path: path, wanted: wanted, root: root, groups: map[string]bool{}, log: log.With("partition", name),
 	}
 	if wanted.SoftwareRelease != nil && wanted.SoftwareRelease.URL != "" {
 		t.url = wanted.SoftwareRelease.URL

@@ -19,6 +19,10 @@ type pass struct {
 	Options
 	supervision *supervision
 	uploads     uploads
+	firewall    *firewall // nil: partitions have no rules
+
+	periodicities periodicities
+	interpreters  interpreters
 }
 
 func newPass(options Options) *pass {
@@ -26,7 +30,10 @@ func newPass(options Options) *pass {
 	if p.BuildoutDebug {
 		p.Jobs = 1 // there is one terminal
 	}
-	p.supervision = newSupervision(p.Options)
+	p.supervision = newSupervision(p)
+	if p.Firewall != nil {
+		p.firewall = newFirewall(*p.Firewall, p.Environment, p.Logger)
+	}
 	return p
 }
 

@@ -465,9 +465,10 @@ func TestSoftwarePassCache(t *testing.T) {
 // A testManager records its hooks, and fails where it is told to.
 type testManager struct {
 	manager.Manager
-	mu    sync.Mutex
-	calls []string
-	fail  string
+	mu      sync.Mutex
+	calls   []string
+	fail    string
+	program string // of the group that partitions get
 }
 
 func (m *testManager) hook(name string) error {

@@ -2,29 +2,176 @@ package grid
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
 
 	"slapos/grid/supervisor"
-	"slapos/manager"
 )
 
-type supervision struct{ options Options }
+// A supervision makes the supervisor follow its files for all partitions of a
+// pass. Files are written, then the supervisor reads all of them again and says
+// which groups differ from what it runs; each partition then changes its own
+// groups, at its own pace. Partitions that ask for a reading while one is under
+// way share the next one.
+type supervision struct {
+	layout          supervisor.Layout
+	client          *supervisor.Client
+	watchdogCommand string
 
-func newSupervision(options Options) *supervision { return &supervision{options} }
+	mu      sync.Mutex
+	written int           // changes of files, and one for what earlier passes left
+	read    int           // changes that the supervisor has read
+	reading chan struct{} // closed when the reading under way has ended; nil: none
+	// differences are the groups that don't run as the files say. busy ones are
+	// being changed, and what a reading says of them is out of date.
+	differences map[string]difference
+	busy        map[string]bool
+}
 
-func (s *supervision) close() {}
+// difference tells what is to be done with a group.
+type difference int
+
+const (
+	groupAdded difference = iota
+	groupChanged
+	groupRemoved
+)
+
+func newSupervision(p *pass) *supervision {
+	layout := p.supervisorLayout()
+	return &supervision{
+		layout: layout, client: supervisor.NewClient(layout.Socket()), watchdogCommand: p.Supervisor.WatchdogCommand,
+		written: 1, differences: map[string]difference{}, busy: map[string]bool{},
+	}
+}
+
+func (s *supervision) close() { s.client.Close() }
 
 func (s *supervision) writeConfiguration() error {
-	layout := supervisor.Layout{InstanceRoot: s.options.InstanceRoot, Logger: s.options.Logger}
-	return supervisor.WriteConfiguration(layout, s.options.Supervisor.WatchdogCommand)
+	return supervisor.WriteConfiguration(s.layout, s.watchdogCommand)
 }
 
-type partitionSupervisor struct{ t *partition }
+// noteChange tells that a file was written or removed.
+func (s *supervision) noteChange() {
+	s.mu.Lock()
+	s.written++
+	s.mu.Unlock()
+}
 
-func (s *partitionSupervisor) SetGroup(ctx context.Context, suffix string, programs []manager.Program) error {
+// follow changes the groups chosen by mine until they run as their files say,
+// except that nothing is started (GRID-74).
+func (s *supervision) follow(ctx context.Context, mine func(group string) bool, log *slog.Logger) error {
+	if err := s.readFiles(ctx); err != nil {
+		return fmt.Errorf("supervisor: %w", err)
+	}
+	for {
+		name, change, found := s.take(mine)
+		if !found {
+			return nil
+		}
+		err := s.change(ctx, name, change, log)
+		s.release(name)
+		if err != nil {
+			return fmt.Errorf("supervisor: %w", err)
+		}
+	}
+}
+
+// finish changes the groups that are left when a pass ends: those of nobody, as
+// the watchdog's, and of interrupted passes.
+func (s *supervision) finish(ctx context.Context, log *slog.Logger) error {
+	s.mu.Lock()
+	asked := s.read > 0
+	s.mu.Unlock()
+	if !asked {
+		return nil
+	}
+	return s.follow(ctx, func(string) bool { return true }, log)
+}
+
+// readFiles makes sure that the supervisor has read all files written so far.
+func (s *supervision) readFiles(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for wanted := s.written; s.read < wanted; {
+		if reading := s.reading; reading != nil {
+			s.mu.Unlock()
+			select {
+			case <-reading:
+			case <-ctx.Done():
+			}
+			s.mu.Lock()
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.readNow(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
 }
-func (s *partitionSupervisor) RemoveGroup(ctx context.Context, suffix string) error { return nil }
-func (s *partitionSupervisor) NeverStarted(ctx context.Context, suffix, program string) (bool, error) {
-	return false, nil
+
+// readNow lets go of the lock while the supervisor reads.
+func (s *supervision) readNow(ctx context.Context) error {
+	written := s.written
+	s.reading = make(chan struct{})
+	s.mu.Unlock()
+	added, changed, removed, err := s.client.ReloadConfig(ctx)
+	s.mu.Lock()
+	close(s.reading)
+	s.reading = nil
+	if err != nil {
+		return fmt.Errorf("reload configuration: %w", err)
+	}
+	s.read = written
+	s.differences = map[string]difference{}
+	for change, names := range map[difference][]string{groupAdded: added, groupChanged: changed, groupRemoved: removed} {
+		for _, name := range names {
+			if !s.busy[name] {
+				s.differences[name] = change
+			}
+		}
+	}
+	return nil
 }
-func (s *partitionSupervisor) Start(ctx context.Context, suffix, program string) error { return nil }
+
+func (s *supervision) take(mine func(string) bool) (name string, change difference, found bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, change := range s.differences {
+		if mine(name) {
+			delete(s.differences, name)
+			s.busy[name] = true
+			return name, change, true
+		}
+	}
+	return "", 0, false
+}
+
+func (s *supervision) release(name string) {
+	s.mu.Lock()
+	delete(s.busy, name)
+	s.mu.Unlock()
+}
+
+func (s *supervision) change(ctx context.Context, name string, change difference, log *slog.Logger) error {
+	if change != groupAdded {
+		if err := endGroup(ctx, s.client, name, log); err != nil {
+			return err
+		}
+	}
+	if change == groupRemoved {
+		return nil
+	}
+	var fault *supervisor.Fault
+	err := s.client.AddGroup(ctx, name)
+	if err != nil && !(errors.As(err, &fault) && fault.Code == supervisor.FaultAlreadyAdded) {
+		return fmt.Errorf("add group %s: %w", name, err)
+	}
+	log.Info(fmt.Sprintf("Updated '%s'", name))
+	return nil
+}

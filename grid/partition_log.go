@@ -1,0 +1,112 @@
+package grid
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+)
+
+const (
+	stateDirectory = ".slapgrid"
+	instanceLog    = ".slapgrid/log/instance.log"
+	// maxInstanceLog is the size, in bytes, at which the log of a partition
+	// makes room for a new one.
+	maxInstanceLog = 20 << 20
+)
+
+// openInstanceLog adds to the partition's log a copy of all that is told of it
+// from now on, for its user to read (GRID-50). Close the file at the end.
+func (t *partition) openInstanceLog() (*os.File, error) {
+	for _, directory := range []struct {
+		name string
+		mode fs.FileMode
+	}{{stateDirectory, 0o777}, {stateDirectory + "/log", 0o700}} {
+		if err := t.root.makeDirectory(directory.name, directory.mode); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.root.giveAwayTree(stateDirectory); err != nil {
+		return nil, err
+	}
+	if err := t.rotateInstanceLog(); err != nil {
+		return nil, err
+	}
+	file, err := t.root.append(instanceLog, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	copied := &instanceLogHandler{mu: &sync.Mutex{}, file: file, name: "slapos"}
+	t.log = slog.New(slog.NewMultiHandler(t.log.Handler(), copied))
+	return file, nil
+}
+
+// rotateInstanceLog also sets a log aside that the user doesn't own, as one
+// that an agent of old left: it can't be told from a hard link to another file.
+func (t *partition) rotateInstanceLog() error {
+	info, err := t.root.root.Lstat(instanceLog)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() && info.Size() < maxInstanceLog && t.root.owns(info) {
+		return nil
+	}
+	return t.root.root.Rename(instanceLog, instanceLog+".1")
+}
+
+// An instanceLogHandler writes "[time] LEVEL logger message" lines.
+type instanceLogHandler struct {
+	mu   *sync.Mutex
+	file *os.File
+	name string // of the logger
+}
+
+func (h *instanceLogHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *instanceLogHandler) Handle(_ context.Context, r slog.Record) error {
+	var line bytes.Buffer
+	milliseconds := r.Time.Nanosecond() / 1e6
+	fmt.Fprintf(&line, "[%s,%03d] %-8s %s %s", r.Time.Format("2006-01-02 15:04:05"), milliseconds, levelName(r.Level), h.name, r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(&line, " %s=%v", a.Key, a.Value)
+		return true
+	})
+	line.WriteByte('\n')
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, err := h.file.Write(line.Bytes())
+	return err
+}
+
+func (h *instanceLogHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
+	for _, a := range attributes {
+		if a.Key == "logger" {
+			return &instanceLogHandler{h.mu, h.file, a.Value.String()}
+		}
+	}
+	return h
+}
+
+func (h *instanceLogHandler) WithGroup(string) slog.Handler { return h }
+
+// levelName is Python's name of a level.
+func levelName(level slog.Level) string {
+	switch {
+	case level > slog.LevelError:
+		return "CRITICAL"
+	case level >= slog.LevelError:
+		return "ERROR"
+	case level >= slog.LevelWarn:
+		return "WARNING"
+	case level >= slog.LevelInfo:
+		return "INFO"
+	}
+	return "DEBUG"
+}

@@ -1,0 +1,171 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"slapos/promise"
+	"slapos/slap"
+)
+
+// What a pass does with a partition, by the state that the master wants and
+// whether its .timestamp says that this was done already (GRID-43 to GRID-60):
+//
+//	                        ┌ started: promises, in anomaly mode
+//	         ┌ up to date ──┴ other: nothing ──────────────────────────┐
+//	managers─┤                                                         ├─ managers
+//	         └ changed: .timestamp goes                                │
+//	             started:   certificate ─ install ─ start ─ firewall   │
+//	                          ─ promises ─ tell started ─ tell requests┤
+//	             stopped:   certificate ─ install ─ firewall           │
+//	                          ─ stop ─ tell stopped ─ tell requests ───┤
+//	             destroyed: certificate ─ stop ─ no firewall           │
+//	                          ─ tell stopped ──────────────────────────┤
+//	                                                                   │
+//	             success: .timestamp is written, after the managers ───┘
+//
+// .timestamp is what makes a partition up to date. It goes before and comes
+// after everything else, so an agent that is killed in between is followed by
+// one that does all again.
+var (
+	beginSteps = []step[*partition]{
+		{name: "certificate", do: (*partition).refreshCertificate},
+		{name: "forget error", do: (*partition).forgetError},
+	}
+	deploySteps = []step[*partition]{
+		{name: "free space", do: (*partition).checkSpace},
+		{name: "software link", do: (*partition).linkRelease},
+		{name: "permissions", do: (*partition).checkMode},
+		{name: "profile", do: (*partition).writeProfile},
+		{name: "buildout", do: (*partition).runBuildout},
+		{name: "retention", do: (*partition).lockRetention},
+	}
+	startedSteps = concat(beginSteps, deploySteps, []step[*partition]{
+		{name: "start", do: (*partition).startServices},
+		{name: "firewall", do: (*partition).openFirewall},
+		{name: "promises", do: (*partition).testPromises},
+		{name: "report started", do: (*partition).reportStarted},
+		{name: "report requests", do: (*partition).reportRequested},
+	})
+	// An instance is stopped even if it can't be deployed any more.
+	stoppedSteps = concat(beginSteps, deploySteps, []step[*partition]{
+		{name: "firewall", do: (*partition).openFirewall},
+		{name: "stop", do: (*partition).stopServices, always: true},
+		{name: "report stopped", do: (*partition).reportStopped},
+		{name: "report requests", do: (*partition).reportRequested},
+	})
+	destroyedSteps = concat(beginSteps, []step[*partition]{
+		{name: "stop", do: (*partition).stopServices},
+		{name: "firewall", do: (*partition).closeFirewall},
+		{name: "report stopped", do: (*partition).reportStopped},
+	})
+	unknownSteps = concat(beginSteps, []step[*partition]{
+		{name: "refuse", do: (*partition).refuseState},
+	})
+)
+
+func concat(lists ...[]step[*partition]) []step[*partition] {
+	var all []step[*partition]
+	for _, list := range lists {
+		all = append(all, list...)
+	}
+	return all
+}
+
+func (t *partition) steps() []step[*partition] {
+	switch t.wanted.RequestedState {
+	case slap.StateStarted:
+		return startedSteps
+	case slap.StateStopped:
+		return stoppedSteps
+	case slap.StateDestroyed:
+		return destroyedSteps
+	}
+	return unknownSteps
+}
+
+// process brings the partition to the state that the master wants.
+func (t *partition) process(ctx context.Context) error {
+	t.log.Debug(fmt.Sprintf("Check if %s requires processing...", t.id.Partition))
+	// What was noted belongs to a processing that didn't end.
+	if err := t.root.remove(t.requestedFile()); err != nil {
+		return err
+	}
+	for _, m := range t.pass.Managers {
+		if err := m.Instance(ctx, t.managed()); err != nil {
+			return err
+		}
+	}
+	upToDate, err := t.isUpToDate()
+	if err == nil && upToDate {
+		err = t.keepUp(ctx)
+	} else if err == nil {
+		err = t.deploy(ctx)
+	}
+	// A manager's failure tells more than what it could not put right.
+	for _, m := range t.pass.Managers {
+		if failure := m.InstanceTearDown(ctx, t.managed()); failure != nil {
+			return failure
+		}
+	}
+	if err == nil {
+		err = t.dropGroups(ctx)
+	}
+	if err != nil || upToDate {
+		return err
+	}
+	return t.writeTimestamp()
+}
+
+// keepUp is all there is to do for a partition that is up to date.
+func (t *partition) keepUp(ctx context.Context) error {
+	if t.wanted.RequestedState != slap.StateStarted || t.pass.Instance.ForceStop {
+		t.log.Debug("Partition already up-to-date. skipping.")
+		return nil
+	}
+	t.log.Debug("Partition already up-to-date.")
+	return t.checkAnomalies(ctx)
+}
+
+// deploy runs the steps, with a copy of the log in the partition.
+func (t *partition) deploy(ctx context.Context) error {
+	before := t.log
+	file, err := t.openInstanceLog()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		t.log = before
+		file.Close()
+	}()
+	t.log.Info(fmt.Sprintf("Processing Computer Partition %s.", t.id.Partition))
+	t.logPlaces()
+	t.log.Info(fmt.Sprintf("  Instance status: %s", t.wanted.RequestedState))
+	err = runSteps(ctx, t, t.log, t.steps())
+	var failed *promise.Error
+	if err != nil && !errors.As(err, &failed) {
+		t.showError(ctx, err)
+	}
+	return err
+}
+
+func (t *partition) logPlaces() {
+	t.log.Info(fmt.Sprintf("  Software URL: %s", t.url))
+	t.log.Info(fmt.Sprintf("  Software path: %s", t.release))
+	t.log.Info(fmt.Sprintf("  Instance path: %s", t.path))
+}
+
+// showError leaves the error in the partition, and brings the results of its
+// promises up to date, whatever they are (GRID-54).
+func (t *partition) showError(ctx context.Context, failure error) {
+	if err := t.root.write(t.errorFile(), []byte(failure.Error()), agentFile); err != nil {
+		t.log.Warn(fmt.Sprintf("The error could not be written to %s: %v", t.root.join(t.errorFile()), err))
+	}
+	if t.wanted.RequestedState != slap.StateStarted || ctx.Err() != nil {
+		return
+	}
+	if err := t.runPromises(ctx, promise.Forced); err != nil {
+		t.log.Debug("Ignored result of promises", "error", err)
+	}
+}

@@ -1,0 +1,107 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"slapos/grid/buildout"
+	"slapos/promise"
+)
+
+// testPromises runs all promises; the first that fails is the error.
+func (t *partition) testPromises(ctx context.Context) (outcome, error) {
+	if t.pass.Instance.ForceStop {
+		return skipped, nil
+	}
+	return done, t.runPromises(ctx, promise.Forced)
+}
+
+func (t *partition) runPromises(ctx context.Context, mode promise.Mode) error {
+	t.log.Info(fmt.Sprintf("Checking %s promises...", t.id.Partition))
+	if has, err := t.hasPromises(); err != nil || !has {
+		return err
+	}
+	interpreter, err := t.pass.interpreter(t.release)
+	if err != nil {
+		return err
+	}
+	parallel := 0
+	if t.pass.Jobs == 1 {
+		parallel = 1
+	}
+	report, err := promise.Run(ctx, promise.Options{
+		Directory: t.path, PartitionID: t.id.Partition, ComputerID: t.id.Computer,
+		MasterURL: t.pass.MasterURL, CertFile: t.certificateFile, KeyFile: t.keyFile,
+		Interpreter: interpreter, Python: t.pass.Python, Environ: t.environment(),
+		Mode: mode, Timeout: t.pass.Instance.PromiseTimeout, Parallel: parallel,
+		Logger: t.log, Now: t.pass.Now,
+		Bang: func(ctx context.Context, message string) error {
+			return t.pass.Master.InstanceBang(ctx, t.id, message)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return report.Err()
+}
+
+// hasPromises spares partitions without any the rest of the work.
+func (t *partition) hasPromises() (bool, error) {
+	for _, directory := range []string{"etc/plugin", "etc/promise"} {
+		entries, err := t.root.entries(directory)
+		if len(entries) > 0 || err != nil {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// checkAnomalies runs the promises that are due of a partition that is up to
+// date. The master is told when it doesn't know yet (GRID-60).
+func (t *partition) checkAnomalies(ctx context.Context) error {
+	err := t.runPromises(ctx, promise.Anomaly)
+	var failed *promise.Error
+	if err != nil && !errors.As(err, &failed) {
+		return err
+	}
+	wrong := strings.HasPrefix(t.wanted.AccessStatus, "#error")
+	if failed != nil {
+		t.log.Error(failed.Error())
+	}
+	if t.wanted.HasAccessStatus && wrong == (failed != nil) {
+		return nil
+	}
+	if _, err := t.refreshCertificate(ctx); err != nil {
+		return err
+	}
+	if failed == nil {
+		return t.pass.Master.Started(ctx, t.id)
+	}
+	t.pass.tell(ctx, t.log, func(ctx context.Context) error {
+		return t.pass.Master.InstanceError(ctx, t.id, failed.Error())
+	})
+	return nil
+}
+
+// interpreters of releases, read once in a pass.
+type interpreters struct{ known sync.Map }
+
+// interpreter is the Python of a release, empty when it names none (GRID-44).
+func (p *pass) interpreter(release string) (string, error) {
+	if release == "" {
+		return "", nil
+	}
+	read, _ := p.interpreters.known.LoadOrStore(release, sync.OnceValues(func() (string, error) {
+		name, err := buildout.Interpreter(filepath.Join(release, buildoutScript))
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		return name, err
+	}))
+	return read.(func() (string, error))()
+}

@@ -1,0 +1,70 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"slapos/slap"
+)
+
+func (t *partition) reportStarted(ctx context.Context) (outcome, error) {
+	if t.pass.Instance.ForceStop {
+		return skipped, nil
+	}
+	return done, t.pass.Master.Started(ctx, t.id)
+}
+
+// reportStopped tells the master, whatever it answers (GRID-52).
+func (t *partition) reportStopped(ctx context.Context) (outcome, error) {
+	if err := t.pass.Master.Stopped(ctx, t.id); err != nil {
+		t.log.Debug("Ignored failure to report a stopped partition", "error", err)
+		return skipped, ctx.Err()
+	}
+	return done, nil
+}
+
+// requestedFile is where code in the partition notes the instances that it asks
+// for, one reference on a line.
+func (t *partition) requestedFile() string {
+	return ".slapos-request-transaction-" + t.id.Partition
+}
+
+// reportRequested tells the master which instances the partition asked for
+// while it was processed, so that others may go (GRID-53).
+func (t *partition) reportRequested(ctx context.Context) (outcome, error) {
+	content, err := t.root.readOwn(t.requestedFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return skipped, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var references []string
+	for _, reference := range strings.Split(string(content), "\n") {
+		if reference != "" {
+			references = append(references, reference)
+		}
+	}
+	err = t.pass.Master.RelatedInstances(ctx, t.id, references)
+	if errors.Is(err, slap.ErrNotFound) {
+		t.log.Warn(fmt.Sprintf("NotFoundError: %v. \nCannot send requested instance list to master. "+
+			"Please check if this feature is implemented on SlapOS Master.", err))
+		return skipped, nil
+	}
+	return done, err
+}
+
+// errorFile shows the partition's user why the last processing failed.
+func (t *partition) errorFile() string { return ".slapgrid-" + t.id.Partition + "-error.log" }
+
+func (t *partition) forgetError(context.Context) (outcome, error) {
+	return done, t.root.remove(t.errorFile())
+}
+
+// refuseState is for what the master may come to ask of future agents.
+func (t *partition) refuseState(context.Context) (outcome, error) {
+	return "", fmt.Errorf("Computer Partition %s has unsupported state: %s", slap.PythonRepr(t.id.Partition), t.wanted.RequestedState)
+}
