@@ -1,0 +1,126 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"slapos/promise/process"
+)
+
+const (
+	destroyScript        = "sbin/destroy"
+	destroyScriptTimeout = 30 * time.Minute
+)
+
+// errRetained keeps a partition from being destroyed for now.
+const errRetained = postponement("Impossible to destroy partition yet because of retention lock.")
+
+// destroySteps free a partition for its next user (GRID-84). They follow the
+// stop of its services. A partition of which the destruction was interrupted,
+// anywhere, is destroyed by the next report.
+var destroySteps = []step[*partition]{
+	{name: "retention", do: (*partition).checkRetention},
+	{name: "destroy script", do: (*partition).runDestroyScript},
+	{name: "services", do: (*partition).forgetServices},
+	{name: "certificate", do: (*partition).removeCertificate},
+	{name: "data", do: (*partition).emptyData},
+	{name: "directory", do: (*partition).empty},
+}
+
+func (t *partition) destroy(ctx context.Context) error {
+	t.log.Info("Destroying Computer Partition " + t.id.Partition + "...")
+	return runSteps(ctx, t, t.log, destroySteps)
+}
+
+func (t *partition) checkRetention(context.Context) (outcome, error) {
+	over, err := retentionOver(t.root, t.pass.Now())
+	if err == nil && !over {
+		err = errRetained
+	}
+	return done, err
+}
+
+// runDestroyScript has the instance clean up itself. Once that is done the
+// script goes first, because it would fail without the rest of the instance.
+func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
+	// It may be a link to the release's: it is the user who follows it.
+	if _, err := os.Stat(t.root.join(destroyScript)); isAbsent(err) {
+		return skipped, nil
+	}
+	user, err := t.owner()
+	if err != nil {
+		return done, err
+	}
+	command := process.Command{
+		Path:    t.root.join(destroyScript),
+		Dir:     t.path,
+		Env:     process.CleanEnvironment(t.pass.Environment, user.Home),
+		User:    user,
+		Output:  func(line string) { t.log.Info(line) },
+		Timeout: destroyScriptTimeout,
+	}
+	result, err := command.Run(ctx)
+	if err == nil && result.ExitCode != 0 {
+		err = fmt.Errorf("%s ended with exit code %d", command.Path, result.ExitCode)
+	}
+	if err != nil {
+		return done, fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", t.path, err)
+	}
+	_ = t.root.remove(destroyScript) // not possible where sbin is a link to elsewhere
+	return done, nil
+}
+
+func (t *partition) removeCertificate(context.Context) (outcome, error) {
+	if t.keyFile == "" {
+		return skipped, nil
+	}
+	for _, path := range []string{t.keyFile, t.certificateFile} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// emptyData empties the partition's place on every data disk, also on those
+// that its user hides by taking away the link in DATA.
+func (t *partition) emptyData(ctx context.Context) (outcome, error) {
+	home := t.pass.Instance.StorageHome
+	if home == "" {
+		return skipped, nil
+	}
+	disks, err := os.ReadDir(home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return skipped, nil
+	}
+	if err != nil {
+		return done, fmt.Errorf("data disks: %w", err)
+	}
+	for _, disk := range disks {
+		place := filepath.Join(home, disk.Name(), t.id.Partition)
+		if info, err := os.Lstat(place); err != nil || !info.IsDir() {
+			continue
+		}
+		if err := emptyDirectoryAt(ctx, place); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// empty empties the directory. The lock's delay goes before its date: were it
+// the other way round, an interruption between them would start the lock anew.
+func (t *partition) empty(ctx context.Context) (outcome, error) {
+	_ = t.root.remove(retentionDelayFile) // what can't be removed alone is below
+	directory, err := t.root.root.Open(".")
+	if err != nil {
+		return done, err
+	}
+	defer directory.Close()
+	return done, emptyDirectory(ctx, directory)
+}

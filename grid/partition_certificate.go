@@ -1,0 +1,63 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/google/renameio/v2"
+
+	"slapos/slap"
+)
+
+// refreshCertificate asks the master for the partition's key and certificate
+// and writes what has changed, readable to its user alone (GRID-51).
+func (t *partition) refreshCertificate(ctx context.Context) (outcome, error) {
+	if t.keyFile == "" {
+		return skipped, nil
+	}
+	certificate, key, err := t.pass.Master.Certificate(ctx, t.id)
+	if errors.Is(err, slap.ErrNotFound) {
+		return done, fmt.Errorf("Partition %s is not known by SlapOS Master.", t.id.Partition)
+	}
+	if err != nil {
+		return done, err
+	}
+	if err := t.writeSecret("certificate", t.certificateFile, certificate); err != nil {
+		return done, err
+	}
+	return done, t.writeSecret("key", t.keyFile, key)
+}
+
+func (t *partition) writeSecret(kind, path, content string) error {
+	present, err := os.ReadFile(path)
+	switch {
+	case err == nil && string(present) == content:
+		return nil
+	case err == nil:
+		t.log.Info(fmt.Sprintf("Changed %s content. Updating '%s'", kind, path))
+	case errors.Is(err, fs.ErrNotExist):
+		t.log.Info(fmt.Sprintf("Missing %s file. Creating '%s'", kind, path))
+	default:
+		return err
+	}
+	file, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(0o400))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer file.Cleanup()
+	if os.Geteuid() == 0 {
+		if err := file.Chown(t.root.uid, t.root.gid); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	if _, err := file.WriteString(content); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package grid
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"slapos/promise/process"
+	"slapos/slap"
+)
+
+// Limits of what a partition can make one report do: its user may mean harm,
+// and what is left is for the next report.
+const (
+	reportScriptsTimeout = 10 * time.Minute // of all scripts together
+	reportFiles          = 1000             // files looked at
+	reportBytes          = 4 << 20          // read
+)
+
+// runReportScripts runs the scripts in etc/report as the partition's user, each
+// with the name of a file that it may write a usage report to. The names of
+// those that failed are told to the master (GRID-83).
+func (t *partition) runReportScripts(ctx context.Context) error {
+	const directory = "etc/report"
+	names, err := t.root.names(directory, reportFiles)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	user, err := t.owner()
+	if err != nil {
+		return err
+	}
+	command := process.Command{
+		Dir:    t.root.join(directory),
+		Args:   []string{t.root.join("var/xml_report/slapreport." + rand.Text()[:8])},
+		Env:    process.CleanEnvironment(t.pass.Environment, user.Home),
+		User:   user,
+		Output: func(line string) { t.log.Info(line) },
+	}
+	deadline := time.Now().Add(reportScriptsTimeout)
+	var failed []string
+	for _, name := range names {
+		command.Path = t.root.join(directory + "/" + name)
+		command.Timeout = time.Until(deadline)
+		if command.Timeout <= 0 {
+			failed = append(failed, "Script "+slap.PythonRepr(name)+" was not run: those before took too long.")
+			break
+		}
+		result, err := command.Run(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil || result.ExitCode != 0 {
+			t.log.Warn(fmt.Sprintf("Failed to run %q", append([]string{command.Path}, command.Args...)), "exit", result.ExitCode, "error", err)
+			failed = append(failed, "Script "+slap.PythonRepr(name)+" failed.")
+		}
+	}
+	if failed != nil {
+		return errors.New(strings.Join(failed, "\n"))
+	}
+	return nil
+}
+
+// names lists at most limit names in a directory, sorted, without those of
+// directories. What is no directory has none.
+func (r *ownedRoot) names(directory string, limit int) ([]string, error) {
+	opened, err := r.root.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", r.join(directory), err)
+	}
+	defer opened.Close()
+	entries, err := opened.ReadDir(limit)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("list %s: %w", r.join(directory), err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}

@@ -1,0 +1,371 @@
+package grid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/grid/supervisor"
+	"slapos/grid/testenv"
+	"slapos/manager"
+	"slapos/slap"
+)
+
+// superviseForTests makes the test program be the supervisor, as slapos is when
+// it is started under that name.
+func superviseForTests() {
+	executable, err := os.Executable()
+	switch {
+	case err != nil:
+	case os.Args[len(os.Args)-1] == "--ready-fd=3":
+		pipe := os.NewFile(3, "ready")
+		err = supervisor.Serve(context.Background(), supervisor.ServeOptions{ConfigFile: os.Args[2], Environ: os.Environ(),
+			Ready: func() { supervisor.Report(pipe, nil) }})
+		if err != nil {
+			supervisor.Report(pipe, err)
+		}
+	default:
+		err = supervisor.Detach(context.Background(), executable, append(os.Args, "--ready-fd=3"), os.Environ())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(2)
+	}
+	os.Exit(0)
+}
+
+// supervise starts the node's supervisor.
+func (r *reportTest) supervise() {
+	r.t.Helper()
+	executable, err := os.Executable()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.options.Supervisor.Executable = executable
+	if err := newPass(r.options).startSupervision(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	pid := readFile(r.t, r.layout().PIDFile())
+	r.t.Cleanup(func() {
+		client := supervisor.NewClient(r.layout().Socket())
+		defer client.Close()
+		if err := client.Shutdown(context.Background()); err != nil {
+			r.t.Error(err)
+		}
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat("/proc/" + strings.TrimSpace(pid)); err != nil || time.Now().After(deadline) {
+				break
+			}
+		}
+	})
+}
+
+func (r *reportTest) layout() supervisor.Layout { return newPass(r.options).supervisorLayout() }
+
+// runService starts what is in etc/run of partition slappart<n>, in the
+// partition's own group or, with a suffix, in that of a manager.
+func (r *reportTest) runService(n int, suffix ...string) {
+	r.t.Helper()
+	name := fmt.Sprint("slappart", n)
+	directory := filepath.Join(r.root, name)
+	services, err := supervisor.Services(os.DirFS(directory), directory, supervisor.Program{UID: testenv.User(), GID: testenv.User()})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var groups []supervisor.Group
+	for _, suffix := range append(suffix, "") {
+		groups = append(groups, supervisor.Group{Name: name + suffix, Directory: directory, Programs: services})
+	}
+	if _, err := r.layout().WritePartition(name, groups); err != nil {
+		r.t.Fatal(err)
+	}
+	client := supervisor.NewClient(r.layout().Socket())
+	defer client.Close()
+	if err := supervisor.Update(context.Background(), client, r.options.Logger); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, group := range groups {
+		if err := client.StartGroup(context.Background(), group.Name, true); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// running lists what the supervisor runs, but the watchdog.
+func (r *reportTest) running() []string {
+	r.t.Helper()
+	client := supervisor.NewClient(r.layout().Socket())
+	defer client.Close()
+	infos, err := client.AllProcessInfo(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var names []string
+	for _, info := range infos {
+		if info.Group != "watchdog" && info.Statename == "RUNNING" {
+			names = append(names, info.Group+":"+info.Name)
+		}
+	}
+	return names
+}
+
+// configured lists the supervisor's files.
+func (r *reportTest) configured() []string {
+	found, _ := filepath.Glob(filepath.Join(r.layout().ConfigDir(), "*"))
+	for i := range found {
+		found[i] = filepath.Base(found[i])
+	}
+	return found
+}
+
+// report runs a whole report.
+func (r *reportTest) report(wantCode int) Result {
+	r.t.Helper()
+	result, err := ReportPass(context.Background(), r.options)
+	if err != nil || result.ExitCode() != wantCode {
+		r.t.Errorf("exit code %d, want %d, error %v, failures %v", result.ExitCode(), wantCode, err, result.Failed)
+	}
+	return result
+}
+
+const sleeper = "#!/bin/sh\nexec sleep 1000\n"
+
+func TestReportPass(t *testing.T) {
+	r := newReportTest(t)
+	r.options.Jobs = 1
+	r.options.CertificateRepository = filepath.Join(filepath.Dir(r.root), "certificates")
+	os.Mkdir(r.options.CertificateRepository, 0o755)
+	r.answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "C", "key": "K"}
+	script := "#!/bin/sh\ncat >$1 <<END\n" + usageOf("script") + "\nEND\n"
+	started := r.partition(0, slap.StateStarted, map[string]string{"etc/report/usage": script, "var/xml_report/x": usageOf("file"), "etc/run/s": sleeper})
+	destroyed := r.partition(1, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper, "etc/report/usage": script, "var/xml_report/x": "broken"})
+	before, _ := os.Stat(destroyed)
+	free := r.partition(2, slap.StateDestroyed, map[string]string{".slapgrid/log/x": "", ".timestamp": "1", ".slapos-resource": "{}"})
+	r.computer.Partitions[2].SoftwareRelease = nil
+	r.list(3, slap.StateStarted) // without directory
+	r.partition(4, slap.StateStarted, map[string]string{"etc/report/usage": "#!/bin/sh\nexit 1\n"})
+	r.supervise()
+	r.runService(0)
+	r.runService(1, "-extra")
+
+	result := r.report(1)
+	if len(result.Failed) != 1 || result.Failed[0].Item != "slappart4" {
+		t.Errorf("failures: %v", result.Failed)
+	}
+	calls := r.expect(t, false, "getFullComputerInformation",
+		"softwareInstanceError slappart3", "softwareInstanceError slappart4", "useComputer",
+		"getComputerPartitionCertificate slappart1", "stoppedComputerPartition slappart1", "destroyedComputerPartition slappart1")
+	for i, want := range map[int]string{1: "Partition directory " + r.root + "/slappart3 does not exist.", 2: "Script 'usage' failed."} {
+		if text := calls[i].form.Get("error_log"); text != want {
+			t.Errorf("told %q", text)
+		}
+	}
+	usage := calls[3].form.Get("use_string")
+	for text, want := range map[string]int{"<reference>slappart0</reference>": 2, "<reference>slappart1</reference>": 1,
+		"<resource>script</resource>": 2, "<resource>file</resource>": 1} {
+		if strings.Count(usage, text) != want {
+			t.Errorf("%s is not %d times in %s", text, want, usage)
+		}
+	}
+	emptied(t, destroyed, before)
+	mustExist(t, filepath.Join(started, "etc/report/usage"))
+	if left, _ := os.ReadDir(free); len(left) != 1 {
+		t.Errorf("free partition: %v", left)
+	}
+	if found := r.configured(); !slices.Equal(found, []string{"slappart0.conf"}) {
+		t.Errorf("supervisor files: %v", found)
+	}
+	if found := r.running(); !slices.Equal(found, []string{"slappart0:s"}) {
+		t.Errorf("running: %v", found)
+	}
+	if left, _ := os.ReadDir(r.options.CertificateRepository); len(left) != 0 {
+		t.Errorf("certificates: %v", left)
+	}
+
+	r.take()
+	r.report(1)
+	r.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart3", "softwareInstanceError slappart4", "useComputer",
+		"getComputerPartitionCertificate slappart1", "stoppedComputerPartition slappart1", "destroyedComputerPartition slappart1")
+}
+
+func TestReportPassMasterFails(t *testing.T) {
+	r := newReportTest(t)
+	r.options.Supervisor.LaunchForbidden = true
+	r.set(func() { r.status["getFullComputerInformation"] = http.StatusServiceUnavailable })
+	if _, err := ReportPass(context.Background(), r.options); !errors.Is(err, slap.ErrServer) {
+		t.Error(err)
+	}
+	for status, wantCode := range map[int]int{http.StatusNotFound: 0, http.StatusInternalServerError: 0, http.StatusForbidden: 1} {
+		r := newReportTest(t)
+		r.options.Supervisor.LaunchForbidden = true
+		directory := r.partition(0, slap.StateDestroyed, map[string]string{"file": ""})
+		before, _ := os.Stat(directory)
+		r.set(func() {
+			r.status["stoppedComputerPartition"], r.status["destroyedComputerPartition"] = http.StatusInternalServerError, status
+		})
+		r.report(wantCode)
+		emptied(t, directory, before)
+	}
+}
+
+func TestReportPassUsageUnsent(t *testing.T) {
+	r := newReportTest(t)
+	r.options.Supervisor.LaunchForbidden = true
+	withUsage := r.partition(0, slap.StateDestroyed, map[string]string{"var/xml_report/x": usageOf("x")})
+	without := r.partition(1, slap.StateDestroyed, map[string]string{"file": ""})
+	before, _ := os.Stat(without)
+	last := r.partition(2, slap.StateDestroyed, map[string]string{"file": ""})
+	r.set(func() { r.status["useComputer"] = http.StatusServiceUnavailable })
+	r.report(1)
+	mustExist(t, filepath.Join(withUsage, "var/xml_report/x"))
+	mustExist(t, filepath.Join(last, "file"))
+	emptied(t, without, before)
+	r.set(func() { r.status["useComputer"] = 0 })
+	r.report(0)
+	for _, directory := range []string{withUsage, last} {
+		emptied(t, directory, statOf(t, directory))
+	}
+}
+
+func statOf(t *testing.T, directory string) os.FileInfo {
+	t.Helper()
+	info, err := os.Stat(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// A reportManager is a manager with nothing but a report hook.
+type reportManager struct {
+	manager.Manager
+	report func(*manager.Partition) error
+}
+
+func (reportManager) Name() string { return "test" }
+
+func (m reportManager) Report(_ context.Context, p *manager.Partition) error { return m.report(p) }
+
+func TestReportPassManager(t *testing.T) {
+	r := newReportTest(t)
+	r.options.Supervisor.LaunchForbidden = true
+	directory := r.partition(0, slap.StateDestroyed, map[string]string{retentionDelayFile: "1.0"})
+	r.partition(1, slap.StateStarted, nil)
+	failure := errors.New("no")
+	var asked []string
+	r.options.Managers = []manager.Manager{reportManager{report: func(p *manager.Partition) error {
+		over, err := p.Retention(context.Background())
+		asked = append(asked, fmt.Sprint(p.ID, " ", over, " ", err, " ", p.State))
+		return failure
+	}}}
+	r.report(1)
+	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "softwareInstanceError slappart0")
+	if !slices.Equal(asked, []string{"slappart0 false <nil> destroyed"}) {
+		t.Errorf("the manager saw %q", asked)
+	}
+	mustExist(t, filepath.Join(directory, retentionDateFile))
+
+	failure = nil
+	r.report(0) // the lock holds: no failure
+	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0")
+	if !strings.Contains(r.log.String(), "Impossible to destroy partition yet because of retention lock.") {
+		t.Error("the lock was not told")
+	}
+}
+
+func TestReportPassWaitsForProcesses(t *testing.T) {
+	r := newReportTest(t)
+	waiting := r.partition(0, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper,
+		waitListFile: "slappart0-prerm:none\n\n  slappart0-prerm:s  \n"})
+	greedy := r.partition(1, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper,
+		waitListFile: "slappart2:s\nslappart0-prerm:s\nslappart1:s\nwatchdog:watchdog\n"})
+	odd := r.partition(3, slap.StateDestroyed, nil)
+	before := statOf(t, greedy)
+	r.partition(2, slap.StateStarted, map[string]string{"etc/run/s": sleeper})
+	if err := unix.Mkfifo(filepath.Join(odd, waitListFile), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	r.supervise()
+	r.runService(0, "-prerm")
+	r.runService(1)
+	r.runService(2)
+	r.report(0)
+	mustExist(t, filepath.Join(waiting, waitListFile))
+	emptied(t, greedy, before)
+	emptied(t, odd, statOf(t, odd))
+	if running := r.running(); !slices.Equal(running, []string{"slappart0-prerm:s", "slappart2:s"}) {
+		t.Errorf("running: %v", running)
+	}
+	client := supervisor.NewClient(r.layout().Socket())
+	defer client.Close()
+	if err := client.StopProcess(context.Background(), "slappart0-prerm:s"); err != nil {
+		t.Fatal(err)
+	}
+	r.report(0)
+	emptied(t, waiting, statOf(t, waiting))
+}
+
+// TestReportPassParallel has a partition that waits for the next one.
+func TestReportPassParallel(t *testing.T) {
+	r := newReportTest(t)
+	r.options.Supervisor.LaunchForbidden = true
+	r.options.Jobs = 2
+	base := filepath.Dir(r.root)
+	shared := filepath.Join(base, "shared")
+	os.Mkdir(shared, 0o777)
+	os.Chmod(shared, 0o777)
+	for i, script := range []string{"while ! test -e first; do sleep 0.01; done", "touch first"} {
+		script = "#!/bin/sh\ncd " + shared + "\n" + script + "\n"
+		r.partition(i, slap.StateStarted, map[string]string{"etc/report/script": script})
+	}
+	for i, script := range []string{"while ! test -e second; do sleep 0.01; done", "touch second"} {
+		script = "#!/bin/sh\ncd " + shared + "\n" + script + "\n"
+		r.partition(2+i, slap.StateDestroyed, map[string]string{destroyScript: script})
+	}
+	r.report(0)
+	r.expect(t, true, "getFullComputerInformation", "stoppedComputerPartition slappart2", "destroyedComputerPartition slappart2",
+		"stoppedComputerPartition slappart3", "destroyedComputerPartition slappart3")
+}
+
+// TestReportPassServiceWithoutFile has an agent that was killed after it had
+// removed the supervisor's file and before it had stopped the service.
+func TestReportPassServiceWithoutFile(t *testing.T) {
+	r := newReportTest(t)
+	directory := r.partition(0, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper})
+	r.supervise()
+	r.runService(0)
+	if _, err := r.layout().RemoveGroup("slappart0"); err != nil {
+		t.Fatal(err)
+	}
+	r.report(0)
+	emptied(t, directory, statOf(t, directory))
+	if running := r.running(); len(running) > 0 {
+		t.Errorf("running: %v", running)
+	}
+}
+
+func TestReportPassInterrupted(t *testing.T) {
+	r := newReportTest(t)
+	r.options.Supervisor.LaunchForbidden = true
+	directory := r.partition(0, slap.StateDestroyed, map[string]string{destroyScript: "#!/bin/sh\nmkfifo fifo; touch here; read x <fifo\n"})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		for !exists(filepath.Join(directory, "here")) {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	if _, err := ReportPass(ctx, r.options); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	mustExist(t, filepath.Join(directory, "here"))
+}
