@@ -6,10 +6,10 @@
 //	/sys/fs/cgroup/slapos.slice/slapos-slappart3.slice
 //
 // node format makes them and sets their limits by the changes that
-// [Hierarchy.Prepare] returns. What starts services calls [Hierarchy.Enter]
-// with the number of each new process, which does nothing on a node that was
-// not prepared. Where the machine has no control groups of version 2 with the
-// controllers needed, [Hierarchy.Available] says so and nothing is done.
+// [Hierarchy.Prepare] returns. The supervisor starts services in the slice that
+// [Hierarchy.Open] opens, if there is one. Where the machine has no control
+// groups of version 2 with the controllers needed, [Hierarchy.Available] says so
+// and nothing is done.
 package cgroup
 
 import (
@@ -19,7 +19,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,14 +62,15 @@ func (h Hierarchy) Available() error {
 	return nil
 }
 
-// Enter puts a process, and what it starts from now on, into the slice of a
-// partition. It is no error that there is no such slice.
-func (h Hierarchy) Enter(partition string, process int) error {
-	err := write(filepath.Join(h.Slice(partition), "cgroup.procs"), strconv.Itoa(process))
+// Open opens the slice of a partition, for starting processes in it: their
+// syscall.SysProcAttr has the descriptor as CgroupFD. The file is nil on a node
+// that was not prepared.
+func (h Hierarchy) Open(partition string) (*os.File, error) {
+	slice, err := os.Open(h.Slice(partition))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
-	return err
+	return slice, err
 }
 
 // A Change is one difference between what is wanted and what is there.

@@ -82,20 +82,17 @@ func TestPrepare(t *testing.T) {
 			t.Errorf("step %d:\n%q\nwant\n%q", i, got, step.want)
 		}
 	}
-	if err := h.Enter("slappart0", 4711); err != nil {
-		t.Fatal(err)
+	if slice, err := h.Open("slappart0"); err != nil || slice.Close() != nil {
+		t.Error(err)
 	}
-	if got, _ := os.ReadFile(filepath.Join(h.Slice("slappart0"), "cgroup.procs")); string(got) != "4711" {
-		t.Errorf("cgroup.procs holds %q", got)
-	}
-	if err := h.Enter("slappart1", 4711); err != nil {
-		t.Errorf("a partition without slice: %v", err)
+	if slice, err := h.Open("slappart1"); err != nil || slice != nil {
+		t.Errorf("a partition without slice: %v, %v", slice, err)
 	}
 }
 
-// The kernel's own hierarchy moves a process into a slice. What the test makes
+// The kernel's own hierarchy starts a process in a slice. What the test makes
 // there it removes; the controllers are not needed for that.
-func TestKernelEnter(t *testing.T) {
+func TestKernelStart(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Log("not root: nothing to try")
 		return
@@ -107,29 +104,26 @@ func TestKernelEnter(t *testing.T) {
 	}
 	own := filepath.Join(root, fmt.Sprintf("slapos-test-%d", os.Getpid()))
 	h := Hierarchy{own}
-	slice := h.Slice("slappart0")
-	if err := os.MkdirAll(slice, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	sleeper := exec.Command("sleep", "60")
-	if err := sleeper.Start(); err != nil {
+	if err := os.MkdirAll(h.Slice("slappart0"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = sleeper.Process.Kill()
-		_ = sleeper.Wait() // it was killed
-		for _, directory := range []string{slice, h.top(), own} {
+		for _, directory := range []string{h.Slice("slappart0"), h.top(), own} {
 			if err := syscall.Rmdir(directory); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	if err := h.Enter("slappart0", sleeper.Process.Pid); err != nil {
+	slice, err := h.Open("slappart0")
+	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", sleeper.Process.Pid))
-	if err != nil || !strings.Contains(string(content), "0::"+strings.TrimPrefix(slice, root)+"\n") {
-		t.Errorf("process is in %q, %v", content, err)
+	defer slice.Close()
+	command := exec.Command("cat", "/proc/self/cgroup")
+	command.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(slice.Fd())}
+	output, err := command.Output()
+	if err != nil || !strings.Contains(string(output), "0::"+strings.TrimPrefix(h.Slice("slappart0"), root)+"\n") {
+		t.Errorf("process was in %q, %v", output, err)
 	}
 }
 

@@ -25,15 +25,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/supervisor/config"
+	"slapos/manager/cgroup"
 )
 
 // Options say what to serve.
 type Options struct {
 	ConfigFile string
-	Silent     bool      // nothing of the log on Stdout
-	Stdout     io.Writer // gets a copy of the log; nil for none
-	Environ    []string  // of the supervisor, inherited by programs
-	Ready      func()    // called when the sockets answer; may be nil
+	Silent     bool             // nothing of the log on Stdout
+	Stdout     io.Writer        // gets a copy of the log; nil for none
+	Environ    []string         // of the supervisor, inherited by programs
+	Ready      func()           // called when the sockets answer; may be nil
+	CGroups    cgroup.Hierarchy // where partitions have control groups
 }
 
 // daemon is a supervisor between two readings of its main configuration.

@@ -171,7 +171,7 @@ func (p *process) start() error {
 		Sys: &syscall.SysProcAttr{Setpgid: true, Credential: credential, PidFD: new(int)},
 	}
 	restore := p.setUmask()
-	pid, err := syscall.ForkExec(path, argv, attributes)
+	pid, err := p.fork(path, argv, attributes)
 	restore()
 	if err != nil {
 		pipes.closeParent()

@@ -1,0 +1,32 @@
+package daemon
+
+import (
+	"path/filepath"
+	"syscall"
+)
+
+// fork starts a program in the control group of the partition it belongs to,
+// whose name is that of the program's directory, where node format has made one
+// (D-12). The limits of the partition hold from the first instruction on.
+func (p *process) fork(path string, argv []string, attributes *syscall.ProcAttr) (pid int, err error) {
+	slice, err := p.d.options.CGroups.Open(filepath.Base(p.config.Directory))
+	if err != nil {
+		p.d.log.Warn("services are not limited by control groups", "error", err)
+	}
+	if slice == nil {
+		return syscall.ForkExec(path, argv, attributes)
+	}
+	defer slice.Close()
+	attributes.Sys.UseCgroupFD, attributes.Sys.CgroupFD = true, int(slice.Fd())
+	pid, err = syscall.ForkExec(path, argv, attributes)
+	if err == nil {
+		return pid, nil
+	}
+	// An old kernel, a sandbox, a group that may hold no process, or the program.
+	attributes.Sys.UseCgroupFD = false
+	refusal := err
+	if pid, err = syscall.ForkExec(path, argv, attributes); err == nil {
+		p.d.log.Warn("services are not limited by control groups", "error", refusal)
+	}
+	return pid, err
+}

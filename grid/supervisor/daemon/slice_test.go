@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"slapos/manager/cgroup"
+)
+
+// unifiedHierarchy is where control groups of version 2 are mounted.
+func unifiedHierarchy(t *testing.T) string {
+	content, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if fields := strings.Fields(line); fields[2] == "cgroup2" && !strings.HasPrefix(fields[3], "ro") {
+			return fields[1]
+		}
+	}
+	return ""
+}
+
+// TestSlice starts a service of a partition that has a control group, and one of
+// a partition that has none.
+func TestSlice(t *testing.T) {
+	root := unifiedHierarchy(t)
+	if os.Geteuid() != 0 || root == "" {
+		t.Log("not root, or no control groups of version 2: nothing to try")
+		return
+	}
+	groups := cgroup.Hierarchy{Root: filepath.Join(root, fmt.Sprintf("slapos-test-%d", os.Getpid()))}
+	slice := groups.Slice("slappart0")
+	if err := os.MkdirAll(slice, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, made := range []string{slice, filepath.Dir(slice), groups.Root} {
+			if err := syscall.Rmdir(made); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	directory := t.TempDir()
+	text := "[supervisord]\nlogfile=NONE\npidfile=%(here)s/pid\n"
+	for _, id := range []string{"slappart0", "slappart1"} {
+		if err := os.Mkdir(filepath.Join(directory, id), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text += fmt.Sprintf("[program:%[1]s]\ndirectory=%%(here)s/%[1]s\ncommand=sh -c \"cat /proc/self/cgroup > new; mv new groups; exec sleep 1000\"\nstartsecs=0\n", id)
+	}
+	path := filepath.Join(directory, "supervisord.conf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- Serve(ctx, Options{ConfigFile: path, Environ: os.Environ(), CGroups: groups})
+	}()
+	for id, want := range map[string]bool{"slappart0": true, "slappart1": false} {
+		found := filepath.Join(directory, id, "groups")
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			content, err := os.ReadFile(found)
+			if err == nil {
+				if got := strings.Contains(string(content), "0::"+strings.TrimPrefix(slice, root)+"\n"); got != want {
+					t.Errorf("%s runs in %s", id, content)
+				}
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s did not start", id)
+			}
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
