@@ -35,16 +35,19 @@ stderr_logfile=%(here)s/both.err
 command=sh -c 'echo automatic; exec sleep 1000'
 startsecs=0
 [program:none]
-command=sh -c 'echo nothing; exec sleep 1000'
+command=sh -c 'echo nothing; echo linked >&2; exec sleep 1000'
 startsecs=0
 stdout_logfile=NONE
-stderr_logfile=/dev/null
+stderr_logfile=%(here)s/link
 [program:leaves]
 command=sh -c '(sleep 0.5; echo late; sleep 1000) & exit 0'
 startsecs=0
 autorestart=false
 stdout_logfile=%(here)s/leaves.log
-`).start()
+`)
+	s.write("behind", "")
+	must(t, os.Symlink(s.path("behind"), s.path("link"))) // allowed where only we can put it
+	s.start()
 	call := func(method string, params ...any) any {
 		t.Helper()
 		value, err := s.client.Call(s.ctx(), "supervisor."+method, params...)
@@ -84,11 +87,16 @@ stdout_logfile=%(here)s/leaves.log
 		{"tailProcessStderrLog", []any{"both", 0, 2}, "[r\n 4 true]"},
 		{"clearProcessLogs", []any{"both"}, true},
 		{"readProcessStdoutLog", []any{"both", 0, 0}, ""},
+		{"readProcessStderrLog", []any{"none", 0, 0}, "linked\n"},
 		{"clearAllProcessLogs", nil, nil},
+		{"readProcessStderrLog", []any{"none", 0, 0}, ""},
 	} {
 		if got := call(c.method, c.params...); c.want != nil && fmt.Sprint(got) != fmt.Sprint(c.want) {
 			t.Errorf("%s%v: %q, want %q", c.method, c.params, got, c.want)
 		}
+	}
+	if target, err := os.Readlink(s.path("link")); target != s.path("behind") {
+		t.Errorf("the link was replaced: %v", err)
 	}
 	auto := s.info("auto")
 	if !strings.HasPrefix(auto.StdoutLogfile, s.path("auto-stdout---supervisor-")) || !exists(auto.StdoutLogfile) {

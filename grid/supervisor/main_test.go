@@ -179,7 +179,7 @@ func (s *supervisorUnderTest) cleanUp() {
 	if s.t.Failed() {
 		s.t.Logf("%s: log of the supervisor:\n%s", s.t.Name(), s.read("supervisord.log"))
 	}
-	if s.command != nil {
+	if s.command != nil && s.command.Process != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		_ = s.client.Shutdown(ctx)

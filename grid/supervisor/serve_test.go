@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -236,63 +236,63 @@ stdout_logfile=%(here)s/masked.log
 	s.until("look looked again", func() bool { return strings.Count(s.read("look.log"), "0022\n") == 2 })
 }
 
-// TestUser starts a service as another user: its groups must be that user's,
-// with none of ours.
+// TestUser starts services as another user, which is in several groups. The
+// services must be in those, and in none of ours.
 func TestUser(t *testing.T) {
-	if !isRoot() {
+	if os.Getenv("IN_NAMESPACE") == "" {
 		inNamespace(t)
 		return
 	}
-	const uid, gid, extra = 1, 1, 2
-	s := newSupervisor(t, fmt.Sprintf(`
+	must(t, unix.Setgroups([]int{0, 4, 5}))
+	s := newSupervisor(t, `
 [program:plain]
 command=sh -c 'id -u; id -g; id -G; exec sleep 1000'
-user=%[1]d
-stdout_logfile=%%(here)s/plain.log
+user=daemon
+stdout_logfile=%(here)s/plain.log
 [program:grouped]
 command=sh -c 'id -u; id -g; id -G; exec sleep 1000'
-user=%[1]d
-group=%[2]d
-stdout_logfile=%%(here)s/grouped.log
+user=1
+group=2
+stdout_logfile=%(here)s/grouped.log
 [program:nobody]
 command=sleep 1000
 user=54321
 startretries=0
-`, uid, extra))
+`)
 	must(t, os.Chmod(s.directory, 0o755))
-	want, err := exec.Command("id", "-G", strconv.Itoa(uid)).Output()
-	must(t, err)
-	// What the supervisor itself is in must not be inherited.
-	ours, err := syscall.Getgroups()
-	must(t, err)
-	if unix.Setgroups([]int{0, 3, 4}) == nil {
-		defer func() { _ = unix.Setgroups(ours) }()
-	}
 	s.start()
-	s.until("plain has looked", func() bool { return strings.Count(s.read("plain.log"), "\n") == 3 })
-	if got := s.read("plain.log"); got != fmt.Sprintf("%d\n%d\n%s", uid, gid, want) {
-		t.Errorf("plain is %q, want groups %q", got, want)
-	}
-	s.until("grouped has looked", func() bool { return strings.Count(s.read("grouped.log"), "\n") == 3 })
-	if got := s.read("grouped.log"); !strings.HasPrefix(got, fmt.Sprintf("%d\n%d\n%d ", uid, extra, extra)) {
-		t.Errorf("grouped is %q", got)
+	for name, want := range map[string]string{"plain": "1\n1\n1 2 3\n", "grouped": "1\n2\n2 1 3\n"} {
+		s.until(name+" has looked", func() bool { return strings.Count(s.read(name+".log"), "\n") == 3 })
+		if got := s.read(name + ".log"); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
 	}
 	if info := s.untilState("nobody", "FATAL"); info.Pid != 0 {
 		t.Errorf("nobody is %+v", info)
 	}
 }
 
-// inNamespace runs the present test again as root of a user namespace that maps
-// some more users.
+// inNamespace runs the present test again as root, with users and groups of the
+// test's own.
 func inNamespace(t *testing.T) {
 	t.Helper()
-	if os.Getenv("IN_NAMESPACE") != "" {
-		t.Fatal("not root in a user namespace")
+	directory := t.TempDir()
+	for name, text := range map[string]string{
+		"passwd": "root:x:0:0::/root:/bin/sh\ndaemon:x:1:1::/:/bin/sh\n",
+		"group":  "root:x:0:\ndaemon:x:1:\nbin:x:2:daemon\nsys:x:3:root,daemon\nadm:x:4:root\n",
+	} {
+		must(t, os.WriteFile(filepath.Join(directory, name), []byte(text), 0o644))
 	}
-	command := exec.Command("unshare", "--map-root-user", "--map-auto", testExecutable(), "-test.run", "^"+t.Name()+"$")
+	words := []string{"--mount"}
+	if !isRoot() {
+		words = append(words, "--map-root-user", "--map-auto")
+	}
+	script := `mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && exec "$2" -test.run "$3"`
+	words = append(words, "sh", "-c", script, "sh", directory, testExecutable(), "^"+t.Name()+"$")
+	command := exec.Command("unshare", words...)
 	command.Env = append(os.Environ(), "IN_NAMESPACE=1")
 	out, err := command.CombinedOutput()
-	if err != nil && strings.Contains(string(out), "unshare:") {
+	if err != nil && !isRoot() && strings.Contains(string(out), "unshare:") {
 		t.Skip("neither root nor user namespaces with more than one user")
 	}
 	if err != nil {

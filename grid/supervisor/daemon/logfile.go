@@ -22,6 +22,7 @@ type logFile struct {
 	fd       int
 	size     int64
 	regular  bool
+	linked   bool // by a link that only we can have made: what it leads to isn't ours to rotate
 }
 
 func openLog(path string, maxBytes int64, backups int) (*logFile, error) {
@@ -53,8 +54,11 @@ func (l *logFile) reopen() error {
 		unix.Close(fd)
 		return err
 	}
+	var name unix.Stat_t
+	_ = unix.Fstatat(directory, filepath.Base(l.path), &name, unix.AT_SYMLINK_NOFOLLOW)
 	l.close()
-	l.fd, l.size, l.regular = fd, file.Size, file.Mode&unix.S_IFMT == unix.S_IFREG
+	l.fd, l.size = fd, file.Size
+	l.regular, l.linked = file.Mode&unix.S_IFMT == unix.S_IFREG, name.Mode&unix.S_IFMT == unix.S_IFLNK
 	return nil
 }
 
@@ -132,7 +136,7 @@ func (l *logFile) Write(data []byte) (int, error) {
 		done += n
 		l.size += int64(n)
 	}
-	if l.regular && l.maxBytes > 0 && l.size >= l.maxBytes {
+	if l.regular && !l.linked && l.maxBytes > 0 && l.size >= l.maxBytes {
 		l.rotate()
 	}
 	return done, nil
@@ -164,12 +168,17 @@ func (l *logFile) shift() error {
 	return unix.Renameat(directory, name, directory, numbered(1))
 }
 
-// clear removes the file and begins a new one.
+// clear empties the log. It keeps the file: its name may be that of a device or
+// a link.
 func (l *logFile) clear() error {
-	if err := os.Remove(l.path); err != nil && !os.IsNotExist(err) {
-		return err
+	if !l.regular {
+		return nil
 	}
-	return l.reopen()
+	if err := unix.Ftruncate(l.fd, 0); err != nil {
+		return &os.PathError{Op: "empty log", Path: l.path, Err: err}
+	}
+	l.size = 0
+	return nil
 }
 
 func (l *logFile) close() {
