@@ -94,6 +94,8 @@ type ReleaseCache interface {
 
 // Progress is told how far a long pass is, for a user who watches.
 type Progress interface {
+	// Plan tells how many releases or partitions there are.
+	Plan(items int)
 	// Begin and End tell of each release or partition that is worked on.
 	Begin(item string)
 	End(item string)

@@ -45,6 +45,9 @@ func SoftwarePass(ctx context.Context, options Options) (Result, error) {
 
 func (p *pass) processReleases(ctx context.Context, wanted []*slap.SoftwareRelease) (Result, error) {
 	failures := make([]error, len(wanted))
+	if p.Software.Progress != nil {
+		p.Software.Progress.Plan(len(wanted))
+	}
 	err := p.each(ctx, len(wanted), func(ctx context.Context, i int, log *slog.Logger) error {
 		r := p.newRelease(wanted[i], log)
 		r.progress(Progress.Begin)

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid"
+)
+
+// A gridCommand is one of the passes of the node agent as a command. What they
+// have in common is here: options, checks, pid file, exit code.
+type gridCommand struct {
+	name, usage, description string
+	flags                    []cli.Flag
+	// pidFileKey names the pid file in section [slapos]; pidFile is the default.
+	pidFileKey, pidFile string
+	// only names the option that limits the pass; may be empty.
+	only string
+	// prepare changes the options by the command's own flags; may be nil.
+	prepare func(c *cli.Context, options *grid.Options) error
+	run     func(ctx context.Context, options grid.Options) (grid.Result, error)
+}
+
+func (e *environment) newGridCommand(g gridCommand) *cli.Command {
+	return &cli.Command{
+		Name: g.name, Usage: g.usage, Description: g.description,
+		Flags:  append(gridFlags(), g.flags...),
+		Action: func(c *cli.Context) error { return e.runGrid(c, g) },
+	}
+}
+
+// gridFlags are the options of all passes (GRID-1).
+func gridFlags() []cli.Flag {
+	text := func(name, usage string) cli.Flag { return &cli.StringFlag{Name: name, Usage: usage} }
+	return []cli.Flag{
+		configFlag(),
+		text("instance-root", "`DIRECTORY` of partitions"),
+		text("software-root", "`DIRECTORY` of software"),
+		text("master-url", "`URL` of the master"),
+		text("computer-id", "`REFERENCE` of this computer"),
+		text("supervisord-socket", "accepted for compatibility"),
+		text("supervisord-configuration-path", "accepted for compatibility"),
+		text("buildout", "`SCRIPT` that bootstraps buildout"),
+		text("pidfile", "`FILE` that says which process works, unless the configuration names one"),
+		text("key_file", "`FILE` with the computer's key"),
+		text("cert_file", "`FILE` with the computer's certificate"),
+		text("signature_private_key_file", "`FILE` with the key that signs uploads to the network cache"),
+		text("master_ca_file", "`FILE` with the authority of the master's certificate"),
+		text("certificate_repository_path", "`DIRECTORY` of the partitions' keys and certificates"),
+		&cli.IntFlag{Name: "maximum-periodicity", Usage: "`SECONDS` after which an unchanged partition is processed again", DefaultText: strconv.Itoa(grid.DefaultMaximumPeriodicity)},
+		&cli.IntFlag{Name: "promise-timeout", Usage: "`SECONDS` that a promise may take", DefaultText: "20"},
+		&cli.IntFlag{Name: "partition-timeout", Usage: "`SECONDS` that deploying an instance may take (default: no limit)", DefaultText: " "},
+		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "work on `N` items at once; 1 keeps the master's order", DefaultText: "number of processors"},
+		&cli.BoolFlag{Name: "now", Usage: "begin at once, whatever maximal_delay says"},
+		&cli.IntFlag{Name: "maximal_delay", Usage: "deprecated: wait up to `SECONDS` before", DefaultText: "0"},
+	}
+}
+
+// forceFlags are options of the passes that change things; only names the
+// option that limits the pass.
+func forceFlags(only, usage string) []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "buildout-debug", Usage: "let buildout use the terminal and stop in its debugger"},
+		&cli.BoolFlag{Name: "force", Usage: "process what is up to date, too"},
+		&cli.BoolFlag{Name: "all", Usage: "deprecated name of --force"},
+		onlyFlag(only, usage),
+	}
+}
+
+// prepareForce reads forceFlags.
+func prepareForce(c *cli.Context, options *grid.Options) {
+	options.Force = options.Force || c.Bool("force") || c.Bool("all")
+	options.BuildoutDebug = c.Bool("buildout-debug")
+}
+
+// onlyOption is what the option limits the pass to, or else the key in the file
+// that is called alike.
+func onlyOption(c *cli.Context, merged map[string]string, name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if err := exclusive(c, "all", name); err != nil {
+		return nil, err
+	}
+	value := cmp.Or(c.String(name), merged[name], merged[strings.ReplaceAll(name, "-", "_")])
+	if value == "" {
+		return nil, nil
+	}
+	return strings.Split(value, ","), nil
+}
+
+func onlyFlag(name, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Aliases: []string{"only"}, Usage: usage}
+}
+
+// runGrid follows the order of GRID-6 and CLI-36.
+func (e *environment) runGrid(c *cli.Context, g gridCommand) error {
+	configuration, err := e.nodeConfiguration(c.String("cfg"))
+	if err != nil {
+		return err
+	}
+	merged, err := mergeGridOptions(c, configuration)
+	if err != nil {
+		return err
+	}
+	if err := e.checkRoot(merged); err != nil {
+		return err
+	}
+	if err := requireGridOptions(merged); err != nil {
+		return err
+	}
+	if err := checkGridFiles(merged); err != nil {
+		return err
+	}
+	options, err := e.gridOptions(merged, configuration)
+	if err != nil {
+		return err
+	}
+	defer options.Master.Close()
+	if options.Only, err = onlyOption(c, merged, g.only); err != nil {
+		return err
+	}
+	if g.prepare != nil {
+		if err := g.prepare(c, &options); err != nil {
+			return err
+		}
+	}
+	if err := e.delayGrid(c, merged); err != nil {
+		return err
+	}
+	release, err := e.takePIDFile(merged, g)
+	if err != nil {
+		return err
+	}
+	defer release()
+	result, err := g.run(c.Context, options)
+	if err == nil && result.ExitCode() != 0 {
+		return &exitError{result.ExitCode(), nil} // told in the log
+	}
+	return err
+}
+
+// takePIDFile takes the file named by the command's key, else by pidfile, else
+// the usual one (GRID-7).
+func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (release func(), err error) {
+	path := g.pidFile
+	for _, key := range []string{"pidfile", g.pidFileKey} {
+		if merged[key] != "" {
+			path = merged[key]
+		}
+	}
+	held, err := grid.TakePIDFile(path, e.log)
+	var running *grid.RunningError
+	if errors.As(err, &running) {
+		e.log.Info(err.Error())
+		return nil, &exitError{grid.ExitRunning, nil}
+	}
+	if err != nil {
+		return nil, e.critical(err.Error())
+	}
+	return held.Release, nil
+}
+
+// delayGrid spreads the work of many nodes over time (GRID-9).
+func (e *environment) delayGrid(c *cli.Context, merged map[string]string) error {
+	maximum, err := numberOption(merged, 0, "maximal_delay")
+	if err != nil || maximum <= 0 || c.Bool("now") {
+		return err
+	}
+	seconds := 1 + rand.IntN(maximum)
+	e.log.Info(fmt.Sprintf("Sleeping for %d seconds. To disable this feature, check --now parameter in slapgrid help.", seconds))
+	timer := time.NewTimer(time.Duration(seconds) * time.Second)
+	defer timer.Stop()
+	select {
+	case <-c.Context.Done():
+		return c.Context.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// mergeGridOptions puts section [networkcache] and what was given on the
+// command line over section [slapos] (GRID-4).
+func mergeGridOptions(c *cli.Context, configuration *configuration) (map[string]string, error) {
+	merged := map[string]string{}
+	for _, name := range []string{"slapos", "networkcache"} {
+		section, err := configuration.Section(name)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(merged, section)
+	}
+	// These are true when given, and false else, whatever the file says.
+	for _, name := range []string{"force", "force_stop", "now", "buildout_debug"} {
+		delete(merged, name)
+	}
+	for _, f := range gridFlags() {
+		name := f.Names()[0]
+		if c.IsSet(name) && name != "cfg" && name != "now" {
+			merged[strings.ReplaceAll(name, "-", "_")] = fmt.Sprint(c.Value(name))
+		}
+	}
+	return merged, nil
+}
+
+// requireGridOptions names what is missing, sorted (GRID-6).
+func requireGridOptions(merged map[string]string) error {
+	_, hasKey := merged["key_file"]
+	_, hasCertificate := merged["cert_file"]
+	names := []string{"computer_id", "instance_root", "master_url", "software_root"}
+	if hasKey || hasCertificate {
+		names = []string{"cert_file", "certificate_repository_path", "computer_id", "instance_root", "key_file", "master_url", "software_root"}
+	}
+	return requireOptions(merged, names...)
+}
+
+// checkGridFiles looks for the files that options name.
+func checkGridFiles(merged map[string]string) error {
+	signatureKey := "signature-private-key-file"
+	if _, given := merged[signatureKey]; !given {
+		signatureKey = "signature_private_key_file"
+	}
+	for _, name := range []string{
+		"key_file", "cert_file", "master_ca_file",
+		"shacache-ca-file", "shacache-cert-file", "shacache-key-file",
+		"shadir-ca-file", "shadir-cert-file", "shadir-key-file", signatureKey,
+	} {
+		path := merged[name]
+		if _, err := os.Stat(path); path != "" && err != nil {
+			return sentencef("File '%s' does not exist.", path)
+		}
+	}
+	path := merged["certificate_repository_path"]
+	if info, err := os.Stat(path); path != "" && (err != nil || !info.IsDir()) {
+		return sentencef("Directory '%s' does not exist", path)
+	}
+	return nil
+}
+
+// numberOption reads a whole number from the first of the named options that
+// is there.
+func numberOption(merged map[string]string, usual int, names ...string) (int, error) {
+	for _, name := range names {
+		text, given := merged[name]
+		if !given {
+			continue
+		}
+		number, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil {
+			return 0, fmt.Errorf("%s must be a whole number, not %q", name, text)
+		}
+		return number, nil
+	}
+	return usual, nil
+}
+
+// secondsOption reads a number of seconds; 0 where there is none.
+func secondsOption(merged map[string]string, names ...string) (time.Duration, error) {
+	seconds, err := numberOption(merged, 0, names...)
+	if err == nil && (seconds < 0 || int64(seconds) > int64(time.Duration(1<<63-1)/time.Second)) {
+		err = fmt.Errorf("%s: %d seconds are out of range", names[0], seconds)
+	}
+	return time.Duration(seconds) * time.Second, err
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"slapos/grid"
+)
+
+// watchSoftware shows a line below the log on a terminal (D-15).
+func (e *environment) watchSoftware(options *grid.Options) {
+	if !isTerminal(e.stderr) || options.BuildoutDebug {
+		return
+	}
+	line := &statusLine{terminal: e.stderr, now: e.now, width: terminalWidth(e.stderr)}
+	options.Software.Progress = line
+	options.Logger = slog.New(&statusHandler{line, options.Logger.Handler()})
+}
+
+func terminalWidth(stream io.Writer) func() int {
+	return func() int {
+		if file, ok := stream.(*os.File); ok {
+			if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+				return width
+			}
+		}
+		return 80
+	}
+}
+
+// A statusLine is the last line of a terminal: what is worked on, and for how
+// long. It implements [grid.Progress].
+type statusLine struct {
+	terminal io.Writer
+	now      func() time.Time
+	width    func() int
+
+	mu           sync.Mutex
+	shown        bool
+	items        []statusItem // that are worked on, in order
+	ended, total int
+	stop         chan struct{} // ends the ticking
+}
+
+type statusItem struct {
+	name, doing string
+	since       time.Time
+}
+
+// Plan tells how many items there are.
+func (s *statusLine) Plan(items int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total = items
+}
+
+// Begin tells that an item is worked on.
+func (s *statusLine) Begin(item string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.items = append(s.items, statusItem{item, "", s.now()})
+	if s.stop == nil {
+		s.stop = make(chan struct{})
+		go s.tick(s.stop)
+	}
+}
+
+// Step tells what is done to it.
+func (s *statusLine) Step(item, doing string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.items {
+		if s.items[i].name == item {
+			s.items[i].doing, s.items[i].since = doing, s.now()
+		}
+	}
+	s.redraw()
+}
+
+// End tells that it is done.
+func (s *statusLine) End(item string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.items {
+		if s.items[i].name == item {
+			s.items = append(s.items[:i:i], s.items[i+1:]...)
+			break
+		}
+	}
+	s.ended++
+	s.redraw()
+	if len(s.items) == 0 && s.stop != nil {
+		close(s.stop)
+		s.stop = nil
+	}
+}
+
+// tick keeps the time in the line right.
+func (s *statusLine) tick(stop chan struct{}) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+			s.mu.Lock()
+			s.redraw()
+			s.mu.Unlock()
+		}
+	}
+}
+
+const eraseLine = "\r\x1b[K"
+
+func (s *statusLine) erase() {
+	if s.shown {
+		io.WriteString(s.terminal, eraseLine)
+		s.shown = false
+	}
+}
+
+func (s *statusLine) redraw() {
+	text := s.text()
+	if text == "" {
+		s.erase()
+		return
+	}
+	io.WriteString(s.terminal, eraseLine+text)
+	s.shown = true
+}
+
+// text shows the item that was begun first of those that take long enough to
+// have said what is done.
+func (s *statusLine) text() string {
+	for _, item := range s.items {
+		if item.doing == "" {
+			continue
+		}
+		text := fmt.Sprintf("[%d/%d] %s %s, %s", s.ended+1, s.total, item.doing, item.name, s.now().Sub(item.since).Truncate(time.Second))
+		if more := len(s.items) - 1; more > 0 {
+			text += fmt.Sprintf(" (and %d more)", more)
+		}
+		return cutText(text, s.width()-1)
+	}
+	return ""
+}
+
+func cutText(text string, width int) string {
+	if utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	return string([]rune(text)[:max(0, width-1)]) + "…"
+}
+
+// A statusHandler logs above the status line.
+type statusHandler struct {
+	line  *statusLine
+	inner slog.Handler
+}
+
+func (h *statusHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.inner.Enabled(ctx, level)
+}
+
+func (h *statusHandler) Handle(ctx context.Context, record slog.Record) error {
+	h.line.mu.Lock()
+	defer h.line.mu.Unlock()
+	h.line.erase()
+	err := h.inner.Handle(ctx, record)
+	h.line.redraw()
+	return err
+}
+
+func (h *statusHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
+	return &statusHandler{h.line, h.inner.WithAttrs(attributes)}
+}
+
+func (h *statusHandler) WithGroup(name string) slog.Handler {
+	return &statusHandler{h.line, h.inner.WithGroup(name)}
+}
