@@ -24,6 +24,10 @@ type Releases struct {
 	// OnlySoftwareRoot leaves entries out that tell another one: software that
 	// was built for another place does not run here (NC-44).
 	OnlySoftwareRoot bool
+	// KeepOwners restores the owners of files as they were at the builder, as the
+	// original does (NC-44), instead of giving all to the owner of the directory
+	// of releases.
+	KeepOwners bool
 	// Platform of this node; default: DetectPlatform tells.
 	Platform func(context.Context) Platform
 	// Reserve is how many bytes stay free on the disk of releases.
@@ -69,7 +73,7 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 			continue
 		}
 		defer content.Close()
-		err = archive.Unpack(ctx, content, archive.UnpackOptions{Directory: directory, Reserve: r.Reserve})
+		err = archive.Unpack(ctx, content, archive.UnpackOptions{Directory: directory, KeepOwners: r.KeepOwners, Reserve: r.Reserve})
 		return err == nil, err
 	}
 	return false, nil
@@ -90,6 +94,10 @@ func (r *Releases) fits(entry Entry, here Platform) bool {
 	}
 	return !r.OnlySoftwareRoot || entry.softwareRoot() == r.SoftwareRoot
 }
+
+// completed are the names of the file that tells of a complete release, and of
+// it while it is written.
+var completed = []string{".completed", ".completed.new"}
 
 // Push stores the release of url, which directory holds, with an entry for this
 // platform. The file .completed is left out (NC-45). A configuration that can't
@@ -112,7 +120,7 @@ func (r *Releases) Push(ctx context.Context, url, directory string, logger *slog
 		return err
 	}
 	hash := sha512.New()
-	if err := archive.Pack(ctx, io.MultiWriter(packed, hash), directory, ".completed"); err != nil {
+	if err := archive.Pack(ctx, io.MultiWriter(packed, hash), directory, completed...); err != nil {
 		return err
 	}
 	size, err := packed.Seek(0, io.SeekCurrent)

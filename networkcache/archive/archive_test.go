@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -226,35 +229,59 @@ func TestPython(t *testing.T) {
 	}
 }
 
-// As root, all belongs to the owner of the directory around.
+// As root, all belongs to the owner of the directory around or, when that is
+// wanted, to the user that the archive names.
 func TestOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // there is nobody to give files to
 	}
-	source := filepath.Join(t.TempDir(), top)
-	makeTree(t, source)
-	around := t.TempDir()
-	if err := os.Chown(around, 1234, 2345); err != nil {
+	nobody, err := user.Lookup("nobody")
+	if err != nil {
 		t.Fatal(err)
 	}
-	target := filepath.Join(around, top)
-	if err := Unpack(context.Background(), bytes.NewReader(pack(t, source)), UnpackOptions{Directory: target}); err != nil {
-		t.Fatal(err)
-	}
-	err := filepath.WalkDir(target, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if err == nil {
-			if status := info.Sys().(*syscall.Stat_t); status.Uid != 1234 || status.Gid != 2345 {
-				t.Errorf("%s belongs to %d:%d", path, status.Uid, status.Gid)
+	number, _ := strconv.Atoi(nobody.Uid)
+	const own = 12345
+	for _, test := range []struct {
+		uname           string
+		uid             int
+		kept, otherwise int
+	}{
+		{"nobody", 54321, number, own},
+		{"missing", 54321, 54321, own},
+		{"missing", number, own, own}, // somebody else's here
+		{"missing", 1 << 32, own, own},
+		{"root", 0, 0, own},
+		{"", 54321, 54321, own},
+	} {
+		for _, keep := range []bool{true, false} {
+			want := test.otherwise
+			if keep {
+				want = test.kept
+			}
+			around := t.TempDir()
+			if err := os.Chown(around, own, own); err != nil {
+				t.Fatal(err)
+			}
+			data := archiveOf(t, tar.Header{Typeflag: tar.TypeDir, Name: top, Uid: 1},
+				tar.Header{Typeflag: tar.TypeDir, Name: top + "/d", Uname: test.uname, Uid: test.uid},
+				tar.Header{Typeflag: tar.TypeReg, Name: top + "/d/f", Uname: test.uname, Uid: test.uid},
+				tar.Header{Typeflag: tar.TypeSymlink, Name: top + "/d/l", Linkname: "f", Uname: test.uname, Uid: test.uid},
+				tar.Header{Typeflag: tar.TypeReg, Name: top + "/f", Uname: test.uname, Uid: test.uid},
+				tar.Header{Typeflag: tar.TypeFifo, Name: top + "/d/p", Uname: test.uname, Uid: test.uid})
+			target := filepath.Join(around, top)
+			if err := Unpack(context.Background(), bytes.NewReader(data), UnpackOptions{Directory: target, KeepOwners: keep}); err != nil {
+				t.Fatal(err)
+			}
+			for name, want := range map[string]int{".": own, "d": want, "d/f": want, "d/l": want, "f": want, "d/p": want} {
+				info, err := os.Lstat(filepath.Join(target, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := info.Sys().(*syscall.Stat_t).Uid; int(got) != want {
+					t.Errorf("%q %d, keep %v: %s belongs to %d, want %d", test.uname, test.uid, keep, name, got, want)
+				}
 			}
 		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
 	}
 }
 

@@ -9,49 +9,106 @@ import (
 	"syscall"
 )
 
-// An owner is whom everything unpacked belongs to.
+// An owner is the user that software belongs to here.
 type owner struct {
 	uid, gid int
-	changes  bool // files are not made as this owner's
+	changes  bool // files can be given to others
+	// keeps: members belong to the users that the archive names.
+	keeps bool
+	known map[account]int
+}
+
+// An account is what an archive tells of a user or a group.
+type account struct {
+	group  bool
+	name   string
+	number int
 }
 
 // ownerOf is the owner of a directory, if files can be given away.
-func ownerOf(directory fs.FileInfo) owner {
-	o := owner{uid: os.Geteuid(), gid: os.Getegid()}
+func ownerOf(directory fs.FileInfo, keeps bool) owner {
+	o := owner{uid: os.Geteuid(), gid: os.Getegid(), keeps: keeps, known: map[account]int{}}
 	if status, ok := directory.Sys().(*syscall.Stat_t); ok && o.uid == 0 {
-		o = owner{uid: int(status.Uid), gid: int(status.Gid), changes: true}
+		o.uid, o.gid, o.changes = int(status.Uid), int(status.Gid), true
 	}
 	return o
+}
+
+// of finds whom a member belongs to.
+func (o owner) of(header *tar.Header) (uid, gid int) {
+	if !o.keeps {
+		return o.uid, o.gid
+	}
+	return o.named(header)
+}
+
+// named finds the user of a member's name or, when there is none, number
+// (NC-44). A number that is somebody else's here, say a
+// partition's user's, stands for nobody that the archive could mean: then it is
+// the owner.
+func (o owner) named(header *tar.Header) (uid, gid int) {
+	return o.resolve(account{false, header.Uname, header.Uid}), o.resolve(account{true, header.Gname, header.Gid})
+}
+
+func (o owner) resolve(a account) int {
+	id, found := o.known[a]
+	if !found {
+		id = o.lookup(a)
+		if len(o.known) < 1000 { // an archive can tell of any number of them
+			o.known[a] = id
+		}
+	}
+	return id
+}
+
+func (o owner) lookup(a account) int {
+	byName, byNumber, own := userNamed, userNumbered, o.uid
+	if a.group {
+		byName, byNumber, own = groupNamed, groupNumbered, o.gid
+	}
+	if id, err := strconv.Atoi(byName(a.name)); err == nil {
+		return id
+	}
+	// -1 would leave it as it is, and more than 32 bits be cut.
+	if a.number < 0 || int64(a.number) >= 1<<32-1 || a.name != "" && byNumber(strconv.Itoa(a.number)) {
+		return own
+	}
+	return a.number
+}
+
+func userNamed(name string) string {
+	if found, err := user.Lookup(name); err == nil {
+		return found.Uid
+	}
+	return ""
+}
+
+func groupNamed(name string) string {
+	if found, err := user.LookupGroup(name); err == nil {
+		return found.Gid
+	}
+	return ""
+}
+
+func userNumbered(number string) bool {
+	_, err := user.LookupId(number)
+	return err == nil
+}
+
+func groupNumbered(number string) bool {
+	_, err := user.LookupGroupId(number)
+	return err == nil
 }
 
 // checkRights refuses a file that runs with the rights of somebody else than
 // the owner, whoever runs it, or with root's.
 func (o owner) checkRights(header *tar.Header) error {
-	if header.Mode&syscall.S_ISUID != 0 && (o.uid == 0 || headerUID(header) != o.uid) {
+	uid, gid := o.named(header)
+	if header.Mode&syscall.S_ISUID != 0 && (uid == 0 || uid != o.uid) {
 		return &UnsafeError{header.Name, "has the set-user-id bit of another user"}
 	}
-	if header.Mode&syscall.S_ISGID != 0 && (o.gid == 0 || headerGID(header) != o.gid) {
+	if header.Mode&syscall.S_ISGID != 0 && (gid == 0 || gid != o.gid) {
 		return &UnsafeError{header.Name, "has the set-group-id bit of another group"}
 	}
 	return nil
-}
-
-// headerUID goes by the name, which is the same on other machines, before the
-// number.
-func headerUID(header *tar.Header) int {
-	if found, err := user.Lookup(header.Uname); err == nil {
-		if uid, err := strconv.Atoi(found.Uid); err == nil {
-			return uid
-		}
-	}
-	return header.Uid
-}
-
-func headerGID(header *tar.Header) int {
-	if found, err := user.LookupGroup(header.Gname); err == nil {
-		if gid, err := strconv.Atoi(found.Gid); err == nil {
-			return gid
-		}
-	}
-	return header.Gid
 }

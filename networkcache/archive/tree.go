@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ type tree struct {
 type openDirectory struct {
 	root     *os.Root
 	name     string
+	uid, gid int
 	mode     fs.FileMode
 	modified time.Time
 }
@@ -52,7 +54,7 @@ func newTree(options UnpackOptions) (*tree, error) {
 	t := &tree{
 		parent: parent, name: name,
 		temporary: "." + name + ".unpack", // always the same: a killed agent leaves one
-		owner:     ownerOf(info),
+		owner:     ownerOf(info, options.KeepOwners),
 		room:      room{reserve: options.Reserve},
 	}
 	if err := t.begin(); err != nil {
@@ -72,7 +74,7 @@ func (t *tree) begin() error {
 	if err != nil {
 		return err
 	}
-	t.levels = []*openDirectory{{root, t.name, 0o755, time.Now()}}
+	t.levels = []*openDirectory{{root, t.name, t.owner.uid, t.owner.gid, 0o755, time.Now()}}
 	t.room.directory, err = root.Open(".")
 	if err != nil {
 		return err
@@ -116,7 +118,7 @@ func (t *tree) enter(member string, names []string) (*os.Root, error) {
 
 func (t *tree) descend(member, name string) error {
 	above := t.levels[len(t.levels)-1].root
-	mode, modified := fs.FileMode(0o755), time.Now()
+	d := &openDirectory{nil, name, t.owner.uid, t.owner.gid, 0o755, time.Now()}
 	info, err := above.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -131,18 +133,20 @@ func (t *tree) descend(member, name string) error {
 	case !info.IsDir():
 		return &UnsafeError{member, fmt.Sprintf("is below %.200q, which is no directory", name)}
 	default:
-		mode, modified = info.Mode(), info.ModTime()
-		if mode.Perm()&0o700 != 0o700 {
+		d.mode, d.modified = info.Mode(), info.ModTime()
+		if status, ok := info.Sys().(*syscall.Stat_t); ok {
+			d.uid, d.gid = int(status.Uid), int(status.Gid)
+		}
+		if d.mode.Perm()&0o700 != 0o700 {
 			if err := above.Chmod(name, 0o700); err != nil {
 				return err
 			}
 		}
 	}
-	root, err := above.OpenRoot(name)
-	if err != nil {
+	if d.root, err = above.OpenRoot(name); err != nil {
 		return err
 	}
-	t.levels = append(t.levels, &openDirectory{root, name, mode, modified})
+	t.levels = append(t.levels, d)
 	return nil
 }
 
@@ -160,8 +164,10 @@ func (t *tree) leave(keep int) error {
 
 // complete gives a directory its owner, mode and time.
 func (t *tree) complete(d *openDirectory) error {
-	if err := t.giveAway(d.root, "."); err != nil {
-		return err
+	if t.owner.changes {
+		if err := d.root.Chown(".", d.uid, d.gid); err != nil {
+			return err
+		}
 	}
 	if err := d.root.Chmod(".", d.mode&(fs.ModePerm|fs.ModeSticky|fs.ModeSetgid)); err != nil {
 		return err
@@ -169,11 +175,13 @@ func (t *tree) complete(d *openDirectory) error {
 	return d.root.Chtimes(".", d.modified, d.modified)
 }
 
-func (t *tree) giveAway(directory *os.Root, name string) error {
+// giveAway gives what is no directory to the owner that its header names.
+func (t *tree) giveAway(directory *os.Root, name string, header *tar.Header) error {
 	if !t.owner.changes {
 		return nil
 	}
-	return directory.Lchown(name, t.owner.uid, t.owner.gid)
+	uid, gid := t.owner.of(header)
+	return directory.Lchown(name, uid, gid)
 }
 
 // directory is a member that is one.
@@ -183,6 +191,9 @@ func (t *tree) directory(header *tar.Header, names []string) error {
 	}
 	last := t.levels[len(t.levels)-1]
 	last.mode, last.modified = fileMode(header), header.ModTime
+	if len(names) > 0 { // the top stays the owner's: who owns it is whom a build runs as
+		last.uid, last.gid = t.owner.of(header)
+	}
 	return nil
 }
 

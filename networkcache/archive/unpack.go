@@ -20,6 +20,9 @@ type UnpackOptions struct {
 	// same base name. It must not exist, and its parent must. All in it belongs
 	// to the owner of the parent when this process is root, else to its user.
 	Directory string
+	// KeepOwners lets members below the directory belong to the users that the
+	// archive names, when this process is root.
+	KeepOwners bool
 	// Reserve is how many bytes stay free on the disk.
 	Reserve int64
 }
@@ -176,7 +179,7 @@ func (u *unpacker) place(header *tar.Header, names []string) error {
 		if err := parent.Symlink(header.Linkname, base); err != nil {
 			return err
 		}
-		return u.tree.giveAway(parent, base)
+		return u.tree.giveAway(parent, base, header)
 	case tar.TypeLink:
 		return u.hardLink(header, names)
 	case tar.TypeFifo:
@@ -221,7 +224,7 @@ func (u *unpacker) file(parent *os.Root, base string, header *tar.Header) error 
 	}
 	err = u.copyContent(file, header)
 	if err == nil && u.tree.owner.changes { // before the mode, whose set-id bits it clears
-		err = file.Chown(u.tree.owner.uid, u.tree.owner.gid)
+		err = file.Chown(u.tree.owner.of(header))
 	}
 	if err == nil {
 		err = file.Chmod(fileMode(header))
@@ -271,7 +274,7 @@ func (u *unpacker) fifo(parent *os.Root, base string, header *tar.Header) error 
 	if err := makeFIFO(directory, base); err != nil {
 		return err
 	}
-	if err := u.tree.giveAway(parent, base); err != nil {
+	if err := u.tree.giveAway(parent, base, header); err != nil {
 		return err
 	}
 	if err := parent.Chmod(base, fileMode(header).Perm()); err != nil {
