@@ -121,7 +121,7 @@ func (t firewallTraffic) rules(log *slog.Logger) []firewallRule {
 		rules = append(rules, bothChains(firewallRule{priority: 1000, destination: destination})...)
 		rules = append(rules, bothChains(firewallRule{priority: 900, destination: destination, established: true})...)
 	}
-	return withoutRepeated(rules)
+	return rules
 }
 
 // routedAddresses are the IPv4 addresses that packets are routed to.
@@ -175,13 +175,4 @@ func bothChains(rule firewallRule) []firewallRule {
 	input, forward := rule, rule
 	input.chain, forward.chain = "INPUT", "FORWARD"
 	return []firewallRule{input, forward}
-}
-
-func withoutRepeated(rules []firewallRule) []firewallRule {
-	seen := map[firewallRule]bool{}
-	return slices.DeleteFunc(rules, func(rule firewallRule) bool {
-		repeated := seen[rule]
-		seen[rule] = true
-		return repeated
-	})
 }

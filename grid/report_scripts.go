@@ -58,8 +58,11 @@ func (t *partition) runReportScripts(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil || result.ExitCode != 0 {
-			t.log.Warn(fmt.Sprintf("Failed to run %q", append([]string{command.Path}, command.Args...)), "exit", result.ExitCode, "error", err)
+		if err == nil && result.ExitCode != 0 {
+			err = fmt.Errorf("exit code %d", result.ExitCode)
+		}
+		if err != nil {
+			t.log.Warn(fmt.Sprintf("Failed to run %q", append([]string{command.Path}, command.Args...)), "error", err)
 			failed = append(failed, "Script "+slap.PythonRepr(name)+" failed.")
 		}
 	}
