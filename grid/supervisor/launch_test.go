@@ -221,3 +221,54 @@ func TestPartitionLife(t *testing.T) {
 		t.Errorf("processes %v, %v", infos, err)
 	}
 }
+
+// TestOriginalAgent lets the original's agent find our supervisor, repair its
+// watchdog and make it follow a change (D-5).
+func TestOriginalAgent(t *testing.T) {
+	l, _ := newNode(t)
+	must(t, launch(t, l))
+	pid := readPID(t, l)
+	group := makePartition(t, l, "slappart0", []string{"runner"}, []string{"service"})
+	for i := range group.Programs {
+		group.Programs[i].UID, group.Programs[i].GID = os.Geteuid(), os.Getegid()
+	}
+	script := `
+import logging, os, sys, time
+logging.basicConfig(level=logging.DEBUG)
+from slapos.grid import svcbackend
+root, action = sys.argv[1:]
+logger = logging.getLogger()
+socket = svcbackend._getSupervisordSocketPath(root, logger)
+if action == 'launch':
+  with svcbackend.getSupervisorRPC(socket) as supervisor:
+    while supervisor.getProcessInfo('watchdog')['statename'] != 'FATAL':
+      time.sleep(.05)
+  svcbackend.launchSupervisord(root, logger)
+  with svcbackend.getSupervisorRPC(socket) as supervisor:
+    info = supervisor.getProcessInfo('watchdog')
+    assert info['statename'] in ('STARTING', 'RUNNING'), info
+else:
+  with svcbackend.getSupervisorRPC(socket) as supervisor:
+    added, changed, removed = supervisor.reloadConfig()[0]
+    assert (added, changed, removed) == (['slappart0'], [], []), (added, changed, removed)
+    supervisor.addProcessGroup('slappart0')
+    supervisor.startProcessGroup('slappart0', False)
+    for info in supervisor.getAllProcessInfo():
+      assert info['group'] == 'watchdog' or info['statename'] == 'RUNNING', info
+`
+	agent := func(action string) {
+		t.Helper()
+		out, err := exec.Command(filepath.Join(testEnvironment(t), "bin/python"), "-c", script, l.InstanceRoot, action).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", action, err, out)
+		}
+	}
+	must(t, WriteConfiguration(l, "/bin/sh -c 'exec sleep 1000'"))
+	agent("launch")
+	_, err := l.WritePartition("slappart0", []Group{group})
+	must(t, err)
+	agent("start")
+	if readPID(t, l) != pid {
+		t.Error("another supervisor was started")
+	}
+}
