@@ -29,17 +29,25 @@ type WantedAddress struct {
 type allocator struct {
 	computer *Computer
 	log      *slog.Logger
-	picture  map[string][]netip.Prefix
+	links    map[string]*Link
+	holders  map[netip.Addr][]LinkAddress // who has it, or will have it
+	global   []netip.Prefix               // addresses of the IPv6 interface (FMT-21)
+	base     netip.Prefix                 // the widest of them
 	refused  map[LinkAddress]bool
 	ranges   map[netip.Prefix]bool // handed out in this run
 	stored   map[netip.Addr]bool   // of partitions of earlier runs
+	given    map[LinkAddress]bool
 	wanted   []WantedAddress
-	global   []netip.Prefix // nil when it must be worked out again
 }
 
-func newAllocator(computer *Computer, present *NetworkState, refused map[LinkAddress]bool, log *slog.Logger) *allocator {
-	a := &allocator{computer: computer, log: log, refused: refused,
-		picture: map[string][]netip.Prefix{}, ranges: map[netip.Prefix]bool{}, stored: map[netip.Addr]bool{}}
+func newAllocator(computer *Computer, present *NetworkState, global []netip.Prefix, refused map[LinkAddress]bool, log *slog.Logger) *allocator {
+	a := &allocator{computer: computer, log: log, links: present.Links, global: global, base: widest(global), refused: refused,
+		holders: map[netip.Addr][]LinkAddress{}, ranges: map[netip.Prefix]bool{}, stored: map[netip.Addr]bool{}, given: map[LinkAddress]bool{}}
+	for name, link := range present.Links {
+		for _, address := range link.Addresses {
+			a.holders[address.Addr()] = append(a.holders[address.Addr()], LinkAddress{name, address})
+		}
+	}
 	for _, partition := range computer.Partitions {
 		for _, stored := range partition.Addresses {
 			if address, err := netip.ParseAddr(stored.Address); err == nil {
@@ -47,39 +55,29 @@ func newAllocator(computer *Computer, present *NetworkState, refused map[LinkAdd
 			}
 		}
 	}
-	for name, link := range present.Links {
-		a.picture[name] = slices.Clone(link.Addresses)
-	}
 	return a
 }
 
-// globalAddresses are those of the IPv6 interface that partitions can be given
-// addresses beside (FMT-21).
-func (a *allocator) globalAddresses() (global []netip.Prefix, err error) {
-	if a.global == nil {
-		a.global, err = globalAddresses(a.computer.Interface.IPv6Interface, a.picture)
-	}
-	return a.global, err
-}
-
-func globalAddresses(link string, picture map[string][]netip.Prefix) ([]netip.Prefix, error) {
-	present, found := picture[link]
-	if !found {
-		return nil, fmt.Errorf("there is no network interface %s", link)
+// globalAddresses are those of an interface that partitions can be given
+// addresses beside (FMT-21); there is at least one, or an error.
+func globalAddresses(name string, network *NetworkState) ([]netip.Prefix, error) {
+	link := network.Links[name]
+	if link == nil {
+		return nil, fmt.Errorf("there is no network interface %s", name)
 	}
 	hasIPv6 := false
 	var global []netip.Prefix
-	for _, address := range present {
+	for _, address := range link.Addresses {
 		hasIPv6 = hasIPv6 || address.Addr().Is6()
 		if address.Addr().Is6() && isGlobalScope(address.Addr()) {
 			global = append(global, address)
 		}
 	}
 	if !hasIPv6 {
-		return nil, fmt.Errorf("%s must have at least one IPv6 address assigned", link)
+		return nil, fmt.Errorf("%s must have at least one IPv6 address assigned", name)
 	}
 	if len(global) == 0 {
-		return nil, fmt.Errorf("No IPv6 found on interface %s to construct IPv6 with.", link) //nolint:staticcheck,revive // FMT-21
+		return nil, fmt.Errorf("No IPv6 found on interface %s to construct IPv6 with.", name) //nolint:staticcheck,revive // FMT-21
 	}
 	return global, nil
 }
@@ -87,9 +85,9 @@ func globalAddresses(link string, picture map[string][]netip.Prefix) ([]netip.Pr
 // add wants an address on an interface, unless another interface has it, or it
 // turned out to be taken (FMT-35).
 func (a *allocator) add(address WantedAddress) bool {
-	for name, present := range a.picture {
-		if name != address.Link && hasAddress(present, address.Address.Addr()) {
-			a.log.Warn(fmt.Sprintf("Cannot add address %s to %s as it already exists on interface %s.", address.Address.Addr(), address.Link, name))
+	for _, holder := range a.holders[address.Address.Addr()] {
+		if holder.Link != address.Link {
+			a.log.Warn(fmt.Sprintf("Cannot add address %s to %s as it already exists on interface %s.", address.Address.Addr(), address.Link, holder.Link))
 			return false
 		}
 	}
@@ -101,15 +99,17 @@ func (a *allocator) add(address WantedAddress) bool {
 }
 
 func (a *allocator) want(address WantedAddress) {
-	if !hasAddress(a.picture[address.Link], address.Address.Addr()) {
-		a.picture[address.Link] = append(a.picture[address.Link], address.Address)
-		a.global = nil
+	ip := address.Address.Addr()
+	isOn := func(holder LinkAddress) bool { return holder.Link == address.Link }
+	if !slices.ContainsFunc(a.holders[ip], isOn) {
+		a.holders[ip] = append(a.holders[ip], address.LinkAddress)
+		if address.Link == a.computer.Interface.IPv6Interface && isGlobalScope(ip) {
+			a.global = append(a.global, address.Address)
+			a.base = widest([]netip.Prefix{a.base, address.Address})
+		}
 	}
+	a.given[address.LinkAddress] = true
 	a.wanted = append(a.wanted, address)
-}
-
-func hasAddress(present []netip.Prefix, address netip.Addr) bool {
-	return slices.ContainsFunc(present, func(p netip.Prefix) bool { return p.Addr() == address })
 }
 
 // restore puts the addresses of an earlier run back as they were, also into a
@@ -125,13 +125,8 @@ func (a *allocator) restore(partition int, addresses []Address) {
 		if address.Addr().Is6() {
 			link = a.computer.Interface.IPv6Interface
 		}
-		for _, present := range a.picture {
-			if hasAddress(present, address.Addr()) {
-				return
-			}
-		}
 		wanted := WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition}
-		if _, found := a.picture[link]; !found || a.refused[wanted.LinkAddress] {
+		if a.holders[address.Addr()] != nil || a.links[link] == nil || a.refused[wanted.LinkAddress] {
 			return
 		}
 		a.want(wanted)
@@ -141,7 +136,7 @@ func (a *allocator) restore(partition int, addresses []Address) {
 // ipv4 returns the IPv4 address of a partition (FMT-36, FMT-37).
 func (a *allocator) ipv4(partition int, stored string) (Address, error) {
 	link := a.computer.Interface.Name
-	if _, found := a.picture[link]; !found {
+	if a.links[link] == nil {
 		return Address{}, fmt.Errorf("there is no network interface %s", link)
 	}
 	network, err := netip.ParsePrefix(a.computer.Interface.IPv4LocalNetwork)
@@ -154,7 +149,7 @@ func (a *allocator) ipv4(partition int, stored string) (Address, error) {
 			return Address{}, err
 		}
 		wanted := WantedAddress{LinkAddress: LinkAddress{link, netip.PrefixFrom(address, 32)}, Partition: partition}
-		if slices.Contains(a.picture[link], wanted.Address) && network.Contains(address) {
+		if slices.Contains(a.holders[address], wanted.LinkAddress) && network.Contains(address) {
 			a.want(wanted)
 			return addressOf(wanted.Address), nil
 		}
@@ -188,13 +183,8 @@ func (a *allocator) isGiven(address LinkAddress) bool {
 	if a.stored[address.Address.Addr()] {
 		return true
 	}
-	for _, wanted := range a.wanted {
-		if wanted.LinkAddress == address {
-			return true
-		}
-	}
-	own := func(p netip.Prefix) bool { return p.Addr() == address.Address.Addr() && p.Bits() != 32 }
-	return slices.ContainsFunc(a.picture[address.Link], own)
+	own := func(holder LinkAddress) bool { return holder.Link == address.Link && holder.Address.Bits() != 32 }
+	return a.given[address] || slices.ContainsFunc(a.holders[address.Address.Addr()], own)
 }
 
 // draw returns a number below limit that looks random and stays the same.
@@ -207,21 +197,17 @@ func (a *allocator) draw(partition int, purpose string, limit uint64) uint64 {
 // named: the stored one if it can stay, else the one of the partition's number,
 // else a random one (FMT-38, FMT-39).
 func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, error) {
-	global, err := a.globalAddresses()
-	if err != nil {
-		return Address{}, err
-	}
 	link := a.computer.Interface.IPv6Interface
 	if tap != "" {
 		link = tap
 	}
-	base := widest(global)
+	base := a.base
 	if stored.Address != "" {
 		address, err := parsePair(stored.Address, stored.Netmask)
 		if err != nil {
 			return Address{}, err
 		}
-		base = nearest(global, address.Addr())
+		base = nearest(a.global, address.Addr())
 		if a.keep(WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition, Device: tap != "", Restored: true}, base) {
 			return Address{stored.Address, withoutLength(stored.Netmask)}, nil
 		}
@@ -236,7 +222,7 @@ func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, er
 // keep tells whether an address of an earlier run can be used again.
 func (a *allocator) keep(stored WantedAddress, base netip.Prefix) bool {
 	for _, link := range []string{a.computer.Interface.IPv6Interface, stored.Link} {
-		if slices.Contains(a.picture[link], stored.Address) {
+		if slices.Contains(a.holders[stored.Address.Addr()], LinkAddress{link, stored.Address}) {
 			stored.Link = link
 			a.want(stored)
 			return true
@@ -320,12 +306,7 @@ func randomSubnet(base netip.Prefix, number uint64, ones bool) (netip.Prefix, er
 // network returns a range of a partition or of its tun. Ranges are only kept
 // apart from each other; the machine is not asked (FMT-40).
 func (a *allocator) network(partition int, kind subnetKind) (netip.Prefix, error) {
-	global, err := a.globalAddresses()
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	base := widest(global)
-	prefix, err := subnetAddress(base, a.computer.Interface.PrefixShift, kind, partition)
+	prefix, err := subnetAddress(a.base, a.computer.Interface.PrefixShift, kind, partition)
 	if err != nil {
 		return prefix, err
 	}
@@ -342,7 +323,7 @@ func (a *allocator) network(partition int, kind subnetKind) (netip.Prefix, error
 	}
 	a.log.Warn(fmt.Sprintf("Falling back to random IPv6 range selection for partition %s because %s is already taken", owner, prefix))
 	for try := range allocationTries {
-		if prefix, err = randomSubnet(base, 1+a.draw(partition, fmt.Sprintf("%s range %d", owner, try), 65000), false); err != nil {
+		if prefix, err = randomSubnet(a.base, 1+a.draw(partition, fmt.Sprintf("%s range %d", owner, try), 65000), false); err != nil {
 			return prefix, err
 		}
 		if !a.ranges[prefix] {
@@ -350,5 +331,5 @@ func (a *allocator) network(partition int, kind subnetKind) (netip.Prefix, error
 			return prefix, nil
 		}
 	}
-	return prefix, errors.New("no IPv6 range is left in " + base.Masked().String())
+	return prefix, errors.New("no IPv6 range is left in " + a.base.Masked().String())
 }

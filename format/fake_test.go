@@ -109,6 +109,18 @@ func (f *fakeNetwork) Wait(_ context.Context, addresses []LinkAddress, _ time.Du
 	return refused, nil, f.change()
 }
 
+// has tells whether the interface has that address, whatever its network.
+func (s *NetworkState) has(link string, address netip.Addr) bool {
+	if l := s.Links[link]; l != nil {
+		for _, present := range l.Addresses {
+			if present.Addr() == address {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // node is a machine with a fake network, users in files that only the test
 // sees, and directories of its own.
 type node struct {

@@ -191,7 +191,7 @@ func (o *Options) formatOnce(ctx context.Context, previous *Computer, refused ma
 		}
 		o.Logger.Info(fmt.Sprintf("Stored computer definition in '%s'", o.OutputDefinition))
 	}
-	planner := &planner{definition: &o.Definition, wanted: wanted, present: present, machine: &o.Machine, log: o.Logger, added: map[LinkAddress]bool{}}
+	planner := &planner{definition: &o.Definition, wanted: wanted, present: present, machine: &o.Machine, log: o.Logger}
 	defer planner.probe.close()
 	plan, fault := planner.build(ctx, o.Managers)
 	result.Plan = append(result.Plan, plan...)

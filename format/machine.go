@@ -52,7 +52,7 @@ func (m *Machine) setDefaults() {
 func runProgram(ctx context.Context, words ...string) ([]byte, error) {
 	output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
 	if err != nil {
-		return output, fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, bytes.TrimSpace(output))
+		return output, fmt.Errorf("%w: %s", err, bytes.TrimSpace(output))
 	}
 	return output, nil
 }

@@ -16,16 +16,18 @@ import (
 type kernelNetwork struct{}
 
 func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
-	links, err := netlink.LinkList()
+	links, err := dump(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addresses, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE)
+	routes, err := dump(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -57,6 +59,16 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 		state.Routes = append(state.Routes, Route{prefixOf(route.Dst), names[route.LinkIndex], gateway, local})
 	}
 	return state, nil
+}
+
+// dump lists again when something changed while the kernel was telling.
+func dump[T any](list func() ([]T, error)) (all []T, err error) {
+	for range 50 {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
 }
 
 func prefixOf(network *net.IPNet) netip.Prefix {

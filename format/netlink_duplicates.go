@@ -2,6 +2,7 @@ package format
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,13 +46,13 @@ func (w *duplicateWatch) Wait(ctx context.Context, addresses []LinkAddress, limi
 	defer timer.Stop()
 	for {
 		refused, undecided, err = sortDuplicates(addresses)
-		if err != nil || len(undecided) == 0 {
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) || err == nil && len(undecided) == 0 {
 			return refused, nil, err
 		}
 		select {
 		case <-w.changed:
 		case <-timer.C:
-			return refused, undecided, nil
+			return refused, undecided, err
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
 		}
@@ -61,7 +62,7 @@ func (w *duplicateWatch) Wait(ctx context.Context, addresses []LinkAddress, limi
 // sortDuplicates finds those of the addresses that are refused and those that
 // the kernel has not decided on; addresses that are gone count as refused.
 func sortDuplicates(addresses []LinkAddress) (refused, undecided []LinkAddress, err error) {
-	links, err := netlink.LinkList()
+	links, err := dump(netlink.LinkList)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list links: %w", err)
 	}
@@ -69,7 +70,7 @@ func sortDuplicates(addresses []LinkAddress) (refused, undecided []LinkAddress, 
 	for _, link := range links {
 		names[link.Attrs().Index] = link.Attrs().Name
 	}
-	present, err := netlink.AddrList(nil, netlink.FAMILY_V6)
+	present, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V6) })
 	if err != nil {
 		return nil, nil, fmt.Errorf("list addresses: %w", err)
 	}

@@ -73,15 +73,3 @@ type Route struct {
 	Gateway     netip.Addr // optional
 	Local       bool
 }
-
-// has tells whether the interface has that address, whatever its network.
-func (s *NetworkState) has(link string, address netip.Addr) bool {
-	if l := s.Links[link]; l != nil {
-		for _, present := range l.Addresses {
-			if present.Addr() == address {
-				return true
-			}
-		}
-	}
-	return false
-}

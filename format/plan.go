@@ -58,7 +58,9 @@ type planner struct {
 	log        *slog.Logger
 	plan       Plan
 	probe      probe
-	added      map[LinkAddress]bool
+	there      map[LinkAddress]bool    // addresses, present or planned
+	routes     map[routeTarget][]Route // present
+	addresses  map[int][]WantedAddress // by partition
 
 	withoutCGroups bool // found out while the plan is applied
 }
@@ -79,6 +81,9 @@ func (p *planner) build(ctx context.Context, managers []manager.Manager) (Plan, 
 	}
 	if p.definition.AlterNetwork && computer.PartitionHasIPv6Range && !p.present.NonlocalBind {
 		p.sysctl(nonlocalBind, "1")
+	}
+	if p.definition.AlterNetwork {
+		p.index()
 	}
 	partitions := computer.Partitions
 	if fault != nil {

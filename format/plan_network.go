@@ -20,7 +20,7 @@ func (p *planner) network(i int, partition *Partition) error {
 		if err := p.device(tap.Name, TapMode, partition.User); err != nil {
 			return err
 		}
-		p.addresses(i, tap.Name, TapMode)
+		p.missing(i, tap.Name, TapMode)
 		if err := p.tapRoutes(tap); err != nil {
 			return err
 		}
@@ -29,24 +29,53 @@ func (p *planner) network(i int, partition *Partition) error {
 		if err := p.device(tun.Name, TunMode, partition.User); err != nil {
 			return err
 		}
-		p.addresses(i, tun.Name, TunMode)
+		p.missing(i, tun.Name, TunMode)
 	}
-	p.addresses(i, "", "")
+	p.missing(i, "", "")
 	return nil
 }
 
-// addresses plans the missing addresses of a partition on one of its devices,
+// missing plans the missing addresses of a partition on one of its devices,
 // or, without one, on the interfaces of the machine.
-func (p *planner) addresses(i int, device string, mode DeviceMode) {
-	for _, address := range p.wanted.Addresses {
-		if address.Partition != i || address.Device != (device != "") || address.Device && address.Link != device {
+func (p *planner) missing(i int, device string, mode DeviceMode) {
+	for _, address := range p.addresses[i] {
+		if address.Device != (device != "") || address.Device && address.Link != device {
 			continue
 		}
-		if !p.added[address.LinkAddress] && !p.present.Network.has(address.Link, address.Address.Addr()) {
-			p.added[address.LinkAddress] = true
+		if key := withoutPrefix(address.LinkAddress); !p.there[key] {
+			p.there[key] = true
 			p.address(address, mode)
 		}
 	}
+}
+
+// routeTarget is what routes are replaced by.
+type routeTarget struct {
+	destination netip.Prefix
+	link        string
+}
+
+// index makes what is there, and what is wanted, quick to find.
+func (p *planner) index() {
+	p.there, p.routes, p.addresses = map[LinkAddress]bool{}, map[routeTarget][]Route{}, map[int][]WantedAddress{}
+	for name, link := range p.present.Network.Links {
+		for _, address := range link.Addresses {
+			p.there[withoutPrefix(LinkAddress{name, address})] = true
+		}
+	}
+	for _, route := range p.present.Network.Routes {
+		target := routeTarget{route.Destination, route.Link}
+		p.routes[target] = append(p.routes[target], route)
+	}
+	for _, address := range p.wanted.Addresses {
+		p.addresses[address.Partition] = append(p.addresses[address.Partition], address)
+	}
+}
+
+// withoutPrefix: an interface that has an address in another network has it.
+func withoutPrefix(address LinkAddress) LinkAddress {
+	address.Address = netip.PrefixFrom(address.Address.Addr(), address.Address.Addr().BitLen())
+	return address
 }
 
 // rangeRoute makes the addresses of a partition's range the machine's own.
@@ -152,11 +181,11 @@ func (p *planner) tapRoutes(tap *Device) error {
 // route plans a route, in the place of one to the same network on the same
 // interface that has another gateway.
 func (p *planner) route(wanted Route) {
-	for _, present := range p.present.Network.Routes {
+	for _, present := range p.routes[routeTarget{wanted.Destination, wanted.Link}] {
 		if present == wanted {
 			return
 		}
-		if wanted.Gateway.IsValid() && present.Destination == wanted.Destination && present.Link == wanted.Link && !present.Local {
+		if wanted.Gateway.IsValid() && !present.Local {
 			p.add("delete-route", routeCommand("del", present), func(ctx context.Context) error {
 				return p.machine.Network.DeleteRoute(ctx, present)
 			})

@@ -132,10 +132,12 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 	if err != nil {
 		return nil, err
 	}
+	var global []netip.Prefix
 	if computer.Interface != nil {
-		if err := computer.chooseAddress(present.Network); err != nil {
+		if global, err = globalAddresses(computer.Interface.IPv6Interface, present.Network); err != nil {
 			return nil, err
 		}
+		computer.chooseAddress(global)
 	}
 	for _, partition := range computer.Partitions {
 		if partition.Path, err = filepath.Abs(filepath.Join(computer.InstanceRoot, partition.Reference)); err != nil {
@@ -150,36 +152,27 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 	if !d.AlterNetwork {
 		return wanted, nil // stored values stay as they are (FMT-61)
 	}
-	wanted.wantNetwork(d, present.Network, refused, log)
+	wanted.wantNetwork(d, present.Network, global, refused, log)
 	return wanted, nil
 }
 
 // chooseAddress decides on the computer's own address (FMT-23, FMT-84).
-func (c *Computer) chooseAddress(network *NetworkState) error {
-	picture := map[string][]netip.Prefix{}
-	for name, link := range network.Links {
-		picture[name] = link.Addresses
-	}
-	global, err := globalAddresses(c.Interface.IPv6Interface, picture)
-	if err != nil {
-		return err
-	}
+func (c *Computer) chooseAddress(global []netip.Prefix) {
 	address := widest(global)
 	if stored, err := netip.ParseAddr(c.Address); err == nil {
 		address = nearest(global, stored)
 	}
 	c.Address, c.Netmask = address.Addr().String(), interfaceNetmask(address)
-	return nil
 }
 
 // wantNetwork gives each partition its taps, tuns, addresses and ranges.
-func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, refused map[LinkAddress]bool, log *slog.Logger) {
+func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []netip.Prefix, refused map[LinkAddress]bool, log *slog.Logger) {
 	computer := w.Computer
 	if computer.Interface == nil {
 		w.Fault = &Fault{-1, errors.New("a definition file with alter_network = true needs interface_name and ipv4_local_network")}
 		return
 	}
-	a := newAllocator(computer, present, refused, log)
+	a := newAllocator(computer, present, global, refused, log)
 	defer func() { w.Addresses = a.wanted }()
 	var gateway []DeviceNetwork
 	if d.CreateTap && d.TapGatewayInterface != "" {
@@ -322,16 +315,12 @@ func (a *allocator) tap(d *Definition, i int, tap *Device, gateway DeviceNetwork
 	if err != nil {
 		return err
 	}
-	global, err := a.globalAddresses()
-	if err != nil {
-		return err
-	}
 	// Always 16 bits more, whatever the prefix shift.
 	address, err := netip.ParseAddr(given.Address)
 	if err != nil {
 		return err
 	}
-	network, err := address.Prefix(min(widest(global).Bits()+16, 128))
+	network, err := address.Prefix(min(a.base.Bits()+16, 128))
 	if err != nil {
 		return err
 	}
