@@ -66,6 +66,12 @@ func (b *Builder) python() (string, error) {
 		}
 		return "", fmt.Errorf("the Python interpreter %s can't be executed: %s", b.Python, advice)
 	}
+	if b.Script != "" { // a script that was installed with a Python names it
+		python, err := Interpreter(b.Script)
+		if err == nil && strings.HasPrefix(filepath.Base(python), "python") && isExecutable(python) {
+			return python, nil
+		}
+	}
 	for _, name := range []string{slaposPython, "python3"} {
 		if path, ok := lookPath(name, b.Environment); ok {
 			return path, nil
