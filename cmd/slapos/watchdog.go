@@ -74,7 +74,7 @@ func (o watchdogOptions) bang(ctx context.Context, e *environment, partition, me
 	if err != nil {
 		return err
 	}
-	defer master.Close()
+	defer func() { _ = master.Close() }()
 	err = master.InstanceBang(ctx, slap.PartitionID{Computer: o.computerID, Partition: partition}, message)
 	if errors.Is(err, slap.ErrNotFound) {
 		e.log.Warn("the master doesn't know the partition", "partition", partition)

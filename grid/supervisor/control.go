@@ -128,7 +128,7 @@ func (c *control) line(line string) {
 		line = "help " + rest
 	}
 	end := strings.IndexFunc(line+" ", func(r rune) bool {
-		return !(r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
+		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	})
 	command, found := controlCommands[line[:end]]
 	if !found {

@@ -111,7 +111,7 @@ func (c *control) interact(stdin io.Reader) error {
 	c.interactive = true
 	if file, ok := stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		line := liner.NewLiner()
-		defer line.Close()
+		defer func() { _ = line.Close() }()
 		line.SetCtrlCAborts(true)
 		line.SetWordCompleter(c.complete)
 		c.readHistory(line)

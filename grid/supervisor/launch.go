@@ -29,6 +29,9 @@ var (
 	checkLimit    = time.Second
 )
 
+// launchFailure stands before what the supervisor said (GRID-75).
+const launchFailure = "Failed to launch supervisord:\n"
+
 // Launch sees to it that a supervisor answers on the layout's socket: it starts
 // one, with an empty environment, unless one of ours or of Python's is there
 // (GRID-75, D-5). The configuration must have been written before. The one that
@@ -68,7 +71,7 @@ func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 			return nil // another run of ours was faster
 		}
 		logger.Warn("Supervisord unknown problem: " + output.String())
-		return fmt.Errorf("Failed to launch supervisord:\n%s", strings.TrimSpace(output.String()+"\n"+err.Error()))
+		return errors.New(launchFailure + strings.TrimSpace(output.String()+"\n"+err.Error()))
 	}
 	return check(ctx, client, logger)
 }

@@ -438,3 +438,32 @@ func TestIdle(t *testing.T) {
 		t.Errorf("woke up %d times in 3 seconds", woke)
 	}
 }
+
+// TestBrokenOutput closes the pipe that the supervisor's log is copied to, as
+// another supervisor does that dies.
+func TestBrokenOutput(t *testing.T) {
+	s := newSupervisor(t, "[program:p]\ncommand=sleep 1000\nstartsecs=0\n")
+	read, write, err := os.Pipe()
+	must(t, err)
+	command := exec.Command(testExecutable())
+	command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}
+	command.Stdout, command.Stderr = write, write
+	must(t, command.Start())
+	write.Close()
+	s.command, s.exited = command, make(chan error, 1)
+	go func() { s.exited <- command.Wait() }()
+	s.until("the supervisor answers", func() bool {
+		_, _, err := s.client.State(s.ctx())
+		return err == nil
+	})
+	read.Close()
+	for range 3 {
+		must(t, s.client.StopProcess(s.ctx(), "p"))
+		must(t, s.client.StartProcess(s.ctx(), "p", true))
+	}
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.info("p").Pid))
+	must(t, err)
+	if !strings.Contains(string(data), "SigIgn:\t0000000000000000") {
+		t.Error("the program ignores signals")
+	}
+}

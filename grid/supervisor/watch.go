@@ -119,7 +119,7 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 	} else if err != nil {
 		return fmt.Errorf("partition %s: %w", partition, err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	deployed, reported := readTimestamp(root, timestampFile), readTimestamp(root, bangFile)
 	if isReported(deployed, reported) {
 		return nil

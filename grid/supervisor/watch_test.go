@@ -140,7 +140,7 @@ func TestWatchTraps(t *testing.T) {
 
 func FuzzReadEvent(f *testing.F) {
 	f.Add([]byte("ver:3.0 eventname:PROCESS_STATE_EXITED len:9\na:b groupn"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		_, _, _ = readEvent(bufio.NewReader(strings.NewReader(string(data))))
 	})
 }

@@ -216,7 +216,7 @@ def split(line):
   try:
     return shlex.split(line)
   except ValueError as e:
-    return str(e)
+    return str(e)[0].lower() + str(e)[1:]
 json.dump([split(l) for l in json.load(sys.stdin)], sys.stdout)
 `)
 	input, err := json.Marshal(lines)

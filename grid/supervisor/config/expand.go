@@ -23,7 +23,7 @@ func (n names) with(more names) names {
 // operator on a dictionary. option names the value in errors.
 func (n names) expand(text, option string) (string, error) {
 	malformed := func(why string) error {
-		return fmt.Errorf("Format string %s for %s is badly formatted: %s", slap.PythonRepr(text), slap.PythonRepr(option), why)
+		return fmt.Errorf("format string %s for %s is badly formatted: %s", slap.PythonRepr(text), slap.PythonRepr(option), why)
 	}
 	var b strings.Builder
 	for rest := text; rest != ""; {
@@ -43,7 +43,7 @@ func (n names) expand(text, option string) (string, error) {
 		}
 		value, known := n[name]
 		if !known {
-			return "", fmt.Errorf("Format string %s for %s contains names (%s) which cannot be expanded. Available names: %s",
+			return "", fmt.Errorf("format string %s for %s contains names (%s) which cannot be expanded. Available names: %s",
 				slap.PythonRepr(text), slap.PythonRepr(option), slap.PythonRepr(name),
 				strings.Join(slices.Sorted(maps.Keys(n)), ", "))
 		}

@@ -38,11 +38,11 @@ func (f *ini) get(section, option string) (string, bool) {
 }
 
 // replace changes every value.
-func (f *ini) replace(old, new string) {
+func (f *ini) replace(text, by string) {
 	for _, options := range append([]map[string]string{f.defaults}, f.values()...) {
 		for option, value := range options {
-			if strings.Contains(value, old) {
-				options[option] = strings.ReplaceAll(value, old, new)
+			if strings.Contains(value, text) {
+				options[option] = strings.ReplaceAll(value, text, by)
 			}
 		}
 	}

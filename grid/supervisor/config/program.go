@@ -207,7 +207,7 @@ func (l *loader) program(s *section, processName string) *Program {
 		p.KillAsGroup = read(s, "killasgroup", "", boolean)
 	}
 	if p.StopAsGroup && !p.KillAsGroup {
-		s.fail(errors.New("Cannot set stopasgroup=true and killasgroup=false"))
+		s.fail(errors.New("can't set stopasgroup=true and killasgroup=false"))
 	}
 	own := read(s, "environment", "", pairs)
 	p.Environment = maps.Clone(l.shared)

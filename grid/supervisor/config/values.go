@@ -105,7 +105,7 @@ func Signal(text string) (syscall.Signal, error) {
 func name(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if at := strings.IndexAny(text, " :/"); at >= 0 {
-		return "", fmt.Errorf("Invalid name: %s because of character: %s", slap.PythonRepr(text), slap.PythonRepr(text[at:at+1]))
+		return "", fmt.Errorf("invalid name: %s because of character: %s", slap.PythonRepr(text), slap.PythonRepr(text[at:at+1]))
 	}
 	return text, nil
 }
@@ -117,7 +117,7 @@ func userID(text string) (int, error) {
 	}
 	entry, err := user.Lookup(text)
 	if err != nil {
-		return 0, fmt.Errorf("Invalid user name %s", text)
+		return 0, fmt.Errorf("invalid user name %s", text)
 	}
 	return strconv.Atoi(entry.Uid)
 }
@@ -129,7 +129,7 @@ func groupID(text string) (int, error) {
 	}
 	entry, err := user.LookupGroup(text)
 	if err != nil {
-		return 0, fmt.Errorf("Invalid group name %s", text)
+		return 0, fmt.Errorf("invalid group name %s", text)
 	}
 	return strconv.Atoi(entry.Gid)
 }
@@ -142,7 +142,7 @@ func owner(text string) (uid, gid int, err error) {
 		gid, err = groupID(groupName)
 	}
 	if err != nil {
-		return -1, -1, fmt.Errorf("Invalid user:group definition %s", text)
+		return -1, -1, fmt.Errorf("invalid user:group definition %s", text)
 	}
 	return uid, gid, nil
 }
@@ -168,7 +168,7 @@ func existingDirectory(path string) (string, error) {
 func fileInDirectory(path string) (string, error) {
 	path = expandUser(path)
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("The directory named as part of the path %s does not exist", path)
+		return "", fmt.Errorf("the directory named as part of the path %s does not exist", path)
 	}
 	return filepath.Abs(path)
 }
@@ -236,7 +236,7 @@ func events(section, text string) ([]string, error) {
 	var list []string
 	for _, event := range listOfStrings(strings.ToUpper(text)) {
 		if !slices.Contains(eventTypes, event) {
-			return nil, fmt.Errorf("Unknown event type %s in [%s] events", event, section)
+			return nil, fmt.Errorf("unknown event type %s in [%s] events", event, section)
 		}
 		if !slices.Contains(list, event) {
 			list = append(list, event)

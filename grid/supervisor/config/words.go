@@ -27,7 +27,7 @@ func SplitCommand(line string) ([]string, error) {
 			state = bare
 		case c == '\\':
 			if i++; i == len(line) {
-				return nil, errors.New("No escaped character")
+				return nil, errors.New("no escaped character")
 			}
 			if state == double && line[i] != '"' && line[i] != '\\' {
 				word.WriteByte('\\')
@@ -53,7 +53,7 @@ func SplitCommand(line string) ([]string, error) {
 	}
 	switch state {
 	case single, double:
-		return nil, errors.New("No closing quotation")
+		return nil, errors.New("no closing quotation")
 	case bare:
 		words = append(words, word.String())
 	}
@@ -82,7 +82,7 @@ func tokens(text string) ([]string, error) {
 		case c == '\'' || c == '"':
 			end := strings.IndexByte(text[i+1:], c)
 			if end < 0 {
-				return nil, errors.New("No closing quotation")
+				return nil, errors.New("no closing quotation")
 			}
 			i += end + 2
 		default:
@@ -107,7 +107,7 @@ func pairs(text string) (map[string]string, error) {
 	environment := map[string]string{}
 	for ; len(all) > 0; all = all[min(4, len(all)):] { // the fourth is the comma
 		if len(all) < 3 || all[1] != "=" {
-			return nil, errors.New("Unexpected end of key/value pairs in value '" + text + "'")
+			return nil, errors.New("unexpected end of key/value pairs in value '" + text + "'")
 		}
 		environment[all[0]] = strings.Trim(all[2], `'"`)
 	}

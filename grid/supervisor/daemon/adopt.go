@@ -110,12 +110,12 @@ func (p *process) takeOver(pid int, ticks uint64, since time.Time) error {
 	}
 	// Only now that it is held its number can't become another's.
 	if stat, err := readStat(pid); err != nil || stat.ticks != ticks {
-		unix.Close(pidfd)
+		closeAll(pidfd)
 		return fmt.Errorf("it has just ended")
 	}
 	err = p.d.poller.add(pidfd, unix.EPOLLIN, func(uint32) { p.finish(endOf(pid, pidfd, ticks)) })
 	if err != nil {
-		unix.Close(pidfd)
+		closeAll(pidfd)
 		return err
 	}
 	p.pid, p.pidfd, p.started = pid, pidfd, since
@@ -137,7 +137,7 @@ func (p *process) resume(o *output, stream int) {
 			err = o.follow(fd)
 		}
 		if err != nil {
-			unix.Close(fd)
+			closeAll(fd)
 			o.closeUnused()
 		}
 	}

@@ -65,6 +65,11 @@ type daemon struct {
 // service is stopped. SIGHUP and the method restart stop all and begin anew,
 // SIGUSR2 opens logs again. An error comes before anything was started.
 func Serve(ctx context.Context, options Options) error {
+	// Whoever reads our output may go away before us. The signal is caught, not
+	// ignored: programs would inherit that.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, unix.SIGPIPE)
+	defer signal.Stop(broken)
 	for {
 		again, err := serveOnce(ctx, options)
 		if err != nil || !again {
@@ -99,9 +104,9 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 		return false, err
 	}
 	defer servers.close()
-	d.begin()
 	stopSignals := d.handleSignals(ctx)
 	defer stopSignals()
+	d.begin()
 	servers.serve()
 	if options.Ready != nil {
 		options.Ready()
@@ -338,7 +343,7 @@ func (d *daemon) stopAll() {
 		}
 		for _, g := range groups[last:] {
 			for _, p := range g.processes {
-				p.wait(context.Background(), func() bool { return p.state.isStopped() })
+				_ = p.wait(context.Background(), func() bool { return p.state.isStopped() })
 			}
 		}
 		groups = groups[:last]

@@ -259,7 +259,7 @@ func FuzzCall(f *testing.F) {
 
 func FuzzReadJournal(f *testing.F) {
 	f.Add([]byte("{\"boot\":\"b\"}\n{\"pid\":1,\"program\":{\"Name\":\"a\"}}\n{\"ended\":1}\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		j := &journal{boot: "b", running: map[int]entry{}}
 		j.read(data)
 		_, _ = parseStat(data)

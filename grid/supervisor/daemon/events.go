@@ -167,7 +167,9 @@ func (l *listener) write() {
 // receive takes what the listener says.
 func (l *listener) receive(data []byte) {
 	l.input = append(l.input, data...)
-	for len(l.input) > 0 && l.step() {
+	more := true
+	for more && len(l.input) > 0 {
+		more = l.step()
 	}
 	if len(l.input) > maximumInput {
 		l.fail()

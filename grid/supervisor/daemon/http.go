@@ -54,12 +54,12 @@ func (s *server) serve() {
 // close ends all connections; answers that are being written go out first,
 // within a second.
 func (s *server) close() {
-	s.listener.Close() // removes the socket
+	_ = s.listener.Close() // removes the socket
 	s.mu.Lock()
 	s.closed = true
 	for connection, busy := range s.open {
 		if !busy {
-			connection.Close()
+			_ = connection.Close()
 		}
 	}
 	s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *server) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for connection := range s.open {
-		connection.Close()
+		_ = connection.Close()
 	}
 }
 
@@ -97,7 +97,7 @@ func (s *server) serveConnection(connection net.Conn) {
 		s.mu.Lock()
 		delete(s.open, connection)
 		s.mu.Unlock()
-		connection.Close()
+		_ = connection.Close()
 	}()
 	limited := &io.LimitedReader{R: connection}
 	reader := bufio.NewReader(limited)

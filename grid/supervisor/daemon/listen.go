@@ -15,8 +15,7 @@ import (
 // servers are the sockets that the supervisor answers on.
 type servers []*server
 
-// errInUse begins as the original's complaint, which scripts look for.
-var errInUse = errors.New("Another program is already listening on a port that one of our HTTP servers is configured to use: " +
+var errInUse = errors.New("another program is already listening on a port that one of our HTTP servers is configured to use: " +
 	"it may be another supervisor, shut it down first")
 
 // listen opens the sockets; it takes the place of a socket that nobody answers
@@ -48,7 +47,7 @@ func (d *daemon) listen() (servers, error) {
 
 func listenUnix(c config.Server) (net.Listener, error) {
 	if connection, err := net.Dial("unix", c.Socket); err == nil {
-		connection.Close()
+		_ = connection.Close()
 		return nil, errInUse
 	}
 	if info, err := os.Lstat(c.Socket); err == nil && info.Mode().Type() == os.ModeSocket {
@@ -63,7 +62,7 @@ func listenUnix(c config.Server) (net.Listener, error) {
 	}
 	if c.UID >= 0 || c.GID >= 0 {
 		if err := os.Chown(c.Socket, c.UID, c.GID); err != nil {
-			listener.Close()
+			_ = listener.Close()
 			return nil, err
 		}
 	}

@@ -36,7 +36,7 @@ func (l *logFile) reopen() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(directory)
+	defer closeAll(directory)
 	flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NONBLOCK | unix.O_CLOEXEC
 	trusted := isTrusted(stat)
 	if !trusted {
@@ -51,7 +51,7 @@ func (l *logFile) reopen() error {
 		err = checkFile(l.path, stat, &file)
 	}
 	if err != nil {
-		unix.Close(fd)
+		closeAll(fd)
 		return err
 	}
 	var name unix.Stat_t
@@ -71,7 +71,7 @@ func openDirectory(path string) (fd int, stat *unix.Stat_t, err error) {
 	}
 	stat = new(unix.Stat_t)
 	if err := unix.Fstat(fd, stat); err != nil {
-		unix.Close(fd)
+		closeAll(fd)
 		return -1, nil, &os.PathError{Op: "stat", Path: directory, Err: err}
 	}
 	return fd, stat, nil
@@ -101,7 +101,7 @@ func openForReading(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(directory)
+	defer closeAll(directory)
 	flags := unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
 	if !isTrusted(stat) {
 		flags |= unix.O_NOFOLLOW
@@ -115,7 +115,7 @@ func openForReading(path string) (*os.File, error) {
 		err = checkFile(path, stat, &file)
 	}
 	if err != nil {
-		unix.Close(fd)
+		closeAll(fd)
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path), nil
@@ -159,7 +159,7 @@ func (l *logFile) shift() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(directory)
+	defer closeAll(directory)
 	name := filepath.Base(l.path)
 	numbered := func(i int) string { return name + "." + strconv.Itoa(i) }
 	for i := l.backups - 1; i > 0; i-- {
@@ -183,7 +183,7 @@ func (l *logFile) clear() error {
 
 func (l *logFile) close() {
 	if l.fd >= 0 {
-		unix.Close(l.fd)
+		closeAll(l.fd)
 	}
 	l.fd = -1
 }

@@ -19,16 +19,16 @@ import (
 // The messages are the original's too, since monitoring reads them; that is why
 // they are whole sentences without attributes.
 type mainLog struct {
-	level slog.Level
-	mu    *sync.Mutex
-	file  *logFile  // nil for none
-	copy  io.Writer // standard output in the foreground; nil for none
-	attrs string
+	level  slog.Level
+	mu     *sync.Mutex
+	file   *logFile  // nil for none
+	stdout io.Writer // standard output in the foreground; nil for none
+	attrs  string
 }
 
 // openMainLog opens the log that the configuration names.
-func openMainLog(c *config.Config, copy io.Writer) (*mainLog, error) {
-	l := &mainLog{level: c.LogLevel, mu: new(sync.Mutex), copy: copy}
+func openMainLog(c *config.Config, stdout io.Writer) (*mainLog, error) {
+	l := &mainLog{level: c.LogLevel, mu: new(sync.Mutex), stdout: stdout}
 	if c.LogFile == "" {
 		return l, nil
 	}
@@ -50,8 +50,8 @@ func (l *mainLog) Handle(_ context.Context, record slog.Record) error {
 	b.WriteByte('\n')
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.copy != nil {
-		_, _ = io.WriteString(l.copy, b.String())
+	if l.stdout != nil {
+		_, _ = io.WriteString(l.stdout, b.String())
 	}
 	if l.file != nil {
 		_, err := l.file.Write([]byte(b.String()))

@@ -48,7 +48,7 @@ func (s *pipes) makeInput(listener bool) error {
 		return unix.SetNonblock(s.writeStdin, true)
 	}
 	s.stdin = forBoth(ends[0])
-	unix.Close(ends[1]) // sendStdin opens it when needed
+	closeAll(ends[1]) // sendStdin opens it when needed
 	return nil
 }
 
@@ -70,7 +70,7 @@ func forBoth(fd int) int {
 	if err != nil {
 		return fd
 	}
-	unix.Close(fd)
+	closeAll(fd)
 	return both
 }
 
@@ -86,7 +86,7 @@ func (s *pipes) closeParent() { closeAll(s.writeStdin, s.readStdout, s.readStder
 func closeAll(fds ...int) {
 	for _, fd := range fds {
 		if fd >= 0 {
-			unix.Close(fd)
+			_ = unix.Close(fd)
 		}
 	}
 }
@@ -112,7 +112,7 @@ func reopenPipe(pid, fd, flags int, wanted uint64) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", path, err)
 	}
-	defer unix.Close(held)
+	defer closeAll(held)
 	var stat unix.Stat_t
 	if err := unix.Fstat(held, &stat); err != nil {
 		return -1, fmt.Errorf("stat %s: %w", path, err)

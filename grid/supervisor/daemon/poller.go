@@ -59,7 +59,7 @@ func (p *poller) forget(fd int) {
 // closeFD forgets and closes a descriptor.
 func (p *poller) closeFD(fd int) {
 	p.forget(fd)
-	unix.Close(fd)
+	closeAll(fd)
 }
 
 // run calls handlers, holding lock, until the poller is closed.

@@ -154,10 +154,10 @@ func (d *daemon) multicall(ctx context.Context, args arguments) (any, error) {
 		params, _ := call["params"].([]any)
 		var value any
 		var err error
-		switch {
-		case name == "":
+		switch name {
+		case "":
 			err = xmlrpc.NewFault(faults.IncorrectParameters, "No methodName")
-		case name == "system.multicall":
+		case "system.multicall":
 			err = xmlrpc.NewFault(faults.IncorrectParameters, "Recursive system.multicall forbidden")
 		default:
 			value, err = d.call(ctx, name, params)

@@ -326,7 +326,7 @@ func (d *daemon) sendProcessStdin(_ context.Context, args arguments) (any, error
 	if err != nil {
 		return nil, xmlrpc.NewFault(faults.NoFile, args.text(0))
 	}
-	defer unix.Close(fd)
+	defer closeAll(fd)
 	for text := []byte(args.text(1)); len(text) > 0; {
 		n, err := unix.Write(fd, text)
 		if err == unix.EAGAIN {

@@ -106,13 +106,13 @@ func (p *process) credential() (*syscall.Credential, error) {
 		return nil, nil
 	}
 	if os.Geteuid() != 0 {
-		return nil, errors.New("Can't drop privilege as nonroot user")
+		return nil, errors.New("can't drop privilege as nonroot user")
 	}
 	credential := &syscall.Credential{Uid: uint32(uid), Gid: uint32(p.config.Group)}
 	entry, err := user.LookupId(strconv.Itoa(uid))
 	if err != nil {
 		if p.config.Group < 0 {
-			return nil, fmt.Errorf("Can't find uid %d", uid)
+			return nil, fmt.Errorf("can't find uid %d", uid)
 		}
 		credential.Groups = []uint32{credential.Gid}
 		return credential, nil
@@ -126,7 +126,7 @@ func (p *process) credential() (*syscall.Credential, error) {
 	}
 	names, err := entry.GroupIds()
 	if err != nil {
-		return nil, fmt.Errorf("Could not set groups of effective user: %w", err)
+		return nil, fmt.Errorf("could not set groups of effective user: %w", err)
 	}
 	credential.Groups = []uint32{credential.Gid}
 	for _, name := range names {
@@ -200,7 +200,7 @@ func (p *process) notStarted(program string, err error) error {
 	name := unix.ErrnoName(errno(err))
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
-		return fmt.Errorf("Too many processes in process table to spawn '%s'", p.config.Name)
+		return fmt.Errorf("too many processes in process table to spawn '%s'", p.config.Name)
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return fmt.Errorf("too many open files to spawn '%s'", p.config.Name)
 	}
