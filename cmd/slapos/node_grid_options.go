@@ -9,7 +9,6 @@ import (
 	"slapos/grid"
 	"slapos/grid/supervisor"
 	"slapos/manager"
-	"slapos/networkcache"
 )
 
 // gridOptions turns the merged options into those of package grid, with the
@@ -144,16 +143,7 @@ func (e *environment) fillNetworkCache(merged map[string]string, _ *configuratio
 	software.DownloadBlacklist = lines(blacklist)
 	software.UploadBlacklist = lines(merged["upload-to-binary-cache-url-blacklist"])
 	software.DownloadForced = lines(merged["download-from-binary-cache-force-url-list"])
-	// Uploads go where the same client looks whether they are there (NC-4).
-	upload := e.networkCacheConfig(merged, "upload-binary", "upload-binary")
-	upload.SignatureKeyFile = e.signatureKeyFile(merged)
-	software.Cache = &networkcache.Releases{
-		Download:     e.networkCacheConfig(merged, "download-binary", ""),
-		Upload:       upload,
-		SoftwareRoot: options.SoftwareRoot,
-		Reserve:      software.MinFreeSpace,
-	}
-	software.Upload = merged["upload-binary-cache-url"] != "" && merged["upload-binary-dir-url"] != ""
+	software.Cache, software.Upload = e.releaseCache(merged, software.MinFreeSpace)
 	return nil
 }
 
