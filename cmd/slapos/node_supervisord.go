@@ -77,12 +77,15 @@ background unless told otherwise.
 Exit codes: 0 started, or ended in the foreground; 2 the configuration is wrong
 or another supervisor is in the way.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "configuration", Aliases: []string{"c"}, Usage: "configuration `FILE`", Required: true},
+			&cli.StringFlag{Name: "configuration", Aliases: []string{"c"}, Usage: "configuration `FILE`"},
 			&cli.BoolFlag{Name: "nodaemon", Aliases: []string{"n"}, Usage: "stay in the foreground"},
 			&cli.BoolFlag{Name: "silent", Aliases: []string{"s"}, Usage: "no log on standard output in the foreground"},
 			&cli.BoolFlag{Name: "background", Hidden: true},
 		},
 		Action: func(c *cli.Context) error {
+			if c.String("configuration") == "" {
+				return usageErrorf("the following arguments are required: -c/--configuration")
+			}
 			err := runSupervisord(c.Context, e, c)
 			if err == nil {
 				return nil

@@ -32,14 +32,19 @@ partition processed again; once for each deployment.
 
 Exit codes: 0 the supervisor went away; 1 failed.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "master-url", Usage: "address of the master", Required: true},
-			&cli.StringFlag{Name: "computer-id", Usage: "reference of this computer", Required: true},
+			&cli.StringFlag{Name: "master-url", Usage: "`URL` of the master (required)"},
+			&cli.StringFlag{Name: "computer-id", Usage: "`REFERENCE` of this computer (required)"},
 			&cli.StringFlag{Name: "certificate-repository-path", Usage: "`DIRECTORY` of the partitions' certificates"},
 			&cli.StringFlag{Name: "instance-root-path", Usage: "`DIRECTORY` of the partitions"},
 			&cli.StringFlag{Name: "master-ca-file", Usage: "`FILE` of the authority that the master is verified against"},
 			&cli.BoolFlag{Name: "master-insecure", Usage: "do not verify the master"},
 		},
 		Action: func(c *cli.Context) error {
+			for _, name := range []string{"master-url", "computer-id"} {
+				if c.String(name) == "" {
+					return usageErrorf("the following arguments are required: --%s", name)
+				}
+			}
 			return runWatchdog(c.Context, e, watchdogOptions{
 				masterURL: c.String("master-url"), computerID: c.String("computer-id"),
 				certificates: c.String("certificate-repository-path"), instanceRoot: c.String("instance-root-path"),
