@@ -55,15 +55,24 @@ Exit codes: 0 the supervisor went away; 1 failed.`,
 }
 
 func runWatchdog(ctx context.Context, e *environment, options watchdogOptions) error {
-	return supervisor.Watch(ctx, supervisor.WatchOptions{
-		InstanceRoot: options.instanceRoot,
-		In:           e.stdin,
-		Out:          e.stdout,
-		Logger:       e.log,
-		Bang: func(ctx context.Context, partition, message string) error {
-			return options.bang(ctx, e, partition, message)
-		},
-	})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- supervisor.Watch(ctx, supervisor.WatchOptions{
+			InstanceRoot: options.instanceRoot,
+			In:           e.stdin,
+			Out:          e.stdout,
+			Logger:       e.log,
+			Bang: func(ctx context.Context, partition, message string) error {
+				return options.bang(ctx, e, partition, message)
+			},
+		})
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done(): // a read of standard input can't be interrupted
+		return nil
+	}
 }
 
 // bang speaks to the master as the partition, with its certificate.
