@@ -16,8 +16,8 @@ import (
 // A gzip member of ours holds at most blockSize bytes. Smaller blocks compress
 // worse: each begins without knowledge of what came before.
 const (
-	blockSize = 1 << 20
-	level     = 7
+	blockSize = 2 << 20
+	level     = 8
 )
 
 // memberHeader begins each member. Its extra field, named SL, has the size of
@@ -42,7 +42,7 @@ type block struct {
 }
 
 // workers is how many blocks are worked on at once.
-func workers() int { return min(runtime.GOMAXPROCS(0), 16) }
+func workers() int { return min(runtime.GOMAXPROCS(0), 8) }
 
 // A gzipWriter compresses blocks at once and writes them in order.
 type gzipWriter struct {
