@@ -143,6 +143,8 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) error {
 		return err
 	}
 	defer release()
+	// Masters see this of every node, first of all; no pass needs the answer (SLAP-40).
+	_, _ = options.Master.Hateoas(c.Context)
 	result, err := g.run(c.Context, options)
 	if err == nil && result.ExitCode() != 0 {
 		return &exitError{result.ExitCode(), nil} // told in the log
