@@ -60,7 +60,7 @@ account=${owner:-$(id -un 2>/dev/null || id -u)}
 mkdir -p "$demo/log"
 export SLAPOS_CONFIGURATION="$demo/slapos.cfg" SLAPOS_CLIENT_CONFIGURATION="$demo/slapos.cfg"
 
-now() { "$python" -c 'import time; print(time.time())'; }
+now() { read -r uptime _ < /proc/uptime; echo "$uptime"; }
 took() { awk "BEGIN { printf \"%6.2f s\", $(now) - $1 }"; }
 number=0
 step() { # TEXT COMMAND...: run it, its output in a log, and tell how long it took
@@ -80,6 +80,7 @@ say() { printf '             %s\n' "$*"; }
 
 free_port() { "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 fetch() { # URL
+  if command -v curl > /dev/null; then curl --fail --silent --show-error --max-time 10 "$1"; return; fi
   "$python" -c 'import sys, urllib.request
 sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())' "$1"
 }
@@ -162,8 +163,7 @@ for path in sorted(glob.glob(sys.argv[1] + "/*.status.json")):
 }
 
 url() {
-  "$slapos" service info hello 2>/dev/null |
-    "$python" -c 'import json, sys; print(json.load(sys.stdin)["connection-parameters"]["url"])'
+  "$slapos" service info hello 2>/dev/null | sed -n 's/.*"url": "\(.*\)".*/\1/p'
 }
 
 release=$top/docs/examples/hello/software.cfg
