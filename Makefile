@@ -9,6 +9,9 @@ TESTENV  := var/testenv
 # What the tests run beside the binary: buildout, the original's promise
 # classes, Python's supervisor and network cache client, all from PyPI.
 TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0 slapos.libnetworkcache==0.30
+# How long `make fuzz` tries each target, and below which directories.
+FUZZTIME ?= 5m
+FUZZDIRS ?= .
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
 .PHONY: help build demo demo-clean test testenv lint fuzz clean check-tools
@@ -37,6 +40,13 @@ $(TESTENV)/.ready: Makefile
 test: check-tools build testenv ## every test, with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
+
+fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS (all)
+	@grep -rH --include='*_test.go' '^func Fuzz' $(FUZZDIRS) | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | \
+	while read -r package target; do \
+	  echo "== $$package $$target"; \
+	  $(GO) test "./$$package" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; \
+	done
 
 demo: check-tools build ## from nothing to a running service, in var/demo
 	docs/examples/demo.sh
