@@ -60,7 +60,7 @@ func (f *firewall) set(ctx context.Context, root *ownedRoot, partition string, r
 	if err != nil {
 		return fmt.Errorf("firewall: %w", err)
 	}
-	if !changed && present {
+	if !changed && present && slices.Equal(old, rules) {
 		return nil
 	}
 	texts := make([]string, len(rules))

@@ -369,3 +369,51 @@ func TestReportPassInterrupted(t *testing.T) {
 	}
 	mustExist(t, filepath.Join(directory, "here"))
 }
+
+// TestLifeOfAnInstance deploys, stops, starts and destroys one: a stopped
+// partition has no file of the supervisor, a destroyed one is an empty
+// directory of the same owner and mode.
+func TestLifeOfAnInstance(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	directory := n.at("slappart0")
+	before := statOf(t, directory)
+	n.deployWith("mkdir -p etc/report var/xml_report a/b; chmod 0 a/b a; ln -s / root\n" + service("service", "server", "exec sleep 1000"))
+	calls := filepath.Join(filepath.Dir(n.options.InstanceRoot), "calls")
+	n.options.Firewall = &FirewallOptions{ReloadCommand: "true",
+		Command: `f() { echo "$*" >>` + calls + `; case "$*" in *query*) echo no;; *) echo success;; esac; }; f`}
+	n.change("slappart0", func(p *slap.Partition) {
+		p.Parameters["ip_list"] = []any{slap.Tuple{"route_x", "10.0.0.1"}}
+	})
+	n.master.set(func() { n.master.answers["getHostingSubscriptionIpList"] = []any{} })
+	n.process(0)
+	n.expectRunning("slappart0:server-on-watch")
+	if rules := readFile(t, filepath.Join(directory, firewallRulesFile)); !strings.Contains(rules, "-d 10.0.0.1 -j REJECT") {
+		t.Errorf("rules: %s", rules)
+	}
+
+	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+	n.touch("slappart0")
+	n.process(0)
+	n.expectRunning()
+	if files, _ := filepath.Glob(filepath.Join(n.layout().ConfigDir(), "slappart*")); len(files) > 0 {
+		t.Errorf("supervisor files of a stopped partition: %v", files)
+	}
+
+	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStarted })
+	n.touch("slappart0")
+	n.process(0)
+	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateDestroyed })
+	n.touch("slappart0")
+	n.process(0)
+	n.expectRunning()
+	if rules := readFile(t, filepath.Join(directory, firewallRulesFile)); rules != "[]" {
+		t.Errorf("rules of a destroyed partition: %s", rules)
+	}
+	mustExist(t, filepath.Join(directory, "buildout.cfg"))
+	for range 2 {
+		if result, err := ReportPass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
+			t.Fatal(result, err)
+		}
+		emptied(t, directory, before)
+	}
+}
