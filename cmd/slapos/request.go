@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/slap"
+	"slapos/slap/schema"
 )
 
 type requestOptions struct {
@@ -54,7 +55,7 @@ command again in a few minutes, or wrong usage.`,
 			&cli.StringFlag{Name: "state", Usage: "requested state: started, stopped or destroyed (default: as it is, started when new)"},
 			&cli.BoolFlag{Name: "slave", Usage: "ask for a shared instance of one that runs already"},
 			choiceFlag("force-serialisation", "how the parameters of a file are sent (default: as the release declares)",
-				"", string(inXML), string(jsonInXML)),
+				"", string(schema.XML), string(schema.JSONInXML)),
 			&wordsFlag{&cli.StringSliceFlag{Name: "parameters", Usage: "instance parameters, as `KEY=VALUE`"}},
 			&cli.StringFlag{Name: "parameters-file", Usage: "read the instance parameters from `FILE`"},
 		},
@@ -106,14 +107,14 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	if err != nil {
 		return err
 	}
-	schema := newSoftwareSchema(e, url, options.softwareType)
+	software := newSoftwareSchema(e, url, options.softwareType)
 	if file != nil {
-		if parameters, err = readParameters(ctx, options.parametersFile, file, serialisation(options.serialisation), schema); err != nil {
+		if parameters, err = readParameters(ctx, options.parametersFile, file, schema.Serialisation(options.serialisation), software); err != nil {
 			return err
 		}
 	}
 	if url != noSchema {
-		e.tellMismatch(schema.validate(ctx, parameters))
+		e.tellMismatch(software.validate(ctx, parameters))
 	}
 	e.log.Info(fmt.Sprintf("Requesting %s as an instance of %s ...", options.reference, url))
 	request := slap.Request{
@@ -126,11 +127,11 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 		State:           slap.State(options.state),
 	}
 	fill(&request.SoftwareType, slap.DefaultSoftwareType)
-	return e.request(ctx, client, request, schema)
+	return e.request(ctx, client, request, software)
 }
 
 // request sends the request and tells of the answer (CLI-53, CLI-54).
-func (e *environment) request(ctx context.Context, client *client, request slap.Request, schema *softwareSchema) error {
+func (e *environment) request(ctx context.Context, client *client, request slap.Request, software *softwareSchema) error {
 	instance, err := client.Request(ctx, request)
 	if err == nil {
 		err = client.Complete(ctx, instance)
@@ -150,7 +151,7 @@ func (e *environment) request(ctx context.Context, client *client, request slap.
 	if err != nil {
 		return err
 	}
-	decoded, err := serialised(connection, schema.serialisation(ctx))
+	decoded, err := serialised(connection, software.serialisation(ctx))
 	if err != nil {
 		return fmt.Errorf("connection parameter _: %w", err)
 	}
@@ -161,7 +162,7 @@ func (e *environment) request(ctx context.Context, client *client, request slap.
 
 // tellMismatch warns of parameters that don't fit the schema (CLI-52).
 func (e *environment) tellMismatch(err error) {
-	var found mismatch
+	var found schema.Mismatch
 	switch {
 	case err == nil:
 	case errors.As(err, &found):
@@ -208,10 +209,10 @@ func (e *environment) openParameters(name string) ([]byte, error) {
 
 // readParameters decodes a parameters file, and puts what it holds under "_"
 // when that is how the release takes it (CLI-51).
-func readParameters(ctx context.Context, name string, data []byte, s serialisation, schema *softwareSchema) (*object, error) {
+func readParameters(ctx context.Context, name string, data []byte, s schema.Serialisation, software *softwareSchema) (*object, error) {
 	if s == "" {
 		var err error
-		if s, err = schema.declared(ctx); err != nil {
+		if s, err = software.declared(ctx); err != nil {
 			return nil, fmt.Errorf("%w: say --force-serialisation xml or json-in-xml", err)
 		}
 	}
@@ -236,7 +237,7 @@ func readParameters(ctx context.Context, name string, data []byte, s serialisati
 	if !ok {
 		return nil, fmt.Errorf("%s: parameters must be an object of names and values", name)
 	}
-	if s == jsonInXML && !slices.Equal(parameters.keys, []string{"_"}) {
+	if s == schema.JSONInXML && !slices.Equal(parameters.keys, []string{"_"}) {
 		wrapped := newObject()
 		wrapped.set("_", encodeJSON(parameters))
 		return wrapped, nil

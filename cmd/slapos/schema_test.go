@@ -9,24 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-)
 
-func TestJoinURL(t *testing.T) {
-	for _, test := range []struct{ base, reference, want string }{
-		{"https://example.com/a/software.cfg", "input.json", "https://example.com/a/input.json"},
-		{"https://example.com/a/software.cfg", "../b/input.json#x", "https://example.com/b/input.json#x"},
-		{"https://example.com/a/software.cfg", "http://other/x.json", "http://other/x.json"},
-		{"file:///srv/a/software.cfg", "input.json", "file:///srv/a/input.json"},
-		{"/srv/a b/software.cfg", "in%put.json", "/srv/a b/in%put.json"},
-		{"/srv/a/software.cfg", "/srv/b/input.json", "/srv/b/input.json"},
-		{"/srv/a/software.cfg", "https://example.com/x.json", "https://example.com/x.json"},
-		{"software.cfg", "input.json", "input.json"},
-	} {
-		if got := joinURL(test.base, test.reference); got != test.want {
-			t.Errorf("%s from %s: %s, want %s", test.reference, test.base, got, test.want)
-		}
-	}
-}
+	"slapos/slap/schema"
+)
 
 // schemaServer serves files by their names.
 func schemaServer(t *testing.T, files map[string]string) string {
@@ -57,28 +42,28 @@ func TestSoftwareSchema(t *testing.T) {
 	})
 	for _, test := range []struct {
 		name, url, softwareType, parameters string
-		serialisation                       serialisation // "" for undeclared
+		serialisation                       schema.Serialisation // "" for undeclared
 		mismatch                            []string
 		fails                               bool
 	}{
-		{"fits", "/sr.cfg", "", `{"a": "x", "b": "y"}`, inXML, nil, false},
-		{"old name of the default type", "/sr.cfg", "RootSoftwareInstance", `{"a": "z"}`, inXML,
+		{"fits", "/sr.cfg", "", `{"a": "x", "b": "y"}`, schema.XML, nil, false},
+		{"old name of the default type", "/sr.cfg", "RootSoftwareInstance", `{"a": "z"}`, schema.XML,
 			[]string{"$.a: fits none of the alternatives"}, false},
-		{"reference", "/sr.cfg", "", `{"b": "long"}`, inXML, []string{"$.b: maxLength: got 4, want 1"}, false},
-		{"other type", "/sr.cfg", "other", `{"_": "{}"}`, jsonInXML, []string{"$: missing property 'k'"}, false},
-		{"under _", "/sr.cfg", "other", `{"_": "{\"k\": 1}"}`, jsonInXML, nil, false},
-		{"broken under _", "/sr.cfg", "other", `{"_": "{"}`, jsonInXML, nil, true},
-		{"no object under _", "/sr.cfg", "other", `{"_": "1"}`, jsonInXML, []string{"$: an object is expected"}, false},
-		{"unknown type", "/sr.cfg", "nonsense", `{"a": "z"}`, inXML, nil, false},
-		{"no such schema", "/sr.cfg", "none", `{}`, inXML, nil, true},
-		{"broken schema", "/sr.cfg", "odd", `{}`, inXML, nil, true},
+		{"reference", "/sr.cfg", "", `{"b": "long"}`, schema.XML, []string{"$.b: maxLength: got 4, want 1"}, false},
+		{"other type", "/sr.cfg", "other", `{"_": "{}"}`, schema.JSONInXML, []string{"$: missing property 'k'"}, false},
+		{"under _", "/sr.cfg", "other", `{"_": "{\"k\": 1}"}`, schema.JSONInXML, nil, false},
+		{"broken under _", "/sr.cfg", "other", `{"_": "{"}`, schema.JSONInXML, nil, true},
+		{"no object under _", "/sr.cfg", "other", `{"_": "1"}`, schema.JSONInXML, []string{"$: an object is expected"}, false},
+		{"unknown type", "/sr.cfg", "nonsense", `{"a": "z"}`, schema.XML, nil, false},
+		{"no such schema", "/sr.cfg", "none", `{}`, schema.XML, nil, true},
+		{"broken schema", "/sr.cfg", "odd", `{}`, schema.XML, nil, true},
 		{"no index", "/absent.cfg", "", `{"a": "z"}`, "", nil, false},
 		{"broken index", "/list.cfg", "", `{"a": "z"}`, "", nil, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e, _, _ := newTestEnvironment(t)
-			schema := newSoftwareSchema(e, url+test.url, test.softwareType)
-			declared, err := schema.declared(t.Context())
+			software := newSoftwareSchema(e, url+test.url, test.softwareType)
+			declared, err := software.declared(t.Context())
 			if declared != test.serialisation || (err == nil) != (test.serialisation != "") {
 				t.Errorf("serialisation %q, %v", declared, err)
 			}
@@ -86,8 +71,8 @@ func TestSoftwareSchema(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = schema.validate(t.Context(), parameters.(*object))
-			var found mismatch
+			err = software.validate(t.Context(), parameters.(*object))
+			var found schema.Mismatch
 			if errors.As(err, &found); !slices.Equal(found, test.mismatch) || (err != nil && found == nil) != test.fails {
 				t.Errorf("%v, want %v", err, test.mismatch)
 			}
@@ -112,8 +97,8 @@ func TestLocalSchema(t *testing.T) {
 		parameters := newObject()
 		parameters.set("a", "b")
 		parameters.set("$schema", "in.json")
-		schema := newSoftwareSchema(e, prefix+filepath.Join(directory, "sr.cfg"), "")
-		if err := schema.validate(t.Context(), parameters); err != nil || len(parameters.keys) != 1 {
+		software := newSoftwareSchema(e, prefix+filepath.Join(directory, "sr.cfg"), "")
+		if err := software.validate(t.Context(), parameters); err != nil || len(parameters.keys) != 1 {
 			t.Errorf("%v, %v", err, parameters.keys)
 		}
 	}

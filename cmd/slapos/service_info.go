@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/slap"
+	"slapos/slap/schema"
 )
 
 type serviceInfoOptions struct {
@@ -72,8 +73,8 @@ func runServiceInfo(ctx context.Context, e *environment, options serviceInfoOpti
 
 // describeService makes the object of CLI-41, with its keys in order.
 func (e *environment) describeService(ctx context.Context, service *slap.ServiceInformation, withNews bool) (*object, error) {
-	schema := newSoftwareSchema(e, service.SoftwareReleaseURL, "")
-	connection, err := serialised(service.ConnectionParameters, schema.serialisation(ctx))
+	software := newSoftwareSchema(e, service.SoftwareReleaseURL, "")
+	connection, err := serialised(service.ConnectionParameters, software.serialisation(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("connection parameters: %w", err)
 	}
@@ -122,9 +123,9 @@ func serviceParameters(service *slap.ServiceInformation) (*object, error) {
 }
 
 // serialised undoes json-in-xml: it decodes what stands under "_".
-func serialised(parameters slap.Dict, s serialisation) (any, error) {
+func serialised(parameters slap.Dict, s schema.Serialisation) (any, error) {
 	text, found := parameters["_"].(string)
-	if s != jsonInXML || !found {
+	if s != schema.JSONInXML || !found {
 		return parameters, nil
 	}
 	return decodeJSON([]byte(text))

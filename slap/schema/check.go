@@ -1,0 +1,102 @@
+package schema
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// Schema is a compiled schema of requests.
+type Schema struct {
+	*jsonschema.Schema
+	// documents are the texts that it was made from, by address.
+	documents map[string][]byte
+}
+
+// Mismatch lists what is wrong with parameters, a line for each: where, as
+// $.key[0], and what.
+type Mismatch []string
+
+func (m Mismatch) Error() string { return strings.Join(m, "\n") }
+
+// Compile gets and compiles the schema of requests.
+func (t Type) Compile(ctx context.Context) (*Schema, error) {
+	if t.Request == "" {
+		return nil, fmt.Errorf("%s.json names no request schema for the software type %s", t.release, t.Key)
+	}
+	l := &loader{ctx: ctx, remote: isRemote(t.release), documents: map[string][]byte{}}
+	document, err := l.Load(t.Request)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Request, err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.UseLoader(l)
+	if err := compiler.AddResource(t.Request, document); err != nil {
+		return nil, err
+	}
+	compiled, err := compiler.Compile(t.Request)
+	if err != nil {
+		return nil, err
+	}
+	return &Schema{compiled, l.documents}, nil
+}
+
+// Check compares parameters, a JSON text, with the schema. The error is a
+// [Mismatch], unless the text is no JSON.
+func (s *Schema) Check(parameters []byte) error {
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(parameters))
+	if err != nil {
+		return err
+	}
+	err = s.Validate(instance)
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	found := mismatches(nil, invalid)
+	slices.Sort(found)
+	return Mismatch(slices.Compact(found))
+}
+
+// mismatches lists the errors that say something by themselves: alternatives
+// are not taken apart.
+func mismatches(found []string, err *jsonschema.ValidationError) []string {
+	text := err.ErrorKind.LocalizedString(message.NewPrinter(language.English))
+	switch is := err.ErrorKind.(type) {
+	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
+		for _, cause := range err.Causes {
+			found = mismatches(found, cause)
+		}
+		return found
+	case *kind.AnyOf:
+		text = "fits none of the alternatives"
+	case *kind.OneOf:
+		text = "fits none of the alternatives"
+		if len(is.Subschemas) > 0 {
+			text = "fits more than one of the alternatives"
+		}
+	}
+	return append(found, jsonPath(err.InstanceLocation)+": "+text)
+}
+
+// jsonPath writes a location as $.key[0].
+func jsonPath(location []string) string {
+	path := "$"
+	for _, step := range location {
+		if _, err := strconv.Atoi(step); err == nil {
+			path += "[" + step + "]"
+		} else {
+			path += "." + step
+		}
+	}
+	return path
+}

@@ -1,0 +1,115 @@
+package schema
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+const (
+	timeout     = time.Minute
+	maximumSize = 16 << 20 // bytes
+)
+
+// loader gets the documents that a schema refers to.
+type loader struct {
+	ctx context.Context
+	// remote says that the schema came over the network: it may not look into
+	// files of this machine.
+	remote    bool
+	documents map[string][]byte
+}
+
+func (l *loader) Load(location string) (any, error) {
+	if l.remote && !isRemote(location) {
+		return nil, errors.New("a schema of the network can't refer to a file of this machine")
+	}
+	data, err := read(l.ctx, location)
+	if err != nil {
+		return nil, err
+	}
+	l.documents[location] = data
+	return jsonschema.UnmarshalJSON(bytes.NewReader(data))
+}
+
+func isRemote(location string) bool {
+	return strings.HasPrefix(location, "http://") || strings.HasPrefix(location, "https://")
+}
+
+// read reads an http or https address, a file: URL, or a path.
+func read(ctx context.Context, location string) ([]byte, error) {
+	if !isRemote(location) {
+		return readFile(location)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+		return bounded(location, response.Body)
+	case http.StatusNotFound:
+		return nil, fs.ErrNotExist
+	}
+	return nil, errors.New(response.Status)
+}
+
+func readFile(location string) ([]byte, error) {
+	path := location
+	if u, err := url.Parse(location); err == nil && u.Scheme == "file" {
+		path = u.Path
+	}
+	// What is no plain file may never end, or never begin.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no plain file", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return bounded(location, file)
+}
+
+func bounded(location string, r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maximumSize+1))
+	if len(data) > maximumSize {
+		return nil, fmt.Errorf("%s is larger than %d bytes", location, maximumSize)
+	}
+	return data, err
+}
+
+// join resolves a reference found in the document at base.
+func join(base, reference string) string {
+	b, err := url.Parse(base)
+	r, err2 := url.Parse(reference)
+	switch {
+	case err2 == nil && r.IsAbs(), filepath.IsAbs(reference) && (err != nil || b.Scheme == ""):
+		return reference
+	case err == nil && err2 == nil && b.Scheme != "":
+		return b.ResolveReference(r).String()
+	}
+	return filepath.Join(filepath.Dir(base), reference)
+}

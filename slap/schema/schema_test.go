@@ -1,0 +1,169 @@
+package schema
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestJoin(t *testing.T) {
+	for _, test := range []struct{ base, reference, want string }{
+		{"https://example.com/a/software.cfg", "input.json", "https://example.com/a/input.json"},
+		{"https://example.com/a/software.cfg", "../b/input.json#x", "https://example.com/b/input.json#x"},
+		{"https://example.com/a/software.cfg", "http://other/x.json", "http://other/x.json"},
+		{"file:///srv/a/software.cfg", "input.json", "file:///srv/a/input.json"},
+		{"/srv/a b/software.cfg", "in%put.json", "/srv/a b/in%put.json"},
+		{"/srv/a/software.cfg", "/srv/b/input.json", "/srv/b/input.json"},
+		{"/srv/a/software.cfg", "https://example.com/x.json", "https://example.com/x.json"},
+		{"software.cfg", "input.json", "input.json"},
+	} {
+		if got := join(test.base, test.reference); got != test.want {
+			t.Errorf("%s from %s: %s, want %s", test.reference, test.base, got, test.want)
+		}
+	}
+}
+
+// serve serves files by their names.
+func serve(t *testing.T, files map[string]string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, found := files[r.URL.Path]
+		if !found {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(text))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestRead(t *testing.T) {
+	url := serve(t, map[string]string{"/sr.cfg.json": `{"name": "N", "serialisation": "xml", "software-type": {
+		"b": {"title": "Second", "index": 2, "request": "b.json", "serialisation": "json-in-xml"},
+		"a-shared": {"software-type": "a", "shared": true, "index": 3},
+		"default": {"index": 1}, "odd": 1}}`}) + "/sr.cfg"
+	release, err := Read(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, found := range release.Types {
+		keys = append(keys, found.Key+" "+found.SoftwareType+" "+found.Title)
+	}
+	if want := []string{"default default default", "b b Second", "a-shared a a-shared"}; !slices.Equal(keys, want) {
+		t.Errorf("types %q, want %q", keys, want)
+	}
+	for _, name := range []string{"", "RootSoftwareInstance", "default"} {
+		if found, ok := release.Type(name); !ok || found.Key != "default" {
+			t.Errorf("%q: %+v, %v", name, found, ok)
+		}
+	}
+	b, _ := release.Type("b")
+	if s, err := b.Serialisation(); s != JSONInXML || err != nil {
+		t.Error(s, err)
+	}
+	if s, err := release.Serialisation(); s != XML || err != nil {
+		t.Error(s, err)
+	}
+	if _, err := release.Types[0].Compile(t.Context()); err == nil || !strings.Contains(err.Error(), "names no request schema") {
+		t.Error(err)
+	}
+}
+
+// TestProperties keeps the order of the document, also of a part in another.
+func TestProperties(t *testing.T) {
+	files := map[string]string{
+		"/sr.cfg.json": `{"serialisation": "xml", "software-type": {"default": {"request": "in.json"}}}`,
+		"/in.json":     `{"properties": {"z": {"type": "string"}, "b": {"$ref": "part.json#/$defs/x~1y"}, "a": {}}}`,
+		"/part.json":   `{"$defs": {"x/y": {"properties": {"two": {}, "one": {}}}}}`,
+	}
+	folder := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, url := range []string{serve(t, files) + "/sr.cfg", folder + "/sr.cfg"} {
+		release, err := Read(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := release.Types[0].Compile(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Properties(s.Schema); !slices.Equal(got, []string{"z", "b", "a"}) {
+			t.Errorf("%s: %q", url, got)
+		}
+		if got := s.Properties(s.Schema.Properties["b"].Ref); !slices.Equal(got, []string{"two", "one"}) {
+			t.Errorf("%s: %q", url, got)
+		}
+		var found Mismatch
+		if err := s.Check([]byte(`{"z": 1}`)); !errors.As(err, &found) || !slices.Equal(found, []string{"$.z: got number, want string"}) {
+			t.Error(err)
+		}
+	}
+}
+
+// TestConfined has no schema of the network look into files of this machine,
+// and reads nothing that never ends.
+func TestConfined(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret.json")
+	if err := os.WriteFile(secret, []byte(`{"type": "string"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := serve(t, map[string]string{
+		"/sr.cfg.json": `{"serialisation": "xml", "software-type": {"default": {"request": "in.json"}, "direct": {"request": "file://` + secret + `"}}}`,
+		"/in.json":     `{"$ref": "file://` + secret + `"}`,
+	}) + "/sr.cfg"
+	release, err := Read(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range release.Types {
+		if _, err := found.Compile(t.Context()); err == nil || !strings.Contains(err.Error(), "can't refer to a file") {
+			t.Errorf("%s: %v", found.Key, err)
+		}
+	}
+	if _, err := read(t.Context(), "/dev/zero"); err == nil {
+		t.Error("/dev/zero was read")
+	}
+	if _, err := Read(t.Context(), t.TempDir()); err == nil {
+		t.Error("an index that isn't there was read")
+	}
+}
+
+// FuzzIndex reads indexes and schemas of any content.
+func FuzzIndex(f *testing.F) {
+	f.Add(`{"serialisation": "xml", "software-type": {"default": {"request": "in.json", "index": 1}}}`, `{"properties": {"a": {"$ref": "#"}}}`)
+	f.Add(`{"software-type": []}`, `{"allOf": [{"properties": {"b": true}}], "oneOf": [1]}`)
+	f.Fuzz(func(t *testing.T, index, document string) {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "in.json"), []byte(document), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		release, err := parse(filepath.Join(folder, "sr.cfg"), []byte(index))
+		if err != nil {
+			return
+		}
+		for _, found := range release.Types {
+			if found.Request != filepath.Join(folder, "in.json") {
+				continue
+			}
+			s, err := found.Compile(t.Context())
+			if err != nil {
+				continue
+			}
+			if names := s.Properties(s.Schema); len(names) != len(s.Schema.Properties) {
+				t.Errorf("properties %q", names)
+			}
+			_ = s.Check([]byte(`{"a": 1}`))
+		}
+	})
+}
