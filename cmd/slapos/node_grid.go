@@ -62,7 +62,7 @@ func gridFlags() []cli.Flag {
 		&cli.IntFlag{Name: "partition-timeout", Usage: "`SECONDS` that deploying an instance may take (default: no limit)", DefaultText: " "},
 		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "work on `N` items at once; 1 keeps the master's order", DefaultText: "number of processors"},
 		&cli.BoolFlag{Name: "now", Usage: "begin at once, whatever maximal_delay says"},
-		&cli.IntFlag{Name: "maximal_delay", Usage: "deprecated: wait up to `SECONDS` before", DefaultText: "0"},
+		text("maximal_delay", "deprecated: wait up to `SECONDS` before"),
 	}
 }
 
