@@ -24,10 +24,6 @@ type Releases struct {
 	// OnlySoftwareRoot leaves entries out that tell another one: software that
 	// was built for another place does not run here (NC-44).
 	OnlySoftwareRoot bool
-	// KeepOwners restores the owners of files as they were at the builder, as the
-	// original does (NC-44), instead of giving all to the owner of the directory
-	// of releases.
-	KeepOwners bool
 	// Platform of this node; default: DetectPlatform tells.
 	Platform func(context.Context) Platform
 	// Reserve is how many bytes stay free on the disk of releases.
@@ -73,7 +69,7 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 			continue
 		}
 		defer content.Close()
-		err = archive.Unpack(ctx, content, archive.UnpackOptions{Directory: directory, KeepOwners: r.KeepOwners, Reserve: r.Reserve})
+		err = archive.Unpack(ctx, content, archive.UnpackOptions{Directory: directory, Reserve: r.Reserve})
 		return err == nil, err
 	}
 	return false, nil

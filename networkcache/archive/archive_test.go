@@ -229,8 +229,8 @@ func TestPython(t *testing.T) {
 	}
 }
 
-// As root, all belongs to the owner of the directory around or, when that is
-// wanted, to the user that the archive names.
+// As root, members belong to the users that the archive names, as far as they
+// can be meant, else to the owner of the directory around.
 func TestOwner(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // there is nobody to give files to
@@ -242,44 +242,37 @@ func TestOwner(t *testing.T) {
 	number, _ := strconv.Atoi(nobody.Uid)
 	const own = 12345
 	for _, test := range []struct {
-		uname           string
-		uid             int
-		kept, otherwise int
+		uname     string
+		uid, want int
 	}{
-		{"nobody", 54321, number, own},
-		{"missing", 54321, 54321, own},
-		{"missing", number, own, own}, // somebody else's here
-		{"missing", 1 << 32, own, own},
-		{"root", 0, 0, own},
-		{"", 54321, 54321, own},
+		{"nobody", 54321, number},
+		{"missing", 54321, 54321},
+		{"missing", number, own}, // somebody else's here
+		{"missing", 1 << 32, own},
+		{"root", 0, 0},
+		{"", 54321, 54321},
 	} {
-		for _, keep := range []bool{true, false} {
-			want := test.otherwise
-			if keep {
-				want = test.kept
-			}
-			around := t.TempDir()
-			if err := os.Chown(around, own, own); err != nil {
+		around := t.TempDir()
+		if err := os.Chown(around, own, own); err != nil {
+			t.Fatal(err)
+		}
+		data := archiveOf(t, tar.Header{Typeflag: tar.TypeDir, Name: top, Uid: 1},
+			tar.Header{Typeflag: tar.TypeDir, Name: top + "/d", Uname: test.uname, Uid: test.uid},
+			tar.Header{Typeflag: tar.TypeReg, Name: top + "/d/f", Uname: test.uname, Uid: test.uid},
+			tar.Header{Typeflag: tar.TypeSymlink, Name: top + "/d/l", Linkname: "f", Uname: test.uname, Uid: test.uid},
+			tar.Header{Typeflag: tar.TypeReg, Name: top + "/f", Uname: test.uname, Uid: test.uid},
+			tar.Header{Typeflag: tar.TypeFifo, Name: top + "/d/p", Uname: test.uname, Uid: test.uid})
+		target := filepath.Join(around, top)
+		if err := Unpack(context.Background(), bytes.NewReader(data), UnpackOptions{Directory: target}); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]int{".": own, "d": test.want, "d/f": test.want, "d/l": test.want, "f": test.want, "d/p": test.want} {
+			info, err := os.Lstat(filepath.Join(target, name))
+			if err != nil {
 				t.Fatal(err)
 			}
-			data := archiveOf(t, tar.Header{Typeflag: tar.TypeDir, Name: top, Uid: 1},
-				tar.Header{Typeflag: tar.TypeDir, Name: top + "/d", Uname: test.uname, Uid: test.uid},
-				tar.Header{Typeflag: tar.TypeReg, Name: top + "/d/f", Uname: test.uname, Uid: test.uid},
-				tar.Header{Typeflag: tar.TypeSymlink, Name: top + "/d/l", Linkname: "f", Uname: test.uname, Uid: test.uid},
-				tar.Header{Typeflag: tar.TypeReg, Name: top + "/f", Uname: test.uname, Uid: test.uid},
-				tar.Header{Typeflag: tar.TypeFifo, Name: top + "/d/p", Uname: test.uname, Uid: test.uid})
-			target := filepath.Join(around, top)
-			if err := Unpack(context.Background(), bytes.NewReader(data), UnpackOptions{Directory: target, KeepOwners: keep}); err != nil {
-				t.Fatal(err)
-			}
-			for name, want := range map[string]int{".": own, "d": want, "d/f": want, "d/l": want, "f": want, "d/p": want} {
-				info, err := os.Lstat(filepath.Join(target, name))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got := info.Sys().(*syscall.Stat_t).Uid; int(got) != want {
-					t.Errorf("%q %d, keep %v: %s belongs to %d, want %d", test.uname, test.uid, keep, name, got, want)
-				}
+			if got := info.Sys().(*syscall.Stat_t).Uid; int(got) != want {
+				t.Errorf("%q %d: %s belongs to %d, want %d", test.uname, test.uid, name, got, want)
 			}
 		}
 	}

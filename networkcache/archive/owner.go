@@ -13,9 +13,7 @@ import (
 type owner struct {
 	uid, gid int
 	changes  bool // files can be given to others
-	// keeps: members belong to the users that the archive names.
-	keeps bool
-	known map[account]int
+	known    map[account]int
 }
 
 // An account is what an archive tells of a user or a group.
@@ -26,27 +24,18 @@ type account struct {
 }
 
 // ownerOf is the owner of a directory, if files can be given away.
-func ownerOf(directory fs.FileInfo, keeps bool) owner {
-	o := owner{uid: os.Geteuid(), gid: os.Getegid(), keeps: keeps, known: map[account]int{}}
+func ownerOf(directory fs.FileInfo) owner {
+	o := owner{uid: os.Geteuid(), gid: os.Getegid(), known: map[account]int{}}
 	if status, ok := directory.Sys().(*syscall.Stat_t); ok && o.uid == 0 {
 		o.uid, o.gid, o.changes = int(status.Uid), int(status.Gid), true
 	}
 	return o
 }
 
-// of finds whom a member belongs to.
+// of finds whom a member belongs to: the user of its name or, when there is
+// none, number (NC-44). A number that is somebody else's here, say a partition's
+// user's, stands for nobody that the archive could mean: then it is the owner.
 func (o owner) of(header *tar.Header) (uid, gid int) {
-	if !o.keeps {
-		return o.uid, o.gid
-	}
-	return o.named(header)
-}
-
-// named finds the user of a member's name or, when there is none, number
-// (NC-44). A number that is somebody else's here, say a
-// partition's user's, stands for nobody that the archive could mean: then it is
-// the owner.
-func (o owner) named(header *tar.Header) (uid, gid int) {
 	return o.resolve(account{false, header.Uname, header.Uid}), o.resolve(account{true, header.Gname, header.Gid})
 }
 
@@ -103,7 +92,7 @@ func groupNumbered(number string) bool {
 // checkRights refuses a file that runs with the rights of somebody else than
 // the owner, whoever runs it, or with root's.
 func (o owner) checkRights(header *tar.Header) error {
-	uid, gid := o.named(header)
+	uid, gid := o.of(header)
 	if header.Mode&syscall.S_ISUID != 0 && (uid == 0 || uid != o.uid) {
 		return &UnsafeError{header.Name, "has the set-user-id bit of another user"}
 	}

@@ -54,7 +54,7 @@ func newTree(options UnpackOptions) (*tree, error) {
 	t := &tree{
 		parent: parent, name: name,
 		temporary: "." + name + ".unpack", // always the same: a killed agent leaves one
-		owner:     ownerOf(info, options.KeepOwners),
+		owner:     ownerOf(info),
 		room:      room{reserve: options.Reserve},
 	}
 	if err := t.begin(); err != nil {

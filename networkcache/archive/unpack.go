@@ -17,12 +17,10 @@ import (
 // UnpackOptions say where an archive goes.
 type UnpackOptions struct {
 	// Directory is made from the archive's top directory, which must have the
-	// same base name. It must not exist, and its parent must. All in it belongs
-	// to the owner of the parent when this process is root, else to its user.
+	// same base name. It must not exist, and its parent must. When this process
+	// is root, it belongs to the owner of the parent, and what is in it to the
+	// users that the archive names; else all is this user's.
 	Directory string
-	// KeepOwners lets members below the directory belong to the users that the
-	// archive names, when this process is root.
-	KeepOwners bool
 	// Reserve is how many bytes stay free on the disk.
 	Reserve int64
 }
