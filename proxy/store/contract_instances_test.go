@@ -252,3 +252,35 @@ func testTwoPrograms(t *testing.T, at place) {
 	}
 	l.equal("both", []string{l.at("slappart0").State, l.at("slappart1").State}, []string{"stopped", "stopped"})
 }
+
+// testNamedState changes the state of an instance, and nothing else.
+func testNamedState(t *testing.T, at place) {
+	l := newLab(t, at, 3)
+	l.request(order("root", with(slap.Dict{"a": "1"})))
+	l.request(order("child", by("slappart0")))
+	l.requestShared(order("guest"))
+	set := func(name store.Name, state slap.State) error { return l.SetNamedState(l.ctx, name, state) }
+	l.equal("stopped", l.touched(func() { l.must(set(store.Name{Title: "root"}, slap.StateStopped)) }, "slappart0", "slappart1"), []string{"slappart0"})
+	l.equal("again", l.touched(func() { l.must(set(store.Name{Title: "root"}, slap.StateStopped)) }, "slappart0"), []string(nil))
+	root, err := l.Named(l.ctx, store.Name{Title: "root"})
+	l.must(err)
+	l.equal("state", root.State, "stopped")
+	l.equal("parameters", root.Parameters, slap.Dict{"a": "1"})
+	tree, err := l.Tree(l.ctx, "root")
+	l.must(err)
+	l.equal("tree", []string{tree[0].Title, tree[0].Requester}, []string{"child", "slappart0"})
+
+	guest := store.Name{Title: "guest", Shared: true}
+	if err := set(guest, slap.StateStopped); err == nil {
+		t.Error("a shared instance is stopped")
+	}
+	l.must(set(guest, slap.StateDestroyed))
+	hosted, err := l.Hosted(l.ctx, store.Name{Title: "root"})
+	l.must(err)
+	l.equal("hosted", len(hosted), 0)
+	for _, name := range []store.Name{{Title: "nope"}, {Title: "nope", Shared: true}} {
+		if err := set(name, slap.StateDestroyed); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%v: %v", name, err)
+		}
+	}
+}

@@ -28,6 +28,7 @@ func contract(t *testing.T, at place) {
 		{"rename", testRename},
 		{"destroy", testDestroy},
 		{"names", testNames},
+		{"named state", testNamedState},
 		{"usage", testUsage},
 		{"version", testVersion},
 		{"failure leaves nothing", testFailure},

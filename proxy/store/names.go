@@ -153,6 +153,61 @@ func (d *Database) roots(ctx context.Context, partitions string, args []any, sha
 	return roots, err
 }
 
+// Tree implements [Names].
+func (d *Database) Tree(ctx context.Context, root string) (partitions []*Partition, err error) {
+	if root == "" {
+		return nil, nil
+	}
+	err = d.look(ctx, func(ctx context.Context, s *session) error {
+		partitions, err = s.partitions(ctx, "WHERE requested_by = $1 AND requested_by <> '' ORDER BY rowid", root)
+		return err
+	})
+	return partitions, err
+}
+
+// SetNamedState implements [Names].
+func (d *Database) SetNamedState(ctx context.Context, name Name, state slap.State) error {
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		if name.Shared {
+			return t.setSharedState(ctx, name, state)
+		}
+		p, err := t.allocated(ctx, name.Title, name.Root)
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			return ErrNotFound
+		}
+		wanted := wish{string(state), p.SoftwareRelease, p.SoftwareType, noParameters}
+		if p.Parameters != nil {
+			wanted.parameters = *p.Parameters
+		}
+		return t.update(ctx, p, wanted)
+	})
+}
+
+// setSharedState takes a shared instance from the list of its host.
+func (t *transaction) setSharedState(ctx context.Context, name Name, state slap.State) error {
+	if state != slap.StateDestroyed {
+		return fmt.Errorf("shared instance %s: it can only be destroyed", name.Title)
+	}
+	row, err := t.shared(ctx, "WHERE reference = $1", name.Reference())
+	if err != nil {
+		return err
+	}
+	if row == nil {
+		return ErrNotFound
+	}
+	host, err := t.at(ctx, slap.PartitionID{Computer: row.computer, Partition: row.host})
+	if err != nil {
+		return err
+	}
+	if host == nil {
+		return ErrNoHost
+	}
+	return t.enlist(ctx, host, name, Order{Request: slap.Request{State: state}})
+}
+
 // SetNamedConnection implements [Names].
 func (d *Database) SetNamedConnection(ctx context.Context, name Name, connection slap.Dict) error {
 	if name.Shared {

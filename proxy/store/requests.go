@@ -117,6 +117,9 @@ func (d *Database) Request(ctx context.Context, order Order) (instance *Instance
 	return instance, err
 }
 
+// noParameters is the document of an instance that has none.
+const noParameters = "<?xml version='1.0' encoding='utf-8'?>\n<instance/>\n"
+
 // wish is what a request wants an instance to be.
 type wish struct{ state, release, softwareType, parameters string }
 

@@ -150,6 +150,14 @@ type Names interface {
 	// RootsTitled returns those of that title.
 	RootsTitled(ctx context.Context, title string) (*Roots, error)
 
+	// Tree lists the partitions of the instances below the root of that title,
+	// without addresses.
+	Tree(ctx context.Context, root string) ([]*Partition, error)
+
+	// SetNamedState asks for another state of an instance, and leaves all
+	// else as it was asked for. A shared one can only be destroyed: its host
+	// no longer lists it.
+	SetNamedState(ctx context.Context, name Name, state slap.State) error
 	// SetNamedConnection publishes connection parameters as SetConnection
 	// does. An unknown name is no error.
 	SetNamedConnection(ctx context.Context, name Name, connection slap.Dict) error
