@@ -138,18 +138,32 @@ func (s *supervisorUnderTest) pythonControlAll(lines []string) (results []contro
 // TestControlMatrix lets both clients drive both servers: all four must give
 // the same answers and exit codes.
 func TestControlMatrix(t *testing.T) {
-	var wanted []controlResult
-	for _, c := range []struct {
+	t.Parallel()
+	pairs := []struct {
 		name         string
 		pythonServer bool
 		pythonClient bool
+		results      []controlResult
 	}{
-		{"Python drives Python", true, true},
-		{"Python drives us", false, true},
-		{"we drive Python", true, false},
-		{"we drive ourselves", false, false},
-	} {
+		{name: "Python drives Python", pythonServer: true, pythonClient: true},
+		{name: "Python drives us", pythonClient: true},
+		{name: "we drive Python", pythonServer: true},
+		{name: "we drive ourselves"},
+	}
+	t.Cleanup(func() { // after all have run
+		for _, pair := range pairs[1:] {
+			for i, got := range pair.results {
+				if want := pairs[0].results[i]; got != want {
+					t.Errorf("%s: %s:\ngot  %d %q\nwant %d %q", pair.name, controlLines[i], got.Exit, got.Text, want.Exit, want.Text)
+				}
+			}
+		}
+	})
+	for p := range pairs {
+		c := &pairs[p]
+		c.results = make([]controlResult, len(controlLines))
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := newSupervisor(t, controlled)
 			s.python = c.pythonServer
 			s.write("plain", "")
@@ -172,14 +186,7 @@ func TestControlMatrix(t *testing.T) {
 					got[i].Exit = 0 // of the failure that Python's server happens to see last
 				}
 			}
-			if wanted == nil {
-				wanted = got
-			}
-			for i, line := range controlLines {
-				if got[i] != wanted[i] {
-					t.Errorf("%s:\ngot  %d %q\nwant %d %q", line, got[i].Exit, got[i].Text, wanted[i].Exit, wanted[i].Text)
-				}
-			}
+			copy(c.results, got)
 		})
 	}
 }
@@ -199,8 +206,10 @@ func comparable(line, text string) string {
 
 // TestControlUpdate lets Python's client make our supervisor follow a change.
 func TestControlUpdate(t *testing.T) {
+	t.Parallel()
 	for _, python := range []bool{true, false} {
 		t.Run(fmt.Sprintf("python=%v", python), func(t *testing.T) {
+			t.Parallel()
 			s := newSupervisor(t, "")
 			s.write("conf.d/a.conf", "[program:a]\ncommand=sleep 1\nautostart=false\n")
 			s.write("conf.d/b.conf", "[program:b]\ncommand=sleep 1000\nstartsecs=0\n")
@@ -249,6 +258,7 @@ func TestControlUpdate(t *testing.T) {
 
 // TestControlTail follows logs with both clients, through a rotation.
 func TestControlTail(t *testing.T) {
+	t.Parallel()
 	s := newSupervisor(t, `
 [program:p]
 command=sh -c 'i=0; while :; do i=$((i+1)); echo "line $i of many that make the log full soon"; sleep 0.01; done'
@@ -292,6 +302,7 @@ stdout_logfile_backups=2
 
 // TestControlPrompt types commands at the prompt, without a terminal.
 func TestControlPrompt(t *testing.T) {
+	t.Parallel()
 	s := newSupervisor(t, "[program:p]\ncommand=cat\nautostart=false\nstartsecs=0\nstdout_logfile=%(here)s/p.log\n").start()
 	var out bytes.Buffer
 	exit, err := Control(s.ctx(), ControlOptions{
@@ -311,6 +322,7 @@ func TestControlPrompt(t *testing.T) {
 }
 
 func TestComplete(t *testing.T) {
+	t.Parallel()
 	s := newSupervisor(t, controlled).start()
 	c := &control{ctx: s.ctx(), client: s.client}
 	for line, want := range map[string]string{

@@ -59,6 +59,7 @@ func readPID(t *testing.T, l Layout) int {
 }
 
 func TestLaunch(t *testing.T) {
+	t.Parallel()
 	l, log := newNode(t)
 	must(t, launch(t, l))
 	pid := readPID(t, l)
@@ -98,6 +99,7 @@ func TestLaunch(t *testing.T) {
 
 // TestLaunchTogether starts the supervisor from several runs at once.
 func TestLaunchTogether(t *testing.T) {
+	t.Parallel()
 	l, _ := newNode(t)
 	var all sync.WaitGroup
 	for range 4 {
@@ -114,6 +116,7 @@ func TestLaunchTogether(t *testing.T) {
 }
 
 func TestLaunchFailure(t *testing.T) {
+	t.Parallel()
 	l, _ := newNode(t)
 	must(t, os.WriteFile(filepath.Join(l.ConfigDir(), "x.conf"), []byte("[program:a b]\ncommand=x\n"), 0o600))
 	err := launch(t, l)
@@ -159,6 +162,7 @@ func TestLaunchWaits(t *testing.T) {
 
 // TestStopSecond keeps the supervisor behind the old socket (GRID-71).
 func TestStopSecond(t *testing.T) {
+	t.Parallel()
 	l, log := newNode(t)
 	must(t, launch(t, l))
 	second := readPID(t, l)
@@ -181,6 +185,7 @@ func TestStopSecond(t *testing.T) {
 // TestPartitionLife walks a partition through its life with the calls that the
 // agent makes.
 func TestPartitionLife(t *testing.T) {
+	t.Parallel()
 	l, _ := newNode(t)
 	must(t, launch(t, l))
 	client := NewClient(l.Socket())
@@ -225,6 +230,7 @@ func TestPartitionLife(t *testing.T) {
 // TestOriginalAgent lets the original's agent find our supervisor, repair its
 // watchdog and make it follow a change (D-5).
 func TestOriginalAgent(t *testing.T) {
+	t.Parallel()
 	l, _ := newNode(t)
 	must(t, launch(t, l))
 	pid := readPID(t, l)

@@ -8,6 +8,7 @@ import (
 )
 
 func TestWriteConfiguration(t *testing.T) {
+	t.Parallel()
 	l, _ := newLayout(t)
 	for path, want := range map[string]os.FileMode{
 		"var": 0o755, "var/log": 0o700, "var/run": 0o700, "etc": 0o700, "etc/supervisord.conf.d": 0o700, "etc/supervisord.conf": 0o600,
@@ -53,6 +54,7 @@ func TestWriteConfiguration(t *testing.T) {
 }
 
 func TestSocket(t *testing.T) {
+	t.Parallel()
 	l, _ := newLayout(t)
 	if got := l.Socket(); got != l.path("sv.sock") {
 		t.Error(got)
@@ -66,6 +68,7 @@ func TestSocket(t *testing.T) {
 }
 
 func TestWatchdogCommand(t *testing.T) {
+	t.Parallel()
 	directory := t.TempDir()
 	w := Watchdog{Executable: filepath.Join(directory, "slapos"), MasterURL: "http://m", ComputerID: "C", InstanceRoot: "/srv/i"}
 	program := installedWatchdog

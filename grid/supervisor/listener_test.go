@@ -1,9 +1,11 @@
 package supervisor
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -58,47 +60,61 @@ startretries=0
 // TestListener gives the same things to hear to listeners of Python's
 // supervisor and of ours.
 func TestListener(t *testing.T) {
-	var wanted []string
+	t.Parallel()
+	heard := map[bool][]string{}
+	t.Cleanup(func() { // after both have run
+		if got, want := heard[false], heard[true]; !slices.Equal(got, want) {
+			t.Errorf("heard\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+	var mu sync.Mutex
 	for _, python := range []bool{true, false} {
-		s := newSupervisor(t, strings.ReplaceAll(listened, "PYTHON", testEnvironment(t)+"/bin/python"))
-		s.python = python
-		s.write("listener.py", listenerScript)
-		s.start()
-		heard := func(text string) {
-			t.Helper()
-			s.until("the listener heard "+text, func() bool { return strings.Contains(s.read("heard"), text) })
-		}
-		heard("SUPERVISOR_STATE_CHANGE_RUNNING")
-		s.untilState("listener", "RUNNING")
-		must(t, s.client.StartProcess(s.ctx(), "p", true))
-		heard("captured")
-		heard("PROCESS_LOG_STDERR")
-		must(t, s.client.StopProcess(s.ctx(), "p"))
-		heard("PROCESS_STATE_STOPPED")
-		must(t, s.client.StartProcess(s.ctx(), "fails", true))
-		heard("PROCESS_STATE_EXITED")
-		_ = s.client.StartProcess(s.ctx(), "early", true)
-		heard("PROCESS_STATE_FATAL")
-		if _, err := s.client.Call(s.ctx(), "supervisor.sendRemoteCommEvent", "kind", "some data"); err != nil {
-			t.Error(err)
-		}
-		heard("REMOTE_COMMUNICATION")
-		must(t, s.client.RemoveGroup(s.ctx(), "early"))
-		heard("PROCESS_GROUP_REMOVED")
-		must(t, s.client.AddGroup(s.ctx(), "early"))
-		s.until("the new group was heard of", func() bool { return strings.Count(s.read("heard"), "'groupname:early\\n'") > 1 })
-		heard("TICK_5")
-		got := comparableEvents(s.read("heard"))
-		if wanted == nil {
-			wanted = got
-		} else if !slices.Equal(got, wanted) {
-			t.Errorf("heard\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wanted, "\n"))
-		}
-		if rejected := strings.SplitN(s.read("heard"), "\n", 3); rejected[0] != rejected[1] {
-			t.Errorf("the rejected event %q came not again, but %q", rejected[0], rejected[1])
-		}
-		s.shutdown()
+		t.Run(fmt.Sprintf("python=%v", python), func(t *testing.T) {
+			t.Parallel()
+			got := listen(t, python)
+			mu.Lock()
+			defer mu.Unlock()
+			heard[python] = got
+		})
 	}
+}
+
+// listen makes all kinds of events happen, and returns those that were heard.
+func listen(t *testing.T, python bool) []string {
+	s := newSupervisor(t, strings.ReplaceAll(listened, "PYTHON", testEnvironment(t)+"/bin/python"))
+	s.python = python
+	s.write("listener.py", listenerScript)
+	s.start()
+	heard := func(text string) {
+		t.Helper()
+		s.until("the listener heard "+text, func() bool { return strings.Contains(s.read("heard"), text) })
+	}
+	heard("SUPERVISOR_STATE_CHANGE_RUNNING")
+	s.untilState("listener", "RUNNING")
+	must(t, s.client.StartProcess(s.ctx(), "p", true))
+	heard("captured")
+	heard("PROCESS_LOG_STDERR")
+	must(t, s.client.StopProcess(s.ctx(), "p"))
+	heard("PROCESS_STATE_STOPPED")
+	must(t, s.client.StartProcess(s.ctx(), "fails", true))
+	heard("PROCESS_STATE_EXITED")
+	_ = s.client.StartProcess(s.ctx(), "early", true)
+	heard("PROCESS_STATE_FATAL")
+	if _, err := s.client.Call(s.ctx(), "supervisor.sendRemoteCommEvent", "kind", "some data"); err != nil {
+		t.Error(err)
+	}
+	heard("REMOTE_COMMUNICATION")
+	must(t, s.client.RemoveGroup(s.ctx(), "early"))
+	heard("PROCESS_GROUP_REMOVED")
+	must(t, s.client.AddGroup(s.ctx(), "early"))
+	s.until("the new group was heard of", func() bool { return strings.Count(s.read("heard"), "'groupname:early\\n'") > 1 })
+	heard("TICK_5")
+	text := s.read("heard")
+	if rejected := strings.SplitN(text, "\n", 3); rejected[0] != rejected[1] {
+		t.Errorf("the rejected event %q came not again, but %q", rejected[0], rejected[1])
+	}
+	s.shutdown()
+	return comparableEvents(text)
 }
 
 // comparableEvents masks and sorts: output and the end of a process race each
@@ -117,6 +133,7 @@ func comparableEvents(text string) []string {
 // TestListenerFailures checks that a listener which breaks the protocol or dies
 // doesn't lose events for others, nor stop the supervisor.
 func TestListenerFailures(t *testing.T) {
+	t.Parallel()
 	s := newSupervisor(t, strings.ReplaceAll(`
 [eventlistener:silent]
 command=sh -c 'echo nonsense; exec sleep 1000'

@@ -13,6 +13,7 @@ import (
 
 // TestLogs checks rotation, streams and the calls that read and empty logs.
 func TestLogs(t *testing.T) {
+	t.Parallel()
 	s := newSupervisor(t, `
 [program:full]
 command=sh -c 'i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "$i 0123456789012345678901234567890123456789"; sleep 0.001; done; exec sleep 1000'
@@ -123,6 +124,7 @@ func lastLine(text string) string {
 // TestLogTraps plants what a partition's user could in place of a log. The
 // supervisor, who may be root, must neither write elsewhere nor wait.
 func TestLogTraps(t *testing.T) {
+	t.Parallel()
 	s := newSupervisor(t, `
 [program:link]
 command=sh -c 'while :; do echo trapped; sleep 0.01; done'
@@ -193,6 +195,7 @@ stdout_logfile_backups=1
 
 // TestHTTP checks what clients other than ours may send.
 func TestHTTP(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	must(t, err)
 	address := listener.Addr().String()
@@ -257,6 +260,7 @@ func TestHTTP(t *testing.T) {
 
 // TestSystemMethods calls what Python's clients use to look around.
 func TestSystemMethods(t *testing.T) {
+	t.Parallel()
 	s := newSupervisor(t, "[program:p]\ncommand=cat\nstartsecs=0\n").start()
 	ours, err := s.client.Call(s.ctx(), "system.listMethods")
 	must(t, err)

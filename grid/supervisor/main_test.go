@@ -3,6 +3,7 @@ package supervisor
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,10 @@ import (
 // name, as the program slapos is.
 func TestMain(m *testing.M) {
 	if os.Args[0] != "supervisord" {
+		// The tests wait most of the time.
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
 		os.Exit(m.Run())
 	}
 	if err := supervisord(); err != nil {
@@ -63,6 +68,7 @@ type supervisorUnderTest struct {
 	t         *testing.T
 	directory string
 	python    bool // of Python instead of ours
+	ignoring  bool // started by something that ignores signals
 	client    *Client
 	command   *exec.Cmd
 	exited    chan error
@@ -124,6 +130,11 @@ func (s *supervisorUnderTest) start() *supervisorUnderTest {
 	} else {
 		s.command = exec.Command(testExecutable())
 		s.command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}
+	}
+	if s.ignoring {
+		// As nohup and the background jobs of a shell do, and more.
+		script := `trap "" HUP INT QUIT PIPE ALRM USR1 USR2 TSTP TTIN TTOU; exec -a supervisord "$0" "$@"`
+		s.command = exec.Command("bash", append([]string{"-c", script, s.command.Path}, s.command.Args[1:]...)...)
 	}
 	s.command.Stdout, s.command.Stderr = &s.output, &s.output
 	s.command.WaitDelay = time.Second

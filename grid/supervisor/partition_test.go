@@ -76,6 +76,7 @@ func makePartition(t *testing.T, l Layout, id string, runners, services []string
 }
 
 func TestWritePartition(t *testing.T) {
+	t.Parallel()
 	l, _ := newLayout(t)
 	group := makePartition(t, l, "slappart0", []string{"both", "backup"}, []string{"web", "both"})
 	for _, file := range []string{"slappart0-prerm.conf", "slappart0.old", "slappart01.conf", "other.conf"} {
@@ -154,6 +155,7 @@ var hostileNames = []string{
 // TestHostileNames checks with Python's own reader that no file name breaks or
 // adds anything (GRID-73).
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	l, log := newLayout(t)
 	fine := []string{"%(x)s", "%", "100%%", "a=b", "é", "-x", "$HOME", "`id`", "{}", "*", "DEFAULT"}
 	group := makePartition(t, l, "slappart0", append(fine, hostileNames...), []string{"service"})

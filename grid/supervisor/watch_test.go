@@ -27,6 +27,7 @@ func events(payloads ...string) io.Reader {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	const event = "PROCESS_STATE_EXITED processname:web-on-watch groupname:slappart0 from_state:RUNNING expected:1 pid:7"
 	for _, c := range []struct {
 		name               string
@@ -87,6 +88,7 @@ func TestWatch(t *testing.T) {
 }
 
 func TestWatchFailure(t *testing.T) {
+	t.Parallel()
 	defer func(pause time.Duration) { bangPause = pause }(bangPause)
 	bangPause = 0
 	const event = "PROCESS_STATE_EXITED processname:web-on-watch groupname:p pid:7"
@@ -116,6 +118,7 @@ func TestWatchFailure(t *testing.T) {
 // TestWatchTraps checks that a partition's user can't make the watchdog write
 // or wait elsewhere.
 func TestWatchTraps(t *testing.T) {
+	t.Parallel()
 	const event = "PROCESS_STATE_EXITED processname:web-on-watch groupname:p pid:7"
 	root := t.TempDir()
 	directory := filepath.Join(root, "p")

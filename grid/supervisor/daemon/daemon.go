@@ -65,11 +65,7 @@ type daemon struct {
 // service is stopped. SIGHUP and the method restart stop all and begin anew,
 // SIGUSR2 opens logs again. An error comes before anything was started.
 func Serve(ctx context.Context, options Options) error {
-	// Whoever reads our output may go away before us. The signal is caught, not
-	// ignored: programs would inherit that.
-	broken := make(chan os.Signal, 1)
-	signal.Notify(broken, unix.SIGPIPE)
-	defer signal.Stop(broken)
+	defer catchIgnored()()
 	for {
 		again, err := serveOnce(ctx, options)
 		if err != nil || !again {
