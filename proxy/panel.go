@@ -1,90 +1,54 @@
 package proxy
 
 import (
-	"embed"
-	"html/template"
-	"io/fs"
+	"errors"
 	"mime"
 	"net/http"
 	"os"
 	"path"
 	"strings"
 
+	"slapos/proxy/panel"
 	"slapos/proxy/store"
+	"slapos/slap"
 )
 
-//go:embed panel
-var panelFiles embed.FS
-
-var panelPages = template.Must(template.ParseFS(panelFiles, "panel/*.html"))
-
-// panelPage is what the page of the panel shows.
-type panelPage struct {
-	Nodes []panelNode
+// newPanel makes the pages for browsers, which act by the rules of the other
+// faces.
+func (p *Proxy) newPanel() *panel.Panel {
+	return panel.New(panel.Options{
+		Store: p.store, Computer: p.options.Computer, Supply: p.supply,
+		Request: func(r *http.Request, order store.Order) (slap.PartitionID, error) {
+			result, err := p.request(r, order)
+			if err != nil {
+				return slap.PartitionID{}, answerFor(err)
+			}
+			if result.partition != nil {
+				return slap.PartitionID{Computer: result.partition.Computer, Partition: result.partition.Reference}, nil
+			}
+			return result.instance.Partition.ID, nil
+		},
+	})
 }
 
-type panelNode struct {
-	store.Computer
-	Software  []store.Software
-	Instances []*store.Partition
-	Free      int
-}
-
-// panel serves the page for browsers, its style, and the public directory
-// (D-17).
-func (p *Proxy) panel(w http.ResponseWriter, r *http.Request) error {
+// servePanel serves the pages for browsers and the public directory (D-17,
+// PROXY-140, PROXY-141).
+func (p *Proxy) servePanel(w http.ResponseWriter, r *http.Request) error {
 	name := strings.TrimPrefix(r.URL.Path, "/panel/")
 	if public, ok := strings.CutPrefix(name, "public/"); ok {
+		if r.Method == http.MethodPost {
+			return errMethod
+		}
 		return p.public(w, r, public)
 	}
-	if name == "" {
-		return p.panelIndex(w, r)
-	}
-	if !fs.ValidPath(name) || path.Ext(name) == ".html" {
+	err := p.panel.Serve(w, r, name)
+	switch {
+	case errors.Is(err, panel.ErrNoPage):
 		return errNoPage
+	case errors.Is(err, panel.ErrMethod):
+		return errMethod
 	}
-	file, err := panelFiles.Open(path.Join("panel", name))
-	if err != nil {
-		return errNoPage
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || info.IsDir() {
-		return errNoPage
-	}
-	w.Header().Set("Cache-Control", "no-cache")
-	http.ServeFileFS(w, r, panelFiles, path.Join("panel", name))
-	return nil
-}
-
-func (p *Proxy) panelIndex(w http.ResponseWriter, r *http.Request) error {
-	var page panelPage
-	computers, err := p.store.Computers(r.Context())
-	if err != nil {
-		return err
-	}
-	for _, computer := range computers {
-		node, err := p.store.Node(r.Context(), computer.Reference)
-		if err != nil {
-			return err
-		}
-		shown := panelNode{Computer: computer, Software: node.Software}
-		for _, partition := range node.Partitions {
-			if partition.Busy {
-				shown.Instances = append(shown.Instances, partition)
-			} else {
-				shown.Free++
-			}
-		}
-		page.Nodes = append(page.Nodes, shown)
-	}
-	var text strings.Builder
-	if err := panelPages.ExecuteTemplate(&text, "index.html", page); err != nil {
-		return err
-	}
-	h := w.Header()
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
-	return writeText(w, http.StatusOK, text.String())
+	return err
 }
 
 // public serves a file of the public directory, never of elsewhere: not even

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"slapos/proxy/panel"
 	"slapos/proxy/store"
 )
 
@@ -76,6 +77,7 @@ type Proxy struct {
 	routes  map[string]route
 	answers *answerCache
 	metrics *metrics
+	panel   *panel.Panel
 	web     *http.Client // of /http_proxy and the cache's upstream
 	handler http.Handler
 }
@@ -94,6 +96,7 @@ func New(options Options) *Proxy {
 		answers: newAnswerCache(options.Store),
 		metrics: newMetrics(options.Store),
 	}
+	p.panel = p.newPanel()
 	p.web = newWebClient()
 	p.routes = p.allRoutes()
 	known := func(path string) bool {

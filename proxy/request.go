@@ -82,18 +82,27 @@ func (p *Proxy) requestComputerPartition(w http.ResponseWriter, r *http.Request)
 	}
 	result, err := p.request(r, order)
 	var full *store.AllocationError
-	var configuration *configurationError
 	switch {
-	case errors.As(err, &full), errors.As(err, &configuration):
-		return refuse(http.StatusNotFound, "%s", err.Error())
-	case errors.Is(err, slap.ErrNotReady):
-		return refuse(http.StatusRequestTimeout, "Resource not ready")
-	case errors.Is(err, slap.ErrConnection):
-		return refuse(statusUnreachable, "%s", err.Error())
+	case errors.As(err, &full):
+		return refuse(http.StatusNotFound, "%s", full.Reason)
 	case err != nil:
-		return err
+		return answerFor(err)
 	case result.partition != nil:
 		return writeMarshalled(w, result.partition)
 	}
 	return writeMarshalled(w, marshalInstance(result.instance))
+}
+
+// answerFor gives a request that can't be forwarded the status of PROXY-60.
+func answerFor(err error) error {
+	var configuration *configurationError
+	switch {
+	case errors.As(err, &configuration):
+		return refuse(http.StatusNotFound, "%s", configuration.text)
+	case errors.Is(err, slap.ErrNotReady):
+		return refuse(http.StatusRequestTimeout, "Resource not ready")
+	case errors.Is(err, slap.ErrConnection):
+		return refuse(statusUnreachable, "%s", err.Error())
+	}
+	return err
 }

@@ -37,7 +37,7 @@ func (p *Proxy) allRoutes() map[string]route {
 		"/hateoas":     get(p.addSlash),
 		"/hateoas/...": get(p.hateoas),
 		"/panel":       get(p.addSlash),
-		"/panel/...":   get(p.panel),
+		"/panel/...":   {http.MethodGet: p.servePanel, http.MethodPost: p.servePanel},
 		"/http_proxy/...": {
 			http.MethodGet: p.httpProxy, http.MethodHead: p.httpProxy, http.MethodOptions: p.httpProxy,
 		},

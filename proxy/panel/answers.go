@@ -1,0 +1,141 @@
+package panel
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// The name of a field is a letter and a JSON pointer. The letter says how the
+// value is written:
+//
+//	s  text                     n  a number, or text that is none
+//	l  texts, one on each line  j  JSON; the members of the object when the
+//	                               pointer is that of a group, or empty
+//
+// So what comes back from a form can be read without its schema. An empty
+// field is no value: what it stands for is the release's to say.
+
+// unreadable is what was written where JSON should be. It keeps its place
+// until it is mended.
+type unreadable string
+
+// maximumDepth bounds pointers; schemas are far from it.
+const maximumDepth = 32
+
+// answersOf reads the parameters that a form holds. What can't be read is
+// among them as unreadable; problems name it.
+func answersOf(form url.Values) (values map[string]any, problems []string) {
+	values = map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		kind, steps, ok := stepsOf(name)
+		text := strings.ReplaceAll(form.Get(name), "\r\n", "\n")
+		if !ok || strings.TrimSpace(text) == "" {
+			continue
+		}
+		value, err := read(kind, text)
+		if err == nil {
+			err = place(values, steps, value)
+		} else {
+			_ = place(values, steps, unreadable(text))
+		}
+		if err != nil {
+			problems = append(problems, strings.Join(append([]string{"$"}, steps...), ".")+": "+err.Error())
+		}
+	}
+	return values, problems
+}
+
+// stepsOf takes the name of a field apart; false for a name of another kind.
+func stepsOf(name string) (kind byte, steps []string, ok bool) {
+	if name == "j" {
+		return 'j', nil, true
+	}
+	if len(name) < 2 || name[1] != '/' || !strings.Contains("snlj", name[:1]) {
+		return 0, nil, false
+	}
+	steps = strings.Split(name[2:], "/")
+	for i, step := range steps {
+		steps[i] = strings.ReplaceAll(strings.ReplaceAll(step, "~1", "/"), "~0", "~")
+	}
+	return name[0], steps, len(steps) <= maximumDepth
+}
+
+func read(kind byte, text string) (any, error) {
+	switch kind {
+	case 'n':
+		if value, err := readJSON(strings.TrimSpace(text)); err == nil {
+			if number, ok := value.(json.Number); ok {
+				return number, nil
+			}
+		}
+		return strings.TrimSpace(text), nil
+	case 'l':
+		list := []any{}
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" {
+				list = append(list, line)
+			}
+		}
+		return list, nil
+	case 'j':
+		return readJSON(text)
+	}
+	return text, nil
+}
+
+// readJSON reads exactly one value.
+func readJSON(text string) (any, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, errors.New("this JSON ends too early")
+		}
+		line := 1 + bytes.Count([]byte(text[:min(int(d.InputOffset()), len(text))]), []byte("\n"))
+		return nil, fmt.Errorf("this is no JSON (line %d): %w", line, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("more text follows the JSON value")
+	}
+	return value, nil
+}
+
+// place puts a value where its pointer says. An object at the place of a group
+// is joined with it.
+func place(values map[string]any, steps []string, value any) error {
+	at := values
+	for i, step := range steps {
+		if i == len(steps)-1 {
+			if _, taken := at[step]; !taken {
+				at[step] = value
+				return nil
+			}
+		} else if at[step] == nil {
+			at[step] = map[string]any{}
+		}
+		inner, ok := at[step].(map[string]any)
+		if !ok {
+			return errors.New("it is given twice")
+		}
+		at = inner
+	}
+	members, ok := value.(map[string]any)
+	if !ok {
+		return errors.New("a JSON object is expected: names and values between braces")
+	}
+	for name, member := range members {
+		if _, taken := at[name]; taken {
+			return fmt.Errorf("%s is given twice", name)
+		}
+		at[name] = member
+	}
+	return nil
+}

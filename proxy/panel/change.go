@@ -1,0 +1,129 @@
+package panel
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+// supplyPage is the form that supplies a release.
+type supplyPage struct {
+	URL       string
+	Computer  string
+	Computers []string
+}
+
+func (p *Panel) supplyForm(w http.ResponseWriter, r *http.Request) error {
+	return p.showSupply(w, r, http.StatusOK, r.URL.Query(), "")
+}
+
+func (p *Panel) showSupply(w http.ResponseWriter, r *http.Request, status int, values url.Values, problem string) error {
+	page := supplyPage{URL: values.Get("url"), Computer: values.Get("computer")}
+	if page.Computer == "" {
+		page.Computer = p.options.Computer
+	}
+	var err error
+	if page.Computers, _, err = p.choices(r.Context()); err != nil {
+		return err
+	}
+	return p.show(w, r, status, "supply.html", view{Title: "Supply software", Problem: problem, Page: page})
+}
+
+func (p *Panel) supply(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	software := store.Software{URL: strings.TrimSpace(r.PostForm.Get("url")), Computer: r.PostForm.Get("computer"), State: slap.StateAvailable}
+	if software.URL == "" || software.Computer == "" {
+		return p.showSupply(w, r, http.StatusUnprocessableEntity, r.PostForm, "Say which software release, and for which computer.")
+	}
+	if err := p.options.Supply(r, software); err != nil {
+		return err
+	}
+	return goTo(w, "computer", url.Values{"id": {software.Computer}}, "supplied")
+}
+
+// removePage asks whether a release is to go, and says who still uses it.
+type removePage struct {
+	URL, Computer string
+	Instances     []instanceLine
+}
+
+func (p *Panel) removeForm(w http.ResponseWriter, r *http.Request) error {
+	page := removePage{URL: r.URL.Query().Get("url"), Computer: r.URL.Query().Get("computer")}
+	node, err := p.store.Node(r.Context(), page.Computer)
+	if err != nil {
+		return missing(err)
+	}
+	for _, line := range partitionLines(node.Partitions) {
+		if line.SoftwareRelease == page.URL {
+			page.Instances = append(page.Instances, line)
+		}
+	}
+	return p.show(w, r, http.StatusOK, "remove.html", view{Title: "Remove software", Page: page})
+}
+
+func (p *Panel) remove(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	software := store.Software{URL: r.PostForm.Get("url"), Computer: r.PostForm.Get("computer"), State: slap.StateDestroyed}
+	known, err := p.store.Software(r.Context(), software.Computer)
+	if err != nil {
+		return missing(err)
+	}
+	for _, one := range known {
+		if one.URL == software.URL {
+			if err := p.options.Supply(r, software); err != nil {
+				return err
+			}
+			return goTo(w, "computer", url.Values{"id": {software.Computer}}, "removed")
+		}
+	}
+	return ErrNoPage
+}
+
+// state starts or stops a root instance.
+func (p *Panel) state(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	state := slap.State(r.PostForm.Get("state"))
+	if state != slap.StateStarted && state != slap.StateStopped {
+		return ErrNoPage
+	}
+	return p.setState(w, r, state)
+}
+
+func (p *Panel) destroyForm(w http.ResponseWriter, r *http.Request) error {
+	name := nameOf(r.URL.Query())
+	instance, err := p.store.Named(r.Context(), name)
+	if err != nil {
+		return missing(err)
+	}
+	return p.show(w, r, http.StatusOK, "destroy.html", view{Title: "Destroy instance " + name.Title, Page: instance})
+}
+
+func (p *Panel) destroy(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	return p.setState(w, r, slap.StateDestroyed)
+}
+
+func (p *Panel) setState(w http.ResponseWriter, r *http.Request, state slap.State) error {
+	name := nameOf(r.PostForm)
+	if name.Root != "" || name.Shared && state != slap.StateDestroyed {
+		return ErrNoPage // not ours to choose: no page has such a form
+	}
+	if err := p.store.SetNamedState(r.Context(), name, state); err != nil {
+		return missing(err)
+	}
+	if name.Shared {
+		return goTo(w, "./", url.Values{}, string(state))
+	}
+	return goTo(w, "instance", query(name), string(state))
+}

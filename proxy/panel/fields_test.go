@@ -1,0 +1,219 @@
+package panel
+
+import (
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+	"slapos/slap/schema"
+)
+
+// schemaOf compiles a schema of requests.
+func schemaOf(t testing.TB, text string) *schema.Schema {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"sr.cfg.json": `{"serialisation": "xml", "software-type": {"default": {"request": "in.json"}}}`,
+		"in.json":     text,
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release, err := schema.Read(t.Context(), filepath.Join(folder, "sr.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := release.Types[0].Compile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compiled
+}
+
+const exampleSchema = `{
+	"$schema": "http://json-schema.org/draft-07/schema#",
+	"required": ["name"],
+	"allOf": [{"properties": {"late": {"type": "boolean"}}}],
+	"properties": {
+		"$schema": {"type": "string"},
+		"name": {"type": "string", "title": "Name", "description": "What it is called."},
+		"count": {"type": "integer", "default": 3},
+		"size": {"enum": ["small", "large", 5]},
+		"mode": {"oneOf": [{"const": "a", "title": "First"}, {"const": "b"}]},
+		"hosts": {"type": "array", "items": {"type": "string"}},
+		"free": {"type": "object"},
+		"key": {"type": "string", "writeOnly": true},
+		"mixed": {"type": ["string", "integer"]},
+		"a/b": {"$ref": "#/definitions/group"}
+	},
+	"definitions": {"group": {"type": "object", "properties": {"inner": {"type": "string"}, "deep": {"$ref": "#/definitions/group"}}}}
+}`
+
+func values(t testing.TB, text string) map[string]any {
+	t.Helper()
+	value, err := readJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value.(map[string]any)
+}
+
+// outline writes fields in short: name, kind and value.
+func outline(fields []field) string {
+	var lines []string
+	for _, f := range fields {
+		line := f.Kind + " " + f.Name + "=" + f.Value
+		if f.Kind == "group" {
+			line = "group " + f.Label + " (" + outline(f.Fields) + ")"
+		}
+		if f.Required {
+			line += "!"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; ")
+}
+
+func TestFields(t *testing.T) {
+	s := schemaOf(t, exampleSchema)
+	for _, c := range []struct{ values, want, others string }{
+		{`{}`, "text s/name=!; number n/count=; choice j/size=; choice j/mode=; lines l/hosts=; json j/free=; secret s/key=; number n/mixed=; " +
+			"group a/b (text s/a~1b/inner=; group deep (text s/a~1b/deep/inner=; group deep (text s/a~1b/deep/deep/inner=; " +
+			"group deep (text s/a~1b/deep/deep/deep/inner=; json j/a~1b/deep/deep/deep/deep=)))); choice j/late=", `{}`},
+		{`{"name": "n", "count": 5, "size": 5, "mode": "b", "hosts": ["x", "y"], "free": {"a": 1}, "mixed": "t", "a/b": {"inner": "i", "more": 2}, "late": false, "extra": [1]}`,
+			"text s/name=n!; number n/count=5; choice j/size=5; choice j/mode=\"b\"; lines l/hosts=x\ny; json j/free={\n  \"a\": 1\n}; secret s/key=; json j/mixed=\"t\"; " +
+				"group a/b (text s/a~1b/inner=i; group deep (text s/a~1b/deep/inner=; group deep (text s/a~1b/deep/deep/inner=; " +
+				"group deep (text s/a~1b/deep/deep/deep/inner=; json j/a~1b/deep/deep/deep/deep=))); json j/a~1b={\n  \"more\": 2\n}); choice j/late=false", `{"extra":[1]}`},
+		// What doesn't fit is JSON.
+		{`{"name": "", "count": "many", "size": "huge", "hosts": ["a b ", 1], "a/b": 1}`,
+			"json j/name=\"\"!; json j/count=\"many\"; json j/size=\"huge\"; choice j/mode=; json j/hosts=[\n  \"a b \",\n  1\n]; json j/free=; secret s/key=; number n/mixed=; " +
+				"json j/a~1b=1; choice j/late=", `{}`},
+	} {
+		fields, others := fieldsOf(s, values(t, c.values), nil)
+		if got := outline(fields); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.values, got, c.want)
+		}
+		if text, _ := json.Marshal(others); string(text) != c.others {
+			t.Errorf("%s: others %s", c.values, text)
+		}
+		if got, problems := answersOf(formOf(fields, others)); len(problems) > 0 || !reflect.DeepEqual(got, values(t, c.values)) {
+			t.Errorf("%s comes back as %v, %q", c.values, got, problems)
+		}
+	}
+	fields, _ := fieldsOf(s, nil, []string{"$.count: too many", "$.a/b.inner: wrong"})
+	if fields[1].Problems[0] != "too many" || fields[1].Example != "3" || fields[0].Label != "Name" || fields[0].Help != "What it is called." ||
+		fields[8].Fields[0].Problems[0] != "wrong" {
+		t.Errorf("%+v", fields)
+	}
+}
+
+// formOf is what a browser sends when nobody changed anything.
+func formOf(fields []field, others map[string]any) url.Values {
+	form := url.Values{}
+	for _, f := range fields {
+		for name, list := range formOf(f.Fields, nil) {
+			form[name] = list
+		}
+		if f.Kind != "group" {
+			form.Set(f.Name, strings.ReplaceAll(f.Value, "\n", "\r\n"))
+		}
+	}
+	if len(others) > 0 {
+		form.Set("j", jsonText(others))
+	}
+	return form
+}
+
+func TestAnswers(t *testing.T) {
+	for _, c := range []struct {
+		form     url.Values
+		want     string
+		problems []string
+	}{
+		{url.Values{"s/a": {"x"}, "s/b": {""}, "n/c": {" 12 "}, "n/d": {"twelve"}, "l/e": {"1\r\n\r\n 2"}, "j/f": {"true"}, "other": {"z"}, "x/y": {"z"}},
+			`{"a": "x", "c": 12, "d": "twelve", "e": ["1", "2"], "f": true}`, nil},
+		{url.Values{"s/g/h": {"x"}, "j/g": {`{"i": 1}`}, "j": {`{"k": null}`}}, `{"g": {"h": "x", "i": 1}, "k": null}`, nil},
+		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": 1}`, []string{"$.a: it is given twice"}},
+		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": "x"}`, []string{"$.a.b: it is given twice"}},
+		{url.Values{"j": {`[1]`}}, `{}`, []string{"$: a JSON object is expected: names and values between braces"}},
+		{url.Values{"j": {`{`}}, `{}`, []string{"$: this JSON ends too early"}},
+		{url.Values{"j": {`{} {}`}}, `{}`, []string{"$: more text follows the JSON value"}},
+	} {
+		got, problems := answersOf(c.form)
+		if !reflect.DeepEqual(got, values(t, c.want)) || !reflect.DeepEqual(problems, c.problems) {
+			t.Errorf("%v: %v, %q", c.form, got, problems)
+		}
+	}
+	// What can't be read keeps its place.
+	got, problems := answersOf(url.Values{"j/free": {"{oops"}})
+	fields, _ := fieldsOf(schemaOf(t, exampleSchema), got, problems)
+	if f := fields[5]; f.Value != "{oops" || f.Kind != "json" || len(f.Problems) != 1 {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestTyped(t *testing.T) {
+	got := values(t, `{"count": "5", "late": "True", "name": "7", "size": "5", "mixed": "1", "free": "{}", "other": "1"}`)
+	typed(schemaOf(t, exampleSchema).Schema, got)
+	if want := values(t, `{"count": 5, "late": true, "name": "7", "size": "5", "mixed": "1", "free": "{}", "other": "1"}`); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestValues(t *testing.T) {
+	got := valuesOf(slap.Dict{"url": "http://x", "_": `{"z": "line\nline", "a": {"b": 1}}`, "n": nil})
+	want := []value{{"z", "line\nline", true}, {"a", "{\n  \"b\": 1\n}", true}, {"n", "None", false}, {"url", "http://x", false}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+	for text, want := range map[string]bool{"http://x": true, "https://x/y": true, "javascript:alert(1)": false, "x": false, "http:": false} {
+		if isLink(text) != want {
+			t.Error(text)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	u := usageOf(store.UsageReport{Report: `<journal><transaction type="x"><movement><resource>r</resource><title>t</title><reference>slappart0</reference><quantity>1.5</quantity></movement></transaction></journal>`})
+	if want := []movement{{"slappart0", "t", "r", "1.5"}}; !reflect.DeepEqual(u.Movements, want) || u.Text != "" {
+		t.Errorf("%+v", u)
+	}
+	// Nothing from elsewhere is read.
+	for _, report := range []string{"no XML", `<!DOCTYPE j [<!ENTITY e SYSTEM "file:///etc/passwd">]><journal><transaction><movement><title>&e;</title></movement></transaction></journal>`} {
+		if u := usageOf(store.UsageReport{Report: report}); u.Text != report || u.Movements != nil {
+			t.Errorf("%+v", u)
+		}
+	}
+}
+
+// FuzzAnswers reads forms of any content, and shows what they hold again.
+func FuzzAnswers(f *testing.F) {
+	f.Add("s/name=x&n/count=5&j=%7B%22a%22:1%7D&l/hosts=a%0D%0Ab&j/free=%7B")
+	f.Add("j/a~1b={\"deep\":{}}&s/a~1b/inner=1&s//=&s/~2=x")
+	s := schemaOf(f, exampleSchema)
+	f.Fuzz(func(t *testing.T, query string) {
+		form, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		got, problems := answersOf(form)
+		fields, others := fieldsOf(s, got, problems)
+		if len(problems) > 0 || !utf8.ValidString(query) {
+			return
+		}
+		again, problems := answersOf(formOf(fields, others))
+		first, _ := json.Marshal(got)
+		second, _ := json.Marshal(again)
+		if len(problems) > 0 || string(first) != string(second) {
+			t.Errorf("%s comes back as %s, %q", first, second, problems)
+		}
+	})
+}

@@ -1,0 +1,196 @@
+// Package panel is the page for people: what a local master knows, and forms
+// to change it. It is HTML made on the server; a script only narrows lists
+// down while one types.
+//
+// All pages lie side by side, and links and redirects are relative, so that it
+// works behind any prefix. Like the other faces of the master it translates
+// operations of the store and has no rules of its own; whether a request comes
+// from another site was checked before.
+package panel
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+//go:embed pages static
+var files embed.FS
+
+// ErrNoPage says that there is no page of that name, or not what it is about.
+var ErrNoPage = errors.New("no such page")
+
+// ErrMethod says that a page can't be asked for by that method.
+var ErrMethod = errors.New("wrong method")
+
+// Options are what the panel shows and acts through.
+type Options struct {
+	Store store.Store
+	// Computer is the default computer.
+	Computer string
+	// Request asks for an instance and says where it is: by the rules of all
+	// requests, forwarding included.
+	Request func(r *http.Request, order store.Order) (slap.PartitionID, error)
+	// Supply asks for a software release, or for its removal.
+	Supply func(r *http.Request, software store.Software) error
+}
+
+// Panel serves the pages.
+type Panel struct {
+	options Options
+	store   store.Store
+	pages   map[string]page
+	styles  fs.FS
+	html    map[string]*template.Template
+}
+
+// page is what a name answers to each method; nil for what it doesn't.
+type page struct{ get, post handler }
+
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// New makes the panel.
+func New(options Options) *Panel {
+	p := &Panel{options: options, store: options.Store, html: parsePages()}
+	p.styles, _ = fs.Sub(files, "static")
+	p.pages = map[string]page{
+		"":         {get: p.overview},
+		"computer": {get: p.computer},
+		"instance": {get: p.instance},
+		"supply":   {get: p.supplyForm, post: p.supply},
+		"remove":   {get: p.removeForm, post: p.remove},
+		"request":  {get: p.requestForm, post: p.request},
+		"state":    {post: p.state},
+		"destroy":  {get: p.destroyForm, post: p.destroy},
+	}
+	return p
+}
+
+// Serve answers a request for the page or file of that name, "" for the first
+// page.
+func (p *Panel) Serve(w http.ResponseWriter, r *http.Request, name string) error {
+	found, ok := p.pages[name]
+	if !ok {
+		return p.file(w, r, name)
+	}
+	handle := found.get
+	if r.Method == http.MethodPost {
+		handle = found.post
+	}
+	if handle == nil {
+		return ErrMethod
+	}
+	return handle(w, r)
+}
+
+// file serves the style and the script.
+func (p *Panel) file(w http.ResponseWriter, r *http.Request, name string) error {
+	if info, err := fs.Stat(p.styles, name); err != nil || info.IsDir() {
+		return ErrNoPage
+	}
+	if r.Method == http.MethodPost {
+		return ErrMethod
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	http.ServeFileFS(w, r, p.styles, name)
+	return nil
+}
+
+// parsePages reads the templates: each page with the frame around it.
+func parsePages() map[string]*template.Template {
+	frame := template.Must(template.New("").Funcs(template.FuncMap{
+		"time": formatTime, "query": query, "plural": plural, "isLink": isLink,
+	}).ParseFS(files, "pages/frame.html", "pages/parts.html"))
+	pages := map[string]*template.Template{}
+	names, _ := fs.Glob(files, "pages/*.html")
+	for _, name := range names {
+		pages[path.Base(name)] = template.Must(template.Must(frame.Clone()).ParseFS(files, name))
+	}
+	return pages
+}
+
+// view is what the frame shows around a page.
+type view struct {
+	// Title names the page, Done what was just done, Problem why it wasn't.
+	Title   string
+	Done    string
+	Problem string
+	Page    any
+}
+
+// done are the messages after a redirect, by the value of "done".
+var done = map[string]string{
+	"requested": "The instance is requested.",
+	"forwarded": "The request was handed on to another master.",
+	"started":   "The instance is to be started.",
+	"stopped":   "The instance is to be stopped.",
+	"destroyed": "The instance is to be destroyed. Its partition is free once the node has done so.",
+	"supplied":  "The software release is to be installed.",
+	"removed":   "The software release is to be removed.",
+}
+
+// show answers with a page.
+func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) error {
+	if v.Done == "" {
+		v.Done = done[r.URL.Query().Get("done")]
+	}
+	var text bytes.Buffer
+	if err := p.html[name].ExecuteTemplate(&text, "frame.html", v); err != nil {
+		return fmt.Errorf("page %s: %w", name, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(text.Len()))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	// Not "no-referrer": a browser would no longer say where a form comes from.
+	h.Set("Referrer-Policy", "same-origin")
+	w.WriteHeader(status)
+	_, _ = w.Write(text.Bytes()) // a client that went away needs no answer
+	return nil
+}
+
+// goTo sends the browser to a page after a change, to be told what was done.
+func goTo(w http.ResponseWriter, name string, values url.Values, what string) error {
+	values.Set("done", what)
+	w.Header().Set("Location", name+"?"+values.Encode())
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// nameOf is the instance that a query or form is about.
+func nameOf(values url.Values) store.Name {
+	return store.Name{Title: values.Get("title"), Root: values.Get("root"), Shared: values.Get("shared") != ""}
+}
+
+// query is the opposite of nameOf.
+func query(name store.Name) url.Values {
+	values := url.Values{"title": {name.Title}}
+	if name.Root != "" {
+		values.Set("root", name.Root)
+	}
+	if name.Shared {
+		values.Set("shared", "1")
+	}
+	return values
+}
+
+// missing turns what the store doesn't know into a page that isn't there.
+func missing(err error) error {
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNoHost) {
+		return ErrNoPage
+	}
+	return err
+}

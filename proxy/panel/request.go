@@ -1,0 +1,379 @@
+package panel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math/big"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"slapos/proxy/store"
+	"slapos/slap"
+	"slapos/slap/schema"
+)
+
+// schemaTimeout bounds how long a page waits for the schema of a release.
+const schemaTimeout = 10 * time.Second
+
+// requestPage is the form of a request. Without a release it asks for one
+// first.
+type requestPage struct {
+	store.Name
+	// Exists is true when the form changes an instance.
+	Exists bool
+
+	Release      string
+	Releases     []string // known ones, to choose from
+	Type         string   // key of the index, or a software type
+	Types        []schema.Type
+	Description  string
+	State        string
+	Computer     string
+	Computers    []string
+	Fields       []field
+	Others       string // parameters without field, as JSON
+	OthersFit    bool   // whether the schema admits any
+	AsJSON       bool   // how they are sent, when the release doesn't say
+	Undeclared   bool
+	SchemaAt     string
+	SchemaBroken string
+	Problems     []string
+	// Insist is offered when parameters don't fit the schema.
+	Insist bool
+
+	chosen schema.Type
+	schema *schema.Schema
+	sent   schema.Serialisation
+}
+
+// requestForm shows the form: empty for a new instance, filled with what is
+// known for one that exists.
+func (p *Panel) requestForm(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	page, err := p.newRequestPage(r.Context(), nameOf(query), query)
+	if err != nil {
+		return err
+	}
+	values := map[string]any{}
+	if page.Exists {
+		instance, err := p.store.Named(r.Context(), page.Name)
+		if err != nil {
+			return missing(err)
+		}
+		values = page.decode(instance.Parameters)
+	}
+	page.fill(values, nil)
+	return p.show(w, r, http.StatusOK, "request.html", page.view(""))
+}
+
+func (page *requestPage) view(problem string) view {
+	title := "Request an instance"
+	if page.Exists {
+		title = "Change instance " + page.Title
+	}
+	return view{Title: title, Problem: problem, Page: page}
+}
+
+// newRequestPage finds out what the form is about: the instance, its release
+// and what that tells of its parameters.
+func (p *Panel) newRequestPage(ctx context.Context, name store.Name, values url.Values) (*requestPage, error) {
+	page := &requestPage{Name: name, Release: strings.TrimSpace(values.Get("release")), Type: values.Get("type"),
+		Computer: values.Get("computer"), State: values.Get("state"), AsJSON: values.Get("serialisation") == string(schema.JSONInXML)}
+	if page.Computer == "" {
+		page.Computer = p.options.Computer
+	}
+	if name.Title != "" {
+		if err := p.known(ctx, page); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if page.Computers, page.Releases, err = p.choices(ctx); err != nil {
+		return nil, err
+	}
+	if page.State == "" {
+		page.State = string(slap.StateStarted)
+	}
+	if page.Release != "" {
+		page.readSchema(ctx)
+	}
+	return page, nil
+}
+
+// known completes the form of an instance that exists.
+func (p *Panel) known(ctx context.Context, page *requestPage) error {
+	instance, err := p.store.Named(ctx, page.Name)
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNoHost):
+		return nil
+	case err != nil:
+		return err
+	}
+	page.Exists = true
+	page.Computer = instance.Partition.ID.Computer
+	if page.Release == "" {
+		page.Release = instance.Partition.SoftwareRelease
+	}
+	if page.Type == "" {
+		page.Type = instance.SoftwareType
+	}
+	if page.State == "" {
+		page.State = instance.State
+	}
+	_, underscore := instance.Parameters["_"]
+	page.AsJSON = page.AsJSON || underscore && len(instance.Parameters) == 1
+	return nil
+}
+
+// choices are the computers and the releases that the master knows.
+func (p *Panel) choices(ctx context.Context) (computers, releases []string, err error) {
+	known, err := p.store.Computers(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, computer := range known {
+		computers = append(computers, computer.Reference)
+		software, err := p.store.Software(ctx, computer.Reference)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, s := range software {
+			if s.State == slap.StateAvailable {
+				releases = append(releases, s.URL)
+			}
+		}
+	}
+	if !slices.Contains(computers, p.options.Computer) {
+		computers = append(computers, p.options.Computer)
+	}
+	slices.Sort(releases)
+	return computers, slices.Compact(releases), nil
+}
+
+// readSchema looks at what the release tells of its parameters. One that tells
+// nothing takes everything.
+func (page *requestPage) readSchema(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
+	defer cancel()
+	release, err := schema.Read(ctx, page.Release)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			page.SchemaBroken = err.Error()
+		}
+		page.sent, page.Undeclared = page.chosenSerialisation(), true
+		return
+	}
+	page.Types, page.Description = release.Types, release.Description
+	if page.Type == "" && len(release.Types) > 0 {
+		page.Type = release.Types[0].Key
+	}
+	found, ok := page.typeIn(release)
+	if page.sent, err = release.Serialisation(); ok {
+		page.sent, err = found.Serialisation()
+	}
+	if err != nil {
+		page.sent, page.Undeclared = page.chosenSerialisation(), true
+	}
+	if !ok {
+		return
+	}
+	page.chosen, page.Type = found, found.Key
+	if !page.Exists {
+		page.Shared = found.Shared
+	}
+	page.Description = found.Description
+	if found.Request == "" {
+		return
+	}
+	page.SchemaAt = found.Request
+	if page.schema, err = found.Compile(ctx); err != nil {
+		page.SchemaBroken = err.Error()
+	}
+}
+
+// typeIn finds the type in the index, by its key or, for an instance, by what
+// was requested.
+func (page *requestPage) typeIn(release *schema.Release) (schema.Type, bool) {
+	if page.Exists {
+		for _, t := range release.Types {
+			if t.SoftwareType == page.Type && t.Shared == page.Shared {
+				return t, true
+			}
+		}
+	}
+	return release.Type(page.Type)
+}
+
+func (page *requestPage) chosenSerialisation() schema.Serialisation {
+	if page.AsJSON {
+		return schema.JSONInXML
+	}
+	return schema.XML
+}
+
+// fill makes the fields.
+func (page *requestPage) fill(values map[string]any, problems []string) {
+	page.Problems, page.OthersFit = problems, true
+	if page.schema != nil {
+		page.Fields, values = fieldsOf(page.schema, values, problems)
+		more, closed := page.schema.AdditionalProperties.(bool)
+		page.OthersFit = !closed || more || len(values) > 0
+	}
+	if len(values) > 0 {
+		page.Others = jsonText(values)
+	}
+}
+
+// decode takes stored parameters apart, as the release has them.
+func (page *requestPage) decode(parameters slap.Dict) map[string]any {
+	values := map[string]any{}
+	if text, ok := parameters["_"].(string); ok && page.sent == schema.JSONInXML {
+		if value, err := readJSON(text); err == nil {
+			if members, isObject := value.(map[string]any); isObject {
+				return members
+			}
+		}
+	}
+	for name, value := range parameters {
+		values[name] = slap.PythonString(value)
+	}
+	if page.schema != nil {
+		typed(page.schema.Schema, values)
+	}
+	return values
+}
+
+// encode is the opposite of decode.
+func (page *requestPage) encode(values map[string]any) (slap.Dict, error) {
+	if page.sent == schema.JSONInXML {
+		if text, ok := values["_"].(string); ok && len(values) == 1 {
+			return slap.Dict{"_": text}, nil
+		}
+		text, err := json.Marshal(values)
+		return slap.Dict{"_": string(text)}, err
+	}
+	parameters := slap.Dict{}
+	for name, value := range values {
+		parameters[name] = wire(value)
+	}
+	return parameters, nil
+}
+
+// wire gives a value of JSON the type that it has in the protocol.
+func wire(value any) any {
+	switch value := value.(type) {
+	case json.Number:
+		if i, err := value.Int64(); err == nil {
+			return i
+		}
+		if i, ok := new(big.Int).SetString(string(value), 10); ok {
+			return i
+		}
+		f, _ := value.Float64() // too large is infinite
+		return f
+	case map[string]any:
+		d := slap.Dict{}
+		for name, member := range value {
+			d[name] = wire(member)
+		}
+		return d
+	case []any:
+		list := make([]any, len(value))
+		for i, item := range value {
+			list[i] = wire(item)
+		}
+		return list
+	}
+	return value
+}
+
+// request takes the form. What doesn't fit is told beside the fields, and
+// nothing that was written is lost.
+func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	form := r.PostForm
+	page, err := p.newRequestPage(r.Context(), nameOf(form), form)
+	if err != nil {
+		return err
+	}
+	values, problems := answersOf(form)
+	again := func(status int, problem string) error {
+		page.fill(values, problems)
+		if _, err := readJSON(form.Get("j")); err != nil {
+			page.Others = form.Get("j")
+		}
+		return p.show(w, r, status, "request.html", page.view(problem))
+	}
+	switch {
+	case page.Title == "" || page.Release == "":
+		return again(http.StatusUnprocessableEntity, "An instance needs a name and a software release.")
+	case page.Root != "":
+		return again(http.StatusForbidden, "This instance is its requester's to change.")
+	case len(problems) > 0:
+		return again(http.StatusUnprocessableEntity, "Some parameters can't be read.")
+	}
+	if page.schema != nil && form.Get("insist") == "" {
+		var found schema.Mismatch
+		if err := page.check(values); errors.As(err, &found) {
+			problems, page.Insist = found, true
+			return again(http.StatusUnprocessableEntity, "Some parameters are not what the release expects.")
+		}
+	}
+	order, err := page.order(values)
+	if err != nil {
+		return err
+	}
+	at, err := p.options.Request(r, order)
+	var full *store.AllocationError
+	switch {
+	case errors.As(err, &full):
+		return again(http.StatusConflict, full.Reason+".")
+	case err != nil:
+		return err
+	}
+	return p.requested(w, r, page, at)
+}
+
+// requested shows the instance; one that another master has isn't here.
+func (p *Panel) requested(w http.ResponseWriter, r *http.Request, page *requestPage, at slap.PartitionID) error {
+	switch _, err := p.store.Partition(r.Context(), at); {
+	case errors.Is(err, store.ErrNotFound):
+		return goTo(w, "./", url.Values{}, "forwarded")
+	case err != nil:
+		return err
+	}
+	return goTo(w, "instance", query(page.Name), "requested")
+}
+
+func (page *requestPage) check(values map[string]any) error {
+	text, err := json.Marshal(values)
+	if err != nil {
+		return err
+	}
+	return page.schema.Check(text)
+}
+
+func (page *requestPage) order(values map[string]any) (store.Order, error) {
+	parameters, err := page.encode(values)
+	if err != nil {
+		return store.Order{}, err
+	}
+	softwareType := page.chosen.SoftwareType
+	if softwareType == "" {
+		softwareType = page.Type
+	}
+	if softwareType == "" {
+		softwareType = slap.DefaultSoftwareType
+	}
+	return store.Order{Request: slap.Request{
+		Reference: page.Title, SoftwareRelease: page.Release, SoftwareType: softwareType, Shared: page.Shared,
+		Parameters: parameters, State: slap.State(page.State), Filter: slap.Dict{"computer_guid": page.Computer},
+	}}, nil
+}

@@ -1,0 +1,93 @@
+package panel
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"slapos/slap"
+)
+
+// value is a parameter or connection value as it is shown.
+type value struct {
+	Name string
+	Text string
+	// Long is true for text that needs lines of its own.
+	Long bool
+}
+
+// valuesOf lists what a dictionary holds. JSON under "_" is what a release
+// means by its values: its members are listed.
+func valuesOf(d slap.Dict) []value {
+	var list []value
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		text := slap.PythonString(d[name])
+		if members, ok := membersOf(text); ok && name == "_" {
+			list = append(list, members...)
+			continue
+		}
+		list = append(list, valueOf(name, text))
+	}
+	return list
+}
+
+func valueOf(name, text string) value {
+	return value{name, text, strings.Contains(text, "\n") || len(text) > 400}
+}
+
+// membersOf lists the members of a JSON object in their order.
+func membersOf(text string) (list []value, ok bool) {
+	d := json.NewDecoder(strings.NewReader(text))
+	if token, err := d.Token(); err != nil || token != json.Delim('{') {
+		return nil, false
+	}
+	for d.More() {
+		token, err := d.Token()
+		name, isName := token.(string)
+		var member json.RawMessage
+		if err != nil || !isName || d.Decode(&member) != nil {
+			return nil, false
+		}
+		var plain string
+		if json.Unmarshal(member, &plain) == nil && len(member) > 0 && member[0] == '"' {
+			list = append(list, valueOf(name, plain))
+			continue
+		}
+		var indented bytes.Buffer
+		if json.Indent(&indented, member, "", "  ") != nil {
+			return nil, false
+		}
+		list = append(list, valueOf(name, indented.String()))
+	}
+	_, err := d.Token()
+	return list, err == nil
+}
+
+// isLink reports whether a value is an address that a browser can open.
+func isLink(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+func formatTime(seconds any) string {
+	at, ok := seconds.(float64)
+	if p, isPointer := seconds.(*float64); isPointer && p != nil {
+		at, ok = *p, true
+	}
+	if !ok || at == 0 {
+		return "never"
+	}
+	return time.Unix(int64(at), 0).UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
