@@ -180,14 +180,14 @@ func TestDestroyKilled(t *testing.T) {
 	kept := writeFile(t, filepath.Join(base, "outside", "file"), "")
 	r.supervise()
 	kills := 0
-	for round := range 3 {
+	for round := range 2 {
 		files := map[string]string{
 			// Fails once the instance is no longer whole.
 			destroyScript:      "#!/bin/sh\ntest -e last/file\n",
 			retentionDelayFile: "1.0", retentionDateFile: "1.0", "last/file": "",
 			"etc/run/service": sleeper,
 		}
-		for i := range 2000 {
+		for i := range 700 {
 			files[fmt.Sprintf("tree/%d/%d/file%d", i%7, i%40, i)] = ""
 		}
 		os.RemoveAll(filepath.Join(r.root, "slappart0"))

@@ -183,7 +183,7 @@ func TestNftablesLosesNothingAtOnce(t *testing.T) {
 	n := newNftablesNode(t)
 	traffic := trafficTo("10.0.0.1")
 	n.set("slappart0", traffic)
-	for i := range 40 {
+	for i := range 10 {
 		done := make(chan struct{})
 		go func() {
 			runtime.LockOSThread()

@@ -26,7 +26,6 @@ type instanceNode struct {
 
 func newInstanceNode(t *testing.T, partitions ...string) *instanceNode {
 	t.Helper()
-	t.Parallel()
 	n := &instanceNode{newSoftwareNode(t)}
 	executable, err := os.Executable()
 	if err != nil {

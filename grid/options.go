@@ -121,6 +121,8 @@ type InstanceOptions struct {
 	StorageHome string
 	// IPv4GlobalNetwork is copied to the profiles.
 	IPv4GlobalNetwork string
+	// Promises is told how the promises of partitions come out; may be nil.
+	Promises PromiseObserver
 }
 
 // SupervisorOptions say how the process supervisor is started.

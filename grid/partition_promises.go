@@ -22,32 +22,43 @@ func (t *partition) testPromises(ctx context.Context) (outcome, error) {
 }
 
 func (t *partition) runPromises(ctx context.Context, mode promise.Mode) error {
+	_, err := t.checkPromises(ctx, mode)
+	return err
+}
+
+// checkPromises runs the promises; the first that fails is the error.
+func (t *partition) checkPromises(ctx context.Context, mode promise.Mode) (report promise.Report, err error) {
 	t.log.Info(fmt.Sprintf("Checking %s promises...", t.id.Partition))
+	var observer promise.Observer
+	if o := t.pass.Instance.Promises; o != nil {
+		observer = o.Partition(t.id.Partition)
+		defer func() { o.Finished(t.id.Partition, report, err) }()
+	}
 	if has, err := t.hasPromises(); err != nil || !has {
-		return err
+		return report, err
 	}
 	interpreter, err := t.pass.interpreter(t.release)
 	if err != nil {
-		return err
+		return report, err
 	}
 	parallel := 0
 	if t.pass.Jobs == 1 {
 		parallel = 1
 	}
-	report, err := promise.Run(ctx, promise.Options{
+	report, err = promise.Run(ctx, promise.Options{
 		Directory: t.path, PartitionID: t.id.Partition, ComputerID: t.id.Computer,
 		MasterURL: t.pass.MasterURL, CertFile: t.certificateFile, KeyFile: t.keyFile,
 		Interpreter: interpreter, Python: t.pass.Python, Environ: t.environment(),
 		Mode: mode, Timeout: t.pass.Instance.PromiseTimeout, Parallel: parallel,
-		Logger: t.log, Now: t.pass.Now,
+		Logger: t.log, Now: t.pass.Now, Observer: observer,
 		Bang: func(ctx context.Context, message string) error {
 			return t.pass.Master.InstanceBang(ctx, t.id, message)
 		},
 	})
 	if err != nil {
-		return err
+		return report, err
 	}
-	return report.Err()
+	return report, report.Err()
 }
 
 // hasPromises spares partitions without any the rest of the work.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"slices"
 
 	"slapos/promise"
 	"slapos/slap"
@@ -45,11 +47,51 @@ func PromisePass(ctx context.Context, options Options) (Result, error) {
 	return result, err
 }
 
+// A PromiseObserver is told how the promises of partitions come out, for
+// somebody who watches. Its methods are called from several goroutines, and must
+// not wait.
+type PromiseObserver interface {
+	// Partition begins the promises of a partition; what it returns is told how
+	// they go.
+	Partition(name string) promise.Observer
+	// Finished tells what became of them. An error that is no *promise.Error means
+	// that not all could be run.
+	Finished(partition string, report promise.Report, err error)
+}
+
+// StoredPromises tells observer the last results of the promises of all
+// partitions below the instance root, in order, and runs none.
+func StoredPromises(options Options) error {
+	folders, err := filepath.Glob(filepath.Join(options.InstanceRoot, "*", ".slapgrid", "promise", "result"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		path := filepath.Dir(filepath.Dir(filepath.Dir(folder)))
+		name := filepath.Base(path)
+		if len(options.Only) > 0 && !slices.Contains(options.Only, name) {
+			continue
+		}
+		report, err := promise.Stored(promise.Options{
+			Directory: path, Logger: options.Logger, Observer: options.Instance.Promises.Partition(name),
+		})
+		if err == nil {
+			err = report.Err()
+		}
+		options.Instance.Promises.Finished(name, report, err)
+	}
+	return nil
+}
+
 func (t *partition) processPromises(ctx context.Context) error {
 	t.log.Info(fmt.Sprintf("Processing Promises for Computer Partition %s.", t.id.Partition))
 	t.logPlaces()
 	if t.wanted.RequestedState != slap.StateStarted {
 		return nil
 	}
-	return t.runPromises(ctx, promise.Forced)
+	report, err := t.checkPromises(ctx, promise.Forced)
+	if len(report.Promises) > 0 {
+		t.log.Info(fmt.Sprintf("%s: %s", t.id.Partition, report))
+	}
+	return err
 }

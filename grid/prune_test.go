@@ -227,10 +227,11 @@ func TestPruneKeepsWhatItCannotJudge(t *testing.T) {
 
 // TestPruneDeepInstance has a partition that nests directories without end.
 func TestPruneDeepInstance(t *testing.T) {
+	t.Parallel()
 	n := newPruneNode(t)
 	n.part("1")
 	tree := filepath.Join(n.root, "instance", "deep")
-	makeDeep(t, tree, 5000)
+	makeDeep(t, tree, 1500)
 	defer removeTree(context.Background(), tree)
 	n.file("instance/slapos.cfg", n.root+"/nested none none")
 	n.file("nested/a/bin/x", hashOf("1"))

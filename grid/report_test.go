@@ -204,16 +204,21 @@ func TestReportPassMasterFails(t *testing.T) {
 	if _, err := ReportPass(context.Background(), r.options); !errors.Is(err, slap.ErrServer) {
 		t.Error(err)
 	}
+}
+
+func TestReportPassMasterRefuses(t *testing.T) {
 	for status, wantCode := range map[int]int{http.StatusNotFound: 0, http.StatusInternalServerError: 0, http.StatusForbidden: 1} {
-		r := newReportTest(t)
-		r.options.Supervisor.LaunchForbidden = true
-		directory := r.partition(0, slap.StateDestroyed, map[string]string{"file": ""})
-		before, _ := os.Stat(directory)
-		r.set(func() {
-			r.status["stoppedComputerPartition"], r.status["destroyedComputerPartition"] = http.StatusInternalServerError, status
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			r := newReportTest(t)
+			r.options.Supervisor.LaunchForbidden = true
+			directory := r.partition(0, slap.StateDestroyed, map[string]string{"file": ""})
+			before, _ := os.Stat(directory)
+			r.set(func() {
+				r.status["stoppedComputerPartition"], r.status["destroyedComputerPartition"] = http.StatusInternalServerError, status
+			})
+			r.report(wantCode)
+			emptied(t, directory, before)
 		})
-		r.report(wantCode)
-		emptied(t, directory, before)
 	}
 }
 

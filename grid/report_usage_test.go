@@ -43,6 +43,7 @@ func (b *lockedBuffer) Write(text []byte) (int, error) {
 }
 
 func newReportTest(t *testing.T) *reportTest {
+	t.Parallel()
 	r := &reportTest{testMaster: newTestMaster(t), t: t, root: filepath.Join(testenv.Directory(t), "instance")}
 	if err := os.Mkdir(r.root, 0o755); err != nil {
 		t.Fatal(err)

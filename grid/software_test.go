@@ -30,6 +30,7 @@ type softwareNode struct {
 
 func newSoftwareNode(t *testing.T) *softwareNode {
 	t.Helper()
+	t.Parallel()
 	base := testenv.Directory(t)
 	n := &softwareNode{t: t, master: newTestMaster(t), log: &recorder{}}
 	n.options = Options{

@@ -129,8 +129,9 @@ func TestRemoveTreeRefusesDots(t *testing.T) {
 }
 
 func TestRemoveTreeVeryDeep(t *testing.T) {
+	t.Parallel()
 	tree := filepath.Join(t.TempDir(), "tree")
-	makeDeep(t, tree, 8000)
+	makeDeep(t, tree, 2500)
 	if err := removeTree(context.Background(), tree); err != nil {
 		t.Error(err)
 	}
@@ -265,6 +266,7 @@ func TestRemoveTreeStopsWithContext(t *testing.T) {
 // TestRemoveTreeAgainstRenames has directories move out of the tree and back
 // while it is removed: what was outside before must stay.
 func TestRemoveTreeAgainstRenames(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	outside := filepath.Join(base, "outside")
 	kept := []string{}
@@ -273,7 +275,7 @@ func TestRemoveTreeAgainstRenames(t *testing.T) {
 	}
 	for round := range 2 {
 		tree := filepath.Join(base, "tree")
-		for i := range 20 {
+		for i := range 10 {
 			makeDeep(t, writeFile(t, filepath.Join(tree, fmt.Sprint(i), "f"), "")+"deep", 2*openLevels)
 		}
 		var attack sync.WaitGroup
@@ -288,9 +290,9 @@ func TestRemoveTreeAgainstRenames(t *testing.T) {
 						return
 					default:
 					}
-					inside, away := filepath.Join(tree, fmt.Sprint(i%20), "fdeep"), filepath.Join(outside, fmt.Sprint("moved", i%20))
+					inside, away := filepath.Join(tree, fmt.Sprint(i%10), "fdeep"), filepath.Join(outside, fmt.Sprint("moved", i%10))
 					if os.Rename(inside, away) == nil && i%3 == 0 {
-						os.Rename(away, filepath.Join(tree, fmt.Sprint((i+1)%20), "back"))
+						os.Rename(away, filepath.Join(tree, fmt.Sprint((i+1)%10), "back"))
 					}
 				}
 			}()
@@ -303,7 +305,7 @@ func TestRemoveTreeAgainstRenames(t *testing.T) {
 		if err != nil {
 			t.Logf("round %d: %v", round, err)
 		}
-		for i := range 20 {
+		for i := range 10 {
 			removeTree(context.Background(), filepath.Join(outside, fmt.Sprint("moved", i)))
 		}
 		if err := removeTree(context.Background(), tree); err != nil {

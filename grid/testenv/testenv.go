@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -91,6 +92,10 @@ func Main(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "make Python reachable:", err)
 			os.Exit(1)
 		}
+	}
+	// The tests wait for processes most of the time.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
