@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"io"
@@ -25,8 +26,9 @@ var (
 
 func newCompleteCommand(e *environment) *cli.Command {
 	return &cli.Command{
-		Name:  "complete",
-		Usage: "print a completion script for a shell",
+		Name:      "complete",
+		Usage:     "print a completion script for a shell",
+		ArgsUsage: "[WORD...]",
 		Description: `Prints a script that makes a shell complete the commands and options of slapos:
 
   bash   eval "$(slapos complete)"                 in ~/.bashrc
@@ -34,12 +36,23 @@ func newCompleteCommand(e *environment) *cli.Command {
   fish   slapos complete --shell fish | source     in config.fish
   none   the table of commands and options alone
 
+Services, computers, partitions, programs and software are completed as well:
+for these the script runs slapos complete --values -- WORD..., which prints what
+may stand in the place of the last WORD, one a line, with a tab and its meaning.
+
 Exit codes: 0 success; 2 wrong usage.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "complete the program with this `NAME`", Value: "slapos"},
 			choiceFlag("shell", "the shell in use", "bash", "fish", "none", "zsh"),
+			&cli.BoolFlag{Name: "values", Usage: "print the values that may stand at the end of the WORDs of a line"},
 		},
 		Action: func(c *cli.Context) error {
+			switch {
+			case c.Bool("values"):
+				return runCompleteValues(c.Context, e, c.Args().Slice())
+			case c.Args().Present():
+				return usageErrorf("unrecognized arguments: %s", strings.Join(c.Args().Slice(), " "))
+			}
 			return runComplete(e, c.String("name"), c.String("shell"))
 		},
 	}
@@ -64,6 +77,26 @@ func runComplete(e *environment, name, shell string) error {
 	script = strings.ReplaceAll(script, "@NAME@", name)
 	_, err := io.WriteString(e.stdout, strings.ReplaceAll(script, "@FUNCTION@", function))
 	return err
+}
+
+// runCompleteValues prints a line for each value. What goes wrong is told at
+// debug level only: the user is typing.
+func runCompleteValues(ctx context.Context, e *environment, words []string) error {
+	values, err := newApplication(e).completeValues(ctx, words)
+	if err != nil {
+		e.log.Debug("no values to complete: " + err.Error())
+	}
+	oneLine := strings.NewReplacer("\n", " ", "\r", " ", "\t", " ")
+	for _, value := range values {
+		text := oneLine.Replace(value.word)
+		if value.meaning != "" {
+			text += "\t" + oneLine.Replace(value.meaning)
+		}
+		if _, err := fmt.Fprintln(e.stdout, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // completeTable has a line cmds_node_bang='--help ...' for each command and
@@ -120,12 +153,16 @@ func (a *application) completeFishTable(name, function string) string {
 					options += " -s " + option[1:]
 				}
 			}
-			if values := choices(f); values != nil {
-				options += " -x -a '" + strings.Join(values, " ") + "'"
-			} else if takesValue(f) {
+			switch {
+			case choices(f) != nil || optionSources[f.Names()[0]] != nil:
+				options += " -x -a '(__" + function + "_values)'"
+			case takesValue(f):
 				options += " -r"
 			}
 			fmt.Fprintf(&b, "complete -c %s -n '%s'%s -d %s\n", name, in, options, fishQuoted(text))
+		}
+		if argument := argumentName(command.ArgsUsage, 0); argumentSources[strings.Join(path, " ")+" "+argument] != nil || last == "help" {
+			fmt.Fprintf(&b, "complete -c %s -n '%s' -a '(__%s_values)'\n", name, in, function)
 		}
 	})
 	return b.String()

@@ -20,14 +20,14 @@ func newComputerInfoCommand(e *environment) *cli.Command {
 
 Exit codes: 0 success; 1 failed; 2 no such computer, it isn't ready, or wrong
 usage.`,
-		Flags: []cli.Flag{clientConfigFlag()},
+		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print an object with the keys reference and title")},
 		Action: func(c *cli.Context) error {
-			return runComputerInfo(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Args().First())
+			return runComputerInfo(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Args().First(), c.Bool("json"))
 		},
 	}
 }
 
-func runComputerInfo(ctx context.Context, e *environment, options clientOptions, reference string) error {
+func runComputerInfo(ctx context.Context, e *environment, options clientOptions, reference string, asJSON bool) error {
 	client, err := e.openClient(options)
 	if err != nil {
 		return err
@@ -47,6 +47,9 @@ func runComputerInfo(ctx context.Context, e *environment, options clientOptions,
 		return &exitError{2, nil}
 	case err != nil:
 		return err
+	}
+	if asJSON {
+		return e.printJSON(describeComputer(computer.ComputerSummary))
 	}
 	_, err = fmt.Fprintf(e.stdout, "Computer Reference: %s\nComputer Title    : %s\n", computer.Reference, computer.Title)
 	return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"slapos/slap"
 )
 
 func newComputerListCommand(e *environment) *cli.Command {
@@ -12,17 +14,18 @@ func newComputerListCommand(e *environment) *cli.Command {
 		Name:     "list",
 		Usage:    "list your computers",
 		Category: "client",
-		Description: `Prints one line for each computer: its reference and its title.
+		Description: `Prints one line for each computer: its reference and its title. With --json, a
+list of objects with the keys reference and title.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag()},
+		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print the list as JSON")},
 		Action: func(c *cli.Context) error {
-			return runComputerList(c.Context, e, clientOptions{configuration: c.String("cfg")})
+			return runComputerList(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Bool("json"))
 		},
 	}
 }
 
-func runComputerList(ctx context.Context, e *environment, options clientOptions) error {
+func runComputerList(ctx context.Context, e *environment, options clientOptions, asJSON bool) error {
 	client, err := e.openClient(options)
 	if err != nil {
 		return err
@@ -36,6 +39,13 @@ func runComputerList(ctx context.Context, e *environment, options clientOptions)
 	if err != nil {
 		return err
 	}
+	if asJSON {
+		list := []any{}
+		for _, computer := range computers {
+			list = append(list, describeComputer(computer))
+		}
+		return e.printJSON(list)
+	}
 	if len(computers) == 0 {
 		_, err := fmt.Fprintln(e.stdout, "No existing computer.")
 		return err
@@ -47,4 +57,12 @@ func runComputerList(ctx context.Context, e *environment, options clientOptions)
 		}
 	}
 	return nil
+}
+
+// describeComputer is a computer in the form of JSON.
+func describeComputer(computer slap.ComputerSummary) *object {
+	described := newObject()
+	described.set("reference", computer.Reference)
+	described.set("title", computer.Title)
+	return described
 }

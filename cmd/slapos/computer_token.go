@@ -16,14 +16,14 @@ func newComputerTokenCommand(e *environment) *cli.Command {
 gives none.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag()},
+		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print an object with the key token")},
 		Action: func(c *cli.Context) error {
-			return runComputerToken(c.Context, e, clientOptions{configuration: c.String("cfg")})
+			return runComputerToken(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Bool("json"))
 		},
 	}
 }
 
-func runComputerToken(ctx context.Context, e *environment, options clientOptions) error {
+func runComputerToken(ctx context.Context, e *environment, options clientOptions, asJSON bool) error {
 	client, err := e.openClient(options)
 	if err != nil {
 		return err
@@ -36,6 +36,11 @@ func runComputerToken(ctx context.Context, e *environment, options clientOptions
 	token, err := master.Token(ctx)
 	if err != nil {
 		return fmt.Errorf("the master gives no token: %w", err)
+	}
+	if asJSON {
+		described := newObject()
+		described.set("token", token)
+		return e.printJSON(described)
 	}
 	_, err = fmt.Fprintln(e.stdout, "Computer token: "+token)
 	return err

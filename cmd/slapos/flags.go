@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,15 @@ func configFlag() cli.Flag {
 // clientConfigFlag is --cfg of client commands (CLI-20).
 func clientConfigFlag() cli.Flag {
 	return &cli.StringFlag{Name: "cfg", Usage: "SlapOS client configuration `FILE` (default: $SLAPOS_CLIENT_CONFIGURATION or " + clientConfigurationFile + ")"}
+}
+
+// jsonFlag is --json of commands that print a result.
+func jsonFlag(usage string) cli.Flag { return &cli.BoolFlag{Name: "json", Usage: usage} }
+
+// printJSON prints a result for programs.
+func (e *environment) printJSON(value any) error {
+	_, err := fmt.Fprintln(e.stdout, encodeJSON(value))
+	return err
 }
 
 // A wordsFlag takes all the words that follow it, up to the next option:

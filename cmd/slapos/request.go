@@ -26,6 +26,7 @@ type requestOptions struct {
 	serialisation  string
 	parameters     []string
 	parametersFile string
+	json           bool
 }
 
 func newRequestCommand(e *environment) *cli.Command {
@@ -43,6 +44,9 @@ when it ends in .xml, else as JSON; - is standard input. Parameters are compared
 with the schema that the release names in SOFTWARE_URL.json; what does not fit
 is told, and requested all the same.
 
+With --json an instance that is there is printed as an object with the keys
+reference, software-url, software-type, requested-state, connection-parameters.
+
 Options that take several values take all words up to the next option: write
 REFERENCE and SOFTWARE_URL before them.
 
@@ -58,6 +62,7 @@ command again in a few minutes, or wrong usage.`,
 				"", string(schema.XML), string(schema.JSONInXML)),
 			&wordsFlag{&cli.StringSliceFlag{Name: "parameters", Usage: "instance parameters, as `KEY=VALUE`"}},
 			&cli.StringFlag{Name: "parameters-file", Usage: "read the instance parameters from `FILE`"},
+			jsonFlag("print the instance as JSON on standard output"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := exclusive(c, "parameters", "parameters-file"); err != nil {
@@ -74,6 +79,7 @@ command again in a few minutes, or wrong usage.`,
 				serialisation:  c.String("force-serialisation"),
 				parameters:     c.StringSlice("parameters"),
 				parametersFile: c.String("parameters-file"),
+				json:           c.Bool("json"),
 			})
 		},
 	}
@@ -127,11 +133,25 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 		State:           slap.State(options.state),
 	}
 	fill(&request.SoftwareType, slap.DefaultSoftwareType)
-	return e.request(ctx, client, request, software)
+	instance, err := e.request(ctx, client, request)
+	if err != nil {
+		return err
+	}
+	connection, err := e.tellInstance(ctx, instance, software)
+	if err != nil || !options.json {
+		return err
+	}
+	described := newObject()
+	described.set("reference", request.Reference)
+	described.set("software-url", request.SoftwareRelease)
+	described.set("software-type", request.SoftwareType)
+	described.set("requested-state", string(instance.RequestedState))
+	described.set("connection-parameters", connection)
+	return e.printJSON(described)
 }
 
-// request sends the request and tells of the answer (CLI-53, CLI-54).
-func (e *environment) request(ctx context.Context, client *client, request slap.Request, software *softwareSchema) error {
+// request sends the request, and returns an instance that is there (CLI-54).
+func (e *environment) request(ctx context.Context, client *client, request slap.Request) (*slap.Instance, error) {
 	instance, err := client.Request(ctx, request)
 	if err == nil {
 		err = client.Complete(ctx, instance)
@@ -139,25 +159,29 @@ func (e *environment) request(ctx context.Context, client *client, request slap.
 	switch {
 	case errors.Is(err, slap.ErrNotReady):
 		e.log.Warn("Instance requested. Master is provisioning it. Please rerun in a couple of minutes to get connection information.")
-		return &exitError{2, nil}
+		return nil, &exitError{2, nil}
 	case errors.Is(err, slap.ErrNotFound):
-		return fmt.Errorf("the master finds no place for %s: is its software supplied to a node that has a free partition? (%w)", request.Reference, err)
-	case err != nil:
-		return err
+		return nil, fmt.Errorf("the master finds no place for %s: is its software supplied to a node that has a free partition? (%w)", request.Reference, err)
 	}
+	return instance, err
+}
+
+// tellInstance logs what an instance published (CLI-53), and returns its
+// connection parameters decoded.
+func (e *environment) tellInstance(ctx context.Context, instance *slap.Instance, software *softwareSchema) (any, error) {
 	e.log.Info("Instance requested.\nState is : " + string(instance.RequestedState) + ".")
 	e.log.Info("Connection parameters of instance are:")
 	connection, err := instance.Connection()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	decoded, err := serialised(connection, software.serialisation(ctx))
 	if err != nil {
-		return fmt.Errorf("connection parameter _: %w", err)
+		return nil, fmt.Errorf("connection parameter _: %w", err)
 	}
 	e.log.Info(pprint(plain(decoded)))
 	e.log.Info("You can rerun the command to get up-to-date information.")
-	return nil
+	return decoded, nil
 }
 
 // tellMismatch warns of parameters that don't fit the schema (CLI-52).

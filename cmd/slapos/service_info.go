@@ -32,6 +32,7 @@ Exit codes: 0 success; 1 failed; 2 no such service, it isn't ready, or wrong
 usage.`,
 		Flags: []cli.Flag{
 			clientConfigFlag(),
+			jsonFlag("print JSON, as it does anyway"),
 			&cli.BoolFlag{Name: "news", Usage: "add the news of the instances"},
 		},
 		Action: func(c *cli.Context) error {
@@ -67,8 +68,7 @@ func runServiceInfo(ctx context.Context, e *environment, options serviceInfoOpti
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.stdout, encodeJSON(info))
-	return err
+	return e.printJSON(info)
 }
 
 // describeService makes the object of CLI-41, with its keys in order.

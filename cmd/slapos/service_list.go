@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +16,7 @@ func newServiceListCommand(e *environment) *cli.Command {
 title.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag()},
+		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print JSON, as it does anyway")},
 		Action: func(c *cli.Context) error {
 			return runServiceList(c.Context, e, clientOptions{configuration: c.String("cfg")})
 		},
@@ -43,6 +42,5 @@ func runServiceList(ctx context.Context, e *environment, options clientOptions) 
 		list.set(service.Title, service.SoftwareReleaseURL)
 	}
 	slices.Sort(list.keys)
-	_, err = fmt.Fprintln(e.stdout, encodeJSON(list))
-	return err
+	return e.printJSON(list)
 }

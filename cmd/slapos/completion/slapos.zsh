@@ -3,15 +3,15 @@
 # _@FUNCTION@ in a directory of $fpath.
 _@FUNCTION@()
 {
-  local -a known
-  local variable=cmds word
+  local -a known found meanings
+  local variable=cmds word line
 @TABLE@
   known=(${=cmds})
   for word in "${(@)words[2,CURRENT-1]}"
   do
     if [[ $known[1] == -* ]]
     then
-      break # a command: its options, or files
+      break # a command: its options, or values
     fi
     if (( $known[(Ie)$word] ))
     then
@@ -22,6 +22,19 @@ _@FUNCTION@()
   if [[ $known[1] != -* || $PREFIX == -* ]]
   then
     compadd -- $known
+    return
+  fi
+  for line in "${(@f)$(command @NAME@ complete --values -- "${(@)words[2,CURRENT]}" 2>/dev/null)}"
+  do
+    if [[ -n $line ]]
+    then
+      found+=("${line%%$'\t'*}")
+      meanings+=("${line/$'\t'/  -- }")
+    fi
+  done
+  if (( $#found ))
+  then
+    compadd -l -d meanings -a found
   else
     _files
   fi

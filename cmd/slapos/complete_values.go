@@ -1,0 +1,271 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid/supervisor"
+)
+
+// completionPatience bounds what a shell waits for the master or the
+// supervisor.
+const completionPatience = 3 * time.Second
+
+// A completion is a word that may stand at the cursor, and what it means.
+type completion struct{ word, meaning string }
+
+// A completionSource looks up words; path is what --cfg says.
+type completionSource func(ctx context.Context, e *environment, path string) ([]completion, error)
+
+// argumentSources say what the arguments of commands are, by the name of the
+// command and that of the argument in its ArgsUsage.
+var argumentSources = map[string]completionSource{
+	"request REFERENCE":       completeServices,
+	"request SOFTWARE_URL":    completeReleases,
+	"supply SOFTWARE_URL":     completeReleases,
+	"supply NODE":             completeComputers,
+	"remove SOFTWARE_URL":     completeReleases,
+	"remove NODE":             completeComputers,
+	"service info REFERENCE":  completeServices,
+	"computer info REFERENCE": completeComputers,
+	"node restart ...":        completePrograms,
+	"node start ...":          completePrograms,
+	"node status ...":         completePrograms,
+	"node stop ...":           completePrograms,
+	"node tail ...":           completePrograms,
+}
+
+// optionSources are the same for values of options, by their first names.
+var optionSources = map[string]completionSource{
+	"only-cp": completePartitions,
+	"only-sr": completeSoftware,
+	"state":   completeStates,
+}
+
+// completeValues lists what may stand in the place of the last of the words,
+// which follow the name of the program. Places that take anything give nothing.
+func (a *application) completeValues(ctx context.Context, words []string) ([]completion, error) {
+	p := a.placeOf(words)
+	switch {
+	case p.command == nil:
+		return nil, nil
+	case p.option != nil && choices(p.option) != nil:
+		return plainCompletions(choices(p.option)), nil
+	case p.command.Name == "help" && p.option == nil:
+		return a.completeCommand(p.arguments), nil
+	}
+	source := argumentSources[strings.Join(p.path, " ")+" "+argumentName(p.command.ArgsUsage, len(p.arguments))]
+	if p.option != nil {
+		source = optionSources[p.option.Names()[0]]
+	}
+	if source == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionPatience)
+	defer cancel()
+	return source(ctx, a.e, p.configuration)
+}
+
+// A place is where the cursor of a shell stands: in a command, at the value of
+// an option or else after some arguments.
+type place struct {
+	path          []string
+	command       *cli.Command
+	option        cli.Flag
+	arguments     []string
+	configuration string // that --cfg says
+}
+
+// placeOf reads words as readLine does, but never refuses any: the line is not
+// finished yet.
+func (a *application) placeOf(words []string) place {
+	if len(words) > 0 {
+		words = words[:len(words)-1]
+	}
+	r := &reader{line: &line{}, words: words, global: a.e.global.flags()}
+	if r.command(a.commands) != nil || r.line.command == nil {
+		return place{}
+	}
+	p := place{path: r.line.path, command: r.line.command}
+	for _, word := range r.words {
+		if r.isOption(word) {
+			p.option = nil
+			if f, rest, err := r.find(word); err == nil && f != nil && takesValue(f) && rest == "" {
+				p.option = f
+			}
+			continue
+		}
+		if p.option == nil {
+			p.arguments = append(p.arguments, word)
+			continue
+		}
+		if p.option.Names()[0] == "cfg" {
+			p.configuration = word
+		}
+		if _, several := p.option.(*wordsFlag); !several {
+			p.option = nil
+		}
+	}
+	return p
+}
+
+// argumentName is the name of an argument in ArgsUsage; the last one stands
+// for those that follow it.
+func argumentName(declared string, index int) string {
+	names := strings.Fields(declared)
+	if len(names) == 0 || index >= len(names) && !strings.HasSuffix(declared, passThroughUsage) {
+		return ""
+	}
+	return names[min(index, len(names)-1)]
+}
+
+func plainCompletions(words []string) []completion {
+	var list []completion
+	for _, word := range words {
+		list = append(list, completion{word: word})
+	}
+	return list
+}
+
+// completeCommand lists the words that may follow the first ones of a command.
+func (a *application) completeCommand(typed []string) []completion {
+	var list []completion
+	a.each(func(path []string, command *cli.Command) {
+		if len(path) <= len(typed) || !slices.Equal(path[:len(typed)], typed) {
+			return
+		}
+		next := completion{path[len(typed)], command.Usage}
+		if len(path) > len(typed)+1 {
+			next.meaning = "commands of " + next.word
+		}
+		if !slices.Contains(list, next) {
+			list = append(list, next)
+		}
+	})
+	return list
+}
+
+func completeStates(context.Context, *environment, string) ([]completion, error) {
+	return plainCompletions([]string{"started", "stopped", "destroyed"}), nil
+}
+
+func completeServices(ctx context.Context, e *environment, path string) ([]completion, error) {
+	client, err := e.openClient(clientOptions{configuration: path})
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	master, err := client.Hateoas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	services, err := master.Services(ctx)
+	var list []completion
+	for _, service := range services {
+		list = append(list, completion{service.Title, service.SoftwareReleaseURL})
+	}
+	return list, err
+}
+
+// completeReleases lists the software of the user's services.
+func completeReleases(ctx context.Context, e *environment, path string) ([]completion, error) {
+	services, err := completeServices(ctx, e, path)
+	var list []completion
+	for _, service := range services {
+		if !slices.ContainsFunc(list, func(c completion) bool { return c.word == service.meaning }) {
+			list = append(list, completion{service.meaning, "software of " + service.word})
+		}
+	}
+	return list, err
+}
+
+func completeComputers(ctx context.Context, e *environment, path string) ([]completion, error) {
+	client, err := e.openClient(clientOptions{configuration: path})
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	master, err := client.Hateoas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	computers, err := master.Computers(ctx)
+	var list []completion
+	for _, computer := range computers {
+		list = append(list, completion{computer.Reference, computer.Title})
+	}
+	return list, err
+}
+
+// completePartitions lists the directories of partitions, of which only root
+// and their owners see more than the name.
+func completePartitions(_ context.Context, e *environment, path string) ([]completion, error) {
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		return nil, err
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return nil, err
+	}
+	format, err := configuration.Section("slapformat")
+	if err != nil {
+		return nil, err
+	}
+	pattern := cmp.Or(format["partition_base_name"], "slappart") + "*"
+	paths, err := filepath.Glob(filepath.Join(slapos["instance_root"], pattern))
+	var list []completion
+	for _, path := range paths {
+		software, _ := os.Readlink(filepath.Join(path, "software_release"))
+		list = append(list, completion{filepath.Base(path), software})
+	}
+	return list, err
+}
+
+// completeSoftware lists the software of this node, installed or tried, with
+// the address that its profile extends.
+func completeSoftware(_ context.Context, e *environment, path string) ([]completion, error) {
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		return nil, err
+	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return nil, err
+	}
+	profiles, err := filepath.Glob(filepath.Join(slapos["software_root"], "*", "buildout.cfg"))
+	var list []completion
+	for _, profile := range profiles {
+		url := ""
+		if text, err := os.ReadFile(profile); err == nil {
+			_, rest, _ := strings.Cut(string(text), "extends = ")
+			url, _, _ = strings.Cut(rest, "\n")
+		}
+		list = append(list, completion{filepath.Base(filepath.Dir(profile)), url})
+	}
+	return list, err
+}
+
+func completePrograms(ctx context.Context, e *environment, path string) ([]completion, error) {
+	layout, _, err := e.supervisorLayout(path)
+	if err != nil {
+		return nil, err
+	}
+	client := supervisor.NewClient(layout.Socket())
+	programs, err := client.AllProcessInfo(ctx)
+	list := []completion{{"all", "all programs"}}
+	for i, program := range programs {
+		if i == 0 || programs[i-1].Group != program.Group {
+			list = append(list, completion{program.Group + ":*", "all of " + program.Group})
+		}
+		list = append(list, completion{program.Group + ":" + program.Name, program.Statename})
+	}
+	return list, err
+}
