@@ -3,7 +3,6 @@ package format
 import (
 	"archive/zip"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -251,7 +249,7 @@ func (s *state) saveResources(partition *Partition, resources any) error {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	if present, err := root.ReadFile(resourceFile); err == nil && bytes.Equal(present, content) {
+	if holds(root, resourceFile, content) {
 		return nil
 	}
 	temporary := resourceFile + ".new"
@@ -273,31 +271,19 @@ func (s *state) saveResources(partition *Partition, resources any) error {
 	return nil
 }
 
-// pythonJSON writes a value as Python's json.dumps(sort_keys=True, indent=...)
-// does, so that files of either program are equal bytes.
-func pythonJSON(value any, indent string) []byte {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", indent)
-	if err := encoder.Encode(value); err != nil {
-		panic(err) // values of a document always have a JSON form
+// holds tells whether a file has just that content. It reads no more of it, and
+// waits for nobody who might write to a pipe in its place.
+func holds(root *os.Root, name string, content []byte) bool {
+	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
 	}
-	content := bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
-	if !slices.ContainsFunc(content, func(b byte) bool { return b >= 0x7f }) {
-		return content
+	defer func() { _ = file.Close() }()
+	information, err := file.Stat()
+	if err != nil || !information.Mode().IsRegular() || information.Size() != int64(len(content)) {
+		return false
 	}
-	var text strings.Builder
-	for _, r := range string(content) {
-		switch {
-		case r >= 0x10000:
-			r -= 0x10000
-			fmt.Fprintf(&text, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		case r >= 0x7f:
-			fmt.Fprintf(&text, `\u%04x`, r)
-		default:
-			text.WriteRune(r)
-		}
-	}
-	return []byte(text.String())
+	present := make([]byte, len(content))
+	_, err = io.ReadFull(file, present)
+	return err == nil && bytes.Equal(present, content)
 }

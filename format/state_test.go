@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -118,7 +119,7 @@ func FuzzParseComputer(f *testing.F) {
 
 // Python writes the same bytes.
 func TestPythonJSON(t *testing.T) {
-	value := map[string]any{"z": []any{}, "a": map[string]any{}, "é<&>\u2028😀\x7f\x01\"\\/": []any{1, nil, true, "x"}, "n": map[string]any{"b": 1, "a": "\t\b\f\n"}}
+	value := map[string]any{"z": []any{}, "a": map[string]any{}, "é<&>\u2028😀\x7f\x01\"\\/": []any{1, nil, true, "x"}, "n": map[string]any{"b": 1, "a": "\t\b\f\n\r\v", "c": false}}
 	got := pythonJSON(value, "    ")
 	program := "import json, sys; sys.stdout.write(json.dumps(json.load(sys.stdin), sort_keys=True, indent=4))"
 	python := exec.Command(testPython(t), "-c", program)
@@ -222,6 +223,55 @@ func TestArchive(t *testing.T) {
 	save("five")
 	if _, contents := archived(t, archive); !reflect.DeepEqual(contents, []string{"four"}) || !isThere(archive+"_broken_20261122-05:05") {
 		t.Errorf("archive %q", contents)
+	}
+}
+
+// Empty elements of any name stand beside closing tags of the same name.
+func TestIndentXML(t *testing.T) {
+	compact, err := slap.Marshal(slap.Dict{"a": []any{[]any{}, []any{[]any{}}}, "b": slap.Dict{"c": slap.Dict{}, "d": ""}, "é": "ü"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimPrefix(`
+<marshal>
+  <dictionary id="i2">
+    <string>a</string>
+    <list id="i3">
+      <list id="i4"/>
+      <list id="i5">
+        <list id="i6"/>
+      </list>
+    </list>
+    <string>b</string>
+    <dictionary id="i7">
+      <string>c</string>
+      <dictionary id="i8"/>
+      <string>d</string>
+      <string/>
+    </dictionary>
+    <string>&#233;</string>
+    <string>&#252;</string>
+  </dictionary>
+</marshal>
+`, "\n")
+	if got := string(indentXML(compact)); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// A pipe in the place of the file is replaced, and waited for by nobody.
+func TestResourceFileIsAPipe(t *testing.T) {
+	partition := &Partition{Reference: "slappart0", Path: t.TempDir()}
+	path := filepath.Join(partition.Path, resourceFile)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := state{log: testLog()}
+	if err := s.saveResources(partition, map[string]any{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := readTestFile(t, path); got != "{}" {
+		t.Errorf("resources %q", got)
 	}
 }
 

@@ -1,0 +1,148 @@
+package format
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"slapos/slap"
+)
+
+// indentXML lays a compact document out as the computer file is: each element
+// on its own line, two blanks more per level, empty elements as <x/>, ASCII
+// only (FMT-74). The document is one that slap.Marshal made: elements hold
+// either elements or text, and < and > stand only around tags.
+func indentXML(document []byte) []byte {
+	out := make([]byte, 0, 2*len(document))
+	for text, depth := numbered(document), 0; ; {
+		open := bytes.IndexByte(text, '<')
+		if open < 0 {
+			return out
+		}
+		text = text[open:]
+		length := bytes.IndexByte(text, '>') + 1
+		isClosing := bytes.HasPrefix(text, []byte("</"))
+		if isClosing {
+			depth--
+		}
+		for range depth {
+			out = append(out, "  "...)
+		}
+		switch content := leaf(text, length); {
+		case content == 0:
+			out = append(append(out, text[:length-1]...), "/>"...)
+			length += length + len("/") // of both tags
+		case content > 0:
+			closing := length + content
+			length = closing + bytes.IndexByte(text[closing:], '>') + 1
+			out = append(out, text[:length]...)
+		default:
+			out = append(out, text[:length]...)
+			if !isClosing && text[length-2] != '/' {
+				depth++
+			}
+		}
+		out = append(out, '\n')
+		text = text[length:]
+	}
+}
+
+// leaf returns the length of the text in the element that the tag of that length
+// at the start of document opens, -1 when it opens none that holds only text.
+func leaf(document []byte, tag int) int {
+	name, _, _ := bytes.Cut(document[1:tag-1], []byte(" "))
+	content := bytes.IndexByte(document[tag:], '<')
+	if content < 0 || document[tag-2] == '/' {
+		return -1
+	}
+	closing, found := bytes.CutPrefix(document[tag+content:], []byte("</"))
+	if !found || !bytes.HasPrefix(closing, name) || closing[len(name)] != '>' {
+		return -1
+	}
+	return content
+}
+
+// numbered writes characters beyond ASCII by their numbers.
+func numbered(document []byte) []byte {
+	isWide := func(b byte) bool { return b >= utf8.RuneSelf }
+	if !slices.ContainsFunc(document, isWide) {
+		return document
+	}
+	var out []byte
+	for _, r := range string(document) {
+		if r < utf8.RuneSelf {
+			out = append(out, byte(r))
+		} else {
+			out = fmt.Appendf(out, "&#%d;", r)
+		}
+	}
+	return out
+}
+
+// pythonJSON writes a value of a document as Python's json.dumps(sort_keys=True,
+// indent=...) does, so that files of either program are equal bytes.
+func pythonJSON(value any, indent string) []byte {
+	return appendJSON(nil, value, indent, "\n")
+}
+
+// appendJSON continues a line that newline began.
+func appendJSON(out []byte, value any, indent, newline string) []byte {
+	inner := newline + indent
+	switch value := value.(type) {
+	case nil:
+		return append(out, "null"...)
+	case bool:
+		return strconv.AppendBool(out, value)
+	case int:
+		return strconv.AppendInt(out, int64(value), 10)
+	case string:
+		return appendJSONString(out, value)
+	case []any:
+		if len(value) == 0 {
+			return append(out, "[]"...)
+		}
+		separator := "["
+		for _, element := range value {
+			out = append(append(out, separator...), inner...)
+			out = appendJSON(out, element, indent, inner)
+			separator = ","
+		}
+		return append(append(out, newline...), ']')
+	case slap.Dict:
+		if len(value) == 0 {
+			return append(out, "{}"...)
+		}
+		separator := "{"
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			out = append(append(out, separator...), inner...)
+			out = append(appendJSONString(out, key), ": "...)
+			out = appendJSON(out, value[key], indent, inner)
+			separator = ","
+		}
+		return append(append(out, newline...), '}')
+	}
+	panic(fmt.Sprintf("a %T in a document", value))
+}
+
+func appendJSONString(out []byte, text string) []byte {
+	out = append(out, '"')
+	for _, r := range text {
+		switch {
+		case r == '"', r == '\\':
+			out = append(out, '\\', byte(r))
+		case r >= ' ' && r <= '~':
+			out = append(out, byte(r))
+		case r >= '\b' && r <= '\r' && r != '\v':
+			out = append(out, '\\', "btn-fr"[r-'\b'])
+		case r >= 0x10000:
+			r -= 0x10000
+			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return append(out, '"')
+}
