@@ -78,6 +78,9 @@ type Proxy struct {
 	answers *answerCache
 	metrics *metrics
 	panel   *panel.Panel
+	// origins refuses what pages of other sites have a browser send: nodes and
+	// clients never say where they come from, browsers always do.
+	origins *http.CrossOriginProtection
 	web     *http.Client // of /http_proxy and the cache's upstream
 	handler http.Handler
 }
@@ -95,6 +98,7 @@ func New(options Options) *Proxy {
 		runID:   newRunID(),
 		answers: newAnswerCache(options.Store),
 		metrics: newMetrics(options.Store),
+		origins: http.NewCrossOriginProtection(),
 	}
 	p.panel = p.newPanel()
 	p.web = newWebClient()

@@ -81,6 +81,10 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if err := p.origins.Check(r); err != nil {
+		found.fail(w, r, refuse(http.StatusForbidden, "This request was made by a page of another site, and is refused."))
+		return
+	}
 	if !found.anySize {
 		r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
 	}

@@ -109,7 +109,9 @@ func (p *Panel) file(w http.ResponseWriter, r *http.Request, name string) error 
 // parsePages reads the templates: each page with the frame around it.
 func parsePages() map[string]*template.Template {
 	frame := template.Must(template.New("").Funcs(template.FuncMap{
-		"time": formatTime, "query": query, "plural": plural, "isLink": isLink,
+		"time": formatTime, "plural": plural, "isLink": isLink,
+		// It is encoded: a template would do so once more.
+		"query": func(name store.Name) template.URL { return template.URL(query(name).Encode()) }, //nolint:gosec // as said
 	}).ParseFS(files, "pages/frame.html", "pages/parts.html"))
 	pages := map[string]*template.Template{}
 	names, _ := fs.Glob(files, "pages/*.html")
