@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -62,14 +63,13 @@ type PromiseObserver interface {
 // StoredPromises tells observer the last results of the promises of all
 // partitions below the instance root, in order, and runs none.
 func StoredPromises(options Options) error {
-	folders, err := filepath.Glob(filepath.Join(options.InstanceRoot, "*", ".slapgrid", "promise", "result"))
+	entries, err := os.ReadDir(options.InstanceRoot)
 	if err != nil {
 		return err
 	}
-	for _, folder := range folders {
-		path := filepath.Dir(filepath.Dir(filepath.Dir(folder)))
-		name := filepath.Base(path)
-		if len(options.Only) > 0 && !slices.Contains(options.Only, name) {
+	for _, entry := range entries {
+		name, path := entry.Name(), filepath.Join(options.InstanceRoot, entry.Name())
+		if !mayHavePromises(path) || len(options.Only) > 0 && !slices.Contains(options.Only, name) {
 			continue
 		}
 		report, err := promise.Stored(promise.Options{
@@ -81,6 +81,13 @@ func StoredPromises(options Options) error {
 		options.Instance.Promises.Finished(name, report, err)
 	}
 	return nil
+}
+
+func mayHavePromises(path string) bool {
+	return slices.ContainsFunc([]string{"etc/plugin", "etc/promise"}, func(folder string) bool {
+		_, err := os.Lstat(filepath.Join(path, folder))
+		return err == nil
+	})
 }
 
 func (t *partition) processPromises(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,23 +65,34 @@ func blockedFor(files ...string) string {
 
 func reopen(blocked string) int {
 	script := `set -e
-top=$1 prefix=$2 environment=$3; shift 3
+top=$1; shift
 stage=$(mktemp -d)
-mkdir $stage/1 $stage/2
-mount --bind "$prefix" $stage/1
-mount --bind "$environment" $stage/2
+count=0
+for folder in $FOLDERS; do
+	count=$((count + 1))
+	mkdir $stage/$count
+	mount --bind "$folder" $stage/$count
+done
 mount -t tmpfs -o mode=755 none "$top"
-mkdir -p "$prefix" "$environment" 2>/dev/null || :
-mount --bind $stage/1 "$prefix"
-mount --bind $stage/2 "$environment"
-umount $stage/1 $stage/2
+count=0
+for folder in $FOLDERS; do
+	count=$((count + 1))
+	mkdir -p "$folder" 2>/dev/null || :
+	mount --bind $stage/$count "$folder"
+	umount $stage/$count
+done
 rm -r $stage
 exec "$@"`
-	prefix := filepath.Dir(filepath.Dir(barePython))
-	arguments := append([]string{"--mount", "--propagation", "private", "sh", "-c", script, "sh", blocked, prefix, filepath.Dir(filepath.Dir(testPython)), must(os.Executable())}, os.Args[1:]...)
+	folders := []string{filepath.Dir(filepath.Dir(barePython)), filepath.Dir(filepath.Dir(testPython))}
+	links, _ := filepath.Glob(os.Getenv("PROMISE_TEST_ENV") + "/python/*/python")
+	for _, link := range links {
+		folders = append(folders, filepath.Dir(filepath.Dir(must(filepath.EvalSymlinks(link)))))
+	}
+	slices.Sort(folders)
+	arguments := append([]string{"--mount", "--propagation", "private", "sh", "-c", script, "sh", blocked, must(os.Executable())}, os.Args[1:]...)
 	command := exec.Command("unshare", arguments...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	command.Env = append(os.Environ(), "PROMISE_TEST_OPENED=1")
+	command.Env = append(os.Environ(), "PROMISE_TEST_OPENED=1", "FOLDERS="+strings.Join(slices.Compact(folders), " "))
 	if err := command.Run(); err != nil {
 		if status, ok := err.(*exec.ExitError); ok && status.Sys().(syscall.WaitStatus).Exited() {
 			return status.ExitCode()

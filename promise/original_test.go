@@ -77,7 +77,7 @@ func (p *partition) fill() {
 			p.write("etc/plugin/"+name, text, 0o644)
 		}
 	}
-	base := pluginText("def sense(self):\n    self.logger.info(self.getConfig('my-key'))")
+	base := p.pluginText("def sense(self):\n    self.logger.info(self.getConfig('my-key'))")
 	p.write("etc/plugin/extra.py", base+"extra_config_dict = {'my-key': 'my value', 'periodicity': 7}\n", 0o644)
 	p.write("etc/plugin/extra_list.py", base+"extra_config_dict = ['my-key']\n", 0o644)
 	p.write("etc/plugin/extra_taken.py", base+"extra_config_dict = {'master-url': 'x'}\n", 0o644)
@@ -94,67 +94,102 @@ func (p *partition) fill() {
 	p.give()
 }
 
+// What a run leaves and tells.
+type episode struct {
+	state map[string]string
+	text  string
+	bangs []string
+}
+
+// episodes are the runs that are compared; nothing is due in the third.
+var episodes = []Mode{Forced, Anomaly, Anomaly, Forced, Anomaly}
+
+// live fills a partition and lets run act on it, once for each of the episodes.
+func (p *partition) live(run func(Mode) string) []episode {
+	p.fill()
+	m := newMaster(p.t)
+	p.options.MasterURL, p.options.Bang = m.url, m.bang
+	var lived []episode
+	for step, mode := range episodes {
+		if mode == Anomaly && step != 2 {
+			p.expire()
+		}
+		text := strings.TrimSpace(run(mode))
+		lived = append(lived, episode{p.state(), text, m.taken()})
+		p.dropBroken()
+	}
+	return lived
+}
+
+// A variant is a Python that our runs use, and what it adds to sys.path.
+type variant struct {
+	name, interpreter, python string
+	libraries                 []string
+}
+
 // What ours and the original's runs leave must be the same files, with the
 // promise classes of slapos.core and with the embedded runtime.
 func TestSameAsOriginal(t *testing.T) {
-	theirs := newPartition(t)
-	theirs.fill()
-	theirMaster := newMaster(t)
-	theirs.options.MasterURL = theirMaster.url
-	type variant struct {
-		name, interpreter, python string
-		*partition
-		*master
-	}
+	t.Parallel()
 	variants := []variant{
 		{name: "slapos.core", interpreter: testPython},
 		{name: "runtime", interpreter: barePython},
 		{name: "configured python", python: barePython},
 	}
-	for i := range variants {
-		v := &variants[i]
-		v.partition, v.master = newPartition(t), newMaster(t)
-		v.fill()
-		v.options.Interpreter, v.options.Python, v.options.MasterURL, v.options.Bang = v.interpreter, v.python, v.url, v.bang
-		v.options.Parallel = 1 // who bangs is then the first in order
-	}
-	for step, mode := range []Mode{Forced, Anomaly, Anomaly, Forced, Anomaly} {
-		what := fmt.Sprintf("run %d", step)
-		if mode == Anomaly && step != 2 {
-			theirs.expire()
-		}
-		text, exit := theirs.original(mode)
-		if exit != 2 {
-			t.Fatalf("%s: the original exits with %d: %s", what, exit, text)
-		}
-		state, bangs := theirs.state(), theirMaster.taken()
-		for _, v := range variants {
-			what := what + ", " + v.name
-			if mode == Anomaly && step != 2 {
-				v.expire()
+	theirs := make(chan []episode, 1)
+	go func() {
+		p := newPartition(t)
+		theirs <- p.live(func(mode Mode) string {
+			text, exit := p.original(mode)
+			if exit != 2 {
+				t.Errorf("the original exits with %d: %s", exit, text)
 			}
-			report := v.mustRun(mode)
-			ours := v.state()
+			return text
+		})
+	}()
+	ours := make([]chan []episode, len(variants))
+	for i, v := range variants {
+		ours[i] = make(chan []episode, 1)
+		go func() { ours[i] <- liveOurs(t, v) }()
+	}
+	wanted := <-theirs
+	for i, v := range variants {
+		got := <-ours[i]
+		for step := range got {
 			if v.interpreter == "" { // the environment is then another one
-				for name := range ours {
+				for name := range got[step].state {
 					if strings.Contains(name, "/latin") {
-						ours[name] = state[name]
+						got[step].state[name] = wanted[step].state[name]
 					}
 				}
 			}
-			compare(t, what, state, ours)
-			if err := report.Err(); err == nil || strings.TrimSpace(text) != strings.TrimSpace(err.Error()) {
-				t.Errorf("%s: reported %v, want %q", what, err, text)
-			}
-			if got := v.taken(); !slices.Equal(bangs, got) {
-				t.Errorf("%s: bangs %q, want %q", what, got, bangs)
-			}
-			if t.Failed() {
-				t.Fatal(v.log.String())
-			}
-			v.dropBroken()
+			compareEpisodes(t, fmt.Sprintf("%s, run %d", v.name, step), wanted[step], got[step])
 		}
-		theirs.dropBroken()
+	}
+}
+
+func liveOurs(t *testing.T, v variant) []episode {
+	p := newPartition(t)
+	p.libraries = v.libraries
+	p.options.Interpreter, p.options.Python = v.interpreter, v.python
+	p.options.Parallel = 1 // who bangs is then the first in order
+	return p.live(func(mode Mode) string {
+		report, err := p.run(mode)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", v.name, err, p.log.String())
+		}
+		return fmt.Sprint(report.Err())
+	})
+}
+
+func compareEpisodes(t *testing.T, what string, wanted, got episode) {
+	t.Helper()
+	compare(t, what, wanted.state, got.state)
+	if got.text != wanted.text {
+		t.Errorf("%s: reported %v, want %q", what, got.text, wanted.text)
+	}
+	if !slices.Equal(wanted.bangs, got.bangs) {
+		t.Errorf("%s: bangs %q, want %q", what, got.bangs, wanted.bangs)
 	}
 }
 
@@ -209,7 +244,7 @@ func TestBang(t *testing.T) {
 				p.executable("legacy", "exit 1")
 				names := []string{"one", "two", "three"}
 				for _, name := range names {
-					p.write("etc/plugin/"+name+".py", pluginText(failing)+test.extra, 0o644)
+					p.write("etc/plugin/"+name+".py", p.pluginText(failing)+test.extra, 0o644)
 				}
 				report := p.mustRun(test.mode)
 				if want := 3 + map[Mode]int{Forced: 1}[test.mode]; report.Failed != want {
@@ -255,7 +290,7 @@ import requests, psutil
 from slapos.slap import slap
 from slapos.util import dumps, mkdir_p
 from slapos.grid.promise import PromiseLauncher, PromiseError
-`+pluginText(body), 0o644)
+`+p.pluginText(body), 0o644)
 	}
 	for _, result := range p.mustRun(Forced).Promises {
 		if result.Failed || result.Message != "requests psutil" {

@@ -66,9 +66,9 @@ func TestExecutionTime(t *testing.T) {
 		outcome outcome
 		want    string
 	}{
-		{outcome{}, "0.05"},
-		{outcome{duration: time.Millisecond}, "0.05"},
-		{outcome{duration: 320 * time.Millisecond}, "0.35000000000000003"},
+		{outcome{}, "0.001"},
+		{outcome{duration: 7 * time.Microsecond}, "0.001"},
+		{outcome{duration: 320400 * time.Microsecond}, "0.32"},
 		{outcome{duration: time.Second}, "1.0"},
 		{outcome{timedOut: true, duration: 21 * time.Second}, "20.0"},
 	} {

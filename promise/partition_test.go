@@ -2,6 +2,7 @@ package promise
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,10 @@ type partition struct {
 	t       testing.TB
 	options Options
 	log     bytes.Buffer
+	// libraries is what plugins put in front of sys.path.
+	libraries []string
+	// python runs the original; empty: that of the test environment.
+	python string
 }
 
 func newPartition(t testing.TB) *partition {
@@ -109,12 +114,16 @@ func (p *partition) executable(name, script string) {
 // plugin writes one whose class has the given body.
 func (p *partition) plugin(name, body string) {
 	p.t.Helper()
-	p.write("etc/plugin/"+name, pluginText(body), 0o644)
+	p.write("etc/plugin/"+name, p.pluginText(body), 0o644)
 }
 
-func pluginText(body string) string {
+func (p *partition) pluginText(body string) string {
 	lines := strings.Split(strings.TrimSpace(body), "\n")
-	return "import sys\nsys.path[0:0] = []\n" + `
+	libraries := ""
+	for _, library := range p.libraries {
+		libraries += "\n  '" + library + "',"
+	}
+	return "import sys\nsys.path[0:0] = [" + libraries + "]\n" + `
 from zope.interface import implementer
 from slapos.grid.promise import interface
 from slapos.grid.promise.generic import GenericPromise, TestResult, AnomalyResult
@@ -160,7 +169,7 @@ func (p *partition) original(mode Mode) (text string, exit int) {
 	if timeout == 0 {
 		timeout = 20 * time.Second
 	}
-	command := &process.Command{Path: testPython, Dir: o.Directory, User: user, KeepOutput: 1 << 20,
+	command := &process.Command{Path: cmp.Or(p.python, testPython), Dir: o.Directory, User: user, KeepOutput: 1 << 20,
 		Env: process.CleanEnvironment(o.Environ, user.Home),
 		Args: []string{sitePackages + "/slapos/grid/promise/runpromises.py",
 			"--promise-folder", p.path("etc/plugin"), "--legacy-promise-folder", p.path("etc/promise"),
@@ -231,7 +240,7 @@ type master struct {
 	bangs []string
 }
 
-func newMaster(t *testing.T) *master {
+func newMaster(t testing.TB) *master {
 	m := &master{}
 	partition := &slap.Partition{Computer: "COMP-1", Reference: "slappart0", RequestedState: slap.StateStarted}
 	answer, err := slap.Marshal(partition)

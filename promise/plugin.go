@@ -266,9 +266,12 @@ func (d *driver) takeResults(due []*check) error {
 			}
 			continue
 		}
-		c.state = decided
-		c.result.Failed, c.result.Message = s.Result.Failed, s.message()
-		c.result.Duration = durationOf(s.ExecutionTime)
+		c.state, c.previous = decided, s
+		c.result = c.last()
+		c.result.Skipped = false
+		if r.Observer != nil {
+			r.Observer.Ended(c.result)
+		}
 		failed = failed || s.Result.Failed
 	}
 	if d.promise && d.failure != nil && !failed {

@@ -71,33 +71,52 @@ type Options struct {
 	// their slapos.core, and only where that is missing through this; may be nil.
 	Bang func(ctx context.Context, message string) error
 
+	// Observer is told how the run goes; may be nil.
+	Observer Observer
+
 	Now    func() time.Time // nil: time.Now
 	Random func() int       // the number of a run of an executable, 100–999; nil: random
+}
+
+// An Observer is told how a run goes, for somebody who watches. Its methods may
+// be called from several goroutines, and must not wait.
+type Observer interface {
+	// Listed tells which promises there are, with their last results.
+	Listed(promises []Result)
+	// Ended tells the result of one that was due.
+	Ended(promise Result)
 }
 
 // Report tells what became of the promises, in the order of their directories,
 // plugins first.
 type Report struct {
-	Promises []Result `json:"promises"`
-	Checked  int      `json:"checked"` // promises that ran
-	Skipped  int      `json:"skipped"` // promises that were not due, or have this check disabled
-	Failed   int      `json:"failed"`  // of both; a skipped one counts as its last result
+	Promises []Result
+	Checked  int // promises that ran
+	Skipped  int // promises that were not due, or have this check disabled
+	Failed   int // of both; a skipped one counts as its last result
 	// Duration of the whole run.
-	Duration time.Duration `json:"duration_ns"`
+	Duration time.Duration
+}
+
+// String sums up a report in a line.
+func (r Report) String() string {
+	return fmt.Sprintf("%d promises: %d checked, %d not due, %d failed, in %.2f s",
+		len(r.Promises), r.Checked, r.Skipped, r.Failed, r.Duration.Seconds())
 }
 
 // Result is that of one promise.
 type Result struct {
-	Title   string `json:"title"` // the name without its extension
-	Name    string `json:"name"`  // the file's name
-	Path    string `json:"path"`
-	Plugin  bool   `json:"plugin"`
-	Failed  bool   `json:"failed"`
-	Message string `json:"message"`
-	// Skipped: it was not due, or has this check disabled. Failed and Message are
-	// then those of its last result, if any.
-	Skipped  bool          `json:"skipped"`
-	Duration time.Duration `json:"duration_ns"`
+	Title   string // the name without its extension
+	Name    string // the file's name
+	Path    string
+	Plugin  bool
+	Failed  bool
+	Message string
+	// Skipped: it was not due, or has this check disabled. The rest is then that
+	// of its last result, if any.
+	Skipped  bool
+	Duration time.Duration // that it took
+	Date     time.Time     // of the result, whole seconds; zero: it has none
 }
 
 // Error is the failure of a promise, as it is reported to the master (PROM-27).
@@ -130,6 +149,7 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	defer r.files.close()
 	started := time.Now()
 	if err = r.look(); err == nil {
+		r.observeList()
 		err = r.check(ctx)
 	}
 	r.tellRest()
@@ -142,6 +162,24 @@ func Run(ctx context.Context, options Options) (Report, error) {
 		r.logger.Info(fmt.Sprintf("%d promises didn't need to be checked.", report.Skipped)) // PROM-27
 	}
 	return report, nil
+}
+
+// Stored returns what the last runs have left, and runs nothing: every promise
+// counts as skipped.
+func Stored(options Options) (Report, error) {
+	r, err := newRun(options)
+	if err != nil {
+		return Report{}, fmt.Errorf("promises of %s: %w", options.Directory, err)
+	}
+	defer r.files.close()
+	if err := r.files.do(r.list); err != nil {
+		return Report{}, fmt.Errorf("promises of %s: %w", options.Directory, err)
+	}
+	for _, c := range r.checks {
+		c.state, c.result = decided, c.last()
+	}
+	r.observeList()
+	return r.report(), nil
 }
 
 // run is one call of [Run].
@@ -255,6 +293,18 @@ func (r *run) report() Report {
 		}
 	}
 	return report
+}
+
+func (r *run) observeList() {
+	if r.Observer == nil {
+		return
+	}
+	list := make([]Result, len(r.checks))
+	for i, c := range r.checks {
+		list[i] = c.last()
+		list[i].Skipped = c.state == decided
+	}
+	r.Observer.Listed(list)
 }
 
 func (r *run) path(kind, name string) string {

@@ -2,12 +2,12 @@ package promise
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -46,9 +46,58 @@ func TestGolden(t *testing.T) {
 	if got, want := p.log.String(), "level=ERROR msg=broken promise=legacy\nlevel=INFO msg=\"2 promises didn't need to be checked.\"\n"; got != want {
 		t.Errorf("log %q, want %q", got, want)
 	}
-	data, err := json.Marshal(report)
-	if err != nil || !strings.Contains(string(data), `"name":"legacy"`) {
-		t.Errorf("JSON %s, %v", data, err)
+	if text := report.String(); !strings.HasPrefix(text, "2 promises: 0 checked, 2 not due, 1 failed, in ") {
+		t.Errorf("summary %q", text)
+	}
+}
+
+type observed struct {
+	sync.Mutex
+	listed, ended []Result
+}
+
+func (o *observed) Listed(list []Result) { o.listed = list }
+
+func (o *observed) Ended(result Result) {
+	o.Lock()
+	defer o.Unlock()
+	o.ended = append(o.ended, result)
+}
+
+func TestObserver(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.plugin("check.py", "def sense(self):\n    self.logger.info('fine')")
+	p.executable("legacy", "echo broken; exit 1")
+	if report, err := Stored(p.options); err != nil || len(report.Promises) != 2 || !report.Promises[0].Date.IsZero() || p.exists(".slapgrid") {
+		t.Errorf("before the first run: %+v, %v", report, err)
+	}
+	started := time.Now().Truncate(time.Second)
+	o := &observed{}
+	p.options.Observer = o
+	report := p.mustRun(Forced)
+	if len(o.listed) != 2 || o.listed[0].Skipped || len(o.ended) != 2 {
+		t.Fatalf("listed %+v, ended %+v", o.listed, o.ended)
+	}
+	for _, result := range report.Promises {
+		if !slices.Contains(o.ended, result) || result.Date.Before(started) || result.Duration <= 0 {
+			t.Errorf("%+v is not in %+v", result, o.ended)
+		}
+	}
+	stored, err := Stored(p.options)
+	if err != nil || stored.Skipped != 2 || stored.Failed != 1 {
+		t.Errorf("%+v, %v", stored, err)
+	}
+	for i, result := range stored.Promises {
+		want := report.Promises[i]
+		want.Skipped, want.Duration = true, max(want.Duration.Round(time.Millisecond), time.Millisecond)
+		if result != want {
+			t.Errorf("stored %+v, want %+v", result, want)
+		}
+	}
+	o.ended = nil
+	if p.mustRun(Anomaly); len(o.ended) != 0 || !slices.Equal(o.listed, stored.Promises) {
+		t.Errorf("nothing due: listed %+v, ended %+v", o.listed, o.ended)
 	}
 }
 

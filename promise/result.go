@@ -17,7 +17,6 @@ const (
 	anomalyResult = "Anomaly Result"
 	resultDate    = "2006-01-02T15:04:05+0000" // of a UTC time
 	messageLimit  = 5000                       // characters (PROM-14)
-	pollStep      = 0.05                       // seconds: the unit of execution times (PROM-24)
 )
 
 // stored is a result file (PROM-25).
@@ -135,17 +134,23 @@ func (r *run) settle(c *check, o outcome) {
 	c.state, c.result.Failed, c.result.Duration = decided, o.failed, o.duration
 	if o.kind != "" {
 		c.result.Message = s.message()
+		c.result.Date, _ = time.Parse(resultDate, s.Result.Date)
 	}
+	result := c.result
 	r.mutex.Unlock()
+	if r.Observer != nil {
+		r.Observer.Ended(result)
+	}
 	r.tell()
 }
 
-// executionTime is in steps of the original's look at a promise.
+// executionTime is in seconds, to the millisecond. Readers of result files take
+// 0 for a promise that did not run.
 func (r *run) executionTime(o outcome) float64 {
 	if o.timedOut {
-		return math.Floor(r.Timeout.Seconds()/pollStep) * pollStep
+		return r.Timeout.Seconds()
 	}
-	return max(1, math.Ceil(o.duration.Seconds()/pollStep)) * pollStep
+	return max(1, math.Round(o.duration.Seconds()*1000)) / 1000
 }
 
 // tell logs what is known of the checks, in their order, as far as it is known

@@ -201,9 +201,21 @@ func (r *run) decide(c *check, now float64) {
 		return
 	}
 	c.state, c.result.Skipped = decided, true
-	if enabled && c.previous != nil {
-		c.result.Failed, c.result.Message = c.previous.Result.Failed, c.previous.message()
+	if enabled {
+		c.result = c.last()
 	}
+}
+
+// last is the last result of a promise that doesn't run.
+func (c *check) last() Result {
+	result := c.result
+	result.Skipped = true
+	if s := c.previous; s != nil {
+		result.Failed, result.Message = s.Result.Failed, s.message()
+		result.Duration = durationOf(s.ExecutionTime)
+		result.Date, _ = time.Parse(resultDate, s.Result.Date)
+	}
+	return result
 }
 
 // due returns what is left to run.

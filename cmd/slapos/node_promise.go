@@ -1,22 +1,198 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid"
 )
 
 func newNodePromiseCommand(e *environment) *cli.Command {
-	return e.newGridCommand(gridCommand{
+	g := gridCommand{
 		name:  "promise",
 		usage: "check the promises of started instances",
-		description: `Runs all promises, due or not, and tells nothing to the master.
+		description: `Runs all promises, due or not, and tells nothing to the master. --stored tells
+what the last runs found, this command's and those of "slapos node instance".
 
 Exit codes: 0 all are good; 1 failed; 2 a promise failed; 5 not root; 10 another
 slapos process runs.`,
 		only:       "only-cp",
 		pidFileKey: "pidfile_instance", pidFile: "/opt/slapos/slapgrid-cp.pid",
-		flags: []cli.Flag{onlyFlag("only-cp", "check only the partition `NAME` (comma-separated list)")},
-		run:   grid.PromisePass,
-	})
+		flags: []cli.Flag{
+			onlyFlag("only-cp", "check only the partition `NAME` (comma-separated list)"),
+			&cli.BoolFlag{Name: "stored", Usage: "run nothing, tell the last results"},
+			&cli.BoolFlag{Name: "watch", Usage: "go on until interrupted; on a terminal, show a table"},
+			&cli.IntFlag{Name: "every", Usage: "`SECONDS` between two rounds of --watch", DefaultText: "30; 2 with --stored"},
+			&cli.BoolFlag{Name: "json", Usage: "write the results as JSON to standard output, with --watch one line for each round"},
+			&cli.StringFlag{Name: "textfile", Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
+		},
+		run: grid.PromisePass,
+	}
+	command := e.newGridCommand(g)
+	command.Action = func(c *cli.Context) error { return e.runPromises(c, g) }
+	return command
+}
+
+// runPromises is one round, or with --watch many.
+func (e *environment) runPromises(c *cli.Context, g gridCommand) error {
+	if err := exclusive(c, "textfile", "only-cp"); err != nil {
+		return err
+	}
+	board := newPromiseBoard(e.now)
+	g.prepare = func(_ *cli.Context, options *grid.Options) error {
+		options.Instance.Promises = board
+		return nil
+	}
+	round := func() error { return e.runGrid(c, g) }
+	if c.Bool("stored") {
+		round = func() error { return e.readPromises(c, board) }
+	}
+	if !c.Bool("watch") {
+		err := round()
+		var exit *exitError
+		if err != nil && (!errors.As(err, &exit) || exit.code != grid.ExitPromiseFailed) {
+			return err
+		}
+		if err := e.tellPromises(c, board); err != nil {
+			return err
+		}
+		return err
+	}
+	return e.watchPromises(c, board, round)
+}
+
+// watchPromises goes on until the context ends. What fails is tried again: a
+// master may come back, and another process may end.
+func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round func() error) error {
+	interval := time.Duration(c.Int("every")) * time.Second
+	switch {
+	case interval < 0 || c.IsSet("every") && interval == 0:
+		return usageErrorf("argument --every: must be 1 or more")
+	case interval == 0 && c.Bool("stored"):
+		interval = 2 * time.Second
+	case interval == 0:
+		interval = 30 * time.Second
+	}
+	if isTerminal(e.stdout) && !c.Bool("json") {
+		defer e.showTable(board)()
+	}
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		board.begin()
+		err := round()
+		var exit *exitError
+		switch {
+		case c.Context.Err() != nil:
+			return nil
+		case errors.As(err, &exit) && exit.code == grid.ExitPromiseFailed:
+			err = nil
+		case errors.As(err, &exit) && exit.code == grid.ExitRunning:
+			err = errors.New("another slapos process works on the partitions: waiting for it")
+		case err != nil:
+			e.log.Error(err.Error())
+		}
+		board.end(err)
+		if err == nil {
+			if err := e.tellPromises(c, board); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-c.Context.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// readPromises tells the board the last results, without master and pid file.
+func (e *environment) readPromises(c *cli.Context, board *promiseBoard) error {
+	configuration, err := e.nodeConfiguration(c.String("cfg"))
+	if err != nil {
+		return err
+	}
+	merged, err := mergeGridOptions(c, configuration)
+	if err != nil {
+		return err
+	}
+	if err := e.checkRoot(merged); err != nil {
+		return err
+	}
+	if err := requireOptions(merged, "instance_root"); err != nil {
+		return err
+	}
+	options := grid.Options{Logger: e.log}
+	if options.InstanceRoot, err = filepath.Abs(merged["instance_root"]); err != nil {
+		return err
+	}
+	if options.Only, err = onlyOption(c, merged, "only-cp"); err != nil {
+		return err
+	}
+	options.Instance.Promises = board
+	if err := grid.StoredPromises(options); err != nil {
+		return err
+	}
+	isDrawn := c.Bool("watch") && isTerminal(e.stdout)
+	if !isDrawn && !c.Bool("json") && !c.IsSet("textfile") {
+		fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n"))
+	}
+	if board.failed() > 0 {
+		return &exitError{grid.ExitPromiseFailed, nil}
+	}
+	return nil
+}
+
+// tellPromises writes what the options ask for.
+func (e *environment) tellPromises(c *cli.Context, board *promiseBoard) error {
+	if directory := c.String("textfile"); directory != "" {
+		if err := writePromiseMetrics(filepath.Join(e.expandUser(directory), "slapos_promise.prom"), board); err != nil {
+			return err
+		}
+	}
+	if !c.Bool("json") {
+		return nil
+	}
+	if c.Bool("watch") {
+		return json.NewEncoder(e.stdout).Encode(board.document())
+	}
+	text, err := json.MarshalIndent(board.document(), "", "  ")
+	if err == nil {
+		_, err = fmt.Fprintf(e.stdout, "%s\n", text)
+	}
+	return err
+}
+
+// showTable draws the board on the terminal, and keeps the log away from it,
+// until the function that it returns is called.
+func (e *environment) showTable(board *promiseBoard) (stop func()) {
+	board.hasColor = e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
+	log, stderr := e.log, e.stderr
+	if isTerminal(stderr) {
+		e.stderr = io.Discard
+		e.log = slog.New(e.console())
+		if e.global.logFile != "" {
+			_ = e.addLogFile(e.global.logFile) // it could be opened before
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		board.draw(ctx, e.stdout)
+	}()
+	return func() {
+		cancel()
+		<-done
+		e.log, e.stderr = log, stderr
+	}
 }

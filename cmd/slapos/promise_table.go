@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+
+	"slapos/promise"
+)
+
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l" // the other screen, without a cursor
+	leaveScreen = "\x1b[?25h\x1b[?1049l"
+	homeScreen  = "\x1b[H"
+	restOfLine  = "\x1b[K"
+	restBelow   = "\x1b[J"
+)
+
+// draw shows the table on a terminal, each time that it changes and once a
+// second, until the context ends. It leaves the last one behind.
+func (b *promiseBoard) draw(ctx context.Context, terminal io.Writer) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	fmt.Fprint(terminal, enterScreen)
+	for {
+		width, height := 80, 24
+		if file, ok := terminal.(*os.File); ok {
+			if w, h, err := term.GetSize(int(file.Fd())); err == nil && w > 0 && h > 1 {
+				width, height = w, h
+			}
+		}
+		var screen strings.Builder
+		screen.WriteString(homeScreen)
+		for i, line := range b.screen(height) {
+			if i > 0 {
+				screen.WriteString("\r\n")
+			}
+			screen.WriteString(b.colored(cutText(line, width)) + restOfLine)
+		}
+		fmt.Fprint(terminal, screen.String()+restBelow)
+		select {
+		case <-ctx.Done():
+			fmt.Fprint(terminal, leaveScreen+strings.Join(b.table(0), "\n")+"\n")
+			return
+		case <-b.changed:
+		case <-ticker.C:
+		}
+	}
+}
+
+// screen is the table with a line above that says what goes on.
+func (b *promiseBoard) screen(height int) []string {
+	b.mu.Lock()
+	status := "waiting for the first results"
+	switch {
+	case !b.began.IsZero():
+		status = fmt.Sprintf("checking for %s", shortAge(b.now().Sub(b.began)))
+	case b.err != nil:
+		status = oneLine(b.err.Error())
+	case !b.ended.IsZero():
+		status = fmt.Sprintf("checked %s ago", shortAge(b.now().Sub(b.ended)))
+	}
+	b.mu.Unlock()
+	head := []string{b.summary() + "; " + status + "; Ctrl-C to end", ""}
+	return append(head, b.table(height-len(head))...)
+}
+
+// summary counts the promises.
+func (b *promiseBoard) summary() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	counts := map[string]int{}
+	for _, p := range b.partitions {
+		for _, r := range p.promises {
+			counts[r.state()]++
+		}
+		if p.err != nil {
+			counts["error"]++
+		}
+	}
+	text := fmt.Sprintf("%d partitions: %d good, %d failed", len(b.partitions), counts["good"], counts["failed"])
+	for _, state := range []string{"running", "unknown", "error"} {
+		if counts[state] > 0 {
+			text += fmt.Sprintf(", %d %s", counts[state], state)
+		}
+	}
+	return text
+}
+
+func (p boardPromise) state() string {
+	switch {
+	case p.running:
+		return "running"
+	case p.Failed:
+		return "failed"
+	case p.Date.IsZero():
+		return "unknown"
+	}
+	return "good"
+}
+
+// table has a line for each promise, below one with titles. Where it would be
+// longer than limit (0: none), promises that are good make place for others.
+func (b *promiseBoard) table(limit int) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var rows []string
+	for _, p := range b.partitions {
+		if p.err != nil {
+			rows = append(rows, strings.Join([]string{p.name, "", "error", "", "", oneLine(p.err.Error())}, "\t"))
+		}
+		for _, r := range p.promises {
+			rows = append(rows, strings.Join([]string{p.name, r.Name, r.state(), took(r.Result), b.age(r.Result), oneLine(r.Message)}, "\t"))
+		}
+	}
+	hidden := 0
+	if excess := len(rows) + 1 - limit; limit > 0 && excess > 0 {
+		before := len(rows)
+		excess++ // for the line that tells
+		rows = slices.DeleteFunc(rows, func(row string) bool {
+			if excess <= 0 || strings.Split(row, "\t")[2] != "good" {
+				return false
+			}
+			excess--
+			return true
+		})
+		rows = rows[:max(0, min(len(rows), limit-2))]
+		hidden = before - len(rows)
+	}
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PARTITION\tPROMISE\tSTATE\tTOOK\tAGE\tMESSAGE")
+	for _, row := range rows {
+		fmt.Fprintln(w, row)
+	}
+	w.Flush()
+	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	if hidden > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", hidden))
+	}
+	return lines
+}
+
+func took(r promise.Result) string {
+	if r.Duration == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3fs", r.Duration.Seconds())
+}
+
+func (b *promiseBoard) age(r promise.Result) string {
+	if r.Date.IsZero() {
+		return "-"
+	}
+	return shortAge(b.now().Sub(r.Date))
+}
+
+// shortAge is a duration in its largest unit.
+func shortAge(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// oneLine is a text of others for a table: the first line of it, no control
+// characters, not endless.
+func oneLine(text string) string {
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	text = strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return ' '
+		}
+		if !unicode.IsPrint(r) {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+	return cutText(text, 200)
+}
+
+// colored marks the lines of a table that need attention.
+func (b *promiseBoard) colored(line string) string {
+	if !b.hasColor {
+		return line
+	}
+	fields := strings.Fields(line)
+	for _, field := range fields[:min(len(fields), 3)] {
+		switch field {
+		case "failed", "error":
+			return "\x1b[0;31m" + line + "\x1b[0m"
+		case "running":
+			return "\x1b[0;33m" + line + "\x1b[0m"
+		}
+	}
+	return line
+}

@@ -1,0 +1,238 @@
+package promise
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// longTestEnvironment is the folder that testdata/environments.sh makes. Tests
+// that need it are not part of "make test" but of "make promise-toolbox".
+func longTestEnvironment(t *testing.T) string {
+	t.Helper()
+	folder := os.Getenv("PROMISE_TEST_ENV")
+	if folder == "" {
+		t.Skip("needs the environments of `make promise-toolbox`")
+	}
+	folder, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// toolboxPromise is a plugin of slapos.toolbox with parameters. In these, CPDIR
+// is the partition, URL a web server, and PORT its port.
+type toolboxPromise struct{ plugin, parameters string }
+
+var toolboxPromises = []toolboxPromise{
+	{"audit_os_version", `{'dist': 'No Such Linux', 'versions': '1 2'}`},
+	{"audit_os_version", `{'dist': __import__('distro').name(), 'versions': __import__('distro').version()}`},
+	{"backupserver_check_backup", `{'script_fullpath': 'CPDIR/script', 'status_fullpath': 'CPDIR/none', 'cron_frequency': '0 0 1 1 *', 'monitor_url': 'URL', 'status_dirbasename': 'a', 'status_name': 'b', 'statistic_dirbasename': 'c', 'statistic_name': 'd'}`},
+	{"backupserver_check_backup", `{'script_fullpath': 'CPDIR/script', 'status_fullpath': 'CPDIR/backup', 'cron_frequency': '0 0 1 1 *', 'monitor_url': 'URL', 'status_dirbasename': 'a', 'status_name': 'b', 'statistic_dirbasename': 'c', 'statistic_name': 'd'}`},
+	{"check_amarisoft_stats_log", `{'amarisoft-stats-log': 'CPDIR/amarisoft.json.log', 'stats-period': '5000'}`},
+	{"check_baseband_latency", `{'amarisoft-stats-log': 'CPDIR/amarisoft.json.log', 'stats-period': '5000', 'min-rxtx-delay': '7'}`},
+	{"check_certificate", `{'certificate': 'CPDIR/none.pem', 'key': 'CPDIR/none.key'}`},
+	{"check_command_execute", `{'command': 'echo good'}`},
+	{"check_command_execute", `{'command': 'echo bad; exit 3', 'result_count': '3', 'failure_amount': '2'}`},
+	{"check_core_network", `{'amarisoft-stats-log': 'CPDIR/amarisoft.json.log', 'stats-period': '5000', 'mme-list': ['10.0.0.1'], 'amf-list': ['10.0.0.2']}`},
+	{"check_cpri_lock", `{'amarisoft-stats-log': 'CPDIR/amarisoft.json.log', 'stats-period': '5000', 'sdr_dev': '0', 'sfp_port': '1'}`},
+	{"check_cpu_temperature", `{'avg-flag-file': 'CPDIR/avg-temperature'}`},
+	{"check_error_on_http_log", `{'log-file': 'CPDIR/http.log'}`},
+	{"check_error_on_zope_longrequest_log", `{'log-file': 'CPDIR/zope.log', 'error-threshold': 1, 'maximum-delay': 0}`},
+	{"check_file_state", `{'filename': 'CPDIR/script', 'state': 'absent'}`},
+	{"check_file_state", `{'filename': 'CPDIR/script', 'state': 'not-empty', 'report-anomaly': 'false'}`},
+	{"check_file_state", `{'filename': 'CPDIR/script', 'state': 'empty', 'result-count': '1', 'failure-amount': '3'}`},
+	{"check_free_disk_space", `{'collectordb': 'CPDIR/none.db'}`},
+	{"check_frequency_outofbounds", `{'frequency': '2600', 'range-rating': '2500 MHz - 2570 MHz'}`},
+	{"check_gps_lock", `{'amarisoft-stats-log': 'CPDIR/amarisoft.json.log', 'stats-period': '5000'}`},
+	{"check_interface_up", `{'ifname': 'no-such'}`},
+	{"check_neo_health", `{'neoctl': 'CPDIR/neoctl', 'expected-state': 'RUNNING'}`},
+	{"check_network_errors_packets", `{}`},
+	{"check_network_transit", `{'last-transit-file': 'CPDIR/last-transit', 'min-data-amount': '-1'}`},
+	{"check_oru_config_log", `{'config-log': 'CPDIR/config.log'}`},
+	{"check_oru_lof", `{'netconf-log': 'CPDIR/netconf.log'}`},
+	{"check_oru_stats_log", `{'stats-log': 'CPDIR/config.log'}`},
+	{"check_partition_deployment_state", `{'monitor-url': 'URL'}`},
+	{"check_ram_usage", `{'last-avg-ram-file': 'CPDIR/last-ram'}`},
+	{"check_rx_saturated", `{'amarisoft-stats-log': 'CPDIR/amarisoft.json.log', 'stats-period': '5000', 'rf-rx-chan-list': '[0]', 'max-rx-sample-db': '-5'}`},
+	{"check_sdr_busy", `{'sdr': 'CPDIR', 'sdr_dev': '0', 'dma_chan': '1'}`},
+	{"check_server_cpu_load", `{'cpu-load-threshold': 'much'}`},
+	{"check_service_state", `{'service': 'x', 'expect': 'running', 'run-directory': 'CPDIR/none'}`},
+	{"check_socket_listening", `{'host': '127.0.0.1', 'port': 'PORT'}`},
+	{"check_socket_listening", `{'host': '127.0.0.1', 'port': '1'}`},
+	{"check_socket_listening", `{'pathname': 'CPDIR/none.sock'}`},
+	{"check_surykatka_json", `{'json-file': 'CPDIR/surykatka.json', 'report': 'bot_status'}`},
+	{"check_surykatka_json", `{'json-file': 'CPDIR/none.json', 'report': 'http_query', 'url': 'URL'}`},
+	{"check_url_available", `{'url': 'URL/good'}`},
+	{"check_url_available", `{'url': 'URL/bad', 'http-code': '201'}`},
+	{"check_url_available", `{'url': 'http://127.0.0.1:1/'}`},
+	{"monitor_bootstrap_status", `{'process-pid-file': 'CPDIR/none.pid', 'status-file': 'CPDIR/script', 'process-name': 'x'}`},
+	{"monitor_partition_space", `{'collectordb': 'CPDIR/none.db'}`},
+	{"trafficserver_cache_availability", `{'wrapper-path': 'CPDIR/traffic_ctl'}`},
+	{"validate_frontend_configuration", `{'verification-script': 'CPDIR/validate'}`},
+}
+
+// Plugins of slapos.toolbox must not notice who runs them.
+func TestToolbox(t *testing.T) {
+	python := longTestEnvironment(t) + "/toolbox/bin/python"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path != "/good" {
+			http.Error(w, "no", http.StatusTeapot)
+		}
+	}))
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	names := map[string]bool{}
+	partitions := []*partition{}
+	for range 2 {
+		p := newPartition(t)
+		p.fillToolbox()
+		for i, promise := range toolboxPromises {
+			names[promise.plugin] = true
+			parameters := strings.NewReplacer("CPDIR", p.options.Directory, "URL", server.URL, "PORT", port).Replace(promise.parameters)
+			p.write(fmt.Sprintf("etc/plugin/p%02d_%s.py", i, promise.plugin), "import sys\nsys.path[0:0] = []\n"+
+				"from slapos.promise.plugin."+promise.plugin+" import RunPromise\nextra_config_dict = "+parameters+"\n", 0o644)
+		}
+		p.options.Interpreter, p.python = python, python
+		partitions = append(partitions, p)
+	}
+	theirs, ours := partitions[0], partitions[1]
+	failed, good := 0, 0
+	for step, mode := range episodes {
+		if mode == Anomaly && step != 2 {
+			theirs.expire()
+			ours.expire()
+		}
+		text, exit := theirs.original(mode)
+		report := ours.mustRun(mode)
+		if err := fmt.Sprint(report.Err()); exit != 2 || measured.ReplaceAllString(strings.TrimSpace(text), "N") != measured.ReplaceAllString(strings.TrimSpace(err), "N") {
+			t.Errorf("run %d: reported %v, want %q (%d)", step, err, text, exit)
+		}
+		wanted := theirs.toolboxState(t)
+		if len(wanted) < 2*len(toolboxPromises) {
+			t.Errorf("run %d: the original left %d files", step, len(wanted))
+		}
+		compare(t, fmt.Sprintf("run %d", step), wanted, ours.toolboxState(t))
+		failed += report.Failed
+		good += len(report.Promises) - report.Failed
+	}
+	t.Logf("%d plugins, %d promises, %d runs: %d results good, %d failed", len(names), len(toolboxPromises), len(episodes), good, failed)
+	if len(names) < 20 || failed < len(toolboxPromises) || good < len(toolboxPromises) {
+		t.Error("the promises do not show much")
+	}
+}
+
+// measured is what differs between two runs at different times: all numbers but
+// those of names and modes.
+var measured = regexp.MustCompile(`\b\d+(\.\d+)?(e[+-]\d+)?\b|0x[0-9a-f]+`)
+
+func (p *partition) toolboxState(t *testing.T) map[string]string {
+	t.Helper()
+	state := p.state()
+	for name, text := range state {
+		mode, content, _ := strings.Cut(text, "\n")
+		state[name] = mode + "\n" + measured.ReplaceAllString(content, "N")
+	}
+	return state
+}
+
+// fillToolbox makes the files that the promises look at.
+func (p *partition) fillToolbox() {
+	p.t.Helper()
+	now := time.Now()
+	entry := fmt.Sprintf(`{"time": "%s", "log_level": "INFO", "message": "Samples stats", "data": {"rf": {"rxtx_delay_min": 5.1},`+
+		` "s1_list": [{"address": "10.0.0.1:36412", "state": "setup_done"}], "ng_list": [],`+
+		` "samples": {"rx": [{"max": -3.5}]},`+
+		` "rf_info": "TRX SDR driver, API v15/18\nPCIe CPRI /dev/sdr0@1:\n  Sync: gps (locked)\n  CPRI_option: 5 [HW]\n"}}`+"\n", now.Format("2006-01-02 15:04:05,000"))
+	p.write("amarisoft.json.log", entry+entry, 0o644)
+	p.write("script", "text\n", 0o644)
+	p.write("backup", now.Format("2006-01-02T15:04:05Z")+", host, x, backup running\n"+now.Format("2006-01-02T15:04:05Z")+", host, x, backup failed\n", 0o644)
+	p.write("http.log", now.Format("[Mon Jan 02 15:04:05 2006]")+" [error] (113)No route to host: x\n"+now.Format("[Mon Jan 02 15:04:05 2006]")+" [info] fine\n", 0o644)
+	p.write("zope.log", strings.Repeat(now.Format("2006-01-02 15:04:05,000")+" WARNING Products.LongRequestLogger.dumper Thread 1: Started on x\n", 3), 0o644)
+	p.write("config.log", "Waiting for notification from x\nSending edit-config RPC request...\nGot exception\n", 0o644)
+	p.write("netconf.log", `{"time": "x", "data": {"notification": {"alarm-notif": {"fault-id": "1002", "is-cleared": "false", "affected-objects": {"name": "d\u00e9j\u00e0"}}}}}`+"\n", 0o644)
+	p.write("surykatka.json", `{"bot_status": [{"date": "Mon, 01 Jan 2018 00:00:00 -0000", "text": "loop"}]}`, 0o644)
+	p.write("neoctl", "#!/bin/sh\necho '# {\"problem\": [\"a\", null], \"warning\": [\"b\"]}'\necho RUNNING\n", 0o755)
+	p.write("traffic_ctl", "#!/bin/sh\necho full; exit 1\n", 0o755)
+	p.write("validate", "#!/bin/sh\nexit 0\n", 0o755)
+	p.write("sdr_util", "#!/bin/sh\necho Device or resource busy; exit 1\n", 0o755)
+	for _, name := range []string{"var", "var/log"} {
+		if err := unix.Mkdir(p.path(name), 0o755); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.write(".slapgrid-slappart0-error.log", "bad\n", 0o644)
+}
+
+// Releases of slapos.core from the first with plugins to the last give the same
+// results to us as to the original's runner.
+func TestReleases(t *testing.T) {
+	environment := longTestEnvironment(t)
+	for _, python := range []string{"2.7", "3.9"} {
+		for _, core := range mustGlob(t, environment+"/core/*") {
+			version := filepath.Base(core)
+			if python == "3.9" && version < "1.5" && version > "1.4" {
+				continue // 1.4 runs under Python 2 only
+			}
+			t.Run(python+" "+version, func(t *testing.T) {
+				v := variant{name: version, interpreter: environment + "/python/" + python + "/python", libraries: []string{core, environment + "/python/" + python + "/library"}}
+				p := newPartition(t)
+				p.libraries, p.python = v.libraries, v.interpreter
+				wanted := p.live(func(mode Mode) string {
+					text, exit := p.original(mode)
+					if exit != 2 {
+						t.Errorf("the original exits with %d: %s", exit, text)
+					}
+					return text
+				})
+				for step, got := range liveOurs(t, v) {
+					dropHistory(wanted[step].state)
+					dropHistory(got.state)
+					compareEpisodes(t, fmt.Sprintf("run %d", step), wanted[step], got)
+				}
+			})
+		}
+	}
+}
+
+// dropHistory leaves what every release writes.
+func dropHistory(state map[string]string) {
+	for name := range state {
+		if !strings.HasPrefix(name, resultFolder+"/") && !strings.HasPrefix(name, logFolder+"/") {
+			delete(state, name)
+		}
+	}
+}
+
+// The embedded runtime works in every Python.
+func TestRuntimes(t *testing.T) {
+	environment := longTestEnvironment(t)
+	wanted := liveOurs(t, variant{name: "wanted", interpreter: testPython})
+	for _, python := range mustGlob(t, environment+"/python/*") {
+		t.Run(filepath.Base(python), func(t *testing.T) {
+			t.Parallel()
+			for step, got := range liveOurs(t, variant{name: python, interpreter: python + "/python"}) {
+				compareEpisodes(t, fmt.Sprintf("run %d", step), wanted[step], got)
+			}
+		})
+	}
+}
+
+func mustGlob(t *testing.T, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%s: nothing there, %v", pattern, err)
+	}
+	return found
+}
