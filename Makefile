@@ -29,6 +29,12 @@ build: ## the static binary, bin/slapos
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/slapos ./cmd/slapos
 	ln -sf slapos bin/slapos-watchdog
 
+man: build ## a man page for each command, in bin/man/man1
+	bin/slapos help --man bin/man/man1
+
+docs: build ## docs/commands.md, from the help of the commands
+	bin/slapos help --markdown > docs/commands.md
+
 testenv: $(TESTENV)/.ready ## the Python environment that tests use
 
 $(TESTENV)/.ready: Makefile

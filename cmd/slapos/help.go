@@ -82,12 +82,16 @@ func sortedEntries(entries []entry) []entry {
 }
 
 func writeOptions(b *strings.Builder, title string, flags []cli.Flag, width int) {
+	writeEntries(b, title, optionEntries(flags), width)
+}
+
+func optionEntries(flags []cli.Flag) []entry {
 	var entries []entry
 	for _, f := range flags {
 		placeholder, text := describe(f)
 		entries = append(entries, entry{strings.Join(spelled(f), ", ") + placeholder, text})
 	}
-	writeEntries(b, title, entries, width)
+	return entries
 }
 
 // describe returns the placeholder of an option's value and its help text.

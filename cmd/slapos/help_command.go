@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 )
 
@@ -12,11 +16,39 @@ func newHelpCommand(e *environment) *cli.Command {
 		Name:      "help",
 		Usage:     "show the help of a command",
 		ArgsUsage: "[COMMAND...]",
-		Description: `Without COMMAND, lists the global options and all commands.
+		Description: `Without COMMAND, lists the global options and all commands. The same texts as
+man pages or as one page of Markdown are for packages of slapos.
 
 Exit codes: 0 success; 5 no such command.`,
-		Action: func(c *cli.Context) error { return runHelp(e, c.Args().Slice()) },
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "man", Usage: "write a man page for each command into `DIRECTORY`"},
+			&cli.BoolFlag{Name: "markdown", Usage: "print the help of all commands as Markdown"},
+		},
+		Action: func(c *cli.Context) error {
+			switch {
+			case c.String("man") != "":
+				return writeManual(e, c.String("man"))
+			case c.Bool("markdown"):
+				_, err := io.WriteString(e.stdout, newApplication(e).reference())
+				return err
+			}
+			return runHelp(e, c.Args().Slice())
+		},
 	}
+}
+
+// writeManual writes slapos.1, slapos-node-format.1 and so on.
+func writeManual(e *environment, directory string) error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	for _, page := range newApplication(e).manual() {
+		path := filepath.Join(directory, page.fileName()+".1")
+		if err := renameio.WriteFile(path, []byte(page.roff()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func runHelp(e *environment, words []string) error {
