@@ -9,12 +9,14 @@ TESTENV  := var/testenv
 # What the tests run beside the binary: buildout, the original's promise
 # classes, Python's supervisor and network cache client, all from PyPI.
 TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0 slapos.libnetworkcache==0.30
+# A server of S3, to test contents in a bucket with.
+S3SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 # How long `make fuzz` tries each target, and below which directories.
 FUZZTIME ?= 5m
 FUZZDIRS ?= .
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build demo demo-clean test testenv lint fuzz clean check-tools
+.PHONY: help build man docs demo demo-clean test testenv lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,7 +37,10 @@ man: build ## a man page for each command, in bin/man/man1
 docs: build ## docs/commands.md, from the help of the commands
 	bin/slapos help --markdown > docs/commands.md
 
-testenv: $(TESTENV)/.ready ## the Python environment that tests use
+testenv: $(TESTENV)/.ready var/bin/versitygw ## the Python environment and the programs that tests use
+
+var/bin/versitygw:
+	GOBIN=$(CURDIR)/var/bin CGO_ENABLED=0 $(GO) install -trimpath -ldflags '-s -w' $(S3SERVER)
 
 $(TESTENV)/.ready: Makefile
 	rm -rf $(TESTENV)

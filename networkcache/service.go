@@ -179,3 +179,7 @@ func newStatusError(response *http.Response) error {
 	response.Body.Close()
 	return &StatusError{response.Request.URL.Redacted(), response.StatusCode}
 }
+
+// StreamHeader is in an answer to OPTIONS of ShaCache when it takes contents
+// whose length isn't known before.
+const StreamHeader = "Shacache-Transfer"

@@ -164,7 +164,7 @@ func TestGolden(t *testing.T) {
 	l := newLab(t, proxy.Options{
 		Products:        map[string]string{"kvm": "http://example.com/kvm/software.cfg"},
 		PublicDirectory: filepath.Join(folder, "public"),
-		Shacache:        proxy.Shacache{Content: filepath.Join(folder, "content"), Metadata: filepath.Join(folder, "metadata")},
+		Shacache:        proxy.Shacache{Store: cacheStore(folder)},
 	})
 	text, err := os.ReadFile("testdata/golden.txt")
 	if err != nil {

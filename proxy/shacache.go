@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"crypto/sha512"
-	"encoding/hex"
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,24 +9,21 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"slapos/slap"
+	"slapos/networkcache/server"
 )
 
-// Shacache is a cache of software, kept in two directories in the original's
-// layout (PROXY-150). Neither signatures nor clients are checked: what is
-// downloaded from here is checked by who does.
+// Shacache is a cache of software (PROXY-150). Neither signatures nor clients
+// are checked: what is downloaded from here is checked by who does.
 type Shacache struct {
-	// Content holds files named by their SHA-512, and must exist; Metadata
-	// holds JSON lists of [text, signature], and is made when needed.
-	Content  string
-	Metadata string
+	// Store is what is kept; without contents or entries there is no cache. It
+	// stays its owner's to close.
+	Store server.Store
 	// UpstreamCache and UpstreamDirectory are asked for what is not here.
 	UpstreamCache     string
 	UpstreamDirectory string
@@ -69,77 +64,52 @@ func (p *Proxy) shacache(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", route{methods: methods}.allow())
 		return errMethod
 	}
-	if p.options.Shacache.Content == "" || p.options.Shacache.Metadata == "" {
+	if kept := p.options.Shacache.Store; kept.Contents == nil || kept.Entries == nil {
 		return refuse(http.StatusServiceUnavailable, "Shacache not configured")
 	}
-	return handle(w, r)
+	err := handle(w, r)
+	var refusal *server.Refusal
+	if errors.As(err, &refusal) {
+		return refuse(refusal.Status, "%s", refusal.Text)
+	}
+	return err
 }
 
-// cacheGet serves a file, from upstream when it is not here (PROXY-151).
+// cacheGet serves a content, from upstream when it is not here (PROXY-151).
 func (p *Proxy) cacheGet(sum string) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		path := filepath.Join(p.options.Shacache.Content, sum)
-		file, err := os.Open(path)
+		contents := p.options.Shacache.Store.Contents
+		content, err := contents.Open(r.Context(), sum)
 		if errors.Is(err, fs.ErrNotExist) && p.options.Shacache.hasUpstream() {
 			if err := p.fetchContent(r, sum); err != nil {
 				return err
 			}
-			file, err = os.Open(path)
+			content, err = contents.Open(r.Context(), sum)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return errNoPage
 		}
 		if err != nil {
-			return errNoPage
+			return err
 		}
-		defer file.Close()
-		info, err := file.Stat()
-		if err != nil || !info.Mode().IsRegular() {
-			return errNoPage
-		}
-		serveAttachment(w, r, "application/octet-stream", info, file)
+		defer content.Close()
+		describeAttachment(w, "application/octet-stream", sum)
+		w.Header().Set("Etag", `"`+sum+`"`)
+		http.ServeContent(w, r, "", time.Time{}, content)
 		return nil
 	}
 }
 
-// cachePut stores a file under its sum, which must be the expected one unless
-// that is empty (PROXY-152, PROXY-153).
+// cachePut stores a content under its sum, which must be the expected one
+// unless that is empty (PROXY-152, PROXY-153).
 func (p *Proxy) cachePut(expected string) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		sum, err := p.storeContent(r.Body, expected)
-		if errors.Is(err, errChecksum) {
-			return refuse(http.StatusBadRequest, "Checksum mismatch")
-		}
+		sum, err := p.options.Shacache.Store.Contents.Store(r.Context(), r.Body, expected)
 		if err != nil {
 			return err
 		}
 		return writeText(w, http.StatusCreated, sum)
 	}
-}
-
-var errChecksum = errors.New("invalid checksum")
-
-// storeContent writes a file whole, or not at all.
-func (p *Proxy) storeContent(content io.Reader, expected string) (sum string, err error) {
-	directory := p.options.Shacache.Content
-	file, err := os.CreateTemp(directory, ".upload-*")
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(file.Name())
-	defer file.Close()
-	hash := sha512.New()
-	if _, err := io.Copy(io.MultiWriter(file, hash), content); err != nil {
-		return "", err
-	}
-	sum = hex.EncodeToString(hash.Sum(nil))
-	if expected != "" && sum != expected {
-		return "", errChecksum
-	}
-	if err := file.Chmod(0o644); err != nil {
-		return "", err
-	}
-	if err := file.Sync(); err != nil {
-		return "", err
-	}
-	return sum, os.Rename(file.Name(), filepath.Join(directory, sum))
 }
 
 func (p *Proxy) fetchContent(r *http.Request, sum string) error {
@@ -149,7 +119,11 @@ func (p *Proxy) fetchContent(r *http.Request, sum string) error {
 		return err
 	}
 	defer answer.Close()
-	if _, err := p.storeContent(answer, sum); err != nil {
+	_, err = p.options.Shacache.Store.Contents.Store(r.Context(), answer, sum)
+	if errors.Is(err, server.ErrChecksum) {
+		err = errors.New("invalid checksum")
+	}
+	if err != nil {
 		p.log.Warn("Failed to fetch from upstream", "sha512", sum, "error", err)
 		return refuse(http.StatusBadGateway, "Upstream error: %s", err)
 	}
@@ -182,10 +156,13 @@ func (p *Proxy) upstream(r *http.Request, base, name string) (io.ReadCloser, err
 // dirGet serves the entries of a key (PROXY-154).
 func (p *Proxy) dirGet(key string) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		text, err := os.ReadFile(filepath.Join(p.options.Shacache.Metadata, key))
+		text, err := p.options.Shacache.Store.Entries.Read(r.Context(), key)
 		if err == nil {
 			writeBytes(w, contentText, text)
 			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 		if !p.options.Shacache.hasUpstream() {
 			return errNoPage
@@ -195,7 +172,7 @@ func (p *Proxy) dirGet(key string) handler {
 			return err
 		}
 		if _, ok := value.([]any); ok {
-			if err := p.storeEntries(key, value); err != nil {
+			if err := p.storeEntries(r.Context(), key, value); err != nil {
 				return err
 			}
 		}
@@ -225,16 +202,12 @@ func (p *Proxy) fetchEntries(r *http.Request, key string) (any, error) {
 	return value, nil
 }
 
-func (p *Proxy) storeEntries(key string, entries any) error {
-	directory := p.options.Shacache.Metadata
-	if err := os.MkdirAll(directory, 0o755); err != nil {
-		return err
-	}
+func (p *Proxy) storeEntries(ctx context.Context, key string, entries any) error {
 	text, err := spacedJSON.append(nil, entries)
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(directory, key), text, 0o644)
+	return p.options.Shacache.Store.Entries.Replace(ctx, key, text)
 }
 
 // dirPut replaces the entries of a key by one (PROXY-155).
@@ -245,42 +218,42 @@ func (p *Proxy) dirPut(key string) handler {
 		if err != nil {
 			return err
 		}
-		if entry, ok := value.([]any); !ok || len(entry) != 2 {
+		if !isEntry(value) {
 			return refuse(http.StatusBadRequest, "Invalid entry format")
 		}
-		if err := p.storeEntries(key, []any{value}); err != nil {
+		if err := p.storeEntries(r.Context(), key, []any{value}); err != nil {
 			return err
 		}
 		return writeText(w, http.StatusCreated, "")
 	}
 }
 
+// isEntry tells whether a value is a list of two texts, which is all that
+// clients understand.
+func isEntry(value any) bool {
+	pair, isList := value.([]any)
+	if !isList || len(pair) != 2 {
+		return false
+	}
+	_, hasContent := pair[0].(string)
+	_, hasSignature := pair[1].(string)
+	return hasContent && hasSignature
+}
+
 // cacheUpdate brings the entries in line with upstream or, without one, with
-// the files that are here (PROXY-158).
+// the contents that are here (PROXY-158).
 func (p *Proxy) cacheUpdate(w http.ResponseWriter, r *http.Request) error {
-	removed, updated := []any{}, []any{}
-	files, err := os.ReadDir(p.options.Shacache.Metadata)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var removed, updated []string
+	var err error
+	if p.options.Shacache.hasUpstream() {
+		removed, updated, err = p.refreshAll(r)
+	} else {
+		removed, err = p.options.Shacache.Store.ForgetMissing(r.Context())
+	}
+	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		if !file.Type().IsRegular() {
-			continue
-		}
-		check := p.checkEntries
-		if p.options.Shacache.hasUpstream() {
-			check = p.refreshEntries
-		}
-		switch change, err := check(r, file.Name()); {
-		case err != nil:
-			p.log.Warn("Failed to update entries", "key", file.Name(), "error", err)
-		case change == entriesRemoved:
-			removed = append(removed, file.Name())
-		case change == entriesUpdated:
-			updated = append(updated, file.Name())
-		}
-	}
-	body, err := spacedJSON.append(nil, object{{"removed", removed}, {"updated", updated}})
+	body, err := spacedJSON.append(nil, object{{"removed", anyList(removed)}, {"updated", anyList(updated)}})
 	if err != nil {
 		return err
 	}
@@ -288,84 +261,57 @@ func (p *Proxy) cacheUpdate(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-type entriesChange int
+func anyList(texts []string) []any {
+	list := make([]any, len(texts))
+	for i, text := range texts {
+		list[i] = text
+	}
+	return list
+}
 
-const (
-	entriesKept entriesChange = iota
-	entriesRemoved
-	entriesUpdated
-)
-
-// checkEntries drops the entries of a key whose file is not here.
-func (p *Proxy) checkEntries(_ *http.Request, key string) (entriesChange, error) {
-	path := filepath.Join(p.options.Shacache.Metadata, key)
-	text, err := os.ReadFile(path)
+// refreshAll fetches the entries of all keys again.
+func (p *Proxy) refreshAll(r *http.Request) (removed, updated []string, err error) {
+	keys, err := p.options.Shacache.Store.Entries.Keys(r.Context())
 	if err != nil {
-		return entriesKept, err
+		return nil, nil, err
 	}
-	var value any
-	if err := json.Unmarshal(text, &value); err != nil {
-		return entriesKept, err
-	}
-	entries, ok := value.([]any)
-	if !ok {
-		return entriesRemoved, os.Remove(path)
-	}
-	var kept []any
-	for _, entry := range entries {
-		if p.isHere(entry) {
-			kept = append(kept, entry)
+	for _, key := range keys {
+		switch found, err := p.refreshEntries(r, key); {
+		case err != nil:
+			p.log.Warn("Failed to update entries", "key", key, "error", err)
+		case found:
+			updated = append(updated, key)
+		default:
+			removed = append(removed, key)
 		}
 	}
-	switch {
-	case len(kept) == len(entries):
-		return entriesKept, nil
-	case len(kept) == 0:
-		return entriesRemoved, os.Remove(path)
-	}
-	return entriesRemoved, p.storeEntries(key, kept)
+	return removed, updated, nil
 }
 
-// isHere tells whether the file that an entry is about is stored.
-func (p *Proxy) isHere(entry any) bool {
-	pair, ok := entry.([]any)
-	if !ok || len(pair) != 2 {
-		return false
-	}
-	text, _ := pair[0].(string)
-	var about slap.Dict
-	if json.Unmarshal([]byte(text), &about) != nil {
-		return false
-	}
-	sum, _ := about["sha512"].(string)
-	if sum == "" || !filepath.IsLocal(sum) {
-		return false
-	}
-	info, err := os.Stat(filepath.Join(p.options.Shacache.Content, sum))
-	return err == nil && info.Mode().IsRegular()
-}
-
-// refreshEntries fetches the entries of a key again.
-func (p *Proxy) refreshEntries(r *http.Request, key string) (entriesChange, error) {
+// refreshEntries fetches the entries of a key again, and forgets them when
+// there are none any more.
+func (p *Proxy) refreshEntries(r *http.Request, key string) (found bool, err error) {
 	value, err := p.fetchEntries(r, key)
 	if err != nil && !errors.Is(err, errNoPage) {
-		return entriesKept, err
+		return false, err
 	}
 	if entries, ok := value.([]any); ok && len(entries) > 0 {
-		return entriesUpdated, p.storeEntries(key, entries)
+		return true, p.storeEntries(r.Context(), key, entries)
 	}
-	if err := os.Remove(filepath.Join(p.options.Shacache.Metadata, key)); err != nil {
-		return entriesKept, err
-	}
-	return entriesRemoved, nil
+	return false, p.options.Shacache.Store.Entries.Remove(r.Context(), key)
+}
+
+// describeAttachment tells the client to save what it is sent.
+func describeAttachment(w http.ResponseWriter, kind, name string) {
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	h.Set("Cache-Control", "no-cache")
 }
 
 // serveAttachment serves a file to be saved, with ranges and conditions.
 func serveAttachment(w http.ResponseWriter, r *http.Request, kind string, info fs.FileInfo, content io.ReadSeeker) {
-	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": info.Name()}))
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Etag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
+	describeAttachment(w, kind, info.Name())
+	w.Header().Set("Etag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
 	http.ServeContent(w, r, "", info.ModTime(), content)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"slapos/networkcache/server"
 	"slapos/proxy"
 )
 
@@ -182,7 +183,10 @@ func TestShacache(t *testing.T) {
 	const json = "application/json"
 	upstream.expect(upstream.do("PUT", "/shacache/dir/k1", json, entry), 201, "")
 	upstream.expect(upstream.do("PUT", "/shacache/dir/k1", json, `{}`), 400, "Invalid entry format")
-	upstream.expect(upstream.do("PUT", "/shacache/dir/k1", json, `[1]`), 400, "Invalid entry format")
+	for _, body := range []string{`[1]`, `[1, 2]`, `["a", null]`} {
+		upstream.expect(upstream.do("PUT", "/shacache/dir/k1", json, body), 400, "Invalid entry format")
+	}
+	upstream.expect(upstream.do("PUT", "/shacache/dir/"+strings.Repeat("k", 256), json, entry), 400, "Key too long")
 	if got := upstream.do("PUT", "/shacache/dir/k1", "text/plain", entry); got.status != 415 {
 		t.Errorf("no JSON: %s", got)
 	}
@@ -220,7 +224,7 @@ func TestShacache(t *testing.T) {
 		}
 	}
 	upstream.expect(upstream.do("POST", "/shacache/update", "", ""), 200, `{"removed": ["gone", "half", "notlist"], "updated": []}`)
-	upstream.expect(upstream.get("/shacache/dir/half"), 200, stored)
+	upstream.expect(upstream.get("/shacache/dir/half"), 200, "["+entry+"]")
 	files, _ := filepath.Glob(filepath.Join(folder, "*/content/.*"))
 	if len(files) > 0 {
 		t.Errorf("left over: %q", files)
@@ -252,9 +256,16 @@ func TestShacacheUpstreamFailures(t *testing.T) {
 
 func cacheLab(t *testing.T, folder string, cache proxy.Shacache) *lab {
 	t.Helper()
-	cache.Content, cache.Metadata = filepath.Join(folder, "content"), filepath.Join(folder, "metadata")
-	if err := os.MkdirAll(cache.Content, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(folder, "content"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	cache.Store = cacheStore(folder)
 	return newLab(t, proxy.Options{Shacache: cache})
+}
+
+func cacheStore(folder string) server.Store {
+	return server.Store{
+		Contents: &server.Directory{Path: filepath.Join(folder, "content")},
+		Entries:  &server.Files{Path: filepath.Join(folder, "metadata")},
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 type cacheStartOptions struct {
 	host, port, directory                  string
+	contents, entries                      string
 	maximumAge, maximumSize                string
 	tokenFile                              string
 	certificateFile, keyFile, clientCAFile string
@@ -35,11 +37,16 @@ address may download. Uploads are taken from this machine, from clients with a
 certificate of --client-ca-file, and with a token, which is sent as bearer or as
 the password of the URL.
 
-Exit codes: 0 stopped; 1 the directory, the files or the address can't be used.`,
+Who uses a bucket stands in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else in
+~/.aws/credentials, else the machine's cloud tells.
+
+Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "host", Value: "127.0.0.1", Usage: "`ADDRESS` to listen on"},
 			&cli.StringFlag{Name: "port", Value: "5010", Usage: "`PORT` to listen on"},
 			&cli.StringFlag{Name: "directory", Usage: "`DIRECTORY` to keep everything in (required)"},
+			&cli.StringFlag{Name: "contents", Usage: "`BUCKET` for the contents, as s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"},
+			&cli.StringFlag{Name: "entries", Usage: "`DATABASE` for the entries, as postgres://… or sqlite:PATH"},
 			&cli.StringFlag{Name: "max-age", Usage: "remove what nobody has downloaded for `TIME`, as 90d or 12h"},
 			&cli.StringFlag{Name: "max-size", Usage: "remove what was not used for longest above `SIZE`, as 100G"},
 			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with tokens that allow uploads, one a line"},
@@ -50,7 +57,7 @@ Exit codes: 0 stopped; 1 the directory, the files or the address can't be used.`
 		},
 		Action: func(c *cli.Context) error {
 			return runCacheStart(c.Context, e, cacheStartOptions{
-				c.String("host"), c.String("port"), c.String("directory"), c.String("max-age"), c.String("max-size"),
+				c.String("host"), c.String("port"), c.String("directory"), c.String("contents"), c.String("entries"), c.String("max-age"), c.String("max-size"),
 				c.String("token-file"), c.String("cert-file"), c.String("key-file"), c.String("client-ca-file"), c.Bool("no-loopback-upload"),
 			})
 		},
@@ -73,15 +80,55 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 	if err != nil {
 		return err
 	}
-	cache, err := server.New(served)
-	if err != nil {
+	if err := e.openCacheStore(ctx, options, &served.Store); err != nil {
 		return err
 	}
+	defer served.Store.Entries.Close()
 	listeners, err := proxy.Listen(ctx, options.host, port)
 	if err != nil {
 		return err
 	}
-	return cache.Serve(ctx, listeners, security)
+	return server.New(served).Serve(ctx, listeners, security)
+}
+
+// openCacheStore opens what the options name, by default in the directory.
+func (e *environment) openCacheStore(ctx context.Context, options cacheStartOptions, store *server.Store) (err error) {
+	directory := e.expandUser(options.directory)
+	contents, entries := options.contents, options.entries
+	if contents == "" {
+		contents = filepath.Join(directory, "cache")
+	}
+	if entries == "" {
+		entries = filepath.Join(directory, "dir")
+	}
+	if strings.HasPrefix(contents, "s3://") {
+		err = os.MkdirAll(directory, 0o755)
+	} else {
+		err = os.MkdirAll(contents, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("network cache: %w", err)
+	}
+	if store.Contents, err = server.OpenBlobs(ctx, contents, directory, e.bucketLogin()); err != nil {
+		return err
+	}
+	store.Entries, err = server.OpenIndex(ctx, entries)
+	return err
+}
+
+// bucketLogin is read as the tools of Amazon do.
+func (e *environment) bucketLogin() server.Login {
+	login := server.Login{
+		AccessKey: e.getenv("AWS_ACCESS_KEY_ID"), SecretKey: e.getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: e.getenv("AWS_SESSION_TOKEN"),
+		File: e.getenv("AWS_SHARED_CREDENTIALS_FILE"), Profile: e.getenv("AWS_PROFILE"), Region: e.getenv("AWS_REGION"),
+	}
+	if login.File == "" {
+		login.File = e.expandUser("~/.aws/credentials")
+	}
+	if _, err := os.Stat(login.File); err != nil {
+		login.File = ""
+	}
+	return login
 }
 
 func (e *environment) cacheServerOptions(options cacheStartOptions) (server.Options, error) {
@@ -104,8 +151,8 @@ func (e *environment) cacheServerOptions(options cacheStartOptions) (server.Opti
 		}
 	}
 	return server.Options{
-		Directory: e.expandUser(options.directory), MayUpload: uploaders.Allow,
-		MaximumAge: age, MaximumSize: size, Logger: e.log, Now: e.now,
+		MayUpload: uploaders.Allow,
+		Store:     server.Store{MaximumAge: age, MaximumSize: size, Logger: e.log, Now: e.now},
 	}, nil
 }
 

@@ -27,11 +27,9 @@ type cacheLab struct {
 
 func newCacheLab(t *testing.T) *cacheLab {
 	t.Helper()
-	cache, err := server.New(server.Options{Directory: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := httptest.NewServer(cache)
+	web := httptest.NewServer(server.New(server.Options{Store: server.Store{
+		Contents: &server.Directory{Path: t.TempDir()}, Entries: &server.Files{Path: t.TempDir()},
+	}}))
 	t.Cleanup(web.Close)
 	l := &cacheLab{directory: t.TempDir(), url: web.URL + "/shacache"}
 	key := l.path("key")

@@ -103,6 +103,11 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}
 	defer database.Close()
 	options.Store = database
+	closeCache, err := e.openProxyCache(ctx, settings, &options.Shacache.Store)
+	if err != nil {
+		return err
+	}
+	defer closeCache()
 	return proxy.Serve(ctx, listeners, proxy.New(options), e.log)
 }
 
@@ -151,9 +156,6 @@ func (e *environment) proxyOptions(c *configuration, settings map[string]string)
 	if settings["computer_id"] == "" {
 		return proxy.Options{}, fmt.Errorf("%s: computer_id is missing in section [slapos]", c.Path())
 	}
-	if (settings["shacache_content_directory"] == "") != (settings["shacache_metadata_directory"] == "") {
-		e.log.Warn("shacache needs both shacache_content_directory and shacache_metadata_directory: it will not work")
-	}
 	return proxy.Options{
 		Computer:        settings["computer_id"],
 		Products:        products,
@@ -161,8 +163,6 @@ func (e *environment) proxyOptions(c *configuration, settings map[string]string)
 		Port:            settings["port"],
 		PublicDirectory: settings["public_directory_path"],
 		Shacache: proxy.Shacache{
-			Content:           settings["shacache_content_directory"],
-			Metadata:          settings["shacache_metadata_directory"],
 			UpstreamCache:     settings["shacache_upstream_cache_url"],
 			UpstreamDirectory: settings["shacache_upstream_dir_url"],
 		},

@@ -1,121 +1,91 @@
 package server
 
 import (
+	"context"
 	"crypto/sha512"
 	"encoding/hex"
-	"errors"
+	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
+	"regexp"
 	"strings"
-	"syscall"
 	"time"
 )
 
-// blobs are the contents. A file's time is that of its last use, to the day.
-type blobs struct {
-	directory string
-	now       func() time.Time
+// Blobs are contents, each under its SHA-512 in lower-case hexadecimal digits.
+// They can be used by several goroutines and, if what is below can, by several
+// servers. What isn't there, or is no sum, is an error that is fs.ErrNotExist.
+type Blobs interface {
+	// Open opens a content to read. It counts as used now, to the day.
+	Open(ctx context.Context, sum string) (content io.ReadSeekCloser, err error)
+	// Store reads a content to its end and keeps it, whole or not at all, and
+	// returns its sum. That must be the expected one, unless none is given: else
+	// nothing is kept and the error is ErrChecksum. A content that is there
+	// counts as used.
+	Store(ctx context.Context, content io.Reader, expected string) (sum string, err error)
+	// Has tells whether a content is there.
+	Has(ctx context.Context, sum string) (bool, error)
+	// List tells of all contents, in no order, and removes what uploads left
+	// that were given up a day ago.
+	List(ctx context.Context) ([]Blob, error)
+	// Remove forgets a content. One that isn't there is no error.
+	Remove(ctx context.Context, sum string) error
+}
+
+// A Blob is what is known of a content.
+type Blob struct {
+	Sum  string
+	Size int64
+	Used time.Time // the last time, to the day
+}
+
+// ErrChecksum means that a content is another one than it should be.
+var ErrChecksum error = &Refusal{http.StatusBadRequest, "Checksum mismatch"}
+
+// OpenBlobs opens a directory, which must exist, or the bucket of an address
+// s3://…, which waits for sums in the directory scratch; see [Bucket].
+func OpenBlobs(ctx context.Context, place, scratch string, login Login) (Blobs, error) {
+	if !strings.HasPrefix(place, "s3://") {
+		return &Directory{Path: place}, nil
+	}
+	return openBucket(ctx, place, scratch, login)
 }
 
 const temporaryPrefix = ".upload-"
 
-// usedEvery is how exact the time of use is: not each download writes to disk.
+// usedEvery is how exact the time of use is: not each download writes.
 const usedEvery = 24 * time.Hour
 
-func (b blobs) path(sum string) string { return filepath.Join(b.directory, sum) }
+var sumPattern = regexp.MustCompile(`^[0-9a-f]{128}$`)
 
-// open returns fs.ErrNotExist for what is not there or no sum.
-func (b blobs) open(sum string) (*os.File, fs.FileInfo, error) {
-	if !isSum(sum) {
-		return nil, nil, fs.ErrNotExist
-	}
-	file, err := os.OpenFile(b.path(sum), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fs.ErrNotExist
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, file.Close())
-	}
-	if now := b.now(); now.Sub(info.ModTime()) > usedEvery {
-		_ = os.Chtimes(b.path(sum), now, now) // on a read-only disk all count as old
-	}
-	return file, info, nil
-}
+func isSum(name string) bool { return sumPattern.MatchString(name) }
 
-// store writes a content under its sum, which must be the expected one unless
-// that is empty.
-func (b blobs) store(content io.Reader, expected string) (sum string, err error) {
-	file, err := os.CreateTemp(b.directory, temporaryPrefix+"*")
+// spool writes a content to a temporary file in a directory and checks its sum.
+// The caller closes and removes the file.
+func spool(directory string, content io.Reader, expected string) (file *os.File, sum string, err error) {
+	file, err = os.CreateTemp(directory, temporaryPrefix+"*")
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	defer os.Remove(file.Name()) // unless it has its other name
-	defer file.Close()
 	hash := sha512.New()
-	if _, err := io.Copy(io.MultiWriter(file, hash), content); err != nil {
-		return "", err
-	}
+	_, err = io.Copy(io.MultiWriter(file, hash), content)
 	sum = hex.EncodeToString(hash.Sum(nil))
-	if expected != "" && sum != expected {
-		return "", &refusal{http.StatusBadRequest, "Checksum mismatch"}
+	if err == nil && expected != "" && sum != expected {
+		err = ErrChecksum
 	}
-	if err := file.Chmod(0o644); err != nil {
-		return "", err
-	}
-	if err := file.Sync(); err != nil {
-		return "", err
-	}
-	now := b.now()
-	if err := os.Chtimes(file.Name(), now, now); err != nil {
-		return "", err
-	}
-	if err := os.Rename(file.Name(), b.path(sum)); err != nil {
-		return "", err
-	}
-	return sum, syncDirectory(b.directory)
-}
-
-func syncDirectory(path string) error {
-	directory, err := os.Open(path)
 	if err != nil {
-		return err
+		file.Close()
+		os.Remove(file.Name())
+		return nil, "", fmt.Errorf("store a content: %w", err)
 	}
-	return errors.Join(directory.Sync(), directory.Close())
+	return file, sum, nil
 }
 
-// A blob is what is known of a content.
-type blob struct {
-	sum  string
-	size int64
-	used time.Time
-}
-
-// list returns the contents in no order, and removes uploads that were given up
-// a day ago.
-func (b blobs) list() ([]blob, error) {
-	entries, err := os.ReadDir(b.directory)
-	if err != nil {
-		return nil, err
+// removeAbandoned removes the temporary file of an upload, if that was given up
+// a day ago. The next time will do, too.
+func removeAbandoned(path string, written time.Time) {
+	if time.Since(written) > usedEvery {
+		os.Remove(path)
 	}
-	var all []blob
-	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			continue // removed meanwhile, or nothing of ours
-		}
-		switch {
-		case isSum(entry.Name()):
-			all = append(all, blob{entry.Name(), info.Size(), info.ModTime()})
-		case strings.HasPrefix(entry.Name(), temporaryPrefix) && time.Since(info.ModTime()) > usedEvery:
-			_ = os.Remove(b.path(entry.Name())) // the next time, then
-		}
-	}
-	return all, nil
 }

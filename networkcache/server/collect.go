@@ -4,61 +4,89 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"time"
 
 	"slapos/networkcache"
 )
 
+// A Store is what a server keeps. It is used by several goroutines.
+type Store struct {
+	Contents Blobs
+	Entries  Index
+	// MaximumAge and MaximumSize, in bytes, are what [Store.Collect] leaves of
+	// the contents; 0: all.
+	MaximumAge  time.Duration
+	MaximumSize int64
+	Logger      *slog.Logger     // default: none
+	Now         func() time.Time // default: time.Now
+}
+
+func (s *Store) complete() {
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.DiscardHandler)
+	}
+	if s.Now == nil {
+		s.Now = time.Now
+	}
+}
+
 // Collect removes the contents that nobody has used for the maximum age, then
 // the least recently used until the rest is small enough, and the entries about
 // what was removed. It returns how many contents and how many bytes went.
-func (s *Server) Collect(ctx context.Context) (count int, size int64, err error) {
-	all, err := s.blobs.list()
+func (s *Store) Collect(ctx context.Context) (count int, size int64, err error) {
+	s.complete()
+	all, err := s.Contents.List(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	slices.SortFunc(all, func(a, b blob) int {
-		return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.sum, b.sum))
+	slices.SortFunc(all, func(a, b Blob) int {
+		return cmp.Or(a.Used.Compare(b.Used), cmp.Compare(a.Sum, b.Sum))
 	})
 	var total int64
 	for _, b := range all {
-		total += b.size
+		total += b.Size
 	}
 	removed := map[string]bool{}
 	for _, b := range all {
-		isOld := s.options.MaximumAge > 0 && s.options.Now().Sub(b.used) > s.options.MaximumAge
-		isMuch := s.options.MaximumSize > 0 && total > s.options.MaximumSize
+		isOld := s.MaximumAge > 0 && s.Now().Sub(b.Used) > s.MaximumAge
+		isMuch := s.MaximumSize > 0 && total > s.MaximumSize
 		if !isOld && !isMuch || ctx.Err() != nil {
 			break
 		}
-		if err := os.Remove(s.blobs.path(b.sum)); err != nil {
+		if err := s.Contents.Remove(ctx, b.Sum); err != nil {
 			return count, size, err
 		}
-		removed[b.sum] = true
-		total -= b.size
-		size += b.size
+		removed[b.Sum] = true
+		total -= b.Size
+		size += b.Size
 		count++
 	}
-	s.counts.collected.Add(float64(count))
 	if count > 0 {
-		_, err = s.forget(func(entry networkcache.Entry) bool { return !removed[entry.SHA512()] })
+		_, err = s.Forget(ctx, func(entry networkcache.Entry) bool { return !removed[entry.SHA512()] })
 	}
 	return count, size, err
 }
 
-// CollectEvery collects now and again and again, until ctx ends.
-func (s *Server) CollectEvery(ctx context.Context, interval time.Duration) {
+// CollectEvery collects now and again and again, until ctx ends. Each time that
+// something was removed it calls done, if there is one.
+func (s *Store) CollectEvery(ctx context.Context, interval time.Duration, done func(count int)) {
+	s.complete()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		count, size, err := s.Collect(ctx)
-		if err != nil {
-			s.options.Logger.Error("Can't remove old contents", "error", err)
-		} else if count > 0 {
-			s.options.Logger.Info("Removed old contents", "count", count, "bytes", size)
+		if err != nil && ctx.Err() == nil {
+			s.Logger.Error("Can't remove old contents", "error", err)
+		}
+		if count > 0 {
+			s.Logger.Info("Removed old contents", "count", count, "bytes", size)
+			if done != nil {
+				done(count)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -68,34 +96,42 @@ func (s *Server) CollectEvery(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// forget drops entries of all keys, and returns the keys that changed. Files
-// that can't be read are left and logged.
-func (s *Server) forget(keep func(networkcache.Entry) bool) (changed []string, err error) {
+// Forget drops entries of all keys, and returns the keys that changed. What
+// can't be read is left and logged.
+func (s *Store) Forget(ctx context.Context, keep func(networkcache.Entry) bool) (changed []string, err error) {
+	s.complete()
 	changed = []string{}
-	keys, err := s.index.keys()
+	keys, err := s.Entries.Keys(ctx)
 	if err != nil {
 		return changed, err
 	}
 	for _, key := range keys {
-		if did, err := s.index.filter(key, keep); err != nil {
-			s.options.Logger.Warn("Entries left as they are", "key", key, "error", err)
+		if did, err := s.Entries.Filter(ctx, key, keep); err != nil {
+			s.Logger.Warn("Entries left as they are", "key", key, "error", err)
 		} else if did {
 			changed = append(changed, key)
 		}
 	}
-	return changed, nil
+	return changed, ctx.Err()
 }
 
-// update forgets the entries whose content is not here (PROXY-158).
-func (s *Server) update(w http.ResponseWriter, _ *http.Request) error {
-	removed, err := s.forget(func(entry networkcache.Entry) bool {
-		sum := entry.SHA512()
-		if !isSum(sum) {
-			return false
+// ForgetMissing drops the entries whose content isn't there, and returns the
+// keys that changed.
+func (s *Store) ForgetMissing(ctx context.Context) (changed []string, err error) {
+	var unknown error
+	changed, err = s.Forget(ctx, func(entry networkcache.Entry) bool {
+		has, err := s.Contents.Has(ctx, entry.SHA512())
+		if err != nil { // not known to be missing
+			unknown = err
 		}
-		info, err := os.Lstat(s.blobs.path(sum))
-		return err == nil && info.Mode().IsRegular()
+		return has || err != nil
 	})
+	return changed, errors.Join(err, unknown)
+}
+
+// update is PROXY-158 without another server behind.
+func (s *Server) update(w http.ResponseWriter, r *http.Request) error {
+	removed, err := s.store.ForgetMissing(r.Context())
 	if err != nil {
 		return err
 	}

@@ -2,85 +2,88 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 
 	"slapos/networkcache"
 )
 
-// index keeps the entries of keys. Entries are kept byte by byte as they came:
-// they are signed.
-type index struct {
-	directory string
-	temporary string     // where files are written: any name in directory is a key
-	mu        sync.Mutex // while a file changes
+// An Index keeps the entries of keys, byte by byte as they came: they are
+// signed. It can be used by several goroutines and, if what is below can, by
+// several servers. A key that has no entries, or can't have any, is an error
+// that is fs.ErrNotExist.
+type Index interface {
+	// Read returns the entries of a key as a JSON list, newest first.
+	Read(ctx context.Context, key string) ([]byte, error)
+	// Add puts an entry before the others. One that is there already moves.
+	Add(ctx context.Context, key string, entry []byte) error
+	// Replace puts a JSON list in the place of all entries.
+	Replace(ctx context.Context, key string, list []byte) error
+	// Remove forgets a key. One that isn't there is no error.
+	Remove(ctx context.Context, key string) error
+	// Keys lists all keys, sorted.
+	Keys(ctx context.Context) ([]string, error)
+	// Filter keeps the entries that keep says true of, and forgets a key that is
+	// left without. It tells whether that changed something. What is no entry
+	// goes.
+	Filter(ctx context.Context, key string, keep func(networkcache.Entry) bool) (changed bool, err error)
+	Close() error
 }
 
-// path refuses keys that can't be names of files.
-func (x *index) path(key string) (string, error) {
+// OpenIndex opens a database, if the place is the address postgres://… of one
+// or sqlite:PATH, else a directory, which is made when it is needed first.
+func OpenIndex(ctx context.Context, place string) (Index, error) {
+	if IsDatabase(place) {
+		return openTable(ctx, place)
+	}
+	return &Files{Path: strings.TrimPrefix(place, "file:")}, nil
+}
+
+// maximumEntries bounds all entries of a key, in bytes.
+const maximumEntries = 16 << 20
+
+var errFull = &Refusal{http.StatusInsufficientStorage, "Too many entries"}
+
+// maximumKey is the longest name that a file can have, in bytes.
+const maximumKey = 255
+
+// checkKey refuses keys that can't be names of files. To look for one that is
+// impossible finds nothing; to write it is refused.
+func checkKey(key string) error {
 	switch {
 	case key == "" || key == "." || key == ".." || strings.ContainsAny(key, "/\x00"):
-		return "", fs.ErrNotExist
-	case len(key) > 255:
-		return "", &refusal{http.StatusBadRequest, "Key too long"}
+		return errKey
+	case len(key) > maximumKey:
+		return errLongKey
 	}
-	return filepath.Join(x.directory, key), nil
+	return nil
 }
 
-// read returns the JSON list of a key.
-func (x *index) read(key string) ([]byte, error) {
-	path, err := x.path(key)
-	if err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-}
+var (
+	errKey     = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Invalid key"}, fs.ErrNotExist)
+	errLongKey = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Key too long"}, fs.ErrNotExist)
+)
 
-// add puts an entry before the others. One that is there already moves.
-func (x *index) add(key string, entry []byte) error {
-	path, err := x.path(key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &refusal{http.StatusBadRequest, "Invalid key"}
-	}
-	if err != nil {
-		return err
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	list, err := readList(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	entry = bytes.TrimSpace(entry)
-	kept := []json.RawMessage{entry}
-	for _, old := range list {
-		if !bytes.Equal(old, entry) {
-			kept = append(kept, old)
-		}
-	}
-	return x.writeList(path, kept)
-}
+// errNoList means that what is under a key is JSON, but no list.
+var errNoList = errors.New("no list of entries")
 
-func readList(path string) ([]json.RawMessage, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+func parseList(text []byte) ([]json.RawMessage, error) {
+	if !json.Valid(text) {
+		return nil, errors.New("no JSON")
 	}
 	var list []json.RawMessage
-	if err := json.Unmarshal(text, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if json.Unmarshal(text, &list) != nil || list == nil {
+		return nil, errNoList
 	}
 	return list, nil
 }
 
-func (x *index) writeList(path string, list []json.RawMessage) error {
+func listText(list []json.RawMessage) ([]byte, error) {
 	var text bytes.Buffer
 	for i, entry := range list {
 		text.WriteString([]string{"[", ", "}[min(i, 1)])
@@ -88,66 +91,39 @@ func (x *index) writeList(path string, list []json.RawMessage) error {
 	}
 	text.WriteByte(']')
 	if text.Len() > maximumEntries {
-		return &refusal{http.StatusInsufficientStorage, "Too many entries"}
+		return nil, errFull
 	}
-	return x.replace(path, text.Bytes())
+	return text.Bytes(), nil
 }
 
-// replace writes a file whole. Its name may be as long as names can be, which
-// leaves no room for the longer temporary ones of package renameio.
-func (x *index) replace(path string, text []byte) error {
-	file, err := os.CreateTemp(x.temporary, "entries-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) // unless it has its other name
-	_, err = file.Write(text)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	return syncDirectory(x.directory)
-}
-
-// keys lists all keys.
-func (x *index) keys() ([]string, error) {
-	files, err := os.ReadDir(x.directory)
-	if err != nil {
-		return nil, err
-	}
-	var keys []string
-	for _, file := range files {
-		if file.Type().IsRegular() {
-			keys = append(keys, file.Name())
+// added puts an entry before the others of a list.
+func added(entry []byte, list []json.RawMessage) []json.RawMessage {
+	entry = bytes.TrimSpace(entry)
+	kept := []json.RawMessage{entry}
+	for _, old := range list {
+		if !bytes.Equal(old, entry) {
+			kept = append(kept, old)
 		}
 	}
-	return keys, nil
+	return kept
 }
 
-// filter keeps the entries of a key that keep says true of, and tells whether
-// that changed something. A file without entries is removed.
-func (x *index) filter(key string, keep func(networkcache.Entry) bool) (changed bool, err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	path := filepath.Join(x.directory, key)
-	list, err := readList(path)
-	if err != nil {
-		return false, err
-	}
+// filtered are the entries of a list that keep says true of.
+func filtered(list []json.RawMessage, keep func(networkcache.Entry) bool) []json.RawMessage {
 	var kept []json.RawMessage
 	for _, text := range list {
 		if entry, err := networkcache.ParseEntry(text); err == nil && keep(entry) {
 			kept = append(kept, text)
 		}
 	}
-	switch {
-	case len(kept) == len(list) && len(list) > 0:
-		return false, nil
-	case len(kept) == 0:
-		return true, os.Remove(path)
+	return kept
+}
+
+// keyError tells which key it is about; the errors of keys themselves are said
+// to clients as they are.
+func keyError(key string, err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return true, x.writeList(path, kept)
+	return fmt.Errorf("entries of %q: %w", key, err)
 }

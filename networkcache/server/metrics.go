@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +21,7 @@ type counts struct {
 	collected prometheus.Counter
 }
 
-func newCounts(b blobs) *counts {
+func newCounts(contents Blobs) *counts {
 	c := &counts{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -36,17 +38,24 @@ func newCounts(b blobs) *counts {
 		}),
 	}
 	c.registry.MustRegister(c.requests, c.sent, c.received, c.collected, &stored{
-		blobs: b,
-		count: prometheus.NewDesc("slapos_cache_contents", "Contents that are stored.", nil, nil),
-		size:  prometheus.NewDesc("slapos_cache_contents_bytes", "Bytes of the contents that are stored.", nil, nil),
+		contents: contents,
+		count:    prometheus.NewDesc("slapos_cache_contents", "Contents that are stored.", nil, nil),
+		size:     prometheus.NewDesc("slapos_cache_contents_bytes", "Bytes of the contents that are stored.", nil, nil),
 	})
 	return c
 }
 
-// stored looks at the directory when it is asked.
+// stored looks at the contents when it is asked. Where that takes long, it does
+// so now and then only, and remembers.
 type stored struct {
-	blobs       blobs
+	contents    Blobs
 	count, size *prometheus.Desc
+
+	mu       sync.Mutex
+	next     time.Time
+	total    int
+	bytes    int64
+	problems error
 }
 
 func (s *stored) Describe(descriptions chan<- *prometheus.Desc) {
@@ -55,17 +64,29 @@ func (s *stored) Describe(descriptions chan<- *prometheus.Desc) {
 }
 
 func (s *stored) Collect(metrics chan<- prometheus.Metric) {
-	all, err := s.blobs.list()
-	if err != nil {
-		metrics <- prometheus.NewInvalidMetric(s.count, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if begun := time.Now(); begun.After(s.next) {
+		s.look()
+		s.next = time.Now().Add(100 * time.Since(begun))
+	}
+	if s.problems != nil {
+		metrics <- prometheus.NewInvalidMetric(s.count, s.problems)
 		return
 	}
-	var size int64
+	metrics <- prometheus.MustNewConstMetric(s.count, prometheus.GaugeValue, float64(s.total))
+	metrics <- prometheus.MustNewConstMetric(s.size, prometheus.GaugeValue, float64(s.bytes))
+}
+
+func (s *stored) look() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var all []Blob
+	all, s.problems = s.contents.List(ctx)
+	s.total, s.bytes = len(all), 0
 	for _, b := range all {
-		size += b.size
+		s.bytes += b.Size
 	}
-	metrics <- prometheus.MustNewConstMetric(s.count, prometheus.GaugeValue, float64(len(all)))
-	metrics <- prometheus.MustNewConstMetric(s.size, prometheus.GaugeValue, float64(size))
 }
 
 // A countedAnswer counts what goes through it.

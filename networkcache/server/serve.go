@@ -16,7 +16,7 @@ import (
 // finish for up to ten seconds. With security it speaks TLS. Old contents are
 // removed once an hour.
 func (s *Server) Serve(ctx context.Context, listeners []net.Listener, security *tls.Config) error {
-	log := s.options.Logger
+	log := s.store.Logger
 	web := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 30 * time.Second,
@@ -37,7 +37,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, security *
 	collected := make(chan struct{})
 	go func() {
 		defer close(collected)
-		s.CollectEvery(collecting, time.Hour)
+		s.store.CollectEvery(collecting, time.Hour, func(count int) { s.counts.collected.Add(float64(count)) })
 	}()
 	defer func() {
 		endCollecting()

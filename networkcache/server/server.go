@@ -2,16 +2,12 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"regexp"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -20,21 +16,17 @@ import (
 
 // Options of a server.
 type Options struct {
-	Directory string
+	// Store is what is served. Its owner closes it.
+	Store Store
 	// MayUpload decides who may upload; default: [Uploaders.Allow] without
 	// tokens.
 	MayUpload func(*http.Request) bool
-	// MaximumAge and MaximumSize, in bytes, are what [Server.Collect] leaves of
-	// the contents; 0: all.
-	MaximumAge  time.Duration
-	MaximumSize int64
-	Logger      *slog.Logger     // default: none
-	Now         func() time.Time // default: time.Now
 }
 
 // A Server is an http.Handler:
 //
 //	GET, HEAD  /shacache/cache/SUM   a content, or ranges of it
+//	OPTIONS    /shacache/cache       tells that contents of any length are taken
 //	POST       /shacache/cache       stores a content, answers its sum
 //	PUT        /shacache/cache/SUM   stores a content, which must have this sum
 //	GET, HEAD  /shacache/dir/KEY     the entries of a key
@@ -43,36 +35,20 @@ type Options struct {
 //	GET        /metrics              counts, for Prometheus
 type Server struct {
 	options Options
-	blobs   blobs
-	index   *index
+	store   *Store
 	counts  *counts
 	mux     *http.ServeMux
 }
 
-// New makes the directories that are missing.
-func New(options Options) (*Server, error) {
-	if options.Logger == nil {
-		options.Logger = slog.New(slog.DiscardHandler)
-	}
-	if options.Now == nil {
-		options.Now = time.Now
-	}
+// New makes a server.
+func New(options Options) *Server {
+	options.Store.complete()
 	if options.MayUpload == nil {
 		options.MayUpload = Uploaders{}.Allow
 	}
-	s := &Server{
-		options: options,
-		blobs:   blobs{directory: filepath.Join(options.Directory, "cache"), now: options.Now},
-		index:   &index{directory: filepath.Join(options.Directory, "dir"), temporary: filepath.Join(options.Directory, "new")},
-		mux:     http.NewServeMux(),
-	}
-	for _, directory := range []string{s.blobs.directory, s.index.directory, s.index.temporary} {
-		if err := os.MkdirAll(directory, 0o755); err != nil {
-			return nil, fmt.Errorf("network cache: %w", err)
-		}
-	}
-	s.counts = newCounts(s.blobs)
+	s := &Server{options: options, store: &options.Store, mux: http.NewServeMux(), counts: newCounts(options.Store.Contents)}
 	s.handle("GET /shacache/cache/{sum}", s.getContent)
+	s.handle("OPTIONS /shacache/cache", s.tellCapabilities)
 	s.handle("POST /shacache/cache", s.uploading(s.postContent))
 	s.handle("POST /shacache/cache/{$}", s.uploading(s.postContent))
 	s.handle("PUT /shacache/cache/{sum}", s.uploading(s.putContent))
@@ -80,7 +56,7 @@ func New(options Options) (*Server, error) {
 	s.handle("PUT /shacache/dir/{key}", s.uploading(s.putEntry))
 	s.handle("POST /shacache/update", s.uploading(s.update))
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.counts.registry, promhttp.HandlerOpts{}))
-	return s, nil
+	return s
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
@@ -88,13 +64,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // A handler answers, or returns what is wrong.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// A refusal is an error that is told to the client.
-type refusal struct {
-	status int
-	text   string
+// A Refusal is an error that is told to the client.
+type Refusal struct {
+	Status int
+	Text   string
 }
 
-func (r *refusal) Error() string { return r.text }
+func (r *Refusal) Error() string { return r.Text }
 
 func (s *Server) handle(pattern string, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -107,25 +83,25 @@ func (s *Server) handle(pattern string, h handler) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var told *refusal
+	var told *Refusal
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &told):
 	case errors.As(err, &tooLarge):
-		told = &refusal{http.StatusRequestEntityTooLarge, "Too large"}
+		told = &Refusal{http.StatusRequestEntityTooLarge, "Too large"}
 	case errors.Is(err, fs.ErrNotExist):
-		told = &refusal{http.StatusNotFound, "Not found"}
+		told = &Refusal{http.StatusNotFound, "Not found"}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		s.options.Logger.Error("No space left", "path", r.URL.Path, "error", err)
-		told = &refusal{http.StatusInsufficientStorage, "No space left"}
+		s.store.Logger.Error("No space left", "path", r.URL.Path, "error", err)
+		told = &Refusal{http.StatusInsufficientStorage, "No space left"}
 	case r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF):
-		s.options.Logger.Debug("Client gone", "path", r.URL.Path, "error", err)
-		told = &refusal{http.StatusBadRequest, "Cut off"}
+		s.store.Logger.Debug("Client gone", "path", r.URL.Path, "error", err)
+		told = &Refusal{http.StatusBadRequest, "Cut off"}
 	default:
-		s.options.Logger.Error("Request failed", "path", r.URL.Path, "error", err)
-		told = &refusal{http.StatusInternalServerError, "Internal error"}
+		s.store.Logger.Error("Request failed", "path", r.URL.Path, "error", err)
+		told = &Refusal{http.StatusInternalServerError, "Internal error"}
 	}
-	http.Error(w, told.text, told.status)
+	http.Error(w, told.Text, told.Status)
 }
 
 // uploading refuses those who may not.
@@ -133,24 +109,33 @@ func (s *Server) uploading(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if !s.options.MayUpload(r) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="upload"`)
-			return &refusal{http.StatusUnauthorized, "Uploads need a client certificate or a token"}
+			return &Refusal{http.StatusUnauthorized, "Uploads need a client certificate or a token"}
 		}
 		return h(w, r)
 	}
 }
 
 func (s *Server) getContent(w http.ResponseWriter, r *http.Request) error {
-	file, info, err := s.blobs.open(r.PathValue("sum"))
+	sum := r.PathValue("sum")
+	content, err := s.store.Contents.Open(r.Context(), sum)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer content.Close()
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", "attachment; filename="+info.Name())
-	h.Set("Etag", `"`+info.Name()+`"`)
+	h.Set("Content-Disposition", "attachment; filename="+sum)
+	h.Set("Etag", `"`+sum+`"`)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	http.ServeContent(w, r, "", time.Time{}, file)
+	http.ServeContent(w, r, "", time.Time{}, content)
+	return nil
+}
+
+// tellCapabilities lets clients send what they don't know the length of.
+func (s *Server) tellCapabilities(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Allow", "OPTIONS, POST")
+	w.Header().Set(networkcache.StreamHeader, "chunked")
+	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
@@ -161,13 +146,13 @@ func (s *Server) postContent(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) putContent(w http.ResponseWriter, r *http.Request) error {
 	sum := r.PathValue("sum")
 	if !isSum(sum) {
-		return &refusal{http.StatusBadRequest, "Checksum mismatch"}
+		return ErrChecksum
 	}
 	return s.storeContent(w, r, sum)
 }
 
 func (s *Server) storeContent(w http.ResponseWriter, r *http.Request, expected string) error {
-	sum, err := s.blobs.store(r.Body, expected)
+	sum, err := s.store.Contents.Store(r.Context(), r.Body, expected)
 	if err != nil {
 		return err
 	}
@@ -177,14 +162,14 @@ func (s *Server) storeContent(w http.ResponseWriter, r *http.Request, expected s
 	return nil
 }
 
-// Bounds of an entry and of all of a key, in bytes.
-const (
-	maximumEntry   = 1 << 20
-	maximumEntries = 16 << 20
-)
+// maximumEntry bounds an entry, in bytes.
+const maximumEntry = 1 << 20
 
 func (s *Server) getEntries(w http.ResponseWriter, r *http.Request) error {
-	text, err := s.index.read(r.PathValue("key"))
+	text, err := s.store.Entries.Read(r.Context(), r.PathValue("key"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fs.ErrNotExist // also of keys that can't be
+	}
 	if err != nil {
 		return err
 	}
@@ -199,16 +184,12 @@ func (s *Server) putEntry(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := networkcache.ParseEntry(text); err != nil {
-		return &refusal{http.StatusBadRequest, "Invalid entry format"}
+	if _, err := networkcache.ParseEntry(text); err != nil || !utf8.Valid(text) {
+		return &Refusal{http.StatusBadRequest, "Invalid entry format"}
 	}
-	if err := s.index.add(r.PathValue("key"), text); err != nil {
+	if err := s.store.Entries.Add(r.Context(), r.PathValue("key"), text); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusCreated)
 	return nil
 }
-
-var sumPattern = regexp.MustCompile(`^[0-9a-f]{128}$`)
-
-func isSum(name string) bool { return sumPattern.MatchString(name) }

@@ -25,13 +25,13 @@ import (
 
 func start(t *testing.T, options Options) (*Server, string) {
 	t.Helper()
-	if options.Directory == "" {
-		options.Directory = t.TempDir()
+	if options.Store.Contents == nil {
+		options.Store.Contents = &Directory{Path: t.TempDir(), Now: options.Store.Now}
 	}
-	s, err := New(options)
-	if err != nil {
-		t.Fatal(err)
+	if options.Store.Entries == nil {
+		options.Store.Entries = &Files{Path: filepath.Join(t.TempDir(), "dir")}
 	}
+	s := New(options)
 	web := httptest.NewServer(s)
 	t.Cleanup(web.Close)
 	return s, web.URL
@@ -99,8 +99,8 @@ func TestContents(t *testing.T) {
 }
 
 func TestEntries(t *testing.T) {
-	s, url := start(t, Options{})
-	directory := s.options.Directory
+	directory := t.TempDir()
+	_, url := start(t, Options{Store: Store{Entries: &Files{Path: directory}}})
 	url += "/shacache/dir/"
 	entry := func(n int) string { return fmt.Sprintf(`["{\"sha512\": \"%d\", \"é\": 1}", "c2ln"]`, n) }
 	if status, _ := ask(t, "GET", url+"pypi:a=1", ""); status != 404 {
@@ -115,10 +115,10 @@ func TestEntries(t *testing.T) {
 	if status, answer := ask(t, "GET", url+"pypi:a=1", ""); status != 200 || answer != want {
 		t.Errorf("GET: %d %s, want %s", status, answer, want)
 	}
-	if text, err := os.ReadFile(filepath.Join(directory, "dir/pypi:a=1")); string(text) != want {
+	if text, err := os.ReadFile(filepath.Join(directory, "pypi:a=1")); string(text) != want {
 		t.Errorf("stored %s %v", text, err)
 	}
-	for _, body := range []string{``, `{}`, `[]`, `["a"]`, `["a", "b", "c"]`, `["a", 1]`, `["a", null]`, `["a", "b"] x`, `[["a", "b"]]`, "\xff"} {
+	for _, body := range []string{``, `{}`, `[]`, `["a"]`, `["a", "b", "c"]`, `["a", 1]`, `["a", null]`, `["a", "b"] x`, `[["a", "b"]]`, "\xff", "[\"\xff\", \"\"]"} {
 		if status, _ := ask(t, "PUT", url+"bad", body); status != 400 {
 			t.Errorf("PUT %q: %d", body, status)
 		}
@@ -134,7 +134,7 @@ func TestEntries(t *testing.T) {
 	if status, _ := ask(t, "PUT", url+"large", `["`+strings.Repeat("x", maximumEntry)+`", ""]`); status != 413 {
 		t.Errorf("large entry: %d", status)
 	}
-	if left, _ := os.ReadDir(filepath.Join(directory, "new")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(directory, newPrefix+"*")); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
 }
@@ -177,7 +177,7 @@ func TestCutOff(t *testing.T) {
 	if !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
 		t.Errorf("answer %q", answer)
 	}
-	if left, _ := os.ReadDir(s.blobs.directory); len(left) > 0 {
+	if left, _ := os.ReadDir(s.store.Contents.(*Directory).Path); len(left) > 0 {
 		t.Errorf("left %v", left)
 	}
 }
@@ -221,7 +221,7 @@ func TestUploaders(t *testing.T) {
 
 func TestCollect(t *testing.T) {
 	now := time.Now()
-	s, url := start(t, Options{MaximumAge: 10 * 24 * time.Hour, MaximumSize: 25, Now: func() time.Time { return now }})
+	s, url := start(t, Options{Store: Store{MaximumAge: 10 * 24 * time.Hour, MaximumSize: 25, Now: func() time.Time { return now }}})
 	store := func(content, key string) string {
 		t.Helper()
 		_, sum := ask(t, "POST", url+"/shacache/cache", content)
@@ -237,7 +237,7 @@ func TestCollect(t *testing.T) {
 	second := store("ten bytes!", "second")
 	collect := func(wantCount int, want ...string) {
 		t.Helper()
-		count, _, err := s.Collect(context.Background())
+		count, _, err := s.store.Collect(context.Background())
 		if err != nil || count != wantCount {
 			t.Errorf("removed %d, %v, want %d", count, err, wantCount)
 		}
@@ -259,10 +259,10 @@ func TestCollect(t *testing.T) {
 		t.Errorf("entries %s", text)
 	}
 	collect(0, "first", "second")
-	if _, text := ask(t, "GET", url+"/metrics", ""); !strings.Contains(text, "slapos_cache_contents 2") || !strings.Contains(text, "slapos_cache_collected_contents_total 2") {
+	if _, text := ask(t, "GET", url+"/metrics", ""); !strings.Contains(text, "slapos_cache_contents 2") {
 		t.Errorf("metrics:\n%s", text)
 	}
-	if err := os.Remove(s.blobs.path(second)); err != nil {
+	if err := s.store.Contents.Remove(context.Background(), second); err != nil {
 		t.Fatal(err)
 	}
 	_, text := ask(t, "POST", url+"/shacache/update", "")
@@ -275,14 +275,15 @@ func TestCollect(t *testing.T) {
 // A damaged file of entries is nobody's loss but its own.
 func TestDamagedEntries(t *testing.T) {
 	var log bytes.Buffer
-	s, url := start(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if err := os.WriteFile(filepath.Join(s.index.directory, "key"), []byte("[half"), 0o644); err != nil {
+	directory := t.TempDir()
+	_, url := start(t, Options{Store: Store{Entries: &Files{Path: directory}, Logger: slog.New(slog.NewTextHandler(&log, nil))}})
+	if err := os.WriteFile(filepath.Join(directory, "key"), []byte("[half"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if status, _ := ask(t, "PUT", url+"/shacache/dir/key", `["{}", ""]`); status != 500 {
 		t.Errorf("PUT: %d", status)
 	}
-	if text, _ := os.ReadFile(filepath.Join(s.index.directory, "key")); string(text) != "[half" {
+	if text, _ := os.ReadFile(filepath.Join(directory, "key")); string(text) != "[half" {
 		t.Errorf("changed to %s", text)
 	}
 	if status, _ := ask(t, "POST", url+"/shacache/update", ""); status != 200 || !strings.Contains(log.String(), "key=key") {
@@ -293,6 +294,11 @@ func TestDamagedEntries(t *testing.T) {
 // The real client of Python uploads here and downloads what is here.
 func TestPythonClient(t *testing.T) {
 	_, url := start(t, Options{})
+	testPythonClient(t, url)
+}
+
+func testPythonClient(t *testing.T, url string) {
+	t.Helper()
 	key, certificate, err := networkcache.GenerateKey("python", time.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -352,10 +358,7 @@ func python(t *testing.T) string {
 }
 
 func TestServe(t *testing.T) {
-	s, err := New(Options{Directory: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(Options{Store: Store{Contents: &Directory{Path: t.TempDir()}, Entries: &Files{Path: t.TempDir()}}})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -376,17 +379,14 @@ func FuzzEntry(f *testing.F) {
 	f.Add("key", []byte(`["{}", ""]`))
 	f.Add("../x", []byte(`["{}", "", ""]`))
 	f.Fuzz(func(t *testing.T, key string, body []byte) {
-		s, err := New(Options{Directory: t.TempDir(), MayUpload: func(*http.Request) bool { return true }})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := New(Options{Store: Store{Contents: &Directory{}, Entries: &Files{Path: t.TempDir()}}})
 		r := httptest.NewRequest("PUT", "/shacache/dir/x", bytes.NewReader(body))
 		r.SetPathValue("key", key)
 		w := httptest.NewRecorder()
 		if err := s.putEntry(w, r); err != nil || w.Code != http.StatusCreated {
 			return
 		}
-		text, err := s.index.read(key)
+		text, err := s.store.Entries.Read(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
 		}

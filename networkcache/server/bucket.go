@@ -1,0 +1,261 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// A Bucket keeps contents as the objects PREFIX/SUM of a bucket that speaks
+// Amazon's S3. Its address is
+//
+//	s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=REGION
+//
+// without endpoint Amazon's own. The time of the empty object PREFIX/used/SUM
+// is that of the last use; without one, the time of the content.
+type Bucket struct {
+	client  *minio.Client
+	bucket  string
+	prefix  string // with a slash at its end, or empty
+	scratch string // directory of contents whose sum isn't known yet
+	now     func() time.Time
+
+	mu      sync.Mutex
+	touched map[string]time.Time // when, as far as this process did it
+}
+
+// A Login says who uses a bucket: an access key or, without, what a file has in
+// the format of ~/.aws/credentials or, without, what the machine is given by
+// the cloud that it runs in.
+type Login struct {
+	AccessKey, SecretKey, SessionToken string
+	File, Profile                      string
+	Region                             string // unless the address tells it
+}
+
+func (l Login) credentials() *credentials.Credentials {
+	if l.AccessKey != "" {
+		return credentials.NewStaticV4(l.AccessKey, l.SecretKey, l.SessionToken)
+	}
+	if l.File != "" {
+		return credentials.NewFileAWSCredentials(l.File, l.Profile)
+	}
+	return credentials.NewIAM("")
+}
+
+// openBucket makes sure that the bucket is there.
+func openBucket(ctx context.Context, address, scratch string, login Login) (*Bucket, error) {
+	b, err := newBucket(address, scratch, login)
+	if err == nil {
+		var found bool
+		found, err = b.client.BucketExists(ctx, b.bucket)
+		if err == nil && !found {
+			err = fmt.Errorf("there is no bucket %s: make it first", b.bucket)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("contents in %s: %w", address, err)
+	}
+	return b, nil
+}
+
+func newBucket(address, scratch string, login Login) (*Bucket, error) {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	if parsed.Host == "" {
+		return nil, errors.New("no bucket in the address: s3://BUCKET/PREFIX?endpoint=…&region=…")
+	}
+	query := parsed.Query()
+	for name := range query {
+		if name != "endpoint" && name != "region" {
+			return nil, fmt.Errorf("the address has the unknown parameter %q: endpoint and region are known", name)
+		}
+	}
+	endpoint := &url.URL{Scheme: "https", Host: "s3.amazonaws.com"}
+	lookup := minio.BucketLookupAuto
+	if text := query.Get("endpoint"); text != "" {
+		lookup = minio.BucketLookupPath
+		if endpoint, err = url.Parse(text); err != nil || endpoint.Host == "" || endpoint.Scheme != "http" && endpoint.Scheme != "https" {
+			return nil, fmt.Errorf("endpoint %q is no address as https://HOST:PORT", text)
+		}
+	}
+	region := query.Get("region")
+	if region == "" {
+		region = login.Region
+	}
+	client, err := minio.New(endpoint.Host, &minio.Options{
+		Creds: login.credentials(), Secure: endpoint.Scheme == "https", Region: region, BucketLookup: lookup, MaxRetries: 3,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b := &Bucket{client: client, bucket: parsed.Host, scratch: scratch, now: time.Now, touched: map[string]time.Time{}}
+	if b.prefix = strings.Trim(parsed.Path, "/"); b.prefix != "" {
+		b.prefix += "/"
+	}
+	return b, nil
+}
+
+// Open implements [Blobs].
+func (b *Bucket) Open(ctx context.Context, sum string) (io.ReadSeekCloser, error) {
+	if !isSum(sum) {
+		return nil, fs.ErrNotExist
+	}
+	name := b.prefix + sum
+	info, err := b.client.StatObject(ctx, b.bucket, name, minio.StatObjectOptions{})
+	if err != nil {
+		return nil, b.failure("open", sum, err)
+	}
+	b.touch(ctx, sum, info)
+	object, err := b.client.GetObject(ctx, b.bucket, name, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, b.failure("open", sum, err)
+	}
+	return object, nil
+}
+
+// used is the name of the object that tells of a content's last use.
+func (b *Bucket) used(sum string) string { return b.prefix + "used/" + sum }
+
+// touch notes that a content is used. Where that may not be written, all count
+// as old.
+func (b *Bucket) touch(ctx context.Context, sum string, info minio.ObjectInfo) {
+	now := b.now()
+	b.mu.Lock()
+	last := b.touched[sum]
+	isRecent := now.Sub(last) <= usedEvery || now.Sub(info.LastModified) <= usedEvery
+	if !isRecent {
+		b.touched[sum] = now
+	}
+	b.mu.Unlock()
+	if !isRecent {
+		_, _ = b.client.PutObject(ctx, b.bucket, b.used(sum), strings.NewReader(""), 0, minio.PutObjectOptions{})
+	}
+}
+
+// partSize bounds what is in memory of an upload to the bucket.
+const partSize = 16 << 20
+
+// Store implements [Blobs]. The content waits on disk until its sum is known:
+// an object appears under the right name only, and what is there isn't sent.
+func (b *Bucket) Store(ctx context.Context, content io.Reader, expected string) (sum string, err error) {
+	file, sum, err := spool(b.scratch, content, expected)
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	name := b.prefix + sum
+	if info, err := b.client.StatObject(ctx, b.bucket, name, minio.StatObjectOptions{}); err == nil {
+		b.touch(ctx, sum, info)
+		return sum, nil
+	}
+	size, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return "", err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	_, err = b.client.PutObject(ctx, b.bucket, name, file, size, minio.PutObjectOptions{
+		ContentType: "application/octet-stream", PartSize: max(partSize, uint64(size/9000)), NumThreads: 2,
+	})
+	return sum, b.failure("store", sum, err)
+}
+
+// Has implements [Blobs].
+func (b *Bucket) Has(ctx context.Context, sum string) (bool, error) {
+	if !isSum(sum) {
+		return false, nil
+	}
+	_, err := b.client.StatObject(ctx, b.bucket, b.prefix+sum, minio.StatObjectOptions{})
+	err = b.failure("look for", sum, err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// List implements [Blobs].
+func (b *Bucket) List(ctx context.Context) ([]Blob, error) {
+	left, _ := filepath.Glob(filepath.Join(b.scratch, temporaryPrefix+"*"))
+	for _, path := range left {
+		if info, err := os.Stat(path); err == nil {
+			removeAbandoned(path, info.ModTime())
+		}
+	}
+	b.mu.Lock()
+	maps.DeleteFunc(b.touched, func(_ string, last time.Time) bool { return b.now().Sub(last) > usedEvery })
+	b.mu.Unlock()
+	uses, err := b.list(ctx, b.used(""))
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]time.Time{}
+	for _, use := range uses {
+		used[use.Sum] = use.Used
+	}
+	all, err := b.list(ctx, b.prefix)
+	for i, blob := range all {
+		if last := used[blob.Sum]; last.After(blob.Used) {
+			all[i].Used = last
+		}
+	}
+	return all, err
+}
+
+// list finds the objects that are named by sums, right after a prefix.
+func (b *Bucket) list(ctx context.Context, prefix string) ([]Blob, error) {
+	ctx, cancel := context.WithCancel(ctx) // ends the listing when it is left early
+	defer cancel()
+	var all []Blob
+	for object := range b.client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: prefix}) {
+		if object.Err != nil {
+			return nil, fmt.Errorf("list the bucket %s: %w", b.bucket, object.Err)
+		}
+		if sum := strings.TrimPrefix(object.Key, prefix); isSum(sum) {
+			all = append(all, Blob{sum, object.Size, object.LastModified})
+		}
+	}
+	return all, ctx.Err()
+}
+
+// Remove implements [Blobs].
+func (b *Bucket) Remove(ctx context.Context, sum string) error {
+	b.mu.Lock()
+	delete(b.touched, sum)
+	b.mu.Unlock()
+	for _, name := range []string{b.prefix + sum, b.used(sum)} {
+		err := b.failure("remove", sum, b.client.RemoveObject(ctx, b.bucket, name, minio.RemoveObjectOptions{}))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// failure says what failed, and makes a missing object fs.ErrNotExist.
+func (b *Bucket) failure(doing, sum string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if answer := minio.ToErrorResponse(err); answer.StatusCode == http.StatusNotFound && answer.Code != minio.NoSuchBucket {
+		return fs.ErrNotExist
+	}
+	return fmt.Errorf("%s %s in the bucket %s: %w", doing, sum, b.bucket, err)
+}

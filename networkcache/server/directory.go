@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A Directory keeps contents in files that are named by their sums, as the
+// original's local cache does. A file's time is that of its last use.
+type Directory struct {
+	Path string
+	Now  func() time.Time // default: time.Now
+}
+
+func (d *Directory) now() time.Time {
+	if d.Now == nil {
+		return time.Now()
+	}
+	return d.Now()
+}
+
+func (d *Directory) file(sum string) string { return filepath.Join(d.Path, sum) }
+
+// Open implements [Blobs].
+func (d *Directory) Open(_ context.Context, sum string) (io.ReadSeekCloser, error) {
+	if !isSum(sum) {
+		return nil, fs.ErrNotExist
+	}
+	file, err := os.OpenFile(d.file(sum), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if now := d.now(); now.Sub(info.ModTime()) > usedEvery {
+		_ = os.Chtimes(d.file(sum), now, now) // on a read-only disk all count as old
+	}
+	return file, nil
+}
+
+// Store implements [Blobs].
+func (d *Directory) Store(_ context.Context, content io.Reader, expected string) (sum string, err error) {
+	file, sum, err := spool(d.Path, content, expected)
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(file.Name()) // unless it has its other name
+	defer file.Close()
+	if err := file.Chmod(0o644); err != nil {
+		return "", err
+	}
+	if err := file.Sync(); err != nil {
+		return "", err
+	}
+	now := d.now()
+	if err := os.Chtimes(file.Name(), now, now); err != nil {
+		return "", err
+	}
+	if err := os.Rename(file.Name(), d.file(sum)); err != nil {
+		return "", err
+	}
+	return sum, syncDirectory(d.Path)
+}
+
+func syncDirectory(path string) error {
+	directory, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// Has implements [Blobs].
+func (d *Directory) Has(_ context.Context, sum string) (bool, error) {
+	if !isSum(sum) {
+		return false, nil
+	}
+	info, err := os.Lstat(d.file(sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && info.Mode().IsRegular(), err
+}
+
+// List implements [Blobs].
+func (d *Directory) List(ctx context.Context) ([]Blob, error) {
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return nil, err
+	}
+	var all []Blob
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			continue // removed meanwhile, or nothing of ours
+		}
+		switch {
+		case isSum(entry.Name()):
+			all = append(all, Blob{entry.Name(), info.Size(), info.ModTime()})
+		case strings.HasPrefix(entry.Name(), temporaryPrefix):
+			removeAbandoned(d.file(entry.Name()), info.ModTime())
+		}
+	}
+	return all, ctx.Err()
+}
+
+// Remove implements [Blobs].
+func (d *Directory) Remove(_ context.Context, sum string) error {
+	err := os.Remove(d.file(sum))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// postgresAddress starts a server of PostgreSQL, which listens on a socket in a
+// folder of its own.
+func postgresAddress(t *testing.T) string {
+	t.Helper()
+	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if path, err := exec.LookPath("initdb"); err == nil {
+		programs = append(programs, path)
+	}
+	if len(programs) == 0 {
+		t.Skip("PostgreSQL is not installed: install package postgresql")
+	}
+	slices.Sort(programs)
+	programDirectory := filepath.Dir(programs[len(programs)-1])
+	folder, err := os.MkdirTemp("", "slapos-postgres-") // the path of a socket must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	command := func(name string, arguments ...string) *exec.Cmd {
+		c := exec.Command(filepath.Join(programDirectory, name), arguments...)
+		c.Dir = folder
+		if os.Geteuid() == 0 { // whom PostgreSQL refuses to serve
+			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		}
+		return c
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(folder, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := filepath.Join(folder, "data")
+	if output, err := command("initdb", "-D", data, "-U", "slapos", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync").CombinedOutput(); err != nil {
+		t.Fatalf("initdb: %v\n%s", err, output)
+	}
+	var log strings.Builder
+	server := command("postgres", "-D", data, "-h", "", "-k", folder, "-c", "fsync=off")
+	server.Stdout, server.Stderr = &log, &log
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Signal(syscall.SIGINT) // fast shutdown
+		_ = server.Wait()
+		if t.Failed() {
+			t.Logf("postgres:\n%s", &log)
+		}
+	})
+	address := fmt.Sprintf("postgres:///postgres?host=%s&user=slapos", folder)
+	awaitDatabase(t, address)
+	return address
+}
+
+func awaitDatabase(t *testing.T, address string) {
+	t.Helper()
+	pool, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		if err = pool.PingContext(ctx); err == nil {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	_ "modernc.org/sqlite"             // driver "sqlite"
+
+	"slapos/networkcache"
+)
+
+// A Table keeps entries in the table shadir_entry of a database, SQLite or
+// PostgreSQL, which may have other tables. Several servers can share it.
+type Table struct {
+	pool *sql.DB
+	// lock makes a transaction the only one that writes entries of a key.
+	lock string
+}
+
+// IsDatabase tells whether a place of entries is the address of a database.
+func IsDatabase(place string) bool {
+	return isPostgres(place) || strings.HasPrefix(place, "sqlite:")
+}
+
+func isPostgres(place string) bool {
+	return strings.HasPrefix(place, "postgres://") || strings.HasPrefix(place, "postgresql://")
+}
+
+// Newer entries have larger numbers.
+const (
+	sqliteTable = `CREATE TABLE IF NOT EXISTS shadir_entry (
+	number INTEGER PRIMARY KEY AUTOINCREMENT, entry_key TEXT NOT NULL, entry TEXT NOT NULL)`
+	postgresTable = `CREATE TABLE IF NOT EXISTS shadir_entry (
+	number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL)`
+	tableIndex = `CREATE INDEX IF NOT EXISTS shadir_entry_key ON shadir_entry (entry_key)`
+)
+
+func openTable(ctx context.Context, address string) (*Table, error) {
+	driver, source, table := "pgx", address, postgresTable
+	t := &Table{lock: "SELECT pg_advisory_xact_lock(hashtext($1))"}
+	if path, isFile := strings.CutPrefix(address, "sqlite:"); isFile {
+		driver, source, table = "sqlite", sqliteSource(path), sqliteTable
+		t.lock = "" // writers wait for each other
+	}
+	var err error
+	if t.pool, err = sql.Open(driver, source); err == nil {
+		for _, statement := range []string{table, tableIndex} {
+			if err == nil {
+				_, err = t.pool.ExecContext(ctx, statement)
+			}
+		}
+		if err != nil {
+			t.pool.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("entries in %s: %s", redacted(address), strings.Join(strings.Fields(err.Error()), " "))
+	}
+	return t, nil
+}
+
+// sqliteSource asks for write-ahead logging and transactions that write from
+// their beginning.
+func sqliteSource(path string) string {
+	options := url.Values{"_pragma": {"busy_timeout(15000)", "journal_mode(wal)", "synchronous(full)"}, "_txlock": {"immediate"}}
+	elements := strings.Split(filepath.ToSlash(path), "/")
+	for i, element := range elements {
+		elements[i] = url.PathEscape(element)
+	}
+	return "file:" + strings.Join(elements, "/") + "?" + options.Encode()
+}
+
+// redacted hides the password of an address.
+func redacted(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return "the database"
+	}
+	return parsed.Redacted()
+}
+
+// A querier is a pool or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, statement string, arguments ...any) (*sql.Rows, error)
+}
+
+// Read implements [Index].
+func (t *Table) Read(ctx context.Context, key string) ([]byte, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	list, err := t.list(ctx, t.pool, key)
+	if err != nil {
+		return nil, keyError(key, err)
+	}
+	if len(list) == 0 {
+		return nil, fs.ErrNotExist
+	}
+	return listText(list)
+}
+
+func (t *Table) list(ctx context.Context, from querier, key string) ([]json.RawMessage, error) {
+	texts, err := column(ctx, from, "SELECT entry FROM shadir_entry WHERE entry_key = $1 ORDER BY number DESC", storable(key))
+	list := make([]json.RawMessage, len(texts))
+	for i, text := range texts {
+		list[i] = json.RawMessage(text)
+	}
+	return list, err
+}
+
+// column reads the only column of an answer.
+func column(ctx context.Context, from querier, statement string, arguments ...any) ([]string, error) {
+	rows, err := from.QueryContext(ctx, statement, arguments...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var texts []string
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, rows.Err()
+}
+
+// storable is a text that databases take: UTF-8 without NUL.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// A change makes another list of entries of one.
+type change func([]json.RawMessage) ([]json.RawMessage, error)
+
+// change changes the entries of a key, again when the database says that
+// somebody else was faster.
+func (t *Table) change(ctx context.Context, key string, with change) (err error) {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	for range 5 {
+		if err = t.tryChange(ctx, storable(key), with); !isConflict(err) {
+			break
+		}
+	}
+	return keyError(key, err)
+}
+
+func isConflict(err error) bool {
+	var failure *pgconn.PgError
+	return errors.As(err, &failure) && (failure.Code == "40001" || failure.Code == "40P01")
+}
+
+func (t *Table) tryChange(ctx context.Context, key string, with change) error {
+	transaction, err := t.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := t.changeWithin(ctx, transaction, key, with); err != nil {
+		_ = transaction.Rollback() // the database does so by itself when it can't be told
+		return err
+	}
+	return transaction.Commit()
+}
+
+func (t *Table) changeWithin(ctx context.Context, transaction *sql.Tx, key string, with change) error {
+	if t.lock != "" {
+		if _, err := transaction.ExecContext(ctx, t.lock, key); err != nil {
+			return err
+		}
+	}
+	old, err := t.list(ctx, transaction, key)
+	if err != nil {
+		return err
+	}
+	list, err := with(old)
+	if err != nil {
+		return err
+	}
+	if _, err := listText(list); err != nil {
+		return err
+	}
+	if _, err := transaction.ExecContext(ctx, "DELETE FROM shadir_entry WHERE entry_key = $1", key); err != nil {
+		return err
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if _, err := transaction.ExecContext(ctx, "INSERT INTO shadir_entry (entry_key, entry) VALUES ($1, $2)", key, string(list[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Add implements [Index].
+func (t *Table) Add(ctx context.Context, key string, entry []byte) error {
+	return t.change(ctx, key, func(list []json.RawMessage) ([]json.RawMessage, error) { return added(entry, list), nil })
+}
+
+// Replace implements [Index].
+func (t *Table) Replace(ctx context.Context, key string, list []byte) error {
+	return t.change(ctx, key, func([]json.RawMessage) ([]json.RawMessage, error) { return parseList(list) })
+}
+
+// Remove implements [Index].
+func (t *Table) Remove(ctx context.Context, key string) error {
+	return t.change(ctx, key, func([]json.RawMessage) ([]json.RawMessage, error) { return nil, nil })
+}
+
+// Keys implements [Index].
+func (t *Table) Keys(ctx context.Context) ([]string, error) {
+	return column(ctx, t.pool, "SELECT DISTINCT entry_key FROM shadir_entry ORDER BY entry_key")
+}
+
+var errUnchanged = errors.New("unchanged")
+
+// Filter implements [Index].
+func (t *Table) Filter(ctx context.Context, key string, keep func(networkcache.Entry) bool) (changed bool, err error) {
+	err = t.change(ctx, key, func(list []json.RawMessage) ([]json.RawMessage, error) {
+		kept := filtered(list, keep)
+		if len(kept) == len(list) {
+			return nil, errUnchanged
+		}
+		return kept, nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Close implements [Index].
+func (t *Table) Close() error { return t.pool.Close() }
