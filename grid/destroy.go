@@ -49,7 +49,8 @@ func (t *partition) checkRetention(context.Context) (outcome, error) {
 // script goes first, because it would fail without the rest of the instance.
 func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
 	// It may be a link to the release's: it is the user who follows it.
-	if _, err := os.Stat(t.root.join(destroyScript)); isAbsent(err) {
+	info, err := os.Stat(t.root.join(destroyScript))
+	if isAbsent(err) || err == nil && !info.Mode().IsRegular() {
 		return skipped, nil
 	}
 	user, err := t.owner()

@@ -25,8 +25,9 @@ func (p *pass) workOffline(ctx context.Context) error {
 		return err
 	}
 	for _, entry := range entries {
+		// Its user may have put anything there: the others must go on.
 		if err := p.takeLegacyState(ctx, entry.Name()); err != nil {
-			return fmt.Errorf("partition %s: %w", entry.Name(), err)
+			p.Logger.Warn(fmt.Sprintf("partition %s: %v", entry.Name(), err))
 		}
 	}
 	return p.startAll(ctx)
@@ -59,5 +60,5 @@ func (p *pass) takeLegacyState(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return t.root.remove(legacyState)
+	return t.root.clear(legacyState)
 }

@@ -1,6 +1,7 @@
 package grid
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -110,10 +111,11 @@ type attributes struct {
 // agentFile is a file of the agent's own, which others may read.
 var agentFile = attributes{mode: 0o644, uid: -1, gid: -1}
 
-// write replaces a file whole, or leaves it as it was.
+// write replaces a file whole, or leaves it as it was. Of a directory in its
+// place nothing is left.
 func (r *ownedRoot) write(name string, content []byte, a attributes) error {
 	temporary := r.temporary(name)
-	if err := r.remove(temporary); err != nil {
+	if err := r.clear(temporary); err != nil {
 		return err
 	}
 	file, err := r.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -134,12 +136,24 @@ func (r *ownedRoot) write(name string, content []byte, a attributes) error {
 	}
 	err = errors.Join(err, file.Close())
 	if err == nil {
-		err = r.root.Rename(temporary, name)
+		err = r.rename(temporary, name)
 	}
 	if err != nil {
 		return errors.Join(err, r.remove(temporary))
 	}
 	return nil
+}
+
+// rename replaces whatever has the new name.
+func (r *ownedRoot) rename(old, name string) error {
+	err := r.root.Rename(old, name)
+	if errors.Is(err, syscall.EISDIR) || errors.Is(err, fs.ErrExist) {
+		if err := r.clear(name); err != nil {
+			return err
+		}
+		err = r.root.Rename(old, name)
+	}
+	return err
 }
 
 // temporary is the name beside name under which its next content is written. It
@@ -158,7 +172,7 @@ func (r *ownedRoot) append(name string, mode fs.FileMode) (*os.File, error) {
 		}
 		file.Close()
 	}
-	if err := r.remove(name); err != nil {
+	if err := r.clear(name); err != nil {
 		return nil, err
 	}
 	file, err := r.root.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, mode)
@@ -176,13 +190,32 @@ func (r *ownedRoot) remove(name string) error {
 	return nil
 }
 
+// clear removes whatever has the name of a file of the agent's own, also a
+// directory with all that is in it.
+func (r *ownedRoot) clear(name string) error {
+	err := r.remove(name)
+	if !errors.Is(err, fs.ErrExist) { // which is also said of a directory that isn't empty
+		return err
+	}
+	parent, err := r.root.OpenFile(path.Dir(name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return removeFrom(context.Background(), parent, path.Base(name))
+}
+
 // exists tells whether there is anything of that name, a dangling link too.
 func (r *ownedRoot) exists(name string) bool {
 	_, err := r.root.Lstat(name)
 	return err == nil
 }
 
-// entries lists a directory, sorted. What is no directory has no entries.
+// maxEntries bounds the directories that are listed whole.
+const maxEntries = 10_000
+
+// entries lists a directory, sorted. What is no directory has no entries; one
+// with too many is an error.
 func (r *ownedRoot) entries(directory string) ([]fs.DirEntry, error) {
 	opened, err := r.root.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -192,7 +225,13 @@ func (r *ownedRoot) entries(directory string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer opened.Close()
-	entries, err := opened.ReadDir(-1)
+	entries, err := opened.ReadDir(maxEntries + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if len(entries) > maxEntries {
+		return nil, fmt.Errorf("%s has more than %d entries", r.join(directory), maxEntries)
+	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, err
 }
@@ -231,7 +270,7 @@ func (r *ownedRoot) link(target, name string) error {
 		}
 	}
 	temporary := r.temporary(name)
-	if err := r.remove(temporary); err != nil {
+	if err := r.clear(temporary); err != nil {
 		return err
 	}
 	if err := r.root.Symlink(target, temporary); err != nil {
@@ -279,20 +318,27 @@ func hardLinksProtected() bool {
 }
 
 // giveAwayTree is giveAway for all below directory that is not the user's, down
-// to maxDepth levels: the agent writes in the first few. What can't be given is
-// left.
+// to maxDepth levels and up to maxEntries entries: the agent writes in the first
+// few. What can't be given is left.
 func (r *ownedRoot) giveAwayTree(directory string) error {
-	return r.giveAwayBelow(directory, maxDepth)
+	entries := maxEntries
+	return r.giveAwayBelow(directory, maxDepth, &entries)
 }
 
 const maxDepth = 16
 
-func (r *ownedRoot) giveAwayBelow(directory string, depth int) error {
+func (r *ownedRoot) giveAwayBelow(directory string, depth int, left *int) error {
+	if depth == 0 || os.Geteuid() != 0 {
+		return nil
+	}
 	entries, err := r.entries(directory)
-	if err != nil || depth == 0 || os.Geteuid() != 0 {
+	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
+		if *left--; *left < 0 {
+			return nil
+		}
 		name := path.Join(directory, entry.Name())
 		if info, err := entry.Info(); err == nil {
 			if !r.owns(info) {
@@ -303,7 +349,7 @@ func (r *ownedRoot) giveAwayBelow(directory string, depth int) error {
 			}
 		}
 		if entry.IsDir() {
-			if err := r.giveAwayBelow(name, depth-1); err != nil {
+			if err := r.giveAwayBelow(name, depth-1, left); err != nil {
 				return err
 			}
 		}

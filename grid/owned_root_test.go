@@ -114,12 +114,6 @@ func TestOwnedRootWrite(t *testing.T) {
 	root, outside := newOwnedRoot(t), outsideFile(t)
 	for _, name := range hostileNames(t, root, outside) {
 		err := root.write(name, []byte("new"), attributes{mode: 0o640, uid: -1, gid: root.gid})
-		if name == "directory" {
-			if err == nil {
-				t.Error("a directory was overwritten")
-			}
-			continue
-		}
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -133,6 +127,14 @@ func TestOwnedRootWrite(t *testing.T) {
 	}
 	if got := readFile(t, outside); got != "secret" {
 		t.Errorf("the file outside holds %q", got)
+	}
+	for _, name := range []string{"full/a/b", ".new.new/c"} {
+		writeFile(t, root.join(name), "")
+	}
+	for _, name := range []string{"full", "new"} {
+		if err := root.write(name, []byte("new"), agentFile); err != nil || readFile(t, root.join(name)) != "new" {
+			t.Errorf("%s, where directories were: %v", name, err)
+		}
 	}
 	// The remains of an agent that was killed are no obstacle.
 	writeFile(t, root.join(root.temporary(".timestamp")), "half")

@@ -26,6 +26,11 @@ func (t *partition) openInstanceLog() (*os.File, error) {
 		name string
 		mode fs.FileMode
 	}{{stateDirectory, 0o777}, {stateDirectory + "/log", 0o700}} {
+		if info, err := t.root.root.Lstat(directory.name); err == nil && !info.IsDir() {
+			if err := t.root.remove(directory.name); err != nil {
+				return nil, err
+			}
+		}
 		if err := t.root.makeDirectory(directory.name, directory.mode); err != nil {
 			return nil, err
 		}
@@ -58,7 +63,7 @@ func (t *partition) rotateInstanceLog() error {
 	if info.Mode().IsRegular() && info.Size() < maxInstanceLog && t.root.owns(info) {
 		return nil
 	}
-	return t.root.root.Rename(instanceLog, instanceLog+".1")
+	return t.root.rename(instanceLog, instanceLog+".1")
 }
 
 // An instanceLogHandler writes "[time] LEVEL logger message" lines.

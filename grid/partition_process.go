@@ -48,7 +48,8 @@ var (
 		{name: "report started", do: (*partition).reportStarted},
 		{name: "report requests", do: (*partition).reportRequested},
 	})
-	// An instance is stopped even if it can't be deployed any more.
+	// An instance is stopped even if it can't be deployed, or is not known, any
+	// more.
 	stoppedSteps = concat(beginSteps, deploySteps, []step[*partition]{
 		{name: "firewall", do: (*partition).openFirewall},
 		{name: "stop", do: (*partition).stopServices, always: true},
@@ -56,7 +57,7 @@ var (
 		{name: "report requests", do: (*partition).reportRequested},
 	})
 	destroyedSteps = concat(beginSteps, []step[*partition]{
-		{name: "stop", do: (*partition).stopServices},
+		{name: "stop", do: (*partition).stopServices, always: true},
 		{name: "firewall", do: (*partition).closeFirewall},
 		{name: "report stopped", do: (*partition).reportStopped},
 	})
@@ -89,7 +90,7 @@ func (t *partition) steps() []step[*partition] {
 func (t *partition) process(ctx context.Context) error {
 	t.log.Debug(fmt.Sprintf("Check if %s requires processing...", t.id.Partition))
 	// What was noted belongs to a processing that didn't end.
-	if err := t.root.remove(t.requestedFile()); err != nil {
+	if err := t.root.clear(t.requestedFile()); err != nil {
 		return err
 	}
 	for _, m := range t.pass.Managers {
@@ -131,14 +132,13 @@ func (t *partition) keepUp(ctx context.Context) error {
 // deploy runs the steps, with a copy of the log in the partition.
 func (t *partition) deploy(ctx context.Context) error {
 	before := t.log
+	defer func() { t.log = before }()
 	file, err := t.openInstanceLog()
 	if err != nil {
-		return err
+		t.log.Warn(fmt.Sprintf("No log is written in %s: %v", t.path, err))
+	} else {
+		defer file.Close()
 	}
-	defer func() {
-		t.log = before
-		file.Close()
-	}()
 	t.log.Info(fmt.Sprintf("Processing Computer Partition %s.", t.id.Partition))
 	t.logPlaces()
 	t.log.Info(fmt.Sprintf("  Instance status: %s", t.wanted.RequestedState))

@@ -54,6 +54,11 @@ func (t *partition) reportRequested(ctx context.Context) (outcome, error) {
 			"Please check if this feature is implemented on SlapOS Master.", err))
 		return skipped, nil
 	}
+	if err != nil && !errors.Is(err, slap.ErrConnection) {
+		// The partition's user wrote what the master can't take: that is no
+		// reason to take the master for lost.
+		return "", fmt.Errorf("report requested instances: %v", err)
+	}
 	return done, err
 }
 
@@ -61,7 +66,7 @@ func (t *partition) reportRequested(ctx context.Context) (outcome, error) {
 func (t *partition) errorFile() string { return ".slapgrid-" + t.id.Partition + "-error.log" }
 
 func (t *partition) forgetError(context.Context) (outcome, error) {
-	return done, t.root.remove(t.errorFile())
+	return done, t.root.clear(t.errorFile())
 }
 
 // refuseState is for what the master may come to ask of future agents.

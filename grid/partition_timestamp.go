@@ -44,7 +44,7 @@ func (t *partition) isUpToDate() (bool, error) {
 	if err == nil && string(processed) == wanted && isRecent(info.ModTime(), periodicity, t.pass.Now()) {
 		return true, nil
 	}
-	return false, t.root.remove(timestampFile)
+	return false, t.root.clear(timestampFile)
 }
 
 // isRecent applies a periodicity in seconds, of which a negative one never
@@ -96,7 +96,7 @@ func readPeriodicity(release string) (int, error) {
 	}
 	periodicity, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("%s is no whole number", filepath.Join(release, name)), root.remove(name))
+		return 0, errors.Join(fmt.Errorf("%s is no whole number", filepath.Join(release, name)), root.clear(name))
 	}
 	return periodicity, nil
 }

@@ -58,7 +58,7 @@ func (r *release) copyNetrc(context.Context) (outcome, error) {
 	if filepath.Clean(user.Home) == filepath.Clean(r.directory) {
 		return skipped, nil
 	}
-	if err := r.root.remove(name); err != nil {
+	if err := r.root.clear(name); err != nil {
 		return "", err
 	}
 	logins, err := readLogins(filepath.Clean(user.Home), name, user.UID)
@@ -154,7 +154,7 @@ func (r *release) bootstrap(ctx context.Context) (outcome, error) {
 		return skipped, nil
 	}
 	if r.root.exists(bootstrapSkipped) {
-		if err := r.root.remove(bootstrapSkipped); err != nil {
+		if err := r.root.clear(bootstrapSkipped); err != nil {
 			return "", err
 		}
 	} else if r.root.exists(buildoutScript) {
@@ -174,7 +174,7 @@ func (r *release) runBuildout(ctx context.Context) (outcome, error) {
 		return "", err
 	}
 	if r.bootstrapSkipped {
-		return done, r.root.remove(bootstrapSkipped)
+		return done, r.root.clear(bootstrapSkipped)
 	}
 	return done, nil
 }

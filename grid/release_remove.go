@@ -23,7 +23,7 @@ func (r *release) remove(ctx context.Context) (outcome, error) {
 // completion away before anything else.
 func (r *release) removeDirectory(ctx context.Context) error {
 	if err := r.begin(ctx); err == nil {
-		if err := r.root.remove(completedFile); err != nil {
+		if err := r.root.clear(completedFile); err != nil {
 			return err
 		}
 	} else if ctx.Err() != nil {

@@ -34,7 +34,7 @@ func (r *release) forgetCompletion(context.Context) (outcome, error) {
 		return "", err
 	}
 	defer root.Close()
-	return done, root.remove(completedFile)
+	return done, root.clear(completedFile)
 }
 
 func (r *release) reportAvailable(ctx context.Context) (outcome, error) {

@@ -79,13 +79,19 @@ func retentionOver(root *ownedRoot, now time.Time) (bool, error) {
 	return !hasDate || float64(now.UnixNano())/1e9 >= date, nil
 }
 
+// readRetention takes anything but a regular file for none: no agent made it.
 func readRetention(root *ownedRoot, name string) (number float64, present bool, err error) {
+	if info, err := root.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return 0, false, nil
+	}
 	content, err := root.read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil
 	}
 	if err == nil {
-		number, err = parseFloat(string(content))
+		if number, err = parseFloat(string(content)); err != nil {
+			err = errors.New("it holds no number") // what it holds may be somebody else's
+		}
 	}
 	if err != nil {
 		// Better kept too long than lost: somebody may want what is in there.

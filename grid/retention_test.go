@@ -3,7 +3,7 @@ package grid
 import (
 	"log/slog"
 	"os"
-	"strings"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -90,17 +90,21 @@ func TestRetentionOver(t *testing.T) {
 	}
 }
 
+// What is no regular file was not written by an agent, and locks nothing.
 func TestRetentionHostileFiles(t *testing.T) {
-	root := newOwnedRoot(t)
-	if err := unix.Mkfifo(root.join(retentionDelayFile), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if over, err := retentionOver(root, time.Now()); over || err == nil || !strings.Contains(err.Error(), "correct or remove") {
-		t.Errorf("FIFO: %v, %v", over, err)
-	}
-	os.Remove(root.join(retentionDelayFile))
-	os.Symlink("/dev/zero", root.join(retentionDelayFile))
-	if over, err := retentionOver(root, time.Now()); over || err == nil {
-		t.Errorf("link to the outside: %v, %v", over, err)
+	for name, create := range map[string]func(path string) error{
+		"pipe":                func(path string) error { return unix.Mkfifo(path, 0o644) },
+		"link to the outside": func(path string) error { return os.Symlink("/dev/zero", path) },
+		"directory":           func(path string) error { return os.MkdirAll(filepath.Join(path, "a"), 0o755) },
+	} {
+		root := newOwnedRoot(t)
+		for _, file := range []string{retentionDelayFile, retentionDateFile} {
+			if err := create(root.join(file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if over, err := retentionOver(root, time.Now()); !over || err != nil {
+			t.Errorf("%s: %v, %v", name, over, err)
+		}
 	}
 }

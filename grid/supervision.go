@@ -19,8 +19,10 @@ type supervision struct {
 	layout          supervisor.Layout
 	client          *supervisor.Client
 	watchdogCommand string
+	firewall        *FirewallOptions // nil: no daemons
 
 	mu      sync.Mutex
+	pending bool          // there is a change that no partition asks for
 	written int           // changes of files, and one for what earlier passes left
 	read    int           // changes that the supervisor has read
 	reading chan struct{} // closed when the reading under way has ended; nil: none
@@ -43,14 +45,36 @@ func newSupervision(p *pass) *supervision {
 	layout := p.supervisorLayout()
 	return &supervision{
 		layout: layout, client: supervisor.NewClient(layout.Socket()), watchdogCommand: p.Supervisor.WatchdogCommand,
-		written: 1, differences: map[string]difference{}, busy: map[string]bool{},
+		firewall: p.Firewall,
+		written:  1, differences: map[string]difference{}, busy: map[string]bool{},
 	}
 }
 
 func (s *supervision) close() { s.client.Close() }
 
 func (s *supervision) writeConfiguration() error {
-	return supervisor.WriteConfiguration(s.layout, s.watchdogCommand)
+	if err := supervisor.WriteConfiguration(s.layout, s.watchdogCommand); err != nil {
+		return err
+	}
+	for _, daemon := range s.firewall.daemons() {
+		changed, err := s.layout.WriteSystemDaemon(daemon)
+		if err != nil {
+			return err
+		}
+		s.pending = s.pending || changed
+	}
+	return nil
+}
+
+// daemons of the firewall, those without a command being absent (GRID-78).
+func (o *FirewallOptions) daemons() []supervisor.SystemDaemon {
+	firewall := supervisor.SystemDaemon{Name: "firewall", Priority: 5}
+	dbus := supervisor.SystemDaemon{Name: "dbus", Priority: 1}
+	if o != nil && !o.Testing {
+		firewall.Command, firewall.LogFile = o.Executable, o.LogFile
+		dbus.Command, dbus.LogFile = o.DBusExecutable, o.DBusLogFile
+	}
+	return []supervisor.SystemDaemon{dbus, firewall}
 }
 
 // noteChange tells that a file was written or removed.
@@ -83,7 +107,7 @@ func (s *supervision) follow(ctx context.Context, mine func(group string) bool, 
 // the watchdog's, and of interrupted passes.
 func (s *supervision) finish(ctx context.Context, log *slog.Logger) error {
 	s.mu.Lock()
-	asked := s.read > 0
+	asked := s.read > 0 || s.pending
 	s.mu.Unlock()
 	if !asked {
 		return nil

@@ -39,12 +39,24 @@ func removeTree(ctx context.Context, path string) error {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}
 	defer unix.Close(parent)
-	removal := treeRemoval{levels: []treeLevel{{fd: parent, only: name, pending: []string{name}}}}
-	defer removal.close()
-	if err := removal.run(ctx); err != nil {
+	if err := removeAt(ctx, parent, name); err != nil {
 		return fmt.Errorf("remove %s: %w", path, err)
 	}
 	return nil
+}
+
+// removeFrom is [removeTree] for a name in an opened directory.
+func removeFrom(ctx context.Context, directory *os.File, name string) error {
+	if err := removeAt(ctx, int(directory.Fd()), name); err != nil {
+		return fmt.Errorf("remove %s: %w", filepath.Join(directory.Name(), name), err)
+	}
+	return nil
+}
+
+func removeAt(ctx context.Context, parent int, name string) error {
+	removal := treeRemoval{levels: []treeLevel{{fd: parent, only: name, pending: []string{name}}}}
+	defer removal.close()
+	return removal.run(ctx)
 }
 
 // emptyDirectory removes all that is in directory, with the care of

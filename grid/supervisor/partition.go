@@ -203,22 +203,18 @@ func (l Layout) groupText(group Group) (string, error) {
 	return "[group:" + group.Name + "]\nprograms=" + escape(strings.Join(names, ",")) + "\n" + sections.String(), nil
 }
 
-// writeProgram writes one section (GRID-73). The name of the log is expanded
-// twice by supervisor.
+// writeProgram writes one section (GRID-73).
 func writeProgram(b *strings.Builder, group Group, program string, p Program) {
 	name := p.Name
 	if p.OnWatch {
 		name += onWatch
 	}
-	log := escape(escape(group.Directory + "/." + program + ".log"))
 	fmt.Fprintf(b, "\n[program:%s]\ndirectory=%s\ncommand=%s\nprocess_name=%s\n",
 		program, escape(group.Directory), escape(p.Command), escape(name))
 	b.WriteString("autostart=false\nautorestart=false\nstartsecs=0\nstartretries=0\nexitcodes=0\n" +
 		"stopsignal=TERM\nstopwaitsecs=60\nstopasgroup=true\nkillasgroup=true\n")
 	fmt.Fprintf(b, "user=%d\ngroup=%d\nserverurl=AUTO\nredirect_stderr=true\n", p.UID, p.GID)
-	for _, stream := range []string{"stdout", "stderr"} {
-		fmt.Fprintf(b, "%s_logfile=%s\n%[1]s_logfile_maxbytes=100KB\n%[1]s_logfile_backups=1\n", stream, log)
-	}
+	writeLogs(b, escape(escape(group.Directory+"/."+program+".log")))
 	fmt.Fprintf(b, "environment=USER=\"%s\",LOGNAME=\"%[1]s\",HOME=\"%s\"\n", escape(p.User), escape(p.Home))
 }
 
