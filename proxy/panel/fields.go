@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -14,8 +15,10 @@ import (
 
 // field is an input of a form that a schema describes.
 type field struct {
-	// Name says where the value belongs, and how it is written (answers.go).
+	// Name says where the value belongs, and how it is written (answers.go);
+	// ID is that of the input on the page.
 	Name  string
+	ID    string
 	Label string
 	Help  string
 	// Kind is text, secret, number, choice, lines, json or group.
@@ -43,7 +46,17 @@ const deepest = 4
 // it has. The values that no field shows are left over.
 func fieldsOf(s *schema.Schema, values map[string]any, problems []string) (fields []field, others map[string]any) {
 	b := builder{schema: s, problems: problems}
-	return b.object(s.Schema, values, "", "$", 0)
+	fields, others = b.object(s.Schema, values, "", "$", 0)
+	number(fields, "f")
+	return fields, others
+}
+
+// number gives the fields their ids: names may hold what an id can't.
+func number(fields []field, prefix string) {
+	for i := range fields {
+		fields[i].ID = prefix + strconv.Itoa(i)
+		number(fields[i].Fields, fields[i].ID+"-")
+	}
 }
 
 type builder struct {

@@ -1,0 +1,326 @@
+package proxy_test
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"slapos/proxy"
+	"slapos/proxy/store"
+	"slapos/slap"
+)
+
+// audit looks at a page as a reader with special needs would.
+//
+//go:embed testdata/audit.js
+var audit string
+
+// browser is a real one, with one page open.
+type browser struct {
+	*lab
+	page context.Context
+}
+
+func newBrowser(t *testing.T, l *lab) *browser {
+	t.Helper()
+	var program string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			program = found
+			break
+		}
+	}
+	if program == "" {
+		t.Fatal("the panel is tested in a real browser: install package chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
+		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-dev-shm-usage", true))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // it refuses to run as root with one
+	}
+	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	page, closePage := chromedp.NewContext(allocator)
+	ctx, cancel := context.WithTimeout(page, 4*time.Minute)
+	t.Cleanup(func() { cancel(); closePage(); stop() })
+	if err := chromedp.Do(page); err != nil {
+		t.Fatal(err)
+	}
+	err := chromedp.Listen(ctx, func(event any) {
+		switch event := event.(type) {
+		case *runtime.EventExceptionThrown:
+			t.Errorf("script: %s", event.ExceptionDetails.Text)
+		case *log.EventEntryAdded:
+			// Among them is what the content security policy refuses.
+			if string(event.Entry.Level) == "error" && !strings.Contains(event.Entry.Text, "status of 4") && !strings.HasSuffix(event.Entry.URL, "/favicon.ico") {
+				t.Errorf("browser: %s %s", event.Entry.Text, event.Entry.URL)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{l, ctx}
+}
+
+func (b *browser) run(actions ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	if err := chromedp.Do(b.page, actions...); err != nil {
+		b.Fatalf("%v\n%s", err, b.text())
+	}
+}
+
+// text is what a person reads, and where.
+func (b *browser) text() string {
+	text, _ := chromedp.Run(b.page, chromedp.Evaluate[string](`location.href + "\n" + document.body.innerText`))
+	return text
+}
+
+// evaluate runs a script on the page.
+func evaluate[T any](b *browser, script string) T {
+	b.Helper()
+	value, err := chromedp.Run(b.page, chromedp.Evaluate[T](script))
+	if err != nil {
+		b.Fatalf("%v\n%s", err, b.text())
+	}
+	return value
+}
+
+func (b *browser) open(path string) {
+	b.Helper()
+	b.run(chromedp.Navigate(b.server.URL + "/panel/" + path))
+}
+
+// expect waits for a text on the page.
+func (b *browser) expect(text string) {
+	b.Helper()
+	b.wait(fmt.Sprintf("document.body.innerText.includes(%q)", text))
+}
+
+// wait waits until a condition holds, on this page or the next.
+func (b *browser) wait(condition string) {
+	b.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		// A page that is just being left answers with an error.
+		holds, _ := chromedp.Run(b.page, chromedp.Evaluate[bool]("document.readyState == 'complete' && "+condition))
+		if holds {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("not so: %s\n%s", condition, b.text())
+		}
+	}
+}
+
+// leave does what leads to another page, and waits for that.
+func (b *browser) leave(do func()) {
+	b.Helper()
+	evaluate[bool](b, "window.former = true")
+	do()
+	b.wait("!window.former")
+}
+
+// follow clicks on what leads to another page.
+func (b *browser) follow(selector string) {
+	b.Helper()
+	b.leave(func() { b.run(chromedp.Click(chromedp.CSS(selector))) })
+}
+
+func write(selector, text string) chromedp.Action[chromedp.Void] {
+	return chromedp.SendKeys(chromedp.CSS(selector), text)
+}
+
+func choose(selector, value string) chromedp.Action[chromedp.Void] {
+	return chromedp.SetValue(chromedp.CSS(selector), value)
+}
+
+// TestPanelInBrowser walks through the panel as a person does: supply,
+// request, see, change, stop, destroy.
+func TestPanelInBrowser(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(3)
+	url := writeRelease(t, "json-in-xml")
+	b := newBrowser(t, l)
+	b.open("")
+	b.expect("No instance yet.")
+	b.follow(`nav a[href="supply"]`)
+	b.run(write("#url", url))
+	b.follow("button.main")
+	b.expect("The software release is to be installed.")
+	software, err := l.Software(t.Context(), "local_computer")
+	if err != nil || len(software) != 1 || software[0].URL != url {
+		t.Fatalf("supplied %v, %v", software, err)
+	}
+
+	b.follow(`td.actions a[href^="request"]`)
+	b.expect("One web server that greets.")
+	b.run(write("#title", "hello"), write(`[name="s/name"]`, "you"), write(`[name="n/port"]`, "80"),
+		choose(`[name="j/limits/memory"]`, `"1G"`))
+	b.follow("button.main")
+	b.expect("Some parameters are not what the release expects.")
+	b.expect("got 80, want 1,024")
+	b.run(choose(`[name="n/port"]`, "9090"))
+	b.follow("button.main")
+	b.expect("The instance is requested.")
+	instance := l.named(store.Name{Title: "hello"})
+	if got := slap.PythonRepr(instance.Parameters); got != `{'_': '{"limits":{"memory":"1G"},"name":"you","port":9090}'}` {
+		t.Errorf("parameters %s", got)
+	}
+	l.post("/setComputerPartitionConnectionXml", "computer_id", "local_computer", "computer_partition_id", instance.Partition.ID.Partition,
+		"connection_xml", marshal(t, slap.Dict{"_": `{"url": "http://[fd00::10]:9090/", "user": "admin"}`}))
+	b.open("instance?title=hello")
+	b.expect("http://[fd00::10]:9090/")
+
+	b.follow(`.actions a[href^="request"]`)
+	b.run(choose(`[name="s/name"]`, "everybody"))
+	b.follow("button.main")
+	b.expect("everybody")
+	b.follow(`button[value="stopped"]`)
+	b.expect("The instance is to be stopped.")
+	b.follow("a.danger")
+	b.expect("will be deleted")
+	b.follow("button.danger")
+	b.expect("The instance is to be destroyed.")
+	if state := l.named(store.Name{Title: "hello"}).State; state != "destroyed" {
+		t.Errorf("state %s", state)
+	}
+	// The list follows what is typed.
+	l.request("other")
+	b.open("")
+	b.run(write("#q", "oth"))
+	shown := evaluate[int](b, `[...document.querySelectorAll("tbody tr")].filter((row) => row.offsetHeight > 0).length`)
+	if shown != 1 {
+		t.Errorf("%d instances are shown", shown)
+	}
+}
+
+// TestPanelAudit looks at every page on a phone and on a desk, in light and in
+// dark: nothing beside the screen, all labelled, all readable.
+func TestPanelAudit(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(3)
+	url := writeRelease(t, "xml")
+	l.post("/supplySupply", "url", url, "computer_id", "local_computer", "state", "available")
+	l.post("/supplySupply", "url", strings.Repeat("long", 60), "computer_id", "local_computer", "state", "destroyed")
+	title := strings.Repeat("title", 40)
+	l.post("/panel/request", "release", url, "title", title, "s/name", "x", "insist", "1", "j", `{"z": "`+strings.Repeat("x", 300)+`"}`)
+	l.request("child", "computer_id", "local_computer", "computer_partition_id", "slappart0")
+	l.request("shared", "shared_xml", marshal(t, true))
+	l.post("/useComputer", "computer_id", "local_computer", "use_string", "no XML "+strings.Repeat("y", 300))
+	b := newBrowser(t, l)
+	pages := []string{"", "?q=nothing", "computer?id=local_computer", "instance?title=" + title + "&done=requested", "instance?title=child&root=" + title,
+		"supply", "request", "request?release=" + url, "request?release=/none.cfg", "request?title=" + title, "destroy?title=" + title,
+		"remove?computer=local_computer&url=" + url}
+	for _, screen := range []struct {
+		width  int64
+		scheme string
+	}{{320, "light"}, {375, "dark"}, {1280, "light"}} {
+		b.run(chromedp.EmulateViewport(screen.width, 667))
+		if _, err := chromedp.Call(b.page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: screen.scheme}}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			b.open(page)
+			for _, fault := range evaluate[[]string](b, audit) {
+				t.Errorf("%.40s, %d pixels, %s: %s", page, screen.width, screen.scheme, fault)
+			}
+		}
+	}
+}
+
+// TestPanelByKeyboard requests, stops and destroys an instance without a
+// mouse.
+func TestPanelByKeyboard(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(1)
+	url := writeRelease(t, "xml")
+	l.post("/supplySupply", "url", url, "computer_id", "local_computer", "state", "available")
+	b := newBrowser(t, l)
+	b.open("")
+	// The first stop leads past the navigation.
+	b.run(chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))
+	b.wait(`location.hash == "#content"`)
+	b.open("")
+	b.reach(`a[href="request"]`, kb.Enter)
+	b.expect("Supplied releases")
+	b.reach(`#supplied + ul a`, kb.Enter)
+	b.expect("One web server that greets.")
+	b.reach("#title", "hello")
+	b.reach(`[name="s/name"]`, "you")
+	b.reach(`[name="j/tls"]`, "n") // chooses "not given", then "no" is the next
+	b.run(chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown))
+	b.reach("button.main", kb.Enter)
+	b.expect("The instance is requested.")
+	if got := slap.PythonRepr(l.named(store.Name{Title: "hello"}).Parameters); got != "{'name': 'you', 'tls': 'False'}" {
+		t.Errorf("parameters %s", got)
+	}
+	b.reach(`button[value="stopped"]`, kb.Enter)
+	b.expect("to be stopped")
+	b.reach("a.danger", kb.Enter)
+	b.expect("will be deleted")
+	b.reach("button.danger", kb.Enter)
+	b.expect("to be destroyed")
+}
+
+// reach presses Tab until an element has the focus, which must be seen, then
+// other keys; Enter leads to another page.
+func (b *browser) reach(selector, keys string) {
+	b.Helper()
+	for range 60 {
+		b.run(chromedp.KeyEvent(kb.Tab))
+		at := evaluate[struct{ Reached, Seen bool }](b, fmt.Sprintf(`(() => {
+			const at = document.activeElement, style = getComputedStyle(at), box = at.getBoundingClientRect();
+			return {Reached: at.matches(%q), Seen: at === document.body || style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2 && box.width > 0};
+		})()`, selector))
+		if !at.Seen {
+			b.Errorf("the focus is not seen on the way to %s", selector)
+		}
+		if at.Reached {
+			press := func() { b.run(chromedp.KeyEvent(keys)) }
+			if keys == kb.Enter {
+				b.leave(press)
+			} else {
+				press()
+			}
+			return
+		}
+	}
+	b.Fatalf("%s is not reached by Tab", selector)
+}
+
+// TestOtherSite has a page of another site send a form to the panel and to
+// SLAP: the browser does, and is refused.
+func TestOtherSite(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(1)
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `<!doctype html><form method="post" action="%s%s"><input name="url" value="evil"><input name="computer" value="local_computer">
+			<input name="computer_id" value="local_computer"><input name="state" value="available"><button>x</button></form>`, l.server.URL, r.URL.Path)
+	}))
+	defer evil.Close()
+	b := newBrowser(t, l)
+	// By its name, it is another site than ours, which goes by its number.
+	site := strings.Replace(evil.URL, "127.0.0.1", "localhost", 1)
+	for _, path := range []string{"/panel/supply", "/supplySupply"} {
+		b.run(chromedp.Navigate(site + path))
+		b.follow("button")
+		b.expect("made by a page of another site")
+	}
+	software, err := l.Software(t.Context(), "local_computer")
+	if err != nil || len(software) != 0 {
+		t.Errorf("supplied %v, %v", software, err)
+	}
+}
