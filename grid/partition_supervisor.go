@@ -21,7 +21,7 @@ func (p *pass) supervisorLayout() supervisor.Layout {
 // startSupervision writes the supervisor's configuration and starts it, unless
 // that is left to somebody else.
 func (p *pass) startSupervision(ctx context.Context) error {
-	if err := p.supervision.writeConfiguration(); err != nil {
+	if err := p.supervision.writeConfiguration(ctx); err != nil {
 		return err
 	}
 	if p.Supervisor.LaunchForbidden {

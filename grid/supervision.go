@@ -52,7 +52,10 @@ func newSupervision(p *pass) *supervision {
 
 func (s *supervision) close() { s.client.Close() }
 
-func (s *supervision) writeConfiguration() error {
+func (s *supervision) writeConfiguration(ctx context.Context) error {
+	if err := s.layout.StopSecond(ctx); err != nil {
+		return err
+	}
 	if err := supervisor.WriteConfiguration(s.layout, s.watchdogCommand); err != nil {
 		return err
 	}

@@ -61,7 +61,11 @@ func exists(path string) bool {
 // StopSecond ends the supervisor behind the new socket, and its services, when
 // the old socket is there too: one node has one supervisor (GRID-71).
 func (l Layout) StopSecond(ctx context.Context) error {
-	if !exists(l.oldSocket()) || !exists(l.newSocket()) {
+	if !exists(l.oldSocket()) {
+		return nil
+	}
+	l.logger().Info("Using legacy supervisor socket path " + l.oldSocket())
+	if !exists(l.newSocket()) {
 		return nil
 	}
 	l.logger().Log(ctx, slog.LevelError+4, fmt.Sprintf(
