@@ -66,9 +66,6 @@ type SoftwareOptions struct {
 	Cache ReleaseCache
 	// Upload says that built releases go to the cache.
 	Upload bool
-	// UploadShared says that the cache keeps releases whole that use shared
-	// parts, which are otherwise not uploaded (D-11).
-	UploadShared bool
 	// Prefixes of URLs that are not fetched, not uploaded, and never built but
 	// only fetched (NC-2).
 	DownloadBlacklist, UploadBlacklist, DownloadForced []string
@@ -87,9 +84,10 @@ type ReleaseCache interface {
 	// cache has none that fits. Directory doesn't exist before, nor after a
 	// failure: a release appears whole.
 	Fetch(ctx context.Context, url, directory string, logger *slog.Logger) (found bool, err error)
-	// Push stores the release of url. The file .completed is not part of it.
-	// Failing is no harm, and one call is one attempt.
-	Push(ctx context.Context, url, directory string, logger *slog.Logger) error
+	// Push stores the release of url and the shared parts that it uses, each a
+	// directory. The file .completed is not part of it. Failing is no harm, and
+	// one call is one attempt.
+	Push(ctx context.Context, url, directory string, parts []string, logger *slog.Logger) error
 }
 
 // Progress is told how far a long pass is, for a user who watches.

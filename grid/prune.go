@@ -226,18 +226,25 @@ func (s *partSearch) searchSoftware(ctx context.Context, root string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		directory := filepath.Join(root, name)
-		if err := s.searchFile(filepath.Join(directory, ".installed.cfg")); err != nil {
+		if err := s.searchRelease(filepath.Join(root, name)); err != nil {
 			return err
 		}
-		scripts, err := visibleNames(filepath.Join(directory, "bin"))
-		if err != nil {
+	}
+	return nil
+}
+
+// searchRelease looks at .installed.cfg and bin/* of a release.
+func (s *partSearch) searchRelease(directory string) error {
+	if err := s.searchFile(filepath.Join(directory, ".installed.cfg")); err != nil {
+		return err
+	}
+	scripts, err := visibleNames(filepath.Join(directory, "bin"))
+	if err != nil {
+		return err
+	}
+	for _, script := range scripts {
+		if err := s.searchFile(filepath.Join(directory, "bin", script)); err != nil {
 			return err
-		}
-		for _, script := range scripts {
-			if err := s.searchFile(filepath.Join(directory, "bin", script)); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

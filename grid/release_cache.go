@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -78,37 +80,85 @@ func (r *release) upload(ctx context.Context) (outcome, error) {
 	switch {
 	case r.fetched || !o.Upload || o.Cache == nil:
 		return skipped, nil
-	case r.root.exists(".shared") && !o.UploadShared:
-		return skipped, nil
 	}
 	if _, listed := prefixOf(r.url, o.UploadBlacklist); listed {
 		r.log.Info("Can't upload to binary cache: Software Release URL is blacklisted.")
 		return skipped, nil
 	}
-	r.pass.uploads.begin(ctx, o, r.url, r.directory, r.log)
+	var parts []string
+	if r.root.exists(".shared") { // D-11
+		var err error
+		if parts, err = usedParts(r.pass.SharedParts, r.directory, r.log); err != nil {
+			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))
+			return skipped, nil
+		}
+	}
+	r.pass.uploads.begin(ctx, o, upload{r.url, r.directory, parts, r.log})
 	return done, nil
+}
+
+// usedParts finds the shared parts below roots that a release mentions, and
+// those that these mention, as [Prune] does. There must be some.
+func usedParts(roots []string, directory string, log *slog.Logger) ([]string, error) {
+	var candidates []string
+	for _, root := range roots {
+		parts, err := listParts(root)
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, parts...)
+	}
+	search := newPartSearch(candidates, log)
+	if err := search.searchRelease(directory); err != nil {
+		return nil, err
+	}
+	var used []string
+	for more := true; more; {
+		more = false
+		for _, part := range candidates {
+			if !search.found[filepath.Base(part)] || slices.Contains(used, part) {
+				continue
+			}
+			used, more = append(used, part), true
+			if err := search.searchSignatures(part); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(used) == 0 {
+		return nil, errors.New("none is in shared_part_list")
+	}
+	slices.Sort(used)
+	return used, nil
 }
 
 // uploads run beside the pass, which waits for them at its end.
 type uploads struct{ running sync.WaitGroup }
 
-func (u *uploads) begin(ctx context.Context, o SoftwareOptions, url, directory string, log *slog.Logger) {
+// An upload is one release on its way to the cache.
+type upload struct {
+	url, directory string
+	parts          []string // shared ones that it uses
+	log            *slog.Logger
+}
+
+func (u *uploads) begin(ctx context.Context, o SoftwareOptions, release upload) {
 	u.running.Go(func() {
-		if err := tryUpload(ctx, o, url, directory, log); err != nil {
-			log.Warn(fmt.Sprintf("Given up uploading %s: %v", url, err))
+		if err := release.try(ctx, o); err != nil {
+			release.log.Warn(fmt.Sprintf("Given up uploading %s: %v", release.url, err))
 		}
 	})
 }
 
-func tryUpload(ctx context.Context, o SoftwareOptions, url, directory string, log *slog.Logger) error {
+func (u upload) try(ctx context.Context, o SoftwareOptions) error {
 	delay := o.UploadDelay
 	for try := range o.UploadTries {
-		log.Info(fmt.Sprintf("Trying to upload archive of software release (try %d)...", try))
-		err := o.Cache.Push(ctx, url, directory, log)
+		u.log.Info(fmt.Sprintf("Trying to upload archive of software release (try %d)...", try))
+		err := o.Cache.Push(ctx, u.url, u.directory, u.parts, u.log)
 		if err == nil || errors.Is(err, context.Canceled) || try == o.UploadTries-1 {
 			return err
 		}
-		log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", url, delay, err))
+		u.log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", u.url, delay, err))
 		timer := time.NewTimer(delay)
 		select {
 		case <-ctx.Done():

@@ -377,7 +377,10 @@ func (c *testCache) Fetch(_ context.Context, url, directory string, _ *slog.Logg
 	return true, os.Mkdir(directory, 0o755)
 }
 
-func (c *testCache) Push(_ context.Context, url, _ string, _ *slog.Logger) error {
+func (c *testCache) Push(_ context.Context, url, _ string, parts []string, _ *slog.Logger) error {
+	for _, part := range parts {
+		url += " " + filepath.Base(filepath.Dir(part))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pushed = append(c.pushed, url)
@@ -423,12 +426,23 @@ func TestSoftwarePassCache(t *testing.T) {
 			change:    func(n *softwareNode, _ *testCache) { n.buildWith("echo buildout >> log; touch .shared") },
 			wantBuilt: []string{built, blacklisted},
 		},
-		"shared parts in the cache": {
+		"shared parts that are known": {
 			change: func(n *softwareNode, _ *testCache) {
-				n.buildWith("echo buildout >> log; touch .shared")
-				n.options.Software.UploadShared = true
+				root := t.TempDir()
+				n.options.SharedParts = []string{root}
+				for part, text := range map[string]string{
+					"a/" + strings.Repeat("a", 32): strings.Repeat("b", 32), "b/" + strings.Repeat("b", 32): "", "c/" + strings.Repeat("c", 32): "",
+				} {
+					if err := os.MkdirAll(filepath.Join(root, part), 0o755); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(filepath.Join(root, part, ".buildout-shared.json"), []byte(text), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				n.buildWith("echo buildout >> log; touch .shared; echo " + root + "/a/" + strings.Repeat("a", 32) + " > .installed.cfg")
 			},
-			wantBuilt: []string{built, blacklisted}, wantPushed: []string{built, blacklisted},
+			wantBuilt: []string{built, blacklisted}, wantPushed: []string{built + " a b", blacklisted + " a b"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

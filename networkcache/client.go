@@ -124,19 +124,43 @@ func (c *Client) store(ctx context.Context, sum string, size int64, content io.R
 			return fmt.Errorf("shacache: %w", err)
 		}
 	}
+	answer, err := c.post(ctx, size, io.NopCloser(content))
+	if err != nil {
+		return err
+	}
+	return checkAnswer(answer, sum)
+}
+
+// post sends a content and returns the answer, which should be its sum. An
+// unknown size is -1.
+func (c *Client) post(ctx context.Context, size int64, content io.ReadCloser) (answer string, err error) {
 	response, err := c.cache.send(ctx, http.MethodPost, "", "application/octet-stream", size, content)
 	if err != nil {
-		return fmt.Errorf("shacache: %w", err)
+		return "", fmt.Errorf("shacache: %w", err)
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
 	if err != nil {
-		return fmt.Errorf("shacache: answer to an upload: %w", err)
+		return "", fmt.Errorf("shacache: answer to an upload: %w", err)
 	}
-	if string(answer) != sum {
+	return string(text), nil
+}
+
+func checkAnswer(answer, sum string) error {
+	if answer != sum {
 		return fmt.Errorf("Failed to upload data to SHACACHE Server: it answers %.128q instead of the sum %s", answer, sum)
 	}
 	return nil
+}
+
+// has tells whether ShaCache has a content.
+func (c *Client) has(ctx context.Context, sum string) bool {
+	response, err := c.cache.get(ctx, sum, nil)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return true
 }
 
 // Index adds an entry under key for the content with a sum. More about the
@@ -156,7 +180,7 @@ func (c *Client) Index(ctx context.Context, key, sum string, fields []Field) err
 		}
 	}
 	text := entry.Text()
-	response, err := c.directory.send(ctx, http.MethodPut, key, "application/json", int64(len(text)), bytes.NewReader(text))
+	response, err := c.directory.send(ctx, http.MethodPut, key, "application/json", int64(len(text)), io.NopCloser(bytes.NewReader(text)))
 	if err != nil {
 		return fmt.Errorf("shadir: %w", err)
 	}
@@ -164,11 +188,11 @@ func (c *Client) Index(ctx context.Context, key, sum string, fields []Field) err
 }
 
 // send uploads; the answer is 201 (NC-15).
-func (s *service) send(ctx context.Context, method, name, kind string, size int64, content io.Reader) (*http.Response, error) {
+func (s *service) send(ctx context.Context, method, name, kind string, size int64, content io.ReadCloser) (*http.Response, error) {
 	if s.Upload == "" {
 		return nil, errors.New("no URL to upload to")
 	}
-	request, err := http.NewRequestWithContext(ctx, method, address(s.Upload, name), io.NopCloser(content))
+	request, err := http.NewRequestWithContext(ctx, method, address(s.Upload, name), content)
 	if err != nil {
 		return nil, err
 	}

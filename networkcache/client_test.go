@@ -28,6 +28,8 @@ type fakeCache struct {
 	requests []string
 	cut      int  // a body ends after so many bytes
 	ranges   bool // are understood
+	streams  bool // of unknown length are taken
+	refuses  bool // to keep more
 }
 
 func (f *fakeCache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,8 +41,20 @@ func (f *fakeCache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	service, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	body, _ := io.ReadAll(r.Body)
+	if f.refuses && r.Method == "POST" {
+		http.Error(w, "full", http.StatusInsufficientStorage)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil || r.ContentLength < 0 && !f.streams {
+		http.Error(w, "body", http.StatusBadRequest)
+		return
+	}
 	switch r.Method + " " + service {
+	case "OPTIONS cache":
+		if f.streams {
+			w.Header().Set(StreamHeader, "chunked")
+		}
 	case "GET cache":
 		f.get(w, r, name)
 	case "POST cache":

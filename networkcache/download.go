@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"sync"
 )
 
@@ -67,7 +68,7 @@ func (d *download) Read(p []byte) (int, error) {
 // ended decides what comes after the end of a body, good or bad: an error, or
 // nil when there is a new body.
 func (d *download) ended(err error) error {
-	if d.position < d.length && d.position > d.resumed && d.ctx.Err() == nil {
+	if d.position < d.length && d.hasHelped(err) && d.ctx.Err() == nil {
 		if again := d.resume(); again == nil {
 			return nil
 		}
@@ -76,6 +77,15 @@ func (d *download) ended(err error) error {
 		return ErrChecksum
 	}
 	return err
+}
+
+// hasHelped tells whether to go on got further than the last time: by anything
+// or, after a long wait, by as much as is worth it.
+func (d *download) hasHelped(err error) bool {
+	if d.resumed >= 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+		return d.position-d.resumed >= pace
+	}
+	return d.position > d.resumed
 }
 
 // resume asks for what is missing.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -48,7 +49,7 @@ func TestReleases(t *testing.T) {
 	if _, found, err := fetch(node()); found || !errors.Is(err, ErrNotFound) {
 		t.Errorf("from an empty cache: %v %v", found, err)
 	}
-	if err := node().Push(ctx, releaseURL, built, logger); err != nil {
+	if err := node().Push(ctx, releaseURL, built, nil, logger); err != nil {
 		t.Fatal(err)
 	}
 	directory, found, err := fetch(node())
@@ -60,24 +61,24 @@ func TestReleases(t *testing.T) {
 	}
 	other := node()
 	other.Platform = debian("11")
-	if _, found, err := fetch(other); found || err != nil {
-		t.Errorf("for another system: %v %v", found, err)
+	refused := func(r *Releases, want string) {
+		t.Helper()
+		if _, found, err := fetch(r); found || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("found %v, error %v, want %s", found, err, want)
+		}
 	}
+	refused(other, "none of 1 builds there is for this node (for debian 12 x86_64-linux-gnu)")
 	other = node()
 	other.SoftwareRoot = "/srv"
 	if _, found, err := fetch(other); !found || err != nil {
 		t.Errorf("of another software root: %v %v", found, err)
 	}
 	other.OnlySoftwareRoot = true
-	if _, found, err := fetch(other); found || err != nil {
-		t.Errorf("of a software root that is not wanted: %v %v", found, err)
-	}
+	refused(other, "for software_root /opt/slapgrid")
 	other = node()
 	_, other.Download.CertificateList = newIdentity(t)
 	other.Download.SignatureKeyFile = ""
-	if _, found, err := fetch(other); found || err != nil {
-		t.Errorf("by somebody else: %v %v", found, err)
-	}
+	refused(other, "not signed by a trusted certificate")
 	t.Run("entries before that don't count", func(t *testing.T) {
 		good := fake.entries[key][0]
 		fake.entries[key] = []string{`7`, `["{}", "%%%%"]`, `["{}", ""]`, `["no JSON", "QQ=="]`, good}
@@ -95,9 +96,7 @@ func TestReleases(t *testing.T) {
 	})
 	t.Run("content that is gone", func(t *testing.T) {
 		clear(fake.contents)
-		if _, found, err := fetch(node()); found || err != nil {
-			t.Error(found, err)
-		}
+		refused(node(), "HTTP 404")
 	})
 	if left, _ := os.ReadDir(node().TemporaryDirectory); len(left) > 0 {
 		t.Errorf("left %v", left)

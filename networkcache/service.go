@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -92,7 +93,7 @@ func newHTTPClient(config *tls.Config, wait time.Duration) *http.Client {
 				if err != nil {
 					return nil, err
 				}
-				return &impatientConn{conn, wait}, nil
+				return newImpatientConn(conn, wait), nil
 			},
 			TLSClientConfig:     config,
 			TLSHandshakeTimeout: wait,
@@ -105,21 +106,51 @@ func newHTTPClient(config *tls.Config, wait time.Duration) *http.Client {
 	}
 }
 
-// An impatientConn gives up when nothing comes or goes for too long.
+// An impatientConn gives up when nothing goes out for too long, and when it has
+// waited too long for the next pace bytes: who sends drops doesn't hold us up.
 type impatientConn struct {
 	net.Conn
 	wait time.Duration
+
+	mu     sync.Mutex
+	waited time.Duration // for the present pace bytes
+	came   int           // of them
+	wrote  time.Time
+}
+
+const pace = 16 << 10
+
+func newImpatientConn(conn net.Conn, wait time.Duration) *impatientConn {
+	return &impatientConn{Conn: conn, wait: wait}
 }
 
 func (c *impatientConn) Read(p []byte) (int, error) {
-	if err := c.Conn.SetDeadline(time.Now().Add(c.wait)); err != nil {
+	begun := time.Now()
+	c.mu.Lock()
+	deadline := begun.Add(c.wait - c.waited)
+	c.mu.Unlock()
+	if err := c.SetReadDeadline(deadline); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if begun.Before(c.wrote) { // what is waited for is the answer to that
+		begun = c.wrote
+	}
+	c.waited += time.Since(begun)
+	if c.came += n; c.came >= pace {
+		c.waited, c.came = 0, 0
+	}
+	return n, err
 }
 
 func (c *impatientConn) Write(p []byte) (int, error) {
-	if err := c.Conn.SetDeadline(time.Now().Add(c.wait)); err != nil {
+	now := time.Now()
+	c.mu.Lock()
+	c.waited, c.came, c.wrote = 0, 0, now
+	c.mu.Unlock()
+	if err := c.SetDeadline(now.Add(c.wait)); err != nil { // a read that is under way waits on
 		return 0, err
 	}
 	return c.Conn.Write(p)
@@ -179,7 +210,3 @@ func newStatusError(response *http.Response) error {
 	response.Body.Close()
 	return &StatusError{response.Request.URL.Redacted(), response.StatusCode}
 }
-
-// StreamHeader is in an answer to OPTIONS of ShaCache when it takes contents
-// whose length isn't known before.
-const StreamHeader = "Shacache-Transfer"

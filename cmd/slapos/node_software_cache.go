@@ -12,6 +12,7 @@ func (e *environment) releaseCache(options map[string]string, reserve int64) (ca
 	releases := &networkcache.Releases{
 		Download:     e.networkCacheConfig(options, "download-binary", ""),
 		SoftwareRoot: options["software_root"],
+		SharedRoots:  lines(options["shared_part_list"]),
 		Reserve:      reserve,
 	}
 	// What is uploaded is looked up there, too: NC-4, NC-20.

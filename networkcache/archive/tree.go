@@ -42,7 +42,7 @@ type openDirectory struct {
 }
 
 func newTree(options UnpackOptions) (*tree, error) {
-	parent, err := os.OpenRoot(filepath.Dir(options.Directory))
+	parent, err := openParent(options)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +61,23 @@ func newTree(options UnpackOptions) (*tree, error) {
 		return nil, errors.Join(err, t.discard())
 	}
 	return t, nil
+}
+
+func openParent(options UnpackOptions) (*os.Root, error) {
+	directory := filepath.Dir(options.Directory)
+	if options.Within == "" {
+		return os.OpenRoot(directory)
+	}
+	below, err := filepath.Rel(options.Within, directory)
+	if err != nil {
+		return nil, err
+	}
+	top, err := os.OpenRoot(options.Within)
+	if err != nil {
+		return nil, err
+	}
+	defer top.Close()
+	return top.OpenRoot(below)
 }
 
 func (t *tree) begin() error {

@@ -21,6 +21,9 @@ type UnpackOptions struct {
 	// is root, it belongs to the owner of the parent, and what is in it to the
 	// users that the archive names; else all is this user's.
 	Directory string
+	// Within is a directory above it that no link on the way may lead out of;
+	// empty: links there are followed.
+	Within string
 	// Reserve is how many bytes stay free on the disk.
 	Reserve int64
 }
