@@ -70,7 +70,7 @@ func (f *fakeNetwork) DeleteAddress(_ context.Context, name string, address neti
 	return nil
 }
 
-func (f *fakeNetwork) AddTunTap(_ context.Context, name string, _ DeviceMode, owner int) error {
+func (f *fakeNetwork) AddTunTap(ctx context.Context, name string, _ DeviceMode, owner int) error {
 	if err := f.change(); err != nil {
 		return err
 	}
@@ -78,6 +78,14 @@ func (f *fakeNetwork) AddTunTap(_ context.Context, name string, _ DeviceMode, ow
 		return errors.New("device or resource busy")
 	}
 	f.Links[name] = &Link{TunTap: true, Owner: owner}
+	return f.SetUp(ctx, name) // a run may be stopped in between
+}
+
+func (f *fakeNetwork) SetUp(_ context.Context, name string) error {
+	if err := f.change(); err != nil {
+		return err
+	}
+	f.Links[name].Up = true
 	return nil
 }
 
@@ -87,6 +95,9 @@ func (f *fakeNetwork) AddRoute(_ context.Context, route Route) error {
 	}
 	if slices.Contains(f.Routes, route) {
 		return errors.New("file exists")
+	}
+	if link := f.Links[route.Link]; link == nil || link.TunTap && !link.Up {
+		return errors.New("network is down")
 	}
 	f.Routes = append(f.Routes, route)
 	return nil

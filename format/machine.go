@@ -158,6 +158,13 @@ func (m *Machine) user(ctx context.Context, name string) (User, error) {
 	return User{}, fmt.Errorf("there is no user %s", name)
 }
 
+// isDone tells whether that command for the user is not needed any more.
+func (m *Machine) isDone(user plannedUser, command []string) bool {
+	accounts, err := readAccounts(m.Etc)
+	needed := func(other []string) bool { return slices.Equal(other, command) }
+	return err == nil && !slices.ContainsFunc(user.commands(accounts), needed)
+}
+
 // hasDirectoryService tells whether users come from elsewhere too, LDAP say.
 func (m *Machine) hasDirectoryService() bool {
 	content, err := os.ReadFile(filepath.Join(m.Etc, "nsswitch.conf"))

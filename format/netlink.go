@@ -36,7 +36,7 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 	for _, link := range links {
 		name := link.Attrs().Name
 		names[link.Attrs().Index] = name
-		state.Links[name] = &Link{Owner: -1}
+		state.Links[name] = &Link{Owner: -1, Up: link.Attrs().RawFlags&unix.IFF_UP != 0}
 		if device, ok := link.(*netlink.Tuntap); ok {
 			state.Links[name].TunTap = true
 			state.Links[name].Owner = int(int32(device.Owner)) // nobody's: all bits set
@@ -45,6 +45,9 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 	for _, address := range addresses {
 		if link := state.Links[names[address.LinkIndex]]; link != nil {
 			link.Addresses = append(link.Addresses, prefixOf(address.IPNet))
+			if isTentative(address.Flags) || address.Flags&unix.IFA_F_DADFAILED != 0 {
+				link.Unsettled = append(link.Unsettled, prefixOf(address.IPNet))
+			}
 		}
 	}
 	for _, route := range routes {
@@ -114,7 +117,7 @@ func (kernelNetwork) DeleteAddress(_ context.Context, name string, address netip
 
 // AddTunTap makes the device by its own calls: the library would give it to a
 // group too, and then its owner alone could not open it.
-func (kernelNetwork) AddTunTap(_ context.Context, name string, mode DeviceMode, owner int) error {
+func (kernelNetwork) AddTunTap(ctx context.Context, name string, mode DeviceMode, owner int) error {
 	device, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open /dev/net/tun: %w", err)
@@ -140,6 +143,10 @@ func (kernelNetwork) AddTunTap(_ context.Context, name string, mode DeviceMode, 
 	if err := unix.IoctlSetInt(device, unix.TUNSETPERSIST, 1); err != nil {
 		return fmt.Errorf("make it persistent: %w", err)
 	}
+	return kernelNetwork{}.SetUp(ctx, name)
+}
+
+func (kernelNetwork) SetUp(_ context.Context, name string) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return err

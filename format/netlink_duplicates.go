@@ -83,9 +83,14 @@ func sortDuplicates(addresses []LinkAddress) (refused, undecided []LinkAddress, 
 		switch {
 		case !found || state&unix.IFA_F_DADFAILED != 0:
 			refused = append(refused, address)
-		case state&unix.IFA_F_TENTATIVE != 0 && state&unix.IFA_F_OPTIMISTIC == 0:
+		case isTentative(state):
 			undecided = append(undecided, address)
 		}
 	}
 	return refused, undecided, nil
+}
+
+// isTentative: an address that may not be used yet.
+func isTentative(flags int) bool {
+	return flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
 }

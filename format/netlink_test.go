@@ -322,7 +322,7 @@ func TestExistingDeviceAndRoute(t *testing.T) {
 	if !slices.Contains(state.Routes, wanted) || slices.Contains(state.Routes, old) {
 		t.Errorf("routes %v", state.Routes)
 	}
-	if link := state.Links["slaptap0"]; !reflect.DeepEqual(*link, Link{Addresses: link.Addresses, TunTap: true, Owner: 0}) {
+	if link := state.Links["slaptap0"]; !reflect.DeepEqual(*link, Link{Addresses: link.Addresses, Unsettled: link.Unsettled, Up: true, TunTap: true, Owner: 0}) {
 		t.Errorf("tap %+v", link)
 	}
 	for _, name := range []string{"none"} {

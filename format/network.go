@@ -15,6 +15,7 @@ type Network interface {
 	DeleteAddress(ctx context.Context, link string, address netip.Prefix) error
 	// AddTunTap makes a persistent device that a user may open, and sets it up.
 	AddTunTap(ctx context.Context, name string, mode DeviceMode, owner int) error
+	SetUp(ctx context.Context, link string) error
 	AddRoute(ctx context.Context, route Route) error
 	DeleteRoute(ctx context.Context, route Route) error
 	// WatchDuplicates begins to follow duplicate address detection; it is called
@@ -61,6 +62,10 @@ type NetworkState struct {
 // Link is a network interface. Addresses are in the kernel's order.
 type Link struct {
 	Addresses []netip.Prefix
+	// Unsettled are those of the addresses that another machine may have:
+	// duplicate address detection goes on, or has found one.
+	Unsettled []netip.Prefix
+	Up        bool
 	TunTap    bool
 	Owner     int // of a tuntap device, -1 without one
 }

@@ -59,6 +59,7 @@ type planner struct {
 	plan       Plan
 	probe      probe
 	there      map[LinkAddress]bool    // addresses, present or planned
+	unsettled  map[LinkAddress]bool    // present, but perhaps another machine's
 	routes     map[routeTarget][]Route // present
 	addresses  map[int][]WantedAddress // by partition
 
@@ -190,10 +191,15 @@ func (p *planner) user(user plannedUser) {
 		p.add("account", strings.Join(words, " "), func(ctx context.Context) error {
 			_, err := p.machine.Run(ctx, words...)
 			p.machine.accounts = nil
-			if err != nil && words[0] == "usermod" {
+			switch {
+			case err == nil:
+				return nil
+			case words[0] == "usermod":
 				// It refuses while the user runs something; the next run tries again.
 				p.log.Warn("user is not changed", "error", err)
 				return nil
+			case p.machine.isDone(user, words):
+				return nil // by a program that a stopped run had left behind
 			}
 			return err
 		})

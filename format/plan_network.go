@@ -2,16 +2,10 @@ package format
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
-	"time"
 )
-
-// duplicateLimit bounds the wait for the kernel's duplicate address detection,
-// which takes up to two seconds with the kernel's defaults.
-const duplicateLimit = 5 * time.Second
 
 // network plans the devices, addresses and routes of one partition (FMT-50 to
 // FMT-59); the route to its range comes later.
@@ -42,10 +36,13 @@ func (p *planner) missing(i int, device string, mode DeviceMode) {
 		if address.Device != (device != "") || address.Device && address.Link != device {
 			continue
 		}
-		if key := withoutPrefix(address.LinkAddress); !p.there[key] {
-			p.there[key] = true
+		key := withoutPrefix(address.LinkAddress)
+		if !p.there[key] {
 			p.address(address, mode)
+		} else if p.unsettled[address.LinkAddress] && !address.Device {
+			p.probe.found = append(p.probe.found, address.LinkAddress)
 		}
+		p.there[key] = true
 	}
 }
 
@@ -57,10 +54,14 @@ type routeTarget struct {
 
 // index makes what is there, and what is wanted, quick to find.
 func (p *planner) index() {
-	p.there, p.routes, p.addresses = map[LinkAddress]bool{}, map[routeTarget][]Route{}, map[int][]WantedAddress{}
+	p.there, p.unsettled = map[LinkAddress]bool{}, map[LinkAddress]bool{}
+	p.routes, p.addresses = map[routeTarget][]Route{}, map[int][]WantedAddress{}
 	for name, link := range p.present.Network.Links {
 		for _, address := range link.Addresses {
 			p.there[withoutPrefix(LinkAddress{name, address})] = true
+		}
+		for _, address := range link.Unsettled {
+			p.unsettled[LinkAddress{name, address}] = true
 		}
 	}
 	for _, route := range p.present.Network.Routes {
@@ -115,6 +116,11 @@ func (p *planner) device(name string, mode DeviceMode, user string) error {
 	if !link.TunTap {
 		return fmt.Errorf("network interface %s is there but is no %s: rename or remove it", name, mode)
 	}
+	if !link.Up { // a run was stopped here; no route can lead there
+		p.add("make-device", fmt.Sprintf("ip link set %s up", name), func(ctx context.Context) error {
+			return p.machine.Network.SetUp(ctx, name)
+		})
+	}
 	if owner.UID >= 0 && link.Owner != owner.UID {
 		p.log.Warn(fmt.Sprintf("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %d got %d", name, owner.UID, link.Owner))
 	}
@@ -132,7 +138,7 @@ func (p *planner) address(address WantedAddress, mode DeviceMode) {
 	}
 	probed := is6 && !address.Device
 	if probed {
-		p.probe.addresses = append(p.probe.addresses, address.LinkAddress)
+		p.probe.added = append(p.probe.added, address.LinkAddress)
 	}
 	p.add("add-address", command, func(ctx context.Context) error {
 		if probed {
@@ -214,62 +220,4 @@ func routeCommand(verb string, route Route) string {
 		words = append(words, "via", route.Gateway.String())
 	}
 	return strings.Join(words, " ")
-}
-
-// probe waits for the duplicate address detection of all added addresses.
-type probe struct {
-	addresses []LinkAddress
-	watch     DuplicateWatch
-}
-
-func (p *probe) start(ctx context.Context, network Network) error {
-	if p.watch != nil {
-		return nil
-	}
-	watch, err := network.WatchDuplicates(ctx)
-	if err != nil {
-		return fmt.Errorf("follow address changes: %w", err)
-	}
-	p.watch = watch
-	return nil
-}
-
-func (p *probe) close() {
-	if p.watch != nil {
-		p.watch.Close()
-	}
-}
-
-// refusedError tells of addresses that turned out to be another machine's.
-type refusedError struct{ addresses []LinkAddress }
-
-func (e *refusedError) Error() string {
-	var texts []string
-	for _, address := range e.addresses {
-		texts = append(texts, fmt.Sprintf("%s on %s", address.Address, address.Link))
-	}
-	return "another machine has " + strings.Join(texts, ", ")
-}
-
-// wait plans to wait until the kernel knows that no other machine has one of
-// the addresses. Those that cannot be used are removed (FMT-35).
-func (p *planner) wait() {
-	if len(p.probe.addresses) == 0 {
-		return
-	}
-	p.add("wait", fmt.Sprintf("wait for duplicate address detection of %d addresses", len(p.probe.addresses)), func(ctx context.Context) error {
-		refused, undecided, err := p.probe.watch.Wait(ctx, p.probe.addresses, duplicateLimit)
-		for _, address := range append(refused, undecided...) {
-			err = errors.Join(err, p.machine.Network.DeleteAddress(ctx, address.Link, address.Address))
-		}
-		switch {
-		case err != nil:
-			return err
-		case len(undecided) > 0:
-			return fmt.Errorf("it did not end within %s for %d addresses on %s: is the link of that interface up?", duplicateLimit, len(undecided), undecided[0].Link)
-		case len(refused) > 0:
-			return &refusedError{refused}
-		}
-		return nil
-	})
 }

@@ -2,8 +2,11 @@ package format
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +69,46 @@ func TestNewAddresses(t *testing.T) {
 }
 
 // A network with just enough addresses is used up; one more is an error.
+
+// However a computer grows, partitions keep what they have, all is disjoint,
+// and IPv6 does not depend on the way it grew.
+func TestGrowth(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 30 {
+		n := newNode(t, 1+random.IntN(20))
+		n.network.Links["gw0"].Addresses = prefixes("10.9.0.1/20")
+		n.network.Links["eth0"].Addresses = prefixes(fmt.Sprintf("2001:db8:1:2::1/%d", 32+random.IntN(60)))
+		n.options.Machine.setDefaults()
+		var former *Computer
+		for range 4 {
+			grown := n.want(t, former, nil)
+			if grown.Fault != nil {
+				t.Fatal(grown.Fault.Err)
+			}
+			fresh := n.want(t, nil, nil)
+			seen := map[string]bool{}
+			for i, partition := range grown.Computer.Partitions {
+				if former != nil && i < len(former.Partitions) && !reflect.DeepEqual(partition, former.Partitions[i]) {
+					t.Fatalf("partition %d was %+v, is %+v", i, former.Partitions[i], partition)
+				}
+				other := fresh.Computer.Partitions[i]
+				if partition.Addresses[1] != other.Addresses[1] || *partition.Range != *other.Range || partition.Tap.IPv6 != other.Tap.IPv6 || partition.Tun.IPv6 != other.Tun.IPv6 {
+					t.Fatalf("partition %d: %+v, on a new computer %+v", i, partition, other)
+				}
+				for _, text := range []string{partition.Addresses[0].Address, partition.Addresses[1].Address, partition.Range.Network,
+					partition.Tap.IPv4.Address, partition.Tap.IPv6.Network, partition.Tun.IPv4.Address, partition.Tun.IPv6.Network} {
+					if seen[text] {
+						t.Fatalf("partition %d: %s is given twice", i, text)
+					}
+					seen[text] = true
+				}
+			}
+			former = grown.Computer
+			n.options.PartitionAmount += random.IntN(20)
+		}
+	}
+}
+
 func TestSmallLocalNetwork(t *testing.T) {
 	n := newBareNode(t, 4)
 	n.options.IPv4LocalNetwork = "10.44.3.0/30"
