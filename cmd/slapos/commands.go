@@ -55,6 +55,7 @@ func commands(e *environment) []*cli.Command {
 			newNodeSupervisordCommand(e),
 		)...),
 		group("proxy", "other",
+			newProxyMigrateCommand(e),
 			newProxyShowCommand(e),
 			newProxyStartCommand(e),
 		),
