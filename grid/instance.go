@@ -42,6 +42,7 @@ func (p *pass) processInstances(ctx context.Context) (Result, error) {
 	if err := p.startSupervision(ctx); err != nil {
 		return Result{}, err
 	}
+	p.supervision.findIdle(ctx)
 	partitions, err := p.openWanted(ctx)
 	if err != nil {
 		return Result{}, err

@@ -126,6 +126,11 @@ func (t *partition) keepUp(ctx context.Context) error {
 		return nil
 	}
 	t.log.Debug("Partition already up-to-date.")
+	if t.pass.supervision.idle[t.id.Partition] {
+		if _, err := t.startGroup(ctx); err != nil {
+			return err
+		}
+	}
 	return t.checkAnomalies(ctx)
 }
 

@@ -35,8 +35,14 @@ func (t *partition) startServices(ctx context.Context) (outcome, error) {
 	if err := t.setGroup(ctx, name, programs); err != nil || len(programs) == 0 {
 		return done, err
 	}
-	// What became of each program is for the promises to judge.
-	_, err = t.pass.supervision.client.Call(ctx, "supervisor.startProcessGroup", name, false)
+	return t.startGroup(ctx)
+}
+
+// startGroup starts what doesn't run of the partition's own group. What becomes
+// of each program is for the promises to judge.
+func (t *partition) startGroup(ctx context.Context) (outcome, error) {
+	name := t.id.Partition
+	_, err := t.pass.supervision.client.Call(ctx, "supervisor.startProcessGroup", name, false)
 	if isUnknownName(err) {
 		t.log.Info(fmt.Sprintf("Nothing to start on %s...", name))
 		return skipped, nil

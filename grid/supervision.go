@@ -21,6 +21,11 @@ type supervision struct {
 	watchdogCommand string
 	firewall        *FirewallOptions // nil: no daemons
 
+	// idle are the groups with a program that this supervisor never started. The
+	// supervisor was restarted since their partition was processed, or the
+	// machine was.
+	idle map[string]bool
+
 	mu      sync.Mutex
 	pending bool          // there is a change that no partition asks for
 	written int           // changes of files, and one for what earlier passes left
@@ -78,6 +83,21 @@ func (o *FirewallOptions) daemons() []supervisor.SystemDaemon {
 		dbus.Command, dbus.LogFile = o.DBusExecutable, o.DBusLogFile
 	}
 	return []supervisor.SystemDaemon{dbus, firewall}
+}
+
+// findIdle asks the supervisor which groups are idle. Where nobody answers none
+// is: there is nobody to start them either.
+func (s *supervision) findIdle(ctx context.Context) {
+	processes, err := s.client.AllProcessInfo(ctx)
+	if err != nil {
+		return
+	}
+	s.idle = map[string]bool{}
+	for _, process := range processes {
+		if process.Statename == "STOPPED" && process.Start == 0 {
+			s.idle[process.Group] = true
+		}
+	}
 }
 
 // noteChange tells that a file was written or removed.
