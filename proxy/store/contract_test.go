@@ -34,6 +34,7 @@ func contract(t *testing.T, at place) {
 		{"failure leaves nothing", testFailure},
 		{"concurrent requests", testConcurrent},
 		{"two programs", testTwoPrograms},
+		{"processes", testProcesses},
 		{"closed", testClosed},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, at) })

@@ -28,6 +28,13 @@ var server struct {
 var databases atomic.Int64
 
 func TestMain(m *testing.M) {
+	if uri := os.Getenv(requestVariable); uri != "" {
+		if err := requestMany(uri); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if server.command != nil {
 		_ = server.command.Process.Signal(syscall.SIGINT) // fast shutdown
