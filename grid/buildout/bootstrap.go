@@ -34,7 +34,7 @@ zc.buildout.buildout.main()
 func (b *Builder) Bootstrap(ctx context.Context, parameters ...string) error {
 	python, err := b.python()
 	if err != nil {
-		return &Error{b.Directory, err.Error()}
+		return b.fail(err.Error())
 	}
 	command := []string{python, "-c", bootstrapProgram}
 	if b.Script != "" {
@@ -44,9 +44,9 @@ func (b *Builder) Bootstrap(ctx context.Context, parameters ...string) error {
 	status, err := b.withoutDebugger().run(ctx, command, "", 0)
 	var failed *Error
 	if errors.As(err, &failed) && status == noBuildout && b.Script == "" {
-		return &Error{b.Directory, fmt.Sprintf("%s%s has no zc.buildout: "+
+		return b.fail(fmt.Sprintf("%s has no zc.buildout: "+
 			"run '%s -m pip install zc.buildout', or name another interpreter in the option python of section [slapos]",
-			failed.Output, python, python)}
+			python, python))
 	}
 	return err
 }

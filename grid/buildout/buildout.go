@@ -45,7 +45,7 @@ type Builder struct {
 	Logger  *slog.Logger
 }
 
-// An Error is a bootstrap or a run that failed.
+// An Error is a bootstrap or a run that failed. The log has it.
 type Error struct {
 	Directory string
 	Output    string // what was printed, or the reason
@@ -53,6 +53,12 @@ type Error struct {
 
 func (e *Error) Error() string {
 	return fmt.Sprintf("Failed to run buildout profile in directory '%s':\n%s\n", e.Directory, e.Output) // GRID-24
+}
+
+// fail is for what goes wrong without output of a child.
+func (b *Builder) fail(reason string) error {
+	b.Logger.Error(reason)
+	return &Error{b.Directory, reason}
 }
 
 // debugOutput stands for the output that went to the terminal.
@@ -142,7 +148,7 @@ func (b *Builder) finish(ctx context.Context, child *process.Command) (status in
 	}
 	var expired *process.TimeoutError
 	if err != nil && !errors.As(err, &expired) {
-		return -1, &Error{b.Directory, err.Error()}
+		return -1, b.fail(err.Error())
 	}
 	if err == nil && result.ExitCode == 0 {
 		return 0, nil
