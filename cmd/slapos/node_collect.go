@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/collect"
+	"slapos/manager/cgroup"
+)
+
+type collectOptions struct {
+	configuration string
+	textfile      string
+	show          bool
+	plot          string
+	json          string
+	since         time.Duration
+	partitions    []string
+}
+
+func newNodeCollectCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "collect",
+		Usage: "collect and store what the system and its partitions use",
+		Description: `Takes one sample of the machine and of the processes and folders of all
+partitions, keeps it in var/data-log/collector.db below instance_root, and
+writes csv files, archives, consumption reports and monitor files. Usually run
+each minute.
+
+With --show, --plot or --json nothing is collected: they read the database.
+
+Exit codes: 0 done; 1 failed; 5 not root.`,
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{Name: "textfile", Usage: "also write metrics for node_exporter to `DIR`/" + collect.TextfileName},
+			&cli.BoolFlag{Name: "show", Usage: "print what each partition used"},
+			&cli.StringFlag{Name: "plot", Usage: "draw what each partition used as `FILE`.svg or .png"},
+			&cli.StringFlag{Name: "json", Usage: "write the values of today, as in the csv files, to system_*.json in `DIR`"},
+			&cli.StringFlag{Name: "since", Usage: "how far --show and --plot look back: a `TIME` like 90m, 24h or 7d", Value: "24h"},
+			&wordsFlag{&cli.StringSliceFlag{Name: "partition", Usage: "only these partitions, by user or reference `NAME`"}},
+		},
+		Action: func(c *cli.Context) error {
+			if err := exclusive(c, "show", "textfile"); err != nil {
+				return err
+			}
+			since, err := parseSince(c.String("since"))
+			if err != nil {
+				return usageErrorf("argument --since: %s", err)
+			}
+			return runCollect(c.Context, e, collectOptions{
+				c.String("cfg"), c.String("textfile"), c.Bool("show"), c.String("plot"), c.String("json"), since, c.StringSlice("partition"),
+			})
+		},
+	}
+}
+
+// parseSince reads a duration, in which d stands for days.
+func parseSince(text string) (time.Duration, error) {
+	const longest = 10 * 365 * 24 * time.Hour
+	if days, found := strings.CutSuffix(text, "d"); found {
+		if number, err := numberOption(map[string]string{"d": days}, 0, "d"); err == nil && number > 0 && number <= 3650 {
+			return time.Duration(number) * 24 * time.Hour, nil
+		}
+	}
+	since, err := time.ParseDuration(text)
+	if err != nil || since <= 0 || since > longest {
+		return 0, fmt.Errorf("%q is no time like 90m, 24h or 7d", text)
+	}
+	return since, nil
+}
+
+func runCollect(ctx context.Context, e *environment, options collectOptions) error {
+	reading := options.show || options.plot != "" || options.json != ""
+	if !reading {
+		if err := e.requireRoot(); err != nil { // COL-1
+			return err
+		}
+	}
+	configuration, err := e.nodeConfiguration(options.configuration)
+	if err != nil {
+		return err
+	}
+	settings, err := e.collectSettings(configuration)
+	if err != nil {
+		return err
+	}
+	if reading {
+		return e.readCollected(ctx, settings, options)
+	}
+	settings.Textfile = options.textfile
+	err = collect.New(*settings).Pass(ctx)
+	if errors.Is(err, collect.ErrAccess) { // COL-2
+		e.log.Error("You HAVE TO execute this script with root permission.", "error", err)
+		return nil
+	}
+	return err
+}
+
+// collectSettings is COL-6.
+func (e *environment) collectSettings(configuration *configuration) (*collect.Options, error) {
+	sections := map[string]map[string]string{}
+	for _, name := range []string{"slapos", "slapformat", "collect"} {
+		section, err := configuration.Section(name)
+		if err != nil {
+			return nil, err
+		}
+		sections[name] = section
+	}
+	slapos, slapformat, own := sections["slapos"], sections["slapformat"], sections["collect"]
+	if err := requireOptions(slapos, "computer_id", "instance_root"); err != nil {
+		return nil, err
+	}
+	if err := requireOptions(slapformat, "partition_amount", "partition_base_name", "user_base_name"); err != nil {
+		return nil, err
+	}
+	root, err := filepath.Abs(slapos["instance_root"])
+	if err != nil {
+		return nil, err
+	}
+	settings := &collect.Options{
+		ComputerID: slapos["computer_id"], InstanceRoot: root,
+		Heating: collect.Heating{Model: slapformat["computer_model_id"], Sensor: slapformat["heating_sensor_id"]},
+		Slice:   cgroup.Hierarchy{}.Slice,
+		Logger:  e.log, Now: e.now,
+	}
+	if settings.KeepDays, err = numberOption(slapos, 15, "collect_cache"); err != nil {
+		return nil, err
+	}
+	amount, err := numberOption(slapformat, 0, "partition_amount")
+	if err != nil {
+		return nil, err
+	}
+	for i := range amount {
+		settings.Partitions = append(settings.Partitions, collect.Partition{
+			User: fmt.Sprint(slapformat["user_base_name"], i), Path: filepath.Join(root, fmt.Sprint(slapformat["partition_base_name"], i)),
+		})
+	}
+	settings.Folders, err = folderSettings(own, root)
+	settings.Sensors, _ = exec.LookPath("sensors") // COL-3
+	settings.Counters = collect.CountersPath(root)
+	return settings, err
+}
+
+func folderSettings(own map[string]string, root string) (collect.Folders, error) {
+	folders := collect.Folders{Measure: true, PIDDirectory: filepath.Join(root, "var/run")}
+	if text, given := own["report_disk_usage"]; given {
+		switch strings.ToLower(text) {
+		case "true", "on", "1":
+		default:
+			folders.Measure = false
+		}
+	}
+	if path := own["disk_snapshot_process_pid_foder"]; path != "" {
+		folders.PIDDirectory = path
+	}
+	seconds, err := numberOption(own, 24*60*60, "disk_snapshot_time_cycle")
+	folders.Cycle = time.Duration(seconds) * time.Second
+	return folders, err
+}

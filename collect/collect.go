@@ -1,0 +1,208 @@
+// Package collect samples what a node and its partitions use, keeps the samples
+// in the collector's database, and makes files and reports of them.
+//
+// [Collector.Pass] is one sample, usually taken each minute: processes of the
+// partitions' users, the machine, the sizes of the partitions' folders. The
+// database is that of slapos.core, which can go on with it. After the rows come
+// the files: csv files of the running day, an archive of each day that is over,
+// consumption reports that node report sends to the master, and the monitor
+// files of partitions. What was reported and is old is deleted.
+//
+// [OpenHistory] reads the database for people: [History.Read] sums samples up,
+// [Plot] draws the result.
+//
+// Partitions belong to users that may try to harm the collector, which is root.
+// Nothing below a partition is followed out of it, see folder.go and monitor.go.
+package collect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Partition is a partition as the collector sees it.
+type Partition struct {
+	User string // by which its processes are known
+	Path string // its directory
+}
+
+// ID is the partition's reference: slappart3.
+func (p Partition) ID() string { return filepath.Base(p.Path) }
+
+// Options of a [Collector]. Fields after Logger may be left out.
+type Options struct {
+	ComputerID   string
+	InstanceRoot string
+	Partitions   []Partition
+	KeepDays     int // in the database, today included
+	Folders      Folders
+	Heating      Heating
+	Sensors      string                        // the program sensors; "": the kernel's own list
+	Slice        func(partition string) string // directory of a partition's control group; may be nil
+	Textfile     string                        // directory for node_exporter; "": none
+	Counters     string                        // file that keeps the counters of the last pass; "": none
+	Logger       *slog.Logger
+
+	Now      func() time.Time // default time.Now
+	Interval time.Duration    // between two looks at counters, when there was no pass before; default 250 ms
+	Proc     string           // default /proc
+	Sys      string           // default /sys
+	Etc      string           // default /etc
+}
+
+// Folders says how the sizes of partitions are measured.
+type Folders struct {
+	Measure      bool
+	Cycle        time.Duration // between two measures of a partition; 0: each pass
+	PIDDirectory string        // must exist
+}
+
+// ErrAccess is returned when processes of other users can't be looked at.
+var ErrAccess = errors.New("processes of other users can't be read")
+
+// A Collector takes samples.
+type Collector struct {
+	Options
+}
+
+// New returns a collector with the defaults filled in.
+func New(options Options) *Collector {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	options.Interval = cmp.Or(options.Interval, 250*time.Millisecond)
+	options.Proc = cmp.Or(options.Proc, "/proc")
+	options.Sys = cmp.Or(options.Sys, "/sys")
+	options.Etc = cmp.Or(options.Etc, "/etc")
+	return &Collector{options}
+}
+
+// DatabasePath is where the database of a node is.
+func DatabasePath(instanceRoot string) string {
+	return filepath.Join(instanceRoot, "var/data-log/collector.db")
+}
+
+func (c *Collector) logDirectory() string { return filepath.Join(c.InstanceRoot, "var/data-log") }
+
+// reportDirectories are that of all reports and that of reports to send.
+func (c *Collector) reportDirectories() (kept, outgoing string) {
+	return filepath.Join(c.InstanceRoot, "var/consumption-report"), filepath.Join(c.InstanceRoot, "var/xml_report", c.ComputerID)
+}
+
+// Pass takes one sample and writes all files. It returns [ErrAccess] before
+// anything is stored; after any other error the database holds what was taken up
+// to there, and the next pass goes on.
+func (c *Collector) Pass(ctx context.Context) error {
+	c.Logger.Info("Collecting data...")
+	stamp := stampOf(c.Now()) // COL-5: one time for all rows
+	sample, err := c.takeSample(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.makeDirectories(); err != nil {
+		return err
+	}
+	store, err := openStore(ctx, DatabasePath(c.InstanceRoot))
+	if err != nil {
+		return err
+	}
+	err = c.passWith(ctx, store, stamp, sample)
+	if err = errors.Join(err, store.close()); err != nil {
+		return err
+	}
+	c.Logger.Info("Finished collecting.")
+	c.Logger.Info(strings.Repeat("=", 80))
+	return nil
+}
+
+func (c *Collector) passWith(ctx context.Context, store *store, stamp stamp, sample *sample) error {
+	c.Logger.Info("Inserting computer information into database...")
+	machine, err := c.readMachine(ctx, sample)
+	if err != nil {
+		return err
+	}
+	heating, err := c.testHeating(ctx, store)
+	if err != nil {
+		return err
+	}
+	slices := c.readSlices()
+	err = store.transaction(ctx, func(t *transaction) error {
+		return errors.Join(t.insertMachine(stamp, machine), t.insertHeating(stamp, c.Heating, heating),
+			t.insertProcesses(stamp, sample.processes, machine), t.insertSlices(stamp, slices))
+	})
+	if err != nil {
+		return err
+	}
+	c.Logger.Info("Done.")
+	c.Logger.Info("Inserting user information into database...")
+	if err := c.measureFolders(ctx, store, stamp); err != nil {
+		return err
+	}
+	c.Logger.Info("Done.")
+	c.Logger.Info("Writing csv, XML and JSON files...")
+	if err := c.writeFiles(ctx, store, stamp); err != nil {
+		return err
+	}
+	c.Logger.Info("Done.")
+	if c.Textfile != "" {
+		return c.writeTextfile(ctx, store, machine, sample.processes, slices)
+	}
+	return nil
+}
+
+type fileWriter func(context.Context, *store, stamp) error
+
+// writeFiles is COL-14. Passes at the same time write one after the other.
+func (c *Collector) writeFiles(ctx context.Context, store *store, stamp stamp) error {
+	unlock, err := lockDirectory(ctx, c.logDirectory())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, write := range []fileWriter{c.writeDayTables, c.archiveDays, c.writeConsumption, c.writeMonitors} {
+		if err := write(ctx, store, stamp); err != nil {
+			return err
+		}
+	}
+	return store.collectGarbage(ctx, c.Now().UTC(), c.KeepDays)
+}
+
+// makeDirectories is COL-9.
+func (c *Collector) makeDirectories() error {
+	kept, outgoing := c.reportDirectories()
+	for _, directory := range []string{c.logDirectory(), kept, outgoing} {
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(c.logDirectory(), 0o755)
+}
+
+// A stamp is a moment as rows have it, in UTC.
+type stamp struct{ date, time string }
+
+const (
+	dateLayout = "2006-01-02"
+	timeLayout = "15:04:05"
+)
+
+func stampOf(moment time.Time) stamp {
+	moment = moment.UTC()
+	return stamp{moment.Format(dateLayout), moment.Format(timeLayout)}
+}
+
+// stampTime is the moment of a row; an error for what is none.
+func stampTime(date, clock string) (time.Time, error) {
+	moment, err := time.Parse(dateLayout+" "+timeLayout, date+" "+clock)
+	if err != nil {
+		return moment, fmt.Errorf("row of %q %q: no date and time", date, clock)
+	}
+	return moment, nil
+}

@@ -1,0 +1,151 @@
+package collect
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"github.com/shirou/gopsutil/v3/cpu"
+)
+
+// counters are what the kernel counts since the machine started. Two looks at
+// them tell the use of the processors between them: the pass before is the
+// first look, so that a percentage is that of the whole minute and no pass has
+// to wait for a second one.
+type counters struct {
+	Boot      string            `json:"boot"`
+	Uptime    float64           `json:"uptime"` // seconds
+	CPU       float64           `json:"cpu"`    // seconds of all processors
+	Idle      float64           `json:"idle"`
+	Processes map[string]uint64 `json:"processes"` // ticks
+}
+
+// CountersPath is where the counters of a node are kept until the machine stops.
+func CountersPath(instanceRoot string) string {
+	sum := sha256.Sum256([]byte(filepath.Clean(instanceRoot)))
+	return fmt.Sprintf("/run/slapos/collect-%x.json", sum[:8])
+}
+
+// longest is the age in seconds up to which counters are used: an average over
+// more says nothing about now.
+const longest = 3600
+
+// A sample is what one look at the processes showed.
+type sample struct {
+	processes []process
+	idle      float64 // percent of all processors
+}
+
+// takeSample looks at processes and processors once if the last pass left its
+// counters, else twice.
+func (c *Collector) takeSample(ctx context.Context) (*sample, error) {
+	processes, now, err := c.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before := c.loadCounters()
+	if before == nil || !before.usable(now, c.Interval.Seconds()) {
+		if !wait(ctx.Done(), c.Interval) {
+			return nil, ctx.Err()
+		}
+		before = now
+		if processes, now, err = c.look(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c.saveCounters(now)
+	usePercent(processes, before, now)
+	idle := 0.0
+	if total := now.CPU - before.CPU; total > 0 {
+		idle = min(100, max(0, roundTo(100*(now.Idle-before.Idle)/total, 1)))
+	}
+	return &sample{processes, idle}, nil
+}
+
+// usable tells whether these counters are from the same start of the machine,
+// and from neither too short nor too long ago, both in seconds.
+func (before *counters) usable(now *counters, shortest float64) bool {
+	age := now.Uptime - before.Uptime
+	return before.Boot == now.Boot && age >= max(1, shortest) && age <= longest &&
+		before.CPU < now.CPU && before.Idle <= now.Idle
+}
+
+func (c *Collector) look(ctx context.Context) ([]process, *counters, error) {
+	now := &counters{}
+	content, err := os.ReadFile(filepath.Join(c.Proc, "uptime"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if now.Uptime, err = parseUptime(string(content)); err != nil {
+		return nil, nil, err
+	}
+	// Absent in some containers: then a new start is told by the counters.
+	boot, _ := os.ReadFile(filepath.Join(c.Proc, "sys/kernel/random/boot_id"))
+	now.Boot = strings.TrimSpace(string(boot))
+	times, err := cpu.TimesWithContext(c.roots(ctx), false)
+	if err != nil || len(times) != 1 {
+		return nil, nil, fmt.Errorf("read the processors' times: %w", err)
+	}
+	t := times[0]
+	now.Idle = t.Idle
+	now.CPU = t.User + t.System + t.Idle + t.Nice + t.Iowait + t.Irq + t.Softirq + t.Steal
+	processes, err := c.readProcesses()
+	if err != nil {
+		return nil, nil, err
+	}
+	now.Processes = make(map[string]uint64, len(processes))
+	for _, p := range processes {
+		now.Processes[p.key()] = p.busy
+	}
+	return processes, now, nil
+}
+
+func parseUptime(content string) (float64, error) {
+	text, _, _ := strings.Cut(content, " ")
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil || seconds < 0 || seconds > 1e12 {
+		return 0, fmt.Errorf("uptime %q is no number of seconds", text)
+	}
+	return seconds, nil
+}
+
+// loadCounters returns nil where there is nothing to go on from.
+func (c *Collector) loadCounters() *counters {
+	if c.Counters == "" {
+		return nil
+	}
+	content, err := os.ReadFile(c.Counters)
+	if err != nil {
+		return nil
+	}
+	before := &counters{}
+	if err := json.Unmarshal(content, before); err != nil {
+		c.Logger.Debug("The counters of the last pass can't be used", slog.String("file", c.Counters), slog.Any("error", err))
+		return nil
+	}
+	return before
+}
+
+// saveCounters can fail without harm: the next pass looks twice.
+func (c *Collector) saveCounters(now *counters) {
+	if c.Counters == "" {
+		return
+	}
+	content, err := json.Marshal(now)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(c.Counters), 0o755)
+	}
+	if err == nil {
+		err = renameio.WriteFile(c.Counters, content, 0o600)
+	}
+	if err != nil {
+		c.Logger.Debug("The counters can't be kept for the next pass", slog.Any("error", err))
+	}
+}

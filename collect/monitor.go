@@ -1,0 +1,244 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// writeMonitors writes the files of COL-38 for each partition that has a
+// .slapgrid directory. The partition's user can exchange that directory: all is
+// done below the partition, and no pipe or link is opened.
+func (c *Collector) writeMonitors(ctx context.Context, store *store, _ stamp) error {
+	now := c.Now().UTC()
+	minute := now.Add(-time.Minute).Truncate(time.Minute)
+	var running *describer
+	for _, partition := range c.Partitions {
+		if info, err := os.Stat(filepath.Join(partition.Path, ".slapgrid")); err != nil || !info.IsDir() {
+			continue
+		}
+		status, err := store.minute(ctx, partition.User, now, minute)
+		if err != nil {
+			return err
+		}
+		processes, err := store.minuteProcesses(ctx, partition.User, now, minute)
+		if err != nil {
+			return err
+		}
+		for i := range processes {
+			if running == nil {
+				if running, err = c.newDescriber(ctx); err != nil {
+					return err
+				}
+			}
+			running.describe(&processes[i])
+		}
+		if err := writeMonitor(partition, now, status, processes); err != nil {
+			c.Logger.Warn("The monitor files of a partition can't be written", slog.String("partition", partition.ID()), slog.Any("error", err))
+		}
+	}
+	return nil
+}
+
+// minuteUse is what a partition used in a minute, as JSON members in order.
+type minuteUse struct {
+	process, memory, io members
+	processes           int64
+	resident, bytes     float64
+}
+
+// members are the members of a JSON object in their order; values are literals.
+type members []struct{ name, value string }
+
+func (m *members) add(name, value string) {
+	*m = append(*m, struct{ name, value string }{name, value})
+}
+
+func (m members) object() string {
+	var b strings.Builder
+	b.WriteByte('{')
+	position := map[string]int{}
+	unique := members{}
+	for _, member := range m { // the last value of a name, at its first place
+		if i, known := position[member.name]; known {
+			unique[i].value = member.value
+			continue
+		}
+		position[member.name] = len(unique)
+		unique = append(unique, member)
+	}
+	for i, member := range unique {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(jsonText(member.name) + ": " + member.value)
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// line are the values, the date first.
+func (m members) line() string {
+	date := strings.Trim(m[len(m)-1].value, `"`)
+	values := []string{date}
+	for _, member := range m[:len(m)-1] {
+		values = append(values, member.value)
+	}
+	return strings.Join(values, ", ")
+}
+
+// wholeMinute is the day of now, and the first and last second of a minute.
+func wholeMinute(now, minute time.Time) (date, from, to string) {
+	clock := minute.Format("15:04:")
+	return now.Format(dateLayout), clock + "00", clock + "59"
+}
+
+// minute sums up the rows of a partition in a minute.
+func (s *store) minute(ctx context.Context, user string, day, minute time.Time) (*minuteUse, error) {
+	use := &minuteUse{}
+	var sums [7]nullFloat
+	date, from, to := wholeMinute(day, minute)
+	err := s.query(ctx, func(scan func(...any) error) error {
+		return scan(&use.processes, &sums[0], &sums[1], &sums[2], &sums[3], &sums[4], &sums[5], &sums[6])
+	}, `SELECT count(pid), SUM(cpu_percent), SUM(cpu_time), SUM(cpu_num_threads), SUM(memory_percent), SUM(memory_rss),
+		SUM(io_rw_counter), SUM(io_cycles_counter) FROM user WHERE partition = ? AND date = ? AND time BETWEEN ? AND ?`, user, date, from, to)
+	if err != nil {
+		return nil, err
+	}
+	var disk nullFloat
+	err = s.query(ctx, func(scan func(...any) error) error { return scan(&disk) },
+		"SELECT SUM(disk_used) FROM folder WHERE partition = ? AND date = ? AND time BETWEEN ? AND ?", user, date, from, to)
+	if err != nil {
+		return nil, err
+	}
+	rounded := func(value, unit float64) string { return pythonFloat(roundTo(value/unit, 2)) }
+	moment := jsonText(date + " " + from)
+	use.process.add("total_process", fmt.Sprint(use.processes))
+	use.process.add("cpu_percent", rounded(sums[0].Float64, 1))
+	use.process.add("cpu_time", rounded(sums[1].Float64, 60))
+	use.process.add("cpu_num_threads", rounded(sums[2].Float64, 1))
+	use.process.add("date", moment)
+	use.memory.add("memory_percent", rounded(sums[3].Float64, 1))
+	use.memory.add("memory_rss", rounded(sums[4].Float64, 1<<20))
+	use.memory.add("date", moment)
+	use.io.add("io_rw_counter", rounded(sums[5].Float64, 1))
+	use.io.add("io_cycles_counter", rounded(sums[6].Float64, 1))
+	if disk.Valid {
+		use.io.add("disk_used", rounded(disk.Float64, 1024))
+	} else {
+		use.io.add("disk_used", "0")
+	}
+	use.io.add("date", moment)
+	use.resident, use.bytes = roundTo(sums[4].Float64/(1<<20), 2), roundTo(sums[5].Float64, 2)
+	return use, nil
+}
+
+func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes []minuteProcess) error {
+	root, err := os.OpenRoot(partition.Path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	const directory = ".slapgrid/monitor"
+	if err := root.Mkdir(directory, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	monitor, err := root.OpenRoot(directory)
+	if err != nil {
+		return err
+	}
+	defer monitor.Close()
+	status := members{}
+	for _, part := range []struct {
+		file, columns string
+		used          bool
+		values        members
+	}{
+		{"process", "date, total process, CPU percent, CPU time, CPU threads", use.processes > 0, use.process},
+		{"memory", "date, memory used percent, memory used", use.resident != 0, use.memory},
+		{"io", "date, io rw counter, io cycles counter, disk used", use.bytes != 0, use.io},
+	} {
+		line := ""
+		if part.used {
+			line = part.values.line()
+			status = append(status, part.values...)
+		}
+		if err := appendMonitor(monitor, "monitor_resource_"+part.file+".data.json", part.columns, line, now); err != nil {
+			return err
+		}
+	}
+	if err := replaceIn(monitor, "monitor_resource.status.json", status.object()); err != nil || len(processes) == 0 {
+		return err
+	}
+	objects := make([]string, len(processes))
+	for i, p := range processes {
+		objects[i] = p.json.object()
+	}
+	return replaceIn(monitor, "monitor_process_resource.status.json", "["+strings.Join(objects, ", ")+"]")
+}
+
+// replaceIn exchanges a file in a directory of a partition. The temporary file
+// is new, whatever stands under its name.
+func replaceIn(directory *os.Root, name, content string) error {
+	temporary := name + ".new"
+	if err := directory.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := directory.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(content)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return directory.Rename(temporary, name)
+}
+
+// appendMonitor adds a line to a file of lines, and makes the file when there is
+// none. It writes in place, for the file grows with each minute: only into a
+// regular file of the collector's own user that has no other name.
+func appendMonitor(directory *os.Root, name, columns, line string, now time.Time) error {
+	file, err := directory.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		defer file.Close()
+		info, statErr := file.Stat()
+		if statErr != nil {
+			return statErr
+		}
+		if status, ok := info.Sys().(*syscall.Stat_t); !info.Mode().IsRegular() || !ok || status.Nlink != 1 || int(status.Uid) != os.Geteuid() {
+			return fmt.Errorf("%s is no file of the collector: remove it", name)
+		}
+		if info.Size() > 0 {
+			return appendLine(file, info.Size(), line)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries := "[" + jsonText(columns) + "]"
+	if line != "" {
+		entries = "[" + jsonText(columns) + "," + jsonText(line) + "]"
+	}
+	return replaceIn(directory, name, fmt.Sprintf(`{"date": %s, "data": %s}`, pythonFloat(float64(now.UnixMicro())/1e6), entries))
+}
+
+// appendLine puts a line in the place of the closing brackets.
+func appendLine(file *os.File, size int64, line string) error {
+	const end = "]}"
+	tail := make([]byte, len(end))
+	if _, err := file.ReadAt(tail, max(0, size-int64(len(end)))); err != nil || string(tail) != end {
+		return fmt.Errorf("%s doesn't end like a list of lines: remove it", file.Name())
+	}
+	if line == "" {
+		return nil
+	}
+	_, err := file.WriteAt([]byte(","+jsonText(line)+end), size-int64(len(end)))
+	return err
+}
