@@ -52,7 +52,7 @@ func serveDatabase(uri string) error {
 		return err
 	}
 	fmt.Println("http://" + listeners[0].Addr().String())
-	return proxy.Serve(ctx, listeners, proxy.New(proxy.Options{Store: database, Computer: "local_computer"}), slog.New(slog.DiscardHandler))
+	return proxy.Serve(ctx, listeners, nil, proxy.New(proxy.Options{Store: database, Computer: "local_computer"}), slog.New(slog.DiscardHandler))
 }
 
 // startProcess starts a proxy in a process of its own.

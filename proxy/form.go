@@ -108,16 +108,22 @@ func mandatory(r *http.Request, namesAndPlaces ...any) error {
 }
 
 // authorization reads the partition that a request is made for, nil without
-// one (PROXY-14).
+// one (PROXY-14). A token may stand in a header of its own before it.
 func authorization(r *http.Request) *slap.PartitionID {
-	header := strings.TrimSpace(r.Header.Get("Authorization"))
-	end := strings.IndexAny(header, " \t")
-	if end < 0 || !strings.EqualFold(header[:end], "X-SlapPartition") {
-		return nil
+	for _, header := range r.Header.Values("Authorization") {
+		header = strings.TrimSpace(header)
+		end := strings.IndexAny(header, " \t")
+		if end >= 0 && strings.EqualFold(header[:end], "X-SlapPartition") {
+			return partitionOf(header[end:])
+		}
 	}
+	return nil
+}
+
+func partitionOf(items string) *slap.PartitionID {
 	var id slap.PartitionID
 	given := false
-	for item := range strings.SplitSeq(header[end:], ",") {
+	for item := range strings.SplitSeq(items, ",") {
 		key, value, _ := strings.Cut(item, "=")
 		switch value = strings.TrimSpace(value); strings.TrimSpace(key) {
 		case "computer_id":

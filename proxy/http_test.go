@@ -215,7 +215,9 @@ func TestServe(t *testing.T) {
 	}
 	address := listeners[0].Addr().String()
 	done := make(chan error)
-	go func() { done <- proxy.Serve(ctx, listeners, l.server.Config.Handler, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		done <- proxy.Serve(ctx, listeners, nil, l.server.Config.Handler, slog.New(slog.DiscardHandler))
+	}()
 	response, err := http.Get("http://" + address + "/getRunId")
 	if err != nil {
 		t.Fatal(err)

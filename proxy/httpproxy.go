@@ -82,6 +82,9 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	}
 	ask.Header = http.Header{"User-Agent": {""}, "Accept": {"*/*"}}
 	copyHeaders(ask.Header, r.Header, requestHeaders)
+	if p.options.Allow != nil {
+		ask.Header.Del("Authorization") // it may hold a token of ours
+	}
 	answer, err := p.web.Do(ask)
 	if err != nil {
 		return webError(err, target)

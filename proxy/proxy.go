@@ -8,8 +8,8 @@
 // of software (shacache.go). [Serve] listens and stops in an orderly way. [Show]
 // prints the database.
 //
-// There is no authentication: whoever reaches the port may do anything. So the
-// default address is the loopback.
+// Whoever reaches the port may do anything, unless [Options].Allow says
+// otherwise. So the default address is the loopback.
 package proxy
 
 import (
@@ -42,6 +42,8 @@ type Options struct {
 	Shacache        Shacache
 	// MaximumBody is DefaultMaximumBody when zero.
 	MaximumBody int64
+	// Allow tells whether a request may be answered; nil allows all.
+	Allow func(*http.Request) bool
 	// AccessLog gets a line for each request, unless nil.
 	AccessLog io.Writer
 	// CAFile and Insecure are about the certificates of external masters, Home

@@ -67,6 +67,15 @@ func (p *Proxy) find(path string) (route, bool) {
 func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 	found, ok := p.find(r.URL.Path)
 	if !ok {
+		found.fail = p.failPage
+	}
+	// Everybody may ask whether a URL is theirs: other masters do.
+	if p.options.Allow != nil && r.URL.Path != "/getRunId" && !p.options.Allow(r) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="SlapOS master"`)
+		found.fail(w, r, refuse(http.StatusUnauthorized, "This master answers those who show a client certificate, or a token as bearer or password."))
+		return
+	}
+	if !ok {
 		p.failPage(w, r, errNoPage)
 		return
 	}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,18 +47,22 @@ func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) 
 }
 
 // Serve answers until ctx ends, then lets requests under way finish for up to
-// ten seconds. It tells systemd when it is ready.
-func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, log *slog.Logger) error {
+// ten seconds. With security it speaks TLS. It tells systemd when it is ready.
+func Serve(ctx context.Context, listeners []net.Listener, security *tls.Config, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	scheme := "http"
 	failed := make(chan error, len(listeners))
 	for _, listener := range listeners {
+		if security != nil {
+			scheme, listener = "https", tls.NewListener(listener, security)
+		}
 		go func() { failed <- server.Serve(listener) }()
-		log.Info("Listening on http://" + listener.Addr().String() + "/")
+		log.Info("Listening on " + scheme + "://" + listener.Addr().String() + "/")
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	select {

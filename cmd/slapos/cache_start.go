@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -142,12 +141,8 @@ func (e *environment) cacheServerOptions(options cacheStartOptions) (server.Opti
 	}
 	uploaders := server.Uploaders{NotLoopback: options.notLoopback}
 	if options.tokenFile != "" {
-		text, err := os.ReadFile(e.expandUser(options.tokenFile))
-		if err != nil {
-			return server.Options{}, fmt.Errorf("tokens: %w", err)
-		}
-		if uploaders.Tokens = lines(string(text)); len(uploaders.Tokens) == 0 {
-			return server.Options{}, fmt.Errorf("tokens: %s has none", options.tokenFile)
+		if uploaders.Tokens, err = readTokens(e.expandUser(options.tokenFile)); err != nil {
+			return server.Options{}, err
 		}
 	}
 	return server.Options{
@@ -164,26 +159,7 @@ func (o cacheStartOptions) security() (*tls.Config, error) {
 		}
 		return nil, nil
 	}
-	key := o.keyFile
-	if key == "" {
-		key = o.certificateFile
-	}
-	certificate, err := tls.LoadX509KeyPair(o.certificateFile, key)
-	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}} // NC-16
-	if o.clientCAFile != "" {
-		text, err := os.ReadFile(o.clientCAFile)
-		if err != nil {
-			return nil, fmt.Errorf("authorities of clients: %w", err)
-		}
-		config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("authorities of clients: %s has no certificate", o.clientCAFile)
-		}
-	}
-	return config, nil
+	return listenSecurity(o.certificateFile, o.keyFile, o.clientCAFile)
 }
 
 // parseAge reads a number of days, as 90d, or what Go calls a duration.

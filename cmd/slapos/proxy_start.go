@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/networkcache/server"
 	"slapos/proxy"
 	"slapos/proxy/store"
 )
@@ -28,7 +30,8 @@ func newProxyStartCommand(e *environment) *cli.Command {
 		Name:  "start",
 		Usage: "minimalist, stand-alone SlapOS Master",
 		Description: `Answers as the master of the computers of one owner until it is interrupted.
-There is no authentication: whoever reaches the address may do anything.
+Whoever reaches the address may do anything, unless the configuration asks for
+a client certificate (listen_client_ca_file) or a token (listen_token_file).
 
 Exit codes: 0 stopped; 1 the configuration, the database or the address can't
 be used.`,
@@ -85,6 +88,10 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	if err != nil || port < 0 || port > 65535 {
 		return fmt.Errorf("port must be a number up to 65535, not %q: set it in section [slapproxy] or by --port", settings["port"])
 	}
+	security, err := e.guardProxy(settings, &options)
+	if err != nil {
+		return err
+	}
 	// The address first: when it is taken, another proxy may be using the
 	// database, and nothing must be migrated below it.
 	listeners, err := proxy.Listen(ctx, settings["host"], port)
@@ -93,6 +100,9 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}
 	for _, listener := range listeners {
 		defer listener.Close()
+	}
+	if options.Allow == nil && !onlyLoopback(listeners) {
+		e.log.Warn("Whoever reaches this address may do anything: set listen_client_ca_file or listen_token_file in section [slapproxy], or listen on 127.0.0.1")
 	}
 	database, err := store.Open(ctx, store.Options{
 		URI: settings["database_uri"], Computer: options.Computer,
@@ -108,7 +118,32 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 		return err
 	}
 	defer closeCache()
-	return proxy.Serve(ctx, listeners, proxy.New(options), e.log)
+	return proxy.Serve(ctx, listeners, security, proxy.New(options), e.log)
+}
+
+// guardProxy says how the proxy listens, and whom it answers: everybody, unless
+// authorities of clients or tokens are named.
+func (e *environment) guardProxy(settings map[string]string, options *proxy.Options) (*tls.Config, error) {
+	file := func(key string) string { return e.expandUser(settings[key]) }
+	for _, key := range []string{"listen_key_file", "listen_client_ca_file"} {
+		if settings[key] != "" && settings["listen_cert_file"] == "" {
+			return nil, fmt.Errorf("%s needs listen_cert_file in section [slapproxy]", key)
+		}
+	}
+	security, err := listenSecurity(file("listen_cert_file"), file("listen_key_file"), file("listen_client_ca_file"))
+	if err != nil {
+		return nil, err
+	}
+	clients := server.Uploaders{NotLoopback: true}
+	if settings["listen_token_file"] != "" {
+		if clients.Tokens, err = readTokens(file("listen_token_file")); err != nil {
+			return nil, err
+		}
+	}
+	if settings["listen_client_ca_file"] != "" || settings["listen_token_file"] != "" {
+		options.Allow = clients.Allow
+	}
+	return security, nil
 }
 
 // proxySettings merges the sections [slapos] and [slapproxy] in the order of

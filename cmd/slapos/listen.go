@@ -1,0 +1,61 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+)
+
+// listenSecurity is how a server of ours speaks TLS: as the certificate, whose
+// key may be in the same file. Clients need no certificate for it; one of the
+// authorities in clientCA is verified. Nil without certificate.
+func listenSecurity(certificate, key, clientCA string) (*tls.Config, error) {
+	if certificate == "" {
+		return nil, nil
+	}
+	if key == "" {
+		key = certificate
+	}
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}} // NC-16
+	if clientCA != "" {
+		text, err := os.ReadFile(clientCA)
+		if err != nil {
+			return nil, fmt.Errorf("authorities of clients: %w", err)
+		}
+		config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("authorities of clients: %s has no certificate", clientCA)
+		}
+	}
+	return config, nil
+}
+
+// readTokens reads a file with a token on each line.
+func readTokens(file string) ([]string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("tokens: %w", err)
+	}
+	tokens := lines(string(text))
+	if len(tokens) == 0 {
+		return nil, fmt.Errorf("tokens: %s has none", file)
+	}
+	return tokens, nil
+}
+
+// onlyLoopback tells whether nobody but this machine reaches the listeners.
+func onlyLoopback(listeners []net.Listener) bool {
+	for _, listener := range listeners {
+		address, ok := listener.Addr().(*net.TCPAddr)
+		if ok && !address.IP.IsLoopback() {
+			return false
+		}
+	}
+	return true
+}
