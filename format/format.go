@@ -80,7 +80,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	public := make(chan func(*Computer), 1)
-	go func() { public <- publicAddress(ctx, o.PublicAddressServices) }()
+	if !o.DryRun {
+		go func() { public <- publicAddress(ctx, o.PublicAddressServices) }()
+	}
 
 	previous, err := o.loadPrevious()
 	if err != nil {

@@ -42,10 +42,18 @@ func (w *duplicateWatch) signal() {
 func (w *duplicateWatch) Close() { close(w.done) }
 
 func (w *duplicateWatch) Wait(ctx context.Context, addresses []LinkAddress, limit time.Duration) (refused, undecided []LinkAddress, err error) {
+	links, err := dump(netlink.LinkList)
+	if err != nil {
+		return nil, nil, fmt.Errorf("list links: %w", err)
+	}
+	names := map[int]string{}
+	for _, link := range links {
+		names[link.Attrs().Index] = link.Attrs().Name
+	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
-		refused, undecided, err = sortDuplicates(addresses)
+		refused, undecided, err = sortDuplicates(addresses, names)
 		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) || err == nil && len(undecided) == 0 {
 			return refused, nil, err
 		}
@@ -60,16 +68,9 @@ func (w *duplicateWatch) Wait(ctx context.Context, addresses []LinkAddress, limi
 }
 
 // sortDuplicates finds those of the addresses that are refused and those that
-// the kernel has not decided on; addresses that are gone count as refused.
-func sortDuplicates(addresses []LinkAddress) (refused, undecided []LinkAddress, err error) {
-	links, err := dump(netlink.LinkList)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list links: %w", err)
-	}
-	names := map[int]string{}
-	for _, link := range links {
-		names[link.Attrs().Index] = link.Attrs().Name
-	}
+// the kernel has not decided on; addresses that are gone count as refused. The
+// names of interfaces are by their numbers.
+func sortDuplicates(addresses []LinkAddress, names map[int]string) (refused, undecided []LinkAddress, err error) {
 	present, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V6) })
 	if err != nil {
 		return nil, nil, fmt.Errorf("list addresses: %w", err)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -65,6 +66,7 @@ Exit codes: 0 done; 1 failed; 2 done and saved, but the master was not told;
 }
 
 func runNodeFormat(ctx context.Context, e *environment, options formatOptions) error {
+	debug.SetGCPercent(800) // it is over in milliseconds, half of which collecting would take
 	merged, err := e.formatSettings(options)
 	if err != nil {
 		return err
