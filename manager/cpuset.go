@@ -190,6 +190,10 @@ func (m *cpuSet) place(hierarchy cpuHierarchy, processes []int) (waiting []int, 
 			m.log.Warn("process that asked for a processor of its own is gone", "process", process)
 			continue
 		}
+		if errors.Is(err, syscall.EINVAL) { // one of the kernel's
+			m.log.Warn("process cannot be given a processor of its own", "process", process)
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("give processor %d to process %d: %w", free[0], process, err)
 		}
