@@ -141,6 +141,7 @@ func (l *localNode) writeFiles() error {
 	}
 	node := nodeValues{
 		Command: "configure local", ComputerID: localComputer, MasterURL: l.masterURL(),
+		RESTURL:      l.masterURL() + "/hateoas", // PROXY-135
 		SoftwareRoot: l.softwareRoot, InstanceRoot: l.instanceRoot,
 		InterfaceName: l.interfaceName, IPv4LocalNetwork: l.network, PartitionAmount: l.partitionNumber, CreateTap: "false",
 		ComputerXML: l.home + "/slapos.xml", LogFile: logs + "/slapos-node-format.log",

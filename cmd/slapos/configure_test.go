@@ -67,7 +67,7 @@ func TestLocalNodeFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		slapos, _ := node.Section("slapos")
-		if slapos["computer_id"] != "local_computer" || slapos["master_url"] != "http://127.0.0.1:8080" || slapos["key_file"] != "" {
+		if slapos["computer_id"] != "local_computer" || slapos["master_url"] != "http://127.0.0.1:8080" || slapos["master_rest_url"] != "http://127.0.0.1:8080/hateoas" || slapos["key_file"] != "" {
 			t.Errorf("section [slapos] is %q", slapos)
 		}
 		proxy, err := e.nodeConfiguration(root + "/etc/slapos-proxy.cfg")

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,14 +34,20 @@ func TestMain(m *testing.M) {
 //	                MASTER_URL and the variables of both configurations
 //	office          starts a web site that makes certificates for the token
 //	                "good"; sets OFFICE_URL
+//	freeport NAME   sets a variable to a port that nobody uses
+//	waitport PORT   waits until somebody listens
 //	exits CODE ...  runs a command that must end with this exit code
+//
+// TESTENV is the Python environment of the tests.
 func TestScripts(t *testing.T) {
+	python := testPython(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("TESTENV", filepath.Dir(filepath.Dir(python)))
 			e.Setenv("NO_COLOR", "1")
 			return os.Mkdir(e.Getenv("HOME"), 0o755)
 		},
@@ -54,6 +61,14 @@ func TestScripts(t *testing.T) {
 			"master": startMaster,
 			"office": startOffice,
 			"exits":  exits,
+			"freeport": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv(args[0], fmt.Sprint(freePort(ts)))
+			},
+			"waitport": func(ts *testscript.TestScript, _ bool, args []string) {
+				port, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				waitForPort(ts, port)
+			},
 		},
 	})
 }

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every command is run by a script of testdata/script, or has a test file of its
+// name.
+func TestEveryCommandHasAScript(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join("testdata", "script", "*.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scripts strings.Builder
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts.Write(text)
+	}
+	e, _, _ := newTestEnvironment(t)
+	for _, name := range newApplication(e).names() {
+		run := regexp.MustCompile(`slapos( -[-=\w]+)* ` + regexp.QuoteMeta(name) + `( |\n)`)
+		tested := exists(strings.ReplaceAll(name, " ", "_") + "_test.go")
+		if !tested && !run.MatchString(scripts.String()) {
+			t.Errorf("no script runs slapos %s", name)
+		}
+	}
+}
