@@ -192,6 +192,14 @@ func TestPanelRefuses(t *testing.T) {
 	}
 	l.expectPage(l.post("/panel/supply", "url", " "), 422, "Say which software release")
 	l.expectPage(l.post("/panel/request", "title", "x"), 422, "needs a name and a software release")
+	for fields, want := range map[string]string{"title=a%00b": "one line of text", "title=x&s/a=%00": "These parameters can&#39;t be sent", "title=x&s/a=%ff&state=started": ""} {
+		got := l.do(http.MethodPost, "/panel/request", "application/x-www-form-urlencoded", "release=r&"+fields)
+		if want == "" {
+			l.expectPage(got, 409, "No free computer partition") // taken, but for the room
+			continue
+		}
+		l.expectPage(got, 422, want)
+	}
 	if got := l.get("/panel/panel.js"); !strings.HasPrefix(got.header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("script: %v", got.header)
 	}

@@ -33,12 +33,13 @@ func (p *Panel) showSupply(w http.ResponseWriter, r *http.Request, status int, v
 }
 
 func (p *Panel) supply(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
+	form, err := fieldsIn(r)
+	if err != nil {
 		return err
 	}
-	software := store.Software{URL: strings.TrimSpace(r.PostForm.Get("url")), Computer: r.PostForm.Get("computer"), State: slap.StateAvailable}
+	software := store.Software{URL: strings.TrimSpace(form.Get("url")), Computer: form.Get("computer"), State: slap.StateAvailable}
 	if software.URL == "" || software.Computer == "" {
-		return p.showSupply(w, r, http.StatusUnprocessableEntity, r.PostForm, "Say which software release, and for which computer.")
+		return p.showSupply(w, r, http.StatusUnprocessableEntity, form, "Say which software release, and for which computer.")
 	}
 	if err := p.options.Supply(r, software); err != nil {
 		return err
@@ -67,10 +68,11 @@ func (p *Panel) removeForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Panel) remove(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
+	form, err := fieldsIn(r)
+	if err != nil {
 		return err
 	}
-	software := store.Software{URL: r.PostForm.Get("url"), Computer: r.PostForm.Get("computer"), State: slap.StateDestroyed}
+	software := store.Software{URL: form.Get("url"), Computer: form.Get("computer"), State: slap.StateDestroyed}
 	known, err := p.store.Software(r.Context(), software.Computer)
 	if err != nil {
 		return missing(err)
@@ -88,14 +90,15 @@ func (p *Panel) remove(w http.ResponseWriter, r *http.Request) error {
 
 // state starts or stops a root instance.
 func (p *Panel) state(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
+	form, err := fieldsIn(r)
+	if err != nil {
 		return err
 	}
-	state := slap.State(r.PostForm.Get("state"))
+	state := slap.State(form.Get("state"))
 	if state != slap.StateStarted && state != slap.StateStopped {
 		return ErrNoPage
 	}
-	return p.setState(w, r, state)
+	return p.setState(w, r, form, state)
 }
 
 func (p *Panel) destroyForm(w http.ResponseWriter, r *http.Request) error {
@@ -108,14 +111,15 @@ func (p *Panel) destroyForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Panel) destroy(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
+	form, err := fieldsIn(r)
+	if err != nil {
 		return err
 	}
-	return p.setState(w, r, slap.StateDestroyed)
+	return p.setState(w, r, form, slap.StateDestroyed)
 }
 
-func (p *Panel) setState(w http.ResponseWriter, r *http.Request, state slap.State) error {
-	name := nameOf(r.PostForm)
+func (p *Panel) setState(w http.ResponseWriter, r *http.Request, form url.Values, state slap.State) error {
+	name := nameOf(form)
 	if name.Root != "" || name.Shared && state != slap.StateDestroyed {
 		return ErrNoPage // not ours to choose: no page has such a form
 	}

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"path"
 	"strconv"
+	"strings"
 
 	"slapos/proxy/store"
 	"slapos/slap"
@@ -170,6 +171,21 @@ func goTo(w http.ResponseWriter, name string, values url.Values, what string) er
 	w.Header().Set("Location", name+"?"+values.Encode())
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
+}
+
+// fieldsIn reads the fields of a form; text in it is valid.
+func fieldsIn(r *http.Request) (url.Values, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	form := url.Values{}
+	for name, values := range r.PostForm {
+		name = strings.ToValidUTF8(name, "\uFFFD")
+		for _, value := range values {
+			form.Add(name, strings.ToValidUTF8(value, "\uFFFD"))
+		}
+	}
+	return form, nil
 }
 
 // nameOf is the instance that a query or form is about.

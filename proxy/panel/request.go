@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"slapos/proxy/store"
 	"slapos/slap"
@@ -295,10 +296,10 @@ func wire(value any) any {
 // request takes the form. What doesn't fit is told beside the fields, and
 // nothing that was written is lost.
 func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
+	form, err := fieldsIn(r)
+	if err != nil {
 		return err
 	}
-	form := r.PostForm
 	page, err := p.newRequestPage(r.Context(), nameOf(form), form)
 	if err != nil {
 		return err
@@ -314,6 +315,8 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case page.Title == "" || page.Release == "":
 		return again(http.StatusUnprocessableEntity, "An instance needs a name and a software release.")
+	case strings.ContainsFunc(page.Title, unicode.IsControl):
+		return again(http.StatusUnprocessableEntity, "A name is one line of text.")
 	case page.Root != "":
 		return again(http.StatusForbidden, "This instance is its requester's to change.")
 	case len(problems) > 0:
@@ -327,8 +330,11 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	order, err := page.order(values)
+	if err == nil {
+		_, err = slap.EncodeInstance(order.Parameters)
+	}
 	if err != nil {
-		return err
+		return again(http.StatusUnprocessableEntity, "These parameters can't be sent: "+err.Error())
 	}
 	at, err := p.options.Request(r, order)
 	var full *store.AllocationError
