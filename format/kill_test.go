@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -208,7 +209,7 @@ func TestUnsettledAddress(t *testing.T) {
 	if err := network.AddAddress(t.Context(), address.Link, address.Address, AddressOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if refused, _, err := watch.Wait(t.Context(), []LinkAddress{address}, 12*duplicateLimit); err != nil || len(refused) != 1 {
+	if refused, _, err := watch.Wait(t.Context(), []LinkAddress{address}, time.Minute); err != nil || len(refused) != 1 {
 		t.Fatalf("refused %v, %v", refused, err)
 	}
 	n := kernelNode(t, 1)

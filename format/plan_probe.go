@@ -4,14 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// duplicateLimit bounds the wait for the kernel's duplicate address detection,
-// which takes up to two seconds with the kernel's defaults.
-const duplicateLimit = 5 * time.Second
+// duplicateLimit bounds the wait for the kernel's duplicate address detection on
+// an interface: a random delay of up to a second, then a pause after each
+// question, of which the kernel's defaults have one of a second.
+func (m *Machine) duplicateLimit(link string) time.Duration {
+	questions, pause := 1, 1000
+	for name, target := range map[string]*int{"conf/%s/dad_transmits": &questions, "neigh/%s/retrans_time_ms": &pause} {
+		content, err := os.ReadFile(filepath.Join(m.ProcSys, "net/ipv6", fmt.Sprintf(name, link)))
+		if err != nil {
+			continue
+		}
+		if value, err := strconv.Atoi(strings.TrimSpace(string(content))); err == nil && value > 0 {
+			*target = min(value, 60_000)
+		}
+	}
+	return 4*time.Second + time.Duration(min(questions*pause, 120_000))*time.Millisecond
+}
 
 // probe waits for the duplicate address detection of added addresses, and of
 // those found for which an earlier run was stopped while it waited.
@@ -60,7 +76,8 @@ func (p *planner) wait() {
 		if err := p.probe.start(ctx, p.machine.Network); err != nil {
 			return err
 		}
-		refused, undecided, err := p.probe.watch.Wait(ctx, addresses, duplicateLimit)
+		limit := p.machine.duplicateLimit(addresses[0].Link)
+		refused, undecided, err := p.probe.watch.Wait(ctx, addresses, limit)
 		// What was there before may stay as it was.
 		undecided = slices.DeleteFunc(undecided, func(a LinkAddress) bool { return !slices.Contains(p.probe.added, a) })
 		for _, address := range slices.Concat(refused, undecided) {
@@ -70,7 +87,7 @@ func (p *planner) wait() {
 		case err != nil:
 			return err
 		case len(undecided) > 0:
-			return fmt.Errorf("it did not end within %s for %d addresses on %s: is the link of that interface up?", duplicateLimit, len(undecided), undecided[0].Link)
+			return fmt.Errorf("it did not end within %s for %d addresses on %s: is the link of that interface up?", limit, len(undecided), undecided[0].Link)
 		case len(refused) > 0:
 			return &refusedError{refused}
 		}

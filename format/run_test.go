@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"slapos/manager"
 	"slapos/slap"
@@ -210,6 +211,18 @@ func TestDryRunChangesNothing(t *testing.T) {
 	n.network.fail, n.options.DryRun = nil, false
 	if did := n.format(t); !slices.Equal(n.lines(did.Plan), n.lines(result.Plan)) {
 		t.Errorf("done\n%q\nprinted\n%q", n.lines(did.Plan), n.lines(result.Plan))
+	}
+}
+
+func TestDuplicateLimit(t *testing.T) {
+	m := &Machine{ProcSys: t.TempDir()}
+	if got := m.duplicateLimit("eth0"); got != 5*time.Second {
+		t.Errorf("limit %s", got)
+	}
+	writeTestFile(t, filepath.Join(m.ProcSys, "net/ipv6/conf/eth0/dad_transmits"), "3\n")
+	writeTestFile(t, filepath.Join(m.ProcSys, "net/ipv6/neigh/eth0/retrans_time_ms"), "2000\n")
+	if got := m.duplicateLimit("eth0"); got != 10*time.Second {
+		t.Errorf("limit %s", got)
 	}
 }
 
