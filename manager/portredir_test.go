@@ -2,10 +2,13 @@ package manager
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -188,4 +191,30 @@ func TestRequestIsPipe(t *testing.T) {
 	if _, _, err := partition.request(redirectRequest); err == nil {
 		t.Error("no error")
 	}
+}
+
+// Whatever a partition's user asks for, what runs, perhaps as root, is socat
+// with two addresses.
+func FuzzRedirections(f *testing.F) {
+	f.Add([]byte(`[{"type": "udp", "srcPort": "53", "srcAddress": "::1", "destPort": 5353, "destAddress": "10.0.0.1"}, {"srcPort": 80, "destPort": 8080}]`))
+	f.Add([]byte(`[{"srcPort": 1, "destPort": 2, "destAddress": "fe80::1%x,exec:sh"}, null, {"srcPort": {}}]`))
+	command := regexp.MustCompile(`^/usr/bin/socat (TCP|UDP)[46]-LISTEN:[0-9]+(,bind=[0-9a-f.:]+)?,fork (TCP|UDP)[46]:([0-9.]+|\[[0-9a-f.:]+\]):[0-9]+$`)
+	name := regexp.MustCompile(`^socat-(tcp|udp)-[0-9]+$`)
+	m := &portRedirection{log: slog.New(slog.DiscardHandler), system: System{LookPath: func(string) (string, error) { return "/usr/bin/socat", nil }}}
+	partition := &Partition{ID: "slappart0", UID: 1000, GID: 1000, Addresses: []slap.Address{{IP: "2001:db8::1"}}}
+	f.Fuzz(func(t *testing.T, request []byte) {
+		var entries []redirection
+		if json.Unmarshal(request, &entries) != nil {
+			return
+		}
+		programs, err := m.programs(partition, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, program := range programs {
+			if !command.MatchString(program.Command) || !name.MatchString(program.Name) {
+				t.Errorf("%s runs %q", program.Name, program.Command)
+			}
+		}
+	})
 }

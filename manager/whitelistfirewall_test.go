@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,4 +148,17 @@ func TestWhitelistFirewallDisabled(t *testing.T) {
 	if !strings.Contains(log.String(), "[firewall] missing in the configuration, manager disabled.") {
 		t.Errorf("log %s", log)
 	}
+}
+
+// Nothing but IPv4 addresses gets into the rules.
+func FuzzWhitelist(f *testing.F) {
+	f.Add([]byte(`["10.0.0.1", "::1", "::ffff:10.0.0.1", "10.0.0.1/8", 1, null, "-j ACCEPT"]`))
+	f.Fuzz(func(t *testing.T, request []byte) {
+		addresses, err := (&whitelistFirewall{log: slog.New(slog.DiscardHandler)}).addresses(request)
+		for _, address := range addresses {
+			if !address.Is4() || err != nil {
+				t.Errorf("%s, %v", address, err)
+			}
+		}
+	})
 }
