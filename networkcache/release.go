@@ -69,7 +69,7 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 	f := &fetch{r, client, directory, logger, nil}
 	found, err = f.first(ctx, ReleaseKey(url), f.unpack)
 	if !found && len(r.SharedRoots) > 0 && (err == nil || errors.Is(err, ErrNotFound)) {
-		found, err = f.first(ctx, SharedReleaseKey(url), f.unpackShared)
+		found, err = f.first(ctx, SharedReleaseKey(ReleaseKey(url)), f.unpackShared)
 	}
 	if !found && len(f.leftOut) > 0 && (err == nil || errors.Is(err, ErrNotFound)) {
 		err = f.none()
@@ -203,7 +203,7 @@ func (r *Releases) Push(ctx context.Context, url, directory string, parts []stri
 		if err != nil {
 			return err
 		}
-		key, fields = SharedReleaseKey(url), append(fields, Field{"shared_parts", stored})
+		key, fields = SharedReleaseKey(key), append(fields, Field{"shared_parts", stored})
 	}
 	sum, err := r.store(ctx, client, directory, completed...)
 	if err != nil {

@@ -27,10 +27,10 @@ type Part struct {
 // maximumParts bounds how many a release can have.
 const maximumParts = 10000
 
-// SharedReleaseKey is ShaDir's key of the release of a URL that uses shared
-// parts. It isn't ReleaseKey: the original would install the release without
-// them (D-11).
-func SharedReleaseKey(url string) string { return "slapos-shared:" + ReleaseKey(url) }
+// SharedReleaseKey is ShaDir's key of a release that uses shared parts, made of
+// its [ReleaseKey]. They aren't the same: the original would install the release
+// without its parts (D-11).
+func SharedReleaseKey(key string) string { return "slapos-shared:" + key }
 
 // PartKey is ShaDir's key of the shared part of a path.
 func PartKey(path string) string {

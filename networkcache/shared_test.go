@@ -38,7 +38,7 @@ func TestSharedParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for key, count := range map[string]int{key: 0, SharedReleaseKey(releaseURL): 2, PartKey(zlib): 1, PartKey(openssl): 1} {
+	for key, count := range map[string]int{key: 0, SharedReleaseKey(key): 2, PartKey(zlib): 1, PartKey(openssl): 1} {
 		if len(fake.entries[key]) != count {
 			t.Errorf("%s: %d entries, want %d", key, len(fake.entries[key]), count)
 		}

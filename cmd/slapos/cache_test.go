@@ -172,6 +172,17 @@ func TestCacheLookup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	shared := networkcache.ReleaseKey("shared")
+	fields := []networkcache.Field{{Name: "software_url", Value: "shared"}, {Name: "multiarch", Value: here.Multiarch}, {Name: "os", Value: here.OS}}
+	if err := client.Index(context.Background(), networkcache.SharedReleaseKey(shared), "0", fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"shared", shared} {
+		code, _, stderr := l.run(t, "slapos", "cachelookup", "binary-sr", "--cfg", l.configuration, name)
+		if code != 0 || !strings.Contains(stderr, "INFO Software URL: shared") || !strings.Contains(stderr, "yes        yes") {
+			t.Errorf("%s: %d\n%s", name, code, stderr)
+		}
+	}
 	if err := client.Index(context.Background(), "pypi:a=1", "0", []networkcache.Field{{Name: "basename", Value: "a-1.tar.gz"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ type lookup struct {
 	configuration string
 	download      string // beginning of the names of the options with URLs
 	key           string
+	otherKey      string // asked for when there is no key; may be empty
 	notFound      string // told of a key that isn't there
 	unreachable   string // told of an answer that is an error, at the level
 	level         slog.Level
@@ -47,6 +48,11 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 		return err
 	}
 	entries, err := client.Entries(ctx, l.key)
+	if errors.Is(err, networkcache.ErrNotFound) && l.otherKey != "" {
+		if others, otherErr := client.Entries(ctx, l.otherKey); otherErr == nil {
+			entries, err = others, nil
+		}
+	}
 	if err == nil && len(entries) == 0 {
 		e.log.Info(l.empty)
 		return nil

@@ -17,7 +17,7 @@ import (
 // worse: each begins without knowledge of what came before.
 const (
 	blockSize = 2 << 20
-	level     = 8
+	level     = 6
 )
 
 // memberHeader begins each member. Its extra field, named SL, has the size of
