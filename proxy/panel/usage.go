@@ -10,6 +10,9 @@ import (
 // shownReports is how many usage reports a page shows, the newest.
 const shownReports = 5
 
+// shownText bounds what is shown of a report that nobody understands, in bytes.
+const shownText = 16 << 10
+
 // usage is a usage report as it is shown.
 type usage struct {
 	Time      float64
@@ -33,7 +36,11 @@ func usageOf(report store.UsageReport) usage {
 	}
 	u := usage{Time: report.Time}
 	if err := xml.Unmarshal([]byte(report.Report), &journal); err != nil {
-		u.Text = strings.ToValidUTF8(report.Report, "\uFFFD")
+		u.Text = report.Report
+		if len(u.Text) > shownText {
+			u.Text = u.Text[:shownText] + " …"
+		}
+		u.Text = strings.ToValidUTF8(u.Text, "\uFFFD")
 		return u
 	}
 	u.Movements = journal.Movements
