@@ -174,7 +174,7 @@ func TestPanelUsage(t *testing.T) {
 // TestPanelRefuses what is unknown, malformed or made by a page of another
 // site.
 func TestPanelRefuses(t *testing.T) {
-	l := newLab(t, proxy.Options{})
+	l := newLab(t, proxy.Options{Names: []string{"panel.example"}})
 	l.load(1)
 	l.request("i")
 	for _, path := range []string{"instance?title=nope", "instance", "computer?id=nope", "destroy?title=nope", "remove?computer=nope", "frame.html", "pages/frame.html", "external/renderjs.js"} {
@@ -203,6 +203,12 @@ func TestPanelRefuses(t *testing.T) {
 	if got := l.get("/panel/panel.js"); !strings.HasPrefix(got.header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("script: %v", got.header)
 	}
+	// A name that isn't ours may be made to lead here by whoever owns it.
+	l.header = http.Header{"Host": {"evil.example"}, "Origin": {"http://evil.example"}}
+	l.expectPage(l.post("/supplySupply", "url", "u", "computer_id", "c", "state", "available"), 403, "evil.example, which is no name of this master")
+	l.header = http.Header{"Host": {"panel.example:81"}, "Origin": {"http://panel.example:81"}}
+	l.expectGoesTo(l.post("/panel/supply", "url", "u", "computer", "c"), "computer?done=supplied&id=c")
+	l.header = http.Header{}
 	// An order of another site, to the panel or to SLAP; one of ours; one of a
 	// client, which names no site.
 	ours, _ := url.Parse(l.server.URL)

@@ -44,6 +44,9 @@ type Options struct {
 	MaximumBody int64
 	// Allow tells whether a request may be answered; nil allows all.
 	Allow func(*http.Request) bool
+	// Names are those that browsers know us by, beside localhost and addresses,
+	// when we listen on the loopback: of a reverse proxy before us.
+	Names []string
 	// AccessLog gets a line for each request, unless nil.
 	AccessLog io.Writer
 	// CAFile and Insecure are about the certificates of external masters, Home
@@ -80,8 +83,6 @@ type Proxy struct {
 	answers *answerCache
 	metrics *metrics
 	panel   *panel.Panel
-	// origins refuses what pages of other sites have a browser send: nodes and
-	// clients never say where they come from, browsers always do.
 	origins *http.CrossOriginProtection
 	web     *http.Client // of /http_proxy and the cache's upstream
 	handler http.Handler

@@ -90,8 +90,8 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if err := p.origins.Check(r); err != nil {
-		found.fail(w, r, refuse(http.StatusForbidden, "This request was made by a page of another site, and is refused."))
+	if reason := p.fromElsewhere(r); reason != "" {
+		found.fail(w, r, refuse(http.StatusForbidden, "%s", reason))
 		return
 	}
 	if !found.anySize {

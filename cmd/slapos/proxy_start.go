@@ -197,6 +197,7 @@ func (e *environment) proxyOptions(c *configuration, settings map[string]string)
 		Masters:         masters,
 		Port:            settings["port"],
 		PublicDirectory: settings["public_directory_path"],
+		Names:           strings.Fields(settings["listen_names"]),
 		Shacache: proxy.Shacache{
 			UpstreamCache:     settings["shacache_upstream_cache_url"],
 			UpstreamDirectory: settings["shacache_upstream_dir_url"],
