@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"github.com/google/renameio/v2"
+)
+
+const standaloneConfiguration = `[slapos]
+software_root = {{.Root}}/soft
+instance_root = {{.Root}}/inst
+shared_part_list = {{.Root}}/shared
+master_url = {{.MasterURL}}
+master_rest_url = {{.MasterURL}}/hateoas
+computer_id = {{.Computer}}
+root_check = False
+python = {{.Python}}
+pidfile_software = {{.Root}}/var/run/slapos-node-software.pid
+pidfile_instance = {{.Root}}/var/run/slapos-node-instance.pid
+pidfile_report = {{.Root}}/var/run/slapos-node-report.pid
+forbid_supervisord_automatic_launch = true
+software_min_free_space = 100M
+instance_min_free_space = 10M
+
+[slapformat]
+input_definition_file = {{.Root}}/etc/slapformat-definition.cfg
+partition_amount = {{.Partitions}}
+alter_user = false
+alter_network = false
+create_tap = false
+create_tun = false
+computer_xml = {{.Root}}/etc/slapos.xml
+partition_has_ipv6_range = false
+
+[slapproxy]
+host = {{.Host}}
+port = {{.Port}}
+database_uri = {{.Root}}/var/proxy.db
+local_software_release_root = /
+`
+
+// writeFiles makes the directory of the cloud and its files.
+func (s *standaloneCloud) writeFiles() error {
+	for _, name := range []string{"bin", "etc", "var/log", "var/run", "soft", "shared", "inst/etc/supervisord.conf.d"} {
+		if err := os.MkdirAll(s.path(name), 0o750); err != nil {
+			return err
+		}
+	}
+	definition, err := s.definition()
+	if err != nil {
+		return err
+	}
+	wrapper := fmt.Sprintf("#!/bin/sh\nexport SLAPOS_CONFIGURATION=%[1]s SLAPOS_CLIENT_CONFIGURATION=%[1]s\nexec %[2]s \"$@\"\n",
+		shellQuote(s.configurationFile()), shellQuote(s.e.executable)) // CLI-109
+	for _, file := range []struct {
+		name, text string
+		mode       os.FileMode
+	}{
+		{"etc/slapformat-definition.cfg", definition, 0o644},
+		{"etc/supervisord.conf", s.supervisorConfiguration(), 0o600},
+		{"bin/slapos", wrapper, 0o755},
+	} {
+		if err := writeChanged(s.path(file.name), []byte(file.text), file.mode); err != nil {
+			return err
+		}
+	}
+	return writeExample(s.configurationFile(), standaloneConfiguration, struct {
+		Root, MasterURL, Computer, Python, Host string
+		Port, Partitions                        int
+	}{s.root, s.masterURL(), standaloneComputer, s.python, s.host, s.port, s.partitions}, 0o644)
+}
+
+func writeChanged(path string, text []byte, mode os.FileMode) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	return renameio.WriteFile(path, text, mode)
+}
+
+// definition describes the partitions (CLI-102). Each has an IPv4 address of its
+// own, all of 127.0.0.0/8 being this machine, so that services don't meet at a
+// port; there is only one such address in IPv6.
+func (s *standaloneCloud) definition() (string, error) {
+	account := strconv.Itoa(s.e.uid)
+	if known, err := user.LookupId(account); err == nil {
+		account = known.Username
+	}
+	var b strings.Builder
+	b.WriteString("[computer]\naddress = 127.0.0.1/255.255.255.255\n")
+	for i := range s.partitions {
+		fmt.Fprintf(&b, "\n[partition_%d]\naddress = 127.1.0.%d/255.255.255.255 ::1/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\n"+
+			"pathname = slappart%d\nuser = %s\nnetwork_interface =\n", i, i+1, i, account)
+	}
+	return b.String(), nil
+}
+
+// supervisorConfiguration lists the programs of the cloud, by the names that the
+// library gives them (CLI-104).
+func (s *standaloneCloud) supervisorConfiguration() string {
+	escape := strings.NewReplacer("%", "%%").Replace
+	slapos, configuration := shellQuote(s.e.executable), shellQuote(s.configurationFile())
+	var b strings.Builder
+	fmt.Fprintf(&b, `[unix_http_server]
+file = %[1]s/var/run/sv.sock
+
+[supervisorctl]
+serverurl = unix://%[1]s/var/run/sv.sock
+
+[supervisord]
+logfile = %[1]s/var/log/supervisord.log
+pidfile = %[1]s/var/run/supervisord.pid
+childlogdir = %[1]s/var/log
+strip_ansi = true
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+`, escape(s.root))
+	program := func(name, log, command string, lasting bool) {
+		fmt.Fprintf(&b, "\n[program:%s]\ncommand = %s\nautostart = %[3]t\nautorestart = %[3]t\nstartsecs = 0\nstopwaitsecs = 60\n"+
+			"redirect_stderr = true\nstdout_logfile = %[4]s/var/log/%[5]s.log\nstdout_logfile_maxbytes = 5MB\nstdout_logfile_backups = 1\n",
+			name, escape(command), lasting, escape(s.root), log)
+		if !lasting {
+			b.WriteString("startretries = 0\n")
+		}
+	}
+	node := func(name, words string) {
+		log, _, _ := strings.Cut(words, " ")
+		program("slapos-node-"+name, "slapos-node-"+log, slapos+" node "+words+" --cfg "+configuration, false)
+	}
+	program("slapos-proxy", "slapos-proxy", slapos+" proxy start --cfg "+configuration+" --verbose", true)
+	program("slapos-instance-supervisord", "slapos-instance-supervisord",
+		slapos+" supervisord --nodaemon --configuration "+shellQuote(s.services().ConfigFile()), true)
+	program("slapos-agent", "slapos-agent", slapos+" standalone agent --root "+shellQuote(s.root), true)
+	node("software", "software")
+	node("software-all", "software --force")
+	node("instance", "instance")
+	node("instance-all", "instance --force")
+	node("report", "report")
+	return b.String()
+}
+
+// shellQuote makes one word of a text, for shells and for the supervisor.
+func shellQuote(text string) string {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@") == "" && text != "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

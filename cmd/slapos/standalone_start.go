@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"slapos/grid/supervisor"
+)
+
+// standaloneBuildout is what a Python environment of a cloud gets.
+const standaloneBuildout = "zc.buildout==6.0.1"
+
+func newStandaloneStartCommand(e *environment) *cli.Command {
+	return &cli.Command{
+		Name:  "start",
+		Usage: "start a cloud of your own: a master, an agent and their services",
+		Description: `Makes a directory with all that it takes, or goes on with the one that is there:
+a master on this machine, partitions of this account, and an agent that installs
+what is supplied and deploys what is requested, as soon as it is. Nothing outside
+the directory is changed, no root is needed.
+
+Releases are built by a Python with zc.buildout. Unless --python names one, or
+python3 has it, an environment is made in the directory, from PyPI.
+
+Exit codes: 0 it runs; 1 failed; 2 wrong usage.`,
+		Flags: []cli.Flag{
+			rootFlag(),
+			&cli.IntFlag{Name: "port", Usage: "`PORT` of the master (default: the one of the last start, or 5000, or else a free one)"},
+			&cli.IntFlag{Name: "partitions", Usage: "`NUMBER` of partitions (default: that of the last start, or 10)"},
+			&cli.StringFlag{Name: "python", Usage: "`PATH` of a Python that has zc.buildout"},
+		},
+		Action: func(c *cli.Context) error { return e.startStandalone(c) },
+	}
+}
+
+func (e *environment) startStandalone(c *cli.Context) error {
+	s, err := e.newStandalone(c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Context
+	if s.runs(ctx) {
+		for _, name := range []string{"port", "partitions", "python"} {
+			if c.IsSet(name) {
+				return fmt.Errorf("the cloud in %s runs: stop it before you change --%s", s.root, name)
+			}
+		}
+		return s.tellStarted()
+	}
+	if err := s.choose(c); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.root, 0o750); err != nil {
+		return err
+	}
+	if err := s.findPython(ctx, c.String("python")); err != nil {
+		return err
+	}
+	if err := s.writeFiles(); err != nil {
+		return err
+	}
+	watchdog := supervisor.Watchdog{
+		Executable: e.executable, MasterURL: s.masterURL(), ComputerID: standaloneComputer, InstanceRoot: s.path("inst"),
+	}
+	if err := supervisor.WriteConfiguration(s.services(), watchdog.Command()); err != nil {
+		return err
+	}
+	arguments := []string{"supervisord", "-c", s.path("etc/supervisord.conf"), "--background"}
+	if err := supervisor.Detach(ctx, e.executable, arguments, e.environ); err != nil {
+		return err
+	}
+	if err := s.waitForMaster(ctx); err != nil {
+		return err
+	}
+	if err := s.format(ctx); err != nil {
+		return err
+	}
+	return s.tellStarted()
+}
+
+// choose sets what options say, or else the last start, or else the defaults.
+func (s *standaloneCloud) choose(c *cli.Context) error {
+	if c.IsSet("partitions") || s.partitions == 0 {
+		s.partitions = standalonePartitions
+		if c.IsSet("partitions") {
+			s.partitions = c.Int("partitions")
+		}
+	}
+	if s.partitions < 1 || s.partitions > maxPartitions {
+		return usageErrorf("argument --partitions: must be 1 to %d", maxPartitions)
+	}
+	switch port := c.Int("port"); {
+	case port < 0 || port > 65535 || c.IsSet("port") && port == 0:
+		return usageErrorf("argument --port: must be 1 to 65535")
+	case port > 0:
+		s.port = port
+	}
+	if s.port > 0 {
+		return nil
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(s.host, strconv.Itoa(standalonePort)))
+	if err != nil {
+		if listener, err = net.Listen("tcp", net.JoinHostPort(s.host, "0")); err != nil {
+			return err
+		}
+	}
+	s.port = listener.Addr().(*net.TCPAddr).Port
+	return listener.Close()
+}
+
+// findPython finds or makes the Python that builds releases (D-2).
+func (s *standaloneCloud) findPython(ctx context.Context, given string) error {
+	if given != "" {
+		path, err := exec.LookPath(s.e.expandUser(given))
+		if err == nil {
+			path, err = filepath.Abs(path)
+		}
+		if err != nil {
+			return err
+		}
+		if !hasBuildout(ctx, path) {
+			return fmt.Errorf("%[1]s has no zc.buildout: %[1]s -m pip install zc.buildout", path)
+		}
+		s.python = path
+		return nil
+	}
+	own := s.path("python/bin/python")
+	for _, candidate := range []string{s.python, own, "python3"} {
+		if path, err := exec.LookPath(candidate); err == nil && hasBuildout(ctx, path) {
+			s.python, err = filepath.Abs(path)
+			return err
+		}
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		return errors.New("there is no Python 3 to build releases with: install python3 with venv, or name one by --python")
+	}
+	s.e.log.Info("Making a Python environment with zc.buildout in " + s.path("python") + "...")
+	for _, words := range [][]string{
+		{python, "-m", "venv", s.path("python")},
+		{own, "-m", "pip", "install", "-q", "--disable-pip-version-check", standaloneBuildout},
+	} {
+		if output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("a Python environment with zc.buildout can't be made (%s: %s): name a Python that has it by --python",
+				strings.Join(words[1:3], " "), lastLineOf(string(output), err))
+		}
+	}
+	s.python = own
+	return nil
+}
+
+func hasBuildout(ctx context.Context, python string) bool {
+	return exec.CommandContext(ctx, python, "-c", "import zc.buildout.buildout").Run() == nil
+}
+
+func lastLineOf(output string, err error) string {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return last
+	}
+	return err.Error()
+}
+
+// format makes the partitions (CLI-103).
+func (s *standaloneCloud) format(ctx context.Context) error {
+	command := exec.CommandContext(ctx, s.e.executable, "node", "format", "--now", "--cfg", s.configurationFile())
+	command.Env = s.e.environ
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("partitions could not be made: %s", lastLineOf(string(output), err))
+	}
+	return nil
+}
+
+func (s *standaloneCloud) tellStarted() error {
+	option := ""
+	if s.root != s.e.expandUser(standaloneRoot) {
+		option = " --root " + shellQuote(s.root)
+	}
+	_, err := fmt.Fprintf(s.e.stdout, `Your cloud in %[1]s runs.
+
+  master  %[2]s, panel %[2]s/panel/
+  node    %[3]s, %[4]d partitions
+
+  slapos standalone shell%[5]s     # then: slapos supply URL %[3]s; slapos request NAME URL
+  slapos standalone status%[5]s
+  slapos standalone stop%[5]s
+`, s.root, s.masterURL(), standaloneComputer, s.partitions, option)
+	return err
+}

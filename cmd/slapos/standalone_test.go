@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// asOrdinaryUser runs one test again as an ordinary user of a namespace when the
+// tests run as root, whose partitions the agent refuses. It tells whether that
+// was done.
+func asOrdinaryUser(t *testing.T) bool {
+	if os.Geteuid() != 0 {
+		return false
+	}
+	command := exec.CommandContext(t.Context(), "unshare", "--user", "--map-user=1", "--map-group=1", testProgram(t),
+		"-test.run=^"+t.Name()+"$", "-test.timeout=10m")
+	output, err := command.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, output)
+	}
+	return true
+}
+
+func testProgram(t *testing.T) string {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// A cloudTest has a program slapos with its other names, and a release.
+type cloudTest struct {
+	t                *testing.T
+	folder, root     string
+	program, release string
+	environ          []string
+}
+
+func newCloudTest(t *testing.T) *cloudTest {
+	folder, err := os.MkdirTemp("", "cloud") // short, for the sake of sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	c := &cloudTest{t: t, folder: folder, root: filepath.Join(folder, "root"), program: filepath.Join(folder, "bin", "slapos"), release: filepath.Join(folder, "software.cfg")}
+	for _, name := range []string{"bin", "home", "root"} {
+		if err := os.Mkdir(filepath.Join(folder, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := copyFile(testProgram(t), c.program); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"supervisord", "supervisorctl"} {
+		if err := os.Symlink("slapos", filepath.Join(folder, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(filepath.Join(folder, "recipe"), os.DirFS("testdata/standalone/recipe")); err != nil {
+		t.Fatal(err)
+	}
+	profile, err := os.ReadFile("testdata/standalone/software.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile = []byte(strings.ReplaceAll(string(profile), "RECIPE", folder+"/recipe"))
+	if err := os.WriteFile(c.release, profile, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.environ = []string{"HOME=" + folder + "/home", "SHELL=/bin/sh", "LANG=C.UTF-8",
+		"PATH=" + folder + "/bin:" + filepath.Dir(testPython(t)) + ":/usr/bin:/bin"}
+	return c
+}
+
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
+}
+
+// run runs a command that must end with an exit code, and returns its output.
+func (c *cloudTest) run(code int, words ...string) string {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, words[0], words[1:]...)
+	command.Env, command.WaitDelay = c.environ, time.Second
+	output, err := command.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || command.ProcessState.ExitCode() != code {
+		c.t.Fatalf("%s: %v, want exit code %d\n%s%s", strings.Join(words, " "), err, code, output, c.logs())
+	}
+	return string(output)
+}
+
+func (c *cloudTest) standalone(code int, words ...string) string {
+	c.t.Helper()
+	return c.run(code, append([]string{c.program, "standalone", words[0], "--root", c.root}, words[1:]...)...)
+}
+
+func (c *cloudTest) status() (status standaloneStatus) {
+	c.t.Helper()
+	if err := json.Unmarshal([]byte(c.standalone(0, "status", "--json")), &status); err != nil {
+		c.t.Fatal(err)
+	}
+	return status
+}
+
+// logs are the ends of what the cloud's programs have logged.
+func (c *cloudTest) logs() string {
+	var text strings.Builder
+	names, _ := filepath.Glob(c.root + "/var/log/*.log")
+	for _, name := range names {
+		log, _ := os.ReadFile(name)
+		fmt.Fprintf(&text, "== %s\n%s\n", filepath.Base(name), log[max(0, len(log)-3000):])
+	}
+	return text.String()
+}
+
+// waitFor asks again until the answer is yes.
+func (c *cloudTest) waitFor(what string, answer func() bool) {
+	c.t.Helper()
+	deadline := time.Now().Add(4 * time.Minute)
+	for !answer() {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s: it does not come to that\n%s", what, c.logs())
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// TestStandalone lives through a cloud: D-14.
+func TestStandalone(t *testing.T) {
+	t.Parallel()
+	if asOrdinaryUser(t) {
+		return
+	}
+	c := newCloudTest(t)
+	if out := c.standalone(3, "status"); out != "Nothing runs in "+c.root+".\n" {
+		t.Errorf("status says %q", out)
+	}
+	c.standalone(1, "shell", "true")
+	c.standalone(2, "start", "--partitions", "0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	t.Cleanup(func() {
+		stop := exec.Command(c.program, "standalone", "stop", "--root", c.root)
+		stop.Env = c.environ
+		_ = stop.Run()
+	})
+	out := c.standalone(0, "start", "--port", fmt.Sprint(port), "--partitions", "2", "--python", testPython(t))
+	if want := fmt.Sprintf("master  http://127.0.0.1:%d, panel", port); !strings.Contains(out, want) {
+		t.Errorf("start says %q, want %q", out, want)
+	}
+	if again := c.standalone(0, "start"); again != out {
+		t.Errorf("a second start says %q", again)
+	}
+	if out := c.standalone(1, "start", "--partitions", "3"); !strings.Contains(out, "stop it before you change --partitions") {
+		t.Errorf("other settings: %q", out)
+	}
+
+	// What is requested is deployed, without another word.
+	c.standalone(0, "shell", "slapos", "supply", c.release, "local")
+	c.standalone(0, "shell", "slapos", "request", "first", c.release, "--parameters", "name=cloud")
+	c.waitFor("the instance publishes", func() bool {
+		return strings.Contains(c.standalone(0, "shell", "sh", "-c", "slapos service info first"), `"hello": "cloud"`)
+	})
+	var service programStatus
+	isRunning := func() bool {
+		status := c.status()
+		if len(status.Instances) != 1 || len(status.Instances[0].Services) != 1 {
+			return false
+		}
+		service = status.Instances[0].Services[0]
+		return service.State == "RUNNING"
+	}
+	c.waitFor("the service runs", isRunning)
+	status := c.status()
+	if !status.Running || status.Free != 1 || status.Releases[0] != (releaseStatus{c.release, "installed"}) || service.Name != "sleeper-on-watch" {
+		t.Errorf("status %+v", status)
+	}
+	if text := c.standalone(0, "status"); !strings.Contains(text, "1 of 1 services run") || !strings.Contains(text, "1 partitions are free.") {
+		t.Errorf("status says\n%s", text)
+	}
+	pid := c.standalone(0, "shell", "slapos", "node", "supervisorctl", "pid", "slappart0:sleeper-on-watch")
+
+	// It ends as a whole, and goes on where it was.
+	c.standalone(0, "stop")
+	c.standalone(0, "stop")
+	c.waitFor("the service ends", func() bool {
+		var number int
+		_, err := fmt.Sscan(pid, &number)
+		return err != nil || errors.Is(syscall.Kill(number, 0), syscall.ESRCH)
+	})
+	if again := c.standalone(0, "start"); again != out {
+		t.Errorf("started again, it says %q", again)
+	}
+	c.waitFor("the service runs again", isRunning)
+	c.standalone(0, "shell", "slapos", "request", "first", c.release, "--state", "destroyed")
+	c.waitFor("the instance is gone", func() bool { return c.status().Free == 2 })
+}
+
+// TestStandaloneLibrary has the library of slapos.core drive this program:
+// CLI-100 to CLI-111.
+func TestStandaloneLibrary(t *testing.T) {
+	t.Parallel()
+	if asOrdinaryUser(t) {
+		return
+	}
+	c := newCloudTest(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	out := c.run(0, testPython(t), "testdata/standalone/library.py", c.root, c.program, fmt.Sprint(port), c.release)
+	if !strings.HasSuffix(out, "the library is content\n") {
+		t.Errorf("it says %s", out)
+	}
+}
+
+// TestStandaloneFiles checks what is written against its readers, also where
+// names are unusual.
+func TestStandaloneFiles(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "half of a 'cloud'")
+	e := &environment{executable: "/opt/my programs/slapos", uid: os.Geteuid(), getenv: os.Getenv, now: time.Now, log: slog.New(slog.DiscardHandler)}
+	s := &standaloneCloud{e: e, root: root, standaloneSettings: standaloneSettings{"127.0.0.1", 5001, 2, "/usr/bin/python3"}}
+	if err := s.writeFiles(); err != nil {
+		t.Fatal(err)
+	}
+	again := &standaloneCloud{e: e, root: root}
+	if err := again.readSettings(); err != nil || again.standaloneSettings != s.standaloneSettings {
+		t.Errorf("read %+v, %v", again.standaloneSettings, err)
+	}
+	shown, err := exec.Command(testPython(t), "-c", `
+import sys
+from supervisor.options import ServerOptions
+options = ServerOptions()
+options.realize(['-c', sys.argv[1]])
+for group in options.process_group_configs:
+    for program in group.process_configs:
+        print(program.name, program.autostart, program.command)
+`, s.path("etc/supervisord.conf")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("supervisor: %v: %s", err, shown)
+	}
+	for _, want := range []string{
+		"slapos-proxy True '/opt/my programs/slapos' proxy start --cfg ",
+		"slapos-agent True '/opt/my programs/slapos' standalone agent --root ",
+		"slapos-node-instance-all False ",
+	} {
+		if !strings.Contains(string(shown), want) {
+			t.Errorf("no %q in\n%s", want, shown)
+		}
+	}
+}

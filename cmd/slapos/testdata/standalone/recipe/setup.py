@@ -1,0 +1,4 @@
+from setuptools import setup
+
+setup(name='tinyrecipe', version='1', py_modules=['tinyrecipe'], entry_points={
+    'zc.buildout': ['release = tinyrecipe:Release', 'instance = tinyrecipe:Instance']})
