@@ -59,6 +59,14 @@ func (h Hierarchy) Available() error {
 	if err := unix.Access(h.root(), unix.W_OK); err != nil { // in a container, say
 		return fmt.Errorf("the control groups at %s cannot be changed: %w", h.root(), err)
 	}
+	// Other than the machine's root, that of a container must be empty to pass
+	// controllers on.
+	_, err = os.Stat(filepath.Join(h.root(), "cgroup.type"))
+	if inContainer := err == nil; inContainer && len(missing(h.root())) > 0 {
+		if processes, _ := os.ReadFile(filepath.Join(h.root(), "cgroup.procs")); len(processes) > 0 {
+			return fmt.Errorf("the control group at %s holds processes, so there can be no limits below it", h.root())
+		}
+	}
 	return nil
 }
 
@@ -104,19 +112,18 @@ func (h Hierarchy) Prepare(partition string, limits Limits) []Change {
 
 // enable passes the controllers on to the groups below directory.
 func (h Hierarchy) enable(directory string) []Change {
-	path := filepath.Join(directory, "cgroup.subtree_control")
-	content, _ := os.ReadFile(path)
-	enabled := strings.Fields(string(content))
-	var missing []string
-	for _, controller := range controllers {
-		if !slices.Contains(enabled, controller) {
-			missing = append(missing, "+"+controller)
-		}
-	}
+	missing := missing(directory)
 	if len(missing) == 0 {
 		return nil
 	}
-	return []Change{writing(path, strings.Join(missing, " "))}
+	return []Change{writing(filepath.Join(directory, "cgroup.subtree_control"), "+"+strings.Join(missing, " +"))}
+}
+
+// missing are the controllers that a group does not pass on.
+func missing(directory string) []string {
+	content, _ := os.ReadFile(filepath.Join(directory, "cgroup.subtree_control"))
+	enabled := strings.Fields(string(content))
+	return slices.DeleteFunc(slices.Clone(controllers), func(c string) bool { return slices.Contains(enabled, c) })
 }
 
 func makeDirectory(path string) []Change {

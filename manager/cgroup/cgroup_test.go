@@ -33,6 +33,18 @@ func TestAvailable(t *testing.T) {
 	if err := (Hierarchy{filepath.Join(root, "none")}).Available(); err == nil {
 		t.Error("no error without control groups")
 	}
+	// A container's root with processes in it.
+	container := t.TempDir()
+	for name, content := range map[string]string{"cgroup.controllers": "cpu memory pids\n", "cgroup.type": "domain\n", "cgroup.procs": "1\n", "cgroup.subtree_control": "\n"} {
+		writeFile(t, filepath.Join(container, name), content)
+	}
+	if err := (Hierarchy{container}).Available(); err == nil || !strings.Contains(err.Error(), "holds processes") {
+		t.Errorf("error %v", err)
+	}
+	writeFile(t, filepath.Join(container, "cgroup.procs"), "")
+	if err := (Hierarchy{container}).Available(); err != nil {
+		t.Error(err)
+	}
 }
 
 // fakeKernel makes the files that the kernel would make in a new group.
