@@ -2,6 +2,7 @@ package promise
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -68,7 +69,12 @@ var executables = map[string]string{
 }
 
 func (p *partition) fill() {
-	for name, text := range plugins {
+	// In one order: that of some file systems' directories depends on it.
+	for _, name := range slices.Sorted(maps.Keys(plugins)) {
+		text := plugins[name]
+		if strings.HasPrefix(text, "import") {
+			text = strings.Replace(text, "[]", p.libraryList(), 1)
+		}
 		switch {
 		case name == "extra":
 		case strings.Contains(text, "def ") && !strings.HasPrefix(text, "import"):
@@ -82,8 +88,8 @@ func (p *partition) fill() {
 	p.write("etc/plugin/extra_list.py", base+"extra_config_dict = ['my-key']\n", 0o644)
 	p.write("etc/plugin/extra_taken.py", base+"extra_config_dict = {'master-url': 'x'}\n", 0o644)
 	p.write("etc/plugin/old_generator.py", "# made by buildout\nimport json\n"+base+"extra_config_dict = json.loads('{\"my-key\": \"from json\"}')\n", 0o644)
-	for name, script := range executables {
-		p.executable(name, script)
+	for _, name := range slices.Sorted(maps.Keys(executables)) {
+		p.executable(name, executables[name])
 	}
 	p.write("etc/promise/no-program", "text", 0o755)
 	p.write("etc/promise/no-shebang", "#!/no/such/interpreter\n", 0o755)
@@ -91,7 +97,38 @@ func (p *partition) fill() {
 	if err := os.Mkdir(p.path("etc/promise/folder"), 0o755); err != nil {
 		p.t.Fatal(err)
 	}
+	for _, name := range p.without {
+		if err := os.Remove(p.path("etc/plugin/" + name)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.dropPathless()
 	p.give()
+}
+
+// dropPathless removes plugins that are first in their directory and don't say
+// where libraries are: the original then runs nothing.
+func (p *partition) dropPathless() {
+	for {
+		folder, err := os.Open(p.path("etc/plugin"))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		names, err := folder.Readdirnames(-1)
+		folder.Close()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		first := slices.IndexFunc(names, func(name string) bool {
+			return strings.HasSuffix(name, ".py") && !strings.HasPrefix(name, "__init__")
+		})
+		if strings.Contains(p.read("etc/plugin/"+names[first]), "sys.path[0:0]") {
+			return
+		}
+		if err := os.Remove(p.path("etc/plugin/" + names[first])); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 // What a run leaves and tells.
@@ -124,7 +161,7 @@ func (p *partition) live(run func(Mode) string) []episode {
 // A variant is a Python that our runs use, and what it adds to sys.path.
 type variant struct {
 	name, interpreter, python string
-	libraries                 []string
+	libraries, without        []string
 }
 
 // What ours and the original's runs leave must be the same files, with the
@@ -170,7 +207,7 @@ func TestSameAsOriginal(t *testing.T) {
 
 func liveOurs(t *testing.T, v variant) []episode {
 	p := newPartition(t)
-	p.libraries = v.libraries
+	p.libraries, p.without = v.libraries, v.without
 	p.options.Interpreter, p.options.Python = v.interpreter, v.python
 	p.options.Parallel = 1 // who bangs is then the first in order
 	return p.live(func(mode Mode) string {

@@ -23,6 +23,7 @@ func askPython(t *testing.T, expression string, texts []string) []string {
 }
 
 func TestAgainstPython(t *testing.T) {
+	t.Parallel()
 	names := []string{"check", "check.sh", "check.py", "a.b.c", ".hidden", ".hidden.py", "..x", "...", "a.", "a..", "..a.b", "é.py"}
 	for i, want := range askPython(t, "os.path.splitext(text)[0]", names) {
 		if got := titleOf(names[i]); got != want {

@@ -30,6 +30,8 @@ type partition struct {
 	libraries []string
 	// python runs the original; empty: that of the test environment.
 	python string
+	// without names plugins that fill leaves out.
+	without []string
 }
 
 func newPartition(t testing.TB) *partition {
@@ -117,13 +119,17 @@ func (p *partition) plugin(name, body string) {
 	p.write("etc/plugin/"+name, p.pluginText(body), 0o644)
 }
 
+func (p *partition) libraryList() string {
+	list := ""
+	for _, library := range p.libraries {
+		list += "\n  '" + library + "',"
+	}
+	return "[" + list + "]"
+}
+
 func (p *partition) pluginText(body string) string {
 	lines := strings.Split(strings.TrimSpace(body), "\n")
-	libraries := ""
-	for _, library := range p.libraries {
-		libraries += "\n  '" + library + "',"
-	}
-	return "import sys\nsys.path[0:0] = [" + libraries + "]\n" + `
+	return "import sys\nsys.path[0:0] = " + p.libraryList() + "\n" + `
 from zope.interface import implementer
 from slapos.grid.promise import interface
 from slapos.grid.promise.generic import GenericPromise, TestResult, AnomalyResult

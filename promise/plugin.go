@@ -274,9 +274,13 @@ func (d *driver) takeResults(due []*check) error {
 		}
 		failed = failed || s.Result.Failed
 	}
-	if d.promise && d.failure != nil && !failed {
+	switch {
+	case !d.promise || d.failure == nil:
+		return nil
+	case !failed:
 		return errors.New(*d.failure)
 	}
+	r.launcherText = *d.failure
 	return nil
 }
 

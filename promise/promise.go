@@ -96,6 +96,7 @@ type Report struct {
 	Failed   int // of both; a skipped one counts as its last result
 	// Duration of the whole run.
 	Duration time.Duration
+	text     string // of the first failure, see Error
 }
 
 // String sums up a report in a line.
@@ -122,9 +123,13 @@ type Result struct {
 // Error is the failure of a promise, as it is reported to the master (PROM-27).
 type Error struct {
 	Name, Message string
+	text          string // of an old slapos.core, which words it in its own way
 }
 
 func (e *Error) Error() string {
+	if e.text != "" {
+		return e.text
+	}
 	return fmt.Sprintf("Promise %s failed with output: %s", slap.PythonRepr(e.Name), e.Message)
 }
 
@@ -132,7 +137,7 @@ func (e *Error) Error() string {
 func (r Report) Err() error {
 	for _, result := range r.Promises {
 		if result.Failed {
-			return &Error{Name: result.Name, Message: result.Message}
+			return &Error{Name: result.Name, Message: result.Message, text: r.text}
 		}
 	}
 	return nil
@@ -194,8 +199,10 @@ type run struct {
 
 	mutex sync.Mutex
 	next  int // the first check that the log has not told about
-	// toldByLauncher: an old slapos.core has run everything and told the log.
+	// toldByLauncher: an old slapos.core has run everything and told the log. Its
+	// text of the first failure is launcherText.
 	toldByLauncher bool
+	launcherText   string
 }
 
 func newRun(options Options) (*run, error) {
@@ -277,7 +284,7 @@ func (r *run) check(ctx context.Context) error {
 }
 
 func (r *run) report() Report {
-	report := Report{Promises: []Result{}}
+	report := Report{Promises: []Result{}, text: r.launcherText}
 	for _, c := range r.checks {
 		if c.state == waiting {
 			continue // the run was ended before it
