@@ -48,9 +48,12 @@ func (p *pass) processInstances(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	failures := make([]error, len(partitions))
+	p.Progress.Plan(len(partitions))
 	err = p.each(ctx, len(partitions), func(ctx context.Context, i int, log *slog.Logger) error {
 		t := partitions[i]
 		defer t.close()
+		p.Progress.Begin(t.id.Partition)
+		defer p.Progress.End(t.id.Partition)
 		t.log = log.With("partition", t.id.Partition)
 		failures[i] = t.process(ctx)
 		if isOffline(failures[i]) {

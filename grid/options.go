@@ -50,6 +50,9 @@ type Options struct {
 
 	Supervisor SupervisorOptions
 
+	// Progress shows how far a pass over releases or instances is; nil: nowhere.
+	Progress Progress
+
 	// Now is the clock; default: time.Now.
 	Now func() time.Time
 }
@@ -73,8 +76,6 @@ type SoftwareOptions struct {
 	// wait after the first failure, which doubles each time (D-21).
 	UploadTries int
 	UploadDelay time.Duration
-	// Progress shows how far the pass is; nil: nowhere.
-	Progress Progress
 }
 
 // A ReleaseCache keeps built releases. A release is a directory; its name and
@@ -100,6 +101,14 @@ type Progress interface {
 	// Step tells what is being done.
 	Step(item, doing string)
 }
+
+// unwatched is the progress that nobody watches.
+type unwatched struct{}
+
+func (unwatched) Plan(int)            {}
+func (unwatched) Begin(string)        {}
+func (unwatched) End(string)          {}
+func (unwatched) Step(string, string) {}
 
 // InstanceOptions are those of the passes over partitions.
 type InstanceOptions struct {
@@ -161,6 +170,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Instance.PromiseTimeout, DefaultPromiseTimeout)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Progress == nil {
+		o.Progress = unwatched{}
 	}
 	if o.Firewall != nil {
 		firewall := *o.Firewall

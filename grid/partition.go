@@ -59,6 +59,9 @@ func (p *pass) openPartition(wanted *slap.Partition, log *slog.Logger) (*partiti
 
 func (t *partition) close() { t.root.Close() }
 
+// step tells the watching user what is being done now.
+func (t *partition) step(doing string) { t.pass.Progress.Step(t.id.Partition, doing) }
+
 // owner is the user of the partition. Root is refused (GRID-13).
 func (t *partition) owner() (*process.User, error) {
 	if t.user == nil {

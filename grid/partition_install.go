@@ -94,6 +94,7 @@ func (t *partition) runBuildout(ctx context.Context) (outcome, error) {
 	if err := t.checkOwner(); err != nil {
 		return "", err
 	}
+	t.step("deploying")
 	p := t.pass
 	builder := &buildout.Builder{
 		Directory: t.path, Environment: t.environment(), Python: p.Python, Script: p.Buildout,

@@ -37,6 +37,7 @@ func (t *partition) checkPromises(ctx context.Context, mode promise.Mode) (repor
 	if has, err := t.hasPromises(); err != nil || !has {
 		return report, err
 	}
+	t.step("checking promises of")
 	interpreter, err := t.pass.interpreter(t.release)
 	if err != nil {
 		return report, err

@@ -33,6 +33,7 @@ func (p *pass) startSupervision(ctx context.Context) error {
 // stopServices stops the partition's own group (GRID-59). An interruption
 // between the file and the group is made good by the next run.
 func (t *partition) stopServices(ctx context.Context) (outcome, error) {
+	t.step("stopping")
 	if _, err := t.pass.supervisorLayout().RemoveGroup(t.id.Partition); err != nil {
 		return done, fmt.Errorf("stop services: %w", err)
 	}

@@ -45,13 +45,11 @@ func SoftwarePass(ctx context.Context, options Options) (Result, error) {
 
 func (p *pass) processReleases(ctx context.Context, wanted []*slap.SoftwareRelease) (Result, error) {
 	failures := make([]error, len(wanted))
-	if p.Software.Progress != nil {
-		p.Software.Progress.Plan(len(wanted))
-	}
+	p.Progress.Plan(len(wanted))
 	err := p.each(ctx, len(wanted), func(ctx context.Context, i int, log *slog.Logger) error {
 		r := p.newRelease(wanted[i], log)
-		r.progress(Progress.Begin)
-		defer r.progress(Progress.End)
+		p.Progress.Begin(r.url)
+		defer p.Progress.End(r.url)
 		failures[i] = r.process(ctx)
 		if failures[i] != nil {
 			r.reportFailure(ctx, failures[i])
@@ -114,16 +112,5 @@ func (p *pass) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareReleas
 	}
 }
 
-// progress tells the watching user, if there is one.
-func (r *release) progress(event func(Progress, string)) {
-	if r.pass.Software.Progress != nil {
-		event(r.pass.Software.Progress, r.url)
-	}
-}
-
 // step tells the watching user what is being done now.
-func (r *release) step(doing string) {
-	if r.pass.Software.Progress != nil {
-		r.pass.Software.Progress.Step(r.url, doing)
-	}
-}
+func (r *release) step(doing string) { r.pass.Progress.Step(r.url, doing) }

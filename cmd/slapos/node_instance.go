@@ -22,6 +22,7 @@ kept running; 5 not root; 10 another slapos process runs.`,
 		prepare: func(c *cli.Context, options *grid.Options) error {
 			options.Instance.ForceStop = c.Bool("force-stop")
 			prepareForce(c, options)
+			e.watchPass(options)
 			return nil
 		},
 		run: grid.InstancePass,

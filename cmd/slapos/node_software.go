@@ -22,7 +22,7 @@ Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs.`,
 		prepare: func(c *cli.Context, options *grid.Options) error {
 			prepareForce(c, options)
 			options.Software.GarbageCollect = c.Bool("garbage-collect")
-			e.watchSoftware(options)
+			e.watchPass(options)
 			return nil
 		},
 		run: grid.SoftwarePass,

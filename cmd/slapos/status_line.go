@@ -15,13 +15,13 @@ import (
 	"slapos/grid"
 )
 
-// watchSoftware shows a line below the log on a terminal (D-15).
-func (e *environment) watchSoftware(options *grid.Options) {
+// watchPass shows a line below the log on a terminal (D-15).
+func (e *environment) watchPass(options *grid.Options) {
 	if !isTerminal(e.stderr) || options.BuildoutDebug {
 		return
 	}
 	line := &statusLine{terminal: e.stderr, now: e.now, width: terminalWidth(e.stderr)}
-	options.Software.Progress = line
+	options.Progress = line
 	options.Logger = slog.New(&statusHandler{line, options.Logger.Handler()})
 }
 
