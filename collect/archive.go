@@ -18,13 +18,14 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// archiveDays packs the rows of each day that is over, and then marks them as
-// reported (COL-34). Stopped in between, the next pass packs that day again.
+// archiveDays packs the rows of the oldest day that is over, and then marks them
+// as reported (COL-34): like slapos.core, one day in each pass. Stopped in
+// between, the next pass packs that day again.
 func (c *Collector) archiveDays(ctx context.Context, store *store, stamp stamp) error {
 	if err := c.archiveLeftDirectories(); err != nil {
 		return err
 	}
-	days, err := store.strings(ctx, "SELECT DISTINCT date FROM system WHERE reported = 0 AND date != ?", stamp.date)
+	days, err := store.strings(ctx, "SELECT DISTINCT date FROM system WHERE reported = 0 AND date != ? ORDER BY date", stamp.date)
 	if err != nil {
 		return err
 	}
@@ -36,6 +37,7 @@ func (c *Collector) archiveDays(ctx context.Context, store *store, stamp stamp) 
 		if err := c.archiveDay(ctx, store, day); err != nil {
 			return fmt.Errorf("archive %s: %w", day, err)
 		}
+		return nil
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *store) systemSeries(ctx context.Context, date string) (Series, error) {
 		}
 		before = values
 		return nil
-	}, "SELECT time, "+strings.Join(names, ", ")+" FROM system WHERE date = ? ORDER BY rowid", date)
+	}, "SELECT time, "+strings.Join(names, ", ")+" FROM system WHERE date = ? ORDER BY reported, rowid", date)
 	return series, err
 }
 
@@ -86,7 +86,7 @@ func (s *store) diskSeries(ctx context.Context, date string) (Series, error) {
 			series[name] = append(series[name], Entry{bytes / 1024, date + " " + clock.String})
 		}
 		return nil
-	}, "SELECT partition, used, free, time FROM disk WHERE date = ? ORDER BY rowid", date)
+	}, "SELECT partition, used, free, time FROM disk WHERE date = ? ORDER BY reported, rowid", date)
 	return series, err
 }
 

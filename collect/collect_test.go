@@ -1,0 +1,266 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func write(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// newTestCollector has a node of its own with two partitions; this process is
+// one of the first.
+func newTestCollector(t *testing.T) *Collector {
+	t.Helper()
+	root := t.TempDir()
+	options := Options{
+		ComputerID: "COMP-1", InstanceRoot: root, KeepDays: 15,
+		Folders:  Folders{Measure: true, Cycle: 24 * time.Hour, PIDDirectory: filepath.Join(root, "var/run")},
+		Counters: filepath.Join(t.TempDir(), "counters/c.json"),
+		Logger:   slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Interval: 10 * time.Millisecond,
+		Proc:     ownProc(t), Sys: t.TempDir(), Etc: ownEtc(t),
+	}
+	for i := range 2 {
+		p := Partition{fmt.Sprint("slapuser", i), filepath.Join(root, fmt.Sprint("slappart", i))}
+		options.Partitions = append(options.Partitions, p)
+		write(t, filepath.Join(p.Path, "srv/data"), strings.Repeat("x", (3-2*i)<<20/2))
+	}
+	if err := os.MkdirAll(options.Folders.PIDDirectory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return New(options)
+}
+
+// logTo has the collector's log in a buffer.
+func logTo(c *Collector) *bytes.Buffer {
+	var b bytes.Buffer
+	c.Logger = slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	return &b
+}
+
+func pass(t *testing.T, c *Collector) {
+	t.Helper()
+	if err := c.Pass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// execute runs statements on the database of a collector, as the tests' way to
+// another day.
+func execute(t *testing.T, c *Collector, statements ...string) {
+	t.Helper()
+	store, err := openStore(t.Context(), DatabasePath(c.InstanceRoot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.close()
+	for _, statement := range statements {
+		if _, err := store.db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// ask returns the one value of an answer as text.
+func ask(t *testing.T, c *Collector, question string) string {
+	t.Helper()
+	store, err := connect(DatabasePath(c.InstanceRoot), map[string][]string{"mode": {"ro"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.close()
+	var answer sql.NullString
+	if err := store.db.QueryRow(question).Scan(&answer); err != nil {
+		t.Fatalf("%s: %v", question, err)
+	}
+	return answer.String
+}
+
+func TestPass(t *testing.T) {
+	c := newTestCollector(t)
+	c.Textfile = t.TempDir()
+	c.Slice = func(partition string) string { return filepath.Join(c.Sys, partition) }
+	write(t, filepath.Join(c.Sys, "slappart0/cpu.stat"), "usage_usec 2500000\nuser_usec 1\n")
+	write(t, filepath.Join(c.Sys, "slappart0/memory.current"), "4096\n")
+	write(t, filepath.Join(c.Sys, "slappart0/io.stat"), "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=1 wbytes=2 rios=1 wios=1\n")
+	log := logTo(c)
+	pass(t, c)
+	for question, want := range map[string]string{
+		"SELECT count(*) FROM computer": "1", "SELECT count(*) FROM system": "1",
+		"SELECT group_concat(partition) FROM user":                                                                                       "slapuser0",
+		"SELECT count(*) FROM user WHERE pid = " + fmt.Sprint(os.Getpid()):                                                               "1",
+		"SELECT count(*) FROM system WHERE memory_used > 0 AND memory_free > 0":                                                          "1",
+		"SELECT group_concat(partition) FROM folder":                                                                                     "slapuser0",
+		"SELECT sum(disk_used > 1500 AND disk_used < 1700) FROM folder":                                                                  "1",
+		"SELECT cpu_time || ' ' || memory_used || ' ' || io_read_bytes || ' ' || io_write_bytes || ' ' || io_cycles_counter FROM cgroup": "2.5 4096.0 11.0 22.0 5.0",
+		"SELECT sum(reported) FROM user":                                                                                                 "0",
+	} {
+		if got := ask(t, c, question); got != want {
+			t.Errorf("%s: %s, want %s", question, got, want)
+		}
+	}
+	if !strings.Contains(log.String(), "Disk usage of the partition slapuser1:") {
+		t.Error(log)
+	}
+	if got := read(t, filepath.Join(c.logDirectory(), "system_loadavg.csv")); got != "time,entry\r\n" {
+		t.Errorf("%q", got)
+	}
+	metrics := read(t, filepath.Join(c.Textfile, TextfileName))
+	for _, want := range []string{
+		`slapos_partition_processes{partition="slapuser0"} 1`, `slapos_partition_processes{partition="slapuser1"} 0`,
+		`slapos_partition_cgroup_cpu_seconds_total{partition="slapuser0"} 2.5`, "# TYPE slapos_partition_cgroup_cpu_seconds_total counter",
+		`slapos_partition_disk_used_bytes{partition="slapuser0"} `, "slapos_node_memory_size_bytes ",
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("%s is not in\n%s", want, metrics)
+		}
+	}
+
+	pass(t, c)
+	if got := ask(t, c, "SELECT count(*) FROM folder"); got != "1" || !strings.Contains(log.String(), "Time cycle is not over") {
+		t.Errorf("%s rows of folders\n%s", got, log)
+	}
+	if got := strings.Count(read(t, filepath.Join(c.logDirectory(), "system_loadavg.csv")), "\r\n"); got != 2 {
+		t.Errorf("%d lines", got)
+	}
+}
+
+func TestBrokenDatabase(t *testing.T) {
+	c := newTestCollector(t)
+	write(t, DatabasePath(c.InstanceRoot), "this is no database, far from it")
+	err := c.Pass(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Error(err)
+	}
+	if read(t, DatabasePath(c.InstanceRoot)) != "this is no database, far from it" {
+		t.Error("it is changed")
+	}
+}
+
+// Passes at the same time give whole rows and whole files.
+func TestPassesAtOnce(t *testing.T) {
+	c := newTestCollector(t)
+	c.Counters = ""
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if err := c.Pass(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if got := ask(t, c, "SELECT count(*) FROM system"); got != "4" {
+		t.Errorf("%s rows", got)
+	}
+	if left, _ := filepath.Glob(filepath.Join(c.logDirectory(), "*.new")); left != nil {
+		t.Error(left)
+	}
+}
+
+const loopVariable = "SLAPOS_COLLECT_TEST_LOOP"
+
+// TestMain may be told to take samples without end, for a test to kill it.
+func TestMain(m *testing.M) {
+	root := os.Getenv(loopVariable)
+	if root == "" {
+		os.Exit(m.Run())
+	}
+	c := New(Options{
+		ComputerID: "COMP-1", InstanceRoot: root, KeepDays: 1, Interval: time.Millisecond,
+		Partitions: []Partition{{"slapuser0", filepath.Join(root, "slappart0")}},
+		Logger:     slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Proc:       filepath.Join(root, "proc"), Etc: filepath.Join(root, "etc"), Sys: root,
+	})
+	for day := 0; ; day++ {
+		c.Now = func() time.Time { return time.Date(2026, 1, 1+day, 12, 0, 0, 0, time.UTC) }
+		if err := c.Pass(context.Background()); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("pass")
+	}
+}
+
+// Killed anywhere, also while a day is archived and old rows are deleted, the
+// collector leaves a sound database with whole samples.
+func TestKilled(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Symlink(ownProc(t), filepath.Join(root, "proc")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(ownEtc(t), filepath.Join(root, "etc")); err != nil {
+		t.Fatal(err)
+	}
+	c := New(Options{InstanceRoot: root})
+	for round := range 6 {
+		command := exec.Command(os.Args[0])
+		command.Env = append(os.Environ(), loopVariable+"="+root)
+		output, err := command.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line := make([]byte, 256)
+		n, _ := io.ReadAtLeast(output, line, 5*(1+round%3)) // so many passes
+		if !strings.HasPrefix(string(line[:n]), "pass\n") {
+			t.Errorf("%q", line[:n])
+		}
+		time.Sleep(time.Duration(round) * 3 * time.Millisecond) // at another place each time
+		_ = command.Process.Kill()
+		_, _ = io.Copy(io.Discard, output)
+		_ = command.Wait()
+		store, err := openStore(t.Context(), DatabasePath(root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(t, c, "PRAGMA integrity_check"); got != "ok" {
+			t.Fatal(got)
+		}
+		if got := ask(t, c, "SELECT (SELECT count(*) FROM system) - (SELECT count(*) FROM computer)"); got != "0" {
+			t.Errorf("rows of half a sample: %s", got)
+		}
+	}
+	archives, err := filepath.Glob(filepath.Join(root, "var/data-log/*.tar.gz"))
+	if err != nil || len(archives) == 0 {
+		t.Error("nothing was archived", err)
+	}
+	for _, archive := range archives {
+		if output, err := exec.Command("tar", "tzf", archive).CombinedOutput(); err != nil || !strings.Contains(string(output), "/dump_user.csv") {
+			t.Errorf("%s: %v\n%s", archive, err, output)
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// measured is the size of a partition, and what du says of it.
+func measured(t *testing.T, c *Collector, p Partition) (ours, du float64) {
+	t.Helper()
+	w := newWalker(t.Context(), 3)
+	defer w.stop()
+	ours, err := c.folderUse(w, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := exec.Command("du", "-s", p.Path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(string(output), &du); err != nil {
+		t.Fatal(err)
+	}
+	return ours, du
+}
+
+func TestFolderUse(t *testing.T) {
+	c := newTestCollector(t)
+	p := c.Partitions[0]
+	for i := range 40 {
+		write(t, filepath.Join(p.Path, fmt.Sprintf("d%d/e%d/f", i, i%7)), strings.Repeat("y", 1000*i))
+	}
+	sparse := filepath.Join(p.Path, "sparse")
+	write(t, sparse, "")
+	if err := os.Truncate(sparse, 50<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.Link(filepath.Join(p.Path, "srv/data"), filepath.Join(p.Path, "d3/again")),
+		os.Symlink("/", filepath.Join(p.Path, "machine")),
+		unix.Mkfifo(filepath.Join(p.Path, "pipe"), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ours, du := measured(t, c, p); ours != du {
+		t.Errorf("%v KiB, du has %v", ours, du)
+	}
+	if ours, err := c.folderUse(newWalker(t.Context(), 1), Partition{"x", filepath.Join(p.Path, "machine")}); ours != 0 || err != nil {
+		t.Errorf("a partition that is a link: %v, %v", ours, err)
+	}
+}
+
+// Nesting is bounded, and what is too deep is told.
+func TestFolderTooDeep(t *testing.T) {
+	c := newTestCollector(t)
+	log := logTo(c)
+	p := c.Partitions[0]
+	directory, err := openDirectory(unix.AT_FDCWD, p.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range deepest + 50 {
+		if err := unix.Mkdirat(directory, "d", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		below, err := openDirectory(directory, "d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(directory)
+		directory = below
+	}
+	unix.Close(directory)
+	if ours, du := measured(t, c, p); ours == 0 || ours > du {
+		t.Errorf("%v of %v", ours, du)
+	}
+	if !strings.Contains(log.String(), "nested too deep") {
+		t.Error(log)
+	}
+}
+
+// Links in DATA count when root made them, or when what they lead to is the
+// partition's user's.
+func TestFolderExtraDisks(t *testing.T) {
+	c := newTestCollector(t)
+	p := c.Partitions[0]
+	extra, foreign := t.TempDir(), "/usr/lib"
+	write(t, filepath.Join(extra, "f"), strings.Repeat("z", 2<<20))
+	if err := os.Mkdir(filepath.Join(p.Path, "DATA"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := measured(t, c, p)
+	link := func(target, name string) {
+		if err := os.Symlink(target, filepath.Join(p.Path, "DATA", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Getuid() == 0 {
+		const user = 54321
+		for _, path := range []string{p.Path, extra} {
+			if err := os.Chown(path, user, user); err != nil {
+				t.Fatal(err)
+			}
+		}
+		link(foreign, "machine")
+		if err := os.Lchown(filepath.Join(p.Path, "DATA/machine"), user, user); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		link(foreign, "machine")
+	}
+	link("nowhere", "broken")
+	link("../srv/data", "file")
+	if got, _ := measured(t, c, p); got != before {
+		t.Errorf("a link of the user to %s: %v instead of %v", foreign, got, before)
+	}
+	link(extra, "a")
+	if got, _ := measured(t, c, p); got < before+2048 || got > before+2100 {
+		t.Errorf("with an extra disk: %v, before %v", got, before)
+	}
+}
+
+func TestClaimFolder(t *testing.T) {
+	c := newTestCollector(t)
+	log := logTo(c)
+	c.Folders.Cycle = 0
+	path := filepath.Join(c.Folders.PIDDirectory, "slapuser0_disk_size.pid")
+	for i, test := range []struct {
+		content string
+		rows    string
+	}{{"1", "0"}, {"", "1"}, {"4194304999", "2"}, {"none", "3"}, {fmt.Sprint(os.Getpid()), "4"}} {
+		write(t, path, test.content)
+		pass(t, c)
+		if got := ask(t, c, "SELECT count(*) FROM folder"); got != test.rows {
+			t.Errorf("%d: pid file %q: %s rows", i, test.content, got)
+		}
+	}
+	if !strings.Contains(log.String(), "Process 1 still in progress. Try later.") {
+		t.Error(log)
+	}
+	if read(t, path) != fmt.Sprint(os.Getpid()) {
+		t.Error(read(t, path))
+	}
+	// One pass at a time reads the disk.
+	unlock, free, err := tryLockDirectory(c.Folders.PIDDirectory)
+	if err != nil || !free {
+		t.Fatal(err)
+	}
+	pass(t, c)
+	unlock()
+	if got := ask(t, c, "SELECT count(*) FROM folder"); got != "4" {
+		t.Errorf("%s rows", got)
+	}
+	if err := os.RemoveAll(c.Folders.PIDDirectory); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Pass(t.Context()); err == nil || !strings.Contains(err.Error(), c.Folders.PIDDirectory) {
+		t.Error(err)
+	}
+}
+
+// An interrupted walk keeps what was measured, and ends.
+func TestWalkInterrupted(t *testing.T) {
+	c := newTestCollector(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range c.walkFolders(ctx, c.Partitions) {
+			t.Error("a size of an interrupted walk")
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Minute):
+		t.Fatal("it goes on")
+	}
+}
