@@ -40,6 +40,7 @@ func newCacheLab(t *testing.T) *cacheLab {
 	begin, end := strings.Index(certificate, "-----BEGIN"), strings.Index(certificate, "\n\nDon't forget")
 	certificate = strings.ReplaceAll(certificate[begin:end], "\n", "\n  ")
 	l.configuration = l.write(t, "slapos.cfg", fmt.Sprintf(`[slapos]
+shared_part_list = /opt/slapgrid/shared
 [networkcache]
 download-cache-url = %[1]s/cache
 upload-cache-url = %[1]s/cache

@@ -20,7 +20,7 @@ type lookup struct {
 	configuration string
 	download      string // beginning of the names of the options with URLs
 	key           string
-	otherKey      string // asked for when there is no key; may be empty
+	sharedKey     string // asked for when there is no key, on nodes with shared parts; may be empty
 	notFound      string // told of a key that isn't there
 	unreachable   string // told of an answer that is an error, at the level
 	level         slog.Level
@@ -47,10 +47,14 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 	if err != nil {
 		return err
 	}
+	node, err := configuration.Section("slapos")
+	if err != nil {
+		return err
+	}
 	entries, err := client.Entries(ctx, l.key)
-	if errors.Is(err, networkcache.ErrNotFound) && l.otherKey != "" {
-		if others, otherErr := client.Entries(ctx, l.otherKey); otherErr == nil {
-			entries, err = others, nil
+	if errors.Is(err, networkcache.ErrNotFound) && l.sharedKey != "" && len(lines(node["shared_part_list"])) > 0 {
+		if shared, sharedErr := client.Entries(ctx, l.sharedKey); sharedErr == nil {
+			entries, err = shared, nil
 		}
 	}
 	if err == nil && len(entries) == 0 {

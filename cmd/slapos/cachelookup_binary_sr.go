@@ -37,7 +37,7 @@ func runCacheLookupBinary(c *cli.Context, e *environment) error {
 		configuration: c.String("cfg"),
 		download:      "download-binary",
 		key:           key,
-		otherKey:      networkcache.SharedReleaseKey(key),
+		sharedKey:     networkcache.SharedReleaseKey(key),
 		notFound:      "Software release not found in binary cache: " + name,
 		unreachable:   "Problem occurred while connecting to shacache.",
 		level:         levelCritical,
