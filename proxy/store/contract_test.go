@@ -9,7 +9,10 @@ import (
 	"slapos/slap"
 )
 
-func TestSQLite(t *testing.T) { contract(t, file) }
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	contract(t, file)
+}
 
 // contract is what every database must do.
 func contract(t *testing.T, at place) {
@@ -37,7 +40,10 @@ func contract(t *testing.T, at place) {
 		{"processes", testProcesses},
 		{"closed", testClosed},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, at) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // mostly, they wait for the disk
+			c.run(t, at)
+		})
 	}
 }
 

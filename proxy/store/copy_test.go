@@ -35,6 +35,7 @@ func content(t *testing.T, uri string) map[string]*store.Table {
 // TestCopy copies a master from a file to a server, to a file and back to a
 // server: the rows and their order stay, and it goes on there.
 func TestCopy(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, file, 1200)
 	for i := range 30 {
 		l.request(order(fmt.Sprintf("i%d", i), with(slap.Dict{"text": "é\n<&>\u2028", "n": int64(i)})))
@@ -82,6 +83,7 @@ func TestCopy(t *testing.T) {
 
 // TestCopyRefuses leaves both databases as they are when something is amiss.
 func TestCopyRefuses(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, file, 2)
 	l.request(order("x"))
 	full := newLab(t, postgresURI, 1).uri

@@ -134,7 +134,10 @@ func postgresURI(t *testing.T) string {
 	return address(name)
 }
 
-func TestPostgreSQL(t *testing.T) { contract(t, postgresURI) }
+func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	contract(t, postgresURI)
+}
 
 // TestServerRestart goes on when the server has closed all connections.
 func TestServerRestart(t *testing.T) {
