@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// tutorialScript is what docs/tutorial.md has its reader do, as a shell script:
+// files where a paragraph names one, commands elsewhere.
+func tutorialScript(text string) string {
+	file := regexp.MustCompile("^`([\\w.]+)`")
+	var script strings.Builder
+	script.WriteString("set -ex\n")
+	name, inBlock, here := "", false, ""
+	for _, line := range strings.Split(text+"\n", "\n") {
+		code, isCode := strings.CutPrefix(line, "    ")
+		switch {
+		case isCode && !inBlock && name != "":
+			here = "END"
+			script.WriteString("cat > " + name + " <<'END'\n")
+		case !isCode && line != "" && here != "":
+			script.WriteString(here + "\n")
+			here = ""
+		}
+		if isCode || line == "" && here != "" {
+			script.WriteString(code + "\n")
+		}
+		if line != "" {
+			inBlock = isCode
+		}
+		if m := file.FindStringSubmatch(line); m != nil {
+			name = m[1]
+		} else if !isCode && line != "" {
+			name = ""
+		}
+	}
+	return script.String()
+}
+
+func TestTutorialScript(t *testing.T) {
+	got := tutorialScript("Text\n\n    run this\n\n`a.cfg` says it:\n\n    [a]\n\n    [b]\n\nThen\n\n    run that\n")
+	want := "set -ex\nrun this\ncat > a.cfg <<'END'\n[a]\n\n[b]\n\nEND\nrun that\n"
+	if got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
+
+// The tutorial, typed as it stands, ends with a service that answered. It takes
+// packages from PyPI, so it is run by make tutorial, which says so in
+// SLAPOS_TUTORIAL.
+func TestTutorial(t *testing.T) {
+	if os.Getenv("SLAPOS_TUTORIAL") == "" {
+		return
+	}
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "docs", "tutorial.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, err := os.MkdirTemp("", "tutorial") // short, for the supervisor's socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(home)
+	account := fmt.Sprint(os.Geteuid())
+	if os.Geteuid() == 0 {
+		account = "1000" // of the user namespace
+	}
+	if known, err := user.LookupId(account); err == nil {
+		account = known.Username
+	}
+	replace := strings.NewReplacer("/path/to/slapos", root, "/home/me", home, "user = me", "user = "+account,
+		"5000", freeLocalPort(t), "8000", freeLocalPort(t), // others may use these
+		"proxy start &\n", "proxy start & until curl -s $(sed -n 's/^master_url = //p' slapos.cfg) >listens; do sleep 0.1; done\n",
+		"kill %1\n", "kill $!\n") // a shell without a terminal counts no jobs
+	script := "trap 'test -d ~/cloud && slapos node supervisorctl shutdown; kill $!' EXIT\n" + replace.Replace(tutorialScript(string(text)))
+	words := []string{"sh", "-c", script}
+	if os.Geteuid() == 0 {
+		words = append([]string{"unshare", "--user", "--map-user=1000", "--map-group=1000"}, words...)
+	}
+	command := exec.CommandContext(t.Context(), words[0], words[1:]...)
+	command.Dir = home
+	command.Env = append(os.Environ(), "HOME="+home, "USER="+account, "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
+	output, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "Hello, me!") || !strings.Contains(string(output), "Hello, you!") {
+		t.Errorf("%v\n%s", err, output)
+	}
+}
+
+func freeLocalPort(t *testing.T) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
