@@ -16,7 +16,7 @@ FUZZTIME ?= 5m
 FUZZDIRS ?= .
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build man docs demo demo-clean test testenv lint fuzz clean check-tools
+.PHONY: help build man docs demo tutorial demo-clean test testenv lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,6 +61,9 @@ fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS 
 
 demo: check-tools build ## from nothing to a running service, in var/demo
 	docs/examples/demo.sh
+
+tutorial: build ## type docs/tutorial.md, and see that it works
+	SLAPOS_TUTORIAL=1 $(GO) test ./cmd/slapos -run 'TestTutorial$$' -count 1 -v
 
 demo-clean: ## stop what the demo started, remove var/demo
 	docs/examples/demo.sh clean
