@@ -200,8 +200,13 @@ func TestPanelRefuses(t *testing.T) {
 		}
 		l.expectPage(got, 422, want)
 	}
-	if got := l.get("/panel/panel.js"); !strings.HasPrefix(got.header.Get("Content-Type"), "text/javascript") {
+	got := l.get("/panel/panel.js")
+	if !strings.HasPrefix(got.header.Get("Content-Type"), "text/javascript") || got.header.Get("Last-Modified") == "" {
 		t.Errorf("script: %v", got.header)
+	}
+	l.header = http.Header{"If-None-Match": {got.header.Get("Etag")}}
+	if got := l.get("/panel/panel.js"); got.status != 304 {
+		t.Errorf("script again: %s", got)
 	}
 	// A name that isn't ours may be made to lead here by whoever owns it.
 	l.header = http.Header{"Host": {"evil.example"}, "Origin": {"http://evil.example"}}

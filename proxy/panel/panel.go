@@ -10,7 +10,9 @@ package panel
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
@@ -20,6 +22,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"slapos/proxy/store"
 	"slapos/slap"
@@ -52,6 +55,7 @@ type Panel struct {
 	store   store.Store
 	pages   map[string]page
 	styles  fs.FS
+	since   time.Time // when the style and the script may have changed
 	html    map[string]*template.Template
 }
 
@@ -62,7 +66,7 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 // New makes the panel.
 func New(options Options) *Panel {
-	p := &Panel{options: options, store: options.Store, html: parsePages()}
+	p := &Panel{options: options, store: options.Store, html: parsePages(), since: time.Now()}
 	p.styles, _ = fs.Sub(files, "static")
 	p.pages = map[string]page{
 		"":         {get: p.overview},
@@ -94,16 +98,21 @@ func (p *Panel) Serve(w http.ResponseWriter, r *http.Request, name string) error
 	return handle(w, r)
 }
 
-// file serves the style and the script.
+// file serves the style and the script (PROXY-140).
 func (p *Panel) file(w http.ResponseWriter, r *http.Request, name string) error {
-	if info, err := fs.Stat(p.styles, name); err != nil || info.IsDir() {
+	data, err := fs.ReadFile(p.styles, name)
+	if err != nil {
 		return ErrNoPage
 	}
 	if r.Method == http.MethodPost {
 		return ErrMethod
 	}
-	w.Header().Set("Cache-Control", "no-cache")
-	http.ServeFileFS(w, r, p.styles, name)
+	sum := sha256.Sum256(data)
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Content-Disposition", "inline; filename="+name)
+	h.Set("Etag", `"`+hex.EncodeToString(sum[:8])+`"`)
+	http.ServeContent(w, r, name, p.since, bytes.NewReader(data))
 	return nil
 }
 
