@@ -14,12 +14,15 @@ S3SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 # How long `make fuzz` tries each target, and below which directories.
 FUZZTIME ?= 5m
 FUZZDIRS ?= .
+# Pythons for the long promise tests, of any version, beside the one above.
+PYTHONS  ?= $(wildcard $(HOME)/.pyenv/versions/*/bin/python /usr/bin/python2.7)
+PROMISEENV := var/promise
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build man docs demo tutorial demo-clean test testenv lint fuzz clean check-tools
+.PHONY: help build man docs demo tutorial demo-clean test testenv promise-toolbox lint fuzz clean check-tools
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 check-tools:
 	@command -v $(GO) >/dev/null || { echo "make: Go is missing: install Go 1.26 or newer (package golang)"; exit 1; }
@@ -58,6 +61,10 @@ fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS 
 	  echo "== $$package $$target"; \
 	  $(GO) test "./$$package" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; \
 	done
+
+promise-toolbox: check-tools testenv ## plugins of slapos.toolbox, old slapos.core, other Pythons: long promise tests
+	[ -e $(PROMISEENV)/.ready ] || promise/testdata/environments.sh $(PROMISEENV) $(PYTHON) $(PYTHONS)
+	PROMISE_TEST_ENV=$(CURDIR)/$(PROMISEENV) $(GO) test -timeout 60m -v -run 'TestToolbox|TestReleases|TestRuntimes' ./promise
 
 demo: check-tools build ## from nothing to a running service, in var/demo
 	docs/examples/demo.sh

@@ -120,6 +120,13 @@ func (c *cloudTest) standalone(code int, words ...string) string {
 	return c.run(code, append([]string{c.program, "standalone", words[0], "--root", c.root}, words[1:]...)...)
 }
 
+// stop ends what runs, also after a failure.
+func (c *cloudTest) stop() {
+	command := exec.Command(c.program, "standalone", "stop", "--root", c.root)
+	command.Env = c.environ
+	_ = command.Run()
+}
+
 func (c *cloudTest) status() (status standaloneStatus) {
 	c.t.Helper()
 	if err := json.Unmarshal([]byte(c.standalone(0, "status", "--json")), &status); err != nil {
@@ -169,11 +176,7 @@ func TestStandalone(t *testing.T) {
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
-	t.Cleanup(func() {
-		stop := exec.Command(c.program, "standalone", "stop", "--root", c.root)
-		stop.Env = c.environ
-		_ = stop.Run()
-	})
+	t.Cleanup(c.stop)
 	out := c.standalone(0, "start", "--port", fmt.Sprint(port), "--partitions", "2", "--python", testPython(t))
 	if want := fmt.Sprintf("master  http://127.0.0.1:%d, panel", port); !strings.Contains(out, want) {
 		t.Errorf("start says %q, want %q", out, want)
@@ -243,6 +246,13 @@ func TestStandaloneLibrary(t *testing.T) {
 	out := c.run(0, testPython(t), "testdata/standalone/library.py", c.root, c.program, fmt.Sprint(port), c.release)
 	if !strings.HasSuffix(out, "the library is content\n") {
 		t.Errorf("it says %s", out)
+	}
+
+	// What the library has left is taken over.
+	t.Cleanup(c.stop)
+	c.standalone(0, "start", "--python", testPython(t))
+	if status := c.status(); !status.Running || status.Master != fmt.Sprintf("http://127.0.0.1:%d", port) || status.Free != 1 {
+		t.Errorf("status %+v", status)
 	}
 }
 
