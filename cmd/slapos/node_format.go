@@ -172,6 +172,8 @@ func (e *environment) reportFormat(ctx context.Context, run *format.Options, err
 	const prepared = "slapos successfully prepared the computer."
 	var post *format.PostError
 	switch {
+	case err != nil && ctx.Err() != nil: // interrupted, the next run does the rest
+		return ctx.Err()
 	case errors.As(err, &post):
 		e.log.Error(fmt.Sprintf("failed to transfer information to '%s'", run.MasterURL), "error", post.Err)
 		e.log.Info(prepared)
