@@ -68,7 +68,7 @@ func Plot(use *Use, path string) error {
 	if err != nil {
 		return err
 	}
-	d := &drawing{canvas, font.Face{Font: font.Font{Typeface: "Go", Variant: "Sans", Size: 9}, Face: face}, use}
+	d := &drawing{canvas, font.Face{Font: font.Font{Typeface: "sans-serif", Size: 9}, Face: face}, use}
 	d.rectangle(0, 0, width, height, color.White)
 	tracks := use.shown()
 	for i, p := range panels {
@@ -165,7 +165,7 @@ func (d *drawing) panel(p panel, tracks []Track, a area) {
 	d.text(a.right, a.top+6, 1, d.use.From.Format(moment)+" to "+d.use.To.Format(moment)+" UTC")
 	for i := range tracks {
 		colour := palette[min(i, len(palette)-1)]
-		for _, part := range connected(p.values(&tracks[i]), d.use.Step.Seconds()) {
+		for _, part := range connected(p.values(&tracks[i]), d.use.Step.Seconds(), d.use.usualGap()) {
 			points := make([]vg.Point, len(part))
 			for j, q := range part {
 				points[j] = vg.Point{X: min(x(q.seconds), a.right), Y: y(q.value / p.unit)}
@@ -236,9 +236,9 @@ func timeTicks(from, to time.Time) (ticks []time.Time, layout string) {
 type point struct{ seconds, value float64 }
 
 // connected are the parts of a track, which has gaps where nothing was
-// collected. A value stands in the middle of its step; a lone one is as wide as
-// the step.
-func connected(values []float64, step float64) (parts [][]point) {
+// collected: where more than twice the usual number of steps has no value. A
+// value stands in the middle of its step; a lone one is as wide as the step.
+func connected(values []float64, step float64, usual int) (parts [][]point) {
 	var part []point
 	end := func() {
 		if len(part) == 1 {
@@ -249,15 +249,39 @@ func connected(values []float64, step float64) (parts [][]point) {
 		}
 		part = nil
 	}
+	last := 0
 	for i, value := range values {
 		if math.IsNaN(value) || math.IsInf(value, 0) {
-			end()
 			continue
 		}
+		if i-last > 2*usual {
+			end()
+		}
+		last = i
 		part = append(part, point{(float64(i) + 0.5) * step, max(0, value)})
 	}
 	end()
 	return parts
+}
+
+// usualGap is how many steps are between two samples: the median.
+func (u *Use) usualGap() int {
+	var gaps []int
+	last := -1
+	for i, value := range u.Computer.CPU {
+		if math.IsNaN(value) {
+			continue
+		}
+		if last >= 0 {
+			gaps = append(gaps, i-last)
+		}
+		last = i
+	}
+	if gaps == nil {
+		return 1
+	}
+	slices.Sort(gaps)
+	return gaps[len(gaps)/2]
 }
 
 // shown are the tracks of the partitions that used most, and the sum of the
