@@ -18,35 +18,42 @@ func tutorialScript(text string) string {
 	file := regexp.MustCompile("^`([\\w.]+)`")
 	var script strings.Builder
 	script.WriteString("set -ex\n")
-	name, inBlock, here := "", false, ""
-	for _, line := range strings.Split(text+"\n", "\n") {
-		code, isCode := strings.CutPrefix(line, "    ")
-		switch {
-		case isCode && !inBlock && name != "":
-			here = "END"
-			script.WriteString("cat > " + name + " <<'END'\n")
-		case !isCode && line != "" && here != "":
-			script.WriteString(here + "\n")
-			here = ""
-		}
-		if isCode || line == "" && here != "" {
-			script.WriteString(code + "\n")
-		}
-		if line != "" {
-			inBlock = isCode
-		}
-		if m := file.FindStringSubmatch(line); m != nil {
+	name := "" // of the file that the last paragraph names
+	for _, paragraph := range paragraphs(text) {
+		code := strings.ReplaceAll(strings.TrimPrefix(paragraph, "    "), "\n    ", "\n") + "\n"
+		switch m := file.FindStringSubmatch(paragraph); {
+		case m != nil:
 			name = m[1]
-		} else if !isCode && line != "" {
+		case !strings.HasPrefix(paragraph, "    "):
 			name = ""
+		case name != "":
+			script.WriteString("cat > " + name + " <<'END'\n" + code + "END\n")
+		default:
+			script.WriteString(code)
 		}
 	}
 	return script.String()
 }
 
+// paragraphs are parted by empty lines, but indented ones that follow each
+// other are one.
+func paragraphs(text string) []string {
+	var all []string
+	for _, paragraph := range strings.Split(text, "\n\n") {
+		paragraph = strings.Trim(paragraph, "\n")
+		last := len(all) - 1
+		if last >= 0 && strings.HasPrefix(paragraph, "    ") && strings.HasPrefix(all[last], "    ") {
+			all[last] += "\n\n" + paragraph
+		} else if paragraph != "" {
+			all = append(all, paragraph)
+		}
+	}
+	return all
+}
+
 func TestTutorialScript(t *testing.T) {
-	got := tutorialScript("Text\n\n    run this\n\n`a.cfg` says it:\n\n    [a]\n\n    [b]\n\nThen\n\n    run that\n")
-	want := "set -ex\nrun this\ncat > a.cfg <<'END'\n[a]\n\n[b]\n\nEND\nrun that\n"
+	got := tutorialScript("Text\n\n    run this\n\n`a.cfg` says it,\nin two lines:\n\n    [a]\n\n    [b]\n\nThen\n\n    run that\n")
+	want := "set -ex\nrun this\ncat > a.cfg <<'END'\n[a]\n\n[b]\nEND\nrun that\n"
 	if got != want {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
