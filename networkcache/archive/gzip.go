@@ -34,6 +34,21 @@ const (
 	maxMember = blockSize + blockSize/1000 + 1024
 )
 
+// buffers have room for a block in either form. They are used again: new memory
+// costs as much as to inflate what comes in.
+var buffers = sync.Pool{New: func() any {
+	buffer := make([]byte, 0, maxMember)
+	return &buffer
+}}
+
+func newBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+func freeBuffer(buffer []byte) {
+	if cap(buffer) >= maxMember {
+		buffers.Put(&buffer)
+	}
+}
+
 // A block goes through a worker from one form to the other.
 type block struct {
 	data   []byte
@@ -56,7 +71,7 @@ type gzipWriter struct {
 }
 
 func newGzipWriter(w io.Writer) *gzipWriter {
-	z := &gzipWriter{w: w, buffer: make([]byte, 0, blockSize), ordered: make(chan *block, workers()), done: make(chan struct{})}
+	z := &gzipWriter{w: w, buffer: newBuffer(), ordered: make(chan *block, workers()), done: make(chan struct{})}
 	go z.writeBlocks()
 	return z
 }
@@ -82,11 +97,12 @@ func (z *gzipWriter) Write(p []byte) (int, error) {
 func (z *gzipWriter) flush() error {
 	b := &block{ready: make(chan struct{})}
 	data := z.buffer
-	z.buffer = make([]byte, 0, blockSize)
+	z.buffer = newBuffer()
 	z.ordered <- b
 	go func() {
 		defer close(b.ready)
 		b.data, b.failed = deflate(data)
+		freeBuffer(data)
 	}()
 	return z.failure()
 }
@@ -99,6 +115,7 @@ func (z *gzipWriter) writeBlocks() {
 		if err == nil && z.failure() == nil {
 			_, err = z.w.Write(b.data)
 		}
+		freeBuffer(b.data)
 		if err != nil {
 			z.mu.Lock()
 			z.err = err
@@ -133,12 +150,11 @@ var deflaters = sync.Pool{New: func() any {
 
 // deflate makes one member of the data.
 func deflate(data []byte) ([]byte, error) {
-	var member bytes.Buffer
-	member.Grow(len(data)/2 + 1024)
+	member := bytes.NewBuffer(newBuffer())
 	member.Write(memberHeader[:])
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
-	w.Reset(&member)
+	w.Reset(member)
 	if _, err := w.Write(data); err != nil {
 		return nil, err
 	}
@@ -167,7 +183,7 @@ func memberSize(header []byte) (size int, ours bool) {
 type gzipReader struct {
 	ordered chan *block
 	stop    chan struct{}
-	current *block
+	current []byte // the buffer of rest
 	rest    []byte
 	err     error
 }
@@ -199,6 +215,7 @@ func (z *gzipReader) readMembers(r io.Reader) {
 		go func() {
 			defer close(b.ready)
 			b.data, b.failed = inflate(member)
+			freeBuffer(member)
 		}()
 	}
 }
@@ -218,7 +235,7 @@ func readMember(r io.Reader) ([]byte, error) {
 	if !ours {
 		return nil, errDamaged
 	}
-	member := make([]byte, size)
+	member := newBuffer()[:size]
 	copy(member, header[:])
 	if _, err := io.ReadFull(r, member[memberHeaderSize:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
@@ -244,7 +261,7 @@ func inflate(member []byte) ([]byte, error) {
 	if err := r.(flate.Resetter).Reset(body, nil); err != nil {
 		return nil, err
 	}
-	data := make([]byte, size)
+	data := newBuffer()[:size]
 	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
@@ -269,7 +286,8 @@ func (z *gzipReader) Read(p []byte) (int, error) {
 			continue
 		}
 		<-b.ready
-		z.rest, z.err = b.data, b.failed
+		freeBuffer(z.current)
+		z.current, z.rest, z.err = b.data, b.data, b.failed
 	}
 	n := copy(p, z.rest)
 	z.rest = z.rest[n:]
