@@ -96,7 +96,8 @@ func TestPanelRequest(t *testing.T) {
 		l.expectPage(l.get("/panel/request?title=hello"), 200, `value="9090"`, ">\nyou</textarea>", `<option value="false" selected>no</option>`)
 		got = fill("title", "second", "s/name", "you")
 		l.expectPage(got, 409, "No free computer partition found for: second.", `value="second"`)
-		l.expectGoesTo(fill("n/port", "80", "s/name", "you", "insist", "1"), "instance?done=requested&title=hello")
+		l.expectPage(fill("s/name", "other"), 409, "There is an instance of this name.", ">\nother</textarea>", `value="hello"`)
+		l.expectGoesTo(fill("change", "1", "n/port", "80", "s/name", "you", "insist", "1"), "instance?done=requested&title=hello")
 
 		l.expectGoesTo(l.post("/panel/state", "title", "hello", "state", "stopped"), "instance?done=stopped&title=hello")
 		l.expectPage(l.get("/panel/instance?title=hello&done=stopped"), 200, "to be stopped", `class="state stopped"`)
@@ -123,6 +124,12 @@ func TestPanelWithoutSchema(t *testing.T) {
 		t.Error(got)
 	}
 	l.expectPage(l.get("/panel/instance?title=guest&shared=1"), 200, "<dt>c</dt>", "shared")
+	l.expectPage(l.get("/panel/request?title=guest&shared=1"), 200, "Change instance guest", "&#34;c&#34;: [")
+	l.expectGoesTo(l.post("/panel/request", "title", "guest", "shared", "1", "change", "1", "release", "/none.cfg", "type", "default", "j", `{"d": true}`),
+		"instance?done=requested&shared=1&title=guest")
+	if got := slap.PythonRepr(l.named(store.Name{Title: "guest", Shared: true}).Parameters); got != `{'_': '{"d":true}'}` {
+		t.Error(got)
+	}
 	l.expectPage(l.get("/panel/instance?title=host"), 200, `<a href="instance?shared=1&amp;title=guest">guest</a>`, "<dt>b</dt>")
 	if got := l.post("/panel/state", "title", "guest", "shared", "1", "state", "stopped"); got.status != 404 {
 		t.Errorf("a shared instance is stopped: %s", got)
@@ -154,7 +161,7 @@ func TestPanelChildren(t *testing.T) {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
-	if got := l.post("/panel/request", "title", "child", "root", "root", "release", release); got.status != 403 {
+	if got := l.post("/panel/request", "title", "child", "root", "root", "change", "1", "release", release); got.status != 403 {
 		t.Errorf("request: %s", got)
 	}
 	l.expectPage(l.get("/panel/computer?id=local_computer&q=chi+slappart1"), 200, "child", `value="chi slappart1"`)

@@ -89,7 +89,7 @@ func (p *Panel) newRequestPage(ctx context.Context, name store.Name, values url.
 		page.Computer = p.options.Computer
 	}
 	if name.Title != "" {
-		if err := p.known(ctx, page); err != nil {
+		if err := p.known(ctx, page, values.Has("serialisation")); err != nil {
 			return nil, err
 		}
 	}
@@ -106,8 +106,9 @@ func (p *Panel) newRequestPage(ctx context.Context, name store.Name, values url.
 	return page, nil
 }
 
-// known completes the form of an instance that exists.
-func (p *Panel) known(ctx context.Context, page *requestPage) error {
+// known completes the form of an instance that exists; chosen says that the
+// serialisation isn't to be taken from there.
+func (p *Panel) known(ctx context.Context, page *requestPage, chosen bool) error {
 	instance, err := p.store.Named(ctx, page.Name)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNoHost):
@@ -126,8 +127,10 @@ func (p *Panel) known(ctx context.Context, page *requestPage) error {
 	if page.State == "" {
 		page.State = instance.State
 	}
-	_, underscore := instance.Parameters["_"]
-	page.AsJSON = page.AsJSON || underscore && len(instance.Parameters) == 1
+	if !chosen {
+		_, underscore := instance.Parameters["_"]
+		page.AsJSON = underscore && len(instance.Parameters) == 1
+	}
 	return nil
 }
 
@@ -311,6 +314,11 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 			page.Others = form.Get("j")
 		}
 		return p.show(w, r, status, "request.html", page.view(problem))
+	}
+	if page.Exists && form.Get("change") == "" {
+		// The form was for a new one: it would overwrite what it doesn't show.
+		page.Exists, page.Computer = false, form.Get("computer")
+		return again(http.StatusConflict, "There is an instance of this name. Choose another name, or change that one.")
 	}
 	switch {
 	case page.Title == "" || page.Release == "":
