@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -274,5 +275,42 @@ func TestTimeout(t *testing.T) {
 	defer r.Close()
 	if _, err := io.ReadAll(r); err == nil {
 		t.Error("a silent server is waited for")
+	}
+}
+
+// Who sends a byte now and then is given up, too, and not asked to go on for
+// ever.
+func TestDrops(t *testing.T) {
+	var requests atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		w.Header().Set("Accept-Ranges", "bytes")
+		w.Header().Set("Content-Length", "1000000")
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				if _, err := io.WriteString(w, "x"); err != nil {
+					return
+				}
+				w.(http.Flusher).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	client := newTestClient(t, Config{Cache: Service{Download: server.URL}, Timeout: 300 * time.Millisecond})
+	r, err := client.Download(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadAll(r); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	if n := requests.Load(); n > 3 {
+		t.Errorf("%d requests", n)
 	}
 }
