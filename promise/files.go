@@ -6,8 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -36,10 +38,13 @@ const (
 type files struct {
 	root  *os.Root
 	tasks chan func()
+	// folders are those of the state, opened once: a path through many folders
+	// costs a call to the kernel for each.
+	folders map[string]*os.Root
 }
 
 func openFiles(directory string, user *process.User) (*files, error) {
-	f := &files{tasks: make(chan func())}
+	f := &files{tasks: make(chan func()), folders: map[string]*os.Root{}}
 	ready := make(chan error)
 	go func() {
 		err := becomeForFiles(user)
@@ -67,7 +72,19 @@ func openFiles(directory string, user *process.User) (*files, error) {
 
 func (f *files) close() {
 	close(f.tasks)
+	for _, folder := range f.folders {
+		folder.Close()
+	}
 	f.root.Close()
+}
+
+// in finds the folder that a name is best looked up in, and the rest of the name.
+func (f *files) in(name string) (*os.Root, string) {
+	folder, base := path.Split(name)
+	if root := f.folders[strings.TrimSuffix(folder, "/")]; root != nil {
+		return root, base
+	}
+	return f.root, name
 }
 
 // do calls task with the user's rights. It may be called from any goroutine,
@@ -118,10 +135,18 @@ func (f *files) makeFolders() error {
 		}
 	}
 	for _, folder := range []string{resultFolder, cacheFolder, logFolder} {
-		path := filepath.Join(f.root.Name(), folder)
-		if err := unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
-			return &fs.PathError{Op: "write in", Path: path, Err: err}
+		absolute := filepath.Join(f.root.Name(), folder)
+		if err := unix.Faccessat(unix.AT_FDCWD, absolute, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+			return &fs.PathError{Op: "write in", Path: absolute, Err: err}
 		}
+		root, err := f.root.OpenRoot(folder)
+		if err != nil {
+			return err
+		}
+		if before := f.folders[folder]; before != nil {
+			before.Close()
+		}
+		f.folders[folder] = root
 	}
 	return nil
 }
@@ -142,7 +167,8 @@ func (f *files) read(name string, limit int64) ([]byte, error) {
 
 // openRegular opens a file and nothing else: a pipe there does not block us.
 func (f *files) openRegular(name string, flags int) (*os.File, error) {
-	file, err := f.root.OpenFile(name, flags|syscall.O_NONBLOCK, 0o666)
+	root, base := f.in(name)
+	file, err := root.OpenFile(base, flags|syscall.O_NONBLOCK, 0o666)
 	if err != nil {
 		return nil, err
 	}
@@ -160,11 +186,16 @@ func (f *files) openRegular(name string, flags int) (*os.File, error) {
 // replace writes a file whole or not at all. It is not synced: what it holds is
 // made anew by the next run.
 func (f *files) replace(name string, content []byte) error {
-	temporary := name + ".tmp" // PROM-25
-	if err := f.root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	root, base := f.in(name)
+	temporary := base + ".tmp" // PROM-25
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	file, err := root.OpenFile(temporary, flags, 0o666)
+	if errors.Is(err, fs.ErrExist) { // somebody else's, or of an end before time
+		if err := root.Remove(temporary); err != nil {
+			return err
+		}
+		file, err = root.OpenFile(temporary, flags, 0o666)
 	}
-	file, err := f.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
@@ -172,7 +203,7 @@ func (f *files) replace(name string, content []byte) error {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	return f.root.Rename(temporary, name)
+	return root.Rename(temporary, base)
 }
 
 // names lists a directory in its own order (PROM-20); one that is missing is

@@ -354,6 +354,24 @@ func TestLauncher(t *testing.T) {
 	}
 }
 
+// slapos.core before 1.4.1 has no plugins: the runtime stands in.
+func TestReleaseWithoutPlugins(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.options.Interpreter = barePython
+	p.libraries = []string{p.path("lib")}
+	p.write("lib/slapos/__init__.py", "", 0o644)
+	p.write("lib/slapos/version.py", "version = '1.4.0'\n", 0o644)
+	p.write("lib/slapos/grid/__init__.py", "", 0o644)
+	p.plugin("check.py", "def sense(self):\n    self.logger.info('fine')")
+	if report := p.mustRun(Forced); report.Failed != 0 || report.Promises[0].Message != "fine" {
+		t.Errorf("%+v\n%s", report, p.log.String())
+	}
+	if !strings.Contains(p.log.String(), "slapos.core 1.4.0 of the Software Release can not be used") {
+		t.Errorf("log %s", p.log.String())
+	}
+}
+
 const fakeLauncher = `
 import json, os, time
 

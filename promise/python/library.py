@@ -183,9 +183,11 @@ def prepare(job):
     found = re.match(r'(\d+)\.(\d+)', version or '')
     if found:
         release = tuple(int(number) for number in found.groups())
-        if not OWN_RUNNER[0] <= release < OWN_RUNNER[1]:
-            return version, True
+        launcher = not OWN_RUNNER[0] <= release < OWN_RUNNER[1]
         try:
+            if launcher:
+                from slapos.grid.promise import PromiseLauncher  # noqa: F401
+                return version, True
             if sys.version_info >= (3, 7):
                 defer_library()
             import_module('slapos.grid.promise.generic')
