@@ -82,6 +82,7 @@ database.garbageCollect(2)
 // On the same rows both programs write the same bytes, and each goes on with the
 // database of the other.
 func TestLikeOriginal(t *testing.T) {
+	t.Parallel()
 	c := newTestCollector(t)
 	now := time.Now().UTC()
 	today := now.Format(dateLayout)
@@ -211,6 +212,7 @@ print(connection.execute('pragma journal_mode').fetchone())
 
 // The schema is the original's, whoever made the database.
 func TestSchemaLikeOriginal(t *testing.T) {
+	t.Parallel()
 	theirs, ours := t.TempDir(), t.TempDir()
 	want := runPython(t, databaseSchema, theirs, "create")
 	store, err := openStore(t.Context(), filepath.Join(ours, "collector.db"))
@@ -241,6 +243,7 @@ database.garbageCollect(1)
 
 // Both programs by turns, with the table of control groups that only ours has.
 func TestByTurns(t *testing.T) {
+	t.Parallel()
 	c := newTestCollector(t)
 	c.Slice = func(partition string) string { return filepath.Join(c.Sys, partition) }
 	write(t, filepath.Join(c.Sys, "slappart0/cpu.stat"), "usage_usec 1\n")
