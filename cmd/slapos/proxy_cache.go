@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,14 +13,19 @@ import (
 
 // openProxyCache opens the cache of the proxy, whose places have the names of
 // the original's directories (NC-70), and removes what is old from it until the
-// end. A bucket needs no second name: its entries go to the proxy's database.
+// end. A bucket needs no second name: its entries go to the proxy's database or,
+// since programs refuse an SQLite file with other tables than theirs (PROXY-22),
+// to one beside it.
 func (e *environment) openProxyCache(ctx context.Context, settings map[string]string, cache *server.Store) (end func(), err error) {
 	contents, entries := settings["shacache_content_directory"], settings["shacache_metadata_directory"]
 	isBucket := strings.HasPrefix(contents, "s3://")
 	if isBucket && entries == "" {
 		if entries = settings["database_uri"]; !server.IsDatabase(entries) {
-			entries = "sqlite:" + entries
+			entries = "sqlite:" + entries + ".shadir"
 		}
+	}
+	if entries == "sqlite:"+settings["database_uri"] {
+		return nil, errors.New("shacache_metadata_directory must be another file than database_uri")
 	}
 	if contents == "" || entries == "" {
 		if contents != entries {

@@ -34,6 +34,9 @@ func TestOpenProxyCache(t *testing.T) {
 		"old contents go": {settings: map[string]string{
 			"shacache_content_directory": path("content"), "shacache_metadata_directory": path("metadata"), "shacache_max_age": "1d", "shacache_max_size": "1G",
 		}, works: true},
+		"the proxy's own file": {settings: map[string]string{
+			"shacache_content_directory": path("content"), "shacache_metadata_directory": "sqlite:" + path("proxy.db"), "database_uri": path("proxy.db"),
+		}, failure: "must be another file than database_uri"},
 		"a bad age": {settings: map[string]string{
 			"shacache_content_directory": path("content"), "shacache_metadata_directory": path("metadata"), "shacache_max_age": "old",
 		}, failure: "shacache_max_age: a time as 90d"},

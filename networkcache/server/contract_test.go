@@ -243,9 +243,9 @@ func testTogether(t *testing.T, x Index) {
 	}
 }
 
-// An index can share the file of the proxy's database and of another server.
+// Several servers can share the file of an index.
 func TestSharedFile(t *testing.T) {
-	address := "sqlite:" + filepath.Join(t.TempDir(), "proxy.db")
+	address := "sqlite:" + filepath.Join(t.TempDir(), "index.db")
 	var running sync.WaitGroup
 	for server := range 3 {
 		x, err := OpenIndex(t.Context(), address)

@@ -19,7 +19,8 @@ import (
 )
 
 // A Table keeps entries in the table shadir_entry of a database, SQLite or
-// PostgreSQL, which may have other tables. Several servers can share it.
+// PostgreSQL. Several servers can share it, and other tables can be there; not
+// those of a proxy in SQLite, which wants to be alone in its file.
 type Table struct {
 	pool *sql.DB
 	// lock makes a transaction the only one that writes entries of a key.
@@ -38,7 +39,7 @@ func isPostgres(place string) bool {
 // Newer entries have larger numbers.
 const (
 	sqliteTable = `CREATE TABLE IF NOT EXISTS shadir_entry (
-	number INTEGER PRIMARY KEY AUTOINCREMENT, entry_key TEXT NOT NULL, entry TEXT NOT NULL)`
+	number INTEGER PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL)`
 	postgresTable = `CREATE TABLE IF NOT EXISTS shadir_entry (
 	number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL)`
 	tableIndex = `CREATE INDEX IF NOT EXISTS shadir_entry_key ON shadir_entry (entry_key)`
