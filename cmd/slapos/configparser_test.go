@@ -125,6 +125,7 @@ var configurationSeeds = []string{
 }
 
 func TestConfigurationLikePython(t *testing.T) {
+	t.Parallel()
 	python := newReference(t)
 	for _, seed := range configurationSeeds {
 		compareWithPython(t, python, []byte(seed))

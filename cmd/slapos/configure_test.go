@@ -52,6 +52,7 @@ func TestComputerReference(t *testing.T) {
 
 // The files of CLI-92, without and with a cache.
 func TestLocalNodeFiles(t *testing.T) {
+	t.Parallel()
 	for _, shacache := range []bool{false, true} {
 		e, _, _ := newTestEnvironment(t)
 		root := t.TempDir()

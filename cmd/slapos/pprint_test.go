@@ -40,6 +40,7 @@ func comparePrinting(t *testing.T, python *reference, text string) {
 }
 
 func TestPrintLikePython(t *testing.T) {
+	t.Parallel()
 	python := newReference(t)
 	for _, seed := range jsonSeeds {
 		comparePrinting(t, python, seed)

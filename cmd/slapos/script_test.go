@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +25,10 @@ func TestMain(m *testing.M) {
 	if program, err := os.Executable(); err == nil && filepath.Base(program) == "slapos" {
 		main()
 	}
+	// The tests wait for processes most of the time.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"slapos": main})
 }
 
@@ -40,6 +45,7 @@ func TestMain(m *testing.M) {
 //
 // TESTENV is the Python environment of the tests.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	python := testPython(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),

@@ -90,7 +90,7 @@ func TestTutorial(t *testing.T) {
 		"5000", freeLocalPort(t), "8000", freeLocalPort(t), // others may use these
 		"proxy start &\n", "proxy start & until curl -s $(sed -n 's/^master_url = //p' slapos.cfg) >listens; do sleep 0.1; done\n",
 		"kill %1\n", "kill $!\n") // a shell without a terminal counts no jobs
-	script := "trap 'test -d ~/cloud && slapos node supervisorctl shutdown; kill $!' EXIT\n" + replace.Replace(tutorialScript(string(text)))
+	script := "trap 'test -d ~/cloud && slapos node supervisorctl shutdown; kill $! || true' EXIT\n" + replace.Replace(tutorialScript(string(text)))
 	words := []string{"sh", "-c", script}
 	if os.Geteuid() == 0 {
 		words = append([]string{"unshare", "--user", "--map-user=1000", "--map-group=1000"}, words...)

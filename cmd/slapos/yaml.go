@@ -36,20 +36,28 @@ func decodeYAML(data []byte) (any, error) {
 
 // Aliases multiply what a small file holds.
 const (
-	yamlNodes = 1 << 20
+	yamlNodes = 1 << 16 // that aliases stand for
 	yamlDepth = 500
 )
 
-type yamlReader struct{ budget int }
+type yamlReader struct {
+	budget int // nodes that aliases may still stand for
+	within int // aliases that the present node is in
+}
 
 func (r *yamlReader) value(n *yaml.Node, depth int) (any, error) {
-	if r.budget--; r.budget < 0 || depth > yamlDepth {
+	if r.within > 0 {
+		r.budget--
+	}
+	if r.budget < 0 || depth > yamlDepth {
 		return nil, fmt.Errorf("yaml: line %d: too much or too deep", n.Line)
 	}
 	switch n.Kind {
 	case yaml.DocumentNode:
 		return r.value(n.Content[0], depth)
 	case yaml.AliasNode:
+		r.within++
+		defer func() { r.within-- }()
 		return r.value(n.Alias, depth+1)
 	case yaml.SequenceNode:
 		list := []any{}

@@ -30,6 +30,7 @@ func compareYAML(t *testing.T, python *reference, text string) {
 }
 
 func TestYAMLLikePython(t *testing.T) {
+	t.Parallel()
 	python := newReference(t)
 	for _, seed := range yamlSeeds {
 		compareYAML(t, python, seed)
@@ -37,6 +38,7 @@ func TestYAMLLikePython(t *testing.T) {
 }
 
 func TestYAMLErrors(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"a: 2026-01-01\n":   "yaml: line 1: 2026-01-01 is a date, which parameters can't hold: quote it",
 		"a: b\n---\nc: d\n": "yaml: more than one document",
