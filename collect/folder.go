@@ -47,7 +47,7 @@ func (c *Collector) measureFolders(ctx context.Context, store *store, stamp stam
 	}
 	defer unlock()
 	var sizes []folderSize
-	for size := range c.walkFolders(ctx, due) {
+	for _, size := range c.walkFolders(ctx, due) {
 		switch {
 		case size.err != nil:
 			err = errors.Join(err, size.err)
@@ -84,14 +84,9 @@ func (c *Collector) dueFolders(ctx context.Context, store *store) ([]Partition, 
 	return due, nil
 }
 
-// walkFolders measures partitions, one after the other, by as many readers as
-// there are processors: of one large partition each takes sub-directories.
-func (c *Collector) walkFolders(ctx context.Context, partitions []Partition) <-chan folderSize {
-	sizes := make(chan folderSize)
-	w := newWalker(ctx, min(4, runtime.NumCPU()))
-	go func() {
-		defer close(sizes)
-		defer w.stop()
+// walkFolders measures partitions, one after the other, until the context ends.
+func (c *Collector) walkFolders(ctx context.Context, partitions []Partition) (sizes []folderSize) {
+	walk(ctx, min(3, runtime.NumCPU()), func(w *walker) {
 		for _, partition := range partitions {
 			if ctx.Err() != nil {
 				return
@@ -102,11 +97,11 @@ func (c *Collector) walkFolders(ctx context.Context, partitions []Partition) <-c
 			} else if errors.Is(size.err, errInProgress) {
 				size.err = nil
 			}
-			if ctx.Err() == nil {
-				sizes <- size
+			if ctx.Err() == nil { // a part is no size
+				sizes = append(sizes, size)
 			}
 		}
-	}()
+	})
 	return sizes
 }
 

@@ -2,10 +2,10 @@ package collect
 
 import (
 	"context"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,10 +15,12 @@ import (
 // aren't followed and nothing but directories is opened, so that no pipe or
 // device can hold it up.
 //
-// Its readers have the lowest priority for disk and processor. A reader hands a
-// sub-directory over when another one is idle, else goes down itself.
+// All of it runs with the lowest priority for disk and processor. What takes
+// long is shared: then a sub-directory is handed over when a reader is idle.
 type walker struct {
 	ctx     context.Context
+	started time.Time     // of the present sum
+	share   time.Duration // after which readers share it
 	idle    chan job
 	pending sync.WaitGroup // directories of the present sum
 	readers sync.WaitGroup
@@ -32,33 +34,40 @@ type walker struct {
 // descriptor.
 const deepest = 400
 
+// long is the time after which readers share a sum. Most partitions are small,
+// and waking a reader takes longer than reading some directories.
+const long = 20 * time.Millisecond
+
 type job struct{ directory, depth int }
 
 type inode struct{ device, number uint64 }
 
-func newWalker(ctx context.Context, readers int) *walker {
-	w := &walker{ctx: ctx, idle: make(chan job)}
+// walk calls do with a walker that has so many readers beside it.
+func walk(ctx context.Context, readers int, do func(*walker)) {
+	w := &walker{ctx: ctx, share: long, idle: make(chan job)}
 	for range readers {
 		w.readers.Go(func() {
-			// The thread, whose priority this is, ends with the goroutine.
-			runtime.LockOSThread()
 			beNice()
 			for j := range w.idle {
 				w.visit(j)
 			}
 		})
 	}
-	return w
-}
-
-func (w *walker) stop() {
-	close(w.idle)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(w.idle)
+		beNice()
+		do(w)
+	}()
+	<-done
 	w.readers.Wait()
 }
 
-// beNice lets everybody else of this thread's class read first. It can't fail in
-// a way that matters.
+// beNice lets everybody else read first, until the goroutine ends, and with it
+// the thread whose priority this is. It can't fail in a way that matters.
 func beNice() {
+	runtime.LockOSThread()
 	const (
 		whoProcess = 1
 		bestEffort = 2 << 13
@@ -76,8 +85,9 @@ func (w *walker) use(directory int) float64 {
 	if unix.Fstat(directory, &status) == nil {
 		w.blocks.Add(status.Blocks)
 	}
+	w.started = time.Now()
 	w.pending.Add(1)
-	w.idle <- job{directory, 1}
+	w.visit(job{directory, 1})
 	w.pending.Wait()
 	const blocksPerKibibyte = 2
 	return float64((w.blocks.Load() + blocksPerKibibyte - 1) / blocksPerKibibyte)
@@ -87,11 +97,19 @@ func (w *walker) use(directory int) float64 {
 // meanwhile is left out.
 func (w *walker) visit(j job) {
 	defer w.pending.Done()
-	file := os.NewFile(uintptr(j.directory), "")
-	defer file.Close()
+	defer unix.Close(j.directory)
+	buffer := make([]byte, 4096)
+	var names []string
 	sum := int64(0)
 	for w.ctx.Err() == nil {
-		names, err := file.Readdirnames(1024)
+		length, err := unix.ReadDirent(j.directory, buffer)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || length <= 0 {
+			break
+		}
+		_, _, names = unix.ParseDirent(buffer[:length], -1, names[:0])
 		for _, name := range names {
 			var status unix.Stat_t
 			if unix.Fstatat(j.directory, name, &status, unix.AT_SYMLINK_NOFOLLOW) != nil {
@@ -104,9 +122,6 @@ func (w *walker) visit(j job) {
 			if directory {
 				w.descend(j, name)
 			}
-		}
-		if err != nil || len(names) == 0 {
-			break
 		}
 	}
 	w.blocks.Add(sum)
@@ -123,11 +138,14 @@ func (w *walker) descend(j job, name string) {
 	}
 	w.pending.Add(1)
 	below := job{directory, j.depth + 1}
-	select {
-	case w.idle <- below:
-	default:
-		w.visit(below)
+	if time.Since(w.started) > w.share {
+		select {
+		case w.idle <- below:
+			return
+		default:
+		}
 	}
+	w.visit(below)
 }
 
 // first tells whether a file with several links is seen the first time.
