@@ -79,7 +79,6 @@ func TestSharedParts(t *testing.T) {
 		if err := os.RemoveAll(root); err != nil {
 			t.Fatal(err)
 		}
-		fake.requests = nil
 		var running sync.WaitGroup
 		for range 5 {
 			running.Go(func() {
@@ -190,22 +189,27 @@ func TestStream(t *testing.T) {
 	if err := r.Push(context.Background(), releaseURL, built, nil, logger); err != nil {
 		t.Fatal(err)
 	}
+	fake.mu.Lock()
 	if want := []string{"OPTIONS /cache", "POST /cache", "PUT /dir/" + key}; !slices.Equal(fake.requests, want) {
 		t.Errorf("requests %q, want %q", fake.requests, want)
 	}
+	fake.mu.Unlock()
 	directory := filepath.Join(t.TempDir(), key)
 	if found, err := r.Fetch(context.Background(), releaseURL, directory, logger); !found {
 		t.Error(err)
 	}
-	contents := len(fake.contents)
 	if err := r.Push(context.Background(), releaseURL, filepath.Join(t.TempDir(), "missing"), nil, logger); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("of nothing: %v", err)
 	}
+	fake.mu.Lock()
 	fake.refuses = true
+	fake.mu.Unlock()
 	if err := r.Push(context.Background(), releaseURL, built, nil, logger); err == nil || !strings.Contains(err.Error(), "HTTP 507") {
 		t.Errorf("refused: %v", err)
 	}
-	if len(fake.contents) != contents {
-		t.Error("half a content was kept")
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
+	if len(fake.contents) != 1 {
+		t.Errorf("%d contents are kept, want the first", len(fake.contents))
 	}
 }
