@@ -213,3 +213,22 @@ func TestStream(t *testing.T) {
 		t.Errorf("%d contents are kept, want the first", len(fake.contents))
 	}
 }
+
+func FuzzParts(f *testing.F) {
+	f.Add(`{"sha512": "x", "shared_parts": [{"path": "/opt/shared/zlib/0123", "sha512": "y"}]}`)
+	f.Add(`{"shared_parts": [{"path": "/opt/shared/../etc/x"}, {"path": null}, 3]}`)
+	r := &Releases{SharedRoots: []string{"/opt/shared"}}
+	f.Fuzz(func(t *testing.T, content string) {
+		entry := Entry{Content: content}
+		entry.partPath()
+		parts, err := r.parts(entry)
+		if err != nil {
+			return
+		}
+		for _, part := range parts {
+			if filepath.Clean(part.Path) != part.Path || filepath.Dir(filepath.Dir(part.Path)) != "/opt/shared" {
+				t.Errorf("place %q", part.Path)
+			}
+		}
+	})
+}
