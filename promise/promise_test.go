@@ -354,7 +354,7 @@ func TestLauncher(t *testing.T) {
 	}
 }
 
-// slapos.core before 1.4.1 has no plugins: the runtime stands in.
+// slapos.core 1.4.0 has no plugins: the runtime stands in.
 func TestReleaseWithoutPlugins(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)

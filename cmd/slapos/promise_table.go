@@ -16,6 +16,9 @@ import (
 	"slapos/promise"
 )
 
+// drawPause lies between two pictures of the table.
+const drawPause = 50 * time.Millisecond
+
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l" // the other screen, without a cursor
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
@@ -51,6 +54,7 @@ func (b *promiseBoard) draw(ctx context.Context, terminal io.Writer) {
 			fmt.Fprint(terminal, leaveScreen+strings.Join(b.table(0), "\n")+"\n")
 			return
 		case <-b.changed:
+			time.Sleep(drawPause) // for what changes at the same time
 		case <-ticker.C:
 		}
 	}

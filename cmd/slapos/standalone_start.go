@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,11 +105,17 @@ func (s *standaloneCloud) choose(c *cli.Context) error {
 	case port > 0:
 		s.port = port
 	}
-	if s.port > 0 {
-		return nil
-	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(s.host, strconv.Itoa(standalonePort)))
-	if err != nil {
+	return s.choosePort()
+}
+
+// choosePort finds a free one, unless one is wanted: that must be free, too,
+// since whoever has it would be taken for the master.
+func (s *standaloneCloud) choosePort() error {
+	listener, err := net.Listen("tcp", net.JoinHostPort(s.host, strconv.Itoa(cmp.Or(s.port, standalonePort))))
+	switch {
+	case err != nil && s.port > 0:
+		return fmt.Errorf("the master can't have port %d, choose another one by --port: %w", s.port, err)
+	case err != nil:
 		if listener, err = net.Listen("tcp", net.JoinHostPort(s.host, "0")); err != nil {
 			return err
 		}

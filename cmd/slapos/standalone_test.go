@@ -175,6 +175,9 @@ func TestStandalone(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
+	if out := c.standalone(1, "start", "--port", fmt.Sprint(port)); !strings.Contains(out, "choose another one by --port") {
+		t.Errorf("a port that is taken: %q", out)
+	}
 	listener.Close()
 	t.Cleanup(c.stop)
 	out := c.standalone(0, "start", "--port", fmt.Sprint(port), "--partitions", "2", "--python", testPython(t))
