@@ -5,6 +5,9 @@ PYTHON   ?= python3
 VERSION  := 1.26.1
 COMMIT   := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# Without the writer of man pages of package cli, which takes time at each start:
+# ours are made by `make man`.
+TAGS     := urfave_cli_no_docs
 TESTENV  := var/testenv
 # What the tests run beside the binary: buildout, the original's promise
 # classes, Python's supervisor and network cache client, all from PyPI.
@@ -31,7 +34,7 @@ check-tools:
 
 build: ## the static binary, bin/slapos
 	@command -v $(GO) >/dev/null || { echo "make: Go is missing: install Go 1.26 or newer (package golang)"; exit 1; }
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/slapos ./cmd/slapos
+	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/slapos ./cmd/slapos
 	ln -sf slapos bin/slapos-watchdog
 
 man: build ## a man page for each command, in bin/man/man1
