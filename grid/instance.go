@@ -74,6 +74,11 @@ func (p *pass) processInstances(ctx context.Context) (Result, error) {
 	if err := p.supervision.finish(ctx, p.Logger); err != nil {
 		p.Logger.Warn(err.Error())
 	}
+	if len(p.Only) == 0 && len(result.Failed) == 0 {
+		if err := p.supervision.noteSeen(); err != nil {
+			p.Logger.Warn(err.Error())
+		}
+	}
 	result.logSummary(p.Logger)
 	return result, nil
 }

@@ -1,11 +1,16 @@
 package grid
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
+
+	"github.com/google/renameio/v2"
 
 	"slapos/grid/supervisor"
 )
@@ -25,6 +30,8 @@ type supervision struct {
 	// supervisor was restarted since their partition was processed, or the
 	// machine was.
 	idle map[string]bool
+	// newcomer names the supervisor when no pass has seen it yet.
+	newcomer string
 
 	mu      sync.Mutex
 	pending bool          // there is a change that no partition asks for
@@ -85,19 +92,45 @@ func (o *FirewallOptions) daemons() []supervisor.SystemDaemon {
 	return []supervisor.SystemDaemon{dbus, firewall}
 }
 
-// findIdle asks the supervisor which groups are idle. Where nobody answers none
-// is: there is nobody to start them either.
+// seenFile is where passes note the supervisor of which they know that every
+// partition has its services started.
+func (s *supervision) seenFile() string {
+	return filepath.Join(filepath.Dir(s.layout.PIDFile()), "supervisord.seen")
+}
+
+// findIdle asks a supervisor that no pass has seen which groups are idle. Where
+// nobody answers none is: there is nobody to start them either.
 func (s *supervision) findIdle(ctx context.Context) {
+	pid, err := os.ReadFile(s.layout.PIDFile())
+	if err != nil {
+		return
+	}
+	info, err := os.Stat(s.layout.PIDFile())
+	if err != nil {
+		return
+	}
+	newcomer := fmt.Sprintf("%s %d", bytes.TrimSpace(pid), info.ModTime().UnixNano())
+	if seen, err := os.ReadFile(s.seenFile()); err == nil && string(seen) == newcomer {
+		return
+	}
 	processes, err := s.client.AllProcessInfo(ctx)
 	if err != nil {
 		return
 	}
-	s.idle = map[string]bool{}
+	s.newcomer, s.idle = newcomer, map[string]bool{}
 	for _, process := range processes {
 		if process.Statename == "STOPPED" && process.Start == 0 {
 			s.idle[process.Group] = true
 		}
 	}
+}
+
+// noteSeen is for the end of a pass that has started all that was idle.
+func (s *supervision) noteSeen() error {
+	if s.newcomer == "" {
+		return nil
+	}
+	return renameio.WriteFile(s.seenFile(), []byte(s.newcomer), 0o600)
 }
 
 // noteChange tells that a file was written or removed.
