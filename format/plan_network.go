@@ -116,13 +116,15 @@ func (p *planner) device(name string, mode DeviceMode, user string) error {
 	if !link.TunTap {
 		return fmt.Errorf("network interface %s is there but is no %s: rename or remove it", name, mode)
 	}
-	if !link.Up { // a run was stopped here; no route can lead there
+	switch {
+	case owner.UID < 0: // the user is new, so the device is somebody else's
+		p.log.Warn(fmt.Sprintf("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %s got %d", name, user, link.Owner))
+	case link.Owner != owner.UID:
+		p.log.Warn(fmt.Sprintf("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %d got %d", name, owner.UID, link.Owner))
+	case !link.Up: // a run was stopped here; no route can lead there
 		p.add("make-device", fmt.Sprintf("ip link set %s up", name), func(ctx context.Context) error {
 			return p.machine.Network.SetUp(ctx, name)
 		})
-	}
-	if owner.UID >= 0 && link.Owner != owner.UID {
-		p.log.Warn(fmt.Sprintf("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %d got %d", name, owner.UID, link.Owner))
 	}
 	return nil
 }

@@ -240,6 +240,23 @@ func TestFaultyPartition(t *testing.T) {
 	}
 }
 
+// FMT-51: a tap of somebody else is left as it is, also when the user is new; one
+// of the partition's user that is down is where a run was stopped.
+func TestPresentTap(t *testing.T) {
+	n := newNode(t, 1)
+	n.network.Links["slaptap0"] = &Link{TunTap: true, Owner: 7}
+	if _, err := Run(t.Context(), n.options); err == nil || !strings.Contains(err.Error(), "network is down") || n.network.Links["slaptap0"].Up {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Run(t.Context(), n.options); err == nil || n.network.Links["slaptap0"].Up {
+		t.Errorf("second run: error %v", err)
+	}
+	n.network.Links["slaptap0"].Owner = n.account(t, "slapuser0").UID
+	if n.format(t); !n.network.Links["slaptap0"].Up {
+		t.Error("the tap is not set up")
+	}
+}
+
 func TestPostFails(t *testing.T) {
 	for _, failure := range []error{errors.New("no route"), slap.ErrNotFound} {
 		n := newNode(t, 1)
