@@ -69,7 +69,10 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 	f := &fetch{r, client, directory, logger, nil}
 	found, err = f.first(ctx, ReleaseKey(url), f.unpack)
 	if !found && len(r.SharedRoots) > 0 && (err == nil || errors.Is(err, ErrNotFound)) {
-		found, err = f.first(ctx, SharedReleaseKey(ReleaseKey(url)), f.unpackShared)
+		var sharedErr error
+		if found, sharedErr = f.first(ctx, SharedReleaseKey(ReleaseKey(url)), f.unpackShared); found || !errors.Is(sharedErr, ErrNotFound) {
+			err = sharedErr
+		}
 	}
 	if !found && len(f.leftOut) > 0 && (err == nil || errors.Is(err, ErrNotFound)) {
 		err = f.none()
