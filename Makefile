@@ -73,7 +73,7 @@ demo: check-tools build ## from nothing to a running service, in var/demo
 	docs/examples/demo.sh
 
 tutorial: build ## type docs/tutorial.md, and see that it works
-	SLAPOS_TUTORIAL=1 $(GO) test ./cmd/slapos -run 'TestTutorial$$' -count 1 -v
+	SLAPOS_TUTORIAL=1 $(GO) test ./cmd/slapos -run 'TestTutorial$$' -count 1 -timeout 30m -v
 
 demo-clean: ## stop what the demo started, remove var/demo
 	docs/examples/demo.sh clean
