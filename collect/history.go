@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,7 +41,7 @@ type Use struct {
 	Step       time.Duration
 	Passes     int
 	Computer   Track
-	Partitions []Track // sorted by name
+	Partitions []Track // sorted by name, slapuser2 before slapuser10
 }
 
 // A Track has one value for each step: the mean of the samples in it, NaN where
@@ -68,10 +70,17 @@ func (h *History) Read(ctx context.Context, from, to time.Time, steps int, names
 			return nil, err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.tracks)) {
+	for _, name := range slices.SortedFunc(maps.Keys(r.tracks), byNumber) {
 		r.use.Partitions = append(r.use.Partitions, *r.tracks[name])
 	}
 	return r.use, nil
+}
+
+// byNumber compares names that may end with a number.
+func byNumber(a, b string) int {
+	const digits = "0123456789"
+	prefix, other := strings.TrimRight(a, digits), strings.TrimRight(b, digits)
+	return cmp.Or(cmp.Compare(prefix, other), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
 // Day returns the values of a day ("YYYY-MM-DD") as the csv files have them.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,14 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+func TestByNumber(t *testing.T) {
+	names := []string{"slapuser10", "slapuser2", "b", "slapuser1", "a9"}
+	slices.SortFunc(names, byNumber)
+	if fmt.Sprint(names) != "[a9 b slapuser1 slapuser2 slapuser10]" {
+		t.Error(names)
+	}
+}
+
 func TestHistoryNothing(t *testing.T) {
 	if _, err := OpenHistory(filepath.Join(t.TempDir(), "collector.db")); err == nil || !strings.Contains(err.Error(), "nothing was collected yet") {
 		t.Error(err)
@@ -119,7 +128,7 @@ func TestPlot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []string{"CPU, % of one processor", "memory, MiB", "disk, MiB", ">slapuser11<", ">5 others<", "&lt;b&gt;&amp;?", "2026-11-21 00:00 to 2026-11-21 06:00 UTC"} {
+	for _, want := range []string{"CPU, % of one processor", "memory, MiB", "disk, MiB", ">slapuser0<", ">5 others<", "&lt;b&gt;&amp;?", "2026-11-21 00:00 to 2026-11-21 06:00 UTC"} {
 		if !strings.Contains(content, want) {
 			t.Errorf("no %s in the picture", want)
 		}

@@ -316,7 +316,7 @@ func (u *Use) shown() []Track {
 		}
 	}
 	shown := order[:mostLines]
-	slices.SortFunc(shown, func(a, b Track) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(shown, func(a, b Track) int { return byNumber(a.Name, b.Name) })
 	return append(shown, rest)
 }
 

@@ -47,8 +47,10 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 			&wordsFlag{&cli.StringSliceFlag{Name: "partition", Usage: "only these partitions, by user or reference `NAME`"}},
 		},
 		Action: func(c *cli.Context) error {
-			if err := exclusive(c, "show", "textfile"); err != nil {
-				return err
+			for _, reading := range []string{"show", "plot", "json"} {
+				if err := exclusive(c, "textfile", reading); err != nil {
+					return err
+				}
 			}
 			since, err := parseSince(c.String("since"))
 			if err != nil {
@@ -161,6 +163,7 @@ func folderSettings(own map[string]string, root string) (collect.Folders, error)
 		folders.PIDDirectory = path
 	}
 	seconds, err := numberOption(own, 24*60*60, "disk_snapshot_time_cycle")
-	folders.Cycle = time.Duration(seconds) * time.Second
+	const century = 100 * 365 * 24 * 60 * 60
+	folders.Cycle = time.Duration(min(seconds, century)) * time.Second
 	return folders, err
 }

@@ -113,8 +113,12 @@ func (e *environment) showUse(use *collect.Use) error {
 	if len(use.Partitions) == 0 {
 		text += "\nNo processes or folders of partitions were seen in this time.\n"
 	}
-	_, err := fmt.Fprint(e.stdout, strings.ReplaceAll(text, " \n", "\n"))
-	return err
+	for line := range strings.Lines(text) {
+		if _, err := fmt.Fprintln(e.stdout, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // printable keeps control characters out of the terminal.
