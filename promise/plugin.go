@@ -138,6 +138,9 @@ func (d *driver) refuse() {
 }
 
 func (d *driver) tell(who runner) {
+	if who == ownRunner {
+		d.run.begin()
+	}
 	d.runner = who
 	close(d.known)
 }

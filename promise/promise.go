@@ -198,7 +198,8 @@ type run struct {
 	pluginCount int
 
 	mutex sync.Mutex
-	next  int // the first check that the log has not told about
+	next  int  // the first check that the log has not told about
+	begun bool // promises of ours run
 	// toldByLauncher: an old slapos.core has run everything and told the log. Its
 	// text of the first failure is launcherText.
 	toldByLauncher bool
@@ -261,6 +262,7 @@ func (r *run) check(ctx context.Context) error {
 		r.removeLeftovers()
 	}
 	if len(plugins) == 0 {
+		r.begin()
 		return r.runExecutables(ctx, executables, nil)
 	}
 	d := newDriver(r, plugins)

@@ -153,14 +153,25 @@ func (r *run) executionTime(o outcome) float64 {
 	return max(1, math.Round(o.duration.Seconds()*1000)) / 1000
 }
 
+// begin is called when promises of ours start to run.
+func (r *run) begin() {
+	r.mutex.Lock()
+	r.begun = true
+	r.mutex.Unlock()
+	r.tell()
+}
+
 // tell logs what is known of the checks, in their order, as far as it is known
-// without a gap.
+// without a gap, and which one is waited for: what promises print comes then.
 func (r *run) tell() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for r.next < len(r.checks) && r.checks[r.next].state == decided {
 		r.tellOne(r.checks[r.next])
 		r.next++
+	}
+	if r.begun && r.next < len(r.checks) {
+		r.announce(r.checks[r.next])
 	}
 }
 
@@ -179,12 +190,18 @@ func (r *run) tellRest() {
 }
 
 func (r *run) tellOne(c *check) {
-	logger := r.logger.With("promise", c.name)
 	if !c.result.Skipped {
-		logger.Info(fmt.Sprintf("Checking promise %s...", c.name))
+		r.announce(c)
 	}
 	if c.result.Failed {
-		logger.Error(c.result.Message)
+		r.logger.With("promise", c.name).Error(c.result.Message)
+	}
+}
+
+func (r *run) announce(c *check) {
+	if !c.announced {
+		r.logger.With("promise", c.name).Info(fmt.Sprintf("Checking promise %s...", c.name))
+		c.announced = true
 	}
 }
 

@@ -30,8 +30,9 @@ type check struct {
 	previous          *stored   // the last result, if any
 
 	// Guarded by the run's mutex from the moment that promises run.
-	state  state
-	result Result
+	state     state
+	result    Result
+	announced bool // in the log
 }
 
 // schedule is what a cache file holds (PROM-23).
