@@ -2,8 +2,10 @@ package grid
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,5 +67,70 @@ func TestPythonSupervisor(t *testing.T) {
 	}
 	if found := servicesOf(n, "slappart0"); len(found) != 1 {
 		t.Errorf("processes %v", found)
+	}
+}
+
+// TestSystemDaemons has the supervisor run the firewall's daemons, as long as
+// the configuration names them (GRID-78).
+func TestSystemDaemons(t *testing.T) {
+	n := newInstanceNode(t)
+	n.options.Firewall = &FirewallOptions{
+		Executable: "/usr/sbin/firewalld --nofork", DBusExecutable: "/usr/bin/dbus-daemon --nofork", LogFile: "/var/log/fire%.log", Testing: true,
+	}
+	files := map[string]string{"firewall.conf": "", "dbus.conf": ""}
+	write := func() {
+		t.Helper()
+		p := newPass(n.options)
+		defer p.close()
+		if err := p.supervision.writeConfiguration(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for name := range files {
+			content, _ := os.ReadFile(filepath.Join(n.layout().ConfigDir(), name))
+			files[name] = string(content)
+		}
+	}
+	if write(); files["firewall.conf"] != "" || files["dbus.conf"] != "" {
+		t.Errorf("written for a test: %v", files)
+	}
+	n.options.Firewall.Testing = false
+	write()
+	for name, want := range map[string]string{
+		"firewall.conf": "[program:firewall]\ndirectory=/opt/slapos\ncommand=/usr/sbin/firewalld --nofork\nprocess_name=firewall\npriority=5\nautostart=true\n",
+		"dbus.conf":     "[program:dbus]\ndirectory=/opt/slapos\ncommand=/usr/bin/dbus-daemon --nofork\nprocess_name=dbus\npriority=1\nautostart=true\n",
+	} {
+		if !strings.HasPrefix(files[name], want) {
+			t.Errorf("%s is\n%s", name, files[name])
+		}
+	}
+	if !strings.Contains(files["firewall.conf"], "\nstdout_logfile=/var/log/fire%%%%.log\n") || !strings.Contains(files["dbus.conf"], "\nstderr_logfile=/var/log/dbus.log\n") {
+		t.Errorf("logs of %v", files)
+	}
+	n.options.Firewall.DBusExecutable = ""
+	if write(); files["firewall.conf"] == "" || files["dbus.conf"] != "" {
+		t.Errorf("one without a command: %v", files)
+	}
+	n.options.Firewall = nil
+	if write(); files["firewall.conf"] != "" {
+		t.Errorf("without a firewall: %v", files)
+	}
+}
+
+// TestRequestsRefused has a partition note requests that the master fails on:
+// that is no reason to work offline.
+func TestRequestsRefused(t *testing.T) {
+	n := newInstanceNode(t, "slappart0", "slappart1")
+	n.deployWith(`echo reference > .slapos-request-transaction-$(basename $PWD)`)
+	n.master.set(func() {
+		n.master.refuse = func(call masterCall) int {
+			if call.path == "updateComputerPartitionRelatedInstanceList" && call.form.Get("computer_partition_id") == "slappart0" {
+				return 500
+			}
+			return 0
+		}
+	})
+	result := n.process(1)
+	if result.Offline || len(result.Failed) != 1 || result.Failed[0].Item != "slappart0" || !exists(n.at("slappart1", timestampFile)) {
+		t.Errorf("result %+v", result)
 	}
 }
