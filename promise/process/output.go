@@ -107,10 +107,17 @@ func (o *output) consume(data []byte) {
 		if end < 0 {
 			break
 		}
-		o.emit(append(o.partial, data[:end]...))
+		o.partial = append(o.partial, data[:end]...)
+		o.emitPieces()
+		o.emit(o.partial)
 		o.partial, data = o.partial[:0], data[end+1:]
 	}
 	o.partial = append(o.partial, data...)
+	o.emitPieces()
+}
+
+// emitPieces emits as much of an unfinished line as is too long for one.
+func (o *output) emitPieces() {
 	for len(o.partial) > o.maxLine {
 		cut := o.maxLine
 		for cut > o.maxLine-utf8.UTFMax && !utf8.RuneStart(o.partial[cut]) {
