@@ -50,7 +50,11 @@ func TestKilledAgent(t *testing.T) {
 		url := fmt.Sprint("http://release/", round)
 		n.want(slap.StateAvailable, testRelease, url)
 		state := []slap.State{slap.StateStarted, slap.StateStarted, slap.StateStopped}[round%3]
-		n.deployWith(alone + service("service", "web", "exec sleep 1000") + service("run", fmt.Sprint("job", round/3), "exec sleep 1000"))
+		// Replaced whole: the one of before may be about to be read by its shell.
+		n.deployWith(alone + `mkdir -p etc/service etc/run
+for file in etc/service/web etc/run/job` + fmt.Sprint(round/3) + `; do
+  printf '#!/bin/sh\nexec sleep 1000\n' > new; chmod 755 new; mv new $file
+done`)
 		n.touch("slappart0")
 		n.change("slappart0", func(p *slap.Partition) { p.RequestedState = state })
 		n.master.set(func() { n.options.MasterURL = n.master.URL })
@@ -96,6 +100,9 @@ func (n *instanceNode) checkConverged(url string, state slap.State, unchanged in
 		return true
 	})
 	processes := n.processes()
+	if n.t.Failed() {
+		n.t.Errorf("processes %+v", processes)
+	}
 	for name, info := range processes {
 		if strings.HasPrefix(name, "slappart0:") && state != slap.StateStarted {
 			n.t.Errorf("%s is known although the partition is stopped: %+v", name, info)
