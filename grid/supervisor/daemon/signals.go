@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,9 +15,19 @@ import (
 // does, but by a handler: an ignored signal would be so in our programs, too.
 // SIGPIPE is among them because whoever reads our output may go away before us.
 func catchIgnored() (stop func()) {
+	resetReserved()
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, append(ignoredSignals(), unix.SIGPIPE)...)
 	return func() { signal.Stop(caught) }
+}
+
+// resetReserved gives the signals that C libraries keep to themselves their
+// default: the runtime leaves them as they are, and nobody sends them to us.
+func resetReserved() {
+	var byDefault [4]uint64 // the kernel's sigaction, none of it set
+	for number := uintptr(32); number <= 34; number++ {
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, number, uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0)
+	}
 }
 
 // ignoredSignals asks the kernel: the runtime knows of some only.
