@@ -53,7 +53,8 @@ sys.exit(not (os.access(sys.argv[1], os.X_OK) and os.access(sys.executable, os.X
     die "$top can't be reached by the account nobody: move the clone to a directory that others may enter, or run the demo as an ordinary user"
   fi
 fi
-account=${owner:-$(id -un 2>/dev/null || id -u)}
+account=$owner
+[ "$account" ] || account=$(id -un 2>/dev/null) || die "user $(id -u) has no name: run the demo as a user of /etc/passwd"
 
 # ---------------------------------------------------------------- the story
 
