@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/shirou/gopsutil/v3/host"
+
+	"slapos/slap"
 )
 
 // longestCommand is the most bytes of a command line that are shown.
@@ -129,41 +130,8 @@ func jsonCommand(command []byte) string {
 	return "[" + strings.Join(words, ", ") + "]"
 }
 
-// jsonText writes a text as Python does: ASCII only, and bytes that are no text
-// as lone surrogates.
-func jsonText(text string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\udc%02x`, text[i])
-		case r == '"' || r == '\\':
-			b.WriteString(`\` + string(r))
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\b':
-			b.WriteString(`\b`)
-		case r == '\f':
-			b.WriteString(`\f`)
-		case r >= 0x10000:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
-		case r < ' ' || r >= 0x7f:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-		i += size
-	}
-	b.WriteByte('"')
-	return b.String()
-}
+// jsonText is a text as Python writes it.
+func jsonText(text string) string { return string(slap.AppendPythonJSON(nil, text)) }
 
 func readAtMost(path string, most int64) ([]byte, error) {
 	file, err := os.Open(path)

@@ -99,7 +99,7 @@ func appendJSON(out []byte, value any, indent, newline string) []byte {
 	case int:
 		return strconv.AppendInt(out, int64(value), 10)
 	case string:
-		return appendJSONString(out, value)
+		return slap.AppendPythonJSON(out, value)
 	case []any:
 		if len(value) == 0 {
 			return append(out, "[]"...)
@@ -118,31 +118,11 @@ func appendJSON(out []byte, value any, indent, newline string) []byte {
 		separator := "{"
 		for _, key := range slices.Sorted(maps.Keys(value)) {
 			out = append(append(out, separator...), inner...)
-			out = append(appendJSONString(out, key), ": "...)
+			out = append(slap.AppendPythonJSON(out, key), ": "...)
 			out = appendJSON(out, value[key], indent, inner)
 			separator = ","
 		}
 		return append(append(out, newline...), '}')
 	}
 	panic(fmt.Sprintf("a %T in a document", value))
-}
-
-func appendJSONString(out []byte, text string) []byte {
-	out = append(out, '"')
-	for _, r := range text {
-		switch {
-		case r == '"', r == '\\':
-			out = append(out, '\\', byte(r))
-		case r >= ' ' && r <= '~':
-			out = append(out, byte(r))
-		case r >= '\b' && r <= '\r' && r != '\v':
-			out = append(out, '\\', "btn-fr"[r-'\b'])
-		case r >= 0x10000:
-			r -= 0x10000
-			out = fmt.Appendf(out, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return append(out, '"')
 }

@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"slapos/slap"
@@ -218,31 +217,8 @@ func shorten(message string) string {
 	return "..." + message
 }
 
-// asciiJSON is a string as Python's json.dumps writes it. Undecodable bytes,
-// which a file name may have, become what Python makes of them.
-func asciiJSON(text string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for i := 0; i < len(text); {
-		character, size := utf8.DecodeRuneInString(text[i:])
-		switch {
-		case character == utf8.RuneError && size == 1:
-			fmt.Fprintf(&b, `\udc%02x`, text[i])
-		case character == '"' || character == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(character)
-		case character >= ' ' && character < 0x7f:
-			b.WriteRune(character)
-		case strings.ContainsRune("\n\r\t\b\f", character):
-			b.WriteString(map[rune]string{'\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}[character])
-		default:
-			b.WriteString(escapeUTF16(character))
-		}
-		i += size
-	}
-	b.WriteByte('"')
-	return b.String()
-}
+// asciiJSON is a string as Python's json.dumps writes it.
+func asciiJSON(text string) string { return string(slap.AppendPythonJSON(nil, text)) }
 
 // asciiOnly escapes what is not ASCII in a JSON text.
 func asciiOnly(text string) string {
@@ -251,17 +227,11 @@ func asciiOnly(text string) string {
 		if character < utf8.RuneSelf {
 			b.WriteRune(character)
 		} else {
-			b.WriteString(escapeUTF16(character))
+			quoted := asciiJSON(string(character))
+			b.WriteString(quoted[1 : len(quoted)-1])
 		}
 	}
 	return b.String()
-}
-
-func escapeUTF16(character rune) string {
-	if high, low := utf16.EncodeRune(character); high != utf8.RuneError {
-		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
-	}
-	return fmt.Sprintf(`\u%04x`, character)
 }
 
 func pythonFloat(f float64) string { return slap.PythonRepr(f) }

@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -110,5 +112,41 @@ func compareInstance(t *testing.T, d Dict, a original) {
 	back, err := DecodeInstance([]byte(*a.Instance))
 	if err != nil || !reflect.DeepEqual(back, a.Parameters) {
 		t.Errorf("parameters: %v\n got %v\nwant %v", err, back, a.Parameters)
+	}
+}
+
+// jsonTexts writes texts, of which it gets the bytes in hexadecimal, by json.dumps.
+const jsonTexts = `
+import json, sys
+for line in sys.stdin:
+    print(json.dumps(bytes.fromhex(line).decode('utf-8', 'surrogateescape')))
+`
+
+func TestAppendPythonJSON(t *testing.T) {
+	texts := []string{"", "plain", `a"b\c/'`, "\x7f\u0080\u009f é€\ufffd\uffff\U00010000😀\U0010ffff", "\u2028</script>",
+		"\xff\xfe a\xc3", "\xed\xa0\x80", "\xf0\x9f\x98", "\x80é\xe2\x82"}
+	var control strings.Builder
+	for c := range byte(' ') {
+		control.WriteByte(c)
+	}
+	texts = append(texts, control.String())
+	var lines strings.Builder
+	for _, text := range texts {
+		fmt.Fprintf(&lines, "%x\n", text)
+	}
+	command := exec.Command(python(t), "-c", jsonTexts)
+	command.Stdin, command.Stderr = strings.NewReader(lines.String()), os.Stderr
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := strings.Split(strings.TrimSuffix(string(output), "\n"), "\n")
+	if len(wanted) != len(texts) {
+		t.Fatalf("%d answers to %d texts", len(wanted), len(texts))
+	}
+	for i, text := range texts {
+		if got := string(AppendPythonJSON([]byte("["), text)); got != "["+wanted[i] {
+			t.Errorf("%q: %s, want %s", text, got[1:], wanted[i])
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -237,6 +238,33 @@ func appendStringRepr(b []byte, s string) []byte {
 		i += size
 	}
 	return append(b, quote)
+}
+
+// AppendPythonJSON appends a text as Python's json.dumps writes it: in double
+// quotes and ASCII only, bytes that are no UTF-8 as the lone surrogates that
+// Python's surrogateescape makes of them.
+func AppendPythonJSON(out []byte, text string) []byte {
+	out = append(out, '"')
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == '"' || r == '\\':
+			out = append(out, '\\', byte(r))
+		case r >= ' ' && r <= '~':
+			out = append(out, byte(r))
+		case r >= '\b' && r <= '\r' && r != '\v':
+			out = append(out, '\\', "btn-fr"[r-'\b'])
+		case r == utf8.RuneError && size == 1:
+			out = fmt.Appendf(out, `\udc%02x`, text[i])
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		i += size
+	}
+	return append(out, '"')
 }
 
 // identity tells containers apart as Python's id() does. The zero identity

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 
 	"slapos/slap"
 )
@@ -170,10 +169,10 @@ func writeJSON(b *strings.Builder, value any, newline string) {
 	case bool:
 		b.WriteString(strconv.FormatBool(value))
 	case string:
-		writeJSONString(b, value)
+		b.Write(slap.AppendPythonJSON(nil, value))
 	case *object:
 		writeJSONItems(b, "{", "}", len(value.keys), newline, func(i int, newline string) {
-			writeJSONString(b, value.keys[i])
+			b.Write(slap.AppendPythonJSON(nil, value.keys[i]))
 			b.WriteString(": ")
 			writeJSON(b, value.values[value.keys[i]], newline)
 		})
@@ -216,36 +215,6 @@ func writeJSONItems(b *strings.Builder, begin, end string, count int, newline st
 		b.WriteString(newline)
 	}
 	b.WriteString(end)
-}
-
-// writeJSONString writes ASCII only.
-func writeJSONString(b *strings.Builder, text string) {
-	b.WriteByte('"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\f':
-			b.WriteString(`\f`)
-		case r == '\b':
-			b.WriteString(`\b`)
-		case r >= ' ' && r <= '~':
-			b.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(b, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(b, `\u%04x`, r)
-		}
-	}
-	b.WriteByte('"')
 }
 
 // sortedObject gives a dictionary an order.
