@@ -72,6 +72,20 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	return &client{master, console}, nil
 }
 
+// openHateoas opens a client to look around in its master with; done closes it.
+func (e *environment) openHateoas(ctx context.Context, options clientOptions) (master *slap.Hateoas, done func(), err error) {
+	client, err := e.openClient(options)
+	if err != nil {
+		return nil, nil, err
+	}
+	master, err = client.Hateoas(ctx)
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return master, client.Close, nil
+}
+
 // productPrefix marks the name of a product in the place of a URL (CLI-48).
 const productPrefix = "product."
 

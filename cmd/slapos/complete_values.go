@@ -157,15 +157,11 @@ func completeStates(context.Context, *environment, string) ([]completion, error)
 }
 
 func completeServices(ctx context.Context, e *environment, path string) ([]completion, error) {
-	client, err := e.openClient(clientOptions{configuration: path})
+	master, done, err := e.openHateoas(ctx, clientOptions{configuration: path})
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
-	master, err := client.Hateoas(ctx)
-	if err != nil {
-		return nil, err
-	}
+	defer done()
 	services, err := master.Services(ctx)
 	var list []completion
 	for _, service := range services {
@@ -187,15 +183,11 @@ func completeReleases(ctx context.Context, e *environment, path string) ([]compl
 }
 
 func completeComputers(ctx context.Context, e *environment, path string) ([]completion, error) {
-	client, err := e.openClient(clientOptions{configuration: path})
+	master, done, err := e.openHateoas(ctx, clientOptions{configuration: path})
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
-	master, err := client.Hateoas(ctx)
-	if err != nil {
-		return nil, err
-	}
+	defer done()
 	computers, err := master.Computers(ctx)
 	var list []completion
 	for _, computer := range computers {

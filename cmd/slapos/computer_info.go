@@ -28,15 +28,11 @@ usage.`,
 }
 
 func runComputerInfo(ctx context.Context, e *environment, options clientOptions, reference string, asJSON bool) error {
-	client, err := e.openClient(options)
+	master, done, err := e.openHateoas(ctx, options)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	master, err := client.Hateoas(ctx)
-	if err != nil {
-		return err
-	}
+	defer done()
 	computer, err := master.Computer(ctx, reference)
 	switch {
 	case errors.Is(err, slap.ErrNotReady):

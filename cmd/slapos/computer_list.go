@@ -26,15 +26,11 @@ Exit codes: 0 success; 1 failed; 2 wrong usage.`,
 }
 
 func runComputerList(ctx context.Context, e *environment, options clientOptions, asJSON bool) error {
-	client, err := e.openClient(options)
+	master, done, err := e.openHateoas(ctx, options)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	master, err := client.Hateoas(ctx)
-	if err != nil {
-		return err
-	}
+	defer done()
 	computers, err := master.Computers(ctx)
 	if err != nil {
 		return err

@@ -24,15 +24,11 @@ Exit codes: 0 success; 1 failed; 2 wrong usage.`,
 }
 
 func runComputerToken(ctx context.Context, e *environment, options clientOptions, asJSON bool) error {
-	client, err := e.openClient(options)
+	master, done, err := e.openHateoas(ctx, options)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	master, err := client.Hateoas(ctx)
-	if err != nil {
-		return err
-	}
+	defer done()
 	token, err := master.Token(ctx)
 	if err != nil {
 		return fmt.Errorf("the master gives no token: %w", err)

@@ -44,15 +44,11 @@ usage.`,
 }
 
 func runServiceInfo(ctx context.Context, e *environment, options serviceInfoOptions) error {
-	client, err := e.openClient(options.clientOptions)
+	master, done, err := e.openHateoas(ctx, options.clientOptions)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	master, err := client.Hateoas(ctx)
-	if err != nil {
-		return err
-	}
+	defer done()
 	service, err := master.Service(ctx, options.reference)
 	switch {
 	case errors.Is(err, slap.ErrNotReady):
