@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+
+	"slapos/slap"
 )
 
 const (
@@ -78,7 +80,7 @@ func (h *instanceLogHandler) Enabled(context.Context, slog.Level) bool { return 
 func (h *instanceLogHandler) Handle(_ context.Context, r slog.Record) error {
 	var line bytes.Buffer
 	milliseconds := r.Time.Nanosecond() / 1e6
-	fmt.Fprintf(&line, "[%s,%03d] %-8s %s %s", r.Time.Format("2006-01-02 15:04:05"), milliseconds, levelName(r.Level), h.name, r.Message)
+	fmt.Fprintf(&line, "[%s,%03d] %-8s %s %s", r.Time.Format("2006-01-02 15:04:05"), milliseconds, slap.PythonLevelName(r.Level), h.name, r.Message)
 	r.Attrs(func(a slog.Attr) bool {
 		fmt.Fprintf(&line, " %s=%v", a.Key, a.Value)
 		return true
@@ -100,18 +102,3 @@ func (h *instanceLogHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
 }
 
 func (h *instanceLogHandler) WithGroup(string) slog.Handler { return h }
-
-// levelName is Python's name of a level.
-func levelName(level slog.Level) string {
-	switch {
-	case level > slog.LevelError:
-		return "CRITICAL"
-	case level >= slog.LevelError:
-		return "ERROR"
-	case level >= slog.LevelWarn:
-		return "WARNING"
-	case level >= slog.LevelInfo:
-		return "INFO"
-	}
-	return "DEBUG"
-}

@@ -3,6 +3,7 @@ package slap
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/big"
 	"reflect"
@@ -265,6 +266,22 @@ func AppendPythonJSON(out []byte, text string) []byte {
 		i += size
 	}
 	return append(out, '"')
+}
+
+// PythonLevelName is Python's name of a level of a log. Any level above
+// [slog.LevelError] is CRITICAL.
+func PythonLevelName(level slog.Level) string {
+	switch {
+	case level > slog.LevelError:
+		return "CRITICAL"
+	case level >= slog.LevelError:
+		return "ERROR"
+	case level >= slog.LevelWarn:
+		return "WARNING"
+	case level >= slog.LevelInfo:
+		return "INFO"
+	}
+	return "DEBUG"
 }
 
 // identity tells containers apart as Python's id() does. The zero identity

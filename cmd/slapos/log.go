@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"slapos/slap"
 )
 
 // Text lines of the log look like the original's (CLI-12):
@@ -61,7 +63,7 @@ func (e *environment) consolePrefix() func(slog.Record, string) (string, string,
 			b.WriteString(color("0;32", r.Time.Format("2006-01-02 15:04:05")) + " ")
 		}
 		b.WriteString(color("0;34", name+"["+strconv.Itoa(e.pid)+"]") + " ")
-		b.WriteString(color("1;30", levelName(r.Level)) + " ")
+		b.WriteString(color("1;30", slap.PythonLevelName(r.Level)) + " ")
 		if code := messageColor(r.Level); colored && code != "" {
 			return b.String(), "\x1b[" + code + "m", "\x1b[0m"
 		}
@@ -71,7 +73,7 @@ func (e *environment) consolePrefix() func(slog.Record, string) (string, string,
 
 func filePrefix(r slog.Record, _ string) (string, string, string) {
 	milliseconds := r.Time.Nanosecond() / 1e6
-	return fmt.Sprintf("[%s,%03d] %-8s ", r.Time.Format("2006-01-02 15:04:05"), milliseconds, levelName(r.Level)), "", ""
+	return fmt.Sprintf("[%s,%03d] %-8s ", r.Time.Format("2006-01-02 15:04:05"), milliseconds, slap.PythonLevelName(r.Level)), "", ""
 }
 
 // addLogFile appends everything from DEBUG up to a file, beside the console.
@@ -93,29 +95,15 @@ func newJSONHandler(w io.Writer, level slog.Level) slog.Handler {
 		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.LevelKey {
-				a.Value = slog.StringValue(levelName(a.Value.Any().(slog.Level)))
+				a.Value = slog.StringValue(slap.PythonLevelName(a.Value.Any().(slog.Level)))
 			}
 			return a
 		},
 	})
 }
 
-func levelName(level slog.Level) string {
-	switch {
-	case level >= levelCritical:
-		return "CRITICAL"
-	case level >= slog.LevelError:
-		return "ERROR"
-	case level >= slog.LevelWarn:
-		return "WARNING"
-	case level >= slog.LevelInfo:
-		return "INFO"
-	}
-	return "DEBUG"
-}
-
 func messageColor(level slog.Level) string {
-	switch levelName(level) {
+	switch slap.PythonLevelName(level) {
 	case "CRITICAL":
 		return "1;31"
 	case "ERROR":
