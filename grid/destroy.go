@@ -17,7 +17,7 @@ const (
 	destroyScriptTimeout = 30 * time.Minute
 )
 
-// errRetained keeps a partition from being destroyed for now.
+// errRetained keeps a partition until its retention lock is over.
 const errRetained = postponement("Impossible to destroy partition yet because of retention lock.")
 
 // destroySteps free a partition for its next user (GRID-84). They follow the

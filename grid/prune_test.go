@@ -17,10 +17,9 @@ import (
 
 // A pruneNode is a node's directories, with parts named by a digit.
 type pruneNode struct {
-	t      *testing.T
-	root   string
-	log    bytes.Buffer
-	parsed func([]byte) (NestedNode, error)
+	t    *testing.T
+	root string
+	log  bytes.Buffer
 }
 
 func newPruneNode(t *testing.T) *pruneNode {
