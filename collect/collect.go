@@ -51,7 +51,7 @@ type Options struct {
 	Logger       *slog.Logger
 
 	Now      func() time.Time // default time.Now
-	Interval time.Duration    // between two looks at counters, when there was no pass before; default 250 ms
+	Interval time.Duration    // between two looks at counters, when there was no pass shortly before; default 2 s
 	Proc     string           // default /proc
 	Sys      string           // default /sys
 	Etc      string           // default /etc
@@ -77,7 +77,8 @@ func New(options Options) *Collector {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	options.Interval = cmp.Or(options.Interval, 250*time.Millisecond)
+	// The kernel counts in hundredths: half a percent of one processor.
+	options.Interval = cmp.Or(options.Interval, 2*time.Second)
 	options.Proc = cmp.Or(options.Proc, "/proc")
 	options.Sys = cmp.Or(options.Sys, "/sys")
 	options.Etc = cmp.Or(options.Etc, "/etc")

@@ -33,9 +33,9 @@ func CountersPath(instanceRoot string) string {
 	return fmt.Sprintf("/run/slapos/collect-%x.json", sum[:8])
 }
 
-// longest is the age in seconds up to which counters are used: an average over
-// more says nothing about now.
-const longest = 3600
+// Counters are used when they are this old, in seconds: slapos.core measures no
+// shorter (COL-4), and an average over more than an hour says nothing about now.
+const shortest, longest = 5, 3600
 
 // A sample is what one look at the processes showed.
 type sample struct {
@@ -51,7 +51,7 @@ func (c *Collector) takeSample(ctx context.Context) (*sample, error) {
 		return nil, err
 	}
 	before := c.loadCounters()
-	if before == nil || !before.usable(now, c.Interval.Seconds()) {
+	if before == nil || !before.usable(now) {
 		if !wait(ctx.Done(), c.Interval) {
 			return nil, ctx.Err()
 		}
@@ -70,10 +70,10 @@ func (c *Collector) takeSample(ctx context.Context) (*sample, error) {
 }
 
 // usable tells whether these counters are from the same start of the machine,
-// and from neither too short nor too long ago, both in seconds.
-func (before *counters) usable(now *counters, shortest float64) bool {
+// and from neither too short nor too long ago.
+func (before *counters) usable(now *counters) bool {
 	age := now.Uptime - before.Uptime
-	return before.Boot == now.Boot && age >= max(1, shortest) && age <= longest &&
+	return before.Boot == now.Boot && age >= shortest && age <= longest &&
 		before.CPU < now.CPU && before.Idle <= now.Idle
 }
 

@@ -101,16 +101,16 @@ func TestCountersUsable(t *testing.T) {
 	}{
 		{counters{Boot: "a", Uptime: 940, CPU: 400, Idle: 300}, true},
 		{counters{Boot: "b", Uptime: 940, CPU: 400, Idle: 300}, false},
-		{counters{Boot: "a", Uptime: 999.5, CPU: 400, Idle: 300}, false},
+		{counters{Boot: "a", Uptime: 996, CPU: 400, Idle: 300}, false},
 		{counters{Boot: "a", Uptime: 1001, CPU: 400, Idle: 300}, false},
 		{counters{Boot: "a", Uptime: 940, CPU: 600, Idle: 300}, false},
 	} {
-		if got := test.before.usable(now, 0.25); got != test.want {
+		if got := test.before.usable(now); got != test.want {
 			t.Errorf("%d: %v", i, got)
 		}
 	}
 	far := &counters{Boot: "a", Uptime: 9000, CPU: 5000, Idle: 4000}
-	if now.usable(far, 0.25) {
+	if now.usable(far) {
 		t.Error("counters of hours ago are used")
 	}
 }
