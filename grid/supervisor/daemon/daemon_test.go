@@ -206,6 +206,36 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+// TestJournalOfListeners makes sure that a node without services has no file.
+func TestJournalOfListeners(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j.services")
+	if err := os.WriteFile(path, []byte(mustJSON(t, entry{Boot: "another"})), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there := func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	}
+	j := openJournal(path, func(err error) { t.Error(err) })
+	listener, service := entry{PID: 1, Listener: true, Program: &config.Program{}}, entry{PID: 2, Program: &config.Program{}}
+	if j.running[1] = listener; there() {
+		t.Error("the journal of another boot is still there")
+	}
+	if j.append(listener); there() {
+		t.Error("a journal of listeners")
+	}
+	j.running[2] = service
+	if j.append(service); !there() {
+		t.Fatal("no journal of a service")
+	}
+	if again := openJournal(path, func(err error) { t.Error(err) }); len(again.running) != 2 {
+		t.Errorf("running %v", again.running)
+	}
+	if j.remove(); there() {
+		t.Error("the journal stays")
+	}
+}
+
 // TestProgramsSurviveTheJournal makes sure that a program read from a journal
 // equals the one read from the same configuration: else every service would
 // count as changed after a crash.

@@ -18,7 +18,8 @@ import (
 
 // journal remembers on disk which processes run, so that another supervisor
 // finds them after this one was killed (D-5). It has one line for each start
-// and each end, and is written anew from time to time.
+// and each end, and is written anew from time to time. The file is there from the
+// first service on: listeners aren't adopted, and alone need none.
 type journal struct {
 	path    string
 	boot    string // identifies this run of the machine: process numbers begin anew
@@ -90,6 +91,10 @@ func (j *journal) read(data []byte) {
 
 // rewrite replaces the file by one that holds only what runs.
 func (j *journal) rewrite() error {
+	if !j.needed() {
+		j.remove()
+		return nil
+	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	err := encoder.Encode(entry{Boot: j.boot})
@@ -111,6 +116,16 @@ func (j *journal) rewrite() error {
 	}
 	j.file, j.lines = file, len(j.running)+1
 	return nil
+}
+
+// needed tells whether anything runs that another supervisor would go on with.
+func (j *journal) needed() bool {
+	for _, e := range j.running {
+		if !e.Listener {
+			return true
+		}
+	}
+	return false
 }
 
 // started notes that p has a process.
@@ -141,7 +156,13 @@ func (j *journal) ended(pid int) {
 // append writes a line. A journal that can't be written is no reason to stop a
 // service: what it doesn't know is found by its environment.
 func (j *journal) append(e entry) {
+	if j.boot == "" {
+		return
+	}
 	if j.file == nil {
+		if err := j.rewrite(); err != nil {
+			j.failed(err)
+		}
 		return
 	}
 	line, err := json.Marshal(e)
@@ -160,7 +181,10 @@ func (j *journal) append(e entry) {
 func (j *journal) remove() {
 	if j.file != nil {
 		j.file.Close()
-		os.Remove(j.path)
+		j.file = nil
+	}
+	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		j.failed(fmt.Errorf("remove journal: %w", err))
 	}
 }
 
