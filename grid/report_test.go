@@ -90,10 +90,13 @@ func (r *reportTest) runService(n int, suffix ...string) {
 	}
 	client := supervisor.NewClient(r.layout().Socket())
 	defer client.Close()
-	if err := supervisor.Update(context.Background(), client, r.options.Logger); err != nil {
+	if _, _, _, err := client.ReloadConfig(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
 	for _, group := range groups {
+		if err := client.AddGroup(context.Background(), group.Name); err != nil {
+			r.t.Fatal(err)
+		}
 		if err := client.StartGroup(context.Background(), group.Name, true); err != nil {
 			r.t.Fatal(err)
 		}

@@ -194,7 +194,7 @@ func TestAdoptionOfChanges(t *testing.T) {
 	if got := fmt.Sprint(added, changed, removed); got != "[] [changes] [goes]" || err != nil {
 		t.Errorf("reload: %s, %v", got, err)
 	}
-	must(t, Update(s.ctx(), s.client, Layout{}.logger()))
+	update(t, s.path("sv.sock"))
 	if alive(before["goes"].Pid) || alive(before["changes"].Pid) || !alive(before["same"].Pid) {
 		t.Error("the update stopped the wrong services")
 	}

@@ -21,6 +21,12 @@ import (
 // Code is one of the Fault constants, its Text starts with the code's name.
 type Fault = xmlrpc.Fault
 
+// isFault tells that err is the fault of that code.
+func isFault(err error, code int) bool {
+	var fault *Fault
+	return errors.As(err, &fault) && fault.Code == code
+}
+
 // ProcessInfo describes one process: Statename is STOPPED, STARTING, RUNNING,
 // BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN; Start, Stop and Now are seconds
 // since 1970, Start 0 when the process was never started.

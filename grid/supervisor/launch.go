@@ -156,3 +156,15 @@ func check(ctx context.Context, client *Client, logger *slog.Logger) error {
 	logger.Warn("Issue while checking supervisord.")
 	return nil
 }
+
+// sleep waits, or returns the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

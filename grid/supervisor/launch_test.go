@@ -198,7 +198,7 @@ func TestPartitionLife(t *testing.T) {
 	if !changed || err != nil {
 		t.Fatal(changed, err)
 	}
-	must(t, Update(t.Context(), client, l.Logger))
+	update(t, l.Socket())
 	must(t, client.StartGroup(t.Context(), "slappart0", false))
 	service, err := client.ProcessInfo(t.Context(), "slappart0:service-on-watch")
 	if err != nil || service.Statename != "RUNNING" {
@@ -214,7 +214,7 @@ func TestPartitionLife(t *testing.T) {
 	if !removed || err != nil {
 		t.Fatal(removed, err)
 	}
-	must(t, Update(t.Context(), client, l.Logger))
+	update(t, l.Socket())
 	if err := client.StartGroup(t.Context(), "slappart0", false); !isFault(err, FaultBadName) {
 		t.Errorf("start of a removed group: %v", err)
 	}

@@ -266,6 +266,16 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// update makes a supervisor follow its files, as supervisorctl does.
+func update(t *testing.T, socket string) {
+	t.Helper()
+	var out bytes.Buffer
+	exit, err := Control(t.Context(), ControlOptions{ServerURL: "unix://" + socket, Args: []string{"update"}, Stdin: strings.NewReader(""), Stdout: &out})
+	if exit != 0 || err != nil {
+		t.Fatalf("update: %d, %v: %s", exit, err, &out)
+	}
+}
+
 // watchedBuffer tells when it holds enough.
 type watchedBuffer struct {
 	mu     sync.Mutex

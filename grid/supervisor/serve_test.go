@@ -343,8 +343,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("bad configuration: %v", err)
 	}
 	must(t, os.Remove(s.path("conf.d/bad.conf")))
-	l := Layout{InstanceRoot: s.directory}
-	must(t, Update(s.ctx(), s.client, l.logger()))
+	update(t, s.path("sv.sock"))
 	if now := s.info("same:p"); now.Pid != same.Pid || now.Start != same.Start {
 		t.Errorf("the unchanged group was touched: %+v", now)
 	}
