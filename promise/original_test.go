@@ -373,3 +373,27 @@ from slapos.grid.promise import PromiseLauncher, PromiseError
 		}
 	}
 }
+
+// A plugin may take the promise classes from the package as well as from its
+// module; the package is then not imported as a whole.
+func TestClassesOfPackage(t *testing.T) {
+	t.Parallel()
+	for _, interpreter := range []string{testPython, barePython} {
+		p := newPartition(t)
+		p.options.Interpreter = interpreter
+		p.write("etc/plugin/one.py", p.pluginText(`
+def sense(self):
+    pass
+def test(self):
+    assert 'multiprocessing' not in sys.modules
+    return TestResult(problem=PROMISE_STATE_FOLDER_NAME == '', message='tested')`)+
+			"\nfrom slapos.grid.promise import PROMISE_STATE_FOLDER_NAME, TestResult\n", 0o644)
+		text := strings.Replace(p.pluginText("def sense(self):\n    self.logger.info('tested')"), "grid.promise.generic import", "grid.promise import", 1)
+		p.write("etc/plugin/two.py", text, 0o644)
+		for _, result := range p.mustRun(Forced).Promises {
+			if result.Failed || result.Message != "tested" {
+				t.Errorf("%s: %+v\n%s", interpreter, result, p.log.String())
+			}
+		}
+	}
+}

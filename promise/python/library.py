@@ -90,6 +90,20 @@ def defer_library():
           [os.path.join(path, 'promise') for path in slapos.grid.__path__])
 
 
+# What slapos.grid.promise offers of its module generic. Plugins may take it from
+# either: without these, each would import the whole of slapos.grid.promise.
+GENERIC = ('GenericPromise', 'TestResult', 'AnomalyResult', 'PromiseQueueResult',
+           'PROMISE_STATE_FOLDER_NAME', 'PROMISE_RESULT_FOLDER_NAME',
+           'PROMISE_PARAMETER_NAME')
+
+
+def offer_generic():
+    generic = sys.modules['slapos.grid.promise.generic']
+    for name in GENERIC:
+        sys.modules['slapos.grid.promise'].__dict__.setdefault(
+            name, getattr(generic, name))
+
+
 # What the original has in memory before it forks. A promise that needs one of
 # them would import it in its own process: two that do pay for importing it here.
 SHARED = ('slapos.util', 'slapos.slap', 'requests', 'psutil', 'lxml.etree',
@@ -155,6 +169,7 @@ def install_runtime(sources):
         install(name, sources['runtime/' + name.rpartition('.')[2]])
     promise = sys.modules['slapos.grid.promise']
     promise.PromiseError = sys.modules['slapos.grid.promise.generic'].PromiseError
+    offer_generic()
 
 
 def install(name, source):
@@ -192,6 +207,7 @@ def prepare(job):
                 defer_library()
             import_module('slapos.grid.promise.generic')
             import_module('slapos.grid.promise.interface')
+            offer_generic()
             return version, False
         except ImportError:
             logging.warning('slapos.core %s of the Software Release can not be '
