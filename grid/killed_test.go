@@ -43,6 +43,9 @@ func TestKilledAgent(t *testing.T) {
 	alone := "exec 9>>lock; flock -n 9 || echo $PWD >> " + double + "; sleep 0.05 & wait; "
 	n.bootstrapWith(alone + "true")
 	n.buildWith(alone + "true")
+	// Complete, or a pass after one that was killed in its build would bootstrap
+	// it anew, and with that replace the script of deployWith.
+	writeFile(t, n.path(testRelease, completedFile), "")
 	writeFile(t, double, "")
 	os.Chmod(double, 0o666)
 	agent := killedAgent{t: t, root: base}
