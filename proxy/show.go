@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"slapos/proxy/store"
+	"slapos/proxy/usage"
 	"slapos/slap"
 )
 
@@ -236,7 +237,11 @@ func showUsage(ctx context.Context, out io.Writer, reader *store.Reader) error {
 	}
 	for _, report := range reports {
 		when := time.Unix(int64(report.Time), 0).UTC().Format(time.RFC3339)
-		fmt.Fprintf(out, "%s %s\n%s\n", when, report.Computer, strings.TrimRight(report.Report, "\n"))
+		text := report.Report
+		if parsed, err := usage.Parse(report.Computer, text); err == nil {
+			text = parsed.Text()
+		}
+		fmt.Fprintf(out, "%s %s\n%s\n", when, report.Computer, strings.TrimRight(text, "\n"))
 	}
 	return nil
 }

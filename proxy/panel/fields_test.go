@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"slapos/proxy/store"
+	"slapos/proxy/usage"
 	"slapos/slap"
 	"slapos/slap/schema"
 )
@@ -183,13 +184,12 @@ func TestValues(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	u := usageOf(store.UsageReport{Report: `<journal><transaction type="x"><movement><resource>r</resource><title>t</title><reference>slappart0</reference><quantity>1.5</quantity></movement></transaction></journal>`})
-	if want := []movement{{"slappart0", "t", "r", "1.5"}}; !reflect.DeepEqual(u.Movements, want) || u.Text != "" {
+	u := usageOf(store.UsageReport{Time: 1, Report: `<journal><transaction type="x"><movement><resource>r</resource><title>t</title><reference>slappart0</reference><quantity>1.5</quantity></movement></transaction></journal>`})
+	if want := (usage.Movement{Reference: "slappart0", Title: "t", Resource: "r", Quantity: "1.5"}); u.Text != "" || u.Time != 1 || u.Movements[0] != want {
 		t.Errorf("%+v", u)
 	}
-	// Nothing from elsewhere is read.
-	for _, report := range []string{"no XML", `<!DOCTYPE j [<!ENTITY e SYSTEM "file:///etc/passwd">]><journal><transaction><movement><title>&e;</title></movement></transaction></journal>`} {
-		if u := usageOf(store.UsageReport{Report: report}); u.Text != report || u.Movements != nil {
+	for report, want := range map[string]string{"no XML": "no XML", "bad \xff": "bad \uFFFD", strings.Repeat("x", shownText+1): strings.Repeat("x", shownText) + " …"} {
+		if u := usageOf(store.UsageReport{Report: report}); u.Text != want || u.Report != nil {
 			t.Errorf("%+v", u)
 		}
 	}

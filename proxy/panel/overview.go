@@ -127,7 +127,7 @@ type computerPage struct {
 	Instances []instanceLine
 	Free      int
 	Search    string
-	Usage     []usage
+	Usage     []usageReport
 }
 
 func (p *Panel) computer(w http.ResponseWriter, r *http.Request) error {
