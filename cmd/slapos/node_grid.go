@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,10 @@ type gridCommand struct {
 	only string
 	// prepare changes the options by the command's own flags; may be nil.
 	prepare func(c *cli.Context, options *grid.Options) error
-	run     func(ctx context.Context, options grid.Options) (grid.Result, error)
+	// brief passes handle many small answers and are over soon: they collect
+	// garbage less often.
+	brief bool
+	run   func(ctx context.Context, options grid.Options) (grid.Result, error)
 }
 
 func (e *environment) newGridCommand(g gridCommand) *cli.Command {
@@ -105,6 +109,9 @@ func onlyFlag(name, usage string) cli.Flag {
 
 // runGrid follows the order of GRID-6 and CLI-36.
 func (e *environment) runGrid(c *cli.Context, g gridCommand) error {
+	if g.brief {
+		debug.SetGCPercent(400)
+	}
 	configuration, err := e.nodeConfiguration(c.String("cfg"))
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ kept running; 5 not root; 10 another slapos process runs.`,
 			e.watchPass(options)
 			return nil
 		},
-		run: grid.InstancePass,
+		brief: true,
+		run:   grid.InstancePass,
 	})
 }

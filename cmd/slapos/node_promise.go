@@ -35,7 +35,8 @@ slapos process runs.`,
 			&cli.BoolFlag{Name: "json", Usage: "write the results as JSON to standard output, with --watch one line for each round"},
 			&cli.StringFlag{Name: "textfile", Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
 		},
-		run: grid.PromisePass,
+		brief: true,
+		run:   grid.PromisePass,
 	}
 	command := e.newGridCommand(g)
 	command.Action = func(c *cli.Context) error { return e.runPromises(c, g) }

@@ -16,6 +16,7 @@ and destroys the instances that the master wants destroyed.
 Exit codes: 0 done; 1 a script, a report or a partition failed, or the master
 can't be reached; 5 not root; 10 another slapos process runs.`,
 		pidFileKey: "pidfile_report", pidFile: "/opt/slapos/slapgrid-ur.pid",
-		run: grid.ReportPass,
+		brief: true,
+		run:   grid.ReportPass,
 	})
 }
