@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testpython"
 )
 
 // monitored is a collector with rows of the minute before, for this process and
@@ -145,7 +147,7 @@ func TestJSONText(t *testing.T) {
 	for _, text := range texts {
 		lines = append(lines, fmt.Sprintf("%x", text))
 	}
-	command := exec.Command(original(t), "-c", jsonTexts)
+	command := exec.Command(testpython.Path(t), "-c", jsonTexts)
 	command.Stdin = strings.NewReader(strings.Join(lines, "\n"))
 	output, err := command.Output()
 	if err != nil {

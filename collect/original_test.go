@@ -10,27 +10,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// original is a Python that has slapos.core 1.26.1.
-func original(t *testing.T) string {
-	t.Helper()
-	environment := os.Getenv("SLAPOS_TEST_ENV")
-	for directory, _ := os.Getwd(); environment == "" && directory != "/"; directory = filepath.Dir(directory) {
-		if path := filepath.Join(directory, "var/testenv"); exists(filepath.Join(path, "bin/python")) {
-			environment = path
-		}
-	}
-	python := filepath.Join(environment, "bin/python")
-	if environment == "" || !exists(python) {
-		t.Fatal("no Python with slapos.core: run `make testenv` first")
-	}
-	return python
-}
+	"slapos/slap/testpython"
+)
 
 func runPython(t *testing.T, script string, arguments ...string) string {
 	t.Helper()
-	command := exec.Command(original(t), append([]string{"-c", script}, arguments...)...)
+	command := exec.Command(testpython.Path(t), append([]string{"-c", script}, arguments...)...)
 	var failure bytes.Buffer
 	command.Stderr = &failure
 	output, err := command.Output()

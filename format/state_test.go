@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/testpython"
 )
 
 // sample is the computer of FMT-75.
@@ -122,7 +123,7 @@ func TestPythonJSON(t *testing.T) {
 	value := map[string]any{"z": []any{}, "a": map[string]any{}, "é<&>\u2028😀\x7f\x01\"\\/": []any{1, nil, true, "x"}, "n": map[string]any{"b": 1, "a": "\t\b\f\n\r\v", "c": false}}
 	got := pythonJSON(value, "    ")
 	program := "import json, sys; sys.stdout.write(json.dumps(json.load(sys.stdin), sort_keys=True, indent=4))"
-	python := exec.Command(testPython(t), "-c", program)
+	python := exec.Command(testpython.Path(t), "-c", program)
 	python.Stdin = bytes.NewReader(got)
 	want, err := python.Output()
 	if err != nil {
@@ -131,20 +132,6 @@ func TestPythonJSON(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-}
-
-// testPython is the interpreter of the environment that tests use.
-func testPython(t testing.TB) string {
-	root := os.Getenv("SLAPOS_TEST_ENV")
-	for directory, _ := os.Getwd(); root == "" && directory != "/"; directory = filepath.Dir(directory) {
-		if candidate := filepath.Join(directory, "var/testenv"); isThere(candidate) {
-			root = candidate
-		}
-	}
-	if root == "" {
-		t.Fatal("the Python environment of the tests is missing: run `make testenv` first")
-	}
-	return filepath.Join(root, "bin/python")
 }
 
 func isThere(path string) bool {

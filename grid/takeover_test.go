@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"slapos/grid/supervisor"
-	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/testpython"
 )
 
 // TestPythonSupervisor runs the passes on a node where supervisord of Python is
@@ -22,7 +22,7 @@ func TestPythonSupervisor(t *testing.T) {
 	if err := supervisor.WriteConfiguration(n.layout(), ""); err != nil {
 		t.Fatal(err)
 	}
-	python := exec.Command(filepath.Join(filepath.Dir(testenv.Python(t)), "supervisord"), "-n", "-c", n.layout().ConfigFile())
+	python := exec.Command(filepath.Join(filepath.Dir(testpython.Path(t)), "supervisord"), "-n", "-c", n.layout().ConfigFile())
 	if err := python.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"slapos/grid/testenv"
+	"slapos/slap/testpython"
 )
 
 const movementText = `<movement><resource>CPU</resource><title>t</title><reference>r</reference>` +
@@ -104,7 +104,7 @@ print(json.dumps([[valid(schema, text) for schema in schemas] for text in json.l
 		}
 	}
 	input, _ := json.Marshal(bytesOf)
-	command := exec.Command(testenv.Python(t), "-c", script)
+	command := exec.Command(testpython.Path(t), "-c", script)
 	command.Stdin, command.Stderr = bytes.NewReader(input), os.Stderr
 	output, err := command.Output()
 	if err != nil {

@@ -13,36 +13,18 @@ import (
 
 	"slapos/networkcache"
 	"slapos/networkcache/server"
+	"slapos/slap/testpython"
 )
 
 // original runs functions of slapos.core with the words after the program.
 func original(t *testing.T, program string, words ...string) string {
 	t.Helper()
 	prelude := "import logging, os, sys, tarfile\nfrom slapos.grid.networkcache import download_network_cached, upload_network_cached\n"
-	output, err := exec.Command(testPython(t), append([]string{"-c", prelude + program}, words...)...).CombinedOutput()
+	output, err := exec.Command(testpython.Path(t), append([]string{"-c", prelude + program}, words...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	return strings.TrimSpace(string(output))
-}
-
-func testPython(t *testing.T) string {
-	t.Helper()
-	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
-		return filepath.Join(directory, "bin/python")
-	}
-	directory, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; directory != "/"; directory = filepath.Dir(directory) {
-		path := filepath.Join(directory, "var/testenv/bin/python")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	t.Fatal("no var/testenv: run `make testenv` first")
-	return ""
 }
 
 // TestOriginal has the original install what was uploaded from here, and the

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"slapos/slap/testpython"
 )
 
 // Python of the test environment, with slapos.core, and the bare one below it.
@@ -29,11 +31,9 @@ func TestMain(m *testing.M) {
 }
 
 func findPython() error {
-	environment := os.Getenv("SLAPOS_TEST_ENV")
-	for directory, _ := os.Getwd(); environment == "" && directory != "/"; directory = filepath.Dir(directory) {
-		if _, err := os.Stat(directory + "/var/testenv/.ready"); err == nil {
-			environment = directory + "/var/testenv"
-		}
+	environment, err := testpython.Find()
+	if err != nil {
+		return err
 	}
 	testPython = environment + "/bin/python"
 	out, err := exec.Command(testPython, "-c", `import os, sys, slapos.grid.promise as p

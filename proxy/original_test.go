@@ -2,7 +2,6 @@ package proxy_test
 
 import (
 	"encoding/json"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,29 +10,8 @@ import (
 
 	"slapos/proxy"
 	"slapos/slap"
+	"slapos/slap/testpython"
 )
-
-// python is the interpreter that has the original.
-func python(t *testing.T) string {
-	t.Helper()
-	folder := os.Getenv("SLAPOS_TEST_ENV")
-	if folder == "" {
-		at, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for ; folder == "" && at != "/"; at = filepath.Dir(at) {
-			if _, err := os.Stat(filepath.Join(at, "var/testenv/bin/python")); err == nil {
-				folder = filepath.Join(at, "var/testenv")
-			}
-		}
-	}
-	path := filepath.Join(folder, "bin/python")
-	if _, err := os.Stat(path); err != nil {
-		t.Fatal("the original is needed: run `make testenv` first")
-	}
-	return path
-}
 
 // call is a request to the original: GET without a form.
 type call struct {
@@ -69,7 +47,7 @@ func original(t *testing.T, uri string, calls ...call) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), python(t), "-c", originalScript, uri)
+	command := exec.CommandContext(t.Context(), testpython.Path(t), "-c", originalScript, uri)
 	command.Stdin = strings.NewReader(string(input))
 	var complaints strings.Builder
 	command.Stderr = &complaints

@@ -8,34 +8,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
+
+	"slapos/slap/testpython"
 )
 
 var differential = flag.Int("differential", 1500, "number of random values compared with the original's codec")
-
-// python finds the Python that has the original's library.
-func python(t testing.TB) string {
-	t.Helper()
-	if env := os.Getenv("SLAPOS_TEST_ENV"); env != "" {
-		return filepath.Join(env, "bin/python")
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != "/"; dir = filepath.Dir(dir) {
-		path := filepath.Join(dir, "var/testenv/bin/python")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	t.Fatal("no Python with slapos.core: run `make testenv` first")
-	return ""
-}
 
 type original struct {
 	Marshal    string
@@ -48,7 +29,7 @@ type original struct {
 // askOriginal runs peer.py and reads its answers.
 func askOriginal(t *testing.T, input []byte, args ...string) []original {
 	t.Helper()
-	cmd := exec.Command(python(t), append([]string{"testdata/peer.py"}, args...)...)
+	cmd := exec.Command(testpython.Path(t), append([]string{"testdata/peer.py"}, args...)...)
 	cmd.Stdin = bytes.NewReader(input)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -134,7 +115,7 @@ func TestAppendPythonJSON(t *testing.T) {
 	for _, text := range texts {
 		fmt.Fprintf(&lines, "%x\n", text)
 	}
-	command := exec.Command(python(t), "-c", jsonTexts)
+	command := exec.Command(testpython.Path(t), "-c", jsonTexts)
 	command.Stdin, command.Stderr = strings.NewReader(lines.String()), os.Stderr
 	output, err := command.Output()
 	if err != nil {

@@ -16,22 +16,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
-)
 
-// testPython is the interpreter of the environment that tests use.
-func testPython(t testing.TB) string {
-	root := os.Getenv("SLAPOS_TEST_ENV")
-	for directory, _ := os.Getwd(); root == "" && directory != "/"; directory = filepath.Dir(directory) {
-		if candidate := filepath.Join(directory, "var", "testenv"); exists(candidate) {
-			root = candidate
-		}
-	}
-	python := filepath.Join(root, "bin", "python")
-	if root == "" || !exists(python) {
-		t.Fatal("the Python environment of the tests is missing: run `make testenv` first")
-	}
-	return python
-}
+	"slapos/slap/testpython"
+)
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
@@ -45,7 +32,7 @@ type reference struct {
 }
 
 func newReference(t testing.TB) *reference {
-	command := exec.Command(testPython(t), filepath.Join("testdata", "reference.py"))
+	command := exec.Command(testpython.Path(t), filepath.Join("testdata", "reference.py"))
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"slapos/slap/testpython"
 )
 
 // TestMain makes the test binary the program slapos for scripts, and for what
@@ -46,7 +48,7 @@ func TestMain(m *testing.M) {
 // TESTENV is the Python environment of the tests.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	python := testPython(t)
+	python := testpython.Path(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,

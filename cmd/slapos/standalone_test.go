@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"slapos/slap/testpython"
 )
 
 // asOrdinaryUser runs one test again as an ordinary user of a namespace when the
@@ -82,7 +84,7 @@ func newCloudTest(t *testing.T) *cloudTest {
 		t.Fatal(err)
 	}
 	c.environ = []string{"HOME=" + folder + "/home", "SHELL=/bin/sh", "LANG=C.UTF-8",
-		"PATH=" + folder + "/bin:" + filepath.Dir(testPython(t)) + ":/usr/bin:/bin"}
+		"PATH=" + folder + "/bin:" + filepath.Dir(testpython.Path(t)) + ":/usr/bin:/bin"}
 	return c
 }
 
@@ -180,7 +182,7 @@ func TestStandalone(t *testing.T) {
 	}
 	listener.Close()
 	t.Cleanup(c.stop)
-	out := c.standalone(0, "start", "--port", fmt.Sprint(port), "--partitions", "2", "--python", testPython(t))
+	out := c.standalone(0, "start", "--port", fmt.Sprint(port), "--partitions", "2", "--python", testpython.Path(t))
 	if want := fmt.Sprintf("master  http://127.0.0.1:%d, panel", port); !strings.Contains(out, want) {
 		t.Errorf("start says %q, want %q", out, want)
 	}
@@ -246,14 +248,14 @@ func TestStandaloneLibrary(t *testing.T) {
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
-	out := c.run(0, testPython(t), "testdata/standalone/library.py", c.root, c.program, fmt.Sprint(port), c.release)
+	out := c.run(0, testpython.Path(t), "testdata/standalone/library.py", c.root, c.program, fmt.Sprint(port), c.release)
 	if !strings.HasSuffix(out, "the library is content\n") {
 		t.Errorf("it says %s", out)
 	}
 
 	// What the library has left is taken over.
 	t.Cleanup(c.stop)
-	c.standalone(0, "start", "--python", testPython(t))
+	c.standalone(0, "start", "--python", testpython.Path(t))
 	if status := c.status(); !status.Running || status.Master != fmt.Sprintf("http://127.0.0.1:%d", port) || status.Free != 1 {
 		t.Errorf("status %+v", status)
 	}
@@ -272,7 +274,7 @@ func TestStandaloneFiles(t *testing.T) {
 	if err := again.readSettings(); err != nil || again.standaloneSettings != s.standaloneSettings {
 		t.Errorf("read %+v, %v", again.standaloneSettings, err)
 	}
-	shown, err := exec.Command(testPython(t), "-c", `
+	shown, err := exec.Command(testpython.Path(t), "-c", `
 import sys
 from supervisor.options import ServerOptions
 options = ServerOptions()

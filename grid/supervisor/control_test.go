@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"slapos/slap/testpython"
 )
 
 const controlled = `
@@ -82,7 +84,7 @@ func masked(s *supervisorUnderTest, text string) string {
 }
 
 func (s *supervisorUnderTest) pythonControl(words ...string) (string, int) {
-	command := exec.CommandContext(s.ctx(), testEnvironment(s.t)+"/bin/supervisorctl", append([]string{"-c", s.path("supervisord.conf")}, words...)...)
+	command := exec.CommandContext(s.ctx(), testpython.Environment(s.t)+"/bin/supervisorctl", append([]string{"-c", s.path("supervisord.conf")}, words...)...)
 	out, _ := command.CombinedOutput()
 	return masked(s, string(out)), command.ProcessState.ExitCode()
 }
@@ -123,7 +125,7 @@ json.dump(results, sys.stdout)
 func (s *supervisorUnderTest) pythonControlAll(lines []string) (results []controlResult) {
 	input, err := json.Marshal(lines)
 	must(s.t, err)
-	command := exec.CommandContext(s.ctx(), testEnvironment(s.t)+"/bin/python", "-c", pythonDriver, s.path("supervisord.conf"))
+	command := exec.CommandContext(s.ctx(), testpython.Path(s.t), "-c", pythonDriver, s.path("supervisord.conf"))
 	command.Stdin = bytes.NewReader(input)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -273,7 +275,7 @@ stdout_logfile_backups=2
 		ctx, cancel := context.WithCancel(s.ctx())
 		done := make(chan error, 1)
 		if python {
-			command := exec.CommandContext(ctx, testEnvironment(t)+"/bin/supervisorctl", "-c", s.path("supervisord.conf"), "tail", "-f", "p")
+			command := exec.CommandContext(ctx, testpython.Environment(t)+"/bin/supervisorctl", "-c", s.path("supervisord.conf"), "tail", "-f", "p")
 			command.Stdout = out
 			go func() { done <- command.Run() }()
 		} else {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testpython"
 )
 
 // newNode is an instance root with a written configuration; its supervisor is
@@ -264,7 +266,7 @@ else:
 `
 	agent := func(action string) {
 		t.Helper()
-		out, err := exec.Command(filepath.Join(testEnvironment(t), "bin/python"), "-c", script, l.InstanceRoot, action).CombinedOutput()
+		out, err := exec.Command(testpython.Path(t), "-c", script, l.InstanceRoot, action).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", action, err, out)
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"slapos/slap/testpython"
 )
 
 // listenerScript writes what it hears to a file, in the way of Python's
@@ -81,7 +83,7 @@ func TestListener(t *testing.T) {
 
 // listen makes all kinds of events happen, and returns those that were heard.
 func listen(t *testing.T, python bool) []string {
-	s := newSupervisor(t, strings.ReplaceAll(listened, "PYTHON", testEnvironment(t)+"/bin/python"))
+	s := newSupervisor(t, strings.ReplaceAll(listened, "PYTHON", testpython.Path(t)))
 	s.python = python
 	s.write("listener.py", listenerScript)
 	s.start()
@@ -155,7 +157,7 @@ process_name=pair%(process_num)d
 numprocs=2
 events=REMOTE_COMMUNICATION
 startsecs=0
-`, "PYTHON", testEnvironment(t)+"/bin/python"))
+`, "PYTHON", testpython.Path(t)))
 	s.write("listener.py", listenerScript)
 	s.start()
 	s.untilState("pair:pair1", "RUNNING")

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testpython"
 )
 
 // TestMain lets the test binary be a supervisor when it is started under that
@@ -126,7 +128,7 @@ func (s *supervisorUnderTest) read(name string) string {
 func (s *supervisorUnderTest) start() *supervisorUnderTest {
 	s.t.Helper()
 	if s.python {
-		s.command = exec.Command(testEnvironment(s.t)+"/bin/supervisord", "-n", "-c", s.path("supervisord.conf"))
+		s.command = exec.Command(testpython.Environment(s.t)+"/bin/supervisord", "-n", "-c", s.path("supervisord.conf"))
 	} else {
 		s.command = exec.Command(testExecutable())
 		s.command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}

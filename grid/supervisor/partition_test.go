@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"slapos/slap/testpython"
 )
 
 const wantPartition = `[group:slappart0]
@@ -179,7 +181,7 @@ for group in options.process_group_configs:
       open(path).close()
       print(group.name, p.name, p.uid, p.directory, path.split('/')[-1], p.stdout_logfile.split('/')[-1], sep='\t')
 `
-	command := exec.Command(filepath.Join(testEnvironment(t), "bin/python"), "-c", script, l.ConfigFile())
+	command := exec.Command(testpython.Path(t), "-c", script, l.ConfigFile())
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()
@@ -204,24 +206,4 @@ for group in options.process_group_configs:
 	if len(want) > 0 {
 		t.Errorf("Python doesn't read %v", want)
 	}
-}
-
-// testEnvironment finds the Python environment of the tests.
-func testEnvironment(t testing.TB) string {
-	t.Helper()
-	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
-		return directory
-	}
-	directory, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; directory != "/"; directory = filepath.Dir(directory) {
-		path := filepath.Join(directory, "var/testenv")
-		if exists(filepath.Join(path, "bin/python")) {
-			return path
-		}
-	}
-	t.Fatal("no Python environment: run `make testenv` first")
-	return ""
 }

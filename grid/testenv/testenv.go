@@ -1,6 +1,6 @@
 // Package testenv gives the tests of the node agent what they need of the
-// machine: a Python with zc.buildout, and directories and users to work with,
-// as root and as an ordinary user.
+// machine: directories and users to work with, and a way to Python for them, as
+// root and as an ordinary user.
 package testenv
 
 import (
@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testpython"
 )
 
 // User is the owner of releases and partitions in tests: nobody when they run
@@ -51,36 +53,6 @@ func Directory(t testing.TB) string {
 	return directory
 }
 
-// Python is the interpreter of the test environment, which has zc.buildout and
-// slapos.core.
-func Python(t testing.TB) string {
-	t.Helper()
-	python, err := python()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return python
-}
-
-func python() (string, error) {
-	if environment := os.Getenv("SLAPOS_TEST_ENV"); environment != "" {
-		return filepath.Join(environment, "bin", "python"), nil
-	}
-	directory, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; directory = filepath.Dir(directory) {
-		path := filepath.Join(directory, "var", "testenv", "bin", "python")
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
-		if directory == "/" {
-			return "", fmt.Errorf("the Python of the tests is missing: run `make testenv` first")
-		}
-	}
-}
-
 const reachable = "SLAPOS_TEST_PYTHON_REACHABLE"
 
 // Main runs the tests of a package. Run by root, User may be unable to reach
@@ -103,11 +75,12 @@ func Main(m *testing.M) {
 // reachPython returns when nothing needs to be done, else it runs this program
 // again.
 func reachPython() error {
-	path, err := python()
+	environment, err := testpython.Find()
 	if err != nil {
 		return nil // the tests that need it say so
 	}
-	if path, err = filepath.EvalSymlinks(path); err != nil {
+	path, err := filepath.EvalSymlinks(filepath.Join(environment, "bin", "python"))
+	if err != nil {
 		return err
 	}
 	closed := closedAncestor(path)

@@ -16,26 +16,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// python is the interpreter of the test environment.
-func python(t *testing.T) string {
-	t.Helper()
-	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
-		return filepath.Join(directory, "bin/python")
-	}
-	directory, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; directory != "/"; directory = filepath.Dir(directory) {
-		if path := filepath.Join(directory, "var/testenv/bin/python"); exists(path) {
-			return path
-		}
-	}
-	t.Fatal("no var/testenv: run `make testenv` first")
-	return ""
-}
+	"slapos/slap/testpython"
+)
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
@@ -44,7 +27,7 @@ func exists(path string) bool {
 
 func runPython(t *testing.T, program string, arguments ...string) {
 	t.Helper()
-	output, err := exec.Command(python(t), append([]string{"-c", program}, arguments...)...).CombinedOutput()
+	output, err := exec.Command(testpython.Path(t), append([]string{"-c", program}, arguments...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}

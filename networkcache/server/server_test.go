@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"slapos/networkcache"
+	"slapos/slap/testpython"
 )
 
 func start(t *testing.T, options Options) (*Server, string) {
@@ -307,7 +308,7 @@ func testPythonClient(t *testing.T, url string) {
 	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	output, err := exec.Command(python(t), "-c", `
+	output, err := exec.Command(testpython.Path(t), "-c", `
 import io, sys
 from slapos.libnetworkcache import NetworkcacheClient
 url, key, certificate = sys.argv[1:]
@@ -336,25 +337,6 @@ print(sum)
 	if err != nil || len(entries) != 2 || !client.Trusts(entries[0]) || entries[0].SHA512() != strings.TrimSpace(string(output)) {
 		t.Errorf("%v %v", entries, err)
 	}
-}
-
-func python(t *testing.T) string {
-	t.Helper()
-	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
-		return filepath.Join(directory, "bin/python")
-	}
-	directory, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; directory != "/"; directory = filepath.Dir(directory) {
-		path := filepath.Join(directory, "var/testenv/bin/python")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	t.Fatal("no var/testenv: run `make testenv` first")
-	return ""
 }
 
 func TestServe(t *testing.T) {

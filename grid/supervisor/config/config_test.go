@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"slapos/slap/testpython"
 )
 
 const base = "[supervisord]\n"
@@ -156,7 +158,7 @@ func TestAgainstPython(t *testing.T) {
 		text = strings.ReplaceAll(text, "INCLUDED", "d/*.conf")
 		paths = append(paths, write(fmt.Sprintf("%d.conf", i), text))
 	}
-	command := exec.Command(filepath.Join(testEnvironment(t), "bin/python"), append([]string{"-c", pythonDump}, paths...)...)
+	command := exec.Command(testpython.Path(t), append([]string{"-c", pythonDump}, paths...)...)
 	command.Env = []string{}
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -210,7 +212,7 @@ func TestSplitCommandAgainstPython(t *testing.T) {
 	lines := []string{
 		"", " ", "a", "a  b\tc\n", `a\ b`, `a'b c'd`, `"a\"b\x\\"`, `''`, `a '' b`, `"`, `a\`, `'a\'`, `\'`, `"a'b"`, `a#b # c`, "é ü",
 	}
-	command := exec.Command(filepath.Join(testEnvironment(t), "bin/python"), "-c", `
+	command := exec.Command(testpython.Path(t), "-c", `
 import json, shlex, sys
 def split(line):
   try:
@@ -242,25 +244,6 @@ json.dump([split(l) for l in json.load(sys.stdin)], sys.stdout)
 			t.Errorf("%q: got %q, want %q", line, got, want[i])
 		}
 	}
-}
-
-func testEnvironment(t *testing.T) string {
-	t.Helper()
-	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
-		return directory
-	}
-	directory, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; directory != "/"; directory = filepath.Dir(directory) {
-		path := filepath.Join(directory, "var/testenv")
-		if _, err := os.Stat(filepath.Join(path, "bin/python")); err == nil {
-			return path
-		}
-	}
-	t.Fatal("no Python environment: run `make testenv` first")
-	return ""
 }
 
 func FuzzLoad(f *testing.F) {

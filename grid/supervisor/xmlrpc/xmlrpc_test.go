@@ -6,13 +6,14 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/ochinchina/supervisord/faults"
 	"github.com/ochinchina/supervisord/types"
+
+	"slapos/slap/testpython"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -125,7 +126,7 @@ func TestDecode(t *testing.T) {
 // TestPython lets Python's own client library read what is written here, and
 // the reverse.
 func TestPython(t *testing.T) {
-	python := testPython(t)
+	python := testpython.Path(t)
 	response, err := MarshalResponse([]any{
 		true, 5, 1.5, "a<b>&é\n\x1b", []any{[]any{}, map[string]any{"k": "v"}}, []byte{0, 255}})
 	if err != nil {
@@ -164,26 +165,6 @@ else:
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-}
-
-func testPython(t *testing.T) string {
-	t.Helper()
-	if directory := os.Getenv("SLAPOS_TEST_ENV"); directory != "" {
-		return filepath.Join(directory, "bin", "python")
-	}
-	directory, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for directory != "/" {
-		path := filepath.Join(directory, "var/testenv/bin/python")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-		directory = filepath.Dir(directory)
-	}
-	t.Fatal("no Python environment: run `make testenv` first")
-	return ""
 }
 
 func FuzzUnmarshalCall(f *testing.F) {

@@ -1,0 +1,47 @@
+// Package testpython finds the Python environment that tests compare with:
+// slapos.core, zc.buildout and supervisor, as `make testenv` installs them.
+package testpython
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Find returns the directory of the environment: what SLAPOS_TEST_ENV says, else
+// var/testenv in the working directory or one above it.
+func Find() (string, error) {
+	if environment := os.Getenv("SLAPOS_TEST_ENV"); environment != "" {
+		return environment, nil
+	}
+	directory, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; directory = filepath.Dir(directory) {
+		environment := filepath.Join(directory, "var", "testenv")
+		if _, err := os.Stat(filepath.Join(environment, "bin", "python")); err == nil {
+			return environment, nil
+		}
+		if directory == "/" {
+			return "", errors.New("the Python environment of the tests is missing: run `make testenv` first")
+		}
+	}
+}
+
+// Environment is the directory of the environment; without one the test fails.
+func Environment(t testing.TB) string {
+	t.Helper()
+	environment, err := Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return environment
+}
+
+// Path is the interpreter of the environment.
+func Path(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(Environment(t), "bin", "python")
+}
