@@ -12,6 +12,13 @@ TESTENV  := var/testenv
 # What the tests run beside the binary: buildout, the original's promise
 # classes, Python's supervisor and network cache client, all from PyPI.
 TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0 slapos.libnetworkcache==0.30
+# Promise plugins of others, and what those that are tried import: all that
+# slapos.toolbox asks for would take minutes.
+TOOLBOX  := slapos.toolbox==0.170
+PLUGINPKGS := croniter distro python-dateutil pytz tzlocal pyasn1 pyasn1_modules
+# Releases of slapos.core whose promises are tried too: the last one that runs
+# them by its own launcher, and one that doesn't.
+OLDCORES := 1.21.1 1.24.1
 # A server of S3, to test contents in a bucket with.
 S3SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 # How long `make fuzz` tries each target, and below which directories.
@@ -20,9 +27,11 @@ FUZZDIRS ?= .
 # Pythons for the long promise tests, of any version, beside the one above.
 PYTHONS  ?= $(wildcard $(HOME)/.pyenv/versions/*/bin/python /usr/bin/python2.7)
 PROMISEENV := var/promise
+# How often `make soak` kills the agent.
+KILLS    ?= 300
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build man docs demo tutorial demo-clean test testenv promise-toolbox lint fuzz clean check-tools
+.PHONY: help build man docs demo tutorial demo-clean test testenv promise-toolbox soak lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,7 +60,9 @@ var/bin/versitygw:
 $(TESTENV)/.ready: Makefile
 	rm -rf $(TESTENV)
 	$(PYTHON) -m venv $(TESTENV)
-	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check $(TESTPKGS)
+	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check $(TESTPKGS) $(PLUGINPKGS)
+	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps $(TOOLBOX)
+	promise/testdata/releases.sh $(TESTENV)/core $(TESTENV)/bin/python $(OLDCORES)
 	touch $@
 
 test: check-tools build testenv ## every test, with the race detector
@@ -67,7 +78,10 @@ fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS 
 
 promise-toolbox: check-tools testenv ## plugins of slapos.toolbox, old slapos.core, other Pythons: long promise tests
 	[ -e $(PROMISEENV)/.ready ] || promise/testdata/environments.sh $(PROMISEENV) $(PYTHON) $(PYTHONS)
-	PROMISE_TEST_ENV=$(CURDIR)/$(PROMISEENV) $(GO) test -timeout 60m -v -run 'TestToolbox|TestReleases|TestRuntimes' ./promise
+	PROMISE_TEST_ENV=$(CURDIR)/$(PROMISEENV) $(GO) test -count 1 -timeout 60m -v -run 'TestToolbox|TestReleases|TestRuntimes' ./promise
+
+soak: check-tools testenv ## the agent killed KILLS times (300), hostile files in every place of a partition: takes long
+	SLAPOS_TEST_KILLS=$(KILLS) SLAPOS_TEST_LONG=1 $(GO) test -count 1 -timeout 120m -v -run 'TestKilledAgent|TestHostilePartitions' ./grid
 
 demo: check-tools build ## from nothing to a running service, in var/demo
 	docs/examples/demo.sh

@@ -1,7 +1,6 @@
 #!/bin/sh
 # Makes the Python environments of the long promise tests in a directory:
 #
-#	toolbox/             virtual environment with slapos.toolbox and slapos.core
 #	core/VERSION/        slapos.core alone, one folder for each release
 #	python/X.Y/python    link to each Python that was found
 #	python/X.Y/library/  what releases of slapos.core import, for Python 2.7 and 3.9
@@ -11,12 +10,8 @@ set -eu
 mkdir -p "$1"
 top=$(cd "$1" && pwd) python3=$2
 shift 2
-pip="-m pip install -q --disable-pip-version-check --no-warn-script-location --root-user-action=ignore"
 rm -rf "$top"
 mkdir -p "$top/core" "$top/python"
-
-"$python3" -m venv "$top/toolbox"
-"$top/toolbox/bin/python" $pip slapos.toolbox==0.170 slapos.core==1.26.1
 
 # namespace makes a package of folders that pip leaves without what names them one.
 namespace() {
@@ -25,10 +20,7 @@ namespace() {
 	done
 }
 
-for version in 1.4.28 1.7.13 1.10.8 1.15.0 1.21.1 1.22.1 1.24.1 1.26.1; do
-	"$python3" $pip --no-deps --target "$top/core/$version" "slapos.core==$version"
-	namespace "$top/core/$version/slapos"
-done
+"$(dirname "$0")/releases.sh" "$top/core" "$python3" 1.4.28 1.7.13 1.10.8 1.15.0 1.21.1 1.22.1 1.24.1 1.26.1
 
 common="zope.interface<5.5 six requests<2.28 lxml<4.9.4 netaddr<0.9 uritemplate<4 cachecontrol<0.12.7
 	python-dateutil<3 zc.buildout<3 xml_marshaller<1.0.3 msgpack<1.0.6 lockfile jsonschema<4 distro<1.7"
