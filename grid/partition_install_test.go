@@ -1,0 +1,50 @@
+package grid
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"slapos/grid/testenv"
+)
+
+func TestInstancePassBootstraps(t *testing.T) {
+	for name, test := range map[string]struct {
+		release string // what the release has in bin
+		want    string
+	}{
+		"of the release": {"bootstrap", "bootstrap HOME\nown\n"},
+		"of the node":    {"", "bootstrap buildout:bin-directory=DIR/sbin bootstrap\nown\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newInstanceNode(t, "slappart0")
+			if err := os.Remove(n.path(testRelease, "bin", "buildout")); err != nil {
+				t.Fatal(err)
+			}
+			const makeOwn = "mkdir -p sbin; printf '#!/bin/sh\\necho own >> log\\n' > sbin/buildout; chmod 755 sbin/buildout"
+			n.script(n.options.Buildout, "echo bootstrap $@ >> log\n"+makeOwn)
+			if test.release != "" {
+				n.script(n.path(testRelease, "bin", test.release), "echo bootstrap $HOME >> log\n"+makeOwn)
+			}
+			n.process(0)
+			home := readHome(t)
+			want := strings.NewReplacer("DIR", n.at("slappart0"), "HOME", home).Replace(test.want)
+			if got := readFile(t, n.at("slappart0", "log")); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// readHome is the home of the user of partitions.
+func readHome(t *testing.T) string {
+	t.Helper()
+	for line := range strings.Lines(readFile(t, "/etc/passwd")) {
+		if fields := strings.Split(line, ":"); len(fields) > 5 && fields[2] == fmt.Sprint(testenv.User()) {
+			return fields[5]
+		}
+	}
+	t.Fatal("the user of the tests is not in passwd")
+	return ""
+}

@@ -1,0 +1,81 @@
+package grid
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"slapos/slap"
+)
+
+func TestInstancePassPromises(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	n.deployWith(service("promise", "check", "test -e ok || { echo not ok; exit 1; }"))
+	result := n.process(2)
+	if len(result.PromiseFailed) != 1 || len(result.Failed) != 0 {
+		t.Errorf("result %+v", result)
+	}
+	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	if got := calls[1].form.Get("error_log"); got != "Promise 'check' failed with output: not ok" {
+		t.Errorf("reported %q", got)
+	}
+	if exists(n.at("slappart0", ".timestamp")) || exists(n.at("slappart0", ".slapgrid-slappart0-error.log")) {
+		t.Error("a timestamp, or an error file")
+	}
+	if n.log.index("  slappart0[test]: Promise 'check' failed with output: not ok") < 0 {
+		t.Errorf("log\n%s", n.log)
+	}
+	writeFile(t, n.at("slappart0", "ok"), "")
+	n.process(0)
+	n.master.take()
+
+	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
+		t.Errorf("result %+v, %v", result, err)
+	}
+	os.Remove(n.at("slappart0", "ok"))
+	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 2 {
+		t.Errorf("result %+v, %v", result, err)
+	}
+	n.master.expect(t, false, "getFullComputerInformation", "getFullComputerInformation")
+}
+
+// A partition that is up to date tells the master what it doesn't know yet.
+func TestInstancePassAnomalies(t *testing.T) {
+	for _, test := range []struct {
+		status string // "-": none
+		good   bool
+		want   string
+	}{
+		{"-", true, "startedComputerPartition slappart0"},
+		{"#error", true, "startedComputerPartition slappart0"},
+		{"#access", true, ""},
+		{"-", false, "softwareInstanceError slappart0"},
+		{"#error", false, ""},
+		{"#access", false, "softwareInstanceError slappart0"},
+	} {
+		t.Run(fmt.Sprint(test.status, test.good), func(t *testing.T) {
+			n := newInstanceNode(t, "slappart0")
+			n.process(0)
+			n.master.take()
+			if err := os.MkdirAll(n.at("slappart0", "etc", "promise"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			exit := map[bool]string{true: "exit 0", false: "exit 1"}[test.good]
+			n.script(n.at("slappart0", "etc", "promise", "check"), exit)
+			if !test.good {
+				// One bad run is no anomaly yet.
+				if _, err := PromisePass(t.Context(), n.options); err != nil {
+					t.Fatal(err)
+				}
+				n.master.take()
+			}
+			n.change("slappart0", func(p *slap.Partition) { p.AccessStatus, p.HasAccessStatus = test.status, test.status != "-" })
+			n.process(0)
+			want := []string{"getFullComputerInformation"}
+			if test.want != "" {
+				want = append(want, test.want)
+			}
+			n.master.expect(t, false, want...)
+		})
+	}
+}
