@@ -43,7 +43,7 @@ func (t *partition) stopServices(ctx context.Context) (outcome, error) {
 // forgetServices makes the supervisor forget all groups of the partition, those
 // of managers too (GRID-87).
 func (t *partition) forgetServices(ctx context.Context) (outcome, error) {
-	if _, err := t.pass.supervisorLayout().RemovePartition(t.id.Partition); err != nil {
+	if err := t.pass.supervisorLayout().RemovePartition(t.id.Partition); err != nil {
 		return done, fmt.Errorf("stop services: %w", err)
 	}
 	return t.endGroups(ctx, t.hasGroup)

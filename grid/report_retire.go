@@ -8,12 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"slapos/manager"
 	"slapos/slap"
 )
-
-// waitListFile names processes that must end before a partition is destroyed,
-// one group:process on a line (MGR-50).
-const waitListFile = ".slapos-report-wait-service-list"
 
 // A postponement is why something isn't done in this run and will be in a
 // later one. It is no failure.
@@ -54,9 +51,9 @@ func (u *reportedPartition) callManagers(ctx context.Context) (outcome, error) {
 	t := u.partition
 	managed := t.managed()
 	managed.Retention = func(context.Context) (bool, error) { return retentionOver(t.root, t.pass.Now()) }
-	for _, manager := range t.pass.Managers {
-		if err := manager.Report(ctx, managed); err != nil {
-			return done, fmt.Errorf("manager %s: %w", manager.Name(), err)
+	for _, m := range t.pass.Managers {
+		if err := m.Report(ctx, managed); err != nil {
+			return done, fmt.Errorf("manager %s: %w", m.Name(), err)
 		}
 	}
 	return done, nil
@@ -69,16 +66,17 @@ func (u *reportedPartition) checkUsage(context.Context) (outcome, error) {
 	return done, nil
 }
 
-// checkProcesses looks at the processes that the destruction waits for. The
-// partition's user can write the list: those of other partitions don't count.
+// checkProcesses looks at the processes that the destruction waits for
+// (MGR-42). The partition's user can write the list: those of other partitions
+// don't count.
 func (u *reportedPartition) checkProcesses(ctx context.Context) (outcome, error) {
 	t := u.partition
-	list, err := t.root.read(waitListFile)
+	list, err := t.root.read(manager.WaitList)
 	if errors.Is(err, fs.ErrNotExist) {
 		return skipped, nil
 	}
 	if err != nil {
-		t.log.Warn("Ignored " + t.root.join(waitListFile) + ": " + err.Error())
+		t.log.Warn("Ignored " + t.root.join(manager.WaitList) + ": " + err.Error())
 		return skipped, nil
 	}
 	running, err := t.runningProcesses(ctx)

@@ -83,10 +83,11 @@ func (r *reportTest) runService(n int, suffix ...string) {
 	}
 	var groups []supervisor.Group
 	for _, suffix := range append(suffix, "") {
-		groups = append(groups, supervisor.Group{Name: name + suffix, Directory: directory, Programs: services})
-	}
-	if _, err := r.layout().WritePartition(name, groups); err != nil {
-		r.t.Fatal(err)
+		group := supervisor.Group{Name: name + suffix, Directory: directory, Programs: services}
+		if _, err := r.layout().WriteGroup(name, group); err != nil {
+			r.t.Fatal(err)
+		}
+		groups = append(groups, group)
 	}
 	client := supervisor.NewClient(r.layout().Socket())
 	defer client.Close()
@@ -293,13 +294,13 @@ func TestReportPassManager(t *testing.T) {
 func TestReportPassWaitsForProcesses(t *testing.T) {
 	r := newReportTest(t)
 	waiting := r.partition(0, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper,
-		waitListFile: "slappart0-prerm:none\n\n  slappart0-prerm:s  \n"})
+		manager.WaitList: "slappart0-prerm:none\n\n  slappart0-prerm:s  \n"})
 	greedy := r.partition(1, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper,
-		waitListFile: "slappart2:s\nslappart0-prerm:s\nslappart1:s\nwatchdog:watchdog\n"})
+		manager.WaitList: "slappart2:s\nslappart0-prerm:s\nslappart1:s\nwatchdog:watchdog\n"})
 	odd := r.partition(3, slap.StateDestroyed, nil)
 	before := statOf(t, greedy)
 	r.partition(2, slap.StateStarted, map[string]string{"etc/run/s": sleeper})
-	if err := unix.Mkfifo(filepath.Join(odd, waitListFile), 0o666); err != nil {
+	if err := unix.Mkfifo(filepath.Join(odd, manager.WaitList), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	r.supervise()
@@ -307,7 +308,7 @@ func TestReportPassWaitsForProcesses(t *testing.T) {
 	r.runService(1)
 	r.runService(2)
 	r.report(0)
-	mustExist(t, filepath.Join(waiting, waitListFile))
+	mustExist(t, filepath.Join(waiting, manager.WaitList))
 	emptied(t, greedy, before)
 	emptied(t, odd, statOf(t, odd))
 	if running := r.running(); !slices.Equal(running, []string{"slappart0-prerm:s", "slappart2:s"}) {

@@ -170,11 +170,6 @@ func (c *Client) StopGroup(ctx context.Context, name string) error {
 	return c.each(ctx, "supervisor.stopProcessGroup", name)
 }
 
-// StartAll starts every process that doesn't run.
-func (c *Client) StartAll(ctx context.Context, wait bool) error {
-	return c.each(ctx, "supervisor.startAllProcesses", wait)
-}
-
 // StopAll stops every process and waits until they have ended.
 func (c *Client) StopAll(ctx context.Context) error {
 	return c.each(ctx, "supervisor.stopAllProcesses")

@@ -3,8 +3,8 @@
 // The supervisor itself is [Serve], a daemon that reads the configuration
 // files of Python's supervisor and answers its XML-RPC calls on a unix socket.
 // [Layout] names and writes those files for a node, [Launch] sees to it that
-// one supervisor runs, [Client] talks to it, [Update] makes it follow the files
-// and [Control] is the program supervisorctl.
+// one supervisor runs, [Client] talks to it and [Control] is the program
+// supervisorctl.
 //
 // Both sides follow Python's supervisor 4.3: a node can be switched between the
 // original and this program with its services running, since the client here

@@ -38,7 +38,7 @@ func newNode(t *testing.T) (Layout, *bytes.Buffer) {
 			}
 		}
 		if t.Failed() {
-			data, _ := os.ReadFile(filepath.Join(l.LogDir(), "supervisord.log"))
+			data, _ := os.ReadFile(l.path("var", "log", "supervisord.log"))
 			t.Logf("log of the supervisor:\n%s", data)
 		}
 		os.RemoveAll(root)
@@ -196,7 +196,7 @@ func TestPartitionLife(t *testing.T) {
 	for i := range group.Programs {
 		group.Programs[i].UID, group.Programs[i].GID = os.Geteuid(), os.Getegid()
 	}
-	changed, err := l.WritePartition("slappart0", []Group{group})
+	changed, err := l.WriteGroup("slappart0", group)
 	if !changed || err != nil {
 		t.Fatal(changed, err)
 	}
@@ -273,7 +273,7 @@ else:
 	}
 	must(t, WriteConfiguration(l, "/bin/sh -c 'exec sleep 1000'"))
 	agent("launch")
-	_, err := l.WritePartition("slappart0", []Group{group})
+	_, err := l.WriteGroup("slappart0", group)
 	must(t, err)
 	agent("start")
 	if readPID(t, l) != pid {

@@ -47,9 +47,6 @@ func (l Layout) ConfigFile() string { return l.path("etc", "supervisord.conf") }
 // ConfigDir holds one file for each group of programs.
 func (l Layout) ConfigDir() string { return l.path("etc", "supervisord.conf.d") }
 
-// LogDir holds the supervisor's own log.
-func (l Layout) LogDir() string { return l.path("var", "log") }
-
 // PIDFile holds the process number of the supervisor.
 func (l Layout) PIDFile() string { return l.path("var", "run", "supervisord.pid") }
 

@@ -79,65 +79,43 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'"
 }
 
-// WritePartition writes the configuration files of a partition's groups, each
-// named after its group, and removes those of groups that are not given. changed
-// tells whether the supervisor has to be updated.
+// WriteGroup writes the configuration file of one of a partition's groups, named
+// after the group. changed tells whether the supervisor has to be updated.
 //
 // Names in etc/run and etc/service come from the partition's user. One that
 // would break the file, for this or for every other partition, is left out with
-// a warning.
-func (l Layout) WritePartition(id string, groups []Group) (changed bool, err error) {
-	present, err := l.partitionFiles(id)
-	if err != nil {
-		return false, err
-	}
-	for _, group := range groups {
-		wrote, written, err := l.writeGroup(id, group)
-		if err != nil {
-			return changed, err
-		}
-		changed = changed || wrote
-		if written {
-			delete(present, group.Name+".conf")
-		}
-	}
-	removed, err := l.remove(present)
-	return changed || removed, err
-}
-
-// WriteGroup is WritePartition for one group: the files of the partition's other
-// groups stay.
+// a warning; a group without any program that is fit has no file.
 func (l Layout) WriteGroup(id string, group Group) (changed bool, err error) {
-	changed, written, err := l.writeGroup(id, group)
-	if err != nil || written {
-		return changed, err
-	}
-	return l.RemoveGroup(group.Name)
-}
-
-// writeGroup writes the file of a group, unless no program is fit for it.
-func (l Layout) writeGroup(id string, group Group) (changed, written bool, err error) {
 	if group.Name != id && !strings.HasPrefix(group.Name, id+"-") {
-		return false, false, fmt.Errorf("supervisor group %s is not of partition %s", group.Name, id)
+		return false, fmt.Errorf("supervisor group %s is not of partition %s", group.Name, id)
 	}
 	text, err := l.groupText(group)
 	if err != nil {
-		return false, false, fmt.Errorf("supervisor group %s: %w", group.Name, err)
+		return false, fmt.Errorf("supervisor group %s: %w", group.Name, err)
 	}
 	if text == "" {
-		return false, false, nil
+		return l.RemoveGroup(group.Name)
 	}
-	changed, err = writeIfChanged(filepath.Join(l.ConfigDir(), group.Name+".conf"), []byte(text))
-	return changed, true, err
+	return writeIfChanged(filepath.Join(l.ConfigDir(), group.Name+".conf"), []byte(text))
 }
 
-// RemovePartition removes all configuration files of a partition.
-func (l Layout) RemovePartition(id string) (removed bool, err error) {
-	present, err := l.partitionFiles(id)
-	if err != nil {
-		return false, err
+// RemovePartition removes all configuration files of a partition, those of its
+// managers too.
+func (l Layout) RemovePartition(id string) error {
+	entries, err := os.ReadDir(l.ConfigDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list supervisor configuration: %w", err)
 	}
-	return l.remove(present)
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.TrimSuffix(name, filepath.Ext(name)) != id && !strings.HasPrefix(name, id+"-") {
+			continue
+		}
+		if err := os.Remove(filepath.Join(l.ConfigDir(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove supervisor configuration: %w", err)
+		}
+	}
+	return nil
 }
 
 // RemoveGroup removes the configuration file of one group, which alone makes
@@ -148,34 +126,6 @@ func (l Layout) RemoveGroup(name string) (removed bool, err error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// partitionFiles finds the files of a partition and of its managers.
-func (l Layout) partitionFiles(id string) (map[string]bool, error) {
-	entries, err := os.ReadDir(l.ConfigDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("list supervisor configuration: %w", err)
-	}
-	files := map[string]bool{}
-	for _, entry := range entries {
-		name := entry.Name()
-		if strings.TrimSuffix(name, filepath.Ext(name)) == id || strings.HasPrefix(name, id+"-") {
-			files[name] = true
-		}
-	}
-	return files, nil
-}
-
-func (l Layout) remove(files map[string]bool) (removed bool, err error) {
-	for file := range files {
-		if err := os.Remove(filepath.Join(l.ConfigDir(), file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return removed, fmt.Errorf("remove supervisor configuration: %w", err)
-		}
-		removed = true
-	}
-	return removed, nil
 }
 
 // groupText is the content of a group's file, empty if no program is fit.

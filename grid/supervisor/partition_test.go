@@ -77,7 +77,7 @@ func makePartition(t *testing.T, l Layout, id string, runners, services []string
 	return Group{Name: id, Directory: directory, Programs: programs}
 }
 
-func TestWritePartition(t *testing.T) {
+func TestWriteGroup(t *testing.T) {
 	t.Parallel()
 	l, _ := newLayout(t)
 	group := makePartition(t, l, "slappart0", []string{"both", "backup"}, []string{"web", "both"})
@@ -86,9 +86,9 @@ func TestWritePartition(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write := func(want bool, groups ...Group) {
+	write := func(want bool, group Group) {
 		t.Helper()
-		changed, err := l.WritePartition("slappart0", groups)
+		changed, err := l.WriteGroup("slappart0", group)
 		if err != nil || changed != want {
 			t.Errorf("changed %v, %v", changed, err)
 		}
@@ -108,7 +108,7 @@ func TestWritePartition(t *testing.T) {
 		}
 	}
 	write(true, group)
-	files("other.conf", "slappart0.conf", "slappart01.conf")
+	files("other.conf", "slappart0-prerm.conf", "slappart0.conf", "slappart0.old", "slappart01.conf")
 	data, err := os.ReadFile(filepath.Join(l.ConfigDir(), "slappart0.conf"))
 	if err != nil {
 		t.Fatal(err)
@@ -128,18 +128,19 @@ func TestWritePartition(t *testing.T) {
 	}
 	write(false, group)
 	extra := Group{Name: "slappart0-socat", Directory: group.Directory, Programs: []Program{{Name: "x", Command: "socat a b"}}}
-	write(true, group, extra)
-	files("other.conf", "slappart0-socat.conf", "slappart0.conf", "slappart01.conf")
-	write(true, group)
-	write(true)
-	write(false)
-	files("other.conf", "slappart01.conf")
-	if _, err := l.WritePartition("slappart0", []Group{{Name: "slappart1"}}); err == nil {
+	write(true, extra)
+	files("other.conf", "slappart0-prerm.conf", "slappart0-socat.conf", "slappart0.conf", "slappart0.old", "slappart01.conf")
+	extra.Programs = nil
+	write(true, extra)
+	write(false, extra)
+	if _, err := l.WriteGroup("slappart0", Group{Name: "slappart1"}); err == nil {
 		t.Error("a group of another partition was written")
 	}
-	write(true, group)
-	if removed, err := l.RemovePartition("slappart0"); !removed || err != nil {
-		t.Errorf("removed %v, %v", removed, err)
+	for range 2 {
+		if err := l.RemovePartition("slappart0"); err != nil {
+			t.Error(err)
+		}
+		files("other.conf", "slappart01.conf")
 	}
 	if removed, err := l.RemoveGroup("slappart01"); !removed || err != nil {
 		t.Errorf("removed %v, %v", removed, err)
@@ -161,7 +162,7 @@ func TestHostileNames(t *testing.T) {
 	l, log := newLayout(t)
 	fine := []string{"%(x)s", "%", "100%%", "a=b", "é", "-x", "$HOME", "`id`", "{}", "*", "DEFAULT"}
 	group := makePartition(t, l, "slappart0", append(fine, hostileNames...), []string{"service"})
-	if _, err := l.WritePartition("slappart0", []Group{group}); err != nil {
+	if _, err := l.WriteGroup("slappart0", group); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(log.String(), "it was skipped"); got != len(hostileNames) {
