@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 )
 
 // checkSpace also covers what a build may need besides the release (GRID-26).
@@ -77,8 +76,7 @@ func prefixOf(url string, prefixes []string) (prefix string, found bool) {
 // The master is told at once that it is available (D-21).
 func (r *release) upload(ctx context.Context) (outcome, error) {
 	o := r.pass.Software
-	switch {
-	case r.fetched || !o.Upload || o.Cache == nil:
+	if r.fetched || !o.Upload || o.Cache == nil {
 		return skipped, nil
 	}
 	if _, listed := prefixOf(r.url, o.UploadBlacklist); listed {
@@ -159,12 +157,8 @@ func (u upload) try(ctx context.Context, o SoftwareOptions) error {
 			return err
 		}
 		u.log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", u.url, delay, err))
-		timer := time.NewTimer(delay)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
+		if err := pause(ctx, delay); err != nil {
+			return err
 		}
 		delay *= 2
 	}
