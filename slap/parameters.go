@@ -122,8 +122,7 @@ func (s *scanner) parameter(parameters Dict) error {
 }
 
 func store(parameters Dict, name string, text []byte) {
-	previous, _ := parameters[name].(string)
-	_, known := parameters[name].(string)
+	previous, known := parameters[name].(string)
 	switch {
 	case len(text) == 0 && !known:
 		parameters[name] = nil
