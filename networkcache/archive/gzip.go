@@ -15,9 +15,14 @@ import (
 
 // A gzip member of ours holds at most blockSize bytes. Smaller blocks compress
 // worse: each begins without knowledge of what came before.
+const blockSize = 2 << 20
+
+// Compressing thoroughly keeps archives within a twentieth of zlib's best. Where
+// a sample says that it gains less than a fiftieth, half of the time is saved.
 const (
-	blockSize = 2 << 20
-	level     = 6
+	thoroughLevel = 7
+	fastLevel     = 3
+	sampleSize    = 64 << 10
 )
 
 // memberHeader begins each member. Its extra field, named SL, has the size of
@@ -140,25 +145,71 @@ func (z *gzipWriter) Close() error {
 	return z.failure()
 }
 
-var deflaters = sync.Pool{New: func() any {
-	w, err := flate.NewWriter(nil, level)
-	if err != nil {
-		panic(err) // the level is a constant
+// A deflater compresses at one level.
+type deflater struct{ writers sync.Pool }
+
+func newDeflater(level int) *deflater {
+	return &deflater{sync.Pool{New: func() any {
+		w, err := flate.NewWriter(nil, level)
+		if err != nil {
+			panic(err) // the levels are constants
+		}
+		return w
+	}}}
+}
+
+var (
+	thorough = newDeflater(thoroughLevel)
+	fast     = newDeflater(fastLevel)
+)
+
+func (d *deflater) write(to *bytes.Buffer, data []byte) error {
+	w := d.writers.Get().(*flate.Writer)
+	defer d.writers.Put(w)
+	w.Reset(to)
+	if _, err := w.Write(data); err != nil {
+		return err
 	}
-	return w
-}}
+	return w.Close()
+}
+
+// size is what the data would take.
+func (d *deflater) size(data []byte) (int, error) {
+	out := bytes.NewBuffer(newBuffer())
+	defer func() { freeBuffer(out.Bytes()) }()
+	err := d.write(out, data)
+	return out.Len(), err
+}
+
+// deflaterFor looks at a sample of the data.
+func deflaterFor(data []byte) (*deflater, error) {
+	if len(data) < 4*sampleSize {
+		return thorough, nil
+	}
+	sample := data[len(data)/2:][:sampleSize]
+	most, err := fast.size(sample)
+	if err != nil {
+		return nil, err
+	}
+	least, err := thorough.size(sample)
+	if err != nil {
+		return nil, err
+	}
+	if most-least <= least/50 {
+		return fast, nil
+	}
+	return thorough, nil
+}
 
 // deflate makes one member of the data.
 func deflate(data []byte) ([]byte, error) {
-	member := bytes.NewBuffer(newBuffer())
-	member.Write(memberHeader[:])
-	w := deflaters.Get().(*flate.Writer)
-	defer deflaters.Put(w)
-	w.Reset(member)
-	if _, err := w.Write(data); err != nil {
+	d, err := deflaterFor(data)
+	if err != nil {
 		return nil, err
 	}
-	if err := w.Close(); err != nil {
+	member := bytes.NewBuffer(newBuffer())
+	member.Write(memberHeader[:])
+	if err := d.write(member, data); err != nil {
 		return nil, err
 	}
 	var trailer [trailerSize]byte
