@@ -30,6 +30,7 @@ func newPass(options Options) *pass {
 	if p.BuildoutDebug {
 		p.Jobs = 1 // there is one terminal
 	}
+	p.uploads.slots = make(chan struct{}, uploadsAtOnce)
 	p.supervision = newSupervision(p)
 	if p.Firewall != nil {
 		p.firewall = newFirewall(*p.Firewall, p.Environment, p.Logger)

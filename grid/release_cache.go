@@ -130,8 +130,14 @@ func usedParts(roots []string, directory string, log *slog.Logger) ([]string, er
 	return used, nil
 }
 
+// uploadsAtOnce bounds the memory of a pass that built many releases.
+const uploadsAtOnce = 2
+
 // uploads run beside the pass, which waits for them at its end.
-type uploads struct{ running sync.WaitGroup }
+type uploads struct {
+	running sync.WaitGroup
+	slots   chan struct{} // one for each push under way
+}
 
 // An upload is one release on its way to the cache.
 type upload struct {
@@ -142,21 +148,23 @@ type upload struct {
 
 func (u *uploads) begin(ctx context.Context, o SoftwareOptions, release upload) {
 	u.running.Go(func() {
-		if err := release.try(ctx, o); err != nil {
+		if err := u.try(ctx, o, release); err != nil {
 			release.log.Warn(fmt.Sprintf("Given up uploading %s: %v", release.url, err))
 		}
 	})
 }
 
-func (u upload) try(ctx context.Context, o SoftwareOptions) error {
+func (u *uploads) try(ctx context.Context, o SoftwareOptions, release upload) error {
 	delay := o.UploadDelay
 	for try := range o.UploadTries {
-		u.log.Info(fmt.Sprintf("Trying to upload archive of software release (try %d)...", try))
-		err := o.Cache.Push(ctx, u.url, u.directory, u.parts, u.log)
+		u.slots <- struct{}{}
+		release.log.Info(fmt.Sprintf("Trying to upload archive of software release (try %d)...", try))
+		err := o.Cache.Push(ctx, release.url, release.directory, release.parts, release.log)
+		<-u.slots
 		if err == nil || errors.Is(err, context.Canceled) || try == o.UploadTries-1 {
 			return err
 		}
-		u.log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", u.url, delay, err))
+		release.log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", release.url, delay, err))
 		if err := pause(ctx, delay); err != nil {
 			return err
 		}
