@@ -165,7 +165,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.Jobs, runtime.NumCPU())
 	setDefault(&o.Software.MinFreeSpace, DefaultMinFreeSpace)
 	setDefault(&o.Software.UploadTries, 3)
-	setDefault(&o.Software.UploadDelay, 10*time.Second)
+	setDefault(&o.Software.UploadDelay, 20*time.Second)
 	setDefault(&o.Instance.MinFreeSpace, DefaultMinFreeSpace)
 	setDefault(&o.Instance.PromiseTimeout, DefaultPromiseTimeout)
 	if o.Now == nil {
