@@ -6,7 +6,6 @@ import (
 	"crypto/md5" //nolint:gosec // a name, not a secret: the software directory's
 	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"slices"
@@ -156,14 +155,6 @@ func writeTable(out io.Writer, table *store.Table, skip []string) {
 	fmt.Fprintln(out, rule)
 }
 
-// parameterDocument is an <instance> document in the order of its text.
-type parameterDocument struct {
-	Parameters []struct {
-		ID   string `xml:"id,attr"`
-		Text string `xml:",chardata"`
-	} `xml:",any"`
-}
-
 // showParameters prints what instances published (PROXY-162).
 func showParameters(ctx context.Context, out io.Writer, reader *store.Reader) error {
 	table, err := reader.Table(ctx, "partition18", "connection_xml <> ''")
@@ -172,11 +163,11 @@ func showParameters(ctx context.Context, out io.Writer, reader *store.Reader) er
 	}
 	for _, row := range table.Rows {
 		fmt.Fprintf(out, "%s: %s (type %s)\n", table.Text(row, "reference"), table.Text(row, "partition_reference"), table.Text(row, "software_type"))
-		var document parameterDocument
-		if err := xml.Unmarshal([]byte(table.Text(row, "connection_xml")), &document); err != nil {
+		parameters, err := slap.ListInstance([]byte(table.Text(row, "connection_xml")))
+		if err != nil {
 			return fmt.Errorf("parameters of %s: %w", table.Text(row, "reference"), err)
 		}
-		for _, parameter := range document.Parameters {
+		for _, parameter := range parameters {
 			fmt.Fprintf(out, "    %s = %s\n", parameter.ID, parameterText(parameter.ID, parameter.Text))
 		}
 	}

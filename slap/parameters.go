@@ -69,10 +69,26 @@ func appendEscaped(out []byte, s string, attribute bool) ([]byte, error) {
 // are text, or nil for an empty element. A repeated name joins the texts by a
 // space. No input at all gives no parameters.
 func DecodeInstance(data []byte) (Dict, error) {
-	parameters := Dict{}
-	if len(data) == 0 {
-		return parameters, nil
+	list, err := ListInstance(data)
+	if err != nil {
+		return nil, err
 	}
+	parameters := Dict{}
+	for _, parameter := range list {
+		store(parameters, parameter.ID, parameter.Text)
+	}
+	return parameters, nil
+}
+
+// A Parameter is one element of an <instance> document.
+type Parameter struct{ ID, Text string }
+
+// ListInstance reads what [DecodeInstance] reads, in the document's order.
+func ListInstance(data []byte) ([]Parameter, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	var list []Parameter
 	s, err := newScanner(data)
 	if err != nil {
 		return nil, fmt.Errorf("parameter document: %w", err)
@@ -83,23 +99,25 @@ func DecodeInstance(data []byte) (Dict, error) {
 			err = ErrTooDeep
 		}
 		if err == nil && t.kind == startElement && len(s.open) == 2 && string(t.name) == "parameter" {
-			err = s.parameter(parameters)
+			var parameter Parameter
+			parameter, err = s.parameter()
+			list = append(list, parameter)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("parameter document: %w", err)
 		}
 		if t.kind == endOfDocument {
-			return parameters, nil
+			return list, nil
 		}
 	}
 }
 
 // parameter reads one parameter element. Its value is the text before the
 // first child.
-func (s *scanner) parameter(parameters Dict) error {
+func (s *scanner) parameter() (Parameter, error) {
 	id, ok := s.get("id")
 	if !ok {
-		return s.fail("parameter without id")
+		return Parameter{}, s.fail("parameter without id")
 	}
 	name := string(id)
 	var text []byte
@@ -107,12 +125,11 @@ func (s *scanner) parameter(parameters Dict) error {
 		t, err := s.next()
 		switch {
 		case err != nil:
-			return err
+			return Parameter{}, err
 		case t.kind == endElement && len(s.open) == 1:
-			store(parameters, name, text)
-			return nil
+			return Parameter{name, string(text)}, nil
 		case t.kind == startElement && len(s.open) > MaxDepth:
-			return ErrTooDeep
+			return Parameter{}, ErrTooDeep
 		case t.kind == startElement || t.kind == otherNode:
 			complete = true
 		case t.kind == characters && !complete:
@@ -121,14 +138,14 @@ func (s *scanner) parameter(parameters Dict) error {
 	}
 }
 
-func store(parameters Dict, name string, text []byte) {
+func store(parameters Dict, name, text string) {
 	previous, known := parameters[name].(string)
 	switch {
 	case len(text) == 0 && !known:
 		parameters[name] = nil
 	case known && len(text) > 0:
-		parameters[name] = previous + " " + string(text)
+		parameters[name] = previous + " " + text
 	case !known:
-		parameters[name] = string(text)
+		parameters[name] = text
 	}
 }
