@@ -19,6 +19,9 @@ const (
 	maxOutput        = 64 << 10 // bytes of the end of an executable's output that its log keeps
 	// termGrace lies between SIGTERM and the end (PROM-24).
 	termGrace = time.Second
+	// headStart is what an executable has before the next runs beside it: quick
+	// ones run one after the other, and some count on it.
+	headStart = 25 * time.Millisecond
 )
 
 // runExecutables runs promises of etc/promise, several at once. Those of one
@@ -30,13 +33,15 @@ func (r *run) runExecutables(ctx context.Context, executables []*check, pluginEn
 		queues[c.title] = append(queues[c.title], c)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(r.Parallel)
+	group.SetLimit(r.executablesAtOnce())
 	for _, first := range executables {
 		queue := queues[first.title]
 		if queue[0] != first {
 			continue
 		}
+		over := make(chan struct{})
 		group.Go(func() error {
+			defer close(over)
 			if ended := pluginEnded[first.title]; ended != nil {
 				<-ended
 			}
@@ -47,8 +52,21 @@ func (r *run) runExecutables(ctx context.Context, executables []*check, pluginEn
 			}
 			return nil
 		})
+		select {
+		case <-over:
+		case <-time.After(headStart):
+		}
 	}
 	return group.Wait()
+}
+
+// executablesAtOnce is more than the processors: most executables wait for
+// something.
+func (r *run) executablesAtOnce() int {
+	if r.Parallel == 1 {
+		return 1
+	}
+	return max(r.Parallel, 8)
 }
 
 // runExecutable runs one promise. Its judgement comes from its log, which is

@@ -63,7 +63,8 @@ type Options struct {
 	Mode    Mode
 	Timeout time.Duration // of one promise; 0: 20 s
 	// Parallel is how many promises of the partition run at once; 0: as many as
-	// there are processors, 1: one after the other, in order.
+	// there are processors, 1: one after the other, in order. Otherwise up to 8
+	// executables do, which mostly wait.
 	Parallel int
 
 	Logger *slog.Logger // nil: none
