@@ -18,7 +18,7 @@ import (
 const blockSize = 2 << 20
 
 // Compressing thoroughly keeps archives within a twentieth of zlib's best. Where
-// a sample says that it gains less than a fiftieth, half of the time is saved.
+// a sample says that it gains less than three hundredths, half of the time is saved.
 const (
 	thoroughLevel = 7
 	fastLevel     = 3
@@ -195,7 +195,7 @@ func deflaterFor(data []byte) (*deflater, error) {
 	if err != nil {
 		return nil, err
 	}
-	if most-least <= least/50 {
+	if most-least <= least/33 {
 		return fast, nil
 	}
 	return thorough, nil
