@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -312,10 +313,10 @@ func (r *ownedRoot) giveAway(name string) error {
 
 var errMaybeLinked = errors.New("it may be a hard link to another user's file")
 
-func hardLinksProtected() bool {
+var hardLinksProtected = sync.OnceValue(func() bool {
 	setting, err := os.ReadFile("/proc/sys/fs/protected_hardlinks")
 	return err == nil && len(setting) > 0 && setting[0] == '1'
-}
+})
 
 // giveAwayTree is giveAway for all below directory that is not the user's, down
 // to maxDepth levels and up to maxEntries entries: the agent writes in the first

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -97,7 +98,10 @@ func NewClient(config ClientConfig) (*Client, error) {
 	c.http = &http.Client{
 		CheckRedirect: c.checkRedirect,
 		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
+			Proxy: http.ProxyFromEnvironment,
+			// Calls have time-outs of their own: no probes, which cost four
+			// system calls for each connection to a Master that closes them.
+			DialContext:         (&net.Dialer{KeepAlive: -1}).DialContext,
 			TLSClientConfig:     tlsConfig,
 			MaxIdleConnsPerHost: 8,
 			// Shorter than servers usually keep them: a report must not meet
