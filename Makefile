@@ -29,9 +29,11 @@ PYTHONS  ?= $(wildcard $(HOME)/.pyenv/versions/*/bin/python /usr/bin/python2.7)
 PROMISEENV := var/promise
 # How often `make soak` kills the agent.
 KILLS    ?= 300
+# Where `make install` puts things; DESTDIR is for those who make packages.
+PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build man docs demo tutorial demo-clean test testenv promise-toolbox soak lint fuzz clean check-tools
+.PHONY: help build install man docs demo tutorial demo-clean test testenv promise-toolbox soak lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,6 +50,16 @@ build: ## the static binary, bin/slapos
 
 man: build ## a man page for each command, in bin/man/man1
 	bin/slapos help --man bin/man/man1
+
+install: man ## the binary, its link, man pages and completions, below PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 bin/slapos $(DESTDIR)$(PREFIX)/bin/slapos
+	ln -sf slapos $(DESTDIR)$(PREFIX)/bin/slapos-watchdog
+	install -m 644 bin/man/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	for shell in bash:bash-completion/completions/slapos zsh:zsh/site-functions/_slapos fish:fish/vendor_completions.d/slapos.fish; do \
+	  install -d $$(dirname $(DESTDIR)$(PREFIX)/share/$${shell#*:}) && \
+	  bin/slapos complete --shell $${shell%%:*} > $(DESTDIR)$(PREFIX)/share/$${shell#*:} || exit 1; \
+	done
 
 docs: build ## docs/commands.md, from the help of the commands
 	bin/slapos help --markdown > docs/commands.md
