@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -167,7 +167,7 @@ func (a *application) runCommand(ctx context.Context, line *line) error {
 func (a *application) names() []string {
 	var names []string
 	a.each(func(path []string, _ *cli.Command) { names = append(names, strings.Join(path, " ")) })
-	sort.Strings(names)
+	slices.Sort(names)
 	return names
 }
 
@@ -192,11 +192,25 @@ func (a *application) unknownText(unknown *unknownCommandError) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "slapos: the command '%s' does not exist or is not yet implemented.\n", unknown.words)
-	if near := nearest(unknown.words, a.names()); len(near) > 0 {
+	if near := a.meant(unknown.words); len(near) > 0 {
 		fmt.Fprintf(&b, "\nDid you mean %s?\n", quoted(near, " or "))
 	}
 	fmt.Fprintf(&b, "\nAvailable commands: %s\n\nThe help of a command: slapos help COMMAND", quoted(a.names(), ", "))
 	return b.String()
+}
+
+// meant returns the commands that words may be a slip for, else those of the
+// group that the words begin with.
+func (a *application) meant(words string) []string {
+	names := a.names()
+	fields := strings.Fields(words)
+	for n := len(fields); n > 0; n-- {
+		if near := nearest(strings.Join(fields[:n], " "), names); len(near) > 0 {
+			return near
+		}
+	}
+	group, _, _ := strings.Cut(words, " ")
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, group+" ") })
 }
 
 func quoted(words []string, separator string) string {

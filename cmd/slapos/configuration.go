@@ -47,11 +47,22 @@ func (e *environment) clientConfiguration(path string) (*configuration, error) {
 	return e.readConfiguration(e.clientConfigurationPath(path))
 }
 
+// wayToConfiguration says, of a usual place that is empty, what may be done.
+func (e *environment) wayToConfiguration(path string) string {
+	switch path {
+	case nodeConfigurationFile:
+		return " (slapos configure local makes one; --cfg or $SLAPOS_CONFIGURATION names another)"
+	case e.expandUser(clientConfigurationFile):
+		return " (slapos configure client makes one; --cfg or $SLAPOS_CLIENT_CONFIGURATION names another)"
+	}
+	return ""
+}
+
 func (e *environment) readConfiguration(path string) (*configuration, error) {
 	e.log.Debug("Loading config: " + path)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, sentencef("Configuration file does not exist: %s", path) // CLI-21
+		return nil, sentencef("Configuration file does not exist: %s%s", path, e.wayToConfiguration(path)) // CLI-21
 	}
 	if err != nil {
 		return nil, sentencef("Cannot parse configuration file: %w", err)

@@ -72,7 +72,8 @@ func (e *environment) runPromises(c *cli.Context, g gridCommand) error {
 }
 
 // watchPromises goes on until the context ends. What fails is tried again: a
-// master may come back, and another process may end.
+// master may come back, and another process may end. A configuration that can't
+// be read ends it at once.
 func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round func() error) error {
 	interval := time.Duration(c.Int("every")) * time.Second
 	switch {
@@ -82,6 +83,9 @@ func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round f
 		interval = 2 * time.Second
 	case interval == 0:
 		interval = 30 * time.Second
+	}
+	if _, err := e.nodeConfiguration(c.String("cfg")); err != nil {
+		return err
 	}
 	if isTerminal(e.stdout) && !c.Bool("json") {
 		defer e.showTable(board)()
