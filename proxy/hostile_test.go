@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,5 +54,40 @@ func TestHostileXML(t *testing.T) {
 	}
 	if p := l.get(nodePath); p.status != 200 || strings.Contains(p.body, "the secret") {
 		t.Errorf("afterwards: %.300s", p)
+	}
+}
+
+// TestUnfitText posts texts that no answer could be written with: a node whose
+// computer held one would get no answer any more.
+func TestUnfitText(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(2)
+	l.post("/requestComputerPartition", "software_release", release, "software_type", "t", "partition_reference", "i", "state", marshal(t, nil))
+	before := l.get(nodePath).body
+	request := func(field, text string) []string {
+		return []string{"/requestComputerPartition", "state", marshal(t, nil), "software_release", release, "software_type", "t",
+			"partition_reference", "x", field, text}
+	}
+	for _, call := range [][]string{
+		{"/supplySupply", "url", "http://x/\x1b[0m", "computer_id", "local_computer", "state", "available"},
+		{"/softwareInstanceRename", "computer_id", "local_computer", "computer_partition_id", "slappart0", "new_name", "a\x00b"},
+		request("software_release", "\x07"), request("software_type", "\x07"), request("partition_reference", "\x07"),
+	} {
+		if got := l.post(call[0], call[1:]...); got.status != 400 || !strings.Contains(got.page(), "XML cannot carry") {
+			t.Errorf("%q: %s", call, got)
+		}
+	}
+	for method, input := range map[string]string{
+		"slapos.post.v0.software_installation":  `{"computer_guid": "local_computer", "software_release_uri": "\u0007"}`,
+		"slapos.post.v0.software_instance":      `{"title": "\u0007", "software_release_uri": "u", "software_type": "t"}`,
+		"slapos.put.v0.software_instance_title": `{"instance_guid": "i______0", "title": "\ufffe"}`,
+		"slapos.put.v0.compute_node_format":     `{"computer_guid": "local_computer", "compute_partition_list": [{"partition_id": "p\u0001", "ip_list": []}]}`,
+	} {
+		if got := l.do(http.MethodPost, "/"+method, "application/json", input); got.status != 400 || !strings.Contains(got.body, "XML cannot carry") {
+			t.Errorf("%s %s: %s", method, input, got)
+		}
+	}
+	if got := l.get(nodePath); got.status != 200 || got.body != before {
+		t.Errorf("afterwards: %s", got)
 	}
 }

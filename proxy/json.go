@@ -7,7 +7,6 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
-	"unicode/utf8"
 
 	"slapos/slap"
 )
@@ -124,7 +123,7 @@ func appendJSONText(b []byte, text string) []byte {
 			b = append(b, '\\', 'b')
 		case r == '\f':
 			b = append(b, '\\', 'f')
-		case r >= ' ' && r < utf8.RuneSelf:
+		case r >= ' ' && r < 0x7F:
 			b = append(b, byte(r))
 		case r > 0xFFFF:
 			r -= 0x10000

@@ -46,12 +46,15 @@ var (
 func asStatus(err error) (*statusError, bool) {
 	var status *statusError
 	var requester *store.RequesterError
+	var unfit *store.TextError
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &status):
 		return status, true
 	case errors.As(err, &requester):
 		return &statusError{http.StatusBadRequest, requester.Error()}, true
+	case errors.As(err, &unfit):
+		return &statusError{http.StatusBadRequest, unfit.Error()}, true
 	case errors.As(err, &tooLarge):
 		return errBody, true
 	}

@@ -172,8 +172,39 @@ func testFailure(t *testing.T, at place) {
 			t.Errorf("%s: no error", what)
 		}
 	}
-	// Titles and releases may hold what XML can't; lists of shared can't.
-	l.equal("untouched", l.at("slappart0"), before)
+	l.request(order("kept"))
+	kept := l.at("slappart0")
+	for what, do := range map[string]func() error{
+		"title": func() error { _, err := l.Request(l.ctx, order("\x07")); return err },
+		"release": func() error {
+			_, err := l.Request(l.ctx, order("x", func(o *store.Order) { o.SoftwareRelease = "\x1b" }))
+			return err
+		},
+		"type": func() error {
+			_, err := l.Request(l.ctx, order("x", func(o *store.Order) { o.SoftwareType = "\uFFFE" }))
+			return err
+		},
+		"shared": func() error { _, err := l.RequestShared(l.ctx, order("\x01")); return err },
+		"rename": func() error { return l.Rename(l.ctx, id("slappart0"), "\x07") },
+		"named":  func() error { return l.RenameNamed(l.ctx, store.Name{Title: "kept"}, "\x07") },
+		"supply": func() error { return l.Supply(l.ctx, store.Software{URL: "\x07", Computer: "c", State: "available"}) },
+		"format": func() error {
+			d := description("c", 1)
+			d.Partitions[0].Addresses[0].Interface = "\x07"
+			return l.LoadComputer(l.ctx, d)
+		},
+	} {
+		var unfit *store.TextError
+		if err := do(); !errors.As(err, &unfit) {
+			t.Errorf("%s that XML can't carry: %v", what, err)
+		}
+	}
+	l.equal("untouched", l.at("slappart0"), kept)
+	_, err := l.Destroy(l.ctx, id("slappart0"))
+	l.must(err)
+	after := l.at("slappart0")
+	after.Timestamp = before.Timestamp // kept by destruction
+	l.equal("untouched", after, before)
 	cancelled, cancel := context.WithCancel(l.ctx)
 	cancel()
 	if _, err := l.Request(cancelled, order("x")); !errors.Is(err, context.Canceled) {

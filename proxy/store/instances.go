@@ -107,6 +107,9 @@ func (t *transaction) bang(ctx context.Context, title, root string) error {
 
 // Rename implements [Instances].
 func (d *Database) Rename(ctx context.Context, id slap.PartitionID, title string) error {
+	if err := checkText("title", title); err != nil {
+		return err
+	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
 		p, err := t.at(ctx, id)
 		if err != nil {

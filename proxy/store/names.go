@@ -235,6 +235,9 @@ func (d *Database) BangNamed(ctx context.Context, name Name) error {
 
 // RenameNamed implements [Names].
 func (d *Database) RenameNamed(ctx context.Context, name Name, title string) error {
+	if err := checkText("title", title); err != nil {
+		return err
+	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
 		_, err := t.write(ctx, "", "UPDATE partition18 SET partition_reference = $1 WHERE partition_reference = $2 AND requested_by = $3",
 			title, name.Title, name.Root)

@@ -13,6 +13,9 @@ import (
 
 // LoadComputer implements [Nodes].
 func (d *Database) LoadComputer(ctx context.Context, c ComputerDescription) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
 		// Deleting and inserting, as INSERT OR REPLACE does, puts it last.
 		if _, err := t.write(ctx, c.Reference, "DELETE FROM computer18 WHERE reference = $1", c.Reference); err != nil {
@@ -168,6 +171,9 @@ func (d *Database) Partition(ctx context.Context, id slap.PartitionID) (p *Parti
 
 // Supply implements [Nodes].
 func (d *Database) Supply(ctx context.Context, software Software) error {
+	if err := checkText("software release", software.URL, "computer", software.Computer); err != nil {
+		return err
+	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
 		if _, err := t.write(ctx, software.Computer, "DELETE FROM software18 WHERE url = $1 AND computer_reference = $2",
 			software.URL, software.Computer); err != nil {

@@ -73,6 +73,9 @@ func (d *Database) computerOf(order Order) string {
 
 // Request implements [Requests].
 func (d *Database) Request(ctx context.Context, order Order) (instance *Instance, err error) {
+	if err := order.check(); err != nil {
+		return nil, err
+	}
 	document, err := slap.EncodeInstance(order.Parameters)
 	if err != nil {
 		return nil, fmt.Errorf("parameters of %s: %w", order.Reference, err)

@@ -54,6 +54,9 @@ func (s *session) sharedRows(ctx context.Context, condition string, args ...any)
 
 // RequestShared implements [Requests].
 func (d *Database) RequestShared(ctx context.Context, order Order) (instance *Instance, err error) {
+	if err := order.check(); err != nil {
+		return nil, err
+	}
 	document, err := slap.EncodeInstance(order.Parameters)
 	if err != nil {
 		return nil, fmt.Errorf("parameters of %s: %w", order.Reference, err)

@@ -17,7 +17,8 @@
 // should be writes nothing. Unless said otherwise, an operation on something
 // unknown returns [ErrNotFound]; the other errors of the package are named
 // with the operation that returns them, and anything else is a failure of the
-// database, after which the operation may be tried again.
+// database, after which the operation may be tried again. Operations that keep
+// texts for answers refuse with a *[TextError] what XML can't carry.
 package store
 
 import (
