@@ -188,6 +188,23 @@ func prefixLength(netmask string) (int, error) {
 	return length, nil
 }
 
+// parseLocalNetwork reads the pool of IPv4 addresses: a network with its length
+// or its netmask, or one address alone.
+func parseLocalNetwork(text string) (netip.Prefix, error) {
+	address, mask, found := strings.Cut(text, "/")
+	if !found {
+		mask = "255.255.255.255"
+	}
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		network, err = parsePair(address, mask)
+	}
+	if err != nil || !network.Addr().Is4() {
+		return netip.Prefix{}, fmt.Errorf("ipv4_local_network %q is not a network such as 10.0.0.0/16", text)
+	}
+	return network, nil
+}
+
 // parsePair reads an address and a netmask as the description holds them.
 func parsePair(address, netmask string) (netip.Prefix, error) {
 	ip, err := netip.ParseAddr(address)

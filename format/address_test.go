@@ -205,6 +205,18 @@ func TestNetmasks(t *testing.T) {
 	}
 }
 
+func TestParseLocalNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.0/16": "10.0.0.0/16", "10.0.0.5/24": "10.0.0.5/24", "10.0.0.0/255.255.254.0": "10.0.0.0/23", "10.0.0.7": "10.0.0.7/32",
+		"": "", "10.0.0.0/": "", "10.0.0.0/33": "", "10.0.0.0/255.0.255.0": "", "10/8": "", "2001:db8::/64": "",
+	} {
+		network, err := parseLocalNetwork(text)
+		if (err != nil) != (want == "") || err == nil && network.String() != want {
+			t.Errorf("%q: %s, %v", text, network, err)
+		}
+	}
+}
+
 func FuzzParsePair(f *testing.F) {
 	f.Add("2001:db8::1", "ffff::")
 	f.Add("10.0.0.1", "255.0.0.0")

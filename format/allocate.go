@@ -100,8 +100,7 @@ func (a *allocator) add(address WantedAddress) bool {
 
 func (a *allocator) want(address WantedAddress) {
 	ip := address.Address.Addr()
-	isOn := func(holder LinkAddress) bool { return holder.Link == address.Link }
-	if !slices.ContainsFunc(a.holders[ip], isOn) {
+	if !a.isOn(address.Link, ip) {
 		a.holders[ip] = append(a.holders[ip], address.LinkAddress)
 		if address.Link == a.computer.Interface.IPv6Interface && isGlobalScope(ip) {
 			a.global = append(a.global, address.Address)
@@ -112,9 +111,14 @@ func (a *allocator) want(address WantedAddress) {
 	a.wanted = append(a.wanted, address)
 }
 
+func (a *allocator) isOn(link string, address netip.Addr) bool {
+	return slices.ContainsFunc(a.holders[address], func(holder LinkAddress) bool { return holder.Link == link })
+}
+
 // restore puts the addresses of an earlier run back as they were, also into a
-// network that the interface is not in now. The first one that is still there
-// ends it: then the machine was not restarted (FMT-44).
+// network that the interface is not in now, and beside another interface that
+// still has them: services keep theirs when interface_name changes. The first
+// one that is still there ends it: then the machine was not restarted (FMT-44).
 func (a *allocator) restore(partition int, addresses []Address) {
 	for _, stored := range addresses {
 		address, err := parsePair(stored.Address, stored.Netmask)
@@ -126,7 +130,7 @@ func (a *allocator) restore(partition int, addresses []Address) {
 			link = a.computer.Interface.IPv6Interface
 		}
 		wanted := WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition}
-		if a.holders[address.Addr()] != nil || a.links[link] == nil || a.refused[wanted.LinkAddress] {
+		if a.isOn(link, address.Addr()) || a.links[link] == nil || a.refused[wanted.LinkAddress] {
 			return
 		}
 		a.want(wanted)
@@ -139,9 +143,9 @@ func (a *allocator) ipv4(partition int, stored string) (Address, error) {
 	if a.links[link] == nil {
 		return Address{}, fmt.Errorf("there is no network interface %s", link)
 	}
-	network, err := netip.ParsePrefix(a.computer.Interface.IPv4LocalNetwork)
-	if err != nil || !network.Addr().Is4() {
-		return Address{}, fmt.Errorf("ipv4_local_network %q is not a network such as 10.0.0.0/16", a.computer.Interface.IPv4LocalNetwork)
+	network, err := parseLocalNetwork(a.computer.Interface.IPv4LocalNetwork)
+	if err != nil {
+		return Address{}, err
 	}
 	if stored != "" {
 		address, err := netip.ParseAddr(stored)

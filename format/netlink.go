@@ -44,9 +44,13 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 	}
 	for _, address := range addresses {
 		if link := state.Links[names[address.LinkIndex]]; link != nil {
-			link.Addresses = append(link.Addresses, prefixOf(address.IPNet))
+			own := prefixOf(address.IPNet)
+			if address.Peer != nil { // the length is told of the other end's
+				own = netip.PrefixFrom(own.Addr(), prefixOf(address.Peer).Bits())
+			}
+			link.Addresses = append(link.Addresses, own)
 			if isTentative(address.Flags) || address.Flags&unix.IFA_F_DADFAILED != 0 {
-				link.Unsettled = append(link.Unsettled, prefixOf(address.IPNet))
+				link.Unsettled = append(link.Unsettled, own)
 			}
 		}
 	}

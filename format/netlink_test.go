@@ -333,3 +333,27 @@ func TestExistingDeviceAndRoute(t *testing.T) {
 		}
 	}
 }
+
+// The network of an address with another end is told with the other end's
+// address, as ip and getifaddrs show it.
+func TestPointToPointAddress(t *testing.T) {
+	wire(t, "net0")
+	link, err := netlink.LinkByName("net0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for own, other := range map[string]string{"2001:db8:7::1/128": "2001:db8:7::ff/64", "10.90.0.1/32": "10.90.0.2/24"} {
+		if err := netlink.AddrAdd(link, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(own)), Peer: ipNet(netip.MustParsePrefix(other))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, err := kernelNetwork{}.Present(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range prefixes("2001:db8:7::1/64", "10.90.0.1/24") {
+		if got := state.Links["net0"].Addresses; !slices.Contains(got, want) {
+			t.Errorf("addresses %s, want %s among them", got, want)
+		}
+	}
+}

@@ -294,7 +294,7 @@ func (p *planner) certificates() {
 	if path == "" {
 		return
 	}
-	if _, err := os.Stat(path); err == nil {
+	if information, err := os.Stat(path); err == nil && information.IsDir() {
 		return
 	}
 	p.add("make-directory", "mkdir -p -m 0700 "+path, func(context.Context) error {

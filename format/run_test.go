@@ -257,6 +257,15 @@ func TestPresentTap(t *testing.T) {
 	}
 }
 
+// A file in the place of the certificate directory would stop the agent later.
+func TestCertificateRepositoryIsAFile(t *testing.T) {
+	n := newNode(t, 1)
+	writeTestFile(t, n.options.CertificateRepository, "")
+	if _, err := Run(t.Context(), n.options); err == nil || !strings.Contains(err.Error(), n.options.CertificateRepository) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestPostFails(t *testing.T) {
 	for _, failure := range []error{errors.New("no route"), slap.ErrNotFound} {
 		n := newNode(t, 1)

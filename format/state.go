@@ -265,7 +265,7 @@ func (s *state) saveResources(partition *Partition, resources any) error {
 		return err
 	}
 	if err := root.Rename(temporary, resourceFile); err != nil {
-		return err
+		return errors.Join(err, root.Remove(temporary))
 	}
 	s.log.Info("Partition resources saved to "+partition.Reference, "logger", "slapos.format")
 	return nil

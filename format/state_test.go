@@ -287,3 +287,18 @@ func TestResourceFileIsConfined(t *testing.T) {
 		t.Errorf("resources %q", got)
 	}
 }
+
+// A directory in the place of the file is an error that leaves nothing behind.
+func TestResourceFileIsADirectory(t *testing.T) {
+	partition := &Partition{Reference: "slappart0", Path: t.TempDir()}
+	if err := os.Mkdir(filepath.Join(partition.Path, resourceFile), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := state{log: testLog()}
+	if err := s.saveResources(partition, map[string]any{}); err == nil {
+		t.Error("no error")
+	}
+	if isThere(filepath.Join(partition.Path, resourceFile+".new")) {
+		t.Error("the temporary file stays")
+	}
+}

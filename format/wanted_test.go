@@ -192,19 +192,22 @@ func TestStoredAddresses(t *testing.T) {
 		present    []netip.Prefix // beside 2001:db8:1:2::1/64
 		previous   *Computer
 		ipv4, ipv6 string
+		elsewhere  []netip.Prefix // on another interface
 	}{
-		{"still there", prefixes("10.0.9.9/32", "2001:db8:1:2::77/64"), stored("10.0.9.9", "2001:db8:1:2::77", mask64), "10.0.9.9", "2001:db8:1:2::77"},
-		{"gone", nil, stored("10.0.9.9", "2001:db8:1:2::77", mask64), "10.0.9.9", "2001:db8:1:2::77"},
-		{"IPv6 gone", prefixes("10.0.9.9/32"), stored("10.0.9.9", "2001:db8:1:2::77", mask64), "10.0.9.9", "2001:db8:1:2::77"},
-		{"netmask with length", prefixes("10.0.9.9/32", "2001:db8:1:2::77/64"), stored("10.0.9.9", "2001:db8:1:2::77", mask64+"/64"), "10.0.9.9", "2001:db8:1:2::77"},
-		{"another network now, addresses there", prefixes("10.0.9.9/32", "2001:db8:ff::77/64"), stored("10.0.9.9", "2001:db8:ff::77", mask64), "10.0.9.9", "2001:db8:ff::77"},
-		{"another prefix length now", prefixes("10.0.9.9/32"), stored("10.0.9.9", "2001:db8:1:2::77", "ffff:ffff:ffff::"), "10.0.9.9", "2001:db8:1:2::2"},
-		{"IPv4 outside of the local network, there", prefixes("10.99.9.9/32"), stored("10.99.9.9", "2001:db8:1:2::2", mask64), "10.99.9.9", "2001:db8:1:2::2"},
+		{"still there", prefixes("10.0.9.9/32", "2001:db8:1:2::77/64"), stored("10.0.9.9", "2001:db8:1:2::77", mask64), "10.0.9.9", "2001:db8:1:2::77", nil},
+		{"gone", nil, stored("10.0.9.9", "2001:db8:1:2::77", mask64), "10.0.9.9", "2001:db8:1:2::77", nil},
+		{"IPv6 gone", prefixes("10.0.9.9/32"), stored("10.0.9.9", "2001:db8:1:2::77", mask64), "10.0.9.9", "2001:db8:1:2::77", nil},
+		{"netmask with length", prefixes("10.0.9.9/32", "2001:db8:1:2::77/64"), stored("10.0.9.9", "2001:db8:1:2::77", mask64+"/64"), "10.0.9.9", "2001:db8:1:2::77", nil},
+		{"another network now, addresses there", prefixes("10.0.9.9/32", "2001:db8:ff::77/64"), stored("10.0.9.9", "2001:db8:ff::77", mask64), "10.0.9.9", "2001:db8:ff::77", nil},
+		{"another prefix length now", prefixes("10.0.9.9/32"), stored("10.0.9.9", "2001:db8:1:2::77", "ffff:ffff:ffff::"), "10.0.9.9", "2001:db8:1:2::2", nil},
+		{"IPv4 outside of the local network, there", prefixes("10.99.9.9/32"), stored("10.99.9.9", "2001:db8:1:2::2", mask64), "10.99.9.9", "2001:db8:1:2::2", nil},
+		{"still on the former interface", nil, stored("10.0.9.9", "2001:db8:ff::77", mask64), "10.0.9.9", "2001:db8:ff::77", prefixes("10.0.9.9/32", "2001:db8:ff::77/64")},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			n := newBareNode(t, 1)
 			n.network.Links["eth0"].Addresses = append(n.network.Links["eth0"].Addresses, test.present...)
+			n.network.Links["old0"] = &Link{Addresses: test.elsewhere}
 			wanted := n.want(t, test.previous, nil)
 			if wanted.Fault != nil {
 				t.Fatal(wanted.Fault.Err)
