@@ -62,7 +62,8 @@ func (p *Proxy) hateoasRoot(w http.ResponseWriter, r *http.Request) error {
 		if err := query.mandatory("relative_url", &target); err != nil {
 			return err
 		}
-		redirect(w, http.StatusFound, strings.NewReplacer("\r", "%0D", "\n", "%0A", "\x00", "%00").Replace(target))
+		// A header is ASCII, without blanks in an address.
+		redirect(w, http.StatusFound, escape(target, func(i int) bool { return target[i] > ' ' && target[i] < 0x7F }))
 		return nil
 	default:
 		return refuse(http.StatusBadRequest, "Unhandled mode: %s", mode)

@@ -80,6 +80,14 @@ func TestHateoas(t *testing.T) {
 			t.Errorf("%s: %s", path, got)
 		}
 	}
+	for target, location := range map[string]string{
+		"/hateoas/partitions/fresh": "/hateoas/partitions/fresh", "a b": "a%20b", "é?x=%26": "%C3%A9?x=%26", "/a\r\nX: y": "/a%0D%0AX:%20y",
+	} {
+		got := l.get("/hateoas/?mode=traverse&relative_url=" + url.QueryEscape(target))
+		if got.status != 302 || got.header.Get("Location") != location {
+			t.Errorf("traverse %q: %d %q", target, got.status, got.header.Get("Location"))
+		}
+	}
 	// A shared instance that is gone doesn't spoil the list.
 	l.request("shr", "shared_xml", marshal(t, true), "state", marshal(t, "destroyed"))
 	if got := l.get("/hateoas/shared/shr"); got.status != 404 {

@@ -61,6 +61,7 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	if scheme == "" || authority == "" {
 		return errNoPage
 	}
+	scheme = strings.ToLower(scheme)
 	if below {
 		path = "/" + path
 	}

@@ -37,7 +37,7 @@ func (p *Proxy) servePanel(w http.ResponseWriter, r *http.Request) error {
 	name := strings.TrimPrefix(r.URL.Path, "/panel/")
 	if public, ok := strings.CutPrefix(name, "public/"); ok {
 		if r.Method == http.MethodPost {
-			return errMethod
+			return wrongMethod(w, http.MethodGet)
 		}
 		return p.public(w, r, public)
 	}
@@ -45,10 +45,18 @@ func (p *Proxy) servePanel(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.Is(err, panel.ErrNoPage):
 		return errNoPage
+	case errors.Is(err, panel.ErrMethod) && r.Method == http.MethodPost:
+		return wrongMethod(w, http.MethodGet)
 	case errors.Is(err, panel.ErrMethod):
-		return errMethod
+		return wrongMethod(w, http.MethodPost)
 	}
 	return err
+}
+
+// wrongMethod refuses a request for what has one method only.
+func wrongMethod(w http.ResponseWriter, method string) error {
+	w.Header().Set("Allow", route{methods: map[string]handler{method: nil}}.allow())
+	return errMethod
 }
 
 // public serves a file of the public directory, never of elsewhere: not even

@@ -104,7 +104,7 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 
 func (r route) allow() string {
 	methods := slices.Collect(maps.Keys(r.methods))
-	if r.methods[http.MethodGet] != nil {
+	if _, ok := r.methods[http.MethodGet]; ok {
 		methods = append(methods, http.MethodHead)
 	}
 	methods = append(methods, http.MethodOptions)
