@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -39,9 +40,10 @@ type supervision struct {
 	read    int           // changes that the supervisor has read
 	reading chan struct{} // closed when the reading under way has ended; nil: none
 	// differences are the groups that don't run as the files say. busy ones are
-	// being changed, and what a reading says of them is out of date.
-	differences map[string]difference
-	busy        map[string]bool
+	// being changed, touched ones were at some moment of the reading under way:
+	// what that reading says of them is out of date.
+	differences   map[string]difference
+	busy, touched map[string]bool
 }
 
 // difference tells what is to be done with a group.
@@ -58,7 +60,7 @@ func newSupervision(p *pass) *supervision {
 	return &supervision{
 		layout: layout, client: supervisor.NewClient(layout.Socket()), watchdogCommand: p.Supervisor.WatchdogCommand,
 		firewall: p.Firewall,
-		written:  1, differences: map[string]difference{}, busy: map[string]bool{},
+		written:  1, differences: map[string]difference{}, busy: map[string]bool{}, touched: map[string]bool{},
 	}
 }
 
@@ -198,7 +200,7 @@ func (s *supervision) readFiles(ctx context.Context) error {
 // readNow lets go of the lock while the supervisor reads.
 func (s *supervision) readNow(ctx context.Context) error {
 	written := s.written
-	s.reading = make(chan struct{})
+	s.reading, s.touched = make(chan struct{}), maps.Clone(s.busy)
 	s.mu.Unlock()
 	added, changed, removed, err := s.client.ReloadConfig(ctx)
 	s.mu.Lock()
@@ -211,7 +213,7 @@ func (s *supervision) readNow(ctx context.Context) error {
 	s.differences = map[string]difference{}
 	for change, names := range map[difference][]string{groupAdded: added, groupChanged: changed, groupRemoved: removed} {
 		for _, name := range names {
-			if !s.busy[name] {
+			if !s.touched[name] {
 				s.differences[name] = change
 			}
 		}
@@ -225,7 +227,7 @@ func (s *supervision) take(mine func(string) bool) (name string, change differen
 	for name, change := range s.differences {
 		if mine(name) {
 			delete(s.differences, name)
-			s.busy[name] = true
+			s.busy[name], s.touched[name] = true, true
 			return name, change, true
 		}
 	}
