@@ -14,6 +14,7 @@ var jsonSeeds = []string{
 	`"line one\nline two is rather longer than the first one was, and goes on\r\nand three\r\u2028` + strings.Repeat("é ", 60) + `"`,
 	`{"é": "\u0000\u001f \ud83d\ude00 \"' \\ \u007f", "b": [` + strings.Repeat(`"abcdefg", `, 20) + `"z"]}`,
 	`  [1,  {"b":1,"a":2,"b":3}]  `, `[1 2]`, `{"a"}`, `{"a":1}x`, ``, `[`, `{"a":`, "[\n1,\n}",
+	`NaN`, `[NaN,-Infinity,Infinity]`, `{"NaN": "Infinity \" NaN", "a\\\\": NaN}`, `-NaN`, `1Infinity`, `Infinity1`, `InfinityNaN`, `--Infinity`, `Inf`, `- Infinity`, `"NaN`,
 	`{"_": "{\"a\": 1}"}`, `[` + strings.Repeat(`[`, 30) + `"` + strings.Repeat("deep ", 20) + `"` + strings.Repeat(`]`, 31),
 }
 

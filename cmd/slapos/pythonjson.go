@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -46,6 +47,7 @@ func (o *object) remove(key string) {
 
 // decodeJSON reads exactly one value.
 func decodeJSON(data []byte) (any, error) {
+	data = pythonConstants(data)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	value, err := decodeValue(d)
@@ -56,6 +58,47 @@ func decodeJSON(data []byte) (any, error) {
 		return nil, jsonError(data, d.InputOffset(), errors.New("more text follows the value"))
 	}
 	return value, nil
+}
+
+// What stands for the constants that Python's json module writes and JSON has
+// no words for: a number too large, and one that nobody writes.
+const (
+	infinity   = "1e999999"
+	notANumber = "-0e-999999"
+)
+
+// pythonConstants replaces Infinity and NaN outside of texts, kept apart from
+// what stands beside them.
+func pythonConstants(data []byte) []byte {
+	if !bytes.Contains(data, []byte("NaN")) && !bytes.Contains(data, []byte("Infinity")) {
+		return data
+	}
+	var b bytes.Buffer
+	within, negative := false, false
+	for len(data) > 0 {
+		n := 1
+		switch {
+		case within && data[0] == '\\':
+			n = min(2, len(data))
+		case data[0] == '"':
+			within = !within
+		case !within && bytes.HasPrefix(data, []byte("NaN")):
+			b.WriteString(" " + notANumber + " ")
+			data = data[len("NaN"):]
+			continue
+		case !within && bytes.HasPrefix(data, []byte("Infinity")):
+			if !negative {
+				b.WriteByte(' ')
+			}
+			b.WriteString(infinity + " ")
+			data = data[len("Infinity"):]
+			continue
+		}
+		negative = data[0] == '-'
+		b.Write(data[:n])
+		data = data[n:]
+	}
+	return b.Bytes()
 }
 
 func jsonError(data []byte, offset int64, err error) error {
@@ -115,6 +158,9 @@ func decodeObject(d *json.Decoder) (any, error) {
 
 // pythonNumber is an integer unless the text has a fraction or an exponent.
 func pythonNumber(text string) any {
+	if text == notANumber {
+		return math.NaN()
+	}
 	if strings.ContainsAny(text, ".eE") {
 		f, _ := strconv.ParseFloat(text, 64) // too large is infinite, as in Python
 		return f

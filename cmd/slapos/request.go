@@ -258,6 +258,9 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	parameters, ok := value.(*object)
+	if value == nil { // an empty YAML file
+		parameters, ok = newObject(), true
+	}
 	if !ok {
 		return nil, fmt.Errorf("%s: parameters must be an object of names and values", name)
 	}

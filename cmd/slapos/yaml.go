@@ -53,6 +53,12 @@ func (r *yamlReader) value(n *yaml.Node, depth int) (any, error) {
 		return nil, fmt.Errorf("yaml: line %d: too much or too deep", n.Line)
 	}
 	switch n.Kind {
+	case yaml.SequenceNode, yaml.MappingNode:
+		if n.Tag != "!!seq" && n.Tag != "!!map" {
+			return nil, fmt.Errorf("yaml: line %d: values of kind %s can't be parameters", n.Line, n.Tag)
+		}
+	}
+	switch n.Kind {
 	case yaml.DocumentNode:
 		return r.value(n.Content[0], depth)
 	case yaml.AliasNode:
