@@ -37,6 +37,9 @@ func TestInstancePassStarts(t *testing.T) {
 		if uid, gid := owner(info); info.Mode() != 0o640 || uid != os.Geteuid() || os.Geteuid() == 0 && gid != testenv.User() {
 			t.Errorf("%s: profile of %d:%d, mode %v", name, uid, gid, info.Mode())
 		}
+		if info, err := os.Stat(n.at(name, ".slapgrid/promise/result")); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: results of promises: %v, %v", name, info, err)
+		}
 		if log := readFile(t, n.at(name, ".slapgrid/log/instance.log")); !strings.Contains(log, " INFO     slapos Processing Computer Partition "+name+".\n") {
 			t.Errorf("%s: instance.log\n%s", name, log)
 		}
@@ -82,6 +85,12 @@ func TestInstancePassStopsAndDestroys(t *testing.T) {
 	n.expectRunning()
 	if got := readFile(t, n.at("slappart0", "log")); got != "deployed\ndeployed\n" {
 		t.Errorf("a stopped instance was not deployed: %q", got)
+	}
+	for _, line := range []string{"Installing Computer Partition slappart0...", "Requested start of slappart0...",
+		"Requested stop of slappart0...", "Requested stop of slappart1..."} {
+		if n.log.index(line) < 0 {
+			t.Errorf("no %q in\n%s", line, n.log)
+		}
 	}
 	if files, _ := filepath.Glob(filepath.Join(n.layout().ConfigDir(), "slappart*")); len(files) > 0 {
 		t.Errorf("configuration left: %q", files)

@@ -8,6 +8,7 @@ func (t *partition) openFirewall(ctx context.Context) (outcome, error) {
 	if t.pass.firewall == nil {
 		return skipped, nil
 	}
+	t.log.Info("Configuring firewall...")
 	peers, err := t.pass.Master.IPList(ctx, t.id)
 	if err != nil {
 		return "", err
@@ -24,5 +25,6 @@ func (t *partition) closeFirewall(ctx context.Context) (outcome, error) {
 	if t.pass.firewall == nil {
 		return skipped, nil
 	}
+	t.log.Info("Removing firewall configuration...")
 	return done, t.pass.firewall.set(ctx, t.root, t.id.Partition, nil, t.log)
 }

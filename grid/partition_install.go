@@ -20,6 +20,7 @@ const (
 )
 
 func (t *partition) checkSpace(context.Context) (outcome, error) {
+	t.log.Info(fmt.Sprintf("Installing Computer Partition %s...", t.id.Partition))
 	return done, checkFreeSpace(t.path, t.pass.Instance.MinFreeSpace, "instance_min_free_space")
 }
 
@@ -141,7 +142,7 @@ func (t *partition) chooseBuildout(ctx context.Context, builder *buildout.Builde
 	}
 	switch len(bootstraps) {
 	case 0:
-		t.log.Info(fmt.Sprintf("Falling back to default buildout %s", filepath.Join(bin, "buildout")))
+		t.log.Info(fmt.Sprintf("Falling back to default buildout '%s'", filepath.Join(bin, "buildout")))
 		return filepath.Join(bin, "buildout"), nil
 	case 1:
 		return own, builder.RunProgram(ctx, bootstraps[0])

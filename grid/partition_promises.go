@@ -34,8 +34,10 @@ func (t *partition) checkPromises(ctx context.Context, mode promise.Mode) (repor
 		observer = o.Partition(t.id.Partition)
 		defer func() { o.Finished(t.id.Partition, report, err) }()
 	}
-	if has, err := t.hasPromises(); err != nil || !has {
+	if has, err := t.hasPromises(); err != nil {
 		return report, err
+	} else if !has {
+		return report, t.makeResults()
 	}
 	t.step("checking promises of")
 	interpreter, err := t.pass.interpreter(t.release)
@@ -71,6 +73,20 @@ func (t *partition) hasPromises() (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// makeResults makes the directory of results, which monitoring lists whether
+// there are promises or not (PROM-21).
+func (t *partition) makeResults() error {
+	for _, directory := range []struct {
+		name string
+		mode fs.FileMode
+	}{{stateDirectory, 0o777}, {stateDirectory + "/promise", 0o777}, {stateDirectory + "/promise/result", 0o700}} {
+		if err := t.root.makeDirectory(directory.name, directory.mode); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkAnomalies runs the promises that are due of a partition that is up to

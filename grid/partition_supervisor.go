@@ -34,10 +34,15 @@ func (p *pass) startSupervision(ctx context.Context) error {
 // between the file and the group is made good by the next run.
 func (t *partition) stopServices(ctx context.Context) (outcome, error) {
 	t.step("stopping")
-	if _, err := t.pass.supervisorLayout().RemoveGroup(t.id.Partition); err != nil {
+	removed, err := t.pass.supervisorLayout().RemoveGroup(t.id.Partition)
+	if err != nil {
 		return done, fmt.Errorf("stop services: %w", err)
 	}
-	return t.endGroups(ctx, func(group string) bool { return group == t.id.Partition })
+	result, err := t.endGroups(ctx, func(group string) bool { return group == t.id.Partition })
+	if err == nil && removed {
+		t.log.Info(fmt.Sprintf("Requested stop of %s...", t.id.Partition))
+	}
+	return result, err
 }
 
 // forgetServices makes the supervisor forget all groups of the partition, those
