@@ -126,7 +126,7 @@ func (o certificateOffice) request(ctx context.Context, method string, form url.
 	case response.StatusCode >= 400 && strings.Contains(string(body), errActive.Error()):
 		return "", "", errActive
 	case response.StatusCode == http.StatusForbidden:
-		return "", "", sentencef("Access denied to the SlapOS Master. Please check the authentication token or require a new one.")
+		return "", "", criticalf("Access denied to the SlapOS Master. Please check the authentication token or require a new one.")
 	case response.StatusCode >= 400:
 		return "", "", fmt.Errorf("%s/%s: %s", o.url, method, response.Status)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -58,7 +60,7 @@ func runConfigureClient(ctx context.Context, e *environment, options configureCl
 	certificateFile, keyFile := filepath.Join(directory, "client.crt"), filepath.Join(directory, "client.key")
 	for _, file := range []struct{ path, kind string }{{path, "configuration"}, {certificateFile, "certificate"}, {keyFile, "key"}} {
 		if _, err := os.Lstat(file.path); err == nil {
-			return sentencef("There is a file in %s. Please remove it before creating a new %s.", file.path, file.kind)
+			return criticalf("There is a file in %s. Please remove it before creating a new %s.", file.path, file.kind)
 		}
 	}
 	office := certificateOffice{options.masterWeb, token, options.insecure}
@@ -66,7 +68,10 @@ func runConfigureClient(ctx context.Context, e *environment, options configureCl
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(directory, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(directory), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(directory, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := renameio.WriteFile(keyFile, []byte(key), 0o600); err != nil {

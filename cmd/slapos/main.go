@@ -94,6 +94,13 @@ func sentencef(format string, args ...any) error { return fmt.Errorf(format, arg
 // levelCritical is the level above ERROR of the original's log.
 const levelCritical = slog.LevelError + 4
 
+// A criticalError is told at levelCritical.
+type criticalError struct{ error }
+
+func (e *criticalError) Unwrap() error { return e.error }
+
+func criticalf(format string, args ...any) error { return &criticalError{sentencef(format, args...)} }
+
 // report tells the user of the error, if any, in one line, and returns the
 // exit code (CLI-14).
 func (e *environment) report(ctx context.Context, err error) int {
@@ -110,7 +117,12 @@ func (e *environment) report(ctx context.Context, err error) int {
 	if err == nil {
 		return code
 	}
-	e.log.Error(strings.Join(lines(err.Error()), " "))
+	level := slog.LevelError
+	var critical *criticalError
+	if errors.As(err, &critical) {
+		level = levelCritical
+	}
+	e.log.Log(ctx, level, strings.Join(lines(err.Error()), " "))
 	if e.global.debug {
 		for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 			e.log.Error(fmt.Sprintf("  caused by %T: %v", cause, cause))

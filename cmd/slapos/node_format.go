@@ -179,8 +179,7 @@ func (e *environment) reportFormat(ctx context.Context, run *format.Options, err
 		e.log.Info(prepared)
 		return &exitError{2, nil}
 	case errors.Is(err, format.ErrFewerPartitions):
-		e.log.Log(ctx, levelCritical, err.Error())
-		return &exitError{1, nil}
+		return &criticalError{err}
 	case err != nil:
 		e.log.Error("slapos failed to prepare the computer.", "error", err)
 		return &exitError{1, nil}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +47,7 @@ func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (
 	for _, name := range []string{"key_file", "cert_file", "master_ca_file"} { // FMT-10
 		path, given := merged[name]
 		if _, err := os.Stat(path); given && err != nil {
-			return nil, e.critical(fmt.Sprintf("File '%s' does not exist or is not readable.", path))
+			return nil, criticalf("File '%s' does not exist or is not readable.", path)
 		}
 	}
 	if err := e.readPartitionAmount(merged, &run.Definition); err != nil {
@@ -79,12 +78,6 @@ func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (
 		}
 	}
 	return run, nil
-}
-
-// critical logs above ERROR and ends the command with code 1.
-func (e *environment) critical(text string) error {
-	e.log.Log(context.Background(), levelCritical, text)
-	return &exitError{1, nil}
 }
 
 func readFormatBooleans(merged map[string]string, d *format.Definition) error {
@@ -129,7 +122,7 @@ func (e *environment) readPartitionAmount(merged map[string]string, d *format.De
 		return fmt.Errorf("ipv6_prefixshift must be a number of bits, not %q", shift)
 	}
 	if 1<<d.PrefixShift < 4*d.PartitionAmount {
-		return e.critical(fmt.Sprintf("ipv6_prefixshift %d is too small for partition_amount %d", d.PrefixShift, d.PartitionAmount))
+		return criticalf("ipv6_prefixshift %d is too small for partition_amount %d", d.PrefixShift, d.PartitionAmount)
 	}
 	return nil
 }

@@ -175,7 +175,7 @@ func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (rele
 		return nil, &exitError{grid.ExitRunning, nil}
 	}
 	if err != nil {
-		return nil, e.critical(err.Error())
+		return nil, &criticalError{err}
 	}
 	return held.Release, nil
 }
