@@ -90,6 +90,15 @@ func (e *environment) addLogFile(path string) error {
 	return nil
 }
 
+// A libraryLog takes what libraries tell on their own, as net/http does of
+// servers that answer too much.
+type libraryLog struct{ e *environment }
+
+func (l libraryLog) Write(line []byte) (int, error) {
+	l.e.log.Debug(strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
 func newJSONHandler(w io.Writer, level slog.Level) slog.Handler {
 	return slog.NewJSONHandler(w, &slog.HandlerOptions{
 		Level: level,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,6 +24,18 @@ func newTestEnvironment(t *testing.T) (e *environment, stdout, stderr *bytes.Buf
 	e.pid, e.uid = 17707, 0
 	e.log = slog.New(e.console())
 	return e, stdout, stderr
+}
+
+func TestLibraryLog(t *testing.T) {
+	for verbose, want := range []string{`^$`, `slapos\[17707\] DEBUG Unsolicited response\n$`} {
+		e, _, stderr := newTestEnvironment(t)
+		e.global.verbose = verbose
+		e.log = slog.New(e.console())
+		log.New(libraryLog{e}, "", 0).Println("Unsolicited response")
+		if !regexp.MustCompile(want).MatchString(stderr.String()) {
+			t.Errorf("verbose %d: %q", verbose, stderr)
+		}
+	}
 }
 
 func TestConsoleLog(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,6 +31,8 @@ var (
 func main() {
 	keepDescriptorsFromChildren()
 	e := newEnvironment()
+	log.SetFlags(0)
+	log.SetOutput(libraryLog{e})
 	if os.Getenv("EDITOR") == "" {
 		_ = os.Setenv("EDITOR", "vi") // CLI-29
 	}
