@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"slapos/proxy/store"
 	"slapos/slap"
@@ -41,7 +43,7 @@ func (f fields) mandatory(namesAndPlaces ...any) error {
 func queryOf(r *http.Request) fields { return parseFields(r.URL.RawQuery) }
 
 // parseFields reads what is urlencoded, as the original does: "&" alone ends a
-// field, and an escape that is malformed stands for itself.
+// field, and an escape that is malformed, or no UTF-8, stands for itself.
 func parseFields(text string) fields {
 	parsed := fields{}
 	for field := range strings.SplitSeq(text, "&") {
@@ -49,10 +51,28 @@ func parseFields(text string) fields {
 			continue
 		}
 		name, value, _ := strings.Cut(field, "=")
-		name = unescape(name)
-		parsed[name] = append(parsed[name], unescape(value))
+		name = valid(unescape(name))
+		parsed[name] = append(parsed[name], valid(unescape(value)))
 	}
 	return parsed
+}
+
+// valid escapes the bytes that are no UTF-8.
+func valid(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, "%%%02X", text[i])
+		} else {
+			b.WriteString(text[i : i+size])
+		}
+		i += size
+	}
+	return b.String()
 }
 
 func unescape(text string) string {

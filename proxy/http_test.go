@@ -79,6 +79,7 @@ func TestForms(t *testing.T) {
 	}
 	const kind = "application/x-www-form-urlencoded"
 	l.expect(l.do("POST", "/supplySupply", kind, "url=a;b%zz%41+&computer_id=c&state=destroyed&"), 200, "Supplied 'a;b%zzA ' to be destroyed")
+	l.expect(l.do("POST", "/supplySupply", kind, "url=%E9t%C3%A9%FF&computer_id=c&state=destroyed"), 200, "Supplied '%E9té%FF' to be destroyed")
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for name, value := range map[string]string{"url": "é", "computer_id": "c", "state": "available"} {

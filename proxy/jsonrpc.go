@@ -175,26 +175,28 @@ func (p *Proxy) failRPC(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // acceptsJSON tells whether the client takes JSON: it does when it says
-// nothing.
+// nothing. What is said of JSON itself counts more than what is said of all.
 func acceptsJSON(r *http.Request) bool {
-	accept := strings.Join(r.Header.Values("Accept"), ",")
-	if strings.TrimSpace(accept) == "" {
-		return true
-	}
-	for item := range strings.SplitSeq(accept, ",") {
-		kind, parameters, err := mime.ParseMediaType(item)
-		if err != nil || !slices.Contains([]string{"*/*", "application/*", contentJSON}, kind) {
+	best, quality, silent := -1, 0.0, true
+	for item := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if strings.TrimSpace(item) == "" {
 			continue
 		}
-		quality := 1.0
-		if text, ok := parameters["q"]; ok {
-			quality, _ = strconv.ParseFloat(text, 64)
+		silent = false
+		kind, parameters, _ := mime.ParseMediaType(item)
+		precise := slices.Index([]string{"*/*", "application/*", contentJSON}, kind)
+		if precise < 0 || precise < best {
+			continue
 		}
-		if quality > 0 {
-			return true
+		q, err := strconv.ParseFloat(parameters["q"], 64)
+		if err != nil {
+			q = 1
+		}
+		if precise > best || q > quality {
+			best, quality = precise, q
 		}
 	}
-	return false
+	return silent || quality > 0
 }
 
 func success(format string, args ...any) object {

@@ -47,6 +47,8 @@ func TestRPCInput(t *testing.T) {
 	for accept, status := range map[string]int{
 		"application/json": 200, "*/*": 200, "application/*;q=0.1": 200, "text/html": 406, "application/json;q=0": 406,
 		"text/html, application/json;q=0.5": 200, "": 200,
+		"application/json;q=0, */*": 406, "*/*, application/json;q=0": 406, "application/json, */*;q=0": 200,
+		"application/json;q=x": 200, "application/json;q=": 200, ",": 200,
 	} {
 		l.header = http.Header{"Accept": {accept}}
 		if got := l.rpc("slapos.get.v0.hateoas_url", "{}"); got.status != status {

@@ -164,8 +164,10 @@ func kindName(v any) string {
 		return "none"
 	case []any, []string, *List:
 		return "a list"
-	case Dict, map[string]string, *Map:
+	case Dict, map[string]string:
 		return "a dictionary"
+	case *Map:
+		return "a dictionary with keys that are no text"
 	case Set:
 		return "a set"
 	case Tuple:
