@@ -261,10 +261,11 @@ func (s *state) saveResources(partition *Partition, resources any) error {
 		return err
 	}
 	_, err = file.Write(content)
-	if err := errors.Join(err, file.Chmod(0o644), file.Close()); err != nil {
-		return err
+	err = errors.Join(err, file.Chmod(0o644), file.Close())
+	if err == nil {
+		err = root.Rename(temporary, resourceFile)
 	}
-	if err := root.Rename(temporary, resourceFile); err != nil {
+	if err != nil {
 		return errors.Join(err, root.Remove(temporary))
 	}
 	s.log.Info("Partition resources saved to "+partition.Reference, "logger", "slapos.format")
