@@ -3,6 +3,7 @@ package grid
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -116,6 +117,18 @@ func TestInstancePassManagerGroups(t *testing.T) {
 	if got := n.processes()["slappart0-extra:helper"].Pid; got != helper {
 		t.Error("the manager's program was restarted")
 	}
+	// What no manager set is removed, even when promises fail.
+	old := filepath.Join(n.layout().ConfigDir(), "slappart0-old.conf")
+	writeFile(t, old, "[program:slappart0-old]\ncommand=/bin/sleep 1000\nautostart=true\n")
+	n.deployWith(service("promise", "check", "exit 1"))
+	n.touch("slappart0")
+	n.process(2)
+	n.expectRunning("slappart0-extra:helper", "slappart0:web-on-watch")
+	if exists(old) {
+		t.Error("a group of nobody is left")
+	}
+	n.deployWith("rm -rf etc/promise")
+	n.process(0)
 	m.program = ""
 	n.process(0) // unchanged: nothing is written (MGR-33)
 	n.expectRunning("slappart0-extra:helper", "slappart0:web-on-watch")

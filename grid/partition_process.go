@@ -110,8 +110,8 @@ func (t *partition) process(ctx context.Context) error {
 			return failure
 		}
 	}
-	if err == nil {
-		err = t.dropGroups(ctx)
+	if failure := t.dropGroups(ctx); err == nil {
+		err = failure
 	}
 	if err != nil || upToDate {
 		return err
