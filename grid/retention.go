@@ -60,7 +60,8 @@ func lockRetention(root *ownedRoot, days float64, uid, gid int) error {
 }
 
 // retentionOver says whether a partition may be destroyed now. The first time
-// it is asked it notes the date from which that is so.
+// it is asked it notes the date from which that is so, in a file of the delay's
+// owner.
 func retentionOver(root *ownedRoot, now time.Time) (bool, error) {
 	days, hasDelay, err := readRetention(root, retentionDelayFile)
 	if err != nil {
@@ -72,7 +73,12 @@ func retentionOver(root *ownedRoot, now time.Time) (bool, error) {
 	}
 	if !hasDate && hasDelay && days > 0 {
 		date, hasDate = float64(now.Unix())+days*86400, true
-		if err := root.write(retentionDateFile, []byte(slap.PythonString(date)), agentFile); err != nil {
+		info, err := root.root.Lstat(retentionDelayFile)
+		if err != nil {
+			return false, err
+		}
+		uid, gid := owner(info)
+		if err := root.write(retentionDateFile, []byte(slap.PythonString(date)), attributes{mode: 0o644, uid: uid, gid: gid}); err != nil {
 			return false, fmt.Errorf("write %s: %w", retentionDateFile, err)
 		}
 	}

@@ -75,6 +75,13 @@ func TestRetentionOver(t *testing.T) {
 					writeFile(t, root.join(file), content)
 				}
 			}
+			uid := os.Getuid()
+			if uid == 0 && test.delay != "-" {
+				uid = 29997
+				if err := os.Chown(root.join(retentionDelayFile), uid, 29997); err != nil {
+					t.Fatal(err)
+				}
+			}
 			over, err := retentionOver(root, test.now)
 			if over != test.want || (err != nil) != test.fails {
 				t.Errorf("over: %v, %v", over, err)
@@ -85,6 +92,9 @@ func TestRetentionOver(t *testing.T) {
 			}
 			if string(date) != test.wantDate {
 				t.Errorf("date is %q", date)
+			}
+			if info, err := root.root.Stat(retentionDateFile); err == nil && test.date == "-" && int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+				t.Errorf("the date belongs to %d, not to %d as the delay", info.Sys().(*syscall.Stat_t).Uid, uid)
 			}
 		})
 	}
