@@ -303,6 +303,14 @@ func TestSystemMethods(t *testing.T) {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
+	for _, wait := range []any{"yes", 1, 0, 1.5, "", []any{}} { // a condition may be anything
+		for _, server := range []*supervisorUnderTest{s, python} {
+			_, err := server.client.Call(s.ctx(), "supervisor.startProcess", "", wait)
+			if err == nil || err.Error() != "BAD_NAME: " {
+				t.Errorf("start with %v: %v", wait, err)
+			}
+		}
+	}
 	for _, field := range []string{"getAllConfigInfo", "getProcessInfo"} {
 		params := []any{"p"}
 		if field == "getAllConfigInfo" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -119,30 +120,40 @@ func (d *daemon) call(ctx context.Context, name string, params []any) (any, erro
 	return m.call(d, ctx, args)
 }
 
-// convert accepts what comes close enough to a type: 1 and 0 for booleans,
-// booleans for integers, base64 for strings.
+// convert accepts what comes close enough to a type: anything for booleans, as
+// Python does, booleans for integers, base64 for strings.
 func convert(value any, wanted string) (any, bool) {
+	if wanted == "boolean" {
+		return isTrue(value), true
+	}
 	switch v := value.(type) {
 	case string:
 		return v, wanted == "string"
 	case []byte:
 		return string(v), wanted == "string"
 	case bool:
-		if wanted == "int" {
-			return number(v), true
-		}
-		return v, wanted == "boolean"
+		return number(v), wanted == "int"
 	case int:
-		if wanted == "boolean" {
-			return v != 0, true
-		}
 		return v, wanted == "int"
-	case nil:
-		return false, wanted == "boolean"
 	case []any:
 		return v, wanted == "array"
 	}
 	return nil, false
+}
+
+// isTrue says what Python makes of a value where it wants a condition.
+func isTrue(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return false
+	case []any:
+		return len(v) > 0
+	case map[string]any:
+		return len(v) > 0
+	case []byte:
+		return len(v) > 0
+	}
+	return !reflect.ValueOf(value).IsZero()
 }
 
 func (d *daemon) multicall(ctx context.Context, args arguments) (any, error) {

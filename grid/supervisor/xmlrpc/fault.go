@@ -34,13 +34,14 @@ var faultNames = map[int]string{
 	faults.CantReRead:           "CANT_REREAD",
 }
 
-// NewFault returns the fault of a code, with a detail unless it is empty.
+// NewFault returns the fault of a code, with a detail unless it is empty. The
+// detail of BAD_NAME is the name that was asked for, which may be empty.
 func NewFault(code int, detail string) *Fault {
 	name, ok := faultNames[code]
 	if !ok {
 		name = "UNKNOWN"
 	}
-	if detail != "" {
+	if detail != "" || code == faults.BadName {
 		name += ": " + detail
 	}
 	return &Fault{Code: code, Text: name}
