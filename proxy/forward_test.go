@@ -153,4 +153,6 @@ func TestFrontends(t *testing.T) {
 	l.header = http.Header{"Host": {"h.example"}, "X-Forwarded-Proto": {"https"}}
 	l.expect(ask(apache, "", slap.Dict{"url": target}), 200, fake("Fake frontend for "+target,
 		slap.Dict{"secure_access": "https://h.example/http_proxy/http/127.0.0.1:8080/p%2520q?x=1#f", "domain": "h.example"}))
+	l.expect(ask(apache, "", slap.Dict{"url": "http://h/é b"}), 200, fake("Fake frontend for http://h/é b",
+		slap.Dict{"secure_access": "https://h.example/http_proxy/http/h/%C3%A9%20b", "domain": "h.example"}))
 }

@@ -171,7 +171,11 @@ func passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, cance
 // throughUs is the address of a page behind our HTTP proxy. Escapes of the
 // target are escaped once more: what comes back is taken as it was written.
 func throughUs(o origin, target *url.URL) string {
-	address := o.url("/http_proxy/" + target.Scheme + "/" + quote(target.Host) + quote(target.EscapedPath()))
+	path := target.RawPath // as it was written, unless that is as Go would
+	if path == "" {
+		path = target.EscapedPath()
+	}
+	address := o.url("/http_proxy/" + target.Scheme + "/" + quote(target.Host) + quote(path))
 	if target.RawQuery != "" {
 		address += "?" + target.RawQuery
 	}
