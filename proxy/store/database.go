@@ -55,9 +55,7 @@ func Open(ctx context.Context, options Options) (*Database, error) {
 	}
 	d := &Database{dialect: dialectOf(options.URI), options: options}
 	if err := d.open(ctx); err != nil {
-		if d.pool != nil {
-			d.pool.Close()
-		}
+		d.abandon()
 		return nil, d.dialect.describe(err)
 	}
 	go d.writer.loop()
@@ -90,6 +88,20 @@ func (d *Database) open(ctx context.Context) (err error) {
 		}
 	}
 	return d.prepareSchema(ctx, d.writer.session)
+}
+
+// abandon closes what open opened before it failed, so that SQLite takes its
+// files beside the database away.
+func (d *Database) abandon() {
+	if files, ok := d.changes.(*fileChanges); ok && files != nil {
+		files.close()
+	}
+	if d.writer != nil {
+		d.writer.session.close()
+	}
+	if d.pool != nil {
+		d.pool.Close()
+	}
 }
 
 // Close implements [Store].

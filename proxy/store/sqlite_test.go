@@ -323,6 +323,11 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if _, err := os.Stat(other + suffix); err == nil {
+			t.Errorf("%s is left beside a database that was refused", other+suffix)
+		}
+	}
 }
 
 // TestReader looks at a database that is in use.
