@@ -145,7 +145,7 @@ func (t *partition) chooseBuildout(ctx context.Context, builder *buildout.Builde
 		t.log.Info(fmt.Sprintf("Falling back to default buildout '%s'", filepath.Join(bin, "buildout")))
 		return filepath.Join(bin, "buildout"), nil
 	case 1:
-		return own, builder.RunProgram(ctx, bootstraps[0])
+		return own, builder.BootstrapBy(ctx, bootstraps[0])
 	}
 	return "", fmt.Errorf("Software Release %s has more than one bootstrap program in %s: %d", t.url, bin, len(bootstraps))
 }

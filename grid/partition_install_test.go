@@ -37,6 +37,17 @@ func TestInstancePassBootstraps(t *testing.T) {
 	}
 }
 
+func TestInstancePassBootstrapFails(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	n.script(n.path(testRelease, "bin", "bootstrap-it"), "echo broken; exit 3")
+	n.process(1)
+	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	want := "Failed to bootstrap buildout in '" + n.at("slappart0") + "'.:\nbroken\n\n"
+	if got := calls[1].form.Get("error_log"); got != want {
+		t.Errorf("reported %q, want %q", got, want)
+	}
+}
+
 // readHome is the home of the user of partitions.
 func readHome(t *testing.T) string {
 	t.Helper()

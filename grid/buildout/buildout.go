@@ -47,18 +47,21 @@ type Builder struct {
 
 // An Error is a bootstrap or a run that failed. The log has it.
 type Error struct {
-	Directory string
-	Output    string // what was printed, or the reason
+	What   string // failed, and where
+	Output string // what was printed, or the reason
 }
 
-func (e *Error) Error() string {
-	return fmt.Sprintf("Failed to run buildout profile in directory '%s':\n%s\n", e.Directory, e.Output) // GRID-24
+func (e *Error) Error() string { return fmt.Sprintf("%s:\n%s\n", e.What, e.Output) } // GRID-24
+
+// failure says what failed when buildout or its bootstrap did.
+func (b *Builder) failure() string {
+	return fmt.Sprintf("Failed to run buildout profile in directory '%s'", b.Directory)
 }
 
 // fail is for what goes wrong without output of a child.
 func (b *Builder) fail(reason string) error {
 	b.Logger.Error(reason)
-	return &Error{b.Directory, reason}
+	return &Error{b.failure(), reason}
 }
 
 // debugOutput stands for the output that went to the terminal.
@@ -79,9 +82,9 @@ func (b *Builder) Run(ctx context.Context, script string, parameters ...string) 
 	return err
 }
 
-// RunProgram runs another program of a release in the directory, as its owner
-// with its home (GRID-12).
-func (b *Builder) RunProgram(ctx context.Context, script string) error {
+// BootstrapBy runs a program of a release that makes the directory's own
+// buildout, as its owner with its home (GRID-12).
+func (b *Builder) BootstrapBy(ctx context.Context, script string) error {
 	interpreter, err := Shebang(script)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", script, err)
@@ -92,7 +95,7 @@ func (b *Builder) RunProgram(ctx context.Context, script string) error {
 	}
 	child := b.command(append(interpreter, script), user, user.Home, 0)
 	child.Umask = 0
-	_, err = b.finish(ctx, child)
+	_, err = b.finish(ctx, child, fmt.Sprintf("Failed to bootstrap buildout in '%s'.", b.Directory))
 	return err
 }
 
@@ -105,7 +108,7 @@ func (b *Builder) run(ctx context.Context, command []string, home string, timeou
 	if home == "" {
 		home = user.Home
 	}
-	return b.finish(ctx, b.command(command, user, home, timeout))
+	return b.finish(ctx, b.command(command, user, home, timeout), b.failure())
 }
 
 // owner is the user that everything runs as.
@@ -140,7 +143,8 @@ func (b *Builder) command(command []string, user *process.User, home string, tim
 	}
 }
 
-func (b *Builder) finish(ctx context.Context, child *process.Command) (status int, err error) {
+// finish runs child and tells its failure as failure.
+func (b *Builder) finish(ctx context.Context, child *process.Command, failure string) (status int, err error) {
 	b.Logger.Debug(fmt.Sprintf("Invoking: '%s %s' in directory '%s'", child.Path, strings.Join(child.Args, " "), b.Directory))
 	result, err := child.Run(ctx)
 	if ctx.Err() != nil {
@@ -148,7 +152,8 @@ func (b *Builder) finish(ctx context.Context, child *process.Command) (status in
 	}
 	var expired *process.TimeoutError
 	if err != nil && !errors.As(err, &expired) {
-		return -1, b.fail(err.Error())
+		b.Logger.Error(err.Error())
+		return -1, &Error{failure, err.Error()}
 	}
 	if err == nil && result.ExitCode == 0 {
 		return 0, nil
@@ -162,6 +167,6 @@ func (b *Builder) finish(ctx context.Context, child *process.Command) (status in
 	case result.Signal != 0:
 		output += fmt.Sprintf("%s was ended by signal %d (%s)", child.Path, result.Signal, result.Signal)
 	}
-	b.Logger.Error(fmt.Sprintf("Failed to run buildout profile in directory '%s'", b.Directory))
-	return result.ExitCode, &Error{b.Directory, output}
+	b.Logger.Error(failure)
+	return result.ExitCode, &Error{failure, output}
 }
