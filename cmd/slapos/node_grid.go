@@ -89,18 +89,15 @@ func prepareForce(c *cli.Context, options *grid.Options) {
 
 // onlyOption is what the option limits the pass to, or else the key in the file
 // that is called alike.
-func onlyOption(c *cli.Context, merged map[string]string, name string) ([]string, error) {
+func onlyOption(c *cli.Context, merged map[string]string, name string) []string {
 	if name == "" {
-		return nil, nil
-	}
-	if err := exclusive(c, "all", name); err != nil {
-		return nil, err
+		return nil
 	}
 	value := cmp.Or(c.String(name), merged[name], merged[strings.ReplaceAll(name, "-", "_")])
 	if value == "" {
-		return nil, nil
+		return nil
 	}
-	return strings.Split(value, ","), nil
+	return strings.Split(value, ",")
 }
 
 func onlyFlag(name, usage string) cli.Flag {
@@ -111,6 +108,11 @@ func onlyFlag(name, usage string) cli.Flag {
 func (e *environment) runGrid(c *cli.Context, g gridCommand) error {
 	if g.brief {
 		debug.SetGCPercent(400)
+	}
+	if g.only != "" {
+		if err := exclusive(c, "all", g.only); err != nil {
+			return err
+		}
 	}
 	configuration, err := e.nodeConfiguration(c.String("cfg"))
 	if err != nil {
@@ -134,9 +136,7 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) error {
 		return err
 	}
 	defer options.Master.Close()
-	if options.Only, err = onlyOption(c, merged, g.only); err != nil {
-		return err
-	}
+	options.Only = onlyOption(c, merged, g.only)
 	if g.prepare != nil {
 		if err := g.prepare(c, &options); err != nil {
 			return err

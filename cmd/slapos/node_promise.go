@@ -140,9 +140,7 @@ func (e *environment) readPromises(c *cli.Context, board *promiseBoard) error {
 	if options.InstanceRoot, err = filepath.Abs(merged["instance_root"]); err != nil {
 		return err
 	}
-	if options.Only, err = onlyOption(c, merged, "only-cp"); err != nil {
-		return err
-	}
+	options.Only = onlyOption(c, merged, "only-cp")
 	options.Instance.Promises = board
 	if err := grid.StoredPromises(options); err != nil {
 		return err
