@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -101,6 +102,9 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	}
 	started := time.Now()
 	if err := cmd.Start(); err != nil {
+		if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
+			err = inner.Err // "fork/exec PATH: " would tell the path once more
+		}
 		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
 	streams.begin()
