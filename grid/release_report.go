@@ -17,7 +17,7 @@ func (r *release) announce(ctx context.Context) (outcome, error) {
 		return skipped, nil
 	}
 	if err != nil {
-		return "", err
+		return "", r.untold("is being built", err)
 	}
 	r.log.Info(fmt.Sprintf("Installing software release %s ...", r.url))
 	return done, nil
@@ -38,11 +38,19 @@ func (r *release) forgetCompletion(context.Context) (outcome, error) {
 }
 
 func (r *release) reportAvailable(ctx context.Context) (outcome, error) {
-	return done, r.pass.Master.AvailableRelease(ctx, r.url, r.pass.ComputerID)
+	return done, r.untold("is available", r.pass.Master.AvailableRelease(ctx, r.url, r.pass.ComputerID))
 }
 
 func (r *release) reportDestroyed(ctx context.Context) (outcome, error) {
-	return done, r.pass.Master.DestroyedRelease(ctx, r.url, r.pass.ComputerID)
+	return done, r.untold("is destroyed", r.pass.Master.DestroyedRelease(ctx, r.url, r.pass.ComputerID))
+}
+
+// untold says what the master would not hear: some of its answers say nothing.
+func (r *release) untold(news string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("tell the master that %s %s: %w", r.url, news, err)
 }
 
 // complete marks the release (GRID-23).

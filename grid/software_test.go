@@ -109,8 +109,12 @@ func TestSoftwarePassFailsAndRetries(t *testing.T) {
 func TestSoftwarePassReportsAgain(t *testing.T) {
 	n := newSoftwareNode(t)
 	n.want(slap.StateAvailable, testRelease)
-	n.master.set(func() { n.master.status["availableSoftwareRelease"] = http.StatusInternalServerError })
-	n.run(1)
+	n.master.set(func() { n.master.status["availableSoftwareRelease"] = http.StatusRequestTimeout })
+	result := n.run(1)
+	const want = "tell the master that " + testRelease + " is available: "
+	if len(result.Failed) != 1 || !strings.HasPrefix(result.Failed[0].Err.Error(), want) {
+		t.Errorf("failures %+v, want %q", result.Failed, want)
+	}
 	if exists(n.path(testRelease, ".completed")) {
 		t.Error("complete though the master doesn't know")
 	}
