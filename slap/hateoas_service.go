@@ -53,7 +53,7 @@ type ServiceInformation struct {
 	Shared             bool   // root_slave
 	RequestedState     string // slap_state
 	// Parameters are those of text_content. When "_" is the only one, its
-	// value is what its JSON text means.
+	// value is what its JSON text means, or that text where it is none.
 	Parameters Dict
 	// ConnectionParameters come from either form of connection_parameter_list.
 	ConnectionParameters Dict
@@ -91,10 +91,9 @@ func serviceInformation(d *Document) (*ServiceInformation, error) {
 	}
 	if inner, ok := info.Parameters["_"].(string); ok && len(info.Parameters) == 1 {
 		var value any
-		if err := json.Unmarshal([]byte(inner), &value); err != nil {
-			return nil, fmt.Errorf("parameter _: %w", err)
+		if json.Unmarshal([]byte(inner), &value) == nil {
+			info.Parameters["_"] = value
 		}
-		info.Parameters["_"] = value
 	}
 	if info.ConnectionParameters, err = connectionParameters(d.Fields["connection_parameter_list"]); err != nil {
 		return nil, err
