@@ -72,9 +72,10 @@ var/bin/versitygw:
 $(TESTENV)/.ready: Makefile
 	rm -rf $(TESTENV)
 	$(PYTHON) -m venv $(TESTENV)
+	# First: beside an installed slapos.core, old ones are built as that version.
+	promise/testdata/releases.sh $(TESTENV)/core $(TESTENV)/bin/python $(OLDCORES)
 	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check $(TESTPKGS) $(PLUGINPKGS)
 	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps $(TOOLBOX)
-	promise/testdata/releases.sh $(TESTENV)/core $(TESTENV)/bin/python $(OLDCORES)
 	touch $@
 
 test: check-tools build testenv ## every test, with the race detector
