@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # slapos: build, demonstrate, test. `make help` lists the targets.
 
 GO       ?= go

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package collect samples what a node and its partitions use, keeps the samples
 // in the collector's database, and makes files and reports of them.
 //

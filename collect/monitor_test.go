@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package collect
 
 import (
@@ -12,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // monitored is a collector with rows of the minute before, for this process and
@@ -147,7 +149,7 @@ func TestJSONText(t *testing.T) {
 	for _, text := range texts {
 		lines = append(lines, fmt.Sprintf("%x", text))
 	}
-	command := exec.Command(testpython.Path(t), "-c", jsonTexts)
+	command := exec.Command(testkit.Python(t), "-c", jsonTexts)
 	command.Stdin = strings.NewReader(strings.Join(lines, "\n"))
 	output, err := command.Output()
 	if err != nil {

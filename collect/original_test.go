@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package collect
 
 import (
@@ -11,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 func runPython(t *testing.T, script string, arguments ...string) string {
 	t.Helper()
-	command := exec.Command(testpython.Path(t), append([]string{"-c", script}, arguments...)...)
+	command := exec.Command(testkit.Python(t), append([]string{"-c", script}, arguments...)...)
 	var failure bytes.Buffer
 	command.Stderr = &failure
 	output, err := command.Output()

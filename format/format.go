@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package format prepares a computer for its partitions: users, directories,
 // network addresses, taps and tuns, control groups. It keeps a description of
 // what it made and gives it to the master.

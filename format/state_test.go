@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package format
 
 import (
@@ -14,7 +16,7 @@ import (
 	"time"
 
 	"slapos/slap"
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // sample is the computer of FMT-75.
@@ -123,7 +125,7 @@ func TestPythonJSON(t *testing.T) {
 	value := map[string]any{"z": []any{}, "a": map[string]any{}, "é<&>\u2028😀\x7f\x01\"\\/": []any{1, nil, true, "x"}, "n": map[string]any{"b": 1, "a": "\t\b\f\n\r\v", "c": false}}
 	got := pythonJSON(value, "    ")
 	program := "import json, sys; sys.stdout.write(json.dumps(json.load(sys.stdin), sort_keys=True, indent=4))"
-	python := exec.Command(testpython.Path(t), "-c", program)
+	python := exec.Command(testkit.Python(t), "-c", program)
 	python.Stdin = bytes.NewReader(got)
 	want, err := python.Output()
 	if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package grid
 
 import (
@@ -11,7 +13,7 @@ import (
 
 	"slapos/grid/supervisor"
 	"slapos/slap"
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // TestPythonSupervisor runs the passes on a node where supervisord of Python is
@@ -22,7 +24,7 @@ func TestPythonSupervisor(t *testing.T) {
 	if err := supervisor.WriteConfiguration(n.layout(), ""); err != nil {
 		t.Fatal(err)
 	}
-	python := exec.Command(filepath.Join(filepath.Dir(testpython.Path(t)), "supervisord"), "-n", "-c", n.layout().ConfigFile())
+	python := exec.Command(filepath.Join(filepath.Dir(testkit.Python(t)), "supervisord"), "-n", "-c", n.layout().ConfigFile())
 	if err := python.Start(); err != nil {
 		t.Fatal(err)
 	}

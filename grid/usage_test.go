@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package grid
 
 import (
@@ -10,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 const movementText = `<movement><resource>CPU</resource><title>t</title><reference>r</reference>` +
@@ -104,7 +106,7 @@ print(json.dumps([[valid(schema, text) for schema in schemas] for text in json.l
 		}
 	}
 	input, _ := json.Marshal(bytesOf)
-	command := exec.Command(testpython.Path(t), "-c", script)
+	command := exec.Command(testkit.Python(t), "-c", script)
 	command.Stdin, command.Stderr = bytes.NewReader(input), os.Stderr
 	output, err := command.Output()
 	if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package manager holds the resource managers of a node: small plugins, named
 // in the option manager_list, that are called while the node is formatted and
 // while its software releases and partitions are processed.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package networkcache is a client of ShaCache and ShaDir, and the cache of
 // built Software Releases on top of them.
 //

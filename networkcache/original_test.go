@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package networkcache_test
 
 import (
@@ -13,14 +15,14 @@ import (
 
 	"slapos/networkcache"
 	"slapos/networkcache/server"
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // original runs functions of slapos.core with the words after the program.
 func original(t *testing.T, program string, words ...string) string {
 	t.Helper()
 	prelude := "import logging, os, sys, tarfile\nfrom slapos.grid.networkcache import download_network_cached, upload_network_cached\n"
-	output, err := exec.Command(testpython.Path(t), append([]string{"-c", prelude + program}, words...)...).CombinedOutput()
+	output, err := exec.Command(testkit.Python(t), append([]string{"-c", prelude + program}, words...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}

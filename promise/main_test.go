@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package promise
 
 import (
@@ -10,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // Python of the test environment, with slapos.core, and the bare one below it.
@@ -31,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 func findPython() error {
-	environment, err := testpython.Find()
+	environment, err := testkit.Find()
 	if err != nil {
 		return err
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package promise runs the checks of one partition and keeps their results.
 //
 // A promise is either a plugin, a Python module in etc/plugin with a class

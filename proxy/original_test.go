@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package proxy_test
 
 import (
@@ -10,7 +12,7 @@ import (
 
 	"slapos/proxy"
 	"slapos/slap"
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // call is a request to the original: GET without a form.
@@ -47,7 +49,7 @@ func original(t *testing.T, uri string, calls ...call) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), testpython.Path(t), "-c", originalScript, uri)
+	command := exec.CommandContext(t.Context(), testkit.Python(t), "-c", originalScript, uri)
 	command.Stdin = strings.NewReader(string(input))
 	var complaints strings.Builder
 	command.Stderr = &complaints

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package proxy is the local master: it answers what a SlapOS Master answers,
 // for the computers of one owner, and keeps all of it in a [store.Store].
 //

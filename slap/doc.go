@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package slap is what crosses the wire between a SlapOS node or client and
 // its Master: the entities ([Computer], [Partition], [SoftwareRelease],
 // [Instance], [Request]), the two XML formats they travel in, and the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package slap
 
 import (
@@ -13,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 var differential = flag.Int("differential", 1500, "number of random values compared with the original's codec")
@@ -29,7 +31,7 @@ type original struct {
 // askOriginal runs peer.py and reads its answers.
 func askOriginal(t *testing.T, input []byte, args ...string) []original {
 	t.Helper()
-	cmd := exec.Command(testpython.Path(t), append([]string{"testdata/peer.py"}, args...)...)
+	cmd := exec.Command(testkit.Python(t), append([]string{"testdata/peer.py"}, args...)...)
 	cmd.Stdin = bytes.NewReader(input)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
@@ -115,7 +117,7 @@ func TestAppendPythonJSON(t *testing.T) {
 	for _, text := range texts {
 		fmt.Fprintf(&lines, "%x\n", text)
 	}
-	command := exec.Command(testpython.Path(t), "-c", jsonTexts)
+	command := exec.Command(testkit.Python(t), "-c", jsonTexts)
 	command.Stdin, command.Stderr = strings.NewReader(lines.String()), os.Stderr
 	output, err := command.Output()
 	if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Command slapos runs a SlapOS node, its local master and its clients.
 //
 // One command is one file with a constructor that is listed in commands.go.

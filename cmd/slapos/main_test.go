@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package main
 
 import (
@@ -17,7 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 func exists(path string) bool {
@@ -32,7 +34,7 @@ type reference struct {
 }
 
 func newReference(t testing.TB) *reference {
-	command := exec.Command(testpython.Path(t), filepath.Join("testdata", "reference.py"))
+	command := exec.Command(testkit.Python(t), filepath.Join("testdata", "reference.py"))
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
 	if err != nil {

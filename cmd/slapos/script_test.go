@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package main
 
 import (
@@ -18,7 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // TestMain makes the test binary the program slapos for scripts, and for what
@@ -48,7 +50,7 @@ func TestMain(m *testing.M) {
 // TESTENV is the Python environment of the tests.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	python := testpython.Path(t)
+	python := testkit.Python(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,

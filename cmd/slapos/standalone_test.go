@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package main
 
 import (
@@ -16,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // asOrdinaryUser runs one test again as an ordinary user of a namespace when the
@@ -84,7 +86,7 @@ func newCloudTest(t *testing.T) *cloudTest {
 		t.Fatal(err)
 	}
 	c.environ = []string{"HOME=" + folder + "/home", "SHELL=/bin/sh", "LANG=C.UTF-8",
-		"PATH=" + folder + "/bin:" + filepath.Dir(testpython.Path(t)) + ":/usr/bin:/bin"}
+		"PATH=" + folder + "/bin:" + filepath.Dir(testkit.Python(t)) + ":/usr/bin:/bin"}
 	return c
 }
 
@@ -182,7 +184,7 @@ func TestStandalone(t *testing.T) {
 	}
 	listener.Close()
 	t.Cleanup(c.stop)
-	out := c.standalone(0, "start", "--port", fmt.Sprint(port), "--partitions", "2", "--python", testpython.Path(t))
+	out := c.standalone(0, "start", "--port", fmt.Sprint(port), "--partitions", "2", "--python", testkit.Python(t))
 	if want := fmt.Sprintf("master  http://127.0.0.1:%d, panel", port); !strings.Contains(out, want) {
 		t.Errorf("start says %q, want %q", out, want)
 	}
@@ -248,14 +250,14 @@ func TestStandaloneLibrary(t *testing.T) {
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
-	out := c.run(0, testpython.Path(t), "testdata/standalone/library.py", c.root, c.program, fmt.Sprint(port), c.release)
+	out := c.run(0, testkit.Python(t), "testdata/standalone/library.py", c.root, c.program, fmt.Sprint(port), c.release)
 	if !strings.HasSuffix(out, "the library is content\n") {
 		t.Errorf("it says %s", out)
 	}
 
 	// What the library has left is taken over.
 	t.Cleanup(c.stop)
-	c.standalone(0, "start", "--python", testpython.Path(t))
+	c.standalone(0, "start", "--python", testkit.Python(t))
 	if status := c.status(); !status.Running || status.Master != fmt.Sprintf("http://127.0.0.1:%d", port) || status.Free != 1 {
 		t.Errorf("status %+v", status)
 	}
@@ -274,7 +276,7 @@ func TestStandaloneFiles(t *testing.T) {
 	if err := again.readSettings(); err != nil || again.standaloneSettings != s.standaloneSettings {
 		t.Errorf("read %+v, %v", again.standaloneSettings, err)
 	}
-	shown, err := exec.Command(testpython.Path(t), "-c", `
+	shown, err := exec.Command(testkit.Python(t), "-c", `
 import sys
 from supervisor.options import ServerOptions
 options = ServerOptions()

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The main job, told as a story: from nothing to a running service.
 #
 #   docs/examples/demo.sh          run it (again: nothing is built twice)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package buildout runs zc.buildout in the directory of a Software Release or
 // of a partition, as the owner of that directory.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package buildout
 
 import (
@@ -17,7 +19,7 @@ import (
 	"time"
 
 	"slapos/grid/testenv"
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -72,7 +74,7 @@ func writeScript(t *testing.T, path, text string) string {
 
 func TestBuildARelease(t *testing.T) {
 	b, l := newBuilder(t)
-	b.Python = testpython.Path(t)
+	b.Python = testkit.Python(t)
 	recipe := filepath.Join(filepath.Dir(b.Directory), "recipe")
 	writeScript(t, filepath.Join(recipe, "recipe.py"), `
 import os
@@ -205,7 +207,7 @@ func TestBootstrapWithoutPython(t *testing.T) {
 		}
 	}
 	// An interpreter without zc.buildout: -S takes the site directories away.
-	b.Python = writeScript(t, filepath.Join(b.Directory, "python"), "#!/bin/sh\nexec "+testpython.Path(t)+" -S \"$@\"\n")
+	b.Python = writeScript(t, filepath.Join(b.Directory, "python"), "#!/bin/sh\nexec "+testkit.Python(t)+" -S \"$@\"\n")
 	b.Environment = []string{"PATH=" + os.Getenv("PATH")}
 	if err := b.Bootstrap(t.Context()); err == nil || !strings.Contains(err.Error(), "-m pip install zc.buildout") {
 		t.Errorf("no zc.buildout: %v", err)

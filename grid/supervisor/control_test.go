@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package supervisor
 
 import (
@@ -12,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 const controlled = `
@@ -84,7 +86,7 @@ func masked(s *supervisorUnderTest, text string) string {
 }
 
 func (s *supervisorUnderTest) pythonControl(words ...string) (string, int) {
-	command := exec.CommandContext(s.ctx(), testpython.Environment(s.t)+"/bin/supervisorctl", append([]string{"-c", s.path("supervisord.conf")}, words...)...)
+	command := exec.CommandContext(s.ctx(), testkit.Directory(s.t)+"/bin/supervisorctl", append([]string{"-c", s.path("supervisord.conf")}, words...)...)
 	out, _ := command.CombinedOutput()
 	return masked(s, string(out)), command.ProcessState.ExitCode()
 }
@@ -125,7 +127,7 @@ json.dump(results, sys.stdout)
 func (s *supervisorUnderTest) pythonControlAll(lines []string) (results []controlResult) {
 	input, err := json.Marshal(lines)
 	must(s.t, err)
-	command := exec.CommandContext(s.ctx(), testpython.Path(s.t), "-c", pythonDriver, s.path("supervisord.conf"))
+	command := exec.CommandContext(s.ctx(), testkit.Python(s.t), "-c", pythonDriver, s.path("supervisord.conf"))
 	command.Stdin = bytes.NewReader(input)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -275,7 +277,7 @@ stdout_logfile_backups=2
 		ctx, cancel := context.WithCancel(s.ctx())
 		done := make(chan error, 1)
 		if python {
-			command := exec.CommandContext(ctx, testpython.Environment(t)+"/bin/supervisorctl", "-c", s.path("supervisord.conf"), "tail", "-f", "p")
+			command := exec.CommandContext(ctx, testkit.Directory(t)+"/bin/supervisorctl", "-c", s.path("supervisord.conf"), "tail", "-f", "p")
 			command.Stdout = out
 			go func() { done <- command.Run() }()
 		} else {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package supervisor keeps the services of partitions running.
 //
 // The supervisor itself is [Serve], a daemon that reads the configuration

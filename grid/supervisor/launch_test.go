@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package supervisor
 
 import (
@@ -15,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // newNode is an instance root with a written configuration; its supervisor is
@@ -266,7 +268,7 @@ else:
 `
 	agent := func(action string) {
 		t.Helper()
-		out, err := exec.Command(testpython.Path(t), "-c", script, l.InstanceRoot, action).CombinedOutput()
+		out, err := exec.Command(testkit.Python(t), "-c", script, l.InstanceRoot, action).CombinedOutput()
 		if err != nil {
 			t.Errorf("%s: %v\n%s", action, err, out)
 		}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package supervisor
 
 import (
@@ -8,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // listenerScript writes what it hears to a file, in the way of Python's
@@ -83,7 +85,7 @@ func TestListener(t *testing.T) {
 
 // listen makes all kinds of events happen, and returns those that were heard.
 func listen(t *testing.T, python bool) []string {
-	s := newSupervisor(t, strings.ReplaceAll(listened, "PYTHON", testpython.Path(t)))
+	s := newSupervisor(t, strings.ReplaceAll(listened, "PYTHON", testkit.Python(t)))
 	s.python = python
 	s.write("listener.py", listenerScript)
 	s.start()
@@ -157,7 +159,7 @@ process_name=pair%(process_num)d
 numprocs=2
 events=REMOTE_COMMUNICATION
 startsecs=0
-`, "PYTHON", testpython.Path(t)))
+`, "PYTHON", testkit.Python(t)))
 	s.write("listener.py", listenerScript)
 	s.start()
 	s.untilState("pair:pair1", "RUNNING")

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package supervisor
 
 import (
@@ -16,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // TestMain lets the test binary be a supervisor when it is started under that
@@ -128,7 +130,7 @@ func (s *supervisorUnderTest) read(name string) string {
 func (s *supervisorUnderTest) start() *supervisorUnderTest {
 	s.t.Helper()
 	if s.python {
-		s.command = exec.Command(testpython.Environment(s.t)+"/bin/supervisord", "-n", "-c", s.path("supervisord.conf"))
+		s.command = exec.Command(testkit.Directory(s.t)+"/bin/supervisord", "-n", "-c", s.path("supervisord.conf"))
 	} else {
 		s.command = exec.Command(testExecutable())
 		s.command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}

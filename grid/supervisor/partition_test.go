@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package supervisor
 
 import (
@@ -10,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 const wantPartition = `[group:slappart0]
@@ -182,7 +184,7 @@ for group in options.process_group_configs:
       open(path).close()
       print(group.name, p.name, p.uid, p.directory, path.split('/')[-1], p.stdout_logfile.split('/')[-1], sep='\t')
 `
-	command := exec.Command(testpython.Path(t), "-c", script, l.ConfigFile())
+	command := exec.Command(testkit.Python(t), "-c", script, l.ConfigFile())
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()

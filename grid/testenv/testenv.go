@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package testenv gives the tests of the node agent what they need of the
 // machine: directories and users to work with, and a way to Python for them, as
 // root and as an ordinary user.
@@ -16,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 // User is the owner of releases and partitions in tests: nobody when they run
@@ -75,7 +77,7 @@ func Main(m *testing.M) {
 // reachPython returns when nothing needs to be done, else it runs this program
 // again.
 func reachPython() error {
-	environment, err := testpython.Find()
+	environment, err := testkit.Find()
 	if err != nil {
 		return nil // the tests that need it say so
 	}

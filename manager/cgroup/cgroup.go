@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package cgroup keeps one control group (version 2) for each partition, so
 // that what runs in one partition cannot take the whole machine (D-12).
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package archive
 
 import (
@@ -17,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 func exists(path string) bool {
@@ -27,7 +29,7 @@ func exists(path string) bool {
 
 func runPython(t *testing.T, program string, arguments ...string) {
 	t.Helper()
-	output, err := exec.Command(testpython.Path(t), append([]string{"-c", program}, arguments...)...).CombinedOutput()
+	output, err := exec.Command(testkit.Python(t), append([]string{"-c", program}, arguments...)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package archive packs a directory into a compressed tar archive, and unpacks
 // one that comes from outside.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package server serves ShaCache and ShaDir from a [Store]: contents, which are
 // in a [Directory] or a [Bucket], and their entries, in [Files] or a [Table].
 //

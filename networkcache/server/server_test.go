@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package server
 
 import (
@@ -21,7 +23,7 @@ import (
 	"time"
 
 	"slapos/networkcache"
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 func start(t *testing.T, options Options) (*Server, string) {
@@ -308,7 +310,7 @@ func testPythonClient(t *testing.T, url string) {
 	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	output, err := exec.Command(testpython.Path(t), "-c", `
+	output, err := exec.Command(testkit.Python(t), "-c", `
 import io, sys
 from slapos.libnetworkcache import NetworkcacheClient
 url, key, certificate = sys.argv[1:]

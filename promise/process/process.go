@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package process runs one child process for a partition or a Software
 // Release: with the privileges of its owner, a clean environment, no
 // descriptors but the standard ones, its output read line by line and bounded,

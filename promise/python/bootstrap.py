@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # The agent's side of the promises of one partition; promise/python of slapos.
 import json
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # One plugin promise, in a process of its own.
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Runs the plugin promises of one partition, as its user and in the Python of
 # its Software Release: 2.7 or 3.5 and later, standard library only. The agent
 # reads one JSON object per line on descriptor 3:

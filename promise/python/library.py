@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Makes the promise classes importable: those of the Software Release, as its
 # plugins name it, or else the embedded runtime.
 

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Makes the Python environments of the long promise tests in a directory:
 #
 #	core/VERSION/        slapos.core alone, one folder for each release

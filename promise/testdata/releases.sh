@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: GPL-3.0-or-later
 # Installs releases of slapos.core alone, each in a folder named after it.
 #
 # usage: releases.sh DIRECTORY PYTHON3 VERSION...

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package panel is the page for people: what a local master knows, and forms
 // to change it. It is HTML made on the server; a script only narrows lists
 // down while one types.

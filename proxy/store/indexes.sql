@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
 -- No index here changes the order in which the original reads rows: it asks
 -- for none, and sees that of creation (PROXY-32, PROXY-62).
 CREATE INDEX IF NOT EXISTS partition18_computer ON partition18 (computer_reference);

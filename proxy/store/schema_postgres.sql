@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: GPL-3.0-or-later
 -- As the SQLite schema. PostgreSQL has no hidden row numbers: the rowid
 -- columns keep the order of creation, which is the order of every list.
 CREATE TABLE IF NOT EXISTS config18 (

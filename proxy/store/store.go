@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package store keeps what the local master knows: computers and their
 // partitions, the software releases that they should have, and the instances
 // that were asked for.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
 // What is wrong with the page, a line for each: read by panel_browser_test.go.
 (() => {
   const faults = [];

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package usage reads the usage reports that nodes send, for people to look at.
 package usage
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package schema reads what a Software Release tells of its parameters, and
 // compares parameters with it.
 //

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """The original's side of TestOriginal: one JSON answer a line.
 
 peer.py generate SEED COUNT   random values, as the original writes them

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Python's own answers, to compare with: a line of JSON for each line."""
 import base64
 import configparser

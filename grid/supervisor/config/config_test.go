@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package config
 
 import (
@@ -11,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 const base = "[supervisord]\n"
@@ -158,7 +160,7 @@ func TestAgainstPython(t *testing.T) {
 		text = strings.ReplaceAll(text, "INCLUDED", "d/*.conf")
 		paths = append(paths, write(fmt.Sprintf("%d.conf", i), text))
 	}
-	command := exec.Command(testpython.Path(t), append([]string{"-c", pythonDump}, paths...)...)
+	command := exec.Command(testkit.Python(t), append([]string{"-c", pythonDump}, paths...)...)
 	command.Env = []string{}
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
@@ -212,7 +214,7 @@ func TestSplitCommandAgainstPython(t *testing.T) {
 	lines := []string{
 		"", " ", "a", "a  b\tc\n", `a\ b`, `a'b c'd`, `"a\"b\x\\"`, `''`, `a '' b`, `"`, `a\`, `'a\'`, `\'`, `"a'b"`, `a#b # c`, "é ü",
 	}
-	command := exec.Command(testpython.Path(t), "-c", `
+	command := exec.Command(testkit.Python(t), "-c", `
 import json, shlex, sys
 def split(line):
   try:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package config reads the configuration files of Python's supervisor 4.3: its
 // dialect of ini files, included files, expansion of %(name)s, and the options
 // of [supervisord], [unix_http_server], [inet_http_server], [supervisorctl],

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package daemon is the supervisor: it starts the programs of a configuration,
 // keeps their logs, starts them again, and answers XML-RPC calls (GRID-76).
 //

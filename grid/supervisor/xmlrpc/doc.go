@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 // Package xmlrpc reads and writes the XML-RPC messages that supervisor, its
 // command-line client and the original's agent exchange (GRID-76).
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
 package xmlrpc
 
 import (
@@ -13,7 +15,7 @@ import (
 	"github.com/ochinchina/supervisord/faults"
 	"github.com/ochinchina/supervisord/types"
 
-	"slapos/slap/testpython"
+	"slapos/slap/testkit"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -126,7 +128,7 @@ func TestDecode(t *testing.T) {
 // TestPython lets Python's own client library read what is written here, and
 // the reverse.
 func TestPython(t *testing.T) {
-	python := testpython.Path(t)
+	python := testkit.Python(t)
 	response, err := MarshalResponse([]any{
 		true, 5, 1.5, "a<b>&é\n\x1b", []any{[]any{}, map[string]any{"k": "v"}}, []byte{0, 255}})
 	if err != nil {

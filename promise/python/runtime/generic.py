@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # slapos.grid.promise.generic where slapos.core is missing: what plugin promises
 # import from it, with the same names, files and judgements (PROM-10 to 16).
 

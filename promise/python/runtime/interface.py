@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # slapos.grid.promise.interface where slapos.core is missing (PROM-10).
 
 from zope.interface import Interface

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 # As much of zope.interface as a plugin promise uses, where it is missing.
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Drives a slapos program by the standalone library of slapos.core, as test
 suites of Software Releases do. Arguments: directory, program, port, release."""
 import importlib.resources

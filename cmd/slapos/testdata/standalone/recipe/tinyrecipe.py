@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A release that needs nothing but zc.buildout: each instance has a service that
 sleeps and a promise, and publishes the name it was given."""
 import json

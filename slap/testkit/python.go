@@ -1,6 +1,8 @@
-// Package testpython finds the Python environment that tests compare with:
-// slapos.core, zc.buildout and supervisor, as `make testenv` installs them.
-package testpython
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package testkit is what the tests of all rooms share: the Python environment
+// that they compare with, and waiting.
+package testkit
 
 import (
 	"errors"
@@ -9,8 +11,9 @@ import (
 	"testing"
 )
 
-// Find returns the directory of the environment: what SLAPOS_TEST_ENV says, else
-// var/testenv in the working directory or one above it.
+// Find returns the directory of the Python environment with slapos.core,
+// zc.buildout and supervisor, as `make testenv` installs them: what
+// SLAPOS_TEST_ENV says, else var/testenv in the working directory or one above it.
 func Find() (string, error) {
 	if environment := os.Getenv("SLAPOS_TEST_ENV"); environment != "" {
 		return environment, nil
@@ -30,8 +33,8 @@ func Find() (string, error) {
 	}
 }
 
-// Environment is the directory of the environment; without one the test fails.
-func Environment(t testing.TB) string {
+// Directory is the directory of the environment; without one the test fails.
+func Directory(t testing.TB) string {
 	t.Helper()
 	environment, err := Find()
 	if err != nil {
@@ -40,8 +43,8 @@ func Environment(t testing.TB) string {
 	return environment
 }
 
-// Path is the interpreter of the environment.
-func Path(t testing.TB) string {
+// Python is the interpreter of the environment.
+func Python(t testing.TB) string {
 	t.Helper()
-	return filepath.Join(Environment(t), "bin", "python")
+	return filepath.Join(Directory(t), "bin", "python")
 }
