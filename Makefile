@@ -34,7 +34,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build install man docs demo tutorial demo-clean test testenv promise-toolbox soak lint fuzz clean check-tools
+.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv promise-toolbox soak lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,11 +52,17 @@ build: ## the static binary, bin/slapos
 man: build ## a man page for each command, in bin/man/man1
 	bin/slapos help --man bin/man/man1
 
-install: man ## the binary, its link, man pages and completions, below PREFIX (/usr/local)
+licenses: ## the licence texts of all that is linked, in bin/licenses
+	GO=$(GO) TAGS=$(TAGS) docs/packaging/licenses.sh bin/licenses
+
+install: man licenses ## the binary, its link, man pages, completions and licences, below PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 bin/slapos $(DESTDIR)$(PREFIX)/bin/slapos
 	ln -sf slapos $(DESTDIR)$(PREFIX)/bin/slapos-watchdog
 	install -m 644 bin/man/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/doc/slapos
+	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/slapos/
+	cp -R bin/licenses $(DESTDIR)$(PREFIX)/share/doc/slapos/
 	for shell in bash:bash-completion/completions/slapos zsh:zsh/site-functions/_slapos fish:fish/vendor_completions.d/slapos.fish; do \
 	  install -d $$(dirname $(DESTDIR)$(PREFIX)/share/$${shell#*:}) && \
 	  bin/slapos complete --shell $${shell%%:*} > $(DESTDIR)$(PREFIX)/share/$${shell#*:} || exit 1; \
