@@ -34,7 +34,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv promise-toolbox soak lint fuzz clean check-tools
+.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv promise-toolbox soak mutations lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -88,6 +88,9 @@ $(TESTENV)/.ready: Makefile
 test: check-tools build testenv ## every test, with the race detector
 	$(GO) vet ./...
 	$(GO) test -race -timeout 20m ./...
+
+mutations: check-tools testenv ## each security check of docs/security.md taken out: its test must fail
+	SLAPOS_TEST_MUTATIONS=1 $(GO) test -count 1 -timeout 120m -v -run TestMutations ./docs
 
 fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS (all)
 	@grep -rH --include='*_test.go' '^func Fuzz' $(FUZZDIRS) | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | \
