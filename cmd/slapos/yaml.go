@@ -109,7 +109,10 @@ func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
 	return o, nil
 }
 
-// merge adds the keys of a mapping, or of several of which the first wins.
+// merge adds the keys of a mapping, or of several of which the first wins, in the
+// order in which they are written: PyYAML's since 6.0.4. That of earlier ones
+// differs, and so does, by 6.0.4, which of several wins: there it depends on
+// the length of the key.
 func (r *yamlReader) merge(o *object, n *yaml.Node, depth int) error {
 	value, err := r.value(n, depth)
 	if err != nil {
@@ -119,13 +122,17 @@ func (r *yamlReader) merge(o *object, n *yaml.Node, depth int) error {
 	if !several {
 		sources = []any{value}
 	}
-	for i := len(sources) - 1; i >= 0; i-- {
-		source, ok := sources[i].(*object)
+	merged := newObject()
+	for _, source := range sources {
+		source, ok := source.(*object)
 		if !ok {
 			return fmt.Errorf("yaml: line %d: << takes mappings only", n.Line)
 		}
 		for _, key := range source.keys {
-			o.set(key, source.values[key])
+			if _, found := merged.values[key]; !found {
+				merged.set(key, source.values[key])
+				o.set(key, source.values[key])
+			}
 		}
 	}
 	return nil
