@@ -26,6 +26,9 @@ func decompress(src io.Reader) (io.ReadCloser, error) {
 	if isOurs(begin) {
 		return newGzipReader(buffered), nil
 	}
+	// A copy: the reader owns what Peek returned, and from the next line on a
+	// goroutine owns the reader.
+	begin = bytes.Clone(begin)
 	source := readAhead(buffered)
 	inflated, err := inflateForeign(begin, source)
 	if err != nil {
@@ -56,7 +59,9 @@ func isOurs(begin []byte) bool {
 	return ours
 }
 
-// An aheadReader reads in a goroutine of its own.
+// An aheadReader reads in a goroutine of its own, which owns the source until it
+// ends: at the source's end or error, or with its next chunk after Close. A
+// buffer belongs to the side that took it from free or chunks.
 type aheadReader struct {
 	chunks chan chunk
 	free   chan []byte
@@ -92,10 +97,13 @@ func (a *aheadReader) fill(r io.Reader) {
 		default:
 			buffer = make([]byte, chunkSize)
 		}
-		n, err := io.ReadFull(r, buffer)
-		if err == io.ErrUnexpectedEOF && n > 0 {
-			// Either the last part, or cut off: the next read tells.
-			err = nil
+		// Not io.ReadFull, which tells a short last part like one that was cut off.
+		n := 0
+		var err error
+		for n < len(buffer) && err == nil {
+			var m int
+			m, err = r.Read(buffer[n:])
+			n += m
 		}
 		select {
 		case a.chunks <- chunk{buffer[:n], err}:
@@ -115,6 +123,7 @@ func (a *aheadReader) Read(p []byte) (int, error) {
 		}
 		if a.whole != nil {
 			a.free <- a.whole
+			a.whole = nil
 		}
 		select {
 		case next := <-a.chunks:

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package testkit
+
+import (
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+// Pieces are the ways in which a stream can arrive, by name: a reader that gives
+// the content of another in pieces as a slow network does.
+var Pieces = map[string]func(io.Reader) io.Reader{
+	"one byte":         iotest.OneByteReader,
+	"halves":           iotest.HalfReader,
+	"16 KiB":           func(r io.Reader) io.Reader { return &piecesReader{r: r, size: 16 << 10} },
+	"pauses":           func(r io.Reader) io.Reader { return &piecesReader{r: r, size: 64 << 10, pause: time.Millisecond} },
+	"error with data":  iotest.DataErrReader,
+	"whole and random": func(r io.Reader) io.Reader { return &piecesReader{r: r, size: 256 << 10, random: true} },
+}
+
+// piecesReader gives at most size bytes at once, after a pause.
+type piecesReader struct {
+	r      io.Reader
+	size   int
+	random bool // any number of them
+	pause  time.Duration
+}
+
+func (p *piecesReader) Read(b []byte) (int, error) {
+	time.Sleep(p.pause)
+	size := p.size
+	if p.random {
+		size = 1 + rand.IntN(size)
+	}
+	return p.r.Read(b[:min(size, len(b))])
+}
+
+// CutReader gives the first n bytes of r, then fails with err.
+func CutReader(r io.Reader, n int64, err error) io.Reader {
+	return io.MultiReader(io.LimitReader(r, n), iotest.ErrReader(err))
+}
+
+// EachProcessors runs test with the Go scheduler using 1, 2 and 8 processors. No
+// other test of the package runs beside it.
+func EachProcessors(t *testing.T, test func(t *testing.T)) {
+	for _, n := range []int{1, 2, 8} {
+		t.Run(strconv.Itoa(n)+" processors", func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
+			test(t)
+		})
+	}
+}
+
+// Rounds is how often a test repeats what depends on the order of goroutines:
+// few times, or as often as SLAPOS_TEST_ROUNDS says.
+func Rounds(few int) int {
+	if n, err := strconv.Atoi(os.Getenv("SLAPOS_TEST_ROUNDS")); err == nil {
+		return n
+	}
+	return few
+}
