@@ -10,16 +10,11 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # ours are made by `make man`.
 TAGS     := urfave_cli_no_docs
 TESTENV  := var/testenv
-# What the tests run beside the binary: buildout, the original's promise
-# classes, Python's supervisor and network cache client, all from PyPI.
-TESTPKGS := zc.buildout==6.0.1 slapos.core==1.26.1 supervisor==4.3.0 slapos.libnetworkcache==0.30
-# Promise plugins of others, and what those that are tried import: all that
-# slapos.toolbox asks for would take minutes.
-TOOLBOX  := slapos.toolbox==0.170
-PLUGINPKGS := croniter distro python-dateutil pytz tzlocal pyasn1 pyasn1_modules
 # Releases of slapos.core whose promises are tried too: the last one that runs
 # them by its own launcher, and one that doesn't.
 OLDCORES := 1.21.1 1.24.1
+# What `make pins` resolves versions with.
+UV       := uv==0.13.9
 # A server of S3, to test contents in a bucket with.
 S3SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 # How long `make fuzz` tries each target, and below which directories.
@@ -34,7 +29,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv promise-toolbox soak mutations lint fuzz clean check-tools
+.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox soak mutations lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -76,18 +71,30 @@ testenv: $(TESTENV)/.ready var/bin/versitygw ## the Python environment and the p
 var/bin/versitygw:
 	GOBIN=$(CURDIR)/var/bin CGO_ENABLED=0 $(GO) install -trimpath -ldflags '-s -w' $(S3SERVER)
 
-$(TESTENV)/.ready: Makefile
-	rm -rf $(TESTENV)
-	$(PYTHON) -m venv $(TESTENV)
+# Buildout, the original's promise classes, Python's supervisor and network cache
+# client, plugins of others: .ci/requirements.in says what, requirements.txt which.
+%/.ready: .ci/requirements.txt .ci/pip promise/testdata/releases.sh
+	rm -rf $*
+	$(PYTHON) -m venv $*
+	.ci/pip $*/bin/python build
 	# First: beside an installed slapos.core, old ones are built as that version.
-	promise/testdata/releases.sh $(TESTENV)/core $(TESTENV)/bin/python $(OLDCORES)
-	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check $(TESTPKGS) $(PLUGINPKGS)
-	$(TESTENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps $(TOOLBOX)
+	SLAPOS_NEWEST= promise/testdata/releases.sh $*/core $*/bin/python $(OLDCORES)
+	for section in buildout tests toolbox; do .ci/pip $*/bin/python $$section || exit 1; done
 	touch $@
+
+testenv-newest: check-tools build ## what would break with the newest of all Python packages, in var/testenv-newest
+	rm -rf var/testenv-newest
+	SLAPOS_NEWEST=1 $(MAKE) var/testenv-newest/.ready
+	.ci/newest var/testenv-newest
+
+pins: ## versions and hashes of all Python packages anew, in .ci/requirements.txt
+	$(PYTHON) -m venv var/pins
+	var/pins/bin/python -m pip install -q --disable-pip-version-check $(UV)
+	PATH=$(CURDIR)/var/pins/bin:$$PATH $(PYTHON) .ci/pins.py $(firstword $(wildcard $(HOME)/.pyenv/versions/2.7*/bin/python /usr/bin/python2.7))
 
 test: check-tools build testenv ## every test, with the race detector
 	$(GO) vet ./...
-	$(GO) test -race -timeout 20m ./...
+	GO=$(GO) .ci/test.py -race -timeout 20m ./...
 
 mutations: check-tools testenv ## each security check of docs/security.md taken out: its test must fail
 	SLAPOS_TEST_MUTATIONS=1 $(GO) test -count 1 -timeout 120m -v -run TestMutations ./docs

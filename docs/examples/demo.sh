@@ -87,10 +87,14 @@ fetch() { # URL
 sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())' "$1"
 }
 
+# What buildout has to build is built by the setuptools of the environment.
+export PIP_NO_BUILD_ISOLATION=0
+
 environment() {
   [ -f "$demo/venv/.ready" ] && return
   "$python" -m venv "$demo/venv"
-  "$demo/venv/bin/python" -m pip install -q --disable-pip-version-check zc.buildout==6.0.1
+  "$top/.ci/pip" "$demo/venv/bin/python" build
+  "$top/.ci/pip" "$demo/venv/bin/python" buildout
   touch "$demo/venv/.ready"
 }
 
