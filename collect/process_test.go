@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 const statLine = "7 (a) b) S\n(x) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 3 0 4321 9000 25 18446744073709551615 1 2 3 4 5 6 7 8 9 0 0 0 17 1 0 0 100 0 0 1 2 3 4 5 6 7 0\n"
@@ -229,8 +231,7 @@ func TestTakeSampleOnce(t *testing.T) {
 
 // Processes of others that may not be read are no reason to store half (COL-2).
 func TestNoAccess(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Log("root may read everything")
+	if testkit.AsOrdinaryUser(t) { // root may read everything
 		return
 	}
 	c := newTestCollector(t)

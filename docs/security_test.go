@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // A mutation takes a security check out of the program: a line of a file of the
@@ -59,9 +61,7 @@ func TestSecurityTable(t *testing.T) {
 // TestMutations takes out one check after the other, in a copy that only the
 // compiler sees, and wants the named test to fail.
 func TestMutations(t *testing.T) {
-	if os.Getenv("SLAPOS_TEST_MUTATIONS") == "" {
-		t.Skip("long: `make mutations` runs it")
-	}
+	testkit.Long(t, "SLAPOS_TEST_MUTATIONS", "mutations")
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)

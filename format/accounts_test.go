@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 func TestUserCommands(t *testing.T) {
@@ -72,9 +74,7 @@ func TestSharedUsers(t *testing.T) {
 func TestRealUserPrograms(t *testing.T) {
 	privateEtc(t)
 	for _, program := range []string{"groupadd", "useradd", "usermod", "passwd"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Fatalf("%s is missing: install package passwd", program)
-		}
+		testkit.Program(t, program, "passwd")
 	}
 	machine := Machine{}
 	machine.setDefaults()

@@ -17,6 +17,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
 )
 
 // wire makes a pair of connected interfaces with an address on the first one,
@@ -291,7 +293,7 @@ func TestDuplicateDetectionDoesNotEnd(t *testing.T) {
 func TestExistingDeviceAndRoute(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	if !canMakeDevices(t) {
-		return
+		testkit.StepAside(t, "/dev/net/tun", "load the module tun")
 	}
 	network := kernelNetwork{}
 	if err := network.AddTunTap(t.Context(), "slaptap0", TapMode, 0); err != nil {

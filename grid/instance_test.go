@@ -12,6 +12,7 @@ import (
 
 	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 func TestInstancePassStarts(t *testing.T) {
@@ -276,9 +277,7 @@ func TestInstancePassRequests(t *testing.T) {
 }
 
 func TestInstancePassPartitionOfRoot(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // GRID-13 is for root
-	}
+	testkit.Root(t) // whom GRID-13 is for
 	n := newInstanceNode(t, "slappart0")
 	if err := os.Chown(n.at("slappart0"), 0, 0); err != nil {
 		t.Fatal(err)

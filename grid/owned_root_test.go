@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/testenv"
+	"slapos/slap/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -206,9 +207,7 @@ func TestOwnedRootLink(t *testing.T) {
 }
 
 func TestOwnedRootGiveAway(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // nobody but root gives files away
-	}
+	testkit.Root(t) // nobody else gives files away
 	root, outside := newOwnedRoot(t), outsideFile(t)
 	hostileNames(t, root, outside)
 	for _, protected := range []bool{false, true} {
@@ -245,9 +244,7 @@ func TestOwnedRootGiveAway(t *testing.T) {
 // A user who swaps names as fast as possible gains nothing.
 func TestOwnedRootSwapping(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		return
-	}
+	testkit.Root(t)
 	root, outside := newOwnedRoot(t), outsideFile(t)
 	root.linksProtected = false
 	stop, stopped := make(chan struct{}), make(chan struct{})

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
 )
 
 // inNamespace runs the calling test again in namespaces of its own (flags)
@@ -27,7 +29,8 @@ func inNamespace(t *testing.T, flags uintptr) bool {
 	if os.Getenv(marker) == t.Name() {
 		return true
 	}
-	command := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	testkit.Namespaces(t)
+	command := exec.Command("/proc/self/exe")
 	command.Env = append(os.Environ(), marker+"="+t.Name())
 	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {
@@ -37,14 +40,7 @@ func inNamespace(t *testing.T, flags uintptr) bool {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	output, err := command.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Skipf("neither root nor user namespaces: %v", err)
-	}
-	if err != nil || !strings.Contains(string(output), "--- PASS: "+t.Name()) {
-		t.Fatalf("in a namespace: %v\n%s", err, output)
-	}
+	testkit.RunAgain(t, command)
 	return false
 }
 
@@ -322,9 +318,7 @@ func TestRemoveTreeAgainstRenames(t *testing.T) {
 // TestRemoveTreeAgainstOwner has the owner of a tree refill it all the time:
 // root takes each sub-directory from its owner, so the removal ends.
 func TestRemoveTreeAgainstOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // the owner of the tree would be the remover itself
-	}
+	testkit.Root(t) // else the owner of the tree would be the remover itself
 	directory := t.TempDir()
 	os.Chmod(filepath.Dir(directory), 0o755)
 	tree := filepath.Join(directory, "tree")
@@ -385,8 +379,7 @@ func TestRemoveTreeUserMount(t *testing.T) {
 	}
 	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
 	if err != nil {
-		t.Logf("this machine has no FUSE: %v", err)
-		return
+		testkit.StepAside(t, "/dev/fuse", "load the module fuse")
 	}
 	defer device.Close()
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 func TestParseProcessors(t *testing.T) {
@@ -203,9 +205,9 @@ func TestCPUSetV2(t *testing.T) {
 // one is dropped. Only groups made by the test are touched, as root.
 func TestCPUSetKernelV1(t *testing.T) {
 	const kernel = "/sys/fs/cgroup/cpuset"
-	if os.Getuid() != 0 || !exists(kernel+"/cpuset.cpus") {
-		t.Log("no cpuset hierarchy of version 1, or not root: nothing to try")
-		return
+	testkit.Root(t)
+	if !exists(kernel + "/cpuset.cpus") {
+		testkit.StepAside(t, "a cpuset hierarchy of version 1", "mount it on %s", kernel)
 	}
 	cpus, mems := readFile(t, kernel+"/cpuset.cpus"), readFile(t, kernel+"/cpuset.mems")
 	mount := t.TempDir()
@@ -223,8 +225,7 @@ func TestCPUSetKernelV1(t *testing.T) {
 		}
 	}
 	if err := writeControl(filepath.Join(root, "cpuset.cpu_exclusive"), "1"); err != nil {
-		t.Log("the machine's processors are taken exclusively: nothing to try")
-		return
+		testkit.StepAside(t, "processors that nobody has for himself", "see cpuset.cpu_exclusive below %s", kernel)
 	}
 	sleeper := exec.Command("sleep", "60")
 	if err := sleeper.Start(); err != nil {
@@ -251,7 +252,7 @@ func TestCPUSetKernelV1(t *testing.T) {
 		t.Errorf("second plan %q", plan)
 	}
 	if len(processors) < 2 {
-		return
+		testkit.StepAside(t, "two processors", "use another machine")
 	}
 	gone := exec.Command("true")
 	if err := gone.Run(); err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // The worked example of NC-32, made with slapos.libnetworkcache. The key was
@@ -102,6 +104,7 @@ func newIdentityText(t *testing.T) (key, certificate string) {
 
 // openssl reads our keys, and we its signatures and keys of both kinds.
 func TestOpenSSL(t *testing.T) {
+	program := testkit.Program(t, "openssl", "openssl")
 	directory := t.TempDir()
 	path := func(name string) string { return filepath.Join(directory, name) }
 	write := func(name, text string) {
@@ -112,7 +115,7 @@ func TestOpenSSL(t *testing.T) {
 	}
 	openssl := func(arguments ...string) string {
 		t.Helper()
-		output, err := exec.Command("openssl", arguments...).CombinedOutput()
+		output, err := exec.Command(program, arguments...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("openssl %s: %v\n%s", arguments, err, output)
 		}

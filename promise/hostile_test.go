@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
 )
 
 // Nothing that a promise starts may make the run wait or grow.
@@ -139,7 +141,7 @@ func TestHostileFiles(t *testing.T) {
 func TestFilesAsUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		runAsRootOfNamespace(t, "TestFilesAsUser")
+		runAsRootOfNamespace(t)
 		return
 	}
 	p := newPartition(t)
@@ -184,9 +186,8 @@ func TestFilesAsUser(t *testing.T) {
 
 // runAsRootOfNamespace runs one test as root of a user namespace in which the
 // partition's user exists, so that a plain user can run it.
-func runAsRootOfNamespace(t *testing.T, name string) {
-	command := exec.Command("unshare", "--user", "--map-root-user", "--map-auto", must(os.Executable()), "-test.run=^"+name+"$")
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Skipf("neither root nor a user namespace with several users: %v: %s", err, out)
-	}
+func runAsRootOfNamespace(t *testing.T) {
+	t.Helper()
+	testkit.SeveralUsers(t)
+	testkit.RunAgain(t, exec.Command("unshare", "--user", "--mount", "--map-root-user", "--map-auto", must(os.Executable())))
 }

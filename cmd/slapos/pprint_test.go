@@ -71,10 +71,9 @@ func FuzzPrint(f *testing.F) {
 	}
 	python := newReference(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		if len(text) > 2000 || printsOnPurposeOtherwise(text) {
-			t.Skip()
+		if len(text) <= 2000 && !printsOnPurposeOtherwise(text) {
+			comparePrinting(t, python, text)
 		}
-		comparePrinting(t, python, text)
 	})
 }
 

@@ -21,22 +21,6 @@ import (
 	"slapos/slap/testkit"
 )
 
-// asOrdinaryUser runs one test again as an ordinary user of a namespace when the
-// tests run as root, whose partitions the agent refuses. It tells whether that
-// was done.
-func asOrdinaryUser(t *testing.T) bool {
-	if os.Geteuid() != 0 {
-		return false
-	}
-	command := exec.CommandContext(t.Context(), "unshare", "--user", "--map-user=1", "--map-group=1", testProgram(t),
-		"-test.run=^"+t.Name()+"$", "-test.timeout=10m")
-	output, err := command.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, output)
-	}
-	return true
-}
-
 func testProgram(t *testing.T) string {
 	t.Helper()
 	program, err := os.Executable()
@@ -165,7 +149,7 @@ func (c *cloudTest) waitFor(what string, answer func() bool) {
 // TestStandalone lives through a cloud: D-14.
 func TestStandalone(t *testing.T) {
 	t.Parallel()
-	if asOrdinaryUser(t) {
+	if testkit.AsOrdinaryUser(t) {
 		return
 	}
 	c := newCloudTest(t)
@@ -240,7 +224,7 @@ func TestStandalone(t *testing.T) {
 // CLI-100 to CLI-111.
 func TestStandaloneLibrary(t *testing.T) {
 	t.Parallel()
-	if asOrdinaryUser(t) {
+	if testkit.AsOrdinaryUser(t) {
 		return
 	}
 	c := newCloudTest(t)

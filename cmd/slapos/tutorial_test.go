@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // tutorialScript is what docs/tutorial.md has its reader do, as a shell script:
@@ -65,9 +67,7 @@ func TestTutorialScript(t *testing.T) {
 // packages from PyPI, so it is run by make tutorial, which says so in
 // SLAPOS_TUTORIAL.
 func TestTutorial(t *testing.T) {
-	if os.Getenv("SLAPOS_TUTORIAL") == "" {
-		return
-	}
+	testkit.Long(t, "SLAPOS_TUTORIAL", "tutorial")
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)

@@ -303,9 +303,7 @@ func TestBeginWaitsForAgents(t *testing.T) {
 
 // The user of the directory can lock it, which must not hold up the agent.
 func TestBeginIgnoresOtherLocks(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // every process here is of the same user
-	}
+	testkit.Root(t) // else every process here is of the same user
 	b, _ := newBuilder(t)
 	ready := filepath.Join(b.Directory, "ready")
 	command := start(t, b, "exec 9<"+b.Directory+"; flock -x 9; echo > "+ready+"; unset "+marker+"; exec sleep 600")
@@ -381,9 +379,7 @@ func TestReleaseProfile(t *testing.T) {
 }
 
 func TestGitRevision(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Fatal("git is missing: install package git")
-	}
+	testkit.Program(t, "git", "git")
 	directory := t.TempDir()
 	profile := writeScript(t, filepath.Join(directory, "software.cfg"), "")
 	environment := append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(directory))

@@ -104,6 +104,7 @@ func TestLaunch(t *testing.T) {
 // TestLaunchTogether starts the supervisor from several runs at once.
 func TestLaunchTogether(t *testing.T) {
 	t.Parallel()
+	pgrep := testkit.Program(t, "pgrep", "procps")
 	l, _ := newNode(t)
 	var all sync.WaitGroup
 	for range 4 {
@@ -114,7 +115,7 @@ func TestLaunchTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if lines, err := exec.Command("pgrep", "-f", "^supervisord -c "+l.ConfigFile()).Output(); strings.Count(string(lines), "\n") != 1 {
+	if lines, err := exec.Command(pgrep, "-f", "^supervisord -c "+l.ConfigFile()).Output(); strings.Count(string(lines), "\n") != 1 {
 		t.Errorf("supervisors %q, %v", lines, err)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
 )
 
 func TestStartAndStop(t *testing.T) {
@@ -292,21 +294,17 @@ func inNamespace(t *testing.T) {
 	} {
 		must(t, os.WriteFile(filepath.Join(directory, name), []byte(text), 0o644))
 	}
+	testkit.SeveralUsers(t)
+	testkit.Namespaces(t)
 	words := []string{"--mount"}
 	if !isRoot() {
 		words = append(words, "--map-root-user", "--map-auto")
 	}
-	script := `mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && exec "$2" -test.run "$3"`
-	words = append(words, "sh", "-c", script, "sh", directory, testExecutable(), "^"+t.Name()+"$")
+	script := `mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && directory=$1; shift; exec "$@"`
+	words = append(words, "sh", "-c", script, "sh", directory, testExecutable())
 	command := exec.Command("unshare", words...)
 	command.Env = append(os.Environ(), "IN_NAMESPACE=1")
-	out, err := command.CombinedOutput()
-	if err != nil && !isRoot() && strings.Contains(string(out), "unshare:") {
-		t.Skip("neither root nor user namespaces with more than one user")
-	}
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
+	testkit.RunAgain(t, command)
 }
 
 // TestReload checks that only what changed is touched.

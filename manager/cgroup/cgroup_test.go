@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 func writeFile(t *testing.T, path, content string) {
@@ -107,14 +109,10 @@ func TestPrepare(t *testing.T) {
 // The kernel's own hierarchy starts a process in a slice. What the test makes
 // there it removes; the controllers are not needed for that.
 func TestKernelStart(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Log("not root: nothing to try")
-		return
-	}
+	testkit.Root(t)
 	root := unifiedHierarchy(t)
 	if root == "" {
-		t.Log("no control groups of version 2: nothing to try")
-		return
+		testkit.StepAside(t, "control groups of version 2", "mount them, writable")
 	}
 	own := filepath.Join(root, fmt.Sprintf("slapos-test-%d", os.Getpid()))
 	h := Hierarchy{own}

@@ -9,26 +9,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // postgresAddress starts a server of PostgreSQL, which listens on a socket in a
 // folder of its own.
 func postgresAddress(t *testing.T) string {
 	t.Helper()
-	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if path, err := exec.LookPath("initdb"); err == nil {
-		programs = append(programs, path)
-	}
-	if len(programs) == 0 {
-		t.Skip("PostgreSQL is not installed: install package postgresql")
-	}
-	slices.Sort(programs)
-	programDirectory := filepath.Dir(programs[len(programs)-1])
+	programDirectory := testkit.PostgreSQL(t)
 	folder, err := os.MkdirTemp("", "slapos-postgres-") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)

@@ -9,13 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // server is the PostgreSQL of this test run, started when first needed.
@@ -48,19 +49,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// postgresPrograms finds where Debian or another system put the server.
-func postgresPrograms() string {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	sort.Strings(found)
-	if len(found) > 0 {
-		return filepath.Dir(found[len(found)-1])
-	}
-	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path)
-	}
-	return ""
-}
-
 // asUser makes a command run as somebody else than root, whom PostgreSQL
 // refuses to serve.
 func asUser(command *exec.Cmd) *exec.Cmd {
@@ -70,8 +58,7 @@ func asUser(command *exec.Cmd) *exec.Cmd {
 	return command
 }
 
-func startServer() error {
-	programs := postgresPrograms()
+func startServer(programs string) error {
 	var err error
 	if server.folder, err = os.MkdirTemp("", "slapos-postgres-"); err != nil {
 		return err
@@ -106,10 +93,8 @@ func startServer() error {
 // postgresURI is an empty database of its own.
 func postgresURI(t *testing.T) string {
 	t.Helper()
-	if postgresPrograms() == "" {
-		t.Skip("PostgreSQL is not installed: install package postgresql")
-	}
-	server.Do(func() { server.err = startServer() })
+	programs := testkit.PostgreSQL(t)
+	server.Do(func() { server.err = startServer(programs) })
 	if server.err != nil {
 		t.Fatal(server.err)
 	}
