@@ -19,7 +19,8 @@ import subprocess
 import sys
 
 NOISE = re.compile(r"\s*=== (RUN|PAUSE|CONT|NAME|ATTR) ")
-SAID = re.compile(r"\s+\S+\.go:\d+: (.*)")
+# What a test said when it stepped aside: by package testkit, by a script, or else.
+REASONS = [re.compile(r"\s+\S+\.go:\d+: ((?:needs|takes long).*)"), re.compile(r".*\bskip '(.*)'\s*$"), re.compile(r"\s+\S+\.go:\d+: (.*)")]
 END = re.compile(r"\s*--- (PASS|FAIL|SKIP): ")
 
 
@@ -65,8 +66,9 @@ class Run:
                 self.count["packages"] += 1
 
     def step_aside(self, package, test):
-        reasons = [m[1] for m in map(SAID.match, self.said[package, test]) if m]
-        self.aside[reasons[-1].strip() if reasons else "no reason given"].append(package + "." + test)
+        lines = self.said[package, test]
+        reasons = [m[1].strip() for form in REASONS for m in map(form.match, reversed(lines)) if m]
+        self.aside[(reasons + ["no reason given"])[0]].append(package + "." + test)
 
 
 def main():

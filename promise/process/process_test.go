@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"slapos/slap/testkit"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -306,6 +308,7 @@ func TestForkBomb(t *testing.T) {
 		}
 		command.User = user
 	} else {
+		testkit.UserNamespaces(t)
 		command.Args = append([]string{"--user", "--pid", "--fork", "--kill-child", command.Path}, command.Args...)
 		command.Path = "/usr/bin/unshare"
 	}

@@ -143,6 +143,9 @@ var userNamespaces = sync.OnceValue(func() error {
 	return exec.Command("unshare", "--user", "--map-user=1", "--map-group=1", "true").Run()
 })
 
+// HasUserNamespaces tells whether [UserNamespaces] would let a test go on.
+func HasUserNamespaces() bool { return userNamespaces() == nil }
+
 // SeveralUsers is for tests that an ordinary user runs as root of a namespace in
 // which there are other users.
 func SeveralUsers(t testing.TB) {
@@ -182,7 +185,7 @@ func ended(t testing.TB, output []byte, err error) {
 	if err == nil && bytes.Contains(output, []byte("--- SKIP: "+t.Name()+" ")) {
 		for line := range strings.Lines(string(output)) {
 			if _, reason, found := strings.Cut(line, ".go:"); found {
-				if _, reason, found = strings.Cut(reason, ": "); found {
+				if _, reason, found = strings.Cut(reason, ": "); found && strings.HasPrefix(reason, "needs ") {
 					t.Skip(strings.TrimSpace(reason))
 				}
 			}
