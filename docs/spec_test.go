@@ -19,7 +19,7 @@ const areas = "CLI|COL|FMT|GRID|MGR|NC|PROM|PROXY|SLAP|D"
 
 var (
 	// A number defines its rule where it stands first: row, heading, paragraph.
-	definition = regexp.MustCompile(`(?m)^(?:\| |#+ (?:[^\n]*[( ])?|\*\*|)((?:` + areas + `)-[0-9]+)\b`)
+	definition = regexp.MustCompile(`(?m)^(?:\| (?:\*\*)?|#+ (?:[^\n]*?[( ])??|\*\*|)((?:` + areas + `)-[0-9]+)\b`)
 	// What cites: one number, then more by comma, "and", slash, or as the end of a range.
 	citation = regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])(` + areas + `)-([0-9]+)(?:(?:\.\.| to )(?:(` + areas + `)-)?([0-9]+))?\b`)
 )
@@ -133,10 +133,10 @@ func TestSpecificationHasWhatIsCited(t *testing.T) {
 
 // The reading of numbers finds each form of a definition and of a citation, and so what is missing.
 func TestSpecificationNumbers(t *testing.T) {
-	defined := definedNumbers(map[string][]byte{"page": []byte("| CLI-1 | a, as CLI-8 |\n### CLI-2 Options\n" +
+	defined := definedNumbers(map[string][]byte{"page": []byte("| CLI-1 | a, as CLI-8 |\n| **NC-89** | e |\n### CLI-2 Options (after CLI-8)\n" +
 		"## Database (CLI-3; text)\n**NC-90** b\nNC-91. c\nNC-92: d\nsee NC-93\n")})
 	for number, want := range map[string]bool{
-		"CLI-1": true, "CLI-2": true, "CLI-3": true, "NC-90": true, "NC-91": true, "NC-92": true,
+		"CLI-1": true, "CLI-2": true, "CLI-3": true, "NC-89": true, "NC-90": true, "NC-91": true, "NC-92": true,
 		"CLI-8": false, "NC-93": false,
 	} {
 		if got := defined[number] != ""; got != want {
