@@ -5,7 +5,6 @@ package grid
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"time"
 
 	"slapos/manager"
@@ -30,8 +29,7 @@ type Options struct {
 	// Only limits the pass to these partitions, or to the releases with these
 	// URLs or md5 sums of URLs.
 	Only []string
-	// Jobs is how many releases or partitions are processed at once (D-6);
-	// default: as many as there are processors.
+	// Jobs is how many releases or partitions are processed at once (D-6).
 	Jobs int
 	// Environment of the agent, "NAME=value", cleaned for children (GRID-12).
 	Environment []string
@@ -61,7 +59,7 @@ type Options struct {
 
 // SoftwareOptions are those of [SoftwarePass] alone.
 type SoftwareOptions struct {
-	// MinFreeSpace is in bytes; default: DefaultMinFreeSpace.
+	// MinFreeSpace is in bytes; 0: the disk is not looked at (D-26).
 	MinFreeSpace   int64
 	GarbageCollect bool
 	// BuildoutNetworkCache are the options of section [networkcache] that
@@ -114,7 +112,7 @@ func (unwatched) Step(string, string) {}
 
 // InstanceOptions are those of the passes over partitions.
 type InstanceOptions struct {
-	// MinFreeSpace is in bytes; default: DefaultMinFreeSpace.
+	// MinFreeSpace is in bytes; 0: the disk is not looked at (D-26).
 	MinFreeSpace int64
 	// ForceStop stops services instead of starting them.
 	ForceStop bool
@@ -122,7 +120,8 @@ type InstanceOptions struct {
 	// 0: always processed, negative: until it changes. Releases may have their
 	// own (GRID-46). It has no default here, see DefaultMaximumPeriodicity.
 	MaximumPeriodicity int
-	// PromiseTimeout of one promise; default: DefaultPromiseTimeout.
+	// PromiseTimeout of one promise; default: DefaultPromiseTimeout. See
+	// [promise.NoTimeout].
 	PromiseTimeout time.Duration
 	// PartitionTimeout of an instance's buildout; 0: no limit.
 	PartitionTimeout time.Duration
@@ -155,7 +154,7 @@ type FirewallOptions struct {
 	Testing                    bool // no daemons
 }
 
-// Defaults of options (GRID-5).
+// What options are when nothing else is written (GRID-5).
 const (
 	DefaultMinFreeSpace       = 1000 << 20
 	DefaultMaximumPeriodicity = 86400
@@ -164,11 +163,8 @@ const (
 
 func (o Options) withDefaults() Options {
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
-	setDefault(&o.Jobs, runtime.NumCPU())
-	setDefault(&o.Software.MinFreeSpace, DefaultMinFreeSpace)
 	setDefault(&o.Software.UploadTries, 3)
 	setDefault(&o.Software.UploadDelay, 20*time.Second)
-	setDefault(&o.Instance.MinFreeSpace, DefaultMinFreeSpace)
 	setDefault(&o.Instance.PromiseTimeout, DefaultPromiseTimeout)
 	if o.Now == nil {
 		o.Now = time.Now

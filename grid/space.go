@@ -15,6 +15,9 @@ import (
 // user on the file system where path lies, or will lie (GRID-26). Option is the
 // name of the setting, told to the user.
 func checkFreeSpace(path string, required int64, option string) error {
+	if required == 0 {
+		return nil
+	}
 	available, err := freeSpace(path)
 	if err != nil {
 		return err

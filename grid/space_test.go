@@ -24,3 +24,13 @@ func TestCheckFreeSpace(t *testing.T) {
 		}
 	}
 }
+
+// D-26: no space is required when 0 is written, and the disk is not looked at.
+func TestNoFreeSpaceRequired(t *testing.T) {
+	if err := checkFreeSpace("\x00", 0, "software_min_free_space"); err != nil {
+		t.Error(err)
+	}
+	if err := checkFreeSpace("\x00", 1, "software_min_free_space"); err == nil {
+		t.Error("the disk was not looked at")
+	}
+}

@@ -46,6 +46,10 @@ const (
 	Anomaly
 )
 
+// NoTimeout is a Timeout that nothing reaches. It is a number all the same, as
+// launchers of every slapos.core want one.
+const NoTimeout = 10 * 365 * 24 * time.Hour
+
 // Options are what a run needs to know (PROM-3). Directory alone is mandatory.
 type Options struct {
 	Directory   string // of the partition, absolute
@@ -63,7 +67,7 @@ type Options struct {
 	Environ []string
 
 	Mode    Mode
-	Timeout time.Duration // of one promise; 0: 20 s
+	Timeout time.Duration // of one promise; default: 20 s. See [NoTimeout]
 	// Parallel is how many promises of the partition run at once; 0: as many as
 	// there are processors, 1: one after the other, in order. Otherwise up to 8
 	// executables do, which mostly wait.

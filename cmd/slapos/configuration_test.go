@@ -54,7 +54,7 @@ func TestReadConfigurationErrors(t *testing.T) {
 func TestCheckRoot(t *testing.T) {
 	e, _, _ := newTestEnvironment(t)
 	e.uid = 1000
-	for text, fails := range map[string]bool{"": true, "true": true, "True": true, "false": false, "False": false, "no": true} {
+	for text, fails := range map[string]bool{"": true, "true": true, "True": true, "false": false, "False": false, "no": false, "maybe": true} {
 		if err := e.checkRoot(map[string]string{"root_check": text}); (err != nil) != fails {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -3,7 +3,7 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -65,14 +65,14 @@ func (e *environment) requireRoot() error {
 // checkRoot is requireRoot unless the key root_check of section [slapos] says
 // false (GRID-5).
 func (e *environment) checkRoot(slapos map[string]string) error {
-	switch text := strings.ToLower(slapos["root_check"]); text {
-	case "false":
-		return nil
-	case "", "true":
-		return e.requireRoot()
-	default:
-		return errors.New("root_check in section [slapos] must be true or false, not " + text)
+	check, err := booleanOption(slapos, "root_check", true)
+	if err != nil {
+		return fmt.Errorf("section [slapos]: %w", err)
 	}
+	if !check {
+		return nil
+	}
+	return e.requireRoot()
 }
 
 // isTerminal tells whether a stream of the environment is a terminal.

@@ -155,11 +155,7 @@ func (e *environment) collectSettings(configuration *configuration) (*collect.Op
 func folderSettings(own map[string]string, root string) (collect.Folders, error) {
 	folders := collect.Folders{Measure: true, PIDDirectory: filepath.Join(root, "var/run")}
 	if text, given := own["report_disk_usage"]; given {
-		switch strings.ToLower(text) {
-		case "true", "on", "1":
-		default:
-			folders.Measure = false
-		}
+		folders.Measure, _ = parseBoolean(text) // any other text is false, as for the original
 	}
 	if path := own["disk_snapshot_process_pid_foder"]; path != "" {
 		folders.PIDDirectory = path

@@ -86,26 +86,23 @@ func readFormatBooleans(merged map[string]string, d *format.Definition) error {
 	for _, option := range []struct {
 		name   string
 		target *bool
-		usual  string
+		usual  bool
 	}{
-		{"alter_network", &d.AlterNetwork, "true"},
-		{"alter_user", &d.AlterUser, "true"},
-		{"partition_has_ipv6_range", &d.PartitionHasIPv6Range, "true"},
-		{"create_tap", &d.CreateTap, "true"},
-		{"create_tun", &d.CreateTun, "false"},
-		{"tap_ipv6", &d.TapIPv6, "true"},
-		{"tun_ipv6", &d.TunIPv6, "true"},
+		{"alter_network", &d.AlterNetwork, true},
+		{"alter_user", &d.AlterUser, true},
+		{"partition_has_ipv6_range", &d.PartitionHasIPv6Range, true},
+		{"create_tap", &d.CreateTap, true},
+		{"create_tun", &d.CreateTun, false},
+		{"tap_ipv6", &d.TapIPv6, true},
+		{"tun_ipv6", &d.TunIPv6, true},
 	} {
 		text, given := merged[option.name]
 		if !given {
-			text = option.usual
+			*option.target = option.usual
+			continue
 		}
-		switch strings.ToLower(text) {
-		case "true":
-			*option.target = true
-		case "false":
-			*option.target = false
-		default:
+		var ok bool
+		if *option.target, ok = parseBoolean(text); !ok {
 			return formatUsagef(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, text)
 		}
 	}
@@ -119,7 +116,10 @@ func (e *environment) readPartitionAmount(merged map[string]string, d *format.De
 	if d.PartitionAmount, err = strconv.Atoi(strings.TrimSpace(merged["partition_amount"])); err != nil || d.PartitionAmount < 0 {
 		return fmt.Errorf("partition_amount must be a number, not %q", merged["partition_amount"])
 	}
-	shift := cmp.Or(merged["ipv6_prefixshift"], "16")
+	shift, given := merged["ipv6_prefixshift"]
+	if !given {
+		shift = "16"
+	}
 	if d.PrefixShift, err = strconv.Atoi(strings.TrimSpace(shift)); err != nil || d.PrefixShift < 0 || d.PrefixShift > 62 {
 		return fmt.Errorf("ipv6_prefixshift must be a number of bits, not %q", shift)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
@@ -275,11 +276,25 @@ func numberOption(merged map[string]string, usual int, names ...string) (int, er
 	return usual, nil
 }
 
-// secondsOption reads a number of seconds; 0 where there is none.
-func secondsOption(merged map[string]string, names ...string) (time.Duration, error) {
-	seconds, err := numberOption(merged, 0, names...)
-	if err == nil && (seconds < 0 || int64(seconds) > int64(time.Duration(1<<63-1)/time.Second)) {
-		err = fmt.Errorf("%s: %d seconds are out of range", names[0], seconds)
+// secondsOption reads a number of seconds, which may have decimals, from the
+// first of the named options that is there.
+func secondsOption(merged map[string]string, usual time.Duration, names ...string) (time.Duration, error) {
+	for _, name := range names {
+		text, given := merged[name]
+		if !given {
+			continue
+		}
+		seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil || math.IsNaN(seconds) {
+			return 0, fmt.Errorf("%s must be a number of seconds, not %q", name, text)
+		}
+		if seconds < 0 || seconds > maxSeconds {
+			return 0, fmt.Errorf("%s: %s seconds are out of range", name, strings.TrimSpace(text))
+		}
+		return time.Duration(seconds * float64(time.Second)), nil
 	}
-	return time.Duration(seconds) * time.Second, err
+	return usual, nil
 }
+
+// maxSeconds is some centuries, and fits in a duration.
+const maxSeconds = 9e9

@@ -6,11 +6,13 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"slapos/grid"
 	"slapos/grid/supervisor"
 	"slapos/manager"
+	"slapos/promise"
 )
 
 // gridOptions turns the merged options into those of package grid, with the
@@ -60,19 +62,22 @@ func (e *environment) fillPlaces(merged map[string]string, _ *configuration, opt
 
 func fillNumbers(merged map[string]string, _ *configuration, options *grid.Options) error {
 	var err error
-	if options.Jobs, err = numberOption(merged, 0, "jobs"); err != nil {
+	if options.Jobs, err = numberOption(merged, runtime.NumCPU(), "jobs"); err != nil {
 		return err
 	}
-	if options.Jobs < 0 {
+	if options.Jobs < 1 {
 		return fmt.Errorf("jobs must be 1 or more, not %d", options.Jobs)
 	}
 	if options.Instance.MaximumPeriodicity, err = numberOption(merged, grid.DefaultMaximumPeriodicity, "maximum_periodicity"); err != nil {
 		return err
 	}
-	if options.Instance.PromiseTimeout, err = secondsOption(merged, "promise_timeout"); err != nil {
+	if options.Instance.PromiseTimeout, err = secondsOption(merged, grid.DefaultPromiseTimeout, "promise_timeout"); err != nil {
 		return err
 	}
-	if options.Instance.PartitionTimeout, err = secondsOption(merged, "partition_timeout", "partition-timeout"); err != nil {
+	if options.Instance.PromiseTimeout == 0 { // D-26: written so
+		options.Instance.PromiseTimeout = promise.NoTimeout
+	}
+	if options.Instance.PartitionTimeout, err = secondsOption(merged, 0, "partition_timeout", "partition-timeout"); err != nil {
 		return err
 	}
 	for name, target := range map[string]*int64{

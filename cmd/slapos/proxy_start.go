@@ -190,6 +190,10 @@ func (e *environment) proxyOptions(c *configuration, settings map[string]string)
 	if err != nil {
 		return proxy.Options{}, err
 	}
+	insecure, err := isTrue(settings, "master_insecure")
+	if err != nil {
+		return proxy.Options{}, err
+	}
 	if settings["computer_id"] == "" {
 		return proxy.Options{}, fmt.Errorf("%s: computer_id is missing in section [slapos]", c.Path())
 	}
@@ -205,7 +209,7 @@ func (e *environment) proxyOptions(c *configuration, settings map[string]string)
 			UpstreamDirectory: settings["shacache_upstream_dir_url"],
 		},
 		CAFile:   settings["master_ca_file"],
-		Insecure: strings.EqualFold(settings["master_insecure"], "true"),
+		Insecure: insecure,
 		Home:     e.getenv("HOME"),
 		Logger:   e.log,
 	}, nil
