@@ -93,6 +93,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-// One change, see the README there.
-replace github.com/santhosh-tekuri/jsonschema/v6 => ./slap/schema/jsonschema

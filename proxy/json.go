@@ -4,7 +4,9 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/big"
 	"slices"
@@ -136,6 +138,19 @@ func appendJSONText(b []byte, text string) []byte {
 		}
 	}
 	return append(b, '"')
+}
+
+// readJSON reads one value and nothing after it. Numbers keep their text.
+func readJSON(r io.Reader) (value any, err error) {
+	d := json.NewDecoder(r)
+	d.UseNumber()
+	if err := d.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("invalid character after top-level value")
+	}
+	return value, nil
 }
 
 // plain gives a value the form that schemas are checked against.

@@ -103,7 +103,7 @@ func rpcInput(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	value, err := readJSON(bytes.NewReader(body))
 	if err != nil {
 		return nil, errBad
 	}

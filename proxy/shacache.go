@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"slapos/networkcache/server"
 )
@@ -197,7 +196,7 @@ func (p *Proxy) fetchEntries(r *http.Request, key string) (any, error) {
 		return nil, err
 	}
 	defer answer.Close()
-	value, err := jsonschema.UnmarshalJSON(io.LimitReader(answer, maximumEntries))
+	value, err := readJSON(io.LimitReader(answer, maximumEntries))
 	if err != nil {
 		return nil, refuse(http.StatusBadGateway, "Upstream error: %s", err)
 	}

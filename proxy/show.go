@@ -15,7 +15,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"slapos/proxy/store"
 	"slapos/proxy/usage"
@@ -187,7 +186,7 @@ func parameterText(name, text string) string {
 		return text
 	}
 	// It is usually JSON: easier to read with one value a line.
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	value, err := readJSON(strings.NewReader(text))
 	if err != nil {
 		return text
 	}
