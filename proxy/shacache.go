@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-
 	"slapos/networkcache/server"
 )
 

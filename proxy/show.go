@@ -15,7 +15,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-
 	"slapos/proxy/store"
 	"slapos/proxy/usage"
 	"slapos/slap"
