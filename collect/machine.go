@@ -5,6 +5,7 @@ package collect
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -56,7 +57,10 @@ func (c *Collector) readMachine(ctx context.Context, sample *sample) (*machine, 
 		return nil, fmt.Errorf("count processors: %w", err)
 	}
 	memory, err := mem.VirtualMemoryWithContext(ctx)
-	if err != nil || memory.Total == 0 {
+	if err == nil && memory.Total == 0 {
+		err = errors.New("no MemTotal in " + filepath.Join(c.Proc, "meminfo"))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the size of memory: %w", err)
 	}
 	m.memory, m.available = memory.Total, min(memory.Available, memory.Total)
@@ -66,7 +70,10 @@ func (c *Collector) readMachine(ctx context.Context, sample *sample) (*machine, 
 	}
 	m.load = average.Load1
 	interfaces, err := net.IOCountersWithContext(ctx, false)
-	if err != nil || len(interfaces) != 1 {
+	if err == nil && len(interfaces) != 1 {
+		err = errors.New("no sum of " + filepath.Join(c.Proc, "net/dev"))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read counters of the network: %w", err)
 	}
 	m.network = interfaces[0]

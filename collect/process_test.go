@@ -248,3 +248,18 @@ func TestNoAccess(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Some containers have an empty meminfo.
+func TestNoMemory(t *testing.T) {
+	c := newTestCollector(t)
+	c.Proc = ownProc(t)
+	meminfo := filepath.Join(c.Proc, "meminfo")
+	if err := os.Remove(meminfo); err != nil {
+		t.Fatal(err)
+	}
+	write(t, meminfo, "")
+	_, err := c.readMachine(t.Context(), &sample{})
+	if err == nil || err.Error() != "read the size of memory: no MemTotal in "+meminfo {
+		t.Errorf("error %v", err)
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"slapos/proxy"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // TestMethods goes through PROXY-11.
@@ -278,5 +279,33 @@ func TestUsage(t *testing.T) {
 	reports, err := l.Usage(t.Context(), "c", 10)
 	if err != nil || len(reports) != 2 || reports[1].Report != "<journal/>" {
 		t.Errorf("%v, %v", reports, err)
+	}
+}
+
+// An IPv4 address is listened on by IPv4 alone, also 0.0.0.0.
+func TestListenFamily(t *testing.T) {
+	testkit.IPv6(t)
+	for host, want := range map[string]bool{"0.0.0.0": false, "127.0.0.1": false, "::": true, "": true} {
+		listeners, err := proxy.Listen(t.Context(), host, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, err := net.SplitHostPort(listeners[0].Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		connection, err := net.Dial("tcp6", "[::1]:"+port)
+		if (err == nil) != want {
+			t.Errorf("%q: by IPv6: %v", host, err)
+		}
+		if err == nil {
+			connection.Close()
+		}
+		if connection, err = net.Dial("tcp4", "127.0.0.1:"+port); err != nil {
+			t.Errorf("%q: by IPv4: %v", host, err)
+		} else {
+			connection.Close()
+		}
+		listeners[0].Close()
 	}
 }

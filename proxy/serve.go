@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"syscall"
@@ -18,6 +19,15 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 )
+
+// Network is how a server listens on a host: an IPv4 address, 0.0.0.0 too, takes
+// no IPv6 connections. "::" and no host at all take both.
+func Network(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil && address.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
 
 // Listen opens the address of the master: the sockets that systemd hands
 // over, else host and port. The error is one line that names the address.
@@ -36,7 +46,7 @@ func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) 
 		return listeners, nil
 	}
 	address := net.JoinHostPort(host, strconv.Itoa(port))
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, Network(host), address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another port", address)

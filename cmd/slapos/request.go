@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -246,11 +248,16 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	var err error
 	switch filepath.Ext(name) {
 	case ".xml":
-		parameters, err := slap.DecodeInstance(data)
+		parameters, err := readXMLParameters(data)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		return sortedObject(parameters), nil
+	}
+	if line := lineOutsideUTF8(data); line > 0 {
+		return nil, fmt.Errorf("%s:%d: this is not UTF-8: save the file in that encoding", name, line)
+	}
+	switch filepath.Ext(name) {
 	case ".yaml", ".yml":
 		value, err = decodeYAML(data)
 	default:
@@ -272,6 +279,35 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 		return wrapped, nil
 	}
 	return parameters, nil
+}
+
+// readXMLParameters reads an <instance> document. An id that is given twice has
+// its last value, as slapos.core's client reads it.
+func readXMLParameters(data []byte) (slap.Dict, error) {
+	list, err := slap.ListInstance(data)
+	if err != nil {
+		return nil, err
+	}
+	parameters := slap.Dict{}
+	for _, parameter := range list {
+		parameters[parameter.ID] = nil
+		if parameter.Text != "" {
+			parameters[parameter.ID] = parameter.Text
+		}
+	}
+	return parameters, nil
+}
+
+// lineOutsideUTF8 is the number of the first line that is not UTF-8; 0: all are.
+func lineOutsideUTF8(data []byte) int {
+	number := 0
+	for line := range bytes.Lines(data) {
+		number++
+		if !utf8.Valid(line) {
+			return number
+		}
+	}
+	return 0
 }
 
 // fill gives an option that is empty another value.

@@ -9,9 +9,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
+	"slapos/slap"
 	"slapos/slap/schema"
 )
 
@@ -118,5 +120,17 @@ func TestStatusOf(t *testing.T) {
 		if got := statusOf(value); got != want {
 			t.Errorf("%s: %s, want %s", news, got, want)
 		}
+	}
+}
+
+// An id that a parameters file gives twice counts once, as in slapos.core.
+func TestXMLParameters(t *testing.T) {
+	got, err := readXMLParameters([]byte(`<?xml version="1.0"?><instance><parameter id="s">1</parameter>` +
+		`<parameter id="empty"/><parameter id="s">2</parameter></instance>`))
+	if want := (slap.Dict{"s": "2", "empty": nil}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v %v, want %v", got, err, want)
+	}
+	if _, err := readXMLParameters([]byte("<instance><parameter>")); err == nil {
+		t.Error("a broken document was read")
 	}
 }

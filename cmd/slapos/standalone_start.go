@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid/supervisor"
+	"slapos/proxy"
 )
 
 // standaloneBuildout is what a Python environment of a cloud gets.
@@ -113,12 +114,12 @@ func (s *standaloneCloud) choose(c *cli.Context) error {
 // choosePort finds a free one, unless one is wanted: that must be free, too,
 // since whoever has it would be taken for the master.
 func (s *standaloneCloud) choosePort() error {
-	listener, err := net.Listen("tcp", net.JoinHostPort(s.host, strconv.Itoa(cmp.Or(s.port, standalonePort))))
+	listener, err := net.Listen(proxy.Network(s.host), net.JoinHostPort(s.host, strconv.Itoa(cmp.Or(s.port, standalonePort))))
 	switch {
 	case err != nil && s.port > 0:
 		return fmt.Errorf("the master can't have port %d, choose another one by --port: %w", s.port, err)
 	case err != nil:
-		if listener, err = net.Listen("tcp", net.JoinHostPort(s.host, "0")); err != nil {
+		if listener, err = net.Listen(proxy.Network(s.host), net.JoinHostPort(s.host, "0")); err != nil {
 			return err
 		}
 	}
