@@ -24,6 +24,7 @@ func ruleTexts(rules []firewallRule) []string {
 	return texts
 }
 
+// GRID-80, GRID-81.
 func TestFirewallRules(t *testing.T) {
 	addresses := []slap.Address{
 		{Interface: "slaptun0", IP: "10.0.0.9"}, {Interface: "route_x", IP: "10.0.0.1"},
@@ -165,6 +166,7 @@ func trafficTo(ip string) firewallTraffic {
 	return firewallTraffic{addresses: []slap.Address{{Interface: "route_a", IP: ip}}}
 }
 
+// GRID-82.
 func TestFirewalld(t *testing.T) {
 	f := newFakeFirewalld(t)
 	check := func(what string, traffic firewallTraffic, wantCalls int, wantReload bool) {

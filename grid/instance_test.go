@@ -66,6 +66,11 @@ func TestInstancePassStarts(t *testing.T) {
 	n.process(0)
 	n.master.expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart1")
 	n.expectRunning("slappart0:once", "slappart0:web-on-watch", "slappart1:web-on-watch")
+	for _, line := range []string{"Stopped 'slappart1'", "Removed 'slappart1'", "Updated 'slappart1'"} { // GRID-74
+		if n.log.index(line) < 0 {
+			t.Errorf("no %q in\n%s", line, n.log)
+		}
+	}
 	if after := n.processes(); after["slappart0:once"].Pid != before["slappart0:once"].Pid {
 		t.Error("a service of an unchanged partition was restarted")
 	}
@@ -74,6 +79,7 @@ func TestInstancePassStarts(t *testing.T) {
 	}
 }
 
+// GRID-87.
 func TestInstancePassStopsAndDestroys(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.deployWith(service("service", "web", "exec sleep 1000"))
@@ -256,6 +262,7 @@ func TestInstancePassCertificates(t *testing.T) {
 	}
 }
 
+// GRID-12.
 func TestInstancePassRequests(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	const name = ".slapos-request-transaction-slappart0"

@@ -7,6 +7,7 @@ import (
 	"testing"
 )
 
+// GRID-8.
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int64{
 		"1000M": 1048576000, "1 G": 1 << 30, "1.5Ki": 1536, "12": 12, ".5K": 512, "5.": 5,
@@ -24,6 +25,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
+// GRID-8.
 func TestFormatSize(t *testing.T) {
 	for bytes, want := range map[int64]string{
 		0: "0.0 ", 1023: "1023.0 ", 1024: "1.0 KB", 1000000000: "953.7 MB", 1 << 40: "1.0 TB",

@@ -84,6 +84,7 @@ func usageDocuments() []string {
 }
 
 // TestUsageAgainstOriginal asks the original's schemas for their opinion.
+// GRID-86.
 func TestUsageAgainstOriginal(t *testing.T) {
 	documents := usageDocuments()
 	const script = `
@@ -138,6 +139,7 @@ func TestUsageRefusesDocumentTypes(t *testing.T) {
 	}
 }
 
+// GRID-85.
 func TestAggregateUsage(t *testing.T) {
 	movements, err := parsePartitionUsage([]byte("<consumption>" + strings.Replace(movementText, "CPU", "a &lt;&amp;&gt; b", 1) + "</consumption>"))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 )
 
+// GRID-3.
 func TestConfigurationPath(t *testing.T) {
 	e, _, _ := newTestEnvironment(t)
 	home := e.getenv("HOME")
@@ -32,6 +33,7 @@ func TestConfigurationPath(t *testing.T) {
 	}
 }
 
+// GRID-3.
 func TestReadConfigurationErrors(t *testing.T) {
 	e, _, _ := newTestEnvironment(t)
 	directory := t.TempDir()

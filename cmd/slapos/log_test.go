@@ -40,6 +40,7 @@ func TestLibraryLog(t *testing.T) {
 	}
 }
 
+// GRID-11.
 func TestConsoleLog(t *testing.T) {
 	const clock = `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d `
 	for _, test := range []struct {
@@ -88,6 +89,7 @@ func TestJSONLog(t *testing.T) {
 	}
 }
 
+// GRID-11.
 func TestLogFile(t *testing.T) {
 	e, _, stderr := newTestEnvironment(t)
 	path := filepath.Join(t.TempDir(), "log")
@@ -106,6 +108,7 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
+// GRID-11.
 func TestVerbosity(t *testing.T) {
 	for words, want := range map[string]slog.Level{
 		"": slog.LevelInfo, "--verbose=true": slog.LevelDebug, "--verbose=true --verbose=true": slog.LevelDebug, "--quiet=true": slog.LevelWarn,

@@ -37,6 +37,7 @@ func gridOptionsOf(t *testing.T, keys map[string]string) (grid.Options, error) {
 
 // D-26: what is written arrives as it is written, a default stands for what is
 // not written at all, and what can't be is told with its key.
+// GRID-4, GRID-5.
 func TestGridNumbers(t *testing.T) {
 	const absent = "\x00"
 	type values map[string]any // text in the file → value, or the error's words
@@ -93,6 +94,7 @@ func TestGridNumbers(t *testing.T) {
 }
 
 // Each key that is true or false takes what Python's ConfigParser does.
+// GRID-4.
 func TestBooleans(t *testing.T) {
 	forms := map[string]any{
 		"1": true, "yes": true, "true": true, "on": true, "0": false, "no": false, "false": false, "off": false,

@@ -72,6 +72,7 @@ func writeScript(t *testing.T, path, text string) string {
 	return path
 }
 
+// GRID-12.
 func TestBuildARelease(t *testing.T) {
 	b, l := newBuilder(t)
 	b.Python = testkit.Python(t)

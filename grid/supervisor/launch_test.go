@@ -234,6 +234,7 @@ func TestPartitionLife(t *testing.T) {
 
 // TestOriginalAgent lets the original's agent find our supervisor, repair its
 // watchdog and make it follow a change (D-5).
+// GRID-76.
 func TestOriginalAgent(t *testing.T) {
 	t.Parallel()
 	l, _ := newNode(t)

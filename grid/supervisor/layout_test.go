@@ -11,6 +11,7 @@ import (
 	"slapos/slap/testkit"
 )
 
+// GRID-16, GRID-72.
 func TestWriteConfiguration(t *testing.T) {
 	t.Parallel()
 	l, _ := newLayout(t)
@@ -71,6 +72,7 @@ func TestSocket(t *testing.T) {
 	}
 }
 
+// GRID-72.
 func TestWatchdogCommand(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()

@@ -28,6 +28,7 @@ func events(payloads ...string) io.Reader {
 	return strings.NewReader(b.String())
 }
 
+// GRID-79.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	const event = "PROCESS_STATE_EXITED processname:web-on-watch groupname:slappart0 from_state:RUNNING expected:1 pid:7"

@@ -25,6 +25,7 @@ func shell(script string) *Command {
 	return &Command{Path: "/bin/sh", Args: []string{"-c", script}, Env: os.Environ(), KeepOutput: 1 << 20}
 }
 
+// GRID-14.
 func TestRunOutcome(t *testing.T) {
 	tests := []struct {
 		name, script, output string
@@ -106,6 +107,7 @@ func TestUmaskIsTheChildsOnly(t *testing.T) {
 	}
 }
 
+// GRID-14.
 func TestNoInheritedDescriptors(t *testing.T) {
 	// One that our own parent could have left open for us.
 	fd, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
@@ -165,6 +167,7 @@ func TestDropPrivileges(t *testing.T) {
 	}
 }
 
+// GRID-12.
 func TestCleanEnvironment(t *testing.T) {
 	got := CleanEnvironment([]string{"PATH=/bin", "PYTHONPATH=/x", "LANG=C", "LC_ALL=C", "TMPDIR=/x", "HOME=/root",
 		"LC_TIME=C", "PYTHONNOUSERSITE=", "ENV=x", "EMPTY=", "PYTHONHASHSEED=0"}, "/home/user")
@@ -195,6 +198,7 @@ func TestBackgroundGrandchild(t *testing.T) {
 	}
 }
 
+// GRID-15.
 func TestTimeoutKillsTree(t *testing.T) {
 	directory := t.TempDir()
 	note := `echo $$ > ` + directory + `/$$.pid; `

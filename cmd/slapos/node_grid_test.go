@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Each command has the options of the original by all their names: GRID-1, GRID-2.
+func TestGridCommandLines(t *testing.T) {
+	e, _, _ := newTestEnvironment(t)
+	common := strings.Fields(`cfg instance-root software-root master-url computer-id supervisord-socket
+		supervisord-configuration-path buildout pidfile key_file cert_file signature_private_key_file master_ca_file
+		certificate_repository_path maximum-periodicity promise-timeout partition-timeout now maximal_delay`)
+	for name, test := range map[string]struct {
+		command  *cli.Command
+		has, not []string
+	}{
+		"software": {newNodeSoftwareCommand(e), append([]string{"buildout-debug", "garbage-collect", "force", "all", "only-sr", "only"}, common...), []string{"develop", "force-stop"}},
+		"instance": {newNodeInstanceCommand(e), append([]string{"buildout-debug", "force-stop", "force", "all", "only-cp", "only"}, common...), []string{"develop", "garbage-collect"}},
+		"promise":  {newNodePromiseCommand(e), append([]string{"only-cp", "only"}, common...), []string{"develop", "force", "all", "force-stop"}},
+		"report":   {newNodeReportCommand(e), common, []string{"develop", "force", "all", "only-cp", "only"}},
+		"prune":    {newNodePruneCommand(e), []string{"cfg", "dry-run", "additional-software-directory"}, []string{"now"}},
+		"bang":     {newNodeBangCommand(e), []string{"cfg", "m", "message"}, []string{"now"}},
+		"boot":     {newNodeBootCommand(e), []string{"cfg", "m", "message"}, []string{"now"}},
+	} {
+		var names []string
+		for _, f := range test.command.Flags {
+			names = append(names, f.Names()...)
+		}
+		for _, option := range test.has {
+			if !slices.Contains(names, option) {
+				t.Errorf("node %s: no option %s", name, option)
+			}
+		}
+		for _, option := range test.not {
+			if slices.Contains(names, option) {
+				t.Errorf("node %s: option %s", name, option)
+			}
+		}
+	}
+}
+
+// Section [networkcache] is laid over [slapos], the command line over both, and
+// four switches are the command line's alone: GRID-4.
+func TestMergeGridOptions(t *testing.T) {
+	file, err := parseConfiguration("slapos.cfg", []byte(`[DEFAULT]
+place = /srv
+[slapos]
+Instance_Root = %(place)s/instances
+computer_id = FILE
+master_url = http://slapos/
+force = true
+force_stop = true
+now = true
+buildout_debug = true
+shared_part_list =
+  /a
+    /b
+[networkcache]
+master_url = http://networkcache/
+computer_id = CACHE
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	for _, f := range gridFlags() {
+		if err := f.Apply(set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := set.Parse([]string{"--computer-id", "LINE", "--promise-timeout", "7"}); err != nil {
+		t.Fatal(err)
+	}
+	merged, err := mergeGridOptions(cli.NewContext(nil, set, nil), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"instance_root": "/srv/instances", "computer_id": "LINE", "master_url": "http://networkcache/",
+		"promise_timeout": "7", "shared_part_list": "\n/a\n/b",
+	} {
+		if merged[key] != want {
+			t.Errorf("%s is %q, want %q", key, merged[key], want)
+		}
+	}
+	for _, key := range []string{"force", "force_stop", "now", "buildout_debug"} {
+		if value, found := merged[key]; found {
+			t.Errorf("%s = %s of the file acts", key, value)
+		}
+	}
+}
+
+// What is no number and no switch, and its default: GRID-5.
+func TestGridTexts(t *testing.T) {
+	usual, err := gridOptionsOf(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if usual.Buildout != "" || usual.SharedParts != nil || usual.BuildTimeParts != nil || usual.Instance.StorageHome != "" ||
+		usual.Instance.IPv4GlobalNetwork != "" || len(usual.Managers) > 0 || usual.Firewall != nil || usual.CertificateRepository != "" {
+		t.Errorf("without keys: %+v", usual)
+	}
+	set, err := gridOptionsOf(t, map[string]string{
+		"buildout": "/b/bootstrap", "shared_part_list": "\n/a\n/b", "build_time_part_list": "/c", "instance_storage_home": "disks",
+		"ipv4_global_network": "10.0.0.0/8", "partition-timeout": "4", "manager_list": "devperm, prerm",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	working, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.Buildout != "/b/bootstrap" || !slices.Equal(set.SharedParts, []string{"/a", "/b"}) || !slices.Equal(set.BuildTimeParts, []string{"/c"}) ||
+		set.Instance.StorageHome != filepath.Join(working, "disks") || set.Instance.IPv4GlobalNetwork != "10.0.0.0/8" ||
+		set.Instance.PartitionTimeout.Seconds() != 4 || len(set.Managers) != 2 {
+		t.Errorf("with keys: %+v", set)
+	}
+}
+
+// What must be there is, and what is named exists: GRID-6.
+func TestGridChecks(t *testing.T) {
+	directory := t.TempDir()
+	file := filepath.Join(directory, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	full := func(change ...string) map[string]string {
+		merged := map[string]string{"computer_id": "C", "instance_root": "/i", "master_url": "http://m/", "software_root": "/s"}
+		for i := 0; i < len(change); i += 2 {
+			merged[change[i]] = change[i+1]
+		}
+		return merged
+	}
+	for _, test := range []struct {
+		merged map[string]string
+		want   string
+	}{
+		{map[string]string{}, "Missing mandatory parameters: computer_id, instance_root, master_url, software_root"},
+		{full("master_url", "", "computer_id", ""), "Mandatory parameters present but empty: computer_id, master_url"},
+		{full("key_file", file), "Missing mandatory parameters: cert_file, certificate_repository_path"},
+		{full("cert_file", file, "key_file", file, "certificate_repository_path", directory), ""},
+		{full(), ""},
+	} {
+		if err := requireGridOptions(test.merged); (err == nil) != (test.want == "") || err != nil && err.Error() != test.want {
+			t.Errorf("%v: %v, want %q", test.merged, err, test.want)
+		}
+	}
+	for _, key := range []string{
+		"key_file", "cert_file", "master_ca_file", "shacache-ca-file", "shacache-cert-file", "shacache-key-file",
+		"shadir-ca-file", "shadir-cert-file", "shadir-key-file", "signature-private-key-file", "signature_private_key_file",
+	} {
+		if err := checkGridFiles(full(key, file)); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		if err := checkGridFiles(full(key, file+".no")); err == nil || !strings.Contains(err.Error(), file+".no") {
+			t.Errorf("%s names nothing: %v", key, err)
+		}
+	}
+	for path, fails := range map[string]bool{directory: false, file: true, directory + "/no": true} {
+		if err := checkGridFiles(full("certificate_repository_path", path)); (err != nil) != fails {
+			t.Errorf("certificate_repository_path = %s: %v", path, err)
+		}
+	}
+}
