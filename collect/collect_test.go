@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 func write(t testing.TB, path, content string) {
@@ -194,7 +196,7 @@ const loopVariable = "SLAPOS_COLLECT_TEST_LOOP"
 func TestMain(m *testing.M) {
 	root := os.Getenv(loopVariable)
 	if root == "" {
-		os.Exit(m.Run())
+		testkit.Main(m)
 	}
 	c := New(Options{
 		ComputerID: "COMP-1", InstanceRoot: root, KeepDays: 1, Interval: time.Millisecond,
@@ -238,7 +240,7 @@ func TestKilled(t *testing.T) {
 		if !strings.HasPrefix(string(line[:n]), "pass\n") {
 			t.Errorf("%q", line[:n])
 		}
-		time.Sleep(time.Duration(round) * 3 * time.Millisecond) // at another place each time
+		testkit.Watch(t, time.Duration(round)*3*time.Millisecond) // at another place each time
 		_ = command.Process.Kill()
 		_, _ = io.Copy(io.Discard, output)
 		_ = command.Wait()

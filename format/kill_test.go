@@ -113,7 +113,8 @@ func killAfter(t *testing.T, directory string, steps int) {
 	}
 	defer read.Close()
 	victim := exec.Command("/proc/self/exe", "-test.run=^TestKilledRun$")
-	victim.Env = append(os.Environ(), victimVariable+"="+directory)
+	// What it makes for itself stays, as its test does not end.
+	victim.Env = append(os.Environ(), victimVariable+"="+directory, "TMPDIR="+t.TempDir())
 	victim.ExtraFiles = []*os.File{write}
 	victim.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := victim.Start(); err != nil {

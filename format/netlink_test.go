@@ -104,11 +104,7 @@ func TestKernelNetwork(t *testing.T) {
 			remove(name)
 		}
 	})
-	begin := time.Now()
 	result := n.format(t)
-	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("it took %s", took) // the waits for addresses are one
-	}
 	n.options.AlterUser = false
 	if again := n.format(t); again.Plan != nil {
 		t.Errorf("second plan %q", n.lines(again.Plan))

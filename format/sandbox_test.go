@@ -57,7 +57,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	testkit.Main(m)
 }
 
 func setUp(name string) error {

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/grid/testenv"
 	"slapos/slap"
 )
 
@@ -178,7 +179,7 @@ func TestDestroyKilled(t *testing.T) {
 		}
 		return
 	}
-	base := filepath.Dir(r.root)
+	base, temporary := filepath.Dir(r.root), testenv.Directory(t) // what the killed leave
 	kept := writeFile(t, filepath.Join(base, "outside", "file"), "")
 	r.supervise()
 	kills := 0
@@ -201,7 +202,7 @@ func TestDestroyKilled(t *testing.T) {
 		data := writeFile(t, filepath.Join(base, "disks", "disk", "slappart0", "file"), "")
 		for patience := 50 * time.Millisecond; ; patience += patience / 6 {
 			command := exec.Command("/proc/self/exe", "-test.run=^TestDestroyKilled$")
-			command.Env = append(os.Environ(), marker+"="+r.root)
+			command.Env = append(os.Environ(), marker+"="+r.root, "TMPDIR="+temporary)
 			var output bytes.Buffer
 			command.Stdout, command.Stderr = &output, &output
 			if err := command.Start(); err != nil {

@@ -8,13 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"slapos/grid/supervisor"
 	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // An instanceNode is a node with a master, a supervisor of its own, and one
@@ -143,11 +144,8 @@ func (n *instanceNode) running() []string {
 func (n *instanceNode) expectRunning(want ...string) {
 	n.t.Helper()
 	// Starting does not wait for the program.
-	deadline := time.Now().Add(20 * time.Second)
-	for !slices.Equal(n.running(), want) && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if got := n.running(); !slices.Equal(got, want) {
+	var got []string
+	if !testkit.Await(n.t.Context(), testkit.Patience, func() bool { got = n.running(); return slices.Equal(got, want) }) {
 		n.t.Errorf("running %q, want %q", got, want)
 	}
 }
@@ -162,10 +160,8 @@ func (n *instanceNode) stopSupervisor() {
 	if err := client.Shutdown(context.Background()); err != nil {
 		n.t.Errorf("stop the supervisor: %v", err)
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		// That of a process that nobody has reaped yet is empty.
-		if command, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(content)) + "/cmdline"); len(command) == 0 {
-			return
-		}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || !testkit.Await(context.Background(), testkit.Patience, func() bool { return !testkit.Runs(pid) }) {
+		n.t.Errorf("the supervisor, process %s, does not end: %v", content, err)
 	}
 }

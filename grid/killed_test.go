@@ -19,7 +19,9 @@ import (
 	"time"
 
 	"slapos/grid/supervisor"
+	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 const killedMarker = "SLAPOS_TEST_KILLED"
@@ -134,12 +136,7 @@ func (n *instanceNode) checkConverged(url string, state slap.State, unchanged in
 
 func (n *instanceNode) waitFor(what string, condition func() bool) {
 	n.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			n.t.Errorf("waited too long until %s", what)
-			return
-		}
-	}
+	testkit.Eventually(n.t, testkit.Patience, what, condition)
 }
 
 // servicesOf finds the living processes that a supervisor of the node started
@@ -170,7 +167,7 @@ type killedAgent struct {
 func (a *killedAgent) start(master string, line func()) (*exec.Cmd, chan error) {
 	a.t.Helper()
 	command := exec.Command("/proc/self/exe", "-test.run=^TestKilledAgent$", "-test.v")
-	command.Env = append(os.Environ(), killedMarker+"="+a.root, "SLAPOS_TEST_MASTER="+master)
+	command.Env = append(os.Environ(), killedMarker+"="+a.root, "SLAPOS_TEST_MASTER="+master, "TMPDIR="+testenv.Directory(a.t))
 	read, write, err := os.Pipe()
 	if err != nil {
 		a.t.Fatal(err)

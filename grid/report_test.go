@@ -10,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +20,7 @@ import (
 	"slapos/grid/testenv"
 	"slapos/manager"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // superviseForTests makes the test program be the supervisor, as slapos is when
@@ -63,10 +64,9 @@ func (r *reportTest) supervise() {
 		if err := client.Shutdown(context.Background()); err != nil {
 			r.t.Error(err)
 		}
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-			if _, err := os.Stat("/proc/" + strings.TrimSpace(pid)); err != nil || time.Now().After(deadline) {
-				break
-			}
+		number, err := strconv.Atoi(strings.TrimSpace(pid))
+		if err != nil || !testkit.Await(context.Background(), testkit.Patience, func() bool { return !testkit.Runs(number) }) {
+			r.t.Errorf("the supervisor, process %s, does not end: %v", pid, err)
 		}
 	})
 }
@@ -369,12 +369,8 @@ func TestReportPassInterrupted(t *testing.T) {
 	r.options.Supervisor.LaunchForbidden = true
 	directory := r.partition(0, slap.StateDestroyed, map[string]string{destroyScript: "#!/bin/sh\nmkfifo fifo; touch here; read x <fifo\n"})
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		for !exists(filepath.Join(directory, "here")) {
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
-	}()
+	defer cancel()
+	testkit.Once(t, "the script has started", func() bool { return exists(filepath.Join(directory, "here")) }, cancel)
 	if _, err := ReportPass(ctx, r.options); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

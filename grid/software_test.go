@@ -15,6 +15,7 @@ import (
 
 	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 func TestSoftwarePassBuilds(t *testing.T) {
@@ -191,12 +192,8 @@ func TestSoftwarePassInterrupted(t *testing.T) {
 	n.buildWith("echo $$ > pid; sleep 600")
 	n.want(slap.StateAvailable, testRelease, "http://release/b.cfg")
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		for !exists(n.path(testRelease, "pid")) {
-			time.Sleep(5 * time.Millisecond)
-		}
-		cancel()
-	}()
+	defer cancel()
+	testkit.Once(t, "the build has begun", func() bool { return exists(n.path(testRelease, "pid")) }, cancel)
 	if _, err := SoftwarePass(ctx, n.options); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}

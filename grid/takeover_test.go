@@ -25,6 +25,7 @@ func TestPythonSupervisor(t *testing.T) {
 		t.Fatal(err)
 	}
 	python := exec.Command(filepath.Join(filepath.Dir(testkit.Python(t)), "supervisord"), "-n", "-c", n.layout().ConfigFile())
+	python.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // where it keeps the logs of programs that name none
 	if err := python.Start(); err != nil {
 		t.Fatal(err)
 	}

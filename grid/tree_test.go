@@ -335,12 +335,12 @@ func TestRemoveTreeAgainstOwner(t *testing.T) {
 	if err := filler.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		if _, err := os.Lstat(filepath.Join(sub, "d100")); err == nil {
-			break
+	testkit.Eventually(t, testkit.Patience, "the tree is being filled", func() bool {
+		if !testkit.Runs(filler.Process.Pid) {
+			t.Fatal("who fills the tree has died")
 		}
-		time.Sleep(time.Millisecond)
-	}
+		return exists(filepath.Join(sub, "d100"))
+	})
 	if err := removeTree(context.Background(), tree); err != nil {
 		t.Error(err)
 	}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if blocked := blockedFor(barePython, testPython); blocked != "" && os.Geteuid() == 0 && os.Getenv("PROMISE_TEST_OPENED") == "" {
 		os.Exit(reopen(blocked))
 	}
-	os.Exit(m.Run())
+	testkit.Main(m)
 }
 
 func findPython() error {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // plugins by name; text without "def" is that of a whole file.
@@ -160,7 +162,8 @@ func (p *partition) live(modes []Mode, run func(Mode) string) []episode {
 		p.dropBroken()
 		// Two runs that begin in one second may draw the same number, 1 of 900, and
 		// are then one run to their logs (PROM-16).
-		time.Sleep(time.Until(ended.Truncate(time.Second).Add(time.Second)))
+		second := ended.Truncate(time.Second).Add(time.Second)
+		testkit.Eventually(p.t, testkit.Patience, "the next second begins", func() bool { return !time.Now().Before(second) })
 	}
 	return lived
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // TestActivation takes the socket that systemd hands over, and tells it when
@@ -54,7 +56,7 @@ func TestActivation(t *testing.T) {
 	}()
 	expect := func(want string) {
 		t.Helper()
-		if err := notified.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		if err := notified.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		message := make([]byte, 100)

@@ -23,6 +23,7 @@ import (
 	"slapos/proxy"
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // serveVariable makes the test's program a proxy on the database that it
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	testkit.Main(m)
 }
 
 // serveDatabase says its address, and serves until it is killed.

@@ -105,15 +105,12 @@ func (b *browser) expect(text string) {
 // wait waits until a condition holds, on this page or the next.
 func (b *browser) wait(condition string) {
 	b.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	if !testkit.Await(b.Context(), testkit.Patience, func() bool {
 		// A page that is just being left answers with an error.
 		holds, _ := chromedp.Run(b.page, chromedp.Evaluate[bool]("document.readyState == 'complete' && "+condition))
-		if holds {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.Fatalf("not so: %s\n%s", condition, b.text())
-		}
+		return holds
+	}) {
+		b.Fatalf("not so: %s\n%s", condition, b.text())
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // recorder is a Master that answers what it was told to, and remembers what
@@ -412,5 +414,5 @@ func TestMain(m *testing.M) {
 	if master := os.Getenv("SLAP_TEST_CHILD"); master != "" {
 		os.Exit(childCall(master))
 	}
-	os.Exit(m.Run())
+	testkit.Main(m)
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // syncedText is written by one goroutine and read by another.
@@ -107,16 +108,20 @@ func startProxyForTest(t *testing.T, configuration, address string) *syncedText 
 		stop()
 		<-ended
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	testkit.Eventually(t, testkit.Patience, "the proxy listens", func() bool {
+		select {
+		case code := <-ended:
+			ended <- code
+			t.Fatalf("the proxy ended with code %d\n%s", code, complaints)
+		default:
+		}
 		connection, err := net.Dial("tcp", address)
 		if err == nil {
 			connection.Close()
-			return complaints
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v\n%s", err, complaints)
-		}
-	}
+		return err == nil
+	})
+	return complaints
 }
 
 // TestProxyGuard has a proxy answer only to who shows a certificate or knows
@@ -243,11 +248,7 @@ func TestProxyExposed(t *testing.T) {
 		t.Fatal(err)
 	}
 	complaints := startProxyForTest(t, path, strings.TrimPrefix(address, "http://"))
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(complaints.String(), "Listening on"); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			break
-		}
-	}
+	testkit.Eventually(t, testkit.Patience, "it says where it listens", func() bool { return strings.Contains(complaints.String(), "Listening on") })
 	if !strings.Contains(complaints.String(), "Whoever reaches this address may do anything") {
 		t.Errorf("no warning:\n%s", complaints)
 	}

@@ -13,9 +13,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"slapos/proxy"
+	"slapos/slap/testkit"
 )
 
 func parsed(t *testing.T, text string) *configuration {
@@ -116,16 +116,13 @@ func TestProxyStartAndShow(t *testing.T) {
 	go func() {
 		ended <- run(ctx, e, []string{"slapos", "proxy", "start", "--cfg", path, "--access-log", access})
 	}()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	testkit.Eventually(t, testkit.Patience, "the proxy answers", func() bool {
 		response, err := http.Get(address + "/getRunId")
 		if err == nil {
 			response.Body.Close()
-			break
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+		return err == nil
+	})
 	stop()
 	if code := <-ended; code != 0 {
 		t.Errorf("exit code %d:\n%s", code, &complaints)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -16,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"slapos": main})
+	testscript.Main(testkit.Tidy(m), map[string]func(){"slapos": main})
 }
 
 // TestScripts runs testdata/script: what a user would type, one behaviour in
@@ -171,16 +171,15 @@ func freePort(ts *testscript.TestScript) int {
 }
 
 func waitForPort(ts *testscript.TestScript, port int) {
-	for end := time.Now().Add(time.Minute); ; {
-		connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			ts.Check(connection.Close())
-			return
+	var err error
+	if !testkit.Await(context.Background(), testkit.Patience, func() bool {
+		var connection net.Conn
+		if connection, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			connection.Close()
 		}
-		if time.Now().After(end) {
-			ts.Fatalf("no master: %v", err)
-		}
-		time.Sleep(10 * time.Millisecond)
+		return err == nil
+	}) {
+		ts.Fatalf("no master: %v", err)
 	}
 }
 

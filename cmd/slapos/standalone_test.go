@@ -137,12 +137,8 @@ func (c *cloudTest) logs() string {
 // waitFor asks again until the answer is yes.
 func (c *cloudTest) waitFor(what string, answer func() bool) {
 	c.t.Helper()
-	deadline := time.Now().Add(4 * time.Minute)
-	for !answer() {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("%s: it does not come to that\n%s", what, c.logs())
-		}
-		time.Sleep(200 * time.Millisecond)
+	if !testkit.Await(c.t.Context(), 4*time.Minute, answer) {
+		c.t.Fatalf("%s: it does not come to that\n%s", what, c.logs())
 	}
 }
 

@@ -309,12 +309,11 @@ func TestBeginIgnoresOtherLocks(t *testing.T) {
 	ready := filepath.Join(b.Directory, "ready")
 	command := start(t, b, "exec 9<"+b.Directory+"; flock -x 9; echo > "+ready+"; unset "+marker+"; exec sleep 600")
 	defer command.Process.Kill()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if content, _ := os.ReadFile(ready); len(content) > 0 {
-			break
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	testkit.Eventually(t, testkit.Patience, "the other lock is held", func() bool {
+		content, _ := os.ReadFile(ready)
+		return len(content) > 0
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	if end, err := b.Begin(ctx); err != nil {
 		t.Error(err)

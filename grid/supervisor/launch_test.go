@@ -32,12 +32,10 @@ func newNode(t *testing.T) (Layout, *bytes.Buffer) {
 	t.Cleanup(func() {
 		client := NewClient(l.Socket())
 		defer client.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 		defer cancel()
 		if client.Shutdown(ctx) == nil {
-			for exists(l.PIDFile()) && ctx.Err() == nil {
-				time.Sleep(10 * time.Millisecond)
-			}
+			testkit.Await(ctx, testkit.Patience, func() bool { return !exists(l.PIDFile()) })
 		}
 		if t.Failed() {
 			data, _ := os.ReadFile(l.path("var", "log", "supervisord.log"))
@@ -88,14 +86,12 @@ func TestLaunch(t *testing.T) {
 	}
 	// The next run knows the watchdog's command (GRID-75).
 	must(t, WriteConfiguration(l, "/bin/sh -c 'exec sleep 1000'"))
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	testkit.Eventually(t, testkit.Patience, "the watchdog has a process", func() bool {
 		must(t, launch(t, l))
 		info, err := client.ProcessInfo(t.Context(), "watchdog")
 		must(t, err)
-		if info.Pid != 0 || time.Now().After(deadline) {
-			break
-		}
-	}
+		return info.Pid != 0
+	})
 	if readPID(t, l) != pid || strings.Count(log.String(), "Launching supervisord") != 1 || !strings.Contains(log.String(), "Supervisord already running.") {
 		t.Errorf("launched again: %s", log)
 	}
@@ -143,11 +139,10 @@ func TestLaunchWaits(t *testing.T) {
 		[]byte("[program:slow]\ncommand=sh -c 'trap \"\" TERM; echo up; sleep 1000'\nstartsecs=0\nstopwaitsecs=1\nkillasgroup=true\nstdout_logfile=%(here)s/slow.log\n"), 0o600))
 	must(t, launch(t, l))
 	first := readPID(t, l)
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if data, _ := os.ReadFile(filepath.Join(l.ConfigDir(), "slow.log")); len(data) > 0 {
-			break
-		}
-	}
+	testkit.Eventually(t, testkit.Patience, "slow is up", func() bool {
+		data, _ := os.ReadFile(filepath.Join(l.ConfigDir(), "slow.log"))
+		return len(data) > 0
+	})
 	client := NewClient(l.Socket())
 	defer client.Close()
 	must(t, client.Shutdown(t.Context()))
@@ -158,10 +153,9 @@ func TestLaunchWaits(t *testing.T) {
 	if second := readPID(t, l); second == first || !strings.Contains(log.String(), "in shutdown procedure") {
 		t.Errorf("supervisor %d after %d: %s", second, first, log)
 	}
-	must(t, unix.Kill(readPID(t, l), unix.SIGKILL))
-	for alive(readPID(t, l)) {
-		time.Sleep(10 * time.Millisecond)
-	}
+	pid := readPID(t, l)
+	must(t, unix.Kill(pid, unix.SIGKILL))
+	testkit.Eventually(t, testkit.Patience, "the killed supervisor is dead", func() bool { return !alive(pid) })
 	must(t, launch(t, l))
 }
 
@@ -176,11 +170,7 @@ func TestStopSecond(t *testing.T) {
 	python.start()
 	must(t, os.Symlink(python.path("sv.sock"), filepath.Join(l.InstanceRoot, "supervisord.socket")))
 	must(t, launch(t, l))
-	for deadline := time.Now().Add(20 * time.Second); alive(second); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the second supervisor still runs")
-		}
-	}
+	testkit.Eventually(t, testkit.Patience, "the second supervisor has ended", func() bool { return !alive(second) })
 	if !strings.Contains(log.String(), "We have two supervisord running") {
 		t.Error(log)
 	}

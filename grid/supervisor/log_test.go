@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // TestLogs checks rotation, streams and the calls that read and empty logs.
@@ -184,7 +186,7 @@ stdout_logfile_backups=1
 	must(t, os.Remove(s.path("trap/rotated.log.1")))
 	must(t, os.Mkdir(s.path("trap/rotated.log.1"), 0o755)) // no rename can go there
 	must(t, os.Mkdir(s.path("trap/rotated.log.1/x"), 0o755))
-	time.Sleep(300 * time.Millisecond)
+	testkit.Watch(t, 300*time.Millisecond)
 	info, err := os.Stat(s.path("trap/rotated.log"))
 	must(t, err)
 	if info.Size() > 2000 {

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		if err := flag.Set("test.parallel", "8"); err != nil {
 			panic(err)
 		}
-		os.Exit(m.Run())
+		testkit.Main(m)
 	}
 	if err := supervisord(); err != nil {
 		fmt.Fprintln(os.Stderr, "Error:", err)
@@ -183,7 +183,7 @@ func (s *supervisorUnderTest) waitExit() {
 		if err != nil {
 			s.t.Errorf("supervisor ended with %v: %s", err, &s.output)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(testkit.Patience):
 		s.t.Fatal("the supervisor doesn't end")
 	}
 	s.command = nil
@@ -195,7 +195,7 @@ func (s *supervisorUnderTest) cleanUp() {
 		s.t.Logf("%s: log of the supervisor:\n%s", s.t.Name(), s.read("supervisord.log"))
 	}
 	if s.command != nil && s.command.Process != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 		defer cancel()
 		_ = s.client.Shutdown(ctx)
 		select {
@@ -226,13 +226,7 @@ func (s *supervisorUnderTest) leftBehind() (pids []int) {
 // until waits for a condition that nothing announces.
 func (s *supervisorUnderTest) until(what string, condition func() bool) {
 	s.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !condition() {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("waited too long until %s\n%s", what, &s.output)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	testkit.Eventually(s.t, testkit.Patience, what, condition)
 }
 
 func (s *supervisorUnderTest) info(name string) ProcessInfo {
@@ -256,8 +250,7 @@ func (s *supervisorUnderTest) untilState(name, state string) ProcessInfo {
 
 // alive tells whether a process runs; one that only waits to be reaped doesn't.
 func alive(pid int) bool {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && !bytes.Contains(data, []byte(") Z "))
+	return testkit.Runs(pid)
 }
 
 func isRoot() bool { return os.Geteuid() == 0 }

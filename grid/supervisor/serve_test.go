@@ -183,7 +183,7 @@ redirect_stderr=true
 	}
 	must(t, s.client.StopAll(s.ctx()))
 	before := strings.Count(s.read("busy.log"), "start")
-	time.Sleep(1500 * time.Millisecond)
+	testkit.Watch(t, 1500*time.Millisecond)
 	if after := strings.Count(s.read("busy.log"), "start"); after != before {
 		t.Error("busy was started after it was stopped")
 	}
@@ -438,11 +438,11 @@ func TestIdle(t *testing.T) {
 	}
 	s.until("it is quiet for a moment", func() bool {
 		before := switches()
-		time.Sleep(time.Second)
+		testkit.Watch(t, time.Second)
 		return switches() == before
 	})
 	before := switches()
-	time.Sleep(3 * time.Second)
+	testkit.Watch(t, 3*time.Second)
 	if woke := switches() - before; woke > 3 {
 		t.Errorf("woke up %d times in 3 seconds", woke)
 	}

@@ -48,7 +48,11 @@ func Directory(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(directory) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(directory); err != nil {
+			t.Error(err)
+		}
+	})
 	if err := os.Chmod(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +75,7 @@ func Main(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	testkit.Main(m)
 }
 
 // reachPython returns when nothing needs to be done, else it runs this program

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	"slapos/slap/testkit"
 )
 
 var bucketLogin = Login{AccessKey: "somebody", SecretKey: "something secret", Region: "us-east-1"}
@@ -35,15 +37,8 @@ func startBucket(t *testing.T, prefix string) *Bucket {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for {
-		if err = b.client.MakeBucket(ctx, name, minio.MakeBucketOptions{}); err == nil {
-			break
-		}
-		select {
-		case <-time.After(50 * time.Millisecond): // until the server listens
-		case <-ctx.Done():
-			t.Fatal(err)
-		}
+	if !testkit.Await(ctx, time.Minute, func() bool { err = b.client.MakeBucket(ctx, name, minio.MakeBucketOptions{}); return err == nil }) {
+		t.Fatal(err)
 	}
 	opened, err := OpenBlobs(ctx, address, t.TempDir(), bucketLogin)
 	if err != nil {
@@ -126,9 +121,7 @@ func TestBucketUse(t *testing.T) {
 	first := used()
 	b.now = func() time.Time { return time.Now().Add(2 * usedEvery) }
 	// Times of a bucket are whole seconds.
-	for time.Since(first) < 1100*time.Millisecond {
-		time.Sleep(10 * time.Millisecond)
-	}
+	testkit.Eventually(t, testkit.Patience, "a second has passed", func() bool { return time.Since(first) > 1100*time.Millisecond })
 	if got := readBlob(t, b, sum, 0); got != "hello" {
 		t.Errorf("read %q", got)
 	}

@@ -3,7 +3,6 @@
 package server
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"slapos/slap/testkit"
 )
@@ -69,16 +67,7 @@ func awaitDatabase(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		if err = pool.PingContext(ctx); err == nil {
-			return
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatal(err)
-		}
+	if !testkit.Await(t.Context(), testkit.Patience, func() bool { err = pool.PingContext(t.Context()); return err == nil }) {
+		t.Fatal(err)
 	}
 }

@@ -237,14 +237,7 @@ func TestTimeoutKillsTree(t *testing.T) {
 // waitGone waits until pid is dead: killed it is, but init reaps it.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	for range 500 {
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(data), ") Z ") || strings.Contains(string(data), ") X ") {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("process %d survived", pid)
+	testkit.Eventually(t, testkit.Patience, fmt.Sprintf("process %d is dead", pid), func() bool { return !testkit.Runs(pid) })
 }
 
 func TestGrace(t *testing.T) {

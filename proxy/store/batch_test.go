@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // countedChanges counts commits.
@@ -71,9 +71,7 @@ func TestBatch(t *testing.T) {
 	}, true)
 	gone, leave := context.WithCancel(t.Context())
 	start(func() error { return d.Supply(gone, Software{URL: "gone", Computer: "c"}) }, true)
-	for len(d.writer.jobs) < operations+2 {
-		time.Sleep(time.Millisecond)
-	}
+	testkit.Eventually(t, testkit.Patience, "all of them wait", func() bool { return len(d.writer.jobs) >= operations+2 })
 	leave()
 	close(release)
 	group.Wait()

@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"slapos/slap/testkit"
 )
@@ -38,7 +37,14 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	code := m.Run()
+	os.Exit(testkit.Tidy(withServer{m}).Run())
+}
+
+// withServer ends the server that the tests have shared.
+type withServer struct{ tests *testing.M }
+
+func (r withServer) Run() int {
+	code := r.tests.Run()
 	if server.command != nil {
 		_ = server.command.Process.Signal(syscall.SIGINT) // fast shutdown
 		_ = server.command.Wait()
@@ -46,7 +52,7 @@ func TestMain(m *testing.M) {
 	if server.folder != "" {
 		os.RemoveAll(server.folder)
 	}
-	os.Exit(code)
+	return code
 }
 
 // asUser makes a command run as somebody else than root, whom PostgreSQL
@@ -106,13 +112,8 @@ func postgresURI(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if err = pool.PingContext(t.Context()); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
+	if !testkit.Await(t.Context(), testkit.Patience, func() bool { err = pool.PingContext(t.Context()); return err == nil }) {
+		t.Fatal(err)
 	}
 	name := fmt.Sprintf("proxy%d", databases.Add(1))
 	if _, err := pool.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {

@@ -21,7 +21,7 @@ const Patience = 2 * time.Minute
 // for can't come any more, done may end the test itself.
 func Eventually(t testing.TB, within time.Duration, what string, done func() bool) {
 	t.Helper()
-	if !Await(t.Context(), within, done) {
+	if !Await(context.Background(), within, done) {
 		t.Fatalf("waited up to %s in vain until %s", within, what)
 	}
 }

@@ -161,7 +161,7 @@ func TestAgainstPython(t *testing.T) {
 		paths = append(paths, write(fmt.Sprintf("%d.conf", i), text))
 	}
 	command := exec.Command(testkit.Python(t), append([]string{"-c", pythonDump}, paths...)...)
-	command.Env = []string{}
+	command.Env = []string{"TMPDIR=" + os.TempDir()}
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()

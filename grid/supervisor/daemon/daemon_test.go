@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"slapos/grid/supervisor/config"
+	"slapos/slap/testkit"
 )
 
 // TestThreadsEnd lets a thousand threads of the supervisor end, among them
@@ -24,7 +25,7 @@ import (
 func TestThreadsEnd(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "supervisord.conf")
-	text := "[supervisord]\nlogfile=NONE\npidfile=%(here)s/pid\n[program:p]\ncommand=sleep 1000\nstartsecs=0\n"
+	text := "[supervisord]\nlogfile=NONE\nchildlogdir=%(here)s\npidfile=%(here)s/pid\n[program:p]\ncommand=sleep 1000\nstartsecs=0\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestThreadsEnd(t *testing.T) {
 		}()
 	}
 	threads.Wait()
-	time.Sleep(50 * time.Millisecond)
+	testkit.Watch(t, 50*time.Millisecond)
 	for pid, e := range journal.running {
 		if stat, err := readStat(pid); err != nil || stat.dead || stat.ticks != e.Ticks {
 			t.Errorf("the service is %+v, %v", stat, err)

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"slapos/manager/cgroup"
 	"slapos/slap/testkit"
@@ -51,7 +50,7 @@ func TestSlice(t *testing.T) {
 		}
 	})
 	directory := t.TempDir()
-	text := "[supervisord]\nlogfile=NONE\npidfile=%(here)s/pid\n"
+	text := "[supervisord]\nlogfile=NONE\nchildlogdir=%(here)s\npidfile=%(here)s/pid\n"
 	for _, id := range []string{"slappart0", "slappart1"} {
 		if err := os.Mkdir(filepath.Join(directory, id), 0o755); err != nil {
 			t.Fatal(err)
@@ -63,23 +62,21 @@ func TestSlice(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	done := make(chan error, 1)
 	go func() {
 		done <- Serve(ctx, Options{ConfigFile: path, Environ: os.Environ(), CGroups: groups})
 	}()
 	for id, want := range map[string]bool{"slappart0": true, "slappart1": false} {
 		found := filepath.Join(directory, id, "groups")
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			content, err := os.ReadFile(found)
-			if err == nil {
-				if got := strings.Contains(string(content), "0::"+strings.TrimPrefix(slice, root)+"\n"); got != want {
-					t.Errorf("%s runs in %s", id, content)
-				}
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s did not start", id)
-			}
+		var content []byte
+		testkit.Eventually(t, testkit.Patience, id+" has started", func() (ok bool) {
+			var err error
+			content, err = os.ReadFile(found)
+			return err == nil
+		})
+		if got := strings.Contains(string(content), "0::"+strings.TrimPrefix(slice, root)+"\n"); got != want {
+			t.Errorf("%s runs in %s", id, content)
 		}
 	}
 	cancel()
