@@ -224,10 +224,10 @@ func TestKilled(t *testing.T) {
 	if err := os.Symlink(ownEtc(t), filepath.Join(root, "etc")); err != nil {
 		t.Fatal(err)
 	}
-	c := New(Options{InstanceRoot: root})
+	c, temporary := New(Options{InstanceRoot: root}), t.TempDir() // what the killed leave
 	for round := range 6 {
 		command := exec.Command(os.Args[0])
-		command.Env = append(os.Environ(), loopVariable+"="+root)
+		command.Env = append(os.Environ(), loopVariable+"="+root, "TMPDIR="+temporary)
 		output, err := command.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
