@@ -40,14 +40,14 @@ func (o *globalOptions) level() slog.Level {
 // console is the log's handler for standard error.
 func (e *environment) console() slog.Handler {
 	if e.global.logFormat == "json" {
-		return newJSONHandler(e.stderr, e.global.level())
+		return secretHandler{newJSONHandler(e.stderr, e.global.level())}
 	}
-	return &textHandler{
+	return secretHandler{&textHandler{
 		sink:   &sink{w: e.stderr},
 		level:  e.global.level(),
 		name:   "slapos",
 		prefix: e.consolePrefix(),
-	}
+	}}
 }
 
 // consolePrefix formats what comes before the message.
@@ -88,7 +88,7 @@ func (e *environment) addLogFile(path string) error {
 	if e.global.logFormat == "json" {
 		handler = newJSONHandler(file, slog.LevelDebug)
 	}
-	e.log = slog.New(slog.NewMultiHandler(e.log.Handler(), handler))
+	e.log = slog.New(slog.NewMultiHandler(e.log.Handler(), secretHandler{handler}))
 	return nil
 }
 

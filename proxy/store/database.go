@@ -55,6 +55,9 @@ func Open(ctx context.Context, options Options) (*Database, error) {
 	if options.SoftwareRoot == "" {
 		options.SoftwareRoot = "/"
 	}
+	if err := checkURI(options.URI); err != nil {
+		return nil, err
+	}
 	d := &Database{dialect: dialectOf(options.URI), options: options}
 	if err := d.open(ctx); err != nil {
 		d.abandon()

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -63,6 +64,20 @@ func dialectOf(uri string) dialect {
 		file:     uri,
 	}
 }
+
+// checkURI refuses what was meant to be a database but would be the name of a
+// file. The error doesn't repeat it: it may hold a password.
+func checkURI(uri string) error {
+	scheme, _, isURL := strings.Cut(uri, "://")
+	isKeyValue := connectionString.MatchString(uri)
+	if isKeyValue && !isURL || isURL && !strings.Contains(scheme, "/") && scheme != "postgres" && scheme != "postgresql" {
+		return errors.New("database_uri is no database that can be used: write the path of an SQLite file, or postgres://USER:PASSWORD@HOST/NAME")
+	}
+	return nil
+}
+
+// connectionString is the form of libpq's that is no URL.
+var connectionString = regexp.MustCompile(`(?:^|\s)(?:host|hostaddr|dbname|user|password)\s*=`)
 
 // sqliteSource asks for write-ahead logging, so that readers never wait for a
 // writer, and for commits that survive a power cut.

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestHideSecrets(t *testing.T) {
+	for text, want := range map[string]string{
+		"database postgres://slap:my-secret%40word@127.0.0.1:5432/slap: refused": "database postgres://slap:***@127.0.0.1:5432/slap: refused",
+		`parse "postgresql://slap:my se/cr@et@host/db": invalid`:                 `parse "postgresql://slap:***@host/db": invalid`,
+		"POSTGRES://u:s@h":                              "POSTGRES://u:***@h",
+		"postgres://h/db?user=u&password=s3&sslmode=no": "postgres://h/db?user=u&password=***&sslmode=no",
+		"host=h user=u password=s3 dbname=d":            "host=h user=u password=*** dbname=d",
+		"host=h password = 'a b c' dbname=d":            "host=h password = *** dbname=d",
+		"GET https://me:s3@master.example/x: 404":       "GET https://me:***@master.example/x: 404",
+		"Authorization: Basic bWU6czM=":                 "Authorization: Basic ***",
+		"aws_secret_access_key=abc/def+g":               "aws_secret_access_key=***",
+		"http://127.0.0.1:5000/a@b refused":             "http://127.0.0.1:5000/a@b refused",
+		"http://[::1]:5000/ and user@host":              "http://[::1]:5000/ and user@host",
+		"no secret here":                                "no secret here",
+	} {
+		if got := hideSecrets(text); got != want {
+			t.Errorf("%q\n got %q\nwant %q", text, got, want)
+		}
+	}
+}
+
+// Wherever an error is told, its secrets are not; what the user asked for is
+// told as it is.
+func TestLogHidesSecrets(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		e, _, stderr := newTestEnvironment(t)
+		e.global.logFormat, e.global.verbose, e.global.debug = format, 1, true
+		e.log = slog.New(e.console())
+		file := filepath.Join(t.TempDir(), "log")
+		if err := e.addLogFile(file); err != nil {
+			t.Fatal(err)
+		}
+		failure := errors.New("https://me:s3cret@host/")
+		e.log.Warn("warned of https://me:s3cret@host/", "error", failure, "url", "https://me:s3cret@host/")
+		e.log.With("url", "x").Debug("https://me:s3cret@host/", "n", 1)
+		e.report(t.Context(), failure)
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{stderr.String(), string(content)} {
+			if strings.Contains(text, "s3cret") || strings.Count(text, "me:***@host") < 5 {
+				t.Errorf("%s: %s", format, text)
+			}
+		}
+		stderr.Reset()
+		e.log.Info("{'url': 'https://me:s3cret@host/'}")
+		if !strings.Contains(stderr.String(), "s3cret") {
+			t.Errorf("%s: a result is hidden: %s", format, stderr)
+		}
+	}
+}
+
+// No form of a database's address shows its password, whatever is wrong with it.
+func TestDatabaseErrorsHideSecrets(t *testing.T) {
+	for _, address := range []string{
+		"postgres://slap:s3cret@127.0.0.1:1/slap?connect_timeout=1",
+		"postgres://slap:s3%zzcret@127.0.0.1:1/slap",
+		"postgres://slap:a b s3cret@127.0.0.1:1/slap",
+		"postgresql://127.0.0.1:1/slap?user=u&password=s3cret&connect_timeout=1",
+		"postgres://slap:s3cret@[::1/slap",
+		"postgres://slap:s3cret@127.0.0.1:notaport/slap",
+		"host=127.0.0.1 port=1 user=u password=s3cret",
+		"mysql://slap:s3cret@host/db",
+	} {
+		e, _, stderr := newTestEnvironment(t)
+		file := filepath.Join(t.TempDir(), "slapos.cfg")
+		text := "[slapos]\ncomputer_id = c\n[slapproxy]\nhost = 127.0.0.1\nport = 0\ndatabase_uri = " + strings.ReplaceAll(address, "%", "%%") + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, words := range [][]string{{"proxy", "show"}, {"proxy", "start"}} {
+			stderr.Reset()
+			code := run(t.Context(), e, append(append([]string{"slapos", "-v", "--debug"}, words...), "--cfg", file))
+			if out := stderr.String(); code == 0 || strings.Contains(out, "s3cret") || !strings.Contains(out, "ERROR") {
+				t.Errorf("%s, %v: exit code %d: %s", address, words, code, out)
+			}
+		}
+	}
+}
