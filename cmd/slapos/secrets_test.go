@@ -15,7 +15,7 @@ func TestHideSecrets(t *testing.T) {
 	for text, want := range map[string]string{
 		"database postgres://slap:my-secret%40word@127.0.0.1:5432/slap: refused": "database postgres://slap:***@127.0.0.1:5432/slap: refused",
 		`parse "postgresql://slap:my se/cr@et@host/db": invalid`:                 `parse "postgresql://slap:***@host/db": invalid`,
-		"POSTGRES://u:s@h":                              "POSTGRES://u:***@h",
+		"POSTGRES://u:s@h": "POSTGRES://u:***@h",
 		"postgres://h/db?user=u&password=s3&sslmode=no": "postgres://h/db?user=u&password=***&sslmode=no",
 		"host=h user=u password=s3 dbname=d":            "host=h user=u password=*** dbname=d",
 		"host=h password = 'a b c' dbname=d":            "host=h password = *** dbname=d",
