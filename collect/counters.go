@@ -92,7 +92,10 @@ func (c *Collector) look(ctx context.Context) ([]process, *counters, error) {
 	boot, _ := os.ReadFile(filepath.Join(c.Proc, "sys/kernel/random/boot_id"))
 	now.Boot = strings.TrimSpace(string(boot))
 	times, err := cpu.TimesWithContext(c.roots(ctx), false)
-	if err != nil || len(times) != 1 {
+	if err == nil && len(times) != 1 {
+		err = fmt.Errorf("no line of all processors in %s", filepath.Join(c.Proc, "stat"))
+	}
+	if err != nil {
 		return nil, nil, fmt.Errorf("read the processors' times: %w", err)
 	}
 	t := times[0]

@@ -154,8 +154,13 @@ func snapshot(t *testing.T, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The kernel makes the routes to addresses and their networks by itself, some
+	// time after the interface is up: they are no work of a run.
+	byKernel := map[netip.Prefix]bool{}
 	for name, link := range state.Links {
 		for _, address := range link.Addresses {
+			byKernel[address.Masked()] = true
+			byKernel[netip.PrefixFrom(address.Addr(), address.Addr().BitLen())] = true
 			if !address.Addr().IsLinkLocalUnicast() {
 				line("address %s on %s", address, name)
 			}
@@ -163,7 +168,7 @@ func snapshot(t *testing.T, o Options) string {
 		line("link %s: up %t, owner %s", name, link.Up, users[link.Owner])
 	}
 	for _, route := range state.Routes {
-		if !route.Destination.Addr().IsLinkLocalUnicast() && !route.Destination.Addr().IsMulticast() {
+		if !byKernel[route.Destination] && !route.Destination.Addr().IsLinkLocalUnicast() && !route.Destination.Addr().IsMulticast() {
 			line("%s", routeCommand("add", route))
 		}
 	}
