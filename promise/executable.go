@@ -90,7 +90,11 @@ func (r *run) runExecutable(ctx context.Context, c *check) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	log, errLog := r.appendLog(c.title, r.logEntries(c, result, err))
+	entries := r.logEntries(c, result, err)
+	r.mutex.Lock()
+	c.own = entries
+	r.mutex.Unlock()
+	log, errLog := r.appendLog(c.title, entries)
 	if errLog != nil {
 		r.logger.Warn("The log of a promise could not be kept.", "promise", c.name, "error", errLog)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"slapos/promise/process"
 )
@@ -247,7 +248,30 @@ func (d *driver) print(line string) {
 		d.run.logger.Warn("The promises print too much: the rest of it is not logged.")
 		return
 	}
+	if record, ok := parseRecord(line); ok {
+		d.run.logger.Log(context.Background(), levelOf(record.Level), record.Text, "logger", record.Logger)
+		return
+	}
 	d.run.logger.Info(line)
+}
+
+// A record is what a promise has given its logger; see python/driver.py.
+type record struct {
+	Logger string `json:"logger"`
+	Level  string `json:"level"`
+	Text   string `json:"text"`
+}
+
+func parseRecord(line string) (r record, ok bool) {
+	text, found := strings.CutPrefix(line, "\x1e")
+	if !found || json.Unmarshal([]byte(text), &r) != nil {
+		return record{}, false
+	}
+	// A name of a promise is that of its file: it can't forge a line.
+	if r.Logger == "" || strings.ContainsFunc(r.Logger, unicode.IsControl) {
+		return record{}, false
+	}
+	return r, true
 }
 
 // takeResults reads what a launcher has stored: it has told the log about it.

@@ -35,6 +35,7 @@ func TestGolden(t *testing.T) {
 	if got, want := strings.Split(p.log.String(), "\n"), []string{
 		`level=INFO msg="Checking promise check.py..." promise=check.py`,
 		`level=INFO msg="Checking promise legacy..." promise=legacy`,
+		`level=ERROR msg=broken promise=legacy logger=legacy`,
 		`level=ERROR msg=broken promise=legacy`,
 	}; !slices.Equal(slices.DeleteFunc(got, func(line string) bool { return !strings.Contains(line, "promise=") }), want) {
 		t.Errorf("log %q", got)

@@ -3,8 +3,10 @@
 package promise
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"time"
@@ -194,6 +196,9 @@ func (r *run) tellOne(c *check) {
 	if !c.result.Skipped {
 		r.announce(c)
 	}
+	for _, entry := range c.own {
+		r.logger.With("promise", c.name).Log(context.Background(), levelOf(entry.level), entry.text, "logger", c.name)
+	}
 	if c.result.Failed {
 		r.logger.With("promise", c.name).Error(c.result.Message)
 	}
@@ -204,6 +209,21 @@ func (r *run) announce(c *check) {
 		r.logger.With("promise", c.name).Info(fmt.Sprintf("Checking promise %s...", c.name))
 		c.announced = true
 	}
+}
+
+// levelOf is the level that Python calls so.
+func levelOf(name string) slog.Level {
+	switch name {
+	case "DEBUG":
+		return slog.LevelDebug
+	case "WARNING":
+		return slog.LevelWarn
+	case "ERROR":
+		return slog.LevelError
+	case "CRITICAL":
+		return slog.LevelError + 4
+	}
+	return slog.LevelInfo
 }
 
 // shorten keeps the end of a message (PROM-14).

@@ -34,7 +34,8 @@ type check struct {
 	// Guarded by the run's mutex from the moment that promises run.
 	state     state
 	result    Result
-	announced bool // in the log
+	announced bool       // in the log
+	own       []logEntry // what an executable has told its log
 }
 
 // schedule is what a cache file holds (PROM-23).

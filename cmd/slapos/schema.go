@@ -24,12 +24,11 @@ func newSoftwareSchema(e *environment, url, softwareType string) *softwareSchema
 	return &softwareSchema{e: e, url: url, softwareType: softwareType}
 }
 
-// load reads the index. Releases without one are common: that is told at debug
-// level only.
+// load reads the index. That there is none is told once (CLI-52).
 func (s *softwareSchema) load(ctx context.Context) (*schema.Release, error) {
 	if s.release == nil && s.err == nil {
 		if s.release, s.err = schema.Read(ctx, s.url); s.err != nil {
-			s.e.log.Debug("Unable to load JSON " + s.url + ".json (" + s.err.Error() + ")")
+			s.e.log.Warn("Unable to load JSON " + s.url + ".json (" + s.err.Error() + ")")
 		}
 	}
 	return s.release, s.err
@@ -62,7 +61,7 @@ func (s *softwareSchema) serialisation(ctx context.Context) schema.Serialisation
 func (s *softwareSchema) validate(ctx context.Context, parameters *object) error {
 	release, err := s.load(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // told at debug level already
+		return nil //nolint:nilerr // told already
 	}
 	of, found := release.Type(s.softwareType)
 	if !found {

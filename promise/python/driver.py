@@ -11,7 +11,8 @@
 #   {"error": text, "promise": F}      a launcher reports a promise, or why
 #                                      nothing ran
 #
-# Whatever promises print is the agent's log.
+# Whatever promises print is the agent's log. What they give to a logger is a
+# line there, too: character 0x1e, then {"logger": L, "level": V, "text": T}.
 
 import errno
 import fcntl
@@ -219,6 +220,19 @@ def run_launcher(job):
         tell(finished=True)
 
 
+class Formatter(logging.Formatter):
+    """Records whose name and level the agent's log keeps."""
+
+    def format(self, record):
+        text = logging.Formatter.format(self, record)
+        name = 'slapos' if record.name == 'root' else record.name
+        line = '\x1e' + json.dumps({'logger': as_text(name), 'level': record.levelname,
+                                    'text': as_text(text)})
+        if len(line) < 60000:  # the agent cuts lines that are longer
+            return line
+        return text
+
+
 def native(value):
     """JSON's text as Python 2's str."""
     if isinstance(value, list):
@@ -236,6 +250,7 @@ def main(job):
     if sys.version_info >= (3,):  # whatever the locale
         stream = open(1, 'w', encoding='utf-8', errors='replace', closefd=False)
     logging.basicConfig(stream=stream, level=logging.INFO, format='%(message)s')
+    logging.getLogger().handlers[0].setFormatter(Formatter())
     try:
         version, launcher = prepare(job)
         job['config']['slapgrid-version'] = version or job['version']

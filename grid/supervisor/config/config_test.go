@@ -248,6 +248,33 @@ json.dump([split(l) for l in json.load(sys.stdin)], sys.stdout)
 	}
 }
 
+// As the original, the supervisor refuses bytes that are no UTF-8, in what it
+// includes too, and so does its client.
+func TestNoUTF8(t *testing.T) {
+	directory := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(directory, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	included := write("x.conf", "[program:x]\ncommand=/bin/echo caf\xe9\n")
+	main := write("main.conf", "[supervisord]\n[include]\nfiles = x.conf\n")
+	if _, err := Load(main, nil); err == nil || err.Error() != included+", line 2: is no UTF-8" {
+		t.Errorf("included: %v", err)
+	}
+	main = write("main.conf", "[supervisord]\n[supervisorctl]\n; caf\xe9\n")
+	if _, err := LoadClient(main, nil); err == nil || err.Error() != main+", line 3: is no UTF-8" {
+		t.Errorf("client: %v", err)
+	}
+	write("x.conf", "[program:x]\ncommand=/bin/echo caf\u00e9\n")
+	main = write("main.conf", "[supervisord]\n[include]\nfiles = x.conf\n")
+	if _, err := Load(main, nil); err != nil {
+		t.Errorf("UTF-8: %v", err)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	for _, text := range texts {
 		f.Add([]byte(text))

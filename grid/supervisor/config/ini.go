@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // ini is the content of one or more files, sections in the order of their first
@@ -74,6 +75,9 @@ func (f *ini) parse(file string, data []byte) error {
 	number := 0
 	for line := range bytes.Lines(data) {
 		number++
+		if !utf8.Valid(line) {
+			return fmt.Errorf("%s, line %d: is no UTF-8", file, number) // as the original
+		}
 		if err := r.line(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r")); err != nil {
 			return fmt.Errorf("%s, line %d: %w", file, number, err)
 		}
