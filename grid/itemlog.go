@@ -5,7 +5,7 @@ package grid
 import (
 	"bufio"
 	"context"
-	"encoding/gob"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
@@ -35,14 +35,14 @@ type logItem struct {
 }
 
 // A pendingRecord is what is told of a record later on. Attributes have become
-// text.
+// text. Texts are bytes because JSON keeps those as they are, UTF-8 or not.
 type pendingRecord struct {
 	Handler int
 	Time    time.Time
 	Level   slog.Level
-	Message string
+	Message []byte
 	Names   []string
-	Values  []string
+	Values  [][]byte
 }
 
 // begin makes a logger for the next item, and a function to call at its end.
@@ -81,9 +81,9 @@ func (i *logItem) tell() {
 }
 
 func (i *logItem) tellRecord(p pendingRecord) {
-	record := slog.NewRecord(p.Time, p.Level, p.Message, 0)
+	record := slog.NewRecord(p.Time, p.Level, string(p.Message), 0)
 	for n, name := range p.Names {
-		record.AddAttrs(slog.String(name, p.Values[n]))
+		record.AddAttrs(slog.String(name, string(p.Values[n])))
 	}
 	_ = i.handlers[p.Handler].inner.Handle(context.Background(), record)
 }
@@ -92,11 +92,10 @@ func (i *logItem) tellSpilled() {
 	if _, err := i.spill.Seek(0, io.SeekStart); err != nil {
 		return
 	}
-	reader := bufio.NewReader(i.spill)
+	decoder := json.NewDecoder(i.spill)
 	for {
-		// Each batch is a stream of its own.
 		var batch []pendingRecord
-		if err := gob.NewDecoder(reader).Decode(&batch); err != nil {
+		if err := decoder.Decode(&batch); err != nil {
 			return
 		}
 		for _, record := range batch {
@@ -106,10 +105,10 @@ func (i *logItem) tellSpilled() {
 }
 
 func (i *logItem) keep(handler *itemHandler, record slog.Record) {
-	p := pendingRecord{Handler: i.handlerIndex(handler), Time: record.Time, Level: record.Level, Message: record.Message}
+	p := pendingRecord{Handler: i.handlerIndex(handler), Time: record.Time, Level: record.Level, Message: []byte(record.Message)}
 	record.Attrs(func(a slog.Attr) bool {
 		p.Names = append(p.Names, a.Key)
-		p.Values = append(p.Values, a.Value.Resolve().String())
+		p.Values = append(p.Values, []byte(a.Value.Resolve().String()))
 		return true
 	})
 	i.pending = append(i.pending, p)
@@ -144,7 +143,7 @@ func (i *logItem) spillPending() {
 		return
 	}
 	writer := bufio.NewWriter(i.spill)
-	if gob.NewEncoder(writer).Encode(i.pending) != nil || writer.Flush() != nil {
+	if json.NewEncoder(writer).Encode(i.pending) != nil || writer.Flush() != nil {
 		_ = i.spill.Truncate(end)
 		return
 	}

@@ -63,8 +63,8 @@ func TestItemLogSpills(t *testing.T) {
 	const count = 2*maxPending + 7
 	var want strings.Builder
 	for n := range count {
-		second.With("even", n%2 == 0).Info("line", "n", n)
-		fmt.Fprintf(&want, "msg=line even=%t n=%d\n", n%2 == 0, n)
+		second.With("even", n%2 == 0).Info("line", "n", n, "raw", "\xff")
+		fmt.Fprintf(&want, "msg=line even=%t n=%d raw=\"\\xff\"\n", n%2 == 0, n)
 	}
 	if log.items[1].spill == nil {
 		t.Error("nothing was spilled")

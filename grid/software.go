@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 
 	"slapos/grid/buildout"
 	"slapos/slap"
@@ -79,7 +80,7 @@ func (r *release) reportFailure(ctx context.Context, failure error) {
 	})
 }
 
-var releaseName = regexp.MustCompile(`^[0-9a-f]{32}$`)
+var releaseName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}$`) })
 
 // removeUnlisted removes the releases that the master doesn't list as available
 // (GRID-25). Failures are told and change nothing.
@@ -96,7 +97,7 @@ func (p *pass) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareReleas
 	}
 	for _, entry := range entries {
 		directory := filepath.Join(p.SoftwareRoot, entry.Name())
-		if !releaseName.MatchString(entry.Name()) || available[entry.Name()] {
+		if !releaseName().MatchString(entry.Name()) || available[entry.Name()] {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(directory, "buildout.cfg")); err != nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -227,9 +228,11 @@ func (e usageElement) accepts(start xml.StartElement) error {
 }
 
 // floatText is XML Schema's float.
-var floatText = regexp.MustCompile(`^[ \t\r\n]*([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|-?INF|NaN)[ \t\r\n]*$`)
+var floatText = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[ \t\r\n]*([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?|-?INF|NaN)[ \t\r\n]*$`)
+})
 
-func isFloat(text string) bool { return floatText.MatchString(text) }
+func isFloat(text string) bool { return floatText().MatchString(text) }
 
 // usageCharset reads the encodings besides UTF-8 that reports came in.
 func usageCharset(label string, input io.Reader) (io.Reader, error) {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // distribution finds name, version and code name as Python's package distro
@@ -121,7 +122,7 @@ func shellWords(text string) []string {
 	return words
 }
 
-var codenameInVersion = regexp.MustCompile(`\((\D+)\)|,\s*(\D+)`)
+var codenameInVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\((\D+)\)|,\s*(\D+)`) })
 
 // osCodename looks for the code name in os-release. One that is there and empty
 // is known not to exist.
@@ -131,7 +132,7 @@ func osCodename(release map[string]string) (codename string, known bool) {
 			return codename, true
 		}
 	}
-	if match := codenameInVersion.FindStringSubmatch(release["version"]); match != nil {
+	if match := codenameInVersion().FindStringSubmatch(release["version"]); match != nil {
 		return firstOf(match[1], match[2]), true
 	}
 	return "", false
@@ -153,7 +154,7 @@ func lsbRelease(ctx context.Context) map[string]string {
 }
 
 var (
-	releaseFileName = regexp.MustCompile(`^(\w+)[-_](?:release|version)$`)
+	releaseFileName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\w+)[-_](?:release|version)$`) })
 	otherFiles      = []string{
 		"debian_version", "lsb-release", "oem-release", "os-release", "system-release",
 		"plesk-release", "iredmail-release", "board-release", "ec2_version",
@@ -167,7 +168,7 @@ func releaseFile(root string) map[string]string {
 		return nil
 	}
 	for _, entry := range entries {
-		match := releaseFileName.FindStringSubmatch(entry.Name())
+		match := releaseFileName().FindStringSubmatch(entry.Name())
 		if match == nil || slices.Contains(otherFiles, entry.Name()) {
 			continue
 		}
@@ -189,13 +190,15 @@ func releaseFile(root string) map[string]string {
 	return nil
 }
 
-var releaseLine = regexp.MustCompile(`^(.+?)(?: *release)? *([\d][a-z\d.+-]*)(?: STL)? *(?:\((.*)\).*)?$`)
+var releaseLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(.+?)(?: *release)? *([\d][a-z\d.+-]*)(?: STL)? *(?:\((.*)\).*)?$`)
+})
 
 // parseReleaseLine reads a line as "CentOS Linux release 7.9.2009 (Core)".
 func parseReleaseLine(line string) map[string]string {
 	values := map[string]string{}
 	line = strings.TrimSpace(line)
-	match := releaseLine.FindStringSubmatch(line)
+	match := releaseLine().FindStringSubmatch(line)
 	if match == nil {
 		if line != "" {
 			values["name"] = line

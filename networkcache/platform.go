@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 )
 
 // A Platform is what software was built for.
@@ -61,7 +62,9 @@ func EntryPlatform(e Entry) (Platform, error) {
 	return Platform{*about.Multiarch, [3]string(os)}, nil
 }
 
-var oldOS = regexp.MustCompile(`^\s*\(\s*u?'([^'\\]*)'\s*,\s*u?'([^'\\]*)'\s*,\s*u?'([^'\\]*)'\s*,?\s*\)\s*$`)
+var oldOS = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*\(\s*u?'([^'\\]*)'\s*,\s*u?'([^'\\]*)'\s*,\s*u?'([^'\\]*)'\s*,?\s*\)\s*$`)
+})
 
 // oldPlatform reads entries of before there was multiarch: os was the text of a
 // Python tuple.
@@ -73,7 +76,7 @@ func oldPlatform(machine string, os json.RawMessage) (Platform, error) {
 	if err := json.Unmarshal(os, &tuple); err != nil {
 		return Platform{}, errors.New("entry: os is no text")
 	}
-	parts := oldOS.FindStringSubmatch(strings.ReplaceAll(tuple, `"`, `'`))
+	parts := oldOS().FindStringSubmatch(strings.ReplaceAll(tuple, `"`, `'`))
 	if parts == nil {
 		return Platform{}, fmt.Errorf("entry: os is %.100q", tuple)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 const (
@@ -20,7 +21,9 @@ const (
 )
 
 // logLine is a line of a promise log: date, level, transaction, text (PROM-16).
-var logLine = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}\s+\d{2}:\d{2}:\d{2}\s+-?\s*(\w+)\s+-?\s+(\d+-\d{3})\s+-?\s*(.*)`)
+var logLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\d{4}-\d{2}-\d{2}\s+\d{2}:\d{2}:\d{2}\s+-?\s*(\w+)\s+-?\s+(\d+-\d{3})\s+-?\s*(.*)`)
+})
 
 // past is a run of a promise, as its log tells it.
 type past struct {
@@ -39,7 +42,7 @@ func parseHistory(log []byte, limit int) []past {
 			continue
 		}
 		line := strings.ToValidUTF8(string(lines[i]), "\ufffd")
-		match := logLine.FindStringSubmatch(line)
+		match := logLine().FindStringSubmatch(line)
 		if match == nil {
 			continuation = "\n" + line + continuation
 			continue

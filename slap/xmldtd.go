@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -246,9 +247,11 @@ func fromUTF16(data []byte, order binary.ByteOrder) ([]byte, error) {
 	return text, nil
 }
 
-var xmlDeclaration = regexp.MustCompile(`^<\?xml\s+version\s*=\s*(?:"[\w.:-]+"|'[\w.:-]+')` +
-	`(?:\s+encoding\s*=\s*(?:"([A-Za-z][\w.-]*)"|'([A-Za-z][\w.-]*)'))?` +
-	`(?:\s+standalone\s*=\s*(?:"(?:yes|no)"|'(?:yes|no)'))?\s*\?>`)
+var xmlDeclaration = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^<\?xml\s+version\s*=\s*(?:"[\w.:-]+"|'[\w.:-]+')` +
+		`(?:\s+encoding\s*=\s*(?:"([A-Za-z][\w.-]*)"|'([A-Za-z][\w.-]*)'))?` +
+		`(?:\s+standalone\s*=\s*(?:"(?:yes|no)"|'(?:yes|no)'))?\s*\?>`)
+})
 
 // declaredEncoding returns the encoding that an XML declaration names, "" for
 // none, and where the declaration ends.
@@ -256,7 +259,7 @@ func declaredEncoding(data []byte) (name string, end int, err error) {
 	if !bytes.HasPrefix(data, []byte("<?xml")) || len(data) > 5 && !isSpace(data[5]) {
 		return "", 0, nil
 	}
-	found := xmlDeclaration.FindSubmatch(data)
+	found := xmlDeclaration().FindSubmatch(data)
 	if found == nil {
 		return "", 0, fmt.Errorf("%w: malformed XML declaration", errNotWellFormed)
 	}

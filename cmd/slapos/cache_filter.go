@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"slapos/slap"
 )
@@ -22,12 +23,12 @@ type entryFilter struct {
 	value           any
 }
 
-var entryOperator = regexp.MustCompile(`<<|>>|[<>]=?|==`)
+var entryOperator = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`<<|>>|[<>]=?|==`) })
 
 func parseEntryFilters(texts []string) ([]entryFilter, error) {
 	var filters []entryFilter
 	for _, text := range texts {
-		at := entryOperator.FindStringIndex(text)
+		at := entryOperator().FindStringIndex(text)
 		if at == nil {
 			return nil, fmt.Errorf("Could not parse criterion: missing or invalid separator (%s)", text)
 		}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,12 +28,12 @@ could run, verified those that are signed by somebody it trusts.` + lookupExitCo
 	}
 }
 
-var beginsWithMD5 = regexp.MustCompile(`^[0-9a-f]{32}`)
+var beginsWithMD5 = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}`) })
 
 func runCacheLookupBinary(c *cli.Context, e *environment) error {
 	name := c.Args().First()
 	key := name
-	if !beginsWithMD5.MatchString(name) {
+	if !beginsWithMD5().MatchString(name) {
 		key = networkcache.ReleaseKey(name)
 	}
 	l := &lookup{

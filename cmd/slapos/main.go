@@ -22,6 +22,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/start"
 )
 
 // Set by the linker, see the Makefile.
@@ -31,6 +33,7 @@ var (
 )
 
 func main() {
+	start.Done()
 	keepDescriptorsFromChildren()
 	e := newEnvironment()
 	log.SetFlags(0)

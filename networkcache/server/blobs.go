@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -59,9 +60,9 @@ const temporaryPrefix = ".upload-"
 // usedEvery is how exact the time of use is: not each download writes.
 const usedEvery = 24 * time.Hour
 
-var sumPattern = regexp.MustCompile(`^[0-9a-f]{128}$`)
+var sumPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{128}$`) })
 
-func isSum(name string) bool { return sumPattern.MatchString(name) }
+func isSum(name string) bool { return sumPattern().MatchString(name) }
 
 // spool writes a content to a temporary file in a directory and checks its sum.
 // The caller closes and removes the file.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -92,12 +93,12 @@ func (d *Database) prepareTables(ctx context.Context, s *session) error {
 	return d.migrate(ctx, s, version, tables)
 }
 
-var digits = regexp.MustCompile(`[0-9]+$`)
+var digits = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[0-9]+$`) })
 
 func versionOf(tables []string) (string, error) {
-	version := digits.FindString(tables[0])
+	version := digits().FindString(tables[0])
 	for _, table := range tables {
-		if found := digits.FindString(table); found == "" || found != version {
+		if found := digits().FindString(table); found == "" || found != version {
 			return "", fmt.Errorf("is no database of a slapos proxy: tables %s", strings.Join(tables, ", "))
 		}
 	}
