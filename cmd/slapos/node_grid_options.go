@@ -110,12 +110,16 @@ func fillFirewall(_ map[string]string, file *configuration, options *grid.Option
 	if err != nil || section == nil {
 		return err
 	}
+	isTesting, ok := parseBoolean(section["testing"])
+	if !ok {
+		isTesting = section["testing"] != "" // any other text is true, as for the original
+	}
 	options.Firewall = &grid.FirewallOptions{
 		Command: section["firewall_cmd"], ReloadCommand: section["reload_config_cmd"],
 		AuthorizedSources: lines(section["authorized_sources"]),
 		Executable:        section["firewall_executable"], DBusExecutable: section["dbus_executable"],
 		LogFile: section["log_file"], DBusLogFile: section["dbus_log_file"],
-		Testing: section["testing"] != "",
+		Testing: isTesting,
 	}
 	return nil
 }

@@ -141,6 +141,20 @@ func TestBooleans(t *testing.T) {
 	}
 }
 
+// The key testing of section [firewall] is true with any text that does not say no.
+func TestFirewallTesting(t *testing.T) {
+	for text, want := range map[string]bool{"": false, "0": false, "no": false, "False": false, "off": false, "1": true, "true": true, "maybe": true} {
+		file, err := parseConfiguration("slapos.cfg", []byte("[firewall]\ntesting = "+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var options grid.Options
+		if err := fillFirewall(nil, file, &options); err != nil || options.Firewall.Testing != want {
+			t.Errorf("%q: %+v %v, want %v", text, options.Firewall, err, want)
+		}
+	}
+}
+
 func TestSecondsOption(t *testing.T) {
 	for text, want := range map[string]time.Duration{"0": 0, "0.001": time.Millisecond, "9e9": 9e9 * time.Second} {
 		if got, err := secondsOption(map[string]string{"k": text}, time.Hour, "k"); err != nil || got != want {
