@@ -13,6 +13,7 @@ import (
 	"slapos/slap/testkit"
 )
 
+// FMT-48.
 func TestUserCommands(t *testing.T) {
 	accounts := &Accounts{
 		Users: map[string]User{
@@ -132,6 +133,7 @@ func TestUserProgramFails(t *testing.T) {
 	}
 }
 
+// FMT-8.
 func TestMissingPrograms(t *testing.T) {
 	machine := Machine{LookPath: func(program string) (string, error) {
 		if strings.HasPrefix(program, "user") {

@@ -17,6 +17,7 @@ func prefixes(texts ...string) (list []netip.Prefix) {
 }
 
 // The worked examples of FMT-33; "" is an error.
+// FMT-27, FMT-28, FMT-29, FMT-30, FMT-31, FMT-32.
 func TestAddressPlan(t *testing.T) {
 	tests := []struct {
 		base                       string
@@ -115,6 +116,7 @@ func TestSubnetAddressNumbersOverflow(t *testing.T) {
 	}
 }
 
+// FMT-22.
 func TestGlobalScope(t *testing.T) {
 	for text, want := range map[string]bool{
 		"2001:db8::1": true, "2000::": true, "3fff:ffff::1": true, "fc00::1": true, "fd00::1": true, "fec0::1": true, "feff::1": true,
@@ -127,6 +129,7 @@ func TestGlobalScope(t *testing.T) {
 	}
 }
 
+// FMT-24.
 func TestChoiceOfBase(t *testing.T) {
 	example := prefixes("2001:db8:1:2::1/64", "2001:db8:7::1/48", "2001:db8:6::9/48") // FMT-23
 	if got := widest(example); got != example[2] {
@@ -153,6 +156,7 @@ func TestChoiceOfBase(t *testing.T) {
 	}
 }
 
+// FMT-57.
 func TestTunAddress(t *testing.T) {
 	for _, test := range []struct {
 		partitions, part int
@@ -180,6 +184,7 @@ func TestTunAddress(t *testing.T) {
 	}
 }
 
+// FMT-26.
 func TestNetmasks(t *testing.T) {
 	for length := range 129 {
 		prefix := netip.PrefixFrom(netip.MustParseAddr("2001:db8::1"), length)

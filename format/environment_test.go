@@ -11,6 +11,7 @@ import (
 	"testing"
 )
 
+// FMT-72.
 func TestOSType(t *testing.T) {
 	directory := t.TempDir()
 	tests := map[string][]string{
@@ -44,6 +45,7 @@ func service(t *testing.T, status int, body string) string {
 	return server.URL
 }
 
+// FMT-73.
 func TestPublicIPv4(t *testing.T) {
 	const a, b = `{"ip": "198.51.100.7"}`, `{"origin": "198.51.100.8"}`
 	sameAsA := `{"origin": "198.51.100.7"}`

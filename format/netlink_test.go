@@ -92,6 +92,7 @@ func canMakeDevices(t *testing.T) bool {
 	return device.Close() == nil
 }
 
+// FMT-50, FMT-55, FMT-64.
 func TestKernelNetwork(t *testing.T) {
 	wire(t, "net0", "192.0.2.10/24", "2001:db8:7::1/64")
 	wire(t, "gw0", "10.90.0.1/24")
@@ -286,6 +287,7 @@ func TestDuplicateDetectionDoesNotEnd(t *testing.T) {
 }
 
 // A tap of somebody else is left alone; a route without gateway is replaced.
+// FMT-55.
 func TestExistingDeviceAndRoute(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	if !canMakeDevices(t) {

@@ -27,6 +27,7 @@ func (n *node) lines(plan Plan) (lines []string) {
 }
 
 // FMT-63: the first run with everything on.
+// FMT-34, FMT-41, FMT-42, FMT-44, FMT-45, FMT-46, FMT-49, FMT-52, FMT-54, FMT-55, FMT-56.
 func TestPlanOfFirstRun(t *testing.T) {
 	n := newNode(t, 1)
 	n.options.InstanceStorageHome = filepath.Join(n.directory, "storage")
@@ -117,6 +118,7 @@ func TestSecondRunChangesNothing(t *testing.T) {
 
 // After a restart of the machine directories and users are there, devices,
 // addresses and routes are gone; they come back as they were.
+// FMT-44.
 func TestRunAfterRestart(t *testing.T) {
 	n := newNode(t, 3)
 	first := n.format(t)
@@ -188,6 +190,7 @@ func TestInterruptedRunIsCompleted(t *testing.T) {
 	}
 }
 
+// D-8, FMT-89, FMT-90, FMT-91.
 func TestDryRunChangesNothing(t *testing.T) {
 	n := newNode(t, 2)
 	n.options.DryRun = true
@@ -268,6 +271,7 @@ func TestCertificateRepositoryIsAFile(t *testing.T) {
 	}
 }
 
+// FMT-76, FMT-87, FMT-88.
 func TestPostFails(t *testing.T) {
 	for _, failure := range []error{errors.New("no route"), slap.ErrNotFound} {
 		n := newNode(t, 1)
@@ -282,6 +286,9 @@ func TestPostFails(t *testing.T) {
 		}
 		if _, err := os.Stat(n.options.ComputerXML); err != nil {
 			t.Errorf("state is not saved: %v", err)
+		}
+		if len(n.posted) != 1 {
+			t.Errorf("posted %d times", len(n.posted))
 		}
 	}
 }
@@ -327,6 +334,7 @@ func (m recordingManager) FormatTearDown(context.Context, *manager.Computer) err
 	return nil
 }
 
+// FMT-43, FMT-47, FMT-70.
 func TestManagers(t *testing.T) {
 	n := newNode(t, 1)
 	var calls []string

@@ -35,6 +35,7 @@ func sample() *Computer {
 	}
 }
 
+// FMT-80.
 func TestComputerFile(t *testing.T) {
 	compact, err := slap.Marshal(sample().document())
 	if err != nil {
@@ -57,6 +58,7 @@ func TestComputerFile(t *testing.T) {
 }
 
 // What is loaded of a document is written again as it was.
+// FMT-81.
 func TestComputerFileRoundTrip(t *testing.T) {
 	computer := sample()
 	first := computer.Partitions[0]
@@ -166,6 +168,7 @@ func archived(t *testing.T, path string) (names, contents []string) {
 	return names, contents
 }
 
+// FMT-78, FMT-79.
 func TestArchive(t *testing.T) {
 	directory := t.TempDir()
 	now := time.Date(2026, 11, 21, 4, 5, 6, 0, time.Local)

@@ -46,6 +46,7 @@ func newBareNode(t *testing.T, partitions int) *node {
 	return n
 }
 
+// FMT-36.
 func TestNewAddresses(t *testing.T) {
 	n := newBareNode(t, 300)
 	wanted := n.want(t, nil, nil)
@@ -129,6 +130,7 @@ func TestSmallLocalNetwork(t *testing.T) {
 	}
 }
 
+// FMT-39.
 func TestTakenAddresses(t *testing.T) {
 	t.Run("on another interface", func(t *testing.T) {
 		n := newBareNode(t, 2)
@@ -187,6 +189,7 @@ func stored(ipv4, ipv6, mask string) *Computer {
 	}}}
 }
 
+// FMT-37, FMT-38, FMT-59.
 func TestStoredAddresses(t *testing.T) {
 	const mask64 = "ffff:ffff:ffff:ffff::"
 	tests := []struct {
@@ -226,6 +229,7 @@ func TestStoredAddresses(t *testing.T) {
 	}
 }
 
+// FMT-59.
 func TestBadStoredAddresses(t *testing.T) {
 	for _, addresses := range [][]Address{
 		{{"10.0.0.1", "255.255.255.255"}},
@@ -242,6 +246,7 @@ func TestBadStoredAddresses(t *testing.T) {
 	}
 }
 
+// FMT-83.
 func TestFewerPartitions(t *testing.T) {
 	d := newNode(t, 0).options.Definition
 	if _, err := describe(&d, stored("", "", "")); !errors.Is(err, ErrFewerPartitions) ||
@@ -251,6 +256,7 @@ func TestFewerPartitions(t *testing.T) {
 }
 
 // What was saved wins over names and roots that changed in the configuration.
+// FMT-81.
 func TestInherited(t *testing.T) {
 	n := newBareNode(t, 2)
 	previous := stored("10.0.9.9", "2001:db8:1:2::77", "ffff:ffff:ffff:ffff::")
@@ -286,6 +292,7 @@ func TestTunsAfterGrowth(t *testing.T) {
 }
 
 // Tuns stay though create_tun is false now, and get IPv6 once that is asked for.
+// FMT-82.
 func TestStoredTuns(t *testing.T) {
 	n := newNode(t, 1)
 	n.options.TunIPv6 = false
@@ -298,6 +305,7 @@ func TestStoredTuns(t *testing.T) {
 	}
 }
 
+// FMT-53.
 func TestTapNetworks(t *testing.T) {
 	n := newNode(t, 0)
 	n.network.Links["gw0"].Addresses = prefixes("10.9.0.2/29")
@@ -320,6 +328,7 @@ func TestTapNetworks(t *testing.T) {
 	}
 }
 
+// FMT-20, FMT-21.
 func TestInterfaceWithoutAddress(t *testing.T) {
 	n := newBareNode(t, 1)
 	for addresses, want := range map[string]string{

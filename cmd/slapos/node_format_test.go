@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"slapos/format"
+	"slapos/slap"
+)
+
+// Section [slapos] wins over [slapformat], the command line over both (FMT-1);
+// three paths are made absolute (FMT-12).
+func TestFormatSettings(t *testing.T) {
+	e, _, _ := newTestEnvironment(t)
+	path := filepath.Join(t.TempDir(), "slapos.cfg")
+	content := "[slapformat]\nsoftware_root = /format\ncomputer_xml = saved.xml\ncomputer_json = saved.json\npartition_amount = 3\n" +
+		"[slapos]\nsoftware_root = /slapos\nalter_user = True\n"
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	merged, err := e.formatSettings(formatOptions{configuration: path, given: map[string]string{"alter_user": "False", "input_definition_file": "in.cfg"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	working, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"software_root": "/slapos", "partition_amount": "3", "alter_user": "False", "computer_json": "saved.json",
+		"computer_xml": filepath.Join(working, "saved.xml"), "input_definition_file": filepath.Join(working, "in.cfg"),
+	} {
+		if merged[key] != want {
+			t.Errorf("%s is %q, want %q", key, merged[key], want)
+		}
+	}
+}
+
+// FMT-4.
+func TestFormatDelay(t *testing.T) {
+	e, _, stderr := newTestEnvironment(t)
+	if err := e.delayFormat(t.Context(), true); err != nil || stderr.Len() > 0 {
+		t.Errorf("now: %v, %s", err, stderr)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.delayFormat(ctx, false); !errors.Is(err, context.Canceled) || !strings.Contains(stderr.String(), "INFO Sleeping for ") {
+		t.Errorf("later: %v, %s", err, stderr)
+	}
+}
+
+// FMT-15 to FMT-17: exit codes and last words.
+func TestReportFormat(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		code int
+		want []string
+	}{
+		{nil, 0, []string{"INFO slapos successfully prepared the computer."}},
+		{errors.New("no disk"), 1, []string{"ERROR slapos failed to prepare the computer.", "no disk"}},
+		{&format.PostError{Err: slap.ErrNotFound}, 2, []string{"ERROR failed to transfer information to 'http://m/'", "INFO slapos successfully prepared the computer."}},
+	} {
+		e, _, stderr := newTestEnvironment(t)
+		err := e.reportFormat(t.Context(), &format.Options{MasterURL: "http://m/"}, test.err)
+		code := 0
+		var exit *exitError
+		if errors.As(err, &exit) {
+			code = exit.code
+		}
+		if code != test.code || err != nil && code == 0 {
+			t.Errorf("%v: exit code %d, %v", test.err, code, err)
+		}
+		for _, words := range test.want {
+			if !strings.Contains(stderr.String(), words) {
+				t.Errorf("%v: no %q in %s", test.err, words, stderr)
+			}
+		}
+	}
+}
+
+// FMT-86: key and certificate count together only.
+func TestPostComputer(t *testing.T) {
+	posts := 0
+	master := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/loadComputerConfigurationFromXML" && strings.HasPrefix(r.FormValue("xml"), "<marshal>") {
+			posts++
+		}
+	}))
+	defer master.Close()
+	e, _, _ := newTestEnvironment(t)
+	options := map[string]string{"master_url": master.URL, "computer_id": "COMP-1", "key_file": "/no/such.key", "master_insecure": "true"}
+	if err := e.postComputer(options)(t.Context(), slap.Dict{"reference": "COMP-1"}); err != nil || posts != 1 {
+		t.Errorf("with a key alone: %d posts, %v", posts, err)
+	}
+	options["cert_file"] = "/no/such.crt"
+	if err := e.postComputer(options)(t.Context(), slap.Dict{"reference": "COMP-1"}); err == nil || posts != 1 {
+		t.Errorf("with files that don't exist: %d posts, %v", posts, err)
+	}
+}
