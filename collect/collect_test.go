@@ -108,6 +108,7 @@ func ask(t *testing.T, c *Collector, question string) string {
 	return answer.String
 }
 
+// COL-8, COL-12, COL-13, COL-14, COL-23, COL-29, COL-31.
 func TestPass(t *testing.T) {
 	c := newTestCollector(t)
 	c.Textfile = t.TempDir()
@@ -125,6 +126,7 @@ func TestPass(t *testing.T) {
 		"SELECT group_concat(partition) FROM folder":                                                                                     "slapuser0",
 		"SELECT sum(disk_used > 1500 AND disk_used < 1700) FROM folder":                                                                  "1",
 		"SELECT cpu_time || ' ' || memory_used || ' ' || io_read_bytes || ' ' || io_write_bytes || ' ' || io_cycles_counter FROM cgroup": "2.5 4096.0 11.0 22.0 5.0",
+		"SELECT cpu_frequency || ' ' || cpu_type || ' ' || memory_type FROM computer":                                                    "0.0 0 0",
 		"SELECT sum(reported) FROM user":                                                                                                 "0",
 	} {
 		if got := ask(t, c, question); got != want {
@@ -216,6 +218,7 @@ func TestMain(m *testing.M) {
 
 // Killed anywhere, also while a day is archived and old rows are deleted, the
 // collector leaves a sound database with whole samples.
+// COL-12.
 func TestKilled(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Symlink(ownProc(t), filepath.Join(root, "proc")); err != nil {

@@ -39,6 +39,7 @@ func monitored(t *testing.T) (*Collector, string) {
 	return c, filepath.Join(directory, "monitor")
 }
 
+// COL-36, COL-38.
 func TestMonitor(t *testing.T) {
 	c, directory := monitored(t)
 	stamp := fmt.Sprintf("%.1f", float64(c.Now().UnixMicro())/1e6)

@@ -69,6 +69,7 @@ database.garbageCollect(2)
 
 // On the same rows both programs write the same bytes, and each goes on with the
 // database of the other.
+// COL-14, COL-32, COL-33, COL-34, COL-35, COL-39, COL-40, COL-41, COL-42, COL-37.
 func TestLikeOriginal(t *testing.T) {
 	t.Parallel()
 	c := newTestCollector(t)
@@ -199,6 +200,7 @@ print(connection.execute('pragma journal_mode').fetchone())
 `
 
 // The schema is the original's, whoever made the database.
+// COL-10, COL-15.
 func TestSchemaLikeOriginal(t *testing.T) {
 	t.Parallel()
 	theirs, ours := t.TempDir(), t.TempDir()
@@ -230,6 +232,7 @@ database.garbageCollect(1)
 `
 
 // Both programs by turns, with the table of control groups that only ours has.
+// COL-16.
 func TestByTurns(t *testing.T) {
 	t.Parallel()
 	c := newTestCollector(t)

@@ -19,6 +19,7 @@ import (
 
 const statLine = "7 (a) b) S\n(x) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 3 0 4321 9000 25 18446744073709551615 1 2 3 4 5 6 7 8 9 0 0 0 17 1 0 0 100 0 0 1 2 3 4 5 6 7 0\n"
 
+// COL-19, COL-20.
 func TestParseStat(t *testing.T) {
 	var p process
 	if err := parseStat([]byte(statLine), &p); err != nil {
@@ -46,6 +47,7 @@ func FuzzParseStat(f *testing.F) {
 	})
 }
 
+// COL-21.
 func TestParseIO(t *testing.T) {
 	var p process
 	err := parseIO([]byte("rchar: 9\nwchar: 9\nsyscr: 3\nsyscw: 4\nread_bytes: 100\nwrite_bytes: 28\ncancelled_write_bytes: 5\n"), &p)
@@ -64,6 +66,7 @@ func TestParsePasswd(t *testing.T) {
 	}
 }
 
+// COL-25.
 func TestParseMounts(t *testing.T) {
 	disks := parseMounts([]byte(`proc /proc proc rw 0 0
 /dev/mapper/a-b / ext4 rw 0 0
@@ -79,6 +82,7 @@ broken
 	}
 }
 
+// COL-18.
 func TestUsePercent(t *testing.T) {
 	before := &counters{Uptime: 100, Processes: map[string]uint64{"1-50": 1000, "2-50": 1000}}
 	now := &counters{Uptime: 160}
@@ -97,6 +101,7 @@ func TestUsePercent(t *testing.T) {
 	}
 }
 
+// COL-4.
 func TestCountersUsable(t *testing.T) {
 	now := &counters{Boot: "a", Uptime: 1000, CPU: 500, Idle: 400}
 	for i, test := range []struct {
@@ -148,6 +153,7 @@ func ownEtc(t *testing.T) string {
 }
 
 // A process that computes is busy, another one idle, by the real /proc.
+// COL-18, COL-20.
 func TestTakeSampleReal(t *testing.T) {
 	busy := exec.Command("sh", "-c", "while :; do :; done")
 	idle := exec.Command("sleep", "1000")
@@ -201,6 +207,7 @@ func TestTakeSampleReal(t *testing.T) {
 }
 
 // With the counters of the pass before there is no second look.
+// COL-24.
 func TestTakeSampleOnce(t *testing.T) {
 	c := newTestCollector(t)
 	c.Proc = t.TempDir()

@@ -36,6 +36,7 @@ temp2:
   temp2_input: N/A
 `
 
+// COL-26.
 func TestParseSensors(t *testing.T) {
 	want := []temperature{
 		{"coretemp-isa-0000 Package id 0:", 47, 0}, {"coretemp-isa-0000 Core 0:", 85.5, 1},
@@ -65,6 +66,7 @@ func sensorsScript(t *testing.T, script string) string {
 	return path
 }
 
+// COL-3, COL-26.
 func TestReadTemperatures(t *testing.T) {
 	c := newTestCollector(t)
 	c.Folders.Measure = false
@@ -120,6 +122,7 @@ printf 'chip\nAdapter: x\nCore 0:\n  temp1_input: %%s\n  temp1_max: 90\n' $t`, l
 	return c
 }
 
+// COL-11, COL-27.
 func TestHeating(t *testing.T) {
 	const result = "SELECT group_concat(model_id || sensor_id || initial_temperature || ' ' || final_temperature || ' ' || zero_emission_ratio) FROM heating"
 	c := heater(t, "30", "30", "50", "60", "55")

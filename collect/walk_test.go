@@ -34,6 +34,7 @@ func measured(t *testing.T, c *Collector, p Partition) (ours, du float64) {
 	return ours, du
 }
 
+// COL-22.
 func TestFolderUse(t *testing.T) {
 	c := newTestCollector(t)
 	p := c.Partitions[0]
@@ -95,6 +96,7 @@ func TestFolderTooDeep(t *testing.T) {
 
 // Links in DATA count when root made them, or when what they lead to is the
 // partition's user's.
+// COL-22.
 func TestFolderExtraDisks(t *testing.T) {
 	c := newTestCollector(t)
 	p := c.Partitions[0]
@@ -134,6 +136,7 @@ func TestFolderExtraDisks(t *testing.T) {
 	}
 }
 
+// COL-30.
 func TestClaimFolder(t *testing.T) {
 	c := newTestCollector(t)
 	log := logTo(c)

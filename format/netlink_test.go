@@ -183,6 +183,7 @@ func checkRouteMetrics(t *testing.T) {
 
 // Another machine on the wire has the address of partition 0: the kernel finds
 // out, and the partition gets another one.
+// FMT-35.
 func TestDuplicateAddress(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	otherMachine(t, "net0p", "2001:db8:7::2/64")

@@ -335,6 +335,7 @@ func (m recordingManager) FormatTearDown(context.Context, *manager.Computer) err
 }
 
 // FMT-43, FMT-47, FMT-70.
+// MGR-3.
 func TestManagers(t *testing.T) {
 	n := newNode(t, 1)
 	var calls []string

@@ -35,7 +35,7 @@ func sample() *Computer {
 	}
 }
 
-// FMT-80.
+// FMT-80, FMT-71, FMT-74, FMT-85.
 func TestComputerFile(t *testing.T) {
 	compact, err := slap.Marshal(sample().document())
 	if err != nil {
@@ -219,6 +219,7 @@ func TestArchive(t *testing.T) {
 }
 
 // Empty elements of any name stand beside closing tags of the same name.
+// FMT-74.
 func TestIndentXML(t *testing.T) {
 	compact, err := slap.Marshal(slap.Dict{"a": []any{[]any{}, []any{[]any{}}}, "b": slap.Dict{"c": slap.Dict{}, "d": ""}, "é": "ü"})
 	if err != nil {

@@ -130,7 +130,7 @@ func TestSmallLocalNetwork(t *testing.T) {
 	}
 }
 
-// FMT-39.
+// FMT-39, FMT-35.
 func TestTakenAddresses(t *testing.T) {
 	t.Run("on another interface", func(t *testing.T) {
 		n := newBareNode(t, 2)

@@ -40,6 +40,7 @@ func (m *testManager) SoftwareTearDown(_ context.Context, s *manager.Software) e
 	return m.hook("tear down " + s.URL)
 }
 
+// MGR-3, MGR-4.
 func TestSoftwarePassManagers(t *testing.T) {
 	n := newSoftwareNode(t)
 	m := &testManager{}
@@ -77,6 +78,7 @@ func (m *testManager) InstanceTearDown(ctx context.Context, p *manager.Partition
 	return p.Supervisor.Start(ctx, "extra", "helper")
 }
 
+// MGR-3, MGR-4.
 func TestInstancePassManagers(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1", "slappart2")
 	m := &testManager{}
@@ -105,6 +107,7 @@ func TestInstancePassManagers(t *testing.T) {
 	}
 }
 
+// MGR-5.
 func TestInstancePassManagerGroups(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	n.deployWith(service("service", "web", "exec sleep 1000"))

@@ -5,11 +5,13 @@ package grid
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"slapos/slap"
 )
 
+// PROM-1, PROM-41, PROM-42.
 func TestInstancePassPromises(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	n.deployWith(service("promise", "check", "test -e ok || { echo not ok; exit 1; }"))
@@ -27,6 +29,9 @@ func TestInstancePassPromises(t *testing.T) {
 	if n.log.index("  slappart0[test]: Promise 'check' failed with output: not ok") < 0 {
 		t.Errorf("log\n%s", n.log)
 	}
+	if log := readFile(t, n.at("slappart0", ".slapgrid/log/instance.log")); !strings.Contains(log, "Checking promise check...") {
+		t.Errorf("instance.log\n%s", log)
+	}
 	writeFile(t, n.at("slappart0", "ok"), "")
 	n.process(0)
 	n.master.take()
@@ -39,9 +44,16 @@ func TestInstancePassPromises(t *testing.T) {
 		t.Errorf("result %+v, %v", result, err)
 	}
 	n.master.expect(t, false, "getFullComputerInformation", "getFullComputerInformation")
+
+	// Only what is to be started is checked (PROM-2).
+	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
+		t.Errorf("stopped: result %+v, %v", result, err)
+	}
 }
 
 // A partition that is up to date tells the master what it doesn't know yet.
+// PROM-1.
 func TestInstancePassAnomalies(t *testing.T) {
 	for _, test := range []struct {
 		status string // "-": none

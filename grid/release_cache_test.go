@@ -47,6 +47,7 @@ func (c *testCache) Push(_ context.Context, url, _ string, parts []string, _ *sl
 	return nil
 }
 
+// NC-2, NC-43, NC-46, NC-60.
 func TestSoftwarePassCache(t *testing.T) {
 	cached, built, blacklisted := "http://release/cached", "http://release/built", "http://other/built"
 	for name, test := range map[string]struct {

@@ -266,6 +266,7 @@ func (reportManager) Name() string { return "test" }
 
 func (m reportManager) Report(_ context.Context, p *manager.Partition) error { return m.report(p) }
 
+// MGR-3, MGR-4.
 func TestReportPassManager(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
@@ -293,6 +294,7 @@ func TestReportPassManager(t *testing.T) {
 	}
 }
 
+// MGR-42.
 func TestReportPassWaitsForProcesses(t *testing.T) {
 	r := newReportTest(t)
 	waiting := r.partition(0, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper,
@@ -323,6 +325,18 @@ func TestReportPassWaitsForProcesses(t *testing.T) {
 	}
 	r.report(0)
 	emptied(t, waiting, statOf(t, waiting))
+}
+
+// MGR-43: without the manager prerm, its scripts are files like others.
+func TestReportPassIgnoresPreRemove(t *testing.T) {
+	r := newReportTest(t)
+	r.options.Supervisor.LaunchForbidden = true
+	proof := filepath.Join(filepath.Dir(r.root), "proof")
+	directory := r.partition(0, slap.StateDestroyed, map[string]string{"etc/prerm/script": "#!/bin/sh\ntouch " + proof + "\n"})
+	before := statOf(t, directory)
+	r.report(0)
+	emptied(t, directory, before)
+	mustNotExist(t, proof)
 }
 
 // TestReportPassParallel has a partition that waits for the next one.

@@ -60,6 +60,7 @@ func format(t *testing.T, m Manager, dry bool) []string {
 	return plan
 }
 
+// MGR-10, MGR-11.
 func TestCPUSetFormatV1(t *testing.T) {
 	root := t.TempDir()
 	writeFile(t, filepath.Join(root, "cpuset/cpuset.cpus"), "0-1\n")
@@ -81,6 +82,7 @@ func TestCPUSetFormatV1(t *testing.T) {
 	}
 }
 
+// MGR-10, MGR-11, MGR-12.
 func TestCPUSetWithoutCGroups(t *testing.T) {
 	m, log := newManager(t, "cpuset", Config{System: System{CGroupRoot: t.TempDir()}})
 	if plan := format(t, m, false); len(plan) != 0 {
@@ -109,6 +111,7 @@ func newTreeV1(t *testing.T, processors int, tasks string) (root string) {
 	return root
 }
 
+// MGR-13, MGR-14.
 func TestCPUSetInstanceV1(t *testing.T) {
 	root := newTreeV1(t, 2, "101\n102\n")
 	m, _ := newManager(t, "cpuset", Config{
@@ -132,6 +135,7 @@ func TestCPUSetInstanceV1(t *testing.T) {
 	}
 }
 
+// MGR-12.
 func TestCPUSetNotAllowed(t *testing.T) {
 	root := newTreeV1(t, 2, "101\n")
 	m, log := newManager(t, "cpuset", Config{System: System{CGroupRoot: root}})
@@ -151,6 +155,7 @@ func TestCPUSetNotAllowed(t *testing.T) {
 	}
 }
 
+// MGR-15.
 func TestCPUSetV2(t *testing.T) {
 	root := t.TempDir()
 	writeFile(t, filepath.Join(root, "cgroup.controllers"), "cpuset cpu memory\n")
@@ -203,6 +208,7 @@ func TestCPUSetV2(t *testing.T) {
 
 // With the kernel's own hierarchy: a sleeping process gets a processor, a dead
 // one is dropped. Only groups made by the test are touched, as root.
+// MGR-13.
 func TestCPUSetKernelV1(t *testing.T) {
 	const kernel = "/sys/fs/cgroup/cpuset"
 	testkit.Root(t)

@@ -13,6 +13,7 @@ import (
 	"testing"
 )
 
+// MGR-20, MGR-21, MGR-22, MGR-23.
 func TestDevPerm(t *testing.T) {
 	devices := t.TempDir()
 	for _, name := range []string{"sda", "sda1", "deep", "loop0", "file"} {

@@ -15,6 +15,7 @@ import (
 	"slapos/slap"
 )
 
+// MGR-1.
 func TestParseList(t *testing.T) {
 	for value, want := range map[string][]string{
 		"":                                nil,
@@ -27,6 +28,7 @@ func TestParseList(t *testing.T) {
 	}
 }
 
+// MGR-1.
 func TestNew(t *testing.T) {
 	managers, err := New([]string{"prerm", "cpuset", "prerm"}, Config{})
 	if err != nil {

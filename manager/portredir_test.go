@@ -28,6 +28,7 @@ func socatAt(path string) System {
 	}}
 }
 
+// MGR-30, MGR-31, MGR-32.
 func TestPortRedirection(t *testing.T) {
 	const user = true
 	tests := []struct {
@@ -81,6 +82,7 @@ func TestPortRedirection(t *testing.T) {
 	}
 }
 
+// MGR-32.
 func TestPortRedirectionStartsOnce(t *testing.T) {
 	m, _ := newManager(t, "portredir", Config{System: socatAt("/bin/socat")})
 	partition := newPartition(t, map[string]string{redirectRequest: `[{"srcPort": 8080, "destPort": 80, "destAddress": "::1"}]`})
@@ -103,6 +105,7 @@ func TestPortRedirectionStartsOnce(t *testing.T) {
 	}
 }
 
+// MGR-30.
 func TestPortRedirectionBadRequest(t *testing.T) {
 	for _, request := range []string{"", "{", `{"srcPort": 1}`, `[1]`, `"x"`} {
 		m, log := newManager(t, "portredir", Config{System: socatAt("/bin/socat")})
@@ -118,6 +121,7 @@ func TestPortRedirectionBadRequest(t *testing.T) {
 	}
 }
 
+// MGR-31.
 func TestPortRedirectionWithoutSocat(t *testing.T) {
 	m, _ := newManager(t, "portredir", Config{System: socatAt("")})
 	partition := newPartition(t, map[string]string{redirectRequest: `[{"srcPort": 1, "destPort": 1, "destAddress": "::1"}]`})
@@ -128,6 +132,7 @@ func TestPortRedirectionWithoutSocat(t *testing.T) {
 	}
 }
 
+// MGR-6, MGR-41.
 func TestPreRemove(t *testing.T) {
 	m, log := newManager(t, "prerm", Config{})
 	partition := newPartition(t, map[string]string{"etc/prerm/b": "", "etc/prerm/a": "", "etc/prerm/sub/c": ""})
@@ -155,6 +160,7 @@ func TestPreRemove(t *testing.T) {
 	}
 }
 
+// MGR-40.
 func TestPreRemoveNothingToDo(t *testing.T) {
 	failure := errors.New("no clock")
 	tests := []struct {

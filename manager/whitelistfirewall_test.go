@@ -59,6 +59,7 @@ func newFirewall(t *testing.T) (Manager, *firewall) {
 
 const ownerRuleText = "ipv4 filter OUTPUT 0 -m owner --uid-owner 2003 -j slappart3-whitelist"
 
+// MGR-51, MGR-52, MGR-53, MGR-54, MGR-55, MGR-56.
 func TestWhitelistFirewallSequences(t *testing.T) {
 	m, f := newFirewall(t)
 	partition := newPartition(t, nil)
@@ -136,6 +137,7 @@ func TestWhitelistFirewallRunFails(t *testing.T) {
 	}
 }
 
+// MGR-50.
 func TestWhitelistFirewallDisabled(t *testing.T) {
 	m, log := newManager(t, "whitelistfirewall", Config{System: System{Run: func(context.Context, string, ...string) ([]byte, error) {
 		t.Error("a command was run")

@@ -143,6 +143,7 @@ func newIdentity(t testing.TB) (keyFile, certificate string) {
 	return keyFile, string(text)
 }
 
+// NC-10, NC-11, NC-12, NC-13.
 func TestUploadAndDownload(t *testing.T) {
 	ctx := context.Background()
 	fake, config := startFake(t)
@@ -259,6 +260,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// NC-17.
 func TestTimeout(t *testing.T) {
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -33,6 +33,7 @@ func TestCompatible(t *testing.T) {
 	}
 }
 
+// NC-40.
 func TestEntryPlatform(t *testing.T) {
 	debian := Platform{"x86_64-linux-gnu", [3]string{"debian", "7.0", ""}}
 	for content, want := range map[string]*Platform{
@@ -56,6 +57,7 @@ func TestEntryPlatform(t *testing.T) {
 	}
 }
 
+// NC-41.
 func TestDistribution(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // neither gcc nor lsb_release
 	for _, test := range []struct {

@@ -15,6 +15,7 @@ import (
 
 const releaseURL = "https://example.invalid/software.cfg"
 
+// NC-43, NC-44.
 func TestReleases(t *testing.T) {
 	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
 	fake, config := startFake(t)

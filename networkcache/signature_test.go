@@ -35,6 +35,7 @@ DQEBCwUAA4GBAKhz83aX7qq+ZBnecZvzsLeGvPUoI3mnMWQZFvkTIRE+1xPGDc1u
 	exampleEntry = `["{\"sha512\": \"e7c22b994c59d9cf2b48e549b1e24666636045930d3da7c1acb299d1c3b7f931f94aae41edda2c2b207a36e10f8bcb8d45223e54878f5b316e7ce3b6bc019629\", \"software_url\": \"https://example.invalid/software/demo/software.cfg\", \"software_root\": \"/opt/slapgrid\", \"multiarch\": \"x86_64-linux-gnu\", \"os\": [\"debian\", \"12\", \"bookworm\"]}", "QYR6UhZHG1eR7Hs3wkrsY0zs64ZB+WWSxKGeHW9+NRQu5qLk9yVRW5VE7tf0GQjOpZNAoCScoh8Z52q/XWAUWj/ctrSzjGvjN6k9GlOchnpQIx7Grf+cGoHLwYXzt5VEUPM9ulr1lwRZEclro3qJDRNKWW22kL1wVMv1BJ4wD8Y="]`
 )
 
+// NC-14, NC-30, NC-31, NC-40.
 func TestExample(t *testing.T) {
 	certificates := ParseCertificates(exampleCertificate, slog.New(slog.DiscardHandler))
 	entry, err := ParseEntry([]byte(exampleEntry))
@@ -103,6 +104,7 @@ func newIdentityText(t *testing.T) (key, certificate string) {
 }
 
 // openssl reads our keys, and we its signatures and keys of both kinds.
+// NC-30, NC-53.
 func TestOpenSSL(t *testing.T) {
 	program := testkit.Program(t, "openssl", "openssl")
 	directory := t.TempDir()

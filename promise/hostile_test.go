@@ -21,6 +21,7 @@ import (
 )
 
 // Nothing that a promise starts may make the run wait or grow.
+// PROM-44.
 func TestHostilePromises(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)

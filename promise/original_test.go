@@ -180,6 +180,7 @@ var broken = []string{"1digit.py", "abstract.py", "bad_period.py", "extra_list.p
 
 // What ours and the original's runs leave must be the same files, with the
 // promise classes of slapos.core and with the embedded runtime.
+// PROM-3, PROM-6, PROM-8, PROM-11, PROM-12, PROM-13, PROM-14, PROM-16, PROM-20, PROM-23, PROM-25, PROM-30, PROM-33, PROM-40.
 func TestSameAsOriginal(t *testing.T) {
 	t.Parallel()
 	sound := slices.DeleteFunc(slices.Collect(maps.Keys(plugins)), func(name string) bool {
@@ -308,6 +309,7 @@ func compare(t *testing.T, what string, theirs, ours map[string]string) {
 }
 
 // One anomaly of a run bangs, whichever comes first, and none that must not.
+// PROM-15.
 func TestBang(t *testing.T) {
 	t.Parallel()
 	failing := "def sense(self):\n    self.logger.error('bad')"
@@ -355,6 +357,7 @@ func TestBang(t *testing.T) {
 }
 
 // Plugins must not notice that parts of slapos.core are loaded late.
+// PROM-10.
 func TestDeferredLibrary(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -386,6 +389,7 @@ from slapos.grid.promise import PromiseLauncher, PromiseError
 
 // A plugin may take the promise classes from the package as well as from its
 // module; the package is then not imported as a whole.
+// PROM-10.
 func TestClassesOfPackage(t *testing.T) {
 	t.Parallel()
 	for _, interpreter := range []string{testPython, barePython} {

@@ -16,6 +16,7 @@ import (
 	"slapos/slap/testkit"
 )
 
+// PROM-22, PROM-27.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -106,6 +107,7 @@ func TestObserver(t *testing.T) {
 	}
 }
 
+// PROM-20, PROM-21.
 func TestNoPromises(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -136,6 +138,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// PROM-24, PROM-25, PROM-31.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -176,6 +179,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// PROM-4, PROM-9.
 func TestInterpreters(t *testing.T) {
 	t.Parallel()
 	wrapper := func(p *partition) string {
@@ -222,6 +226,7 @@ func TestInterpreters(t *testing.T) {
 }
 
 // An executable's promise needs no Python at all, and a title may be shared.
+// PROM-5, PROM-31, PROM-32.
 func TestExecutables(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -260,6 +265,7 @@ func TestExecutables(t *testing.T) {
 }
 
 // Promises run at once, but are told in order.
+// PROM-20.
 func TestParallel(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -304,6 +310,7 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
+// PROM-20, PROM-28.
 func TestCleanUp(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -327,6 +334,7 @@ func TestCleanUp(t *testing.T) {
 }
 
 // A slapos.core of another release runs everything with its own launcher.
+// PROM-7.
 func TestLauncher(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"1.10.0", "1.21.1", "1.27.0", "2.0"} {

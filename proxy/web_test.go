@@ -165,6 +165,7 @@ func TestPanel(t *testing.T) {
 }
 
 // TestShacache goes through PROXY-150 to 158.
+// NC-71, NC-72, NC-73.
 func TestShacache(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	for _, path := range []string{"cache/x", "dir/x"} {
@@ -233,6 +234,7 @@ func TestShacache(t *testing.T) {
 	}
 }
 
+// NC-71.
 func TestShacacheUpstreamFailures(t *testing.T) {
 	status, body := 503, ""
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

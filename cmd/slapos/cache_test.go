@@ -76,6 +76,7 @@ func (l *cacheLab) run(t *testing.T, words ...string) (code int, stdout, stderr 
 	return code, out.String(), log.String()
 }
 
+// NC-53.
 func TestGenerateSignatureKey(t *testing.T) {
 	l := &cacheLab{directory: t.TempDir()}
 	key, certificate := l.path("key"), l.path("certificate")
@@ -98,6 +99,7 @@ func TestGenerateSignatureKey(t *testing.T) {
 	}
 }
 
+// NC-54, NC-55, NC-56.
 func TestCacheUploadAndDownload(t *testing.T) {
 	l := newCacheLab(t)
 	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "from the web") }))
@@ -131,6 +133,25 @@ func TestCacheUploadAndDownload(t *testing.T) {
 			t.Errorf("upload %v: %d %s", test.words, code, stderr)
 		}
 	}
+	signer, err := networkcache.ReadSigner(l.path("key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := signer.Sign(`{"a": 1}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := networkcache.Entry{Content: `{"a": 1}`, Signature: signature}
+	put, err := http.NewRequestWithContext(t.Context(), http.MethodPut, l.url+"/dir/key:2", bytes.NewReader(entry.Text()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := http.DefaultClient.Do(put); err != nil || answer.Body.Close() != nil || answer.StatusCode != http.StatusCreated {
+		t.Fatal(answer, err)
+	}
+	if code, _, stderr := l.run(t, "networkcache-download", "-c", l.configuration, "-k", "key:2"); code != 1 || !strings.Contains(stderr, "Bad or missing sha512") {
+		t.Errorf("an entry without sum: %d %s", code, stderr)
+	}
 	for _, test := range []struct {
 		words  []string
 		code   int
@@ -157,6 +178,7 @@ func TestCacheUploadAndDownload(t *testing.T) {
 	}
 }
 
+// NC-52.
 func TestCacheLookup(t *testing.T) {
 	l := newCacheLab(t)
 	const url = "https://example.invalid/software.cfg"
@@ -236,6 +258,7 @@ func TestTableLines(t *testing.T) {
 	}
 }
 
+// NC-55.
 func TestEntryFilters(t *testing.T) {
 	var entries []*object
 	for _, value := range []string{"1", "2.5", "2", "\"2\"", "[4, 2]", "null", "3", "true", "2.50"} {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,5 +104,57 @@ func TestPostComputer(t *testing.T) {
 	options["cert_file"] = "/no/such.crt"
 	if err := e.postComputer(options)(t.Context(), slap.Dict{"reference": "COMP-1"}); err == nil || posts != 1 {
 		t.Errorf("with files that don't exist: %d posts, %v", posts, err)
+	}
+}
+
+// FMT-13: the options by all their names.
+func TestFormatCommandLine(t *testing.T) {
+	e, _, _ := newTestEnvironment(t)
+	var names []string
+	for _, f := range newNodeFormatCommand(e).Flags {
+		names = append(names, f.Names()...)
+	}
+	for _, option := range strings.Fields(`cfg x computer_xml computer_json i input_definition_file o output_definition_file
+		alter_user alter_network now n dry_run c console`) {
+		if !slices.Contains(names, option) {
+			t.Errorf("no option %s", option)
+		}
+	}
+}
+
+// FMT-14: each key arrives, and has its default when it is absent.
+func TestFormatKeys(t *testing.T) {
+	e, _, _ := newTestEnvironment(t)
+	read := func(merged map[string]string) *format.Options {
+		t.Helper()
+		for key, value := range map[string]string{
+			"computer_id": "COMP-1", "master_url": "http://m/", "software_root": "/s", "instance_root": "/i", "computer_xml": "/x", "partition_amount": "7",
+		} {
+			merged[key] = value
+		}
+		options, err := e.readFormatOptions(merged, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return options
+	}
+	d := read(map[string]string{}).Definition
+	if d.ComputerID != "COMP-1" || d.SoftwareRoot != "/s" || d.InstanceRoot != "/i" || d.PartitionAmount != 7 || d.SoftwareUser != "slapsoft" ||
+		d.PrefixShift != 16 || !d.PartitionHasIPv6Range || !d.CreateTap || !d.TapIPv6 || d.CreateTun || !d.TunIPv6 || !d.AlterUser || !d.AlterNetwork ||
+		d.InterfaceName+d.IPv6Interface+d.IPv4LocalNetwork+d.TapGatewayInterface+d.InstanceStorageHome+d.CertificateRepository != "" {
+		t.Errorf("defaults %+v", d)
+	}
+	options := read(map[string]string{
+		"interface_name": "eth0", "ipv6_interface": "eth1", "ipv4_local_network": "10.0.0.0/16", "partition_base_name": "part", "user_base_name": "user",
+		"tap_base_name": "tap", "software_user": "soft", "partition_has_ipv6_range": "false", "ipv6_prefixshift": "8", "create_tap": "False",
+		"tap_ipv6": "false", "tap_gateway_interface": "gw0", "create_tun": "true", "tun_ipv6": "false", "instance_storage_home": "/storage",
+		"certificate_repository_path": "/pki", "computer_json": "/j", "output_definition_file": "/o", "alter_user": "FALSE", "alter_network": "false",
+	})
+	d = options.Definition
+	if d.InterfaceName != "eth0" || d.IPv6Interface != "eth1" || d.IPv4LocalNetwork != "10.0.0.0/16" || d.PartitionBaseName != "part" ||
+		d.UserBaseName != "user" || d.TapBaseName != "tap" || d.SoftwareUser != "soft" || d.PartitionHasIPv6Range || d.PrefixShift != 8 || d.CreateTap ||
+		d.TapIPv6 || d.TapGatewayInterface != "gw0" || !d.CreateTun || d.TunIPv6 || d.InstanceStorageHome != "/storage" ||
+		d.CertificateRepository != "/pki" || d.AlterUser || d.AlterNetwork || options.ComputerJSON != "/j" || options.OutputDefinition != "/o" {
+		t.Errorf("options %+v", options)
 	}
 }

@@ -9,8 +9,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"slapos/collect"
+	"slapos/grid"
+	"slapos/manager"
 )
 
 // Each command has the options of the original by all their names: GRID-1, GRID-2.
@@ -169,6 +174,79 @@ func TestGridChecks(t *testing.T) {
 	for path, fails := range map[string]bool{directory: false, file: true, directory + "/no": true} {
 		if err := checkGridFiles(full("certificate_repository_path", path)); (err != nil) != fails {
 			t.Errorf("certificate_repository_path = %s: %v", path, err)
+		}
+	}
+}
+
+// NC-1, NC-2: lists of the network cache, one URL prefix a line, and the old name
+// of one; nothing of it without URLs.
+func TestGridNetworkCache(t *testing.T) {
+	usual, err := gridOptionsOf(t, map[string]string{"binary-cache-url-blacklist": "http://old/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if usual.Software.Cache != nil || usual.Software.Upload || !slices.Equal(usual.Software.DownloadBlacklist, []string{"http://old/"}) {
+		t.Errorf("without URLs: %+v", usual.Software)
+	}
+	set, err := gridOptionsOf(t, map[string]string{
+		"download-binary-cache-url": "http://127.0.0.1:1/cache", "download-binary-dir-url": "http://127.0.0.1:1/dir",
+		"upload-binary-cache-url": "http://127.0.0.1:1/cache", "upload-binary-dir-url": "http://127.0.0.1:1/dir",
+		"download-from-binary-cache-url-blacklist": "\n http://a/ \n\nhttp://b/", "binary-cache-url-blacklist": "http://old/",
+		"upload-to-binary-cache-url-blacklist": "/", "download-from-binary-cache-force-url-list": "http://forced/",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	software := set.Software
+	if software.Cache == nil || !software.Upload || !slices.Equal(software.DownloadBlacklist, []string{"http://a/", "http://b/"}) ||
+		!slices.Equal(software.UploadBlacklist, []string{"/"}) || !slices.Equal(software.DownloadForced, []string{"http://forced/"}) {
+		t.Errorf("with URLs: %+v", software)
+	}
+}
+
+// MGR-2: a manager gets the options of its own section.
+func TestManagerSections(t *testing.T) {
+	e, _, stderr := newTestEnvironment(t)
+	file, err := parseConfiguration("slapos.cfg", []byte("[slapos]\nmanager_list = devperm\n[manager:devperm]\nallowed-disk-for-vm =\n  /dev/null\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slapos, err := file.Section("slapos")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var options grid.Options
+	if err := e.fillManagers(slapos, file, &options); err != nil || len(options.Managers) != 1 {
+		t.Fatal(options.Managers, err)
+	}
+	partition := &manager.Partition{ID: "slappart0", Path: t.TempDir(), UID: 1, GID: 1}
+	request := []byte(`[{"disk": "/dev/zero"}]`)
+	if err := os.WriteFile(filepath.Join(partition.Path, ".slapos-disk-permission"), request, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := options.Managers[0].Instance(t.Context(), partition); err != nil || !strings.Contains(stderr.String(), "disk is not in the list of allowed disks") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+}
+
+// COL-6, COL-7: folder sizes are taken once a day unless said otherwise; the keys of the
+// example configuration that nobody reads change nothing.
+func TestCollectFolders(t *testing.T) {
+	e, _, _ := newTestEnvironment(t)
+	for own, want := range map[string]collect.Folders{
+		"": {Measure: true, Cycle: 24 * time.Hour, PIDDirectory: "/srv/var/run"},
+		"[collect]\nenable = false\ntime_cycle = 7\npid_folder = /x\nuse_quota = true\n":                                    {Measure: true, Cycle: 24 * time.Hour, PIDDirectory: "/srv/var/run"},
+		"[collect]\nreport_disk_usage = False\ndisk_snapshot_time_cycle = 0\ndisk_snapshot_process_pid_foder = /run/pids\n": {PIDDirectory: "/run/pids"},
+	} {
+		text := "[slapos]\ncomputer_id = C\ninstance_root = /srv\n[slapformat]\npartition_amount = 1\nheating_sensor_id = s\ncomputer_model_id = m\npartition_base_name = p\nuser_base_name = u\n" + own
+		file, err := parseConfiguration("slapos.cfg", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings, err := e.collectSettings(file)
+		if err != nil || settings.Folders != want || settings.KeepDays != 15 || settings.ComputerID != "C" || settings.Heating.Model != "m" ||
+			settings.Heating.Sensor != "s" || !slices.Equal(settings.Partitions, []collect.Partition{{User: "u0", Path: "/srv/p0"}}) {
+			t.Errorf("%q: %+v, %v", own, settings, err)
 		}
 	}
 }

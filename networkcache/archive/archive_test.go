@@ -135,6 +135,7 @@ func unpack(t *testing.T, archive io.Reader) (directory string, err error) {
 	return directory, Unpack(context.Background(), archive, UnpackOptions{Directory: directory})
 }
 
+// NC-44.
 func TestRoundTrip(t *testing.T) {
 	source := filepath.Join(t.TempDir(), top)
 	makeTree(t, source)
@@ -168,6 +169,7 @@ func TestWithout(t *testing.T) {
 }
 
 // Python's tarfile reads what we pack, and we what it packs in each format.
+// NC-44.
 func TestPython(t *testing.T) {
 	source := filepath.Join(t.TempDir(), top)
 	makeTree(t, source)

@@ -67,6 +67,7 @@ func sumOf(content string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// NC-10, NC-11.
 func TestContents(t *testing.T) {
 	_, url := start(t, Options{})
 	url += "/shacache/cache"
@@ -101,6 +102,7 @@ func TestContents(t *testing.T) {
 	}
 }
 
+// NC-12, NC-13, NC-14.
 func TestEntries(t *testing.T) {
 	directory := t.TempDir()
 	_, url := start(t, Options{Store: Store{Entries: &Files{Path: directory}}})
@@ -295,6 +297,7 @@ func TestDamagedEntries(t *testing.T) {
 }
 
 // The real client of Python uploads here and downloads what is here.
+// NC-16.
 func TestPythonClient(t *testing.T) {
 	_, url := start(t, Options{})
 	testPythonClient(t, url)
