@@ -3,8 +3,6 @@
 package format
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -81,10 +79,8 @@ func readAccounts(directory string) (*Accounts, error) {
 func records(content []byte, fields int) func(yield func([]string) bool) {
 	return func(yield func([]string) bool) {
 		seen := map[string]bool{}
-		scanner := bufio.NewScanner(bytes.NewReader(content))
-		scanner.Buffer(nil, 1<<20)
-		for scanner.Scan() {
-			record := strings.Split(scanner.Text(), ":")
+		for line := range strings.Lines(string(content)) { // of any length: a group may have thousands of members
+			record := strings.Split(strings.TrimRight(line, "\r\n"), ":")
 			if len(record) < fields || record[0] == "" || seen[record[0]] {
 				continue
 			}

@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -126,11 +128,37 @@ func (c *Client) store(ctx context.Context, sum string, size int64, content io.R
 			return fmt.Errorf("shacache: %w", err)
 		}
 	}
-	answer, err := c.post(ctx, size, io.NopCloser(content))
+	lent := &lentReader{Reader: content}
+	defer lent.Close()
+	answer, err := c.post(ctx, size, lent)
 	if err != nil {
 		return err
 	}
 	return checkAnswer(answer, sum)
+}
+
+// A lentReader is the body of a request: the transport may go on reading it
+// after the answer. Close takes it back, when a read under way has ended.
+type lentReader struct {
+	io.Reader
+	mu     sync.Mutex
+	closed bool
+}
+
+func (r *lentReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0, fs.ErrClosed
+	}
+	return r.Reader.Read(p)
+}
+
+func (r *lentReader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return nil
 }
 
 // post sends a content and returns the answer, which should be its sum. An

@@ -24,11 +24,13 @@ var ErrChecksum = errors.New("Failed to download data to SHACACHE Server: invali
 // of the bytes before must be thrown away. A content that ShaCache doesn't have
 // is an error that is ErrNotFound.
 func (c *Client) Download(ctx context.Context, sum string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	response, err := c.cache.get(ctx, sum, nil)
 	if err != nil {
+		cancel()
 		return nil, fmt.Errorf("shacache: %w", err)
 	}
-	d := &download{ctx: ctx, service: c.cache, sum: sum, hash: sha512.New(), body: response.Body, length: -1, resumed: -1}
+	d := &download{ctx: ctx, cancel: cancel, service: c.cache, sum: sum, hash: sha512.New(), body: response.Body, length: -1, resumed: -1}
 	if response.Header.Get("Accept-Ranges") == "bytes" {
 		d.length = response.ContentLength
 	}
@@ -38,6 +40,7 @@ func (c *Client) Download(ctx context.Context, sum string) (io.ReadCloser, error
 // A download goes on where it was cut off (NC-19).
 type download struct {
 	ctx     context.Context
+	cancel  func() // ends also a wait for the rest, see Close
 	service *service
 	sum     string
 	hash    hash.Hash
@@ -47,7 +50,8 @@ type download struct {
 	resumed  int64 // position of the last time, to go on only if it helped; -1: none
 	err      error
 
-	mu     sync.Mutex // body may be closed while it is read
+	// Reading is for one goroutine, Close for any: it may come while one reads.
+	mu     sync.Mutex // of body when it changes, and of closed
 	body   io.ReadCloser
 	closed bool
 }
@@ -119,6 +123,7 @@ func (d *download) resume() error {
 }
 
 func (d *download) Close() error {
+	d.cancel()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true

@@ -47,10 +47,15 @@ func (c *Client) stream(ctx context.Context, write func(io.Writer) error) (sum s
 	}()
 	answer, err := c.post(ctx, -1, reader)
 	reader.Close() // the server may have answered before the end
-	if failed := <-written; failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
+	// From here on nobody else touches the hash.
+	failed := <-written
+	switch {
+	case failed != nil && !errors.Is(failed, io.ErrClosedPipe):
 		return "", failed
-	} else if err != nil {
+	case err != nil:
 		return "", err
+	case failed != nil: // its sum would be that of the part that was sent
+		return "", errors.New("shacache: the server answers an upload before its end")
 	}
 	sum = hex.EncodeToString(hash.Sum(nil))
 	return sum, checkAnswer(answer, sum)

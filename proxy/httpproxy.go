@@ -138,7 +138,7 @@ func webError(err error, target string) error {
 // passOn hands over the answer. A browser must not display what it is: it may
 // hold scripts, and would run as ours.
 func passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, cancel func(), target string) error {
-	body := &patientReader{Reader: answer.Body, timer: time.AfterFunc(webTimeout, cancel)}
+	body := &patientReader{Reader: answer.Body, timer: time.AfterFunc(webTimeout, cancel), limit: webTimeout}
 	defer body.timer.Stop()
 	var begin bytes.Buffer
 	if _, err := io.CopyN(&begin, body, checkedBody); err != nil && err != io.EOF {
@@ -184,13 +184,16 @@ func throughUs(o origin, target *url.URL) string {
 	return address
 }
 
-// patientReader waits webTimeout for each part.
+// patientReader waits limit for each part. Its timer, which breaks the reading
+// off, runs only while it waits: a client may take the parts as slowly as it likes.
 type patientReader struct {
 	io.Reader
 	timer *time.Timer
+	limit time.Duration
 }
 
 func (r *patientReader) Read(b []byte) (int, error) {
-	r.timer.Reset(webTimeout)
+	r.timer.Reset(r.limit)
+	defer r.timer.Stop()
 	return r.Reader.Read(b)
 }

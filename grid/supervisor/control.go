@@ -84,8 +84,9 @@ type control struct {
 	url         string
 	exit        int
 	interactive bool
-	ask         func(prompt string) (string, error)
-	known       []ProcessInfo // for completion, since the last command
+	ask         func(prompt string) (string, error) // reads a line; see next
+	awaited     chan typed                          // a line that is being read
+	known       []ProcessInfo                       // for completion, since the last command
 	quit        bool
 }
 

@@ -17,7 +17,7 @@ func (c *control) confirm(question string) bool {
 	if !c.interactive {
 		return true
 	}
-	answer, err := c.ask(question + " y/N? ")
+	answer, err := c.next(question + " y/N? ")
 	return err == nil && strings.HasPrefix(strings.ToLower(answer), "y")
 }
 

@@ -5,6 +5,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -155,33 +156,18 @@ func (c *control) foreground(arg string) error {
 
 // feed sends the lines of the user to a process.
 func (c *control) feed(ctx context.Context, name string, out io.Writer) error {
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		for {
-			line, err := c.ask("")
-			if err != nil {
-				return
-			}
-			select {
-			case lines <- line:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	for {
-		var line string
-		var more bool
+		var line typed
 		select {
 		case <-ctx.Done():
 			return nil
-		case line, more = <-lines:
+		case line = <-c.typing():
+			c.awaited = nil
 		}
-		if !more {
+		if line.err != nil {
 			return nil
 		}
-		_, err := c.client.Call(ctx, "supervisor.sendProcessStdin", name, line+"\n")
+		_, err := c.client.Call(ctx, "supervisor.sendProcessStdin", name, line.text+"\n")
 		if err != nil && !isFault(err, FaultNotRunning) {
 			return err
 		}
@@ -191,6 +177,38 @@ func (c *control) feed(ctx context.Context, name string, out io.Writer) error {
 			return err
 		}
 	}
+}
+
+// typed is a line of the user.
+type typed struct {
+	text string
+	err  error
+}
+
+// typing reads the next line in a goroutine of its own, since a read of a
+// terminal can't be interrupted. While one is under way there is no other: who
+// asks next gets what it brings.
+func (c *control) typing() <-chan typed {
+	if c.awaited == nil {
+		awaited := make(chan typed, 1)
+		c.awaited = awaited
+		go func() {
+			text, err := c.ask("")
+			awaited <- typed{text, err}
+		}()
+	}
+	return c.awaited
+}
+
+// next reads a line, or takes the one that is being read.
+func (c *control) next(prompt string) (string, error) {
+	if c.awaited == nil {
+		return c.ask(prompt)
+	}
+	fmt.Fprint(c.out, prompt)
+	line := <-c.awaited
+	c.awaited = nil
+	return line.text, line.err
 }
 
 // lockedWriter lets two streams write whole pieces.

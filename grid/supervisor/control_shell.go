@@ -131,7 +131,7 @@ func (c *control) interact(stdin io.Reader) error {
 	}
 	c.line("status")
 	for !c.quit && c.ctx.Err() == nil {
-		text, err := c.ask(c.settings.Prompt + "> ")
+		text, err := c.next(c.settings.Prompt + "> ")
 		if err != nil {
 			c.printf("")
 			if err == io.EOF || errors.Is(err, liner.ErrPromptAborted) {
@@ -146,7 +146,9 @@ func (c *control) interact(stdin io.Reader) error {
 
 // askPlain reads a line without editing.
 func (c *control) askPlain(prompt string) (string, error) {
-	fmt.Fprint(c.out, prompt)
+	if prompt != "" {
+		fmt.Fprint(c.out, prompt)
+	}
 	text, err := c.input.ReadString('\n')
 	if err == io.EOF && text != "" {
 		err = nil

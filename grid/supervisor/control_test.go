@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -322,6 +323,37 @@ func TestControlPrompt(t *testing.T) {
 	}
 	if _, err := Control(s.ctx(), ControlOptions{ServerURL: "ftp://x", Stdout: &out}); err == nil {
 		t.Error("a strange address was taken")
+	}
+}
+
+// TestForegroundEnds has the lines that are typed after a process that was in
+// the foreground go to the prompt, none of them lost.
+func TestForegroundEnds(t *testing.T) {
+	t.Parallel()
+	s := newSupervisor(t, "[program:p]\ncommand=cat\nstartsecs=0\n").start()
+	var buffer bytes.Buffer
+	out := &lockedWriter{out: &buffer}
+	text := func() string {
+		out.mu.Lock()
+		defer out.mu.Unlock()
+		return buffer.String()
+	}
+	input, typing := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Control(s.ctx(), ControlOptions{ServerURL: "unix://" + s.path("sv.sock"), Stdout: out, Stdin: input})
+		ended <- err
+	}()
+	_, _ = io.WriteString(typing, "fg p\n")
+	s.until("p is in the foreground", func() bool { return strings.Contains(text(), "Ctrl-C to exit") })
+	must(t, s.client.StopProcess(s.ctx(), "p"))
+	_, _ = io.WriteString(typing, "x\nversion\nversion\nversion\n")
+	typing.Close()
+	must(t, <-ended)
+	after := text()
+	_, after, killed := strings.Cut(after, "Exiting foreground\n")
+	if got := strings.Count(after, "4."); !killed || got != 3 {
+		t.Errorf("%d answers to version:\n%s", got, text())
 	}
 }
 

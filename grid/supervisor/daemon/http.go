@@ -66,6 +66,7 @@ func (s *server) close() {
 	}
 	s.mu.Unlock()
 	done := make(chan struct{})
+	// Ends with the last request, at the latest when its connection is closed below.
 	go func() { s.idle.Wait(); close(done) }()
 	select {
 	case <-done:
@@ -82,6 +83,9 @@ func (s *server) close() {
 func (s *server) setBusy(connection net.Conn, busy bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if busy && s.closed {
+		return false // close may be waiting for idle, which must not grow then
+	}
 	if s.open[connection] != busy {
 		if busy {
 			s.idle.Add(1)
@@ -233,7 +237,9 @@ func (d *daemon) answerTail(r *reply, path string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	go func() { // sees the client go, also while there is nothing to send
+	// Sees the client go, also while there is nothing to send. It only reads, and
+	// ends with the connection, which is closed after this answer.
+	go func() {
 		_, _ = io.Copy(io.Discard, r.connection)
 		cancel()
 	}()
