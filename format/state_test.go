@@ -35,7 +35,7 @@ func sample() *Computer {
 	}
 }
 
-// FMT-80, FMT-71, FMT-74, FMT-85.
+// FMT-80, FMT-71, FMT-74, FMT-85, SLAP-59: what is written is what the master is sent.
 func TestComputerFile(t *testing.T) {
 	compact, err := slap.Marshal(sample().document())
 	if err != nil {

@@ -44,6 +44,7 @@ func (r *bootRecord) answers(at int) func(context.Context, int, string) (bool, e
 	}
 }
 
+// CLI-73 to CLI-75.
 func TestBoot(t *testing.T) {
 	for name, test := range map[string]struct {
 		host         string
@@ -93,6 +94,7 @@ func TestBoot(t *testing.T) {
 	}
 }
 
+// CLI-73.
 func TestBootEndsWithError(t *testing.T) {
 	failure := errors.New("usage")
 	var record bootRecord
@@ -103,6 +105,7 @@ func TestBootEndsWithError(t *testing.T) {
 	}
 }
 
+// CLI-73.
 func TestPing(t *testing.T) {
 	directory := t.TempDir()
 	t.Setenv("PATH", directory)

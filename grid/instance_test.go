@@ -277,6 +277,18 @@ func TestInstancePassRequests(t *testing.T) {
 	if got := readFile(t, n.at("slappart0", "root")); got != n.options.InstanceRoot+"\n" {
 		t.Errorf("SLAPGRID_INSTANCE_ROOT=%q", got)
 	}
+	// SLAP-49: so does the original's library, inside a partition.
+	n.deployWith(testkit.Python(t) + ` -c '
+from slapos.slap.slap import ComputerPartition
+try: ComputerPartition("COMP-1", "slappart0").request("http://x", "default", "child")
+except AttributeError: pass # no connection'`)
+	n.touch("slappart0")
+	n.master.take()
+	n.process(0)
+	calls = n.master.expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart0", "updateComputerPartitionRelatedInstanceList slappart0")
+	if sent, err := slap.Unmarshal([]byte(calls[2].form.Get("instance_reference_xml"))); err != nil || fmt.Sprint(sent) != "[child]" {
+		t.Errorf("of the original: sent %v, %v", sent, err)
+	}
 	// A master of old doesn't know the call.
 	n.touch("slappart0")
 	n.master.set(func() { n.master.status["updateComputerPartitionRelatedInstanceList"] = http.StatusNotFound })

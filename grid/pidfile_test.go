@@ -34,7 +34,7 @@ func TestPIDFile(t *testing.T) {
 }
 
 // An agent of another kind takes no lock: its pid counts while it is alive and
-// called slapos.
+// called slapos (CLI-37).
 func TestPIDFileOfOthers(t *testing.T) {
 	start := func(name string) int {
 		command := exec.Command("sleep", "600")
@@ -82,6 +82,7 @@ func TestPIDFileOfOthers(t *testing.T) {
 	}
 }
 
+// CLI-37.
 func TestPIDFileNotWritable(t *testing.T) {
 	if _, err := TakePIDFile(filepath.Join(t.TempDir(), "missing", "pid"), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("no error")

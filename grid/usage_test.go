@@ -22,6 +22,7 @@ const transactionText = `<transaction type="Sale Packing List"><title>t</title><
 	`<reference>C</reference><currency></currency><payment_mode></payment_mode><category>c</category>` +
 	`<arrow type="Administration"><source></source><destination></destination></arrow>` + movementText + `</transaction>`
 
+// SLAP-60.
 func TestParsePartitionUsage(t *testing.T) {
 	got, err := parsePartitionUsage([]byte("<?xml version='1.0' encoding='iso-8859-1'?><!-- c -->\n<consumption> <movement>" +
 		"<resource>a &amp; <!-- c -->b</resource><quantity> 3e2\n</quantity><price>INF</price><VAT><![CDATA[<x>]]>\xe9</VAT>" +
@@ -84,7 +85,7 @@ func usageDocuments() []string {
 }
 
 // TestUsageAgainstOriginal asks the original's schemas for their opinion.
-// GRID-86.
+// GRID-86, SLAP-60.
 func TestUsageAgainstOriginal(t *testing.T) {
 	documents := usageDocuments()
 	const script = `

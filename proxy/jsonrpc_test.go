@@ -11,6 +11,7 @@ import (
 )
 
 // TestRPCInput goes through PROXY-90.
+// SLAP-80, SLAP-81.
 func TestRPCInput(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	refused := func(status int, kind, title string) string {

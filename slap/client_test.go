@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +80,8 @@ func newTestClient(t *testing.T, config ClientConfig) *Client {
 	return c
 }
 
-// TestCalls checks what each call puts on the wire (section 5).
+// TestCalls checks what each call puts on the wire (section 5), in which form
+// (SLAP-4, SLAP-50, SLAP-51), and what it makes of the answer (SLAP-48, SLAP-56).
 func TestCalls(t *testing.T) {
 	ctx := t.Context()
 	id := PartitionID{"C", "p0"}
@@ -134,7 +136,7 @@ func TestCalls(t *testing.T) {
 			call: func(c *Client) (any, error) { return nil, c.InstanceError(ctx, id, "a\nb &") }},
 		{path: "softwareInstanceError", auth: true, body: partition + "&error_log=e&slave_reference=s",
 			call: func(c *Client) (any, error) { return nil, c.SharedInstanceError(ctx, id, "s", "e") }},
-		{path: "softwareInstanceBang", auth: true, body: partition + "&message=m",
+		{path: "softwareInstanceBang", auth: true, body: partition + "&message=m", // SLAP-61
 			call: func(c *Client) (any, error) { return nil, c.InstanceBang(ctx, id, "m") }},
 		{path: "softwareInstanceRename", auth: true, body: partition + "&new_name=n",
 			call: func(c *Client) (any, error) { return nil, c.Rename(ctx, id, "n", "") }},
@@ -203,6 +205,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// checkHeaders wants the headers of each request (SLAP-3), and that of a
+// partition where it belongs (SLAP-6).
 func checkHeaders(t *testing.T, r recorded, post, auth bool) {
 	t.Helper()
 	want := map[string]string{"Accept": "*/*", "User-Agent": "slapos.core/1.26.1"}
@@ -223,6 +227,7 @@ func checkHeaders(t *testing.T, r recorded, post, auth bool) {
 	}
 }
 
+// What crosses the wire, SLA keys among it (SLAP-53), arrives as it was meant.
 func TestParseRequest(t *testing.T) {
 	want := Request{
 		SoftwareRelease: "sr", SoftwareType: "t", Reference: "é &", Shared: true,
@@ -313,8 +318,30 @@ func TestStatus(t *testing.T) {
 		t.Errorf("404 without query: %v", err)
 	}
 	err := c.Supply(t.Context(), "u", "C", "")
+	// SLAP-47
 	if !errors.Is(err, ErrNotFound) || err.Error() != "Computer C has not been found by SlapOS Master." {
 		t.Errorf("supply: %v", err)
+	}
+}
+
+// TestNoCache asks again, whatever the answer says of keeping it (SLAP-9).
+func TestNoCache(t *testing.T) {
+	count := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		count++
+		if r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Modified-Since") != "" {
+			t.Error("asked for changes only")
+		}
+		w.Header().Set("Cache-Control", "max-age=3600")
+		w.Header().Set("ETag", `"1"`)
+		_, _ = io.WriteString(w, "<dictionary><string>text</string><int>"+strconv.Itoa(count)+"</int></dictionary>")
+	}))
+	defer server.Close()
+	c := newTestClient(t, ClientConfig{MasterURL: server.URL})
+	for i := range 2 {
+		if got, err := c.ComputerStatus(t.Context(), "C"); err != nil || got["text"] != i+1 {
+			t.Errorf("%v, %v", got, err)
+		}
 	}
 }
 

@@ -28,14 +28,14 @@ const (
 
 // captured are documents of the original and the entities that they hold.
 var captured = map[string]any{
-	"computer.xml": &Computer{ // SLAP-35
+	"computer.xml": &Computer{ // SLAP-30, SLAP-35
 		Reference: "c4",
 		Partitions: []*Partition{{
 			Computer: "c4", Reference: "q0", InstanceGUID: "c4-q0", RequestedState: StateDestroyed,
 		}},
 		SoftwareReleases: []*SoftwareRelease{},
 	},
-	"partition.xml": &Partition{ // SLAP-36
+	"partition.xml": &Partition{ // SLAP-32, SLAP-33, SLAP-36
 		Computer: "local_computer", Reference: "slappart1", InstanceGUID: "local_computer-slappart1",
 		RequestedState: StateStarted, NeedModification: true,
 		SoftwareRelease:      &SoftwareRelease{URL: exampleURL, Computer: "local_computer"},
@@ -75,7 +75,7 @@ var captured = map[string]any{
 			"timestamp": "1795226462.685679",
 		},
 	},
-	"instance.xml": &Instance{ // SLAP-38
+	"instance.xml": &Instance{ // SLAP-34, SLAP-38
 		Computer: "local_computer", Partition: "slappart0",
 		GUID: "local_computer-slappart0", RequestedState: StateStarted,
 		ConnectionParameters: Dict{}, HasConnectionXML: true,
@@ -148,7 +148,7 @@ func TestEntityEncoding(t *testing.T) {
 				`<dictionary id="i3"><string>_computer_guid</string><string>COMP-1</string>` +
 				`<string>_software_instance_list</string><list id="i4"/><string>_software_release</string>` +
 				`<string>http://x/sr.cfg</string></dictionary>`},
-		{"release of a computer", // SLAP-37
+		{"release of a computer", // SLAP-31, SLAP-37
 			&SoftwareRelease{URL: exampleURL, Computer: "local_computer", RequestedState: StateAvailable},
 			`SoftwareRelease"><tuple><string>http://example.com/sr.cfg</string><string>local_computer</string></tuple>` +
 				`<dictionary id="i3"><string>_computer_guid</string><string>local_computer</string>` +
@@ -184,7 +184,7 @@ func TestEntityEncoding(t *testing.T) {
 }
 
 // TestUnexpectedAttributes decodes values that have no place in the fields:
-// nothing may be lost.
+// nothing may be lost (SLAP-22).
 func TestUnexpectedAttributes(t *testing.T) {
 	for _, xml := range []string{
 		`ComputerPartition"><tuple><none/><none/><dictionary id="i3"/></tuple><dictionary id="i4">` +
@@ -250,6 +250,7 @@ func TestPartitionAccessors(t *testing.T) {
 	if got := number.FullAddresses(); !reflect.DeepEqual(got, []Address{{"route_x", "fd00::1"}}) {
 		t.Errorf("full addresses %v", got)
 	}
+	// SLAP-31, SLAP-45
 	if (&SoftwareRelease{}).State() != StateAvailable || (&SoftwareRelease{RequestedState: "destroyed"}).State() != StateDestroyed {
 		t.Error("state of a release")
 	}

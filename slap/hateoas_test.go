@@ -92,6 +92,8 @@ const (
 	masterTraverse = "/hateoas/?mode=traverse{&relative_url,view}"
 )
 
+// SLAP-72, SLAP-74, SLAP-75; the root document is asked for with the header of
+// SLAP-3.
 func TestHateoas(t *testing.T) {
 	server, asked := hateoasServer(t, proxySearch, proxyTraverse, "")
 	c := newTestClient(t, ClientConfig{MasterURL: "http://127.0.0.1:1", RESTURL: server.URL + "/hateoas"})
@@ -149,6 +151,7 @@ func TestHateoas(t *testing.T) {
 	}
 }
 
+// SLAP-74, SLAP-77.
 func TestHateoasOfMaster(t *testing.T) {
 	ctx := t.Context()
 	server, asked := hateoasServer(t, masterSearch, masterTraverse,

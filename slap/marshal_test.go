@@ -20,13 +20,13 @@ func bigInt(t testing.TB, s string) *big.Int {
 	return n
 }
 
-// worked are the examples of SLAP-13 to SLAP-15 and section 2.2.
+// worked are the examples of SLAP-10 to SLAP-15 and section 2.2.
 func worked(t testing.TB) []struct {
 	name  string
 	value any
 	xml   string
 } {
-	shared := []any{1}
+	shared, pair := []any{1}, Tuple{1, nil}
 	return []struct {
 		name  string
 		value any
@@ -64,6 +64,10 @@ func worked(t testing.TB) []struct {
 			`<list id="i2"><int>1</int><string>a</string><list id="i3"><none/></list></list>`},
 		{"empty tuple", Tuple{}, `<tuple/>`},
 		{"tuple", Tuple{1, Tuple{2}}, `<tuple><int>1</int><tuple><int>2</int></tuple></tuple>`},
+		{"equal lists", []any{[]any{1}, []any{1}}, // SLAP-12: not the same one, so no reference
+			`<list id="i2"><list id="i3"><int>1</int></list><list id="i4"><int>1</int></list></list>`},
+		{"a tuple twice", []any{pair, pair},
+			`<list id="i2"><tuple><int>1</int><none/></tuple><tuple><int>1</int><none/></tuple></list>`},
 		{"set", Set{1}, `<set id="i2"><int>1</int></set>`},
 		{"sorted", Dict{"b": 1, "a": "x", "A": 2, "_": 3},
 			`<dictionary id="i2"><string>A</string><int>2</int><string>_</string><int>3</int>` +
@@ -120,6 +124,7 @@ func TestMarshalOtherTypes(t *testing.T) {
 	}
 }
 
+// SLAP-16, SLAP-17.
 func TestMarshalRefuses(t *testing.T) {
 	deep := []any{}
 	for range MaxDepth {

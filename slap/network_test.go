@@ -161,7 +161,8 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestProxyFromEnvironment runs a child, since the environment is read once.
+// TestProxyFromEnvironment runs a child, since the environment is read once
+// (CLI-29).
 func TestProxyFromEnvironment(t *testing.T) {
 	var asked string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -45,6 +45,7 @@ func TestEncodeInstance(t *testing.T) {
 	}
 }
 
+// SLAP-26.
 func TestDecodeInstance(t *testing.T) {
 	for _, test := range []struct {
 		xml  string

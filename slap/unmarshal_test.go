@@ -10,6 +10,7 @@ import (
 	"testing"
 )
 
+// SLAP-20, SLAP-21.
 func TestUnmarshalTolerates(t *testing.T) {
 	for _, test := range []struct {
 		name, xml string
@@ -59,6 +60,7 @@ func TestUnmarshalTolerates(t *testing.T) {
 	}
 }
 
+// SLAP-17, SLAP-21 to SLAP-23.
 func TestUnmarshalRefuses(t *testing.T) {
 	object := func(class, parts string) string {
 		return `<object module="slapos.slap.slap" class="` + class + `">` + parts + `</object>`

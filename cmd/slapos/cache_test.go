@@ -178,7 +178,7 @@ func TestCacheUploadAndDownload(t *testing.T) {
 	}
 }
 
-// NC-52.
+// NC-52, CLI-61.
 func TestCacheLookup(t *testing.T) {
 	l := newCacheLab(t)
 	const url = "https://example.invalid/software.cfg"

@@ -9,6 +9,7 @@ import (
 	"testing"
 )
 
+// CLI-22.
 func TestParseConfiguration(t *testing.T) {
 	type sections = map[string]map[string]string
 	for _, test := range []struct {
@@ -126,6 +127,7 @@ var configurationSeeds = []string{
 	"[a]\nx=%(Y)s\ny=%(b)s%(c)s\nb=%(c)s\nc=%(d)s\nd=%(e)s\ne=%(f)s\nf=%(g)s\ng=%(h)s\nh=%(i)s\ni=%(j)s\nj=%(k)s\nk=1\n", "x\n", "\n\n", "  [a]\n  x=1\n[b]\n",
 }
 
+// CLI-22.
 func TestConfigurationLikePython(t *testing.T) {
 	t.Parallel()
 	python := newReference(t)

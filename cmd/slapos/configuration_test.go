@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// GRID-3.
+// GRID-3, CLI-20, CLI-29.
 func TestConfigurationPath(t *testing.T) {
 	e, _, _ := newTestEnvironment(t)
 	home := e.getenv("HOME")

@@ -105,7 +105,7 @@ func (p *partition) entity() *entity {
 		"getConnectionParameter":     p.item(func() slap.Dict { return p.connection }),
 		"setConnectionDict":          p.setConnection,
 		"bang":                       p.tell(p.c.client.InstanceBang),
-		"error":                      p.tell(p.c.client.InstanceError),
+		"error":                      p.tell(p.reportError),
 		"rename":                     p.rename,
 	})}
 }
@@ -165,6 +165,15 @@ func (p *partition) item(dict func() slap.Dict) function {
 		}
 		return value, nil
 	}
+}
+
+// reportError never fails: what keeps the report from the master is logged
+// (SLAP-46).
+func (p *partition) reportError(ctx context.Context, id slap.PartitionID, text string) error {
+	if err := p.c.client.InstanceError(ctx, id, text); err != nil {
+		p.c.e.log.Error(err.Error())
+	}
+	return ctx.Err()
 }
 
 // tell is a method that sends the master a text about the instance.

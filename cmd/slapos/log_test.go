@@ -40,7 +40,7 @@ func TestLibraryLog(t *testing.T) {
 	}
 }
 
-// GRID-11.
+// GRID-11, CLI-11, CLI-12.
 func TestConsoleLog(t *testing.T) {
 	const clock = `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d `
 	for _, test := range []struct {
@@ -89,7 +89,7 @@ func TestJSONLog(t *testing.T) {
 	}
 }
 
-// GRID-11.
+// GRID-11, CLI-11, CLI-12.
 func TestLogFile(t *testing.T) {
 	e, _, stderr := newTestEnvironment(t)
 	path := filepath.Join(t.TempDir(), "log")
@@ -108,7 +108,7 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
-// GRID-11.
+// GRID-11, CLI-11.
 func TestVerbosity(t *testing.T) {
 	for words, want := range map[string]slog.Level{
 		"": slog.LevelInfo, "--verbose=true": slog.LevelDebug, "--verbose=true --verbose=true": slog.LevelDebug, "--quiet=true": slog.LevelWarn,
@@ -120,6 +120,7 @@ func TestVerbosity(t *testing.T) {
 	}
 }
 
+// CLI-12.
 func TestColors(t *testing.T) {
 	for level, want := range map[slog.Level]string{
 		slog.LevelInfo: "", slog.LevelDebug: "0;32", slog.LevelWarn: "0;33", slog.LevelError: "0;31", levelCritical: "1;31",
@@ -130,6 +131,7 @@ func TestColors(t *testing.T) {
 	}
 }
 
+// CLI-8, with one line in place of the traceback; CLI-14.
 func TestReport(t *testing.T) {
 	inner := errors.New("inner")
 	for _, test := range []struct {

@@ -56,6 +56,7 @@ func (n *nodeTest) run(words ...string) int {
 	return run(context.Background(), e, append([]string{"slapos"}, words...))
 }
 
+// CLI-70, SLAP-61.
 func TestNodeBang(t *testing.T) {
 	n := newNodeTest(t)
 	url := n.master()

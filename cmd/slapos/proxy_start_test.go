@@ -27,7 +27,7 @@ func parsed(t *testing.T, text string) *configuration {
 	return c
 }
 
-// TestProxySettings goes through PROXY-2.
+// TestProxySettings goes through PROXY-2 and CLI-26.
 func TestProxySettings(t *testing.T) {
 	c := parsed(t, `
 [slapproxy]
@@ -51,7 +51,7 @@ database_uri = b.db
 	}
 }
 
-// TestExternalMasters goes through PROXY-3.
+// TestExternalMasters goes through PROXY-3 and CLI-26.
 func TestExternalMasters(t *testing.T) {
 	got, err := externalMasters(parsed(t, `
 [multimaster/https://one/]

@@ -37,6 +37,7 @@ func readSample(words ...string) (*line, error) {
 	return readLine(commands, global, words)
 }
 
+// CLI-1: global options anywhere; CLI-5: node alone.
 func TestReadLine(t *testing.T) {
 	for _, test := range []struct {
 		words                      string

@@ -58,6 +58,7 @@ func TestWriteConfiguration(t *testing.T) {
 	}
 }
 
+// CLI-78.
 func TestSocket(t *testing.T) {
 	t.Parallel()
 	l, _ := newLayout(t)
@@ -72,7 +73,7 @@ func TestSocket(t *testing.T) {
 	}
 }
 
-// GRID-72.
+// GRID-72, CLI-80.
 func TestWatchdogCommand(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
