@@ -242,7 +242,7 @@ func waitGone(t *testing.T, pid int) {
 
 func TestGrace(t *testing.T) {
 	command := shell(`trap 'echo asked; exit 7' TERM; sleep 60 & wait`)
-	command.Timeout, command.Grace = 300*time.Millisecond, 20*time.Second
+	command.Timeout, command.Grace = 2*time.Second, testkit.Patience
 	result, err := command.Run(t.Context())
 	if err == nil || result.Output != "asked\n" || result.ExitCode != 7 {
 		t.Errorf("got %+v, %v", result, err)
