@@ -33,11 +33,14 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	state := &NetworkState{Links: map[string]*Link{}}
+	state := &NetworkState{Links: map[string]*Link{}, Alternatives: map[string]string{}}
 	names := map[int]string{}
 	for _, link := range links {
 		name := link.Attrs().Name
 		names[link.Attrs().Index] = name
+		for _, alternative := range link.Attrs().AltNames {
+			state.Alternatives[alternative] = name
+		}
 		state.Links[name] = &Link{Owner: -1, Up: link.Attrs().RawFlags&unix.IFF_UP != 0}
 		if device, ok := link.(*netlink.Tuntap); ok {
 			state.Links[name].TunTap = true

@@ -360,3 +360,18 @@ func TestPointToPointAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestAlternativeNameOfTheKernel(t *testing.T) {
+	wire(t, "net0")
+	link, err := netlink.LinkByName("net0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkAddAltName(link, "enp0s31f6altnameforme"); err != nil {
+		t.Fatal(err)
+	}
+	state, err := kernelNetwork{}.Present(t.Context())
+	if err != nil || state.name("enp0s31f6altnameforme") != "net0" || state.name("net0") != "net0" || state.name("other") != "other" {
+		t.Errorf("%v: %v", err, state.Alternatives)
+	}
+}

@@ -4,7 +4,9 @@ package format
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -59,6 +61,32 @@ const (
 type NetworkState struct {
 	Links  map[string]*Link
 	Routes []Route
+	// Alternatives are the further names that links have, and whose they are.
+	Alternatives map[string]string
+}
+
+// name is that of the link with a name or alternative name; the name itself if
+// there is none.
+func (s *NetworkState) name(given string) string {
+	if s.Links[given] == nil && s.Alternatives[given] != "" {
+		return s.Alternatives[given]
+	}
+	return given
+}
+
+// maxInterfaceName is what the kernel takes, in bytes.
+const maxInterfaceName = 15
+
+// checkInterfaceName refuses what the kernel would not take as the name of a new
+// interface.
+func checkInterfaceName(name string) error {
+	switch {
+	case len(name) > maxInterfaceName:
+		return fmt.Errorf("%q can't be the name of a network interface: it has %d characters, at most %d are possible", name, len(name), maxInterfaceName)
+	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/: \t\r\n\v\f\x00") || strings.Contains(name, "%"):
+		return fmt.Errorf("%q can't be the name of a network interface", name)
+	}
+	return nil
 }
 
 // Link is a network interface. Addresses are in the kernel's order.

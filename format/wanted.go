@@ -130,8 +130,18 @@ func addTuns(computer *Computer, d *Definition) {
 // earlier run saved (nil without one), and the addresses and storage found on
 // the machine. Addresses in refused are not handed out. It changes nothing.
 func Want(d *Definition, previous *Computer, present *Present, refused map[LinkAddress]bool, log *slog.Logger) (*Wanted, error) {
+	if present.Network != nil {
+		own := *d
+		for _, name := range []*string{&own.InterfaceName, &own.IPv6Interface, &own.TapGatewayInterface} {
+			*name = present.Network.name(*name)
+		}
+		d = &own
+	}
 	computer, err := describe(d, previous)
 	if err != nil {
+		return nil, err
+	}
+	if err := computer.checkDevices(d); err != nil {
 		return nil, err
 	}
 	var global []netip.Prefix
@@ -156,6 +166,29 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 	}
 	wanted.wantNetwork(d, present.Network, global, refused, log)
 	return wanted, nil
+}
+
+// checkDevices looks at the names of the interfaces that will be made, before
+// anything is.
+func (c *Computer) checkDevices(d *Definition) error {
+	if !d.AlterNetwork {
+		return nil
+	}
+	for _, partition := range c.Partitions {
+		var names []string
+		if d.CreateTap {
+			names = append(names, partition.Tap.Name)
+		}
+		if partition.Tun != nil {
+			names = append(names, partition.Tun.Name)
+		}
+		for _, name := range names {
+			if err := checkInterfaceName(name); err != nil {
+				return fmt.Errorf("partition %s: %w", partition.Reference, err)
+			}
+		}
+	}
+	return nil
 }
 
 // chooseAddress decides on the computer's own address (FMT-23, FMT-84).

@@ -395,3 +395,47 @@ func TestOutputDefinition(t *testing.T) {
 		t.Errorf("definition\n%s\nwant\n%s", text, want)
 	}
 }
+
+// Names that the kernel would refuse are refused before anything is changed.
+func TestInterfaceNames(t *testing.T) {
+	n := newBareNode(t, 1)
+	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for base, fails := range map[string]bool{
+		"slaptap": false, "fourteen-chars": false, "slaptap-long-nm": true, "a/b": true, "a b": true, "a:b": true, "tap%d": true, "é-fourteen-by": false, "é-fourteen-byt": true,
+	} {
+		definition := n.options.Definition
+		definition.CreateTap, definition.TapBaseName = true, base
+		_, err := Want(&definition, nil, present, nil, testLog())
+		if (err != nil) != fails || fails && !strings.Contains(err.Error(), fmt.Sprintf("partition slappart0: %q can't be the name of a network interface", base+"0")) {
+			t.Errorf("%q: %v", base, err)
+		}
+		definition.CreateTap = false
+		if _, err := Want(&definition, nil, present, nil, testLog()); err != nil {
+			t.Errorf("%q, no tap: %v", base, err)
+		}
+	}
+}
+
+// An interface may be called by any of its names.
+func TestAlternativeNames(t *testing.T) {
+	n := newBareNode(t, 2)
+	want := n.want(t, nil, nil)
+	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	present.Network.Alternatives = map[string]string{"enp0s31f6altnameforme": n.options.InterfaceName}
+	definition := n.options.Definition
+	definition.InterfaceName = "enp0s31f6altnameforme"
+	got, err := Want(&definition, nil, present, nil, testLog())
+	if err != nil || !reflect.DeepEqual(got.Computer, want.Computer) {
+		t.Errorf("%v: %+v, want %+v", err, got, want.Computer)
+	}
+	definition.InterfaceName = "absent"
+	if _, err := Want(&definition, nil, present, nil, testLog()); err == nil || err.Error() != "there is no network interface absent" {
+		t.Errorf("absent: %v", err)
+	}
+}
