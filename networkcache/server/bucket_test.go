@@ -145,7 +145,7 @@ func TestBucketServer(t *testing.T) {
 	}
 	defer index.Close()
 	_, url := start(t, Options{Store: Store{Contents: b, Entries: index}})
-	testPythonClient(t, url)
+	t.Run("Python", func(t *testing.T) { testPythonClient(t, url) })
 	sum := sumOf("hello")
 	for _, request := range []struct {
 		method, path, body string

@@ -305,6 +305,7 @@ func TestPythonClient(t *testing.T) {
 
 func testPythonClient(t *testing.T, url string) {
 	t.Helper()
+	testkit.Program(t, "openssl", "openssl") // which that client runs
 	key, certificate, err := networkcache.GenerateKey("python", time.Now())
 	if err != nil {
 		t.Fatal(err)
