@@ -216,7 +216,7 @@ type lentContent struct {
 }
 
 func (l *lentContent) Read(p []byte) (int, error) {
-	time.Sleep(time.Millisecond)
+	testkit.Watch(l.t, time.Millisecond)
 	if l.over.Load() {
 		l.t.Error("the content is read after the upload")
 	}
