@@ -35,7 +35,7 @@ func gridOptionsOf(t *testing.T, keys map[string]string) (grid.Options, error) {
 	return options, err
 }
 
-// D-26: what is written arrives as it is written, a default stands for what is
+// CLI-24, D-26: what is written arrives as it is written, a default stands for what is
 // not written at all, and what can't be is told with its key.
 // GRID-4, GRID-5.
 func TestGridNumbers(t *testing.T) {
@@ -93,7 +93,7 @@ func TestGridNumbers(t *testing.T) {
 	}
 }
 
-// Each key that is true or false takes what Python's ConfigParser does.
+// Each key that is true or false takes what Python's ConfigParser does (CLI-24).
 // GRID-4.
 func TestBooleans(t *testing.T) {
 	forms := map[string]any{
