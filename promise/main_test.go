@@ -3,6 +3,7 @@
 package promise
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,9 +28,24 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	if blocked := blockedFor(barePython, testPython); blocked != "" && os.Geteuid() == 0 && os.Getenv("PROMISE_TEST_OPENED") == "" {
+		if !testkit.HasNamespaces() {
+			flag.Parse()
+			must(0, flag.Set("test.run", "^TestWayToPython$")) // which says what is needed
+			os.Exit(m.Run())
+		}
 		os.Exit(reopen(blocked))
 	}
 	testkit.Main(m)
+}
+
+// The user of a partition reaches Python, or no test here can run.
+func TestWayToPython(t *testing.T) {
+	blocked := blockedFor(barePython, testPython)
+	if blocked == "" || os.Geteuid() != 0 {
+		return
+	}
+	testkit.Namespaces(t)
+	t.Errorf("others can't pass %s", blocked)
 }
 
 func findPython() error {
