@@ -2,8 +2,8 @@
 
 // Package start keeps the start of the program short: the garbage collector
 // rests from the moment this package is initialised until [Done]. What packages
-// make in their inits lives as long as the process does, so that a collection
-// then finds nothing to free and costs a sixth of the start.
+// make in their inits lives as long as the process does, so a collection would
+// find nothing to free: leaving it out touches some two hundred pages less.
 //
 // Packages are initialised as soon as what they import is, in the order of
 // their paths. This one imports nothing but runtime/debug and so comes before
