@@ -69,8 +69,10 @@ func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if _, _, stateErr := client.State(ctx); stateErr == nil {
-			return nil // another run of ours was faster
+		present := NewClient(l.Socket())
+		defer present.Close()
+		if _, _, stateErr := present.State(ctx); stateErr == nil {
+			return nil // another run of ours was faster, or it has made its socket anew
 		}
 		logger.Warn("Supervisord unknown problem: " + output.String())
 		return errors.New(launchFailure + strings.TrimSpace(output.String()+"\n"+err.Error()))

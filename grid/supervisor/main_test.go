@@ -71,8 +71,9 @@ func testExecutable() string {
 type supervisorUnderTest struct {
 	t         *testing.T
 	directory string
-	python    bool // of Python instead of ours
-	ignoring  bool // started by something that ignores signals
+	python    bool     // of Python instead of ours
+	ignoring  bool     // started by something that ignores signals
+	stdout    *os.File // of its own; nil: output
 	client    *Client
 	command   *exec.Cmd
 	exited    chan error
@@ -141,6 +142,9 @@ func (s *supervisorUnderTest) start() *supervisorUnderTest {
 		s.command = exec.Command("bash", append([]string{"-c", script, s.command.Path}, s.command.Args[1:]...)...)
 	}
 	s.command.Stdout, s.command.Stderr = &s.output, &s.output
+	if s.stdout != nil {
+		s.command.Stdout = s.stdout
+	}
 	s.command.WaitDelay = time.Second
 	if err := s.command.Start(); err != nil {
 		s.t.Fatal(err)

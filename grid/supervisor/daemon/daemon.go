@@ -60,12 +60,13 @@ type daemon struct {
 	ticking     bool
 	tidying     *time.Timer
 	ending      chan struct{} // closed when the mood changes
+	sockets     *socketWatch
 }
 
 // Serve runs a supervisor in the foreground until ctx ends, a signal asks for
 // it (SIGTERM, SIGINT, SIGQUIT) or the method shutdown is called; then every
 // service is stopped. SIGHUP and the method restart stop all and begin anew,
-// SIGUSR2 opens logs again. An error comes before anything was started.
+// SIGUSR2 opens logs again and makes removed sockets anew. An error comes before anything was started.
 func Serve(ctx context.Context, options Options) error {
 	defer catchIgnored()()
 	for {
@@ -106,6 +107,9 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	defer stopSignals()
 	d.begin()
 	servers.serve()
+	d.mu.Lock()
+	d.watchSockets(servers)
+	d.mu.Unlock()
 	if options.Ready != nil {
 		options.Ready()
 	}
@@ -113,6 +117,7 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	d.stopAll()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.sockets.close()
 	d.poller.close()
 	d.journal.remove()
 	return d.mood == moodRestarting, nil
@@ -145,7 +150,7 @@ func (d *daemon) prepare() (err error) {
 	d.log = slog.New(d.mainLog)
 	d.keepCrashes()
 	if d.pidFile, err = takePIDFile(d.config.PIDFile, d.options.ConfigFile); err != nil {
-		return err
+		return d.explain(err)
 	}
 	for _, path := range d.config.Included {
 		d.log.Info(fmt.Sprintf("Included extra file \"%s\" during parsing", path))
@@ -279,6 +284,9 @@ func (d *daemon) handleSignal(s syscall.Signal) {
 	case unix.SIGUSR2:
 		d.log.Info("received SIGUSR2 indicating log reopen request")
 		d.reopenLogs()
+		if d.sockets != nil {
+			d.sockets.look()
+		}
 	case unix.SIGHUP:
 		d.log.Warn("received SIGHUP indicating restart request")
 		d.end(moodRestarting)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -29,20 +30,21 @@ const maximumRequest = 16 << 20
 // a unix socket send whatever they like as name of the host, such as the
 // socket's path, and that one refuses them.
 type server struct {
-	d        *daemon
-	config   config.Server
-	listener net.Listener
+	d      *daemon
+	config config.Server
 
-	mu     sync.Mutex
-	open   map[net.Conn]bool // true while a request is handled
-	closed bool
-	idle   sync.WaitGroup // of handled requests
+	mu       sync.Mutex
+	listener net.Listener      // another one once the socket file was made anew
+	file     fileID            // of the socket file
+	open     map[net.Conn]bool // true while a request is handled
+	closed   bool
+	idle     sync.WaitGroup // of handled requests
 }
 
-// serve accepts connections until the server is closed.
-func (s *server) serve() {
+// serve accepts connections until the listener is closed.
+func (s *server) serve(listener net.Listener) {
 	for {
-		connection, err := s.listener.Accept()
+		connection, err := listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		} else if err != nil { // too many open files
@@ -56,8 +58,11 @@ func (s *server) serve() {
 // close ends all connections; answers that are being written go out first,
 // within a second.
 func (s *server) close() {
-	_ = s.listener.Close() // removes the socket
 	s.mu.Lock()
+	_ = s.listener.Close()
+	if s.hasFile() {
+		os.Remove(s.config.Socket)
+	}
 	s.closed = true
 	for connection, busy := range s.open {
 		if !busy {

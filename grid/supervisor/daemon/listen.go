@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -17,8 +18,11 @@ import (
 // servers are the sockets that the supervisor answers on.
 type servers []*server
 
-var errInUse = errors.New("another program is already listening on a port that one of our HTTP servers is configured to use: " +
-	"it may be another supervisor, shut it down first")
+// errInUse is the error of an address that another program listens on.
+func errInUse(c config.Server) error {
+	return fmt.Errorf("another program is already listening on %s, which one of our HTTP servers is configured to use: "+
+		"use that program, or change the address in section [%s]", cmp.Or(c.Socket, c.Address), c.Section)
+}
 
 // listen opens the sockets; it takes the place of a socket that nobody answers
 // on.
@@ -28,7 +32,7 @@ func (d *daemon) listen() (servers, error) {
 		s := &server{d: d, config: c, open: map[net.Conn]bool{}}
 		var err error
 		if c.Socket != "" {
-			s.listener, err = listenUnix(c)
+			s.listener, s.file, err = listenUnix(c)
 		} else {
 			s.listener, err = net.Listen("tcp4", c.Address)
 			if c.Username == "" {
@@ -36,7 +40,7 @@ func (d *daemon) listen() (servers, error) {
 			}
 		}
 		if errors.Is(err, unix.EADDRINUSE) {
-			err = errInUse
+			err = errInUse(c)
 		}
 		if err != nil {
 			all.close()
@@ -47,33 +51,39 @@ func (d *daemon) listen() (servers, error) {
 	return all, nil
 }
 
-func listenUnix(c config.Server) (net.Listener, error) {
+// listenUnix makes the socket file; it takes the place of a socket that nobody
+// answers on, and of nothing else.
+func listenUnix(c config.Server) (net.Listener, fileID, error) {
 	if connection, err := net.Dial("unix", c.Socket); err == nil {
 		_ = connection.Close()
-		return nil, errInUse
+		return nil, fileID{}, errInUse(c)
 	}
 	if info, err := os.Lstat(c.Socket); err == nil && info.Mode().Type() == os.ModeSocket {
 		os.Remove(c.Socket)
+	} else if err == nil {
+		return nil, fileID{}, fmt.Errorf("listen on %s: there is something that is no socket, remove it", c.Socket)
 	}
 	// The socket must never be open to others, not even before chmod.
 	umask := syscall.Umask(0o777 &^ int(c.Mode))
 	listener, err := net.Listen("unix", c.Socket)
 	syscall.Umask(umask)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", c.Socket, err)
+		return nil, fileID{}, fmt.Errorf("listen on %s: %w", c.Socket, err)
 	}
+	listener.(*net.UnixListener).SetUnlinkOnClose(false) // it may be another's by then
 	if c.UID >= 0 || c.GID >= 0 {
 		if err := os.Chown(c.Socket, c.UID, c.GID); err != nil {
 			_ = listener.Close()
-			return nil, err
+			os.Remove(c.Socket)
+			return nil, fileID{}, err
 		}
 	}
-	return listener, nil
+	return listener, identify(c.Socket), nil
 }
 
 func (all servers) serve() {
 	for _, s := range all {
-		go s.serve()
+		go s.serve(s.listener)
 	}
 }
 

@@ -170,17 +170,60 @@ func (l *logFile) shift() error {
 	return unix.Renameat(directory, name, directory, numbered(1))
 }
 
-// clear empties the log. It keeps the file: its name may be that of a device or
-// a link.
+// clear empties the log. It keeps the file, whose name may be that of a link; one
+// that was removed or replaced is opened anew first. What is no file, or leads to
+// an open file of this process as /dev/stdout does, isn't ours to empty.
 func (l *logFile) clear() error {
+	directory, stat, err := openDirectory(l.path)
+	if err != nil {
+		return err
+	}
+	defer closeAll(directory)
+	follow := unix.AT_SYMLINK_NOFOLLOW
+	if isTrusted(stat) {
+		follow = 0
+	}
+	var named, open unix.Stat_t
+	err = unix.Fstatat(directory, filepath.Base(l.path), &named, follow)
+	switch {
+	case err == nil && named.Mode&unix.S_IFMT != unix.S_IFREG, err == nil && leadsToStream(l.path):
+		return fmt.Errorf("clear %s: it is not a regular file", l.path)
+	case err != nil && err != unix.ENOENT:
+		return &os.PathError{Op: "clear log", Path: l.path, Err: err}
+	}
+	if err != nil || unix.Fstat(l.fd, &open) != nil || open.Dev != named.Dev || open.Ino != named.Ino {
+		if err := l.reopen(); err != nil {
+			return err
+		}
+	}
 	if !l.regular {
-		return nil
+		return fmt.Errorf("clear %s: it is not a regular file", l.path)
 	}
 	if err := unix.Ftruncate(l.fd, 0); err != nil {
-		return &os.PathError{Op: "empty log", Path: l.path, Err: err}
+		return &os.PathError{Op: "clear log", Path: l.path, Err: err}
 	}
 	l.size = 0
 	return nil
+}
+
+// leadsToStream tells whether a name stands for a descriptor in /proc, by itself
+// or through links.
+func leadsToStream(path string) bool {
+	for range 40 { // as many links as the kernel follows
+		var system unix.Statfs_t
+		if unix.Statfs(filepath.Dir(path), &system) == nil && system.Type == unix.PROC_SUPER_MAGIC {
+			return true
+		}
+		target, err := os.Readlink(path)
+		if err != nil {
+			return false
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
+	}
+	return false
 }
 
 func (l *logFile) close() {

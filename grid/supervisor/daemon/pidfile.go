@@ -4,11 +4,15 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,9 +37,10 @@ func takePIDFile(path, configFile string) (*pidFile, error) {
 		content := make([]byte, 32)
 		n, _ := file.Read(content)
 		text := strings.TrimSpace(string(content[:n]))
-		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil || runsWith(text, configFile) {
+		held := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
+		if running := runsWith(text, configFile); held || running {
 			file.Close()
-			return nil, fmt.Errorf("another supervisor (process %s) uses %s: shut it down first", text, path)
+			return nil, &servedError{text, configFile, held && running, !held}
 		}
 		locked, err := file.Stat()
 		present, presentErr := os.Stat(path)
@@ -44,6 +49,58 @@ func takePIDFile(path, configFile string) (*pidFile, error) {
 		}
 		file.Close() // its owner has just removed it
 	}
+}
+
+// servedError says that another supervisor serves our configuration.
+type servedError struct {
+	pid, configFile string
+	ours            bool // it knows SIGUSR2
+	python          bool
+}
+
+func (e *servedError) Error() string {
+	return fmt.Sprintf("another supervisor (process %s) already runs with %s", e.pid, e.configFile)
+}
+
+// answerLimit is how long a supervisor may take to make its socket anew.
+const answerLimit = 5 * time.Second
+
+// explain completes the error that another supervisor serves our configuration.
+// Nobody can work with one whose socket is gone; so it is asked to look after it.
+func (d *daemon) explain(err error) error {
+	var served *servedError
+	if !errors.As(err, &served) || d.allAnswer() {
+		return err
+	}
+	if served.ours {
+		if pid, numberErr := strconv.Atoi(served.pid); numberErr == nil {
+			_ = unix.Kill(pid, unix.SIGUSR2)
+		}
+		for end := time.Now().Add(answerLimit); time.Now().Before(end); time.Sleep(answerLimit / 100) {
+			if d.allAnswer() {
+				return err
+			}
+		}
+	}
+	if served.python {
+		return fmt.Errorf("%w, and does not answer: being Python's, it makes its socket anew only on SIGHUP, when it starts its programs anew, too", err)
+	}
+	return fmt.Errorf("%w, and does not answer: %s says why", err, cmp.Or(d.config.LogFile, "its log"))
+}
+
+// allAnswer tells whether somebody listens on each socket of the configuration.
+func (d *daemon) allAnswer() bool {
+	for _, c := range d.config.Servers {
+		if c.Socket == "" {
+			continue
+		}
+		connection, err := net.Dial("unix", c.Socket)
+		if err != nil {
+			return false
+		}
+		_ = connection.Close()
+	}
+	return true
 }
 
 // runsWith tells whether a process was started with our configuration: a

@@ -32,6 +32,7 @@ type process struct {
 	timer   *time.Timer   // the next change of state
 	changed chan struct{} // closed at the next change of state; nil if nobody waits
 
+	input          *input // text that waits for the process to read it; nil for none
 	stdout, stderr *output
 	listener       *listener // of an event listener
 }
@@ -317,6 +318,7 @@ func (p *process) release() {
 	if p.pidfd >= 0 {
 		p.d.poller.closeFD(p.pidfd)
 	}
+	p.dropInput()
 	p.pid, p.pidfd, p.killing = 0, -1, false
 	if p.listener != nil {
 		p.listener.close()

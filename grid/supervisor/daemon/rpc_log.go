@@ -55,14 +55,19 @@ func (p *process) logFile(channel string) string {
 	return ""
 }
 
-// clearLogs empties the logs that are open.
-func (p *process) clearLogs(name string) error {
+// clearLogs empties the logs that are open. One that can't be emptied doesn't
+// keep the other from it.
+func (p *process) clearLogs(name string) (failed error) {
 	for _, o := range p.outputs() {
-		if o.log != nil && o.log.clear() != nil {
-			return xmlrpc.NewFault(faults.Failed, name)
+		if o.log == nil {
+			continue
+		}
+		if err := o.log.clear(); err != nil {
+			p.d.log.Error("log is not cleared", "process", p.config.Name, "error", err)
+			failed = xmlrpc.NewFault(faults.Failed, name)
 		}
 	}
-	return nil
+	return failed
 }
 
 func (d *daemon) clearAllProcessLogs(context.Context, arguments) (any, error) {

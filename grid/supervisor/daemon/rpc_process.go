@@ -9,7 +9,6 @@ import (
 
 	"github.com/ochinchina/supervisord/faults"
 	"github.com/ochinchina/supervisord/types"
-	"golang.org/x/sys/unix"
 
 	"slapos/grid/supervisor/config"
 	"slapos/grid/supervisor/xmlrpc"
@@ -314,8 +313,8 @@ func (d *daemon) allProcessInfo(context.Context, arguments) (any, error) {
 	return infos, nil
 }
 
-// sendProcessStdin writes to the pipe that the process has as standard input,
-// also when another supervisor made it.
+// sendProcessStdin gives text to the process as standard input, all of it or
+// nothing.
 func (d *daemon) sendProcessStdin(_ context.Context, args arguments) (any, error) {
 	p, err := d.process(args.text(0))
 	if err != nil {
@@ -324,19 +323,11 @@ func (d *daemon) sendProcessStdin(_ context.Context, args arguments) (any, error
 	if p.pid == 0 || p.killing {
 		return nil, xmlrpc.NewFault(faults.NotRunning, args.text(0))
 	}
-	fd, err := reopenPipe(p.pid, 0, unix.O_WRONLY, p.pipes[0])
-	if err != nil {
+	switch err := p.sendInput([]byte(args.text(1))); {
+	case errors.Is(err, errInputFull):
+		return nil, xmlrpc.NewFault(faults.Failed, err.Error())
+	case err != nil:
 		return nil, xmlrpc.NewFault(faults.NoFile, args.text(0))
-	}
-	defer closeAll(fd)
-	for text := []byte(args.text(1)); len(text) > 0; {
-		n, err := unix.Write(fd, text)
-		if err == unix.EAGAIN {
-			return nil, xmlrpc.NewFault(faults.Failed, "the process doesn't read its standard input")
-		} else if err != nil && err != unix.EINTR {
-			return nil, xmlrpc.NewFault(faults.NoFile, args.text(0))
-		}
-		text = text[max(n, 0):]
 	}
 	return true, nil
 }

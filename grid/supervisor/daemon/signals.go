@@ -15,11 +15,12 @@ import (
 
 // catchIgnored keeps ignoring what whoever started us had ignored, as nohup
 // does, but by a handler: an ignored signal would be so in our programs, too.
-// SIGPIPE is among them because whoever reads our output may go away before us.
+// SIGPIPE is among them because whoever reads our output may go away before us,
+// SIGUSR2 because a start that finds us sends it, maybe before we follow it.
 func catchIgnored() (stop func()) {
 	resetReserved()
 	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, append(ignoredSignals(), unix.SIGPIPE)...)
+	signal.Notify(caught, append(ignoredSignals(), unix.SIGPIPE, unix.SIGUSR2)...)
 	return func() { signal.Stop(caught) }
 }
 
