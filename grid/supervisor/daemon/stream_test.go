@@ -28,7 +28,7 @@ func TestCloseWhileBusy(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := &server{listener: listener, open: map[net.Conn]bool{}}
-			go s.serve()
+			go s.serve(s.listener)
 			var clients sync.WaitGroup
 			answered := make(chan struct{}, 1000)
 			for range 8 {
