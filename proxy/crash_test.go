@@ -203,6 +203,7 @@ func checkDatabase(t *testing.T, uri string, promised map[string]string) {
 }
 
 // TestFewPartitions has many clients ask for few partitions, of two processes.
+// PROXY-5: requests are served side by side.
 func TestFewPartitions(t *testing.T) {
 	const partitions, clients = 5, 40
 	uri := filepath.Join(t.TempDir(), "proxy.db")

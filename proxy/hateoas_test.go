@@ -13,7 +13,7 @@ import (
 	"slapos/slap"
 )
 
-// TestHateoas goes through PROXY-130 to 134.
+// TestHateoas goes through PROXY-130 to 134, and the JSON of PROXY-10.
 func TestHateoas(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.header = http.Header{"Host": {"127.0.0.1:15001"}}

@@ -33,8 +33,8 @@ func TestMethods(t *testing.T) {
 		{"GET", "/supplySupply", 405, "OPTIONS, POST"},
 		{"GET", "/slapos.get.v0.hateoas_url", 405, "OPTIONS, POST"},
 		{"POST", "/supplySupply/", 404, ""},
-		{"GET", "/getHateoasUrl", 404, ""},
-		{"GET", "/getHostingSubscriptionIpList", 404, ""},
+		{"GET", "/getHateoasUrl", 404, ""},                // PROXY-31, PROXY-135
+		{"GET", "/getHostingSubscriptionIpList", 404, ""}, // PROXY-31
 		{"POST", "/slapos.get.v0.unknown", 404, ""},
 		{"POST", "/http_proxy/http/x", 405, "GET, HEAD, OPTIONS"},
 		{"DELETE", "/shacache/cache/x", 405, "GET, HEAD, OPTIONS, POST, PUT"},
@@ -50,6 +50,7 @@ func TestMethods(t *testing.T) {
 			t.Errorf("%s %s: %d, Allow %q", c.method, c.path, got.status, got.header.Get("Allow"))
 		}
 	}
+	// PROXY-30.
 	if id := l.get("/getRunId").body; len(id) != 32 {
 		t.Errorf("run id %q", id)
 	}
@@ -72,6 +73,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// TestForms goes through PROXY-13 and PROXY-36.
 func TestForms(t *testing.T) {
 	l := newLab(t, proxy.Options{MaximumBody: 5 << 20})
 	l.load(1)
@@ -102,6 +104,7 @@ func TestForms(t *testing.T) {
 	if got := l.post("/useComputer", "computer_id", "c", "use_string", large+large); got.status != 413 {
 		t.Errorf("a body over the limit: %d", got.status)
 	}
+	// PROXY-35.
 	for _, xml := range []string{"", "<", "<marshal/>", marshal(t, slap.Dict{"reference": "x"}), marshal(t, "x"),
 		marshal(t, slap.Dict{"reference": "x", "address": "a", "netmask": "n", "partition_list": []any{slap.Dict{"reference": "p"}}})} {
 		if got := l.post("/loadComputerConfigurationFromXML", "xml", xml); got.status != 500 {
@@ -168,6 +171,7 @@ func TestDefaults(t *testing.T) {
 	l.expect(l.request("c"), 404, "No free computer partition found for: c")
 }
 
+// TestNodeAnswers goes through PROXY-32.
 func TestNodeAnswers(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	const path = "/getFullComputerInformation?computer_id="

@@ -73,7 +73,7 @@ func requestForm(t *testing.T, title string) map[string]string {
 }
 
 // TestOriginalOpensOurs hands a database that we made to the original, and
-// back.
+// back: tables and columns are its own (PROXY-20, PROXY-21).
 func TestOriginalOpensOurs(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(4)

@@ -76,7 +76,7 @@ type answer struct {
 
 func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
 
-// page is the message of an error page.
+// page is the message of an error page (PROXY-12).
 func (a answer) page() string {
 	if m := regexp.MustCompile(`(?s)^<!doctype html>\n<html lang=en>\n<title>.*</title>\n<h1>.*</h1>\n<p>(.*)</p>\n$`).FindStringSubmatch(a.body); m != nil {
 		return m[1]

@@ -105,6 +105,7 @@ func proxyConfiguration(t *testing.T) (path, address string) {
 
 // TestProxyStartAndShow starts a proxy, asks it something, stops it, and looks
 // into its database.
+// PROXY-1: in the foreground, until it is told to stop.
 func TestProxyStartAndShow(t *testing.T) {
 	path, address := proxyConfiguration(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -142,6 +143,7 @@ func TestProxyStartAndShow(t *testing.T) {
 }
 
 // TestProxyStartRefuses tells in one line what can't be used.
+// PROXY-1: with --port and --database-uri.
 func TestProxyStartRefuses(t *testing.T) {
 	path, address := proxyConfiguration(t)
 	taken, err := net.Listen("tcp", strings.TrimPrefix(address, "http://"))

@@ -26,7 +26,7 @@ func (c *countedChanges) committed(changed map[string]bool) {
 }
 
 // TestBatch has operations that come while another one is under way share a
-// commit; one that fails leaves nothing, and the others go on.
+// commit; one that fails leaves nothing, and the others go on (PROXY-6).
 func TestBatch(t *testing.T) {
 	d, err := Open(t.Context(), Options{URI: filepath.Join(t.TempDir(), "proxy.db"), Computer: "c"})
 	if err != nil {

@@ -163,6 +163,7 @@ func testVersion(t *testing.T, at place) {
 	l.equal("supply", changed("c", func() { l.must(l.Supply(l.ctx, store.Software{URL: "u", Computer: "c", State: "available"})) }), true)
 }
 
+// testFailure leaves nothing of what fails (PROXY-6).
 func testFailure(t *testing.T, at place) {
 	l := newLab(t, at, 1)
 	before := l.at("slappart0")

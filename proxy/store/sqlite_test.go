@@ -120,6 +120,7 @@ func legacy(version int) string {
 	return b.String()
 }
 
+// TestMigrate goes through PROXY-22 to PROXY-24.
 func TestMigrate(t *testing.T) {
 	for version := 10; version <= 17; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) {
@@ -167,7 +168,8 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// checkBackup makes the former database again from its backup.
+// checkBackup makes the former database again from its backup (PROXY-23,
+// PROXY-171).
 func checkBackup(t *testing.T, path string, version int, tables []string) {
 	t.Helper()
 	found, _ := filepath.Glob(path + "-backup-*.sql")
@@ -192,7 +194,7 @@ func checkBackup(t *testing.T, path string, version int, tables []string) {
 	}
 }
 
-// TestMigrateFails leaves the old tables as they were.
+// TestMigrateFails leaves the old tables as they were (PROXY-23).
 func TestMigrateFails(t *testing.T) {
 	path := file(t)
 	db := raw(t, path)
@@ -208,6 +210,7 @@ func TestMigrateFails(t *testing.T) {
 	}
 }
 
+// TestRebase goes through PROXY-145 and PROXY-146.
 func TestRebase(t *testing.T) {
 	folder := t.TempDir()
 	path := func(name string) string { return filepath.Join(folder, name) }
@@ -307,6 +310,7 @@ func TestOpenErrors(t *testing.T) {
 		content[i] ^= 0x55
 	}
 	write("damaged.db", string(content))
+	// PROXY-22: versions that don't agree.
 	mixed := filepath.Join(folder, "mixed.db")
 	run(t, raw(t, mixed), "CREATE TABLE a17 (x); CREATE TABLE b18 (x);")
 	other := filepath.Join(folder, "other.db")
