@@ -73,7 +73,7 @@ func TestForward(t *testing.T) {
 	if got := other("own", "y", filter(front.server.URL+"/")...); got.status != 200 {
 		t.Errorf("ourselves: %s", got)
 	}
-	// What is allocated here stays here.
+	// What is allocated here stays here (PROXY-61).
 	if got := front.request("own"); !strings.Contains(got.body, "SoftwareInstance") {
 		t.Errorf("allocated: %s", got)
 	}

@@ -56,7 +56,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// TestOrigin goes through PROXY-7.
+// TestOrigin goes through PROXY-7 and PROXY-100.
 func TestOrigin(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.header = http.Header{"Host": {"cdn.example.com"}, "X-Forwarded-Proto": {"http, https"}, "X-Forwarded-Prefix": {"/a, /sub"},
@@ -274,7 +274,7 @@ func TestMetricsAndAccessLog(t *testing.T) {
 	}
 }
 
-// TestUsage keeps what the original drops.
+// TestUsage keeps what the original drops (PROXY-38, PROXY-104).
 func TestUsage(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.expect(l.post("/useComputer", "computer_id", "c", "use_string", "<journal/>"), 200, "Ignored")

@@ -10,7 +10,8 @@ import (
 	"slapos/proxy"
 )
 
-// TestRPCInput goes through PROXY-90.
+// TestRPCInput goes through PROXY-90, PROXY-91, PROXY-94 and the refusals of
+// PROXY-92 and PROXY-127.
 // SLAP-80, SLAP-81.
 func TestRPCInput(t *testing.T) {
 	l := newLab(t, proxy.Options{})
@@ -60,7 +61,8 @@ func TestRPCInput(t *testing.T) {
 	}
 }
 
-// TestRPCOutput refuses to answer what the schema forbids.
+// TestRPCOutput refuses to answer what the schema forbids: a state is kept as
+// it was asked for (PROXY-45).
 func TestRPCOutput(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(2)
@@ -88,13 +90,13 @@ func TestRPCNodes(t *testing.T) {
 		{"slapos.allDocs.WIP.compute_node_list", `{}`, 200, `{"result_list": [{"computer_guid": "local_computer"}]}`},
 		{"slapos.post.v0.software_installation", `{"computer_guid": "local_computer", "software_release_uri": "u"}`, 200, `{"type": "success", "title": "Supplied u to be available"}`},
 		{"slapos.put.v0.software_installation_reported_state", `{"computer_guid": "local_computer", "software_release_uri": "u", "reported_state": "building"}`, 200, `{"type": "success", "title": "Ignored"}`},
-		{"slapos.allDocs.v0.compute_node_software_installation_list", `{"computer_guid": "local_computer"}`, 200, `{"result_list": [{"software_release_uri": "u", "state": "available"}]}`},
+		{"slapos.allDocs.v0.compute_node_software_installation_list", `{"computer_guid": "local_computer"}`, 200, `{"result_list": [{"software_release_uri": "u", "state": "available"}]}`}, // PROXY-127
 		{"slapos.put.v0.software_installation_reported_state", `{"computer_guid": "local_computer", "software_release_uri": "u", "reported_state": "destroyed"}`, 200, `{"type": "success", "title": "Destroyed"}`},
 		{"slapos.allDocs.v0.compute_node_software_installation_list", `{"computer_guid": "local_computer"}`, 200, `{"result_list": []}`},
 		{"slapos.get.v0.compute_node_status", `{"computer_guid": "x"}`, 200, `{"text": "Unknown (not implemented)"}`},
-		{"slapos.post.v0.compute_node_certificate", `{"computer_guid": "x"}`, 200, `{"key": "", "certificate": ""}`},
-		{"slapos.remove.v0.compute_node_certificate", `{"computer_guid": "x"}`, 200, `{"type": "success", "title": "Ignored"}`},
-		{"slapos.get.v0.software_instance_certificate", `{"instance_guid": "x"}`, 200, `{"key": "", "certificate": ""}`},
+		{"slapos.post.v0.compute_node_certificate", `{"computer_guid": "x"}`, 200, `{"key": "", "certificate": ""}`},            // PROXY-101
+		{"slapos.remove.v0.compute_node_certificate", `{"computer_guid": "x"}`, 200, `{"type": "success", "title": "Ignored"}`}, // PROXY-102
+		{"slapos.get.v0.software_instance_certificate", `{"instance_guid": "x"}`, 200, `{"key": "", "certificate": ""}`},        // PROXY-103
 		{"slapos.put.v0.compute_node_bang", `{"computer_guid": "x", "message": "m"}`, 200, `{"type": "success", "title": "Ignored"}`},
 		{"slapos.put.v0.software_instance_error", `{"instance_guid": "x", "message": "m"}`, 200, `{"type": "success", "title": "Ignored"}`},
 		{"slapos.put.v0.software_installation_error", `{"computer_guid": "x", "software_release_uri": "u", "message": "m"}`, 200, `{"type": "success", "title": "Ignored"}`},
@@ -104,7 +106,9 @@ func TestRPCNodes(t *testing.T) {
 	}
 }
 
-// TestRPCInstances goes through the methods on instances, PROXY-111 to PROXY-123.
+// TestRPCInstances goes through the methods on instances, PROXY-111 to PROXY-123,
+// with the names and documents of PROXY-92 and PROXY-93, the answers of PROXY-94
+// and PROXY-127, and the JSON of PROXY-10.
 func TestRPCInstances(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(2)

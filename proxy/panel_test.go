@@ -215,6 +215,7 @@ func TestPanelRefuses(t *testing.T) {
 		}
 		l.expectPage(got, 422, want)
 	}
+	// PROXY-140.
 	got := l.get("/panel/panel.js")
 	if !strings.HasPrefix(got.header.Get("Content-Type"), "text/javascript") || got.header.Get("Last-Modified") == "" {
 		t.Errorf("script: %v", got.header)

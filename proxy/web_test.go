@@ -143,6 +143,7 @@ func TestPublic(t *testing.T) {
 	l.expect(newLab(t, proxy.Options{}).get("/panel/public/a.json"), 403, "The public directory path is not configured.")
 }
 
+// TestPanel goes through PROXY-140.
 func TestPanel(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(3)

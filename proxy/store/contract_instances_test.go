@@ -13,6 +13,7 @@ import (
 	"slapos/slap"
 )
 
+// testConnection goes through PROXY-41 and PROXY-50.
 func testConnection(t *testing.T, at place) {
 	l := newLab(t, at, 2)
 	l.request(order("root"))
@@ -31,6 +32,7 @@ func testConnection(t *testing.T, at place) {
 	}, "slappart0", "slappart1"), []string{"slappart0"})
 }
 
+// testRename goes through PROXY-43.
 func testRename(t *testing.T, at place) {
 	l := newLab(t, at, 3)
 	l.request(order("root"))
@@ -48,6 +50,7 @@ func testRename(t *testing.T, at place) {
 	l.equal("others of no tree", l.at("slappart0").Root, "")
 }
 
+// testDestroy goes through PROXY-44.
 func testDestroy(t *testing.T, at place) {
 	l := newLab(t, at, 4)
 	l.request(order("root"))
@@ -80,6 +83,7 @@ func testDestroy(t *testing.T, at place) {
 	}
 }
 
+// testNames finds instances by the names of PROXY-92.
 func testNames(t *testing.T, at place) {
 	l := newLab(t, at, 4)
 	l.request(order("r_1"))

@@ -49,6 +49,7 @@ func contract(t *testing.T, at place) {
 	}
 }
 
+// testLoadComputer goes through PROXY-35.
 func testLoadComputer(t *testing.T, at place) {
 	l := newLab(t, at, 3)
 	node, err := l.Node(l.ctx, "c")
@@ -81,6 +82,7 @@ func testLoadComputer(t *testing.T, at place) {
 	l.equal("statistics", counts, []store.StateCount{{Computer: "c", State: "free", Count: 1}, {Computer: "c", State: "started", Count: 1}, {Computer: "d", State: "free", Count: 120}})
 }
 
+// testSoftware goes through PROXY-36 and PROXY-37.
 func testSoftware(t *testing.T, at place) {
 	l := newLab(t, at, 0)
 	supply := func(url string, state slap.State) {
@@ -104,7 +106,8 @@ func testSoftware(t *testing.T, at place) {
 	l.must(l.Supply(l.ctx, store.Software{URL: "a", Computer: "nope", State: "available"}))
 }
 
-// testTrace is the worked trace of PROXY-68.
+// testTrace is the worked trace of PROXY-68, with PROXY-42, PROXY-50 and
+// PROXY-52.
 func testTrace(t *testing.T, at place) {
 	l := newLab(t, at, 4)
 	row := func(partition string) [3]string {
@@ -132,6 +135,7 @@ func testTrace(t *testing.T, at place) {
 	l.equal("bang nobody", l.touched(func() { l.must(l.Bang(l.ctx, id("nope"))) }, all...), []string(nil))
 }
 
+// testRequestAgain goes through PROXY-51, PROXY-62 and PROXY-63.
 func testRequestAgain(t *testing.T, at place) {
 	l := newLab(t, at, 1)
 	first := l.request(order("i", with(slap.Dict{"n": int64(1), "e": "é"})))
@@ -161,6 +165,7 @@ func testRequestAgain(t *testing.T, at place) {
 	}
 }
 
+// testStates goes through PROXY-62 and PROXY-63.
 func testStates(t *testing.T, at place) {
 	l := newLab(t, at, 3)
 	l.request(order("root"))
@@ -196,6 +201,7 @@ func testRequester(t *testing.T, at place) {
 	if !errors.As(err, &unknown) || err.Error() != "No partition matching the authorization header: (c / None)" {
 		t.Errorf("unknown: %v", err)
 	}
+	// PROXY-61.
 	allocated := func(o store.Order) bool {
 		found, err := l.Allocated(l.ctx, o)
 		l.must(err)
@@ -208,6 +214,8 @@ func testRequester(t *testing.T, at place) {
 	l.must(l.UnsetForwarded(l.ctx, "user_x", "http://m"))
 }
 
+// testShared goes through PROXY-65 and PROXY-66, with the time stamps of
+// PROXY-50 and PROXY-51.
 func testShared(t *testing.T, at place) {
 	l := newLab(t, at, 3)
 	l.request(order("host"))
