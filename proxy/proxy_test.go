@@ -153,8 +153,8 @@ var timestamps = regexp.MustCompile(`(timestamp</string><string>|"processing_tim
 
 // TestGolden replays a run of the original, and expects its answers byte for
 // byte: partitions (PROXY-33, PROXY-34), software (PROXY-36, PROXY-37), what is
-// ignored or fixed (PROXY-38 to PROXY-40), instances (PROXY-41, PROXY-44,
-// PROXY-45, PROXY-65, PROXY-67) and their names by JSON-RPC (PROXY-92).
+// ignored or fixed (PROXY-38, PROXY-39, PROXY-40), instances (PROXY-41,
+// PROXY-44, PROXY-45, PROXY-65, PROXY-67) and their names by JSON-RPC (PROXY-92).
 func TestGolden(t *testing.T) {
 	folder := t.TempDir()
 	for _, name := range []string{"public", "content", "metadata"} {
