@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"slapos/slap/rooted"
 )
 
 // writeMonitors writes the files of COL-38 for each partition that has a
@@ -143,7 +145,7 @@ func (s *store) minute(ctx context.Context, user string, day, minute time.Time) 
 }
 
 func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes []minuteProcess) error {
-	root, err := os.OpenRoot(partition.Path)
+	root, err := rooted.Open(partition.Path)
 	if err != nil {
 		return err
 	}
@@ -188,7 +190,7 @@ func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes 
 
 // replaceIn exchanges a file in a directory of a partition. The temporary file
 // is new, whatever stands under its name.
-func replaceIn(directory *os.Root, name, content string) error {
+func replaceIn(directory *rooted.Root, name, content string) error {
 	temporary := name + ".new"
 	if err := directory.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -207,7 +209,7 @@ func replaceIn(directory *os.Root, name, content string) error {
 // appendMonitor adds a line to a file of lines, and makes the file when there is
 // none. It writes in place, for the file grows with each minute: only into a
 // regular file of the collector's own user that has no other name.
-func appendMonitor(directory *os.Root, name, columns, line string, now time.Time) error {
+func appendMonitor(directory *rooted.Root, name, columns, line string, now time.Time) error {
 	file, err := directory.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err == nil {
 		defer file.Close()
@@ -216,7 +218,7 @@ func appendMonitor(directory *os.Root, name, columns, line string, now time.Time
 			return statErr
 		}
 		if status, ok := info.Sys().(*syscall.Stat_t); !info.Mode().IsRegular() || !ok || status.Nlink != 1 || int(status.Uid) != os.Geteuid() {
-			return fmt.Errorf("%s is no file of the collector: remove it", name)
+			return fmt.Errorf("%s is no file of the collector: remove it", file.Name())
 		}
 		if info.Size() > 0 {
 			return appendLine(file, info.Size(), line)

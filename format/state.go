@@ -18,6 +18,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"slapos/slap"
+	"slapos/slap/rooted"
 )
 
 // loadPrevious reads the computer file of an earlier run, nil when there is
@@ -246,7 +247,7 @@ const resourceFile = ".slapos-resource"
 // file is made anew by every run, so it is not worth a sync.
 func (s *state) saveResources(partition *Partition, resources any) error {
 	content := pythonJSON(resources, "    ")
-	root, err := os.OpenRoot(partition.Path)
+	root, err := rooted.Open(partition.Path)
 	if err != nil {
 		return err
 	}
@@ -276,7 +277,7 @@ func (s *state) saveResources(partition *Partition, resources any) error {
 
 // holds tells whether a file has just that content. It reads no more of it, and
 // waits for nobody who might write to a pipe in its place.
-func holds(root *os.Root, name string, content []byte) bool {
+func holds(root *rooted.Root, name string, content []byte) bool {
 	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false

@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/rooted"
 )
 
 // maxFile bounds the files that are read from such a directory: its user writes
@@ -34,7 +36,7 @@ const maxFile = 1 << 20
 // Names are relative to the directory. Root alone changes owners: what another
 // agent makes stays its own.
 type ownedRoot struct {
-	root     *os.Root
+	root     *rooted.Root
 	path     string
 	uid, gid int // owner of the directory
 	mode     fs.FileMode
@@ -44,7 +46,7 @@ type ownedRoot struct {
 }
 
 func openOwnedRoot(directory string) (*ownedRoot, error) {
-	root, err := os.OpenRoot(directory)
+	root, err := rooted.Open(directory)
 	if err != nil {
 		return nil, err
 	}

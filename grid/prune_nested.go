@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/rooted"
 )
 
 const (
@@ -65,13 +67,13 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 }
 
 // open opens an instance root, unless it was searched with another one.
-func (n *nestedSearch) open(root string) (*os.Root, error) {
+func (n *nestedSearch) open(root string) (*rooted.Root, error) {
 	root, err := resolve(root)
 	if err != nil || n.covers(root) {
 		return nil, err
 	}
 	n.visited = append(n.visited, root)
-	return os.OpenRoot(root)
+	return rooted.Open(root)
 }
 
 func (n *nestedSearch) covers(path string) bool {
@@ -85,7 +87,7 @@ func (n *nestedSearch) covers(path string) bool {
 
 // list returns the directories in one directory, and whether slapos.cfg is
 // there too.
-func (n *nestedSearch) list(root *os.Root, directory string) (below []string, found bool) {
+func (n *nestedSearch) list(root *rooted.Root, directory string) (below []string, found bool) {
 	file, err := root.OpenFile(directory, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		n.options.Logger.Debug("Ignored directory", slog.String("directory", filepath.Join(root.Name(), directory)), slog.Any("error", err))
@@ -106,7 +108,7 @@ func (n *nestedSearch) list(root *os.Root, directory string) (below []string, fo
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
-				n.options.Logger.Debug("Ignored rest of directory", slog.String("directory", directory), slog.Any("error", err))
+				n.options.Logger.Debug("Ignored rest of directory", slog.String("directory", filepath.Join(root.Name(), directory)), slog.Any("error", err))
 			}
 			return below, found
 		}
@@ -116,7 +118,7 @@ func (n *nestedSearch) list(root *os.Root, directory string) (below []string, fo
 func isKernelInterface(path string) bool { return path == "/proc" || path == "/sys" || path == "/dev" }
 
 // follow reads one slapos.cfg and searches what that node would search.
-func (n *nestedSearch) follow(ctx context.Context, root *os.Root, path string) error {
+func (n *nestedSearch) follow(ctx context.Context, root *rooted.Root, path string) error {
 	full := filepath.Join(root.Name(), path)
 	log := n.options.Logger.With("configuration", full)
 	log.Debug("Reading config at " + full)

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"slapos/slap/rooted"
 )
 
 // maxRequest bounds the request files, which the partition's user writes.
@@ -17,7 +19,7 @@ const maxRequest = 1 << 20
 // files is the directory of a partition. The partition's user owns it and the
 // agent is root, so nothing outside is reached, whatever links lie in there.
 type files struct {
-	root  *os.Root
+	root  *rooted.Root
 	close func()
 }
 
@@ -25,7 +27,7 @@ func (p *Partition) files() (files, error) {
 	if p.Root != nil {
 		return files{p.Root, func() {}}, nil
 	}
-	root, err := os.OpenRoot(p.Path)
+	root, err := rooted.Open(p.Path)
 	if err != nil {
 		return files{}, fmt.Errorf("partition %s: %w", p.ID, err)
 	}

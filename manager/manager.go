@@ -27,11 +27,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
 	"slapos/slap"
+	"slapos/slap/rooted"
 )
 
 // Manager is one resource manager. An error returned by a hook fails the
@@ -91,7 +91,7 @@ type Partition struct {
 	ID   string
 	Path string
 	// Root is Path, opened as a confined root; nil: opened when needed.
-	Root *os.Root
+	Root *rooted.Root
 	// UID and GID are the owner of Path; User is the name of that user.
 	UID, GID int
 	User     string

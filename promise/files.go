@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/promise/process"
+	"slapos/slap/rooted"
 )
 
 const (
@@ -38,15 +39,15 @@ const (
 // has taken them for file access only: a link or a mode that would not let the
 // user in does not let us in, and new files are the user's own.
 type files struct {
-	root  *os.Root
+	root  *rooted.Root
 	tasks chan func()
 	// folders are those of the state, opened once: a path through many folders
 	// costs a call to the kernel for each.
-	folders map[string]*os.Root
+	folders map[string]*rooted.Root
 }
 
 func openFiles(directory string, user *process.User) (*files, error) {
-	f := &files{tasks: make(chan func()), folders: map[string]*os.Root{}}
+	f := &files{tasks: make(chan func()), folders: map[string]*rooted.Root{}}
 	ready := make(chan error)
 	go func() {
 		err := becomeForFiles(user)
@@ -62,7 +63,7 @@ func openFiles(directory string, user *process.User) (*files, error) {
 		return nil, err
 	}
 	err := f.do(func() (err error) {
-		f.root, err = os.OpenRoot(directory)
+		f.root, err = rooted.Open(directory)
 		return err
 	})
 	if err != nil {
@@ -81,7 +82,7 @@ func (f *files) close() {
 }
 
 // in finds the folder that a name is best looked up in, and the rest of the name.
-func (f *files) in(name string) (*os.Root, string) {
+func (f *files) in(name string) (*rooted.Root, string) {
 	folder, base := path.Split(name)
 	if root := f.folders[strings.TrimSuffix(folder, "/")]; root != nil {
 		return root, base
@@ -162,7 +163,7 @@ func (f *files) read(name string, limit int64) ([]byte, error) {
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err == nil && int64(len(content)) > limit {
-		err = fmt.Errorf("%s is larger than %d bytes", name, limit)
+		err = fmt.Errorf("%s is larger than %d bytes", file.Name(), limit)
 	}
 	return content, err
 }
@@ -176,7 +177,7 @@ func (f *files) openRegular(name string, flags int) (*os.File, error) {
 	}
 	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", name)
+		err = fmt.Errorf("%s is not a regular file", file.Name())
 	}
 	if err != nil {
 		file.Close()
@@ -233,7 +234,7 @@ func (f *files) names(folder string) ([]string, error) {
 // root (PROM-21). It needs root's rights, so it is not for use within do: each
 // folder is opened without following a link, and only root's are given away.
 func giveFolders(directory string, user *process.User) error {
-	root, err := os.OpenRoot(directory)
+	root, err := rooted.Open(directory)
 	if err != nil {
 		return err
 	}

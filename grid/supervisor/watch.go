@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/rooted"
 )
 
 // WatchOptions are what the watchdog works with (GRID-79).
@@ -115,7 +117,7 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 		return nil
 	}
 	directory := filepath.Join(o.InstanceRoot, partition)
-	root, err := os.OpenRoot(directory)
+	root, err := rooted.Open(directory)
 	if errors.Is(err, fs.ErrNotExist) { // a manager's group is no directory
 		return o.bang(ctx, partition, message)
 	} else if err != nil {
@@ -164,7 +166,7 @@ func isReported(deployed, reported string) bool {
 }
 
 // readTimestamp reads a file that the partition's user may have put there.
-func readTimestamp(root *os.Root, name string) string {
+func readTimestamp(root *rooted.Root, name string) string {
 	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return ""
@@ -181,7 +183,7 @@ func readTimestamp(root *os.Root, name string) string {
 }
 
 // replace puts a new file in the place of one, whatever that is.
-func replace(root *os.Root, name, content string) error {
+func replace(root *rooted.Root, name, content string) error {
 	temporary := name + ".new"
 	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
