@@ -58,7 +58,7 @@ func runBang(ctx context.Context, e *environment, path, message, shown string) e
 		return err
 	}
 	defer master.Close()
-	fmt.Fprintf(e.stdout, "Banging to %s\n", slap.PythonRepr(slapos["master_url"]))
+	fmt.Fprintf(e.stdout, "Banging to %s\n", hideSecrets(slap.PythonRepr(slapos["master_url"])))
 	if err := master.ComputerBang(ctx, slapos["computer_id"], message); err != nil {
 		return fmt.Errorf("bang computer %s: %w", slapos["computer_id"], err)
 	}

@@ -183,7 +183,7 @@ func (e *environment) tellInstance(ctx context.Context, instance *slap.Instance,
 	if err != nil {
 		return nil, fmt.Errorf("connection parameter _: %w", err)
 	}
-	e.log.Info(pprint(plain(decoded)))
+	e.log.InfoContext(asResult(ctx), pprint(plain(decoded)))
 	e.log.Info("You can rerun the command to get up-to-date information.")
 	return decoded, nil
 }

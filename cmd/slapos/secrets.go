@@ -7,54 +7,80 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync"
 )
 
-// secretForms are how a password or a token stands in the text of an error: in a
-// URL, in a connection string or a query, in a header. The groups of each
-// stay. A number before a slash is the port of a URL without a user.
+// secretForms are how a password or a token stands in a text: in a URL, also one
+// with slips of the pen, in a connection string or a query, in a header. The
+// groups of each stay. A number before a slash is the port of a URL without a
+// user. A quoted value may hold escaped quotes, and its backslashes may be
+// doubled: what looks like a value is hidden rather too far than not far enough.
 var secretForms = sync.OnceValue(func() []*regexp.Regexp {
 	return []*regexp.Regexp{
-		regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z+]*://[^\\s:@/\"'`]*:)[^\"'`]*(@)"),
+		regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)"),
 		regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)"),
-		regexp.MustCompile(`(?i)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|passphrase)\s*=\s*)(?:'[^']*'|"[^"]*"|[^\s&'"` + "`" + `]+)`),
+		regexp.MustCompile(`(?i)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|passphrase)\s*=\s*)` +
+			`(?:'(?:\\+.|[^'\\])*'?|"(?:\\+.|[^"\\])*"?|(?:\\+.|[^\s&'"\\` + "`" + `])+)`),
 		regexp.MustCompile(`(?i)(\bAuthorization: *(?:Basic|Bearer) +)\S+`),
 	}
 })
 
 // hideSecrets replaces passwords and tokens in a text.
 func hideSecrets(text string) string {
+	if !strings.ContainsAny(text, "@=") && !strings.Contains(text, "uthorization") {
+		return text
+	}
 	for _, form := range secretForms() {
 		text = form.ReplaceAllString(text, "${1}***${2}")
 	}
 	return text
 }
 
-// A secretHandler hides secrets in all that is not what the user asked for:
-// warnings, errors and debug records. INFO tells results, such as a connection
-// parameter with a password in it.
+type resultKey struct{}
+
+// asResult marks a record as what the user asked for, which is told as it is: the
+// connection parameters of an instance, with the password in them.
+func asResult(ctx context.Context) context.Context { return context.WithValue(ctx, resultKey{}, true) }
+
+// A secretHandler hides secrets in all that is not a result.
 type secretHandler struct{ slog.Handler }
 
 func (h secretHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo {
+	if ctx.Value(resultKey{}) != nil {
 		return h.Handler.Handle(ctx, r)
 	}
 	hidden := slog.NewRecord(r.Time, r.Level, hideSecrets(r.Message), r.PC)
 	r.Attrs(func(a slog.Attr) bool {
-		switch value := a.Value.Resolve(); value.Kind() {
-		case slog.KindString:
-			a.Value = slog.StringValue(hideSecrets(value.String()))
-		case slog.KindAny:
-			a.Value = slog.StringValue(hideSecrets(fmt.Sprint(value.Any())))
-		}
-		hidden.AddAttrs(a)
+		hidden.AddAttrs(hideIn(a))
 		return true
 	})
 	return h.Handler.Handle(ctx, hidden)
 }
 
+// hideIn hides secrets in the value of an attribute.
+func hideIn(a slog.Attr) slog.Attr {
+	switch value := a.Value.Resolve(); value.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(hideSecrets(value.String()))
+	case slog.KindAny:
+		a.Value = slog.StringValue(hideSecrets(fmt.Sprint(value.Any())))
+	case slog.KindGroup:
+		var members []slog.Attr
+		for _, member := range value.Group() {
+			members = append(members, hideIn(member))
+		}
+		a.Value = slog.GroupValue(members...)
+	}
+	return a
+}
+
 func (h secretHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
-	return secretHandler{h.Handler.WithAttrs(attributes)}
+	hidden := make([]slog.Attr, len(attributes))
+	for i, a := range attributes {
+		hidden[i] = hideIn(a)
+	}
+	return secretHandler{h.Handler.WithAttrs(hidden)}
 }
 
 func (h secretHandler) WithGroup(name string) slog.Handler {

@@ -22,6 +22,11 @@ func TestHideSecrets(t *testing.T) {
 		"GET https://me:s3@master.example/x: 404":       "GET https://me:***@master.example/x: 404",
 		"Authorization: Basic bWU6czM=":                 "Authorization: Basic ***",
 		"aws_secret_access_key=abc/def+g":               "aws_secret_access_key=***",
+		`host=h password='a b \' s3' dbname=d`:          "host=h password=*** dbname=d",
+		`"host=h password='a b \\' s3' dbname=d"`:       `"host=h password=*** dbname=d"`,
+		`host=h password=a\ s3 dbname=d`:                "host=h password=*** dbname=d",
+		"postgres:/slap:s3@h/d is missing":              "postgres:/slap:***@h/d is missing",
+		"postgres: connection refused: me@host":         "postgres: connection refused: me@host",
 		"http://127.0.0.1:5000/a@b refused":             "http://127.0.0.1:5000/a@b refused",
 		"http://[::1]:5000/ and user@host":              "http://[::1]:5000/ and user@host",
 		"no secret here":                                "no secret here",
@@ -57,7 +62,11 @@ func TestLogHidesSecrets(t *testing.T) {
 			}
 		}
 		stderr.Reset()
-		e.log.Info("{'url': 'https://me:s3cret@host/'}")
+		e.log.With("url", "https://me:s3cret@host/").Info("posting to https://me:s3cret@host/", slog.Group("g", "url", "https://me:s3cret@host/"))
+		if strings.Contains(stderr.String(), "s3cret") {
+			t.Errorf("%s: information: %s", format, stderr)
+		}
+		e.log.InfoContext(asResult(t.Context()), "{'url': 'https://me:s3cret@host/'}")
 		if !strings.Contains(stderr.String(), "s3cret") {
 			t.Errorf("%s: a result is hidden: %s", format, stderr)
 		}
@@ -74,6 +83,8 @@ func TestDatabaseErrorsHideSecrets(t *testing.T) {
 		"postgres://slap:s3cret@[::1/slap",
 		"postgres://slap:s3cret@127.0.0.1:notaport/slap",
 		"host=127.0.0.1 port=1 user=u password=s3cret",
+		`host=127.0.0.1 port=1 user=u password='a \' s3cret' dbname=d`,
+		"postgres:/slap:s3cret@127.0.0.1/slap",
 		"mysql://slap:s3cret@host/db",
 	} {
 		e, _, stderr := newTestEnvironment(t)
