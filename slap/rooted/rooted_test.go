@@ -11,7 +11,11 @@ import (
 	"testing"
 
 	"slapos/slap/rooted"
+
+	"slapos/slap/testkit"
 )
+
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // Every error names the whole path, also below a second root, and says why.
 func TestErrors(t *testing.T) {
