@@ -21,6 +21,7 @@ import (
 // original runs functions of slapos.core with the words after the program.
 func original(t *testing.T, program string, words ...string) string {
 	t.Helper()
+	testkit.Program(t, "openssl", "openssl") // with which the original signs and verifies
 	prelude := "import logging, os, sys, tarfile\nfrom slapos.grid.networkcache import download_network_cached, upload_network_cached\n"
 	output, err := exec.Command(testkit.Python(t), append([]string{"-c", prelude + program}, words...)...).CombinedOutput()
 	if err != nil {

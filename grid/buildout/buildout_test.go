@@ -56,7 +56,7 @@ func newBuilder(t *testing.T) (*Builder, *log) {
 	l := &log{}
 	return &Builder{
 		Directory:   directory,
-		Environment: []string{"PATH=" + os.Getenv("PATH"), "LANG=C", "TMPDIR=/nowhere"},
+		Environment: []string{"PATH=" + os.Getenv("PATH"), "LANG=C", "TMPDIR=/nowhere", "PIP_NO_BUILD_ISOLATION=0"},
 		Logger:      slog.New(l),
 	}, l
 }
