@@ -7,32 +7,40 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
+
+// A secretForm is looked for only in texts with one of its hints, in lower case:
+// each line of a build comes by here.
+type secretForm struct {
+	hints   []string
+	pattern *regexp.Regexp
+}
 
 // secretForms are how a password or a token stands in a text: in a URL, also one
 // with slips of the pen, in a connection string or a query, in a header. The
 // groups of each stay. A number before a slash is the port of a URL without a
 // user. A quoted value may hold escaped quotes, and its backslashes may be
 // doubled: what looks like a value is hidden rather too far than not far enough.
-var secretForms = sync.OnceValue(func() []*regexp.Regexp {
-	return []*regexp.Regexp{
-		regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)"),
-		regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)"),
-		regexp.MustCompile(`(?i)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|passphrase)\s*=\s*)` +
-			`(?:'(?:\\+.|[^'\\])*'?|"(?:\\+.|[^"\\])*"?|(?:\\+.|[^\s&'"\\` + "`" + `])+)`),
-		regexp.MustCompile(`(?i)(\bAuthorization: *(?:Basic|Bearer) +)\S+`),
+var secretForms = sync.OnceValue(func() []secretForm {
+	return []secretForm{
+		{[]string{"@"}, regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},
+		{[]string{"@"}, regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)")},
+		{[]string{"passw", "passphrase", "secret", "token", "access_key"}, regexp.MustCompile(`(?i)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|passphrase)\s*=\s*)` +
+			`(?:'(?:\\+.|[^'\\])*'?|"(?:\\+.|[^"\\])*"?|(?:\\+.|[^\s&'"\\` + "`" + `])+)`)},
+		{[]string{"authorization"}, regexp.MustCompile(`(?i)(\bAuthorization: *(?:Basic|Bearer) +)\S+`)},
 	}
 })
 
 // hideSecrets replaces passwords and tokens in a text.
 func hideSecrets(text string) string {
-	if !strings.ContainsAny(text, "@=") && !strings.Contains(text, "uthorization") {
-		return text
-	}
+	lower := strings.ToLower(text)
 	for _, form := range secretForms() {
-		text = form.ReplaceAllString(text, "${1}***${2}")
+		if slices.ContainsFunc(form.hints, func(hint string) bool { return strings.Contains(lower, hint) }) {
+			text = form.pattern.ReplaceAllString(text, "${1}***${2}")
+		}
 	}
 	return text
 }
