@@ -3,6 +3,7 @@
 package format
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,6 +147,41 @@ func TestMissingPrograms(t *testing.T) {
 	}
 	if got := machine.MissingPrograms(&Definition{}); got != nil {
 		t.Errorf("missing %q", got)
+	}
+}
+
+// A line of any length is read, and so is what stands after it.
+func TestLongLines(t *testing.T) {
+	const members = 200_000
+	var group strings.Builder
+	group.WriteString("before:x:1:\nmany:x:2:first")
+	for n := range members {
+		fmt.Fprintf(&group, ",user%06d", n)
+	}
+	group.WriteString("\r\nafter:x:3:first")
+	long := strings.Repeat("x", 2<<20)
+	directory := t.TempDir()
+	for name, content := range map[string]string{
+		"group":  group.String(),
+		"passwd": "first:x:1:1:" + long + ":/home/first:/bin/sh\nlast:x:2:2::/home/" + long + ":/bin/sh\nend:x:3:3::/:/bin/sh\n",
+		"shadow": "first:" + long + ":::\nlast:!" + long + ":::\nend:!:::\n",
+	} {
+		writeTestFile(t, filepath.Join(directory, name), content)
+	}
+	accounts, err := readAccounts(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]User{
+		"first": {1, 1, "/home/first", "/bin/sh", false}, "last": {2, 2, "/home/" + long, "/bin/sh", true}, "end": {3, 3, "/", "/bin/sh", true},
+	} {
+		if got := accounts.Users[name]; got != want {
+			t.Errorf("%s: %.300v", name, got)
+		}
+	}
+	if !accounts.isMember(fmt.Sprintf("user%06d", members-1), "many") || len(accounts.Groups["many"].Members) != members+1 ||
+		!accounts.isMember("first", "after") || accounts.Groups["before"].GID != 1 {
+		t.Errorf("%d members, groups after it: %v", len(accounts.Groups["many"].Members), accounts.Groups["after"])
 	}
 }
 

@@ -22,19 +22,6 @@ func noise(size int) []byte {
 	return content
 }
 
-// copyFlushed sends each piece at once.
-func copyFlushed(w http.ResponseWriter, r io.Reader) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := r.Read(buffer)
-		w.Write(buffer[:n])
-		w.(http.Flusher).Flush()
-		if err != nil {
-			return
-		}
-	}
-}
-
 // However a content arrives, and is cut off on its way, it comes whole.
 func TestDownloadPieces(t *testing.T) {
 	content := noise(20000)
@@ -71,7 +58,7 @@ type pieceWriter struct {
 
 func (w pieceWriter) Write(p []byte) (int, error) {
 	part := p[:min(len(p), 7000-*w.sent)]
-	copyFlushed(w.ResponseWriter, w.pieces(bytes.NewReader(part)))
+	testkit.Send(w.ResponseWriter, w.pieces(bytes.NewReader(part)))
 	if *w.sent += len(part); len(part) < len(p) {
 		panic(http.ErrAbortHandler)
 	}

@@ -5,6 +5,7 @@ package testkit
 import (
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
@@ -44,6 +45,26 @@ func (p *piecesReader) Read(b []byte) (int, error) {
 // CutReader gives the first n bytes of r, then fails with err.
 func CutReader(r io.Reader, n int64, err error) io.Reader {
 	return io.MultiReader(io.LimitReader(r, n), iotest.ErrReader(err))
+}
+
+// Send answers with what r gives, each piece at once. When r fails the connection
+// breaks off.
+func Send(w http.ResponseWriter, r io.Reader) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := r.Read(buffer)
+		if _, failed := w.Write(buffer[:n]); failed != nil {
+			return // the client is gone
+		}
+		_ = http.NewResponseController(w).Flush() // the next write tells
+		switch err {
+		case nil:
+		case io.EOF:
+			return
+		default:
+			panic(http.ErrAbortHandler)
+		}
+	}
 }
 
 // EachProcessors runs test with the Go scheduler using 1, 2 and 8 processors. No
