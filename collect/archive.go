@@ -16,8 +16,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/gzip"
+
+	"slapos/slap/wholefile"
 )
 
 // archiveDays packs the rows of the oldest day that is over, and then marks them
@@ -79,7 +80,7 @@ func header(name string, kind byte, mode, size int64, modified time.Time) *tar.H
 
 // writeArchive makes a compressed archive, whole or not at all.
 func writeArchive(path string, fill func(*tar.Writer) error) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(0o644))
+	file, err := wholefile.Create(path, wholefile.ExactMode(0o644))
 	if err != nil {
 		return err
 	}

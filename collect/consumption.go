@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"slapos/slap/wholefile"
 )
 
 // writeConsumption writes the reports of the two days before (COL-35). The copy
@@ -37,7 +37,7 @@ func (c *Collector) writeConsumption(ctx context.Context, store *store, stamp st
 		}
 		content := c.consumptionReport(day, use)
 		for _, target := range []string{filepath.Join(outgoing, day+".xml"), path} {
-			if err := renameio.WriteFile(target, content, 0o644); err != nil {
+			if err := wholefile.Write(target, content, 0o644); err != nil {
 				return err
 			}
 		}

@@ -13,8 +13,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/shirou/gopsutil/v3/cpu"
+
+	"slapos/slap/wholefile"
 )
 
 // counters are what the kernel counts since the machine started. Two looks at
@@ -148,7 +149,7 @@ func (c *Collector) saveCounters(now *counters) {
 		err = os.MkdirAll(filepath.Dir(c.Counters), 0o755)
 	}
 	if err == nil {
-		err = renameio.WriteFile(c.Counters, content, 0o600)
+		err = wholefile.Write(c.Counters, content, 0o600)
 	}
 	if err != nil {
 		c.Logger.Debug("The counters can't be kept for the next pass", slog.Any("error", err))

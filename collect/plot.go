@@ -13,13 +13,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/opentype"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"slapos/slap/wholefile"
 )
 
 // Only the canvases of gonum's plot are used. Its diagrams bring twelve fonts, a
@@ -77,7 +78,7 @@ func Plot(use *Use, path string) error {
 		bottom := margin + vg.Length(len(panels)-1-i)*panelHeight
 		d.panel(p, tracks, area{left: 60, right: width - 150, bottom: bottom + 24, top: bottom + panelHeight - 20})
 	}
-	file, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(0o644))
+	file, err := wholefile.Create(path, wholefile.ExactMode(0o644))
 	if err != nil {
 		return err
 	}

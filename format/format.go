@@ -29,10 +29,9 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"slapos/manager"
 	"slapos/slap"
+	"slapos/slap/wholefile"
 )
 
 // Options of one run.
@@ -190,7 +189,7 @@ func (o *Options) formatOnce(ctx context.Context, previous *Computer, refused ma
 	}
 	result.Computer = wanted.Computer
 	if o.OutputDefinition != "" && wanted.Fault == nil {
-		if err := renameio.WriteFile(o.OutputDefinition, wanted.Computer.outputDefinition(), 0o666); err != nil {
+		if err := wholefile.Write(o.OutputDefinition, wanted.Computer.outputDefinition(), 0o666); err != nil {
 			return fmt.Errorf("write definition: %w", err)
 		}
 		o.Logger.Info(fmt.Sprintf("Stored computer definition in '%s'", o.OutputDefinition))

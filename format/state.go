@@ -15,10 +15,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"slapos/slap"
 	"slapos/slap/rooted"
+	"slapos/slap/wholefile"
 )
 
 // loadPrevious reads the computer file of an earlier run, nil when there is
@@ -141,7 +140,7 @@ func (s *state) save(computer *Computer, document slap.Dict, known func(user str
 		}
 	}
 	if s.computerJSON != "" {
-		if err := renameio.WriteFile(s.computerJSON, pythonJSON(document, "  "), 0o666); err != nil {
+		if err := wholefile.Write(s.computerJSON, pythonJSON(document, "  "), 0o666); err != nil {
 			return fmt.Errorf("write computer as JSON: %w", err)
 		}
 	}
@@ -169,7 +168,7 @@ func (s *state) saveComputer(content []byte) error {
 			s.log.Error("Can't backup "+s.computerXML, "error", err)
 		}
 	}
-	return renameio.WriteFile(s.computerXML, content, 0o666)
+	return wholefile.Write(s.computerXML, content, 0o666)
 }
 
 // archive appends to the archive. One that cannot be written is moved out of the
@@ -229,7 +228,7 @@ func copyArchive(target io.Writer, writer *zip.Writer, archive []byte) error {
 
 // writeThrough replaces a file by what write gives, whole or not at all.
 func writeThrough(path string, write func(io.Writer) error) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
+	file, err := wholefile.Create(path, wholefile.Mode(0o666), wholefile.KeepMode())
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,8 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/google/renameio/v2"
-
 	"slapos/slap"
+	"slapos/slap/wholefile"
 )
 
 // refreshCertificate asks the master for the partition's key and certificate
@@ -45,7 +44,7 @@ func (t *partition) writeSecret(kind, path, content string) error {
 	default:
 		return err
 	}
-	file, err := renameio.NewPendingFile(path, renameio.WithStaticPermissions(0o400))
+	file, err := wholefile.Create(path, wholefile.ExactMode(0o400))
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

@@ -13,9 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/google/renameio/v2"
-
 	"slapos/grid/supervisor"
+	"slapos/slap/wholefile"
 )
 
 // A supervision makes the supervisor follow its files for all partitions of a
@@ -134,7 +133,7 @@ func (s *supervision) noteSeen() error {
 	if s.newcomer == "" {
 		return nil
 	}
-	return renameio.WriteFile(s.seenFile(), []byte(s.newcomer), 0o600)
+	return wholefile.Write(s.seenFile(), []byte(s.newcomer), 0o600)
 }
 
 // noteChange tells that a file was written or removed.

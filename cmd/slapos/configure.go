@@ -19,7 +19,7 @@ import (
 	"text/template"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"slapos/slap/wholefile"
 )
 
 // The files that node register and the configure commands write.
@@ -71,7 +71,7 @@ func writeExample(path, example string, values any, mode os.FileMode) error {
 	if _, err := parseConfiguration(path, []byte(doubled)); err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, []byte(doubled), mode)
+	return wholefile.Write(path, []byte(doubled), mode)
 }
 
 // askToken returns the token, asked for on standard output until one is given.

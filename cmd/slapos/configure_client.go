@@ -9,8 +9,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
+
+	"slapos/slap/wholefile"
 )
 
 const (
@@ -76,10 +77,10 @@ func runConfigureClient(ctx context.Context, e *environment, options configureCl
 	if err := os.Mkdir(directory, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := renameio.WriteFile(keyFile, []byte(key), 0o600); err != nil {
+	if err := wholefile.Write(keyFile, []byte(key), 0o600); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(certificateFile, []byte(certificate), 0o600); err != nil {
+	if err := wholefile.Write(certificateFile, []byte(certificate), 0o600); err != nil {
 		return err
 	}
 	values := struct{ MasterURL, CertFile, KeyFile string }{options.masterURL, certificateFile, keyFile}

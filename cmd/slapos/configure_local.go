@@ -18,10 +18,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid/supervisor"
+	"slapos/slap/wholefile"
 )
 
 type configureLocalOptions struct {
@@ -167,7 +167,7 @@ func (l *localNode) writeFiles() error {
 		return err
 	}
 	service := l.service(filepath.Join(logs, "slapos-proxy.log"))
-	if err := renameio.WriteFile(filepath.Join(services, "slapproxy.conf"), []byte(service), 0o600); err != nil {
+	if err := wholefile.Write(filepath.Join(services, "slapproxy.conf"), []byte(service), 0o600); err != nil {
 		return err
 	}
 	// Last, since its presence refuses another try.
@@ -203,7 +203,7 @@ func makeSigningKey(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+	return wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
 // format runs node format, which says itself what went wrong.

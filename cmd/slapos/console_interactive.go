@@ -11,10 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/peterh/liner"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"slapos/slap/wholefile"
 )
 
 // historyFile is the original's (CLI-57).
@@ -53,7 +54,7 @@ func (c *console) interact() error {
 }
 
 func (c *console) saveHistory(terminal *liner.State, path string) {
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	file, err := wholefile.Create(path, wholefile.Mode(0o600))
 	if err != nil {
 		return // a home that can't be written has no history
 	}

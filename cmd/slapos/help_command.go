@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
+
+	"slapos/slap/wholefile"
 )
 
 func newHelpCommand(e *environment) *cli.Command {
@@ -46,7 +47,7 @@ func writeManual(e *environment, directory string) error {
 	}
 	for _, page := range newApplication(e).manual() {
 		path := filepath.Join(directory, page.fileName()+".1")
-		if err := renameio.WriteFile(path, []byte(page.roff()), 0o644); err != nil {
+		if err := wholefile.Write(path, []byte(page.roff()), 0o644); err != nil {
 			return err
 		}
 	}

@@ -13,9 +13,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"slapos/collect"
+	"slapos/slap/wholefile"
 )
 
 // readCollected shows or draws what was collected.
@@ -84,7 +83,7 @@ func (e *environment) writeDayJSON(ctx context.Context, history *collect.History
 		if err != nil {
 			return err
 		}
-		if err := renameio.WriteFile(filepath.Join(directory, "system_"+name+".json"), content, 0o644); err != nil {
+		if err := wholefile.Write(filepath.Join(directory, "system_"+name+".json"), content, 0o644); err != nil {
 			return err
 		}
 	}

@@ -13,8 +13,9 @@ import (
 	"regexp"
 	"strconv"
 
-	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
+
+	"slapos/slap/wholefile"
 )
 
 type registerOptions struct {
@@ -145,7 +146,7 @@ func (r *registration) write(values nodeValues, certificate, key string) error {
 		if r.dryRun {
 			continue
 		}
-		if err := renameio.WriteFile(file.path, []byte(file.content), 0o600); err != nil {
+		if err := wholefile.Write(file.path, []byte(file.content), 0o600); err != nil {
 			return err
 		}
 	}

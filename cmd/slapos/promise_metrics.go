@@ -6,9 +6,10 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/google/renameio/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"slapos/slap/wholefile"
 )
 
 // writePromiseMetrics replaces a file with the results in the OpenMetrics format,
@@ -58,7 +59,7 @@ func writePromiseMetrics(path string, board *promiseBoard) error {
 	if closer, ok := encoder.(expfmt.Closer); ok {
 		_ = closer.Close() // writes "# EOF" to memory
 	}
-	if err := renameio.WriteFile(path, text.Bytes(), 0o644); err != nil {
+	if err := wholefile.Write(path, text.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("metrics of promises: %w", err)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"slapos/slap/wholefile"
 )
 
 const standaloneConfiguration = `[slapos]
@@ -81,7 +81,7 @@ func writeChanged(path string, text []byte, mode os.FileMode) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	return renameio.WriteFile(path, text, mode)
+	return wholefile.Write(path, text, mode)
 }
 
 // definition describes the partitions (CLI-102). Each has an IPv4 address of its

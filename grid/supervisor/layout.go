@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"slapos/slap/wholefile"
 )
 
 // Layout is where the supervisor of a node keeps its files.
@@ -142,7 +142,7 @@ func writeIfChanged(path string, content []byte) (changed bool, err error) {
 			return false, nil
 		}
 	}
-	if err := renameio.WriteFile(path, content, 0o600, renameio.IgnoreUmask()); err != nil {
+	if err := wholefile.Write(path, content, 0o600, wholefile.IgnoresUmask()); err != nil {
 		return false, fmt.Errorf("write supervisor configuration: %w", err)
 	}
 	return true, nil

@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"slapos/slap/wholefile"
 )
 
 // dump writes the whole database as SQL statements that make it again.
 func dump(ctx context.Context, s *session, path string) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	file, err := wholefile.Create(path, wholefile.Mode(0o644))
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}

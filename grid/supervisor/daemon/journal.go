@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"slapos/grid/supervisor/config"
+	"slapos/slap/wholefile"
 )
 
 // journal remembers on disk which processes run, so that another supervisor
@@ -106,7 +105,7 @@ func (j *journal) rewrite() error {
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	if err := renameio.WriteFile(j.path, b.Bytes(), 0o600); err != nil {
+	if err := wholefile.Write(j.path, b.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	file, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
