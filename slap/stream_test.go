@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package slap
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"slapos/slap/testkit"
+)
+
+// A pieceMaster answers in pieces, with a length or in chunks, and breaks off
+// after some bytes.
+type pieceMaster struct {
+	status  int
+	kind    string
+	text    string
+	chunked bool
+	pieces  func(io.Reader) io.Reader
+	cut     int64 // -1: not at all
+}
+
+func (m *pieceMaster) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", m.kind)
+	if !m.chunked {
+		w.Header().Set("Content-Length", strconv.Itoa(len(m.text)))
+	}
+	w.WriteHeader(m.status)
+	var r io.Reader = strings.NewReader(m.text)
+	if m.cut >= 0 {
+		r = testkit.CutReader(r, m.cut, io.ErrUnexpectedEOF)
+	}
+	testkit.Send(w, m.pieces(r))
+}
+
+// startPieceMaster makes a server whose master can be changed, and a client.
+func startPieceMaster(t *testing.T) (*atomic.Pointer[pieceMaster], *Client) {
+	master := &atomic.Pointer[pieceMaster]{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { master.Load().ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	return master, newTestClient(t, ClientConfig{MasterURL: server.URL, RESTURL: server.URL + "/hateoas"})
+}
+
+// An answer in pieces, XML or JSON, and the text of an error are what they are whole.
+func TestAnswerPieces(t *testing.T) {
+	testkit.NoLeaks(t)
+	master, client := startPieceMaster(t)
+	rest, err := client.Hateoas(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := document(t, "computer.xml")
+	testkit.EachProcessors(t, func(t *testing.T) {
+		for name, pieces := range testkit.Pieces {
+			long := strings.Repeat("reasons, ", 10000) // more than is kept of an error
+			if name == "one byte" {
+				long = long[:5000]
+			}
+			for _, chunked := range []bool{false, true} {
+				for range testkit.Rounds(1) {
+					master.Store(&pieceMaster{200, "text/xml", text, chunked, pieces, -1})
+					computer, err := client.FullComputerInformation(t.Context(), "C")
+					if err != nil || !reflect.DeepEqual(computer, captured["computer.xml"]) {
+						t.Errorf("XML, %s, chunked %v: %v, %v", name, chunked, computer, err)
+					}
+					page, err := json.Marshal(map[string]any{"news": []string{long}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					master.Store(&pieceMaster{200, "application/json", string(page), chunked, pieces, -1})
+					var got struct{ News []string }
+					if err := rest.get(t.Context(), rest.root, &got, false); err != nil || len(got.News) != 1 || got.News[0] != long {
+						t.Errorf("JSON, %s, chunked %v: %d pages, %v", name, chunked, len(got.News), err)
+					}
+					master.Store(&pieceMaster{500, "text/html", long, chunked, pieces, -1})
+					var failed *HTTPError
+					if _, err := client.ProductReleases(t.Context(), "p"); !errors.As(err, &failed) || failed.Status != 500 || string(failed.Body) != long[:min(len(long), maxErrorBody)] {
+						t.Errorf("error, %s, chunked %v: %.200v", name, chunked, err)
+					}
+				}
+			}
+		}
+	})
+}
+
+// An answer that is cut is an error wherever that is, never a part of what was
+// meant, and not asked for again: the master may have done what it was told to.
+func TestAnswerCutEverywhere(t *testing.T) {
+	testkit.NoLeaks(t)
+	master, client := startPieceMaster(t)
+	rest, err := client.Hateoas(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	xml := "<list><string>http://release/a</string></list>"
+	page := `{"news": ["a"]}`
+	whole := testkit.Pieces["halves"]
+	for _, chunked := range []bool{false, true} {
+		for range testkit.Rounds(1) {
+			for at := range len(xml) {
+				master.Store(&pieceMaster{200, "text/xml", xml, chunked, whole, int64(at)})
+				if got, err := client.ProductReleases(t.Context(), "p"); !errors.Is(err, ErrConnection) || strings.Contains(err.Error(), "\n\n") {
+					t.Fatalf("XML, chunked %v, after %d bytes: %q, %v", chunked, at, got, err)
+				}
+			}
+			for at := range len(page) {
+				master.Store(&pieceMaster{200, "application/json", page, chunked, whole, int64(at)})
+				var got struct{ News []string }
+				if err := rest.get(t.Context(), rest.root, &got, false); err == nil {
+					t.Fatalf("JSON, chunked %v, after %d bytes: %v", chunked, at, got)
+				}
+			}
+			for at := range len(page) {
+				master.Store(&pieceMaster{404, "text/html", page, chunked, whole, int64(at)})
+				var failed *HTTPError
+				if _, err := client.ProductReleases(t.Context(), "p"); !errors.As(err, &failed) || failed.Status != 404 || string(failed.Body) != page[:at] {
+					t.Fatalf("error, chunked %v, after %d bytes: %v", chunked, at, err)
+				}
+			}
+		}
+	}
+}
+
+// A call that is given up in the middle of an answer ends at once, and lets go of
+// the connection.
+func TestAnswerGivenUp(t *testing.T) {
+	testkit.NoLeaks(t)
+	master, client := startPieceMaster(t)
+	for range testkit.Rounds(10) {
+		stop := errors.New("told to stop")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		pieces := func(r io.Reader) io.Reader { return &stoppingReader{r, func() { cancel(stop) }} }
+		master.Store(&pieceMaster{200, "text/xml", "<list>", true, pieces, -1})
+		if _, err := client.ProductReleases(ctx, "p"); err != stop {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A stoppingReader calls stop before its end, and goes on without one.
+type stoppingReader struct {
+	io.Reader
+	stop func()
+}
+
+func (r *stoppingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err == io.EOF {
+		r.stop()
+		return copy(p, " "), nil
+	}
+	return n, err
+}
+
+// Bodies are read whole, however they come and whatever length is told.
+func TestReadAll(t *testing.T) {
+	testkit.NoLeaks(t)
+	broken := errors.New("broken")
+	for _, size := range []int{0, 1, 511, 512, 513, 70000} {
+		content := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
+		for name, pieces := range testkit.Pieces {
+			for _, told := range []int64{-1, 0, int64(size), int64(size) * 2} {
+				if got, err := readAll(pieces(bytes.NewReader(content)), told); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("%s, %d bytes of %d: %d, %v", name, size, told, len(got), err)
+				}
+			}
+		}
+		for at := 0; at <= size; at += max(1, size/500) {
+			if got, err := readAll(testkit.CutReader(bytes.NewReader(content), int64(at), broken), int64(size)); err != broken || got != nil {
+				t.Errorf("broken after %d of %d: %d bytes, %v", at, size, len(got), err)
+			}
+		}
+	}
+}
