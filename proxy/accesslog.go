@@ -39,8 +39,8 @@ func (r *recorder) Write(b []byte) (int, error) {
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // logged writes the access log, the common format with the seconds that it
-// took at the end, and keeps a handler that panics from taking
-// the server with it.
+// took at the end, and keeps a handler that panics from taking the server with
+// it. One that breaks off its answer goes on to do so.
 func (p *Proxy) logged(next http.Handler) http.Handler {
 	var mutex sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,16 +50,19 @@ func (p *Proxy) logged(next http.Handler) http.Handler {
 			rec = &recorder{ResponseWriter: w}
 		}
 		defer func() {
-			if failure := recover(); failure != nil && failure != http.ErrAbortHandler {
+			failure := recover()
+			if failure != nil && failure != http.ErrAbortHandler {
 				p.failPage(rec, r, fmt.Errorf("panic: %v", failure))
 			}
-			if p.options.AccessLog == nil {
-				return
+			if p.options.AccessLog != nil {
+				mutex.Lock()
+				fmt.Fprintf(p.options.AccessLog, "%s - - [%s] %q %d %d %.6f\n", remoteHost(r), begin.Format(accessTime),
+					r.Method+" "+r.URL.RequestURI()+" "+r.Proto, rec.status, rec.size, time.Since(begin).Seconds())
+				mutex.Unlock()
 			}
-			mutex.Lock()
-			defer mutex.Unlock()
-			fmt.Fprintf(p.options.AccessLog, "%s - - [%s] %q %d %d %.6f\n", remoteHost(r), begin.Format(accessTime),
-				r.Method+" "+r.URL.RequestURI()+" "+r.Proto, rec.status, rec.size, time.Since(begin).Seconds())
+			if failure == http.ErrAbortHandler {
+				panic(failure) // the client must see that the end is missing
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})

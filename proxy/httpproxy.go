@@ -121,7 +121,10 @@ func webError(err error, target string) error {
 	var alert tls.AlertError
 	var operation *net.OpError
 	var timeout net.Error
+	var unread *bodyError
 	switch {
+	case errors.As(err, &unread):
+		return err
 	case errors.Is(err, errRedirects):
 		return refuse(520, "%s", target)
 	case errors.As(err, &record), errors.As(err, &alert), strings.Contains(err.Error(), "HTTP response to HTTPS client"),

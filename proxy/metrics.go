@@ -52,13 +52,15 @@ func (m *metrics) count(next http.Handler, known func(path string) bool) http.Ha
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		rec := &recorder{ResponseWriter: w}
+		defer func() { // also for an answer that breaks off
+			path := "other"
+			if known(r.URL.Path) {
+				path = entryPoint(r.URL.Path)
+			}
+			m.requests.WithLabelValues(path, knownMethod(r.Method), strconv.Itoa(rec.status)).Inc()
+			m.durations.WithLabelValues(path).Observe(time.Since(begin).Seconds())
+		}()
 		next.ServeHTTP(rec, r)
-		path := "other"
-		if known(r.URL.Path) {
-			path = entryPoint(r.URL.Path)
-		}
-		m.requests.WithLabelValues(path, knownMethod(r.Method), strconv.Itoa(rec.status)).Inc()
-		m.durations.WithLabelValues(path).Observe(time.Since(begin).Seconds())
 	})
 }
 

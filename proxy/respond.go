@@ -50,6 +50,7 @@ func asStatus(err error) (*statusError, bool) {
 	var requester *store.RequesterError
 	var unfit *store.TextError
 	var tooLarge *http.MaxBytesError
+	var unread *bodyError
 	switch {
 	case errors.As(err, &status):
 		return status, true
@@ -59,6 +60,8 @@ func asStatus(err error) (*statusError, bool) {
 		return &statusError{http.StatusBadRequest, unfit.Error()}, true
 	case errors.As(err, &tooLarge):
 		return errBody, true
+	case errors.As(err, &unread):
+		return errBad, true
 	}
 	return errOurs, false
 }

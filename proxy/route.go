@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -99,10 +100,29 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 	if !found.anySize {
 		r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
 	}
+	r.Body = requestBody{r.Body}
 	if err := handle(w, r); err != nil {
 		found.fail(w, r, err)
 	}
 }
+
+// requestBody tells a body that can't be read from a failure of ours.
+type requestBody struct{ io.ReadCloser }
+
+func (b requestBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = &bodyError{err}
+	}
+	return n, err
+}
+
+// bodyError is why the body of a request can't be read: mostly, its client went
+// away in the middle.
+type bodyError struct{ err error }
+
+func (e *bodyError) Error() string { return "read the request: " + e.err.Error() }
+func (e *bodyError) Unwrap() error { return e.err }
 
 func (r route) allow() string {
 	methods := slices.Collect(maps.Keys(r.methods))
