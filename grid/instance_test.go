@@ -18,6 +18,7 @@ import (
 func TestInstancePassStarts(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.options.Jobs = 2
+	n.options.SharedParts = []string{"/shared"}
 	n.deployWith(service("service", "web", "exec sleep 1000") + service("run", "once", "exec sleep 1000"))
 	n.process(0)
 	n.master.expect(t, true, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")
@@ -33,7 +34,8 @@ func TestInstancePassStarts(t *testing.T) {
 			t.Errorf("%s: retention %q", name, got)
 		}
 		profile := readFile(t, n.at(name, "buildout.cfg"))
-		if !strings.HasPrefix(profile, "[template]\n\n\n") || !strings.Contains(profile, "\npartition-id = "+name+"\n") {
+		if !strings.HasPrefix(profile, "[template]\n\n\n") || !strings.Contains(profile, "\npartition-id = "+name+"\n") ||
+			!strings.Contains(profile, "\nshared-part-list =\n  /shared\n") || !strings.Contains(profile, "\nrequested-state = started\n") {
 			t.Errorf("%s: profile\n%s", name, profile)
 		}
 		info, _ := os.Stat(n.at(name, "buildout.cfg"))
@@ -236,13 +238,15 @@ func TestInstancePassFreePartitions(t *testing.T) {
 }
 
 func TestInstancePassCertificates(t *testing.T) {
-	n := newInstanceNode(t, "slappart0")
+	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.options.CertificateRepository = testenv.Directory(t)
 	n.master.set(func() {
 		n.master.answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "CERT", "key": "KEY"}
 	})
 	n.process(0)
-	n.master.expect(t, false, "getFullComputerInformation", "getComputerPartitionCertificate slappart0", "startedComputerPartition slappart0")
+	// As late as possible: when it is a partition's turn.
+	n.master.expect(t, false, "getFullComputerInformation", "getComputerPartitionCertificate slappart0", "startedComputerPartition slappart0",
+		"getComputerPartitionCertificate slappart1", "startedComputerPartition slappart1")
 	for name, want := range map[string]string{"slappart0.crt": "CERT", "slappart0.key": "KEY"} {
 		path := filepath.Join(n.options.CertificateRepository, name)
 		info, err := os.Stat(path)
@@ -253,6 +257,19 @@ func TestInstancePassCertificates(t *testing.T) {
 	profile := readFile(t, n.at("slappart0", "buildout.cfg"))
 	if !strings.Contains(profile, "key-file = "+filepath.Join(n.options.CertificateRepository, "slappart0.key")+"\n") {
 		t.Errorf("profile\n%s", profile)
+	}
+	// Not for one of which there is nothing to tell; what has changed is written.
+	n.change("slappart0", func(p *slap.Partition) { p.AccessStatus, p.HasAccessStatus = "#access", true })
+	n.touch("slappart1")
+	n.master.set(func() {
+		n.master.answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "NEW", "key": "KEY"}
+	})
+	n.process(0)
+	n.master.expect(t, false, "getFullComputerInformation", "getComputerPartitionCertificate slappart1", "startedComputerPartition slappart1")
+	for name, want := range map[string]string{"slappart0.crt": "CERT", "slappart1.crt": "NEW"} {
+		if got := readFile(t, filepath.Join(n.options.CertificateRepository, name)); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
 	}
 	n.touch("slappart0")
 	n.master.set(func() { n.master.status["getComputerPartitionCertificate"] = http.StatusNotFound })

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"slapos/grid/testenv"
 )
@@ -47,6 +48,18 @@ func TestInstancePassBootstrapFails(t *testing.T) {
 	want := "Failed to bootstrap buildout in '" + n.at("slappart0") + "'.:\nbroken\n\n"
 	if got := calls[1].form.Get("error_log"); got != want {
 		t.Errorf("reported %q, want %q", got, want)
+	}
+}
+
+// A buildout that takes longer than partition_timeout is ended.
+func TestInstancePassTimesOut(t *testing.T) {
+	n := newInstanceNode(t, "slappart0", "slappart1")
+	n.options.Instance.PartitionTimeout = time.Second
+	n.deployWith(`if [ $(basename $PWD) = slappart0 ]; then echo begun; sleep 60; fi`)
+	n.process(1)
+	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
+	if got := calls[1].form.Get("error_log"); !strings.Contains(got, "begun\n") || !strings.Contains(got, "timed out after 1 seconds") {
+		t.Errorf("reported %q", got)
 	}
 }
 
