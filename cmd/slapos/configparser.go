@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -65,7 +64,7 @@ func (p *parser) line(line string) error {
 		return p.enter(name)
 	}
 	if p.values == nil {
-		return fmt.Errorf("%q stands before any [section]", text)
+		return errors.New("a line stands before any [section]") // not quoted: it may hold a secret
 	}
 	return p.entry(text)
 }
@@ -100,11 +99,11 @@ func (p *parser) entry(text string) error {
 	p.endKey()
 	i := strings.IndexAny(text, "=:")
 	if i < 0 {
-		return fmt.Errorf("%q is neither a [section] nor a key = value", text)
+		return errors.New("the line is neither a [section] nor a key = value")
 	}
 	key := lower(strip(text[:i]))
 	if key == "" {
-		return fmt.Errorf("%q has no key", text)
+		return errors.New("the line has no key before its = or :")
 	}
 	id := p.section + "\x00" + key
 	if p.seen[id] {
@@ -138,10 +137,11 @@ const (
 	interpolationSize  = 1 << 24 // bytes of one value
 )
 
-// interpolate resolves the references of a value: %% and %(key)s.
+// interpolate resolves the references of a value: %% and %(key)s. Its errors quote
+// nothing of the value, which may be a password.
 func interpolate(values map[string]string, key string) (string, error) {
 	i := interpolation{values: values}
-	err := i.resolve(values[key], 1)
+	err := i.resolve(key, 1)
 	return i.text.String(), err
 }
 
@@ -151,7 +151,10 @@ type interpolation struct {
 	steps  int
 }
 
-func (i *interpolation) resolve(rest string, depth int) error {
+// resolve adds the value of a key to the text.
+func (i *interpolation) resolve(key string, depth int) error {
+	value := i.values[key]
+	rest := value
 	if depth > interpolationDepth {
 		return errors.New("% references go round in a circle or too deep")
 	}
@@ -171,16 +174,21 @@ func (i *interpolation) resolve(rest string, depth int) error {
 		}
 		name, tail, ok := strings.Cut(after, ")s")
 		if !ok || len(name) < 2 || name[0] != '(' || strings.Contains(name, ")") {
-			return fmt.Errorf("a %% must be written %%%%, or begin a reference %%(key)s: %q", shortened("%"+after))
+			return fmt.Errorf("a %% must be written %%%%, or begin a reference %%(key)s: character %d of the value%s",
+				utf8.RuneCountInString(value)-utf8.RuneCountInString(after), i.of(key, depth))
 		}
-		value, known := i.values[lower(name[1:])]
+		referred := lower(name[1:])
+		text, known := i.values[referred]
 		switch {
+		case !known && strings.ContainsFunc(referred, notInKeys):
+			return fmt.Errorf("a %% must be written %%%%, and %%(key)s names a key that exists: character %d of the value%s",
+				utf8.RuneCountInString(value)-utf8.RuneCountInString(after), i.of(key, depth))
 		case !known:
 			return fmt.Errorf("the reference %%%s)s names a key that does not exist", name)
-		case !strings.Contains(value, "%"):
-			i.text.WriteString(value)
+		case !strings.Contains(text, "%"):
+			i.text.WriteString(text)
 		default:
-			if err := i.resolve(value, depth+1); err != nil {
+			if err := i.resolve(referred, depth+1); err != nil {
 				return err
 			}
 		}
@@ -188,10 +196,16 @@ func (i *interpolation) resolve(rest string, depth int) error {
 	}
 }
 
-// shortened cuts a text that goes into a message.
-func shortened(text string) string {
-	if runes := []rune(text); len(runes) > 40 {
-		return string(slices.Concat(runes[:40], []rune("...")))
+// notInKeys tells what is in no key of a configuration: a name with it may be
+// part of a password.
+func notInKeys(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
+}
+
+// of names the key whose value is meant, if it isn't the one that was asked for.
+func (i *interpolation) of(key string, depth int) string {
+	if depth == 1 {
+		return ""
 	}
-	return text
+	return " of " + key
 }

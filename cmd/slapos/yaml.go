@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -270,4 +271,12 @@ func unsigned(text string) (digits string, negative bool) {
 		return text[1:], text[0] == '-'
 	}
 	return text, false
+}
+
+// shortened cuts a text that goes into a message.
+func shortened(text string) string {
+	if runes := []rune(text); len(runes) > 40 {
+		return string(slices.Concat(runes[:40], []rune("...")))
+	}
+	return text
 }

@@ -4,6 +4,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -107,11 +108,11 @@ func (r *reader) line(line string) error {
 		return nil
 	}
 	if r.options == nil {
-		return fmt.Errorf("no section header before %q", text)
+		return errors.New("no section header before this line") // not quoted: it may hold a secret
 	}
 	at := strings.IndexAny(text, "=:")
 	if at < 1 {
-		return fmt.Errorf("neither a section nor an option: %q", text)
+		return errors.New("neither a section nor an option")
 	}
 	r.option = strings.ToLower(strings.TrimSpace(text[:at]))
 	r.lines = []string{strings.TrimSpace(text[at+1:])}
