@@ -33,6 +33,11 @@ func TestWriteExample(t *testing.T) {
 	if err != nil || strings.Count(cache["signature-certificate-list"], "BEGIN CERTIFICATE") != 5 || cache["download-cache-url"] != "http://cache" {
 		t.Errorf("section [networkcache] is %q, %v", cache, err)
 	}
+	for _, key := range []string{"download-from-binary-cache-url-blacklist", "upload-to-binary-cache-url-blacklist"} {
+		if !strings.Contains(cache[key], "\nhttps://lab.nxdcdn.com/nexedi/slapos/-/raw/master\n") {
+			t.Errorf("%s is %q", key, cache[key])
+		}
+	}
 	values.ComputerID = "COMP-1\nsomething = /"
 	if err := writeExample(path, nodeExample, values, 0o644); err == nil {
 		t.Error("a value with a line break was written")

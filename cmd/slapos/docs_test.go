@@ -67,34 +67,6 @@ func TestLinksInDocuments(t *testing.T) {
 	}
 }
 
-// docs/history.md names tests that there are.
-func TestHistory(t *testing.T) {
-	text := documents(t)[filepath.Join("docs", "history.md")]
-	sources := map[string]string{}
-	name := regexp.MustCompile("`([a-z/]+)\\.(Test\\w+)`|`script/(\\w+)`")
-	for _, m := range name.FindAllStringSubmatch(strings.SplitN(text, "\n## ", 2)[1], -1) {
-		if m[3] != "" {
-			if !exists(filepath.Join("testdata", "script", m[3]+".txt")) {
-				t.Errorf("there is no script %s", m[3])
-			}
-			continue
-		}
-		if _, read := sources[m[1]]; !read {
-			paths, _ := filepath.Glob(filepath.Join("..", "..", m[1], "*_test.go"))
-			for _, path := range paths {
-				source, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				sources[m[1]] += string(source)
-			}
-		}
-		if !strings.Contains(sources[m[1]], "\nfunc "+m[2]+"(") {
-			t.Errorf("there is no test %s.%s", m[1], m[2])
-		}
-	}
-}
-
 // docs/configuration.md tells of every key in the examples.
 func TestKeysInDocuments(t *testing.T) {
 	text := documents(t)[filepath.Join("docs", "configuration.md")]

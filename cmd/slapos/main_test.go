@@ -140,6 +140,13 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("%s stands for %q: %v", name, words, err)
 		}
 	}
+	// Programs of slapos.core before 1.1.1, which are commands since.
+	for _, name := range []string{"slapgrid", "slapgrid-cp", "slapgrid-sr", "slapgrid-ur", "slapformat", "slapconsole", "slapproxy", "bang"} {
+		r := &reader{line: &line{}, words: []string{name}}
+		if err := r.command(known); err == nil || programs[name] != nil {
+			t.Errorf("%s is a program or a command", name)
+		}
+	}
 }
 
 // What the help promises of each command: what it does, its options and its

@@ -97,7 +97,7 @@ func TestLocalSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, prefix := range []string{"", "file://"} {
+	for _, prefix := range []string{"", "file://", "file:"} {
 		parameters := newObject()
 		parameters.set("a", "b")
 		parameters.set("$schema", "in.json")

@@ -19,6 +19,7 @@ func TestJoin(t *testing.T) {
 		{"https://example.com/a/software.cfg", "../b/input.json#x", "https://example.com/b/input.json#x"},
 		{"https://example.com/a/software.cfg", "http://other/x.json", "http://other/x.json"},
 		{"file:///srv/a/software.cfg", "input.json", "file:///srv/a/input.json"},
+		{"file:/srv/a/software.cfg", "input.json", "file:///srv/a/input.json"},
 		{"/srv/a b/software.cfg", "in%put.json", "/srv/a b/in%put.json"},
 		{"/srv/a/software.cfg", "/srv/b/input.json", "/srv/b/input.json"},
 		{"/srv/a/software.cfg", "https://example.com/x.json", "https://example.com/x.json"},
