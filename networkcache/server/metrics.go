@@ -140,6 +140,7 @@ type countedBody struct {
 	io.ReadCloser
 	connection *http.ResponseController
 	count      int64
+	failed     error // why it can't be read
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
@@ -148,6 +149,9 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	b.count += int64(n)
 	if err != nil {
 		_ = b.connection.SetReadDeadline(time.Time{})
+	}
+	if err != nil && err != io.EOF {
+		b.failed = err
 	}
 	return n, err
 }

@@ -84,7 +84,7 @@ func (s *Server) handle(pattern string, h handler) {
 	})
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (s *Server) refuse(w *countedAnswer, r *http.Request, err error) {
 	var told *Refusal
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -96,7 +96,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		s.store.Logger.Error("No space left", "path", r.URL.Path, "error", err)
 		told = &Refusal{http.StatusInsufficientStorage, "No space left"}
-	case r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF):
+	case r.Context().Err() != nil, w.body.failed != nil:
 		s.store.Logger.Debug("Client gone", "path", r.URL.Path, "error", err)
 		told = &Refusal{http.StatusBadRequest, "Cut off"}
 	default:

@@ -21,7 +21,7 @@ var Pieces = map[string]func(io.Reader) io.Reader{
 	"halves":           iotest.HalfReader,
 	"16 KiB":           func(r io.Reader) io.Reader { return &piecesReader{r: r, size: 16 << 10} },
 	"pauses":           func(r io.Reader) io.Reader { return &piecesReader{r: r, size: 64 << 10, pause: time.Millisecond} },
-	"error with data":  iotest.DataErrReader,
+	"error with data":  func(r io.Reader) io.Reader { return &endReader{r: r, buffer: make([]byte, 256)} },
 	"whole and random": func(r io.Reader) io.Reader { return &piecesReader{r: r, size: 256 << 10, random: true} },
 }
 
@@ -40,6 +40,31 @@ func (p *piecesReader) Read(b []byte) (int, error) {
 		size = 1 + rand.IntN(size)
 	}
 	return p.r.Read(b[:min(size, len(b))])
+}
+
+// endReader gives the end or the error together with the last bytes. It is as
+// [iotest.DataErrReader], which loses them when r does so too.
+type endReader struct {
+	r              io.Reader
+	buffer, unread []byte
+	err            error
+}
+
+func (e *endReader) Read(b []byte) (int, error) {
+	e.fill()
+	n := copy(b, e.unread)
+	e.unread = e.unread[n:]
+	if e.fill(); len(e.unread) > 0 {
+		return n, nil
+	}
+	return n, e.err
+}
+
+func (e *endReader) fill() {
+	for len(e.unread) == 0 && e.err == nil {
+		n, err := e.r.Read(e.buffer)
+		e.unread, e.err = e.buffer[:n], err
+	}
 }
 
 // CutReader gives the first n bytes of r, then fails with err.
