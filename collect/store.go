@@ -188,6 +188,7 @@ func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, 
 func (s *store) collectGarbage(ctx context.Context, now time.Time, keep int) error {
 	condition, arguments := "reported = 1", []any{}
 	if keep > 0 {
+		keep = min(keep, 366*1000) // dates have four digits for the year
 		condition += " AND (date < ? OR date > ?)"
 		arguments = append(arguments, now.AddDate(0, 0, 1-keep).Format(dateLayout), now.Format(dateLayout))
 	}

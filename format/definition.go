@@ -50,6 +50,9 @@ type Definition struct {
 	Input *Input
 }
 
+// DefaultSoftwareUser owns the software where nobody else is named.
+const DefaultSoftwareUser = "slapsoft"
+
 // Input is a definition file.
 type Input struct {
 	Address, Netmask string // of the computer, optional
@@ -75,7 +78,12 @@ func ParseInput(section func(name string) map[string]string, partitions int, lim
 	if computer == nil {
 		return nil, errors.New("no section [computer]")
 	}
-	input := &Input{SoftwareUser: cmp.Or(computer["software_user"], "slapsoft")}
+	input := &Input{SoftwareUser: DefaultSoftwareUser}
+	if user, found := computer["software_user"]; found {
+		if input.SoftwareUser = user; user == "" {
+			return nil, errors.New("section [computer], software_user: must be the name of a user; without the key it is " + DefaultSoftwareUser)
+		}
+	}
 	if text, found := computer["address"]; found {
 		address, err := parseAddressOption(text)
 		if err != nil {

@@ -29,17 +29,21 @@ type BootOptions struct {
 	Format, Bang func(ctx context.Context) (code int, err error)
 	Logger       *slog.Logger
 
-	// Pauses between tries; default: 5 s for the network, 15 s for commands.
+	// Pauses between tries, see DefaultNetworkPause and DefaultCommandPause.
 	NetworkPause, CommandPause time.Duration
 	// Ping tells whether a host answers; default: the programs ping and ping6.
 	Ping func(ctx context.Context, version int, host string) (bool, error)
 }
 
+// The pauses of the original.
+const (
+	DefaultNetworkPause = 5 * time.Second
+	DefaultCommandPause = 15 * time.Second
+)
+
 // Boot waits for the network, formats, bangs, and has every partition
 // processed anew (GRID-96). It tries each step until it succeeds or ctx ends.
 func Boot(ctx context.Context, options BootOptions) error {
-	setDefault(&options.NetworkPause, 5*time.Second)
-	setDefault(&options.CommandPause, 15*time.Second)
 	if options.Ping == nil {
 		options.Ping = ping
 	}

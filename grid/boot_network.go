@@ -26,7 +26,7 @@ func (b *boot) waitForIPv6(ctx context.Context) error {
 		b.log.Debug("[BOOT] No events of addresses, asking every time: " + err.Error())
 		updates = nil
 	}
-	tell := time.NewTicker(b.NetworkPause)
+	tell := time.NewTicker(max(b.NetworkPause, time.Millisecond))
 	defer tell.Stop()
 	for {
 		addresses, err := netlink.AddrList(link, netlink.FAMILY_V6)

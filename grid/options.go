@@ -12,7 +12,7 @@ import (
 )
 
 // Options of the passes. Empty optional fields mean none, unless said
-// otherwise; [Options.withDefaults] fills the rest (GRID-5).
+// otherwise.
 type Options struct {
 	ComputerID string
 	// MasterURL as configured, for the profiles of instances (GRID-57).
@@ -73,7 +73,8 @@ type SoftwareOptions struct {
 	// only fetched (NC-2).
 	DownloadBlacklist, UploadBlacklist, DownloadForced []string
 	// UploadTries and UploadDelay are how often an upload is tried, and the
-	// wait after the first failure, which doubles each time (D-21).
+	// wait after the first failure, which doubles each time (D-21). See
+	// DefaultUploadTries and DefaultUploadDelay.
 	UploadTries int
 	UploadDelay time.Duration
 }
@@ -120,8 +121,7 @@ type InstanceOptions struct {
 	// 0: always processed, negative: until it changes. Releases may have their
 	// own (GRID-46). It has no default here, see DefaultMaximumPeriodicity.
 	MaximumPeriodicity int
-	// PromiseTimeout of one promise; default: DefaultPromiseTimeout. See
-	// [promise.NoTimeout].
+	// PromiseTimeout of one promise; 0: no limit. See DefaultPromiseTimeout.
 	PromiseTimeout time.Duration
 	// PartitionTimeout of an instance's buildout; 0: no limit.
 	PartitionTimeout time.Duration
@@ -145,8 +145,8 @@ type SupervisorOptions struct {
 
 // FirewallOptions are those of section [firewall] (GRID-78, GRID-80).
 type FirewallOptions struct {
-	Command           string // default: firewall-cmd
-	ReloadCommand     string // default: slapos node restart firewall
+	Command           string // see DefaultFirewallCommand
+	ReloadCommand     string // empty: nothing has to be reloaded
 	AuthorizedSources []string
 	// Executable and DBusExecutable are daemons for the supervisor to run.
 	Executable, DBusExecutable string
@@ -154,38 +154,30 @@ type FirewallOptions struct {
 	Testing                    bool // no daemons
 }
 
-// What options are when nothing else is written (GRID-5).
+// What options are when their keys are absent (GRID-5). Nothing below fills them
+// in: 0 and the empty text are values (D-26).
 const (
 	DefaultMinFreeSpace       = 1000 << 20
 	DefaultMaximumPeriodicity = 86400
 	DefaultPromiseTimeout     = 20 * time.Second
+	DefaultUploadTries        = 3
+	DefaultUploadDelay        = 20 * time.Second
+	DefaultFirewallCommand    = "firewall-cmd"
+	DefaultFirewallReload     = "slapos node restart firewall"
+	DefaultFirewallLog        = "/var/log/firewall.log"
+	DefaultDBusLog            = "/var/log/dbus.log"
 )
 
+// withDefaults fills what must not be nil.
 func (o Options) withDefaults() Options {
-	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
-	setDefault(&o.Software.UploadTries, 3)
-	setDefault(&o.Software.UploadDelay, 20*time.Second)
-	setDefault(&o.Instance.PromiseTimeout, DefaultPromiseTimeout)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Progress == nil {
 		o.Progress = unwatched{}
 	}
-	if o.Firewall != nil {
-		firewall := *o.Firewall
-		setDefault(&firewall.Command, "firewall-cmd")
-		setDefault(&firewall.ReloadCommand, "slapos node restart firewall")
-		setDefault(&firewall.LogFile, "/var/log/firewall.log")
-		setDefault(&firewall.DBusLogFile, "/var/log/dbus.log")
-		o.Firewall = &firewall
-	}
 	return o
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

@@ -35,7 +35,7 @@ func newSoftwareNode(t *testing.T) *softwareNode {
 		ComputerID: testComputer, MasterURL: n.master.URL, Master: n.master.client,
 		SoftwareRoot: filepath.Join(base, "software"), InstanceRoot: filepath.Join(base, "instance"),
 		Logger: slog.New(n.log), Jobs: 1, Environment: []string{"PATH=" + os.Getenv("PATH")},
-		Software: SoftwareOptions{MinFreeSpace: 1, UploadDelay: time.Millisecond},
+		Software: SoftwareOptions{MinFreeSpace: 1, UploadTries: 3, UploadDelay: time.Millisecond},
 	}
 	for _, directory := range []string{n.options.SoftwareRoot, n.options.InstanceRoot} {
 		if err := os.Mkdir(directory, 0o755); err != nil {

@@ -3,7 +3,6 @@
 package manager
 
 import (
-	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -35,11 +34,15 @@ const (
 )
 
 func newWhitelistFirewall(config Config) Manager {
+	command, given := config.Firewall["firewall_cmd"]
+	if !given {
+		command = "firewall-cmd"
+	}
 	return &whitelistFirewall{
 		log:     config.Logger,
 		system:  config.System,
 		enabled: len(config.Firewall) > 0,
-		command: cmp.Or(config.Firewall["firewall_cmd"], "firewall-cmd"),
+		command: command,
 	}
 }
 

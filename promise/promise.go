@@ -46,9 +46,9 @@ const (
 	Anomaly
 )
 
-// NoTimeout is a Timeout that nothing reaches. It is a number all the same, as
+// noTimeout is a Timeout that nothing reaches. It is a number all the same, as
 // launchers of every slapos.core want one.
-const NoTimeout = 10 * 365 * 24 * time.Hour
+const noTimeout = 10 * 365 * 24 * time.Hour
 
 // Options are what a run needs to know (PROM-3). Directory alone is mandatory.
 type Options struct {
@@ -67,7 +67,7 @@ type Options struct {
 	Environ []string
 
 	Mode    Mode
-	Timeout time.Duration // of one promise; default: 20 s. See [NoTimeout]
+	Timeout time.Duration // of one promise; 0: no limit
 	// Parallel is how many promises of the partition run at once; 0: as many as
 	// there are processors, 1: one after the other, in order. Otherwise up to 8
 	// executables do, which mostly wait.
@@ -215,7 +215,7 @@ type run struct {
 
 func newRun(options Options) (*run, error) {
 	if options.Timeout == 0 {
-		options.Timeout = 20 * time.Second
+		options.Timeout = noTimeout
 	}
 	if options.Parallel <= 0 {
 		options.Parallel = runtime.NumCPU()

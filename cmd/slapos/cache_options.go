@@ -37,10 +37,13 @@ func (e *environment) networkCacheConfig(options map[string]string, download, up
 	}
 }
 
-// signatureKeyFile has two spellings (NC-1).
+// signatureKeyFile has two spellings (NC-1); what the first one says counts, also
+// when it is empty.
 func (e *environment) signatureKeyFile(options map[string]string) string {
 	for _, name := range []string{"signature-private-key-file", "signature_private_key_file"} {
-		if path := options[name]; path != "" {
+		if path, given := options[name]; given && path == "" {
+			return ""
+		} else if given {
 			return e.expandUser(path)
 		}
 	}

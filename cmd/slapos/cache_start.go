@@ -5,11 +5,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,9 +18,11 @@ import (
 )
 
 type cacheStartOptions struct {
-	host, port, directory                  string
+	host, directory                        string
+	port                                   int
 	contents, entries                      string
-	maximumAge, maximumSize                string
+	maximumAge                             time.Duration
+	maximumSize                            int64
 	tokenFile                              string
 	certificateFile, keyFile, clientCAFile string
 	notLoopback                            bool
@@ -44,12 +44,12 @@ Who uses a bucket stands in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else in
 Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "host", Value: "127.0.0.1", Usage: "`ADDRESS` to listen on"},
-			&cli.StringFlag{Name: "port", Value: "5010", Usage: "`PORT` to listen on"},
+			wholeFlag("port", "`PORT` to listen on, 0 for a free one", "5010", 0, maxPort),
 			&cli.StringFlag{Name: "directory", Usage: "`DIRECTORY` to keep everything in (required)"},
 			&cli.StringFlag{Name: "contents", Usage: "`BUCKET` for the contents, as s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"},
 			&cli.StringFlag{Name: "entries", Usage: "`DATABASE` for the entries, as postgres://… or sqlite:PATH"},
-			&cli.StringFlag{Name: "max-age", Usage: "remove what nobody has downloaded for `TIME`, as 90d or 12h"},
-			&cli.StringFlag{Name: "max-size", Usage: "remove what was not used for longest above `SIZE`, as 100G"},
+			measureFlag("max-age", "remove what nobody has downloaded for `TIME`, as 90d or 12h", "", ageForms, parseAge),
+			measureFlag("max-size", "remove what was not used for longest above `SIZE`, as 100G", "", byteSizeForms, parseByteSize),
 			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with tokens that allow uploads, one a line"},
 			&cli.StringFlag{Name: "cert-file", Usage: "serve https with the certificate in `FILE`"},
 			&cli.StringFlag{Name: "key-file", Usage: "`FILE` with the key of --cert-file (default: the same file)"},
@@ -58,7 +58,7 @@ Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 		},
 		Action: func(c *cli.Context) error {
 			return runCacheStart(c.Context, e, cacheStartOptions{
-				c.String("host"), c.String("port"), c.String("directory"), c.String("contents"), c.String("entries"), c.String("max-age"), c.String("max-size"),
+				c.String("host"), c.String("directory"), wholeOf(c, "port"), c.String("contents"), c.String("entries"), measureOf[time.Duration](c, "max-age"), measureOf[int64](c, "max-size"),
 				c.String("token-file"), c.String("cert-file"), c.String("key-file"), c.String("client-ca-file"), c.Bool("no-loopback-upload"),
 			})
 		},
@@ -66,10 +66,6 @@ Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 }
 
 func runCacheStart(ctx context.Context, e *environment, options cacheStartOptions) error {
-	port, err := strconv.Atoi(options.port)
-	if err != nil || port < 0 || port > 65535 {
-		return usageErrorf("argument --port: a number up to 65535, not %q", options.port)
-	}
 	if options.directory == "" {
 		return usageErrorf("the following arguments are required: --directory")
 	}
@@ -85,7 +81,7 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 		return err
 	}
 	defer served.Store.Entries.Close()
-	listeners, err := proxy.Listen(ctx, options.host, port)
+	listeners, err := proxy.Listen(ctx, options.host, options.port)
 	if err != nil {
 		return err
 	}
@@ -133,23 +129,16 @@ func (e *environment) bucketLogin() server.Login {
 }
 
 func (e *environment) cacheServerOptions(options cacheStartOptions) (server.Options, error) {
-	age, err := parseAge(options.maximumAge)
-	if err != nil {
-		return server.Options{}, usageErrorf("argument --max-age: %v", err)
-	}
-	size, err := parseByteSize(options.maximumSize)
-	if err != nil {
-		return server.Options{}, usageErrorf("argument --max-size: %v", err)
-	}
 	uploaders := server.Uploaders{NotLoopback: options.notLoopback}
 	if options.tokenFile != "" {
+		var err error
 		if uploaders.Tokens, err = readTokens(e.expandUser(options.tokenFile)); err != nil {
 			return server.Options{}, err
 		}
 	}
 	return server.Options{
 		MayUpload: uploaders.Allow,
-		Store:     server.Store{MaximumAge: age, MaximumSize: size, Logger: e.log, Now: e.now},
+		Store:     server.Store{MaximumAge: options.maximumAge, MaximumSize: options.maximumSize, Logger: e.log, Now: e.now},
 	}, nil
 }
 
@@ -162,39 +151,4 @@ func (o cacheStartOptions) security() (*tls.Config, error) {
 		return nil, nil
 	}
 	return listenSecurity(o.certificateFile, o.keyFile, o.clientCAFile)
-}
-
-// parseAge reads a number of days, as 90d, or what Go calls a duration.
-func parseAge(text string) (time.Duration, error) {
-	if text == "" {
-		return 0, nil
-	}
-	age, err := time.ParseDuration(text)
-	if days, found := strings.CutSuffix(text, "d"); found {
-		var count float64
-		count, err = strconv.ParseFloat(days, 64)
-		age = time.Duration(count * 24 * float64(time.Hour))
-	}
-	if err != nil || age <= 0 {
-		return 0, fmt.Errorf("a time as 90d or 12h, not %q", text)
-	}
-	return age, nil
-}
-
-// parseByteSize reads a number of bytes with an optional unit K, M, G or T.
-func parseByteSize(text string) (int64, error) {
-	if text == "" {
-		return 0, nil
-	}
-	number, unit := strings.ToUpper(strings.TrimSuffix(strings.TrimSuffix(text, "B"), "i")), int64(1)
-	for i, name := range []string{"K", "M", "G", "T"} {
-		if rest, found := strings.CutSuffix(number, name); found {
-			number, unit = rest, 1<<(10*(i+1))
-		}
-	}
-	count, err := strconv.ParseFloat(number, 64)
-	if size := count * float64(unit); err == nil && size >= 1 && size < 1<<62 {
-		return int64(size), nil
-	}
-	return 0, errors.New("a size as 500M or 100G, not " + strconv.Quote(text))
 }

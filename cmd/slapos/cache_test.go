@@ -309,19 +309,6 @@ func TestEntryFilters(t *testing.T) {
 	}
 }
 
-func TestParseAgeAndSize(t *testing.T) {
-	for text, want := range map[string]time.Duration{"": 0, "90d": 90 * 24 * time.Hour, "12h": 12 * time.Hour, "1.5d": 36 * time.Hour, "x": -1, "-1d": -1, "0d": -1, "d": -1} {
-		if got, err := parseAge(text); err == nil && got != want || (err != nil) != (want < 0) {
-			t.Errorf("%s: %v %v", text, got, err)
-		}
-	}
-	for text, want := range map[string]int64{"": 0, "100": 100, "1.5K": 1536, "2GiB": 2 << 30, "3t": 3 << 40, "x": -1, "0": -1, "1e30": -1, "NaN": -1} {
-		if got, err := parseByteSize(text); err == nil && got != want || (err != nil) != (want < 0) {
-			t.Errorf("%s: %v %v", text, got, err)
-		}
-	}
-}
-
 func FuzzEntryFilter(f *testing.F) {
 	f.Add(`n<<[1, "a"]`, `{"n": [1, null]}`)
 	f.Fuzz(func(t *testing.T, filter, entry string) {

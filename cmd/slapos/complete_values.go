@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -213,8 +212,11 @@ func completePartitions(_ context.Context, e *environment, path string) ([]compl
 	if err != nil {
 		return nil, err
 	}
-	pattern := cmp.Or(format["partition_base_name"], "slappart") + "*"
-	paths, err := filepath.Glob(filepath.Join(slapos["instance_root"], pattern))
+	prefix, given := format["partition_base_name"]
+	if !given {
+		prefix = "slappart"
+	}
+	paths, err := filepath.Glob(filepath.Join(slapos["instance_root"], prefix+"*"))
 	var list []completion
 	for _, path := range paths {
 		software, _ := os.Readlink(filepath.Join(path, "software_release"))

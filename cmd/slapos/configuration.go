@@ -138,31 +138,3 @@ func lines(value string) []string {
 	}
 	return found
 }
-
-// parseBoolean reads a truth value as Python's ConfigParser does.
-func parseBoolean(text string) (value, ok bool) {
-	switch strings.ToLower(strings.TrimSpace(text)) {
-	case "1", "yes", "true", "on":
-		return true, true
-	case "0", "no", "false", "off":
-		return false, true
-	}
-	return false, false
-}
-
-// booleanOption reads a key that is true or false; absent or empty it is usual.
-func booleanOption(section map[string]string, key string, usual bool) (bool, error) {
-	if section[key] == "" {
-		return usual, nil
-	}
-	value, ok := parseBoolean(section[key])
-	if !ok {
-		return false, fmt.Errorf("%s must be true or false, not %q", key, section[key])
-	}
-	return value, nil
-}
-
-// isTrue is booleanOption for a key that is usually false.
-func isTrue(section map[string]string, key string) (bool, error) {
-	return booleanOption(section, key, false)
-}

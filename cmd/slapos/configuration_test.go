@@ -73,7 +73,7 @@ func TestOpenClient(t *testing.T) {
 		{"[slapos]\nmaster_url = https://127.0.0.1:1\n", "No option 'key_file' and/or 'cert_file'"},
 		{"[slapos]\nmaster_url = https://127.0.0.1:1\ncert_file = ~/absent.crt\nkey_file = ~/absent.key\n", "/absent.crt"},
 		{"[slapos]\nmaster_url = https://127.0.0.1:1\ncert_file = /a.crt\n[slapconsole]\nkey_file = /b.key\ncert_file = /b.crt\n", "/b.crt"},
-		{"[slapos]\nmaster_url = http://127.0.0.1:1\nmaster_insecure = maybe\n", "master_insecure must be true or false"},
+		{"[slapos]\nmaster_url = http://127.0.0.1:1\nmaster_insecure = maybe\n", "client.cfg: section [slapos], key master_insecure must be true or false, not \"maybe\""},
 	} {
 		e, _, _ := newTestEnvironment(t)
 		path := filepath.Join(t.TempDir(), "client.cfg")

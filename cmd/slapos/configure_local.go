@@ -48,7 +48,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: the `FILE` is the one that is written (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
 			&cli.StringFlag{Name: "interface-name", Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
-			&cli.IntFlag{Name: "partition-number", Usage: "how many partitions to make", Value: 20},
+			wholeFlag("partition-number", "how many partitions to make", "20", 0, maxAmount),
 			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
 			&cli.StringFlag{Name: "daemon-listen-ip", Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
 			&cli.StringFlag{Name: "daemon-listen-port", Usage: "`PORT` that the local master listens on", Value: "8080"},
@@ -60,7 +60,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		},
 		Action: func(c *cli.Context) error {
 			return runConfigureLocal(c.Context, e, configureLocalOptions{
-				c.String("interface-name"), c.Int("partition-number"), c.String("ipv4-local-network"),
+				c.String("interface-name"), wholeOf(c, "partition-number"), c.String("ipv4-local-network"),
 				c.String("daemon-listen-ip"), c.String("daemon-listen-port"),
 				c.String("slapos-instance-root"), c.String("slapos-software-root"),
 				c.String("slapos-buildout-directory"), c.String("slapos-configuration-directory"), c.Bool("enable-shacache-proxy"),

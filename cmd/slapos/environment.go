@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -65,12 +64,9 @@ func (e *environment) requireRoot() error {
 // checkRoot is requireRoot unless the key root_check of section [slapos] says
 // false (GRID-5).
 func (e *environment) checkRoot(slapos map[string]string) error {
-	check, err := booleanOption(slapos, "root_check", true)
-	if err != nil {
-		return fmt.Errorf("section [slapos]: %w", err)
-	}
-	if !check {
-		return nil
+	check, err := truthOption(slapos, "root_check", true)
+	if err != nil || !check {
+		return err
 	}
 	return e.requireRoot()
 }

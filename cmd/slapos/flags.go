@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -70,6 +71,80 @@ func (c *choice) Set(text string) error {
 	c.value = text
 	return nil
 }
+
+// A whole is the value of a wholeFlag.
+type whole struct {
+	value       int
+	given       bool
+	least, most int
+}
+
+func (w *whole) String() string {
+	if w == nil || !w.given {
+		return ""
+	}
+	return strconv.Itoa(w.value)
+}
+
+func (w *whole) Set(text string) error {
+	number, ok := pythonInteger(text)
+	if !ok || number < w.least || number > w.most {
+		return errors.New("must be " + wholeRange(w.least, w.most))
+	}
+	w.value, w.given = number, true
+	return nil
+}
+
+// wholeFlag is an option whose value is a whole number, as Python's int() reads
+// it. Read it by wholeOf. Usual shows in the help; "" says that there is no
+// default.
+func wholeFlag(name, usage, usual string, least, most int, aliases ...string) *cli.GenericFlag {
+	w := &whole{least: least, most: most}
+	if usual != "" {
+		_ = w.Set(usual) // a constant
+	}
+	return &cli.GenericFlag{Name: name, Aliases: aliases, Usage: usage, Value: w}
+}
+
+// wholeOf is the value of a wholeFlag: its default, when it is not given.
+func wholeOf(c *cli.Context, name string) int { return c.Generic(name).(*whole).value }
+
+// A measure is the value of a measureFlag.
+type measure[T any] struct {
+	text  string
+	value T
+	forms string
+	parse func(string) (T, bool)
+}
+
+func (m *measure[T]) String() string {
+	if m == nil {
+		return ""
+	}
+	return m.text
+}
+
+func (m *measure[T]) Set(text string) error {
+	value, ok := m.parse(text)
+	if !ok {
+		return errors.New("must be " + m.forms)
+	}
+	m.text, m.value = text, value
+	return nil
+}
+
+// measureFlag is an option whose value has a unit, in one of the forms. Read it
+// by measureOf. Usual shows in the help; "" says that there is no default.
+func measureFlag[T any](name, usage, usual, forms string, parse func(string) (T, bool)) *cli.GenericFlag {
+	m := &measure[T]{forms: forms, parse: parse}
+	if usual != "" {
+		_ = m.Set(usual) // a constant
+	}
+	return &cli.GenericFlag{Name: name, Usage: usage, Value: m}
+}
+
+// measureOf is the value of a measureFlag; zero, when there is none.
+func measureOf[T any](c *cli.Context, name string) T { return c.Generic(name).(*measure[T]).value }
 
 // exclusive refuses a line that has more than one of the named options.
 func exclusive(c *cli.Context, names ...string) error {

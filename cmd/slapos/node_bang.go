@@ -38,11 +38,12 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 }
 
 // runBang sends the message; shown is how it is told to the user.
-func runBang(ctx context.Context, e *environment, path, message, shown string) error {
+func runBang(ctx context.Context, e *environment, path, message, shown string) (err error) {
 	configuration, err := e.nodeConfiguration(path)
 	if err != nil {
 		return err
 	}
+	defer func() { err = configuration.place(err, "slapos") }()
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err

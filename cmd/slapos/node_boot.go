@@ -31,11 +31,12 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 	}
 }
 
-func runBoot(ctx context.Context, e *environment, path, message string) error {
+func runBoot(ctx context.Context, e *environment, path, message string) (err error) {
 	configuration, err := e.nodeConfiguration(path)
 	if err != nil {
 		return err
 	}
+	defer func() { err = configuration.place(err, "slapos") }()
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err
@@ -54,18 +55,24 @@ func runBoot(ctx context.Context, e *environment, path, message string) error {
 	if err != nil {
 		return err
 	}
+	prefix, given := format["partition_base_name"]
+	if !given {
+		prefix = "slappart"
+	}
 	return grid.Boot(ctx, grid.BootOptions{
+		// As for node format, an empty ipv6_interface is none.
 		Interface:       cmp.Or(format["ipv6_interface"], format["interface_name"]),
 		MasterHost:      master.Hostname(),
 		InstanceRoot:    slapos["instance_root"],
-		PartitionPrefix: cmp.Or(format["partition_base_name"], "slappart"),
+		PartitionPrefix: prefix,
 		Format: func(ctx context.Context) (int, error) {
 			return e.runWithin(ctx, "node", "format", "--cfg="+configuration.Path(), "--now", "--verbose")
 		},
 		Bang: func(ctx context.Context) (int, error) {
 			return e.runWithin(ctx, "node", "bang", "--cfg="+configuration.Path(), "--message="+message)
 		},
-		Logger: e.log,
+		Logger:       e.log,
+		NetworkPause: grid.DefaultNetworkPause, CommandPause: grid.DefaultCommandPause,
 	})
 }
 

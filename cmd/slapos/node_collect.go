@@ -45,7 +45,7 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 			&cli.BoolFlag{Name: "show", Usage: "print what each partition used"},
 			&cli.StringFlag{Name: "plot", Usage: "draw what each partition used as `FILE`.svg or .png"},
 			&cli.StringFlag{Name: "json", Usage: "write the values of today, as in the csv files, to system_*.json in `DIR`"},
-			&cli.StringFlag{Name: "since", Usage: "how far --show and --plot look back: a `TIME` like 90m, 24h or 7d", Value: "24h"},
+			measureFlag("since", "how far --show and --plot look back: a `TIME` like 90m, 24h or 7d", "24h", "a time like 90m, 24h or 7d, ten years at most", parseSince),
 			&wordsFlag{&cli.StringSliceFlag{Name: "partition", Usage: "only these partitions, by user or reference `NAME`"}},
 		},
 		Action: func(c *cli.Context) error {
@@ -54,30 +54,23 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 					return err
 				}
 			}
-			since, err := parseSince(c.String("since"))
-			if err != nil {
-				return usageErrorf("argument --since: %s", err)
-			}
 			return runCollect(c.Context, e, collectOptions{
-				c.String("cfg"), c.String("textfile"), c.Bool("show"), c.String("plot"), c.String("json"), since, c.StringSlice("partition"),
+				c.String("cfg"), c.String("textfile"), c.Bool("show"), c.String("plot"), c.String("json"), measureOf[time.Duration](c, "since"), c.StringSlice("partition"),
 			})
 		},
 	}
 }
 
 // parseSince reads a duration, in which d stands for days.
-func parseSince(text string) (time.Duration, error) {
+func parseSince(text string) (time.Duration, bool) {
 	const longest = 10 * 365 * 24 * time.Hour
 	if days, found := strings.CutSuffix(text, "d"); found {
-		if number, err := numberOption(map[string]string{"d": days}, 0, "d"); err == nil && number > 0 && number <= 3650 {
-			return time.Duration(number) * 24 * time.Hour, nil
+		if number, ok := pythonInteger(days); ok && number > 0 && number <= 3650 {
+			return time.Duration(number) * 24 * time.Hour, true
 		}
 	}
 	since, err := time.ParseDuration(text)
-	if err != nil || since <= 0 || since > longest {
-		return 0, fmt.Errorf("%q is no time like 90m, 24h or 7d", text)
-	}
-	return since, nil
+	return since, err == nil && since > 0 && since <= longest
 }
 
 func runCollect(ctx context.Context, e *environment, options collectOptions) error {
@@ -108,7 +101,8 @@ func runCollect(ctx context.Context, e *environment, options collectOptions) err
 }
 
 // collectSettings is COL-6.
-func (e *environment) collectSettings(configuration *configuration) (*collect.Options, error) {
+func (e *environment) collectSettings(configuration *configuration) (settings *collect.Options, err error) {
+	defer func() { err = configuration.place(err, "slapos", "slapformat", "collect") }()
 	sections := map[string]map[string]string{}
 	for _, name := range []string{"slapos", "slapformat", "collect"} {
 		section, err := configuration.Section(name)
@@ -128,16 +122,16 @@ func (e *environment) collectSettings(configuration *configuration) (*collect.Op
 	if err != nil {
 		return nil, err
 	}
-	settings := &collect.Options{
+	settings = &collect.Options{
 		ComputerID: slapos["computer_id"], InstanceRoot: root,
 		Heating: collect.Heating{Model: slapformat["computer_model_id"], Sensor: slapformat["heating_sensor_id"]},
 		Slice:   cgroup.Hierarchy{}.Slice,
 		Logger:  e.log, Now: e.now,
 	}
-	if settings.KeepDays, err = numberOption(slapos, 15, "collect_cache"); err != nil {
+	if settings.KeepDays, err = wholeOption(slapos, "collect_cache", 15); err != nil {
 		return nil, err
 	}
-	amount, err := numberOption(slapformat, 0, "partition_amount")
+	amount, err := wholeOption(slapformat, "partition_amount", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -153,15 +147,15 @@ func (e *environment) collectSettings(configuration *configuration) (*collect.Op
 }
 
 func folderSettings(own map[string]string, root string) (collect.Folders, error) {
-	folders := collect.Folders{Measure: true, PIDDirectory: filepath.Join(root, "var/run")}
-	if text, given := own["report_disk_usage"]; given {
-		folders.Measure, _ = parseBoolean(text) // any other text is false, as for the original
+	folders := collect.Folders{
+		Measure:      looseOption(own, "report_disk_usage", true, false), // any other text is no for the original
+		PIDDirectory: filepath.Join(root, "var/run"),
 	}
-	if path := own["disk_snapshot_process_pid_foder"]; path != "" {
-		folders.PIDDirectory = path
+	if path, given := own["disk_snapshot_process_pid_foder"]; given {
+		folders.PIDDirectory = filepath.Clean(path) // empty: where the command runs, as for the original
 	}
-	seconds, err := numberOption(own, 24*60*60, "disk_snapshot_time_cycle")
+	seconds, err := wholeOption(own, "disk_snapshot_time_cycle", 24*60*60)
 	const century = 100 * 365 * 24 * 60 * 60
-	folders.Cycle = time.Duration(min(seconds, century)) * time.Second
+	folders.Cycle = time.Duration(min(max(seconds, 0), century)) * time.Second
 	return folders, err
 }

@@ -67,9 +67,14 @@ Exit codes: 0 done; 1 failed; 2 done and saved, but the master was not told;
 	}
 }
 
-func runNodeFormat(ctx context.Context, e *environment, options formatOptions) error {
+func runNodeFormat(ctx context.Context, e *environment, options formatOptions) (err error) {
 	debug.SetGCPercent(800) // it is over in milliseconds, half of which collecting would take
-	merged, err := e.formatSettings(options)
+	configuration, err := e.nodeConfiguration(options.configuration)
+	if err != nil {
+		return err
+	}
+	defer func() { err = configuration.place(err, "slapos", "slapformat") }()
+	merged, err := formatSettings(configuration, options.given)
 	if err != nil {
 		return err
 	}
@@ -84,6 +89,7 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) e
 	run, err := e.readFormatOptions(merged, options.dryRun)
 	var usage *formatUsageError
 	if errors.As(err, &usage) {
+		usage.text += configuration.origin(usage.key, "slapos", "slapformat")
 		e.log.Error(usage.text)
 		fmt.Fprintf(e.stderr, "%s\nFor help use --help\n", usage.text)
 		return &exitError{1, nil}
@@ -104,11 +110,8 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) e
 }
 
 // formatSettings merges the two sections and the command line (FMT-1).
-func (e *environment) formatSettings(options formatOptions) (map[string]string, error) {
-	configuration, err := e.nodeConfiguration(options.configuration)
-	if err != nil {
-		return nil, err
-	}
+func formatSettings(configuration *configuration, given map[string]string) (map[string]string, error) {
+	var err error
 	merged := map[string]string{}
 	for _, name := range []string{"slapformat", "slapos"} {
 		if !configuration.Has(name) {
@@ -120,7 +123,7 @@ func (e *environment) formatSettings(options formatOptions) (map[string]string, 
 		}
 		maps.Copy(merged, section)
 	}
-	maps.Copy(merged, options.given)
+	maps.Copy(merged, given)
 	for _, name := range []string{"computer_xml", "input_definition_file", "output_definition_file"} {
 		if merged[name] != "" { // FMT-12
 			if merged[name], err = filepath.Abs(merged[name]); err != nil {

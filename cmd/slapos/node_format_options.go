@@ -3,11 +3,9 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"slapos/format"
@@ -16,12 +14,15 @@ import (
 )
 
 // A formatUsageError is told twice, in the log and to the user (FMT-6).
-type formatUsageError struct{ text string }
+type formatUsageError struct {
+	text string
+	key  string // that has the value; may be empty
+}
 
 func (e *formatUsageError) Error() string { return e.text }
 
 func formatUsagef(text string, arguments ...any) error {
-	return &formatUsageError{fmt.Sprintf(text, arguments...)}
+	return &formatUsageError{text: fmt.Sprintf(text, arguments...)}
 }
 
 // readFormatOptions checks the merged options, in the original's order, and
@@ -29,7 +30,7 @@ func formatUsagef(text string, arguments ...any) error {
 func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (*format.Options, error) {
 	for _, name := range []string{"bridge_name", "no_bridge"} { // FMT-7
 		if merged[name] != "" {
-			return nil, formatUsagef("Option '%s' is totally deprecated, please update your config file", name)
+			return nil, &formatUsageError{fmt.Sprintf("Option '%s' is totally deprecated, please update your config file", name), name}
 		}
 	}
 	run := &format.Options{DryRun: dryRun, Logger: e.log, Progress: e.formatProgress()}
@@ -63,10 +64,12 @@ func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (
 		with := map[bool]string{true: "with", false: "without"}
 		e.log.Info(fmt.Sprintf("Tap creation mode enabled (%s IPv6).", with[run.TapIPv6]))
 	}
-	fillFormatOptions(merged, run)
+	if err := fillFormatOptions(merged, run); err != nil {
+		return nil, err
+	}
 	run.Post = e.postComputer(merged)
 	var err error
-	if run.Limits, err = run.Limits.With(merged); err != nil {
+	if run.Limits, err = readLimits(merged); err != nil {
 		return nil, err
 	}
 	run.Managers, err = manager.New(manager.ParseList(merged["manager_list"]), manager.Config{Options: merged, Logger: e.log})
@@ -96,6 +99,7 @@ func readFormatBooleans(merged map[string]string, d *format.Definition) error {
 		{"tap_ipv6", &d.TapIPv6, true},
 		{"tun_ipv6", &d.TunIPv6, true},
 	} {
+		ruleOf(option.name, truthKind)
 		text, given := merged[option.name]
 		if !given {
 			*option.target = option.usual
@@ -103,7 +107,7 @@ func readFormatBooleans(merged map[string]string, d *format.Definition) error {
 		}
 		var ok bool
 		if *option.target, ok = parseBoolean(text); !ok {
-			return formatUsagef(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, text)
+			return &formatUsageError{fmt.Sprintf(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, shortened(text)), option.name}
 		}
 	}
 	return nil
@@ -112,16 +116,15 @@ func readFormatBooleans(merged map[string]string, d *format.Definition) error {
 // readPartitionAmount checks that the prefix shift leaves each partition its
 // address, range, tap and tun (FMT-11).
 func (e *environment) readPartitionAmount(merged map[string]string, d *format.Definition) error {
+	if _, given := merged["partition_amount"]; !given {
+		return errors.New("partition_amount is missing: say in section [slapformat] how many partitions there are")
+	}
 	var err error
-	if d.PartitionAmount, err = strconv.Atoi(strings.TrimSpace(merged["partition_amount"])); err != nil || d.PartitionAmount < 0 {
-		return fmt.Errorf("partition_amount must be a number, not %q", merged["partition_amount"])
+	if d.PartitionAmount, err = wholeOption(merged, "partition_amount", 0); err != nil {
+		return err
 	}
-	shift, given := merged["ipv6_prefixshift"]
-	if !given {
-		shift = "16"
-	}
-	if d.PrefixShift, err = strconv.Atoi(strings.TrimSpace(shift)); err != nil || d.PrefixShift < 0 || d.PrefixShift > 62 {
-		return fmt.Errorf("ipv6_prefixshift must be a number of bits, not %q", shift)
+	if d.PrefixShift, err = wholeOption(merged, "ipv6_prefixshift", 16); err != nil {
+		return err
 	}
 	if 1<<d.PrefixShift < 4*d.PartitionAmount {
 		return criticalf("ipv6_prefixshift %d is too small for partition_amount %d", d.PrefixShift, d.PartitionAmount)
@@ -129,7 +132,28 @@ func (e *environment) readPartitionAmount(merged map[string]string, d *format.De
 	return nil
 }
 
-func fillFormatOptions(merged map[string]string, run *format.Options) {
+// readLimits reads what package cgroup knows of.
+func readLimits(merged map[string]string) (limits cgroup.Limits, err error) {
+	for _, key := range []string{"memory_max", "cpu_weight", "pids_max"} {
+		ruleOf(key, limitKind)
+		text, given := merged[key]
+		if !given {
+			continue
+		}
+		if limits, err = limits.With(map[string]string{key: text}); err != nil {
+			return limits, &valueError{key: key, value: text, want: limitForms[key]}
+		}
+	}
+	return limits, nil
+}
+
+var limitForms = map[string]string{
+	"memory_max": "must be a size such as 512M or 4G, or max",
+	"cpu_weight": "must be a whole number from 1 to 10000, or max",
+	"pids_max":   "must be a whole number from 1, or max",
+}
+
+func fillFormatOptions(merged map[string]string, run *format.Options) error {
 	for name, target := range map[string]*string{
 		"computer_id":                 &run.ComputerID,
 		"master_url":                  &run.MasterURL,
@@ -148,7 +172,13 @@ func fillFormatOptions(merged map[string]string, run *format.Options) {
 		*target = merged[name]
 	}
 	run.Version = version
-	run.SoftwareUser = cmp.Or(merged["software_user"], "slapsoft")
+	run.SoftwareUser = format.DefaultSoftwareUser
+	if user, given := merged["software_user"]; given {
+		if user == "" {
+			return &valueError{"software_user", "", "must be the name of a user", "it is " + format.DefaultSoftwareUser}
+		}
+		run.SoftwareUser = user
+	}
 	// Without a base name the original's partitions are called None0, None1...
 	for name, target := range map[string]*string{
 		"partition_base_name": &run.PartitionBaseName,
@@ -164,6 +194,7 @@ func fillFormatOptions(merged map[string]string, run *format.Options) {
 	if services, given := merged["public_ipv4_service_list"]; given {
 		run.PublicAddressServices = strings.Fields(services)
 	}
+	return nil
 }
 
 // readFormatInput reads a definition file: no interpolation, software_user may

@@ -27,7 +27,11 @@ func TestFormatSettings(t *testing.T) {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	merged, err := e.formatSettings(formatOptions{configuration: path, given: map[string]string{"alter_user": "False", "input_definition_file": "in.cfg"}})
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, err := formatSettings(configuration, map[string]string{"alter_user": "False", "input_definition_file": "in.cfg"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,12 +65,12 @@ func gridFlags() []cli.Flag {
 		text("signature_private_key_file", "`FILE` with the key that signs uploads to the network cache"),
 		text("master_ca_file", "`FILE` with the authority of the master's certificate"),
 		text("certificate_repository_path", "`DIRECTORY` of the partitions' keys and certificates"),
-		&cli.IntFlag{Name: "maximum-periodicity", Usage: "`SECONDS` after which an unchanged partition is processed again", DefaultText: strconv.Itoa(grid.DefaultMaximumPeriodicity)},
-		&cli.IntFlag{Name: "promise-timeout", Usage: "`SECONDS` that a promise may take", DefaultText: "20"},
-		&cli.IntFlag{Name: "partition-timeout", Usage: "`SECONDS` that deploying an instance may take (default: no limit)", DefaultText: " "},
-		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "work on `N` items at once; 1 keeps the master's order", DefaultText: "number of processors"},
+		wholeFlag("maximum-periodicity", "`SECONDS` after which an unchanged partition is processed again (default: "+strconv.Itoa(grid.DefaultMaximumPeriodicity)+")", "", math.MinInt, math.MaxInt),
+		wholeFlag("promise-timeout", "`SECONDS` that a promise may take, 0 for no limit (default: 20)", "", 0, maxSeconds),
+		wholeFlag("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", "", 0, maxSeconds),
+		wholeFlag("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", "", 1, maxJobs, "j"),
 		&cli.BoolFlag{Name: "now", Usage: "begin at once, whatever maximal_delay says"},
-		text("maximal_delay", "deprecated: wait up to `SECONDS` before"),
+		wholeFlag("maximal_delay", "deprecated: wait up to `SECONDS` before", "", 0, maxSeconds),
 	}
 }
 
@@ -108,7 +109,7 @@ func onlyFlag(name, usage string) cli.Flag {
 }
 
 // runGrid follows the order of GRID-6 and CLI-36.
-func (e *environment) runGrid(c *cli.Context, g gridCommand) error {
+func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
 	if g.brief {
 		debug.SetGCPercent(400)
 	}
@@ -121,6 +122,7 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = configuration.place(err, gridSections...) }()
 	merged, err := mergeGridOptions(c, configuration)
 	if err != nil {
 		return err
@@ -185,8 +187,11 @@ func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (rele
 
 // delayGrid spreads the work of many nodes over time (GRID-9).
 func (e *environment) delayGrid(c *cli.Context, merged map[string]string) error {
-	maximum, err := numberOption(merged, 0, "maximal_delay")
-	if err != nil || maximum <= 0 || c.Bool("now") {
+	if c.Bool("now") {
+		return nil
+	}
+	maximum, err := wholeOption(merged, "maximal_delay", 0)
+	if err != nil || maximum == 0 {
 		return err
 	}
 	seconds := 1 + rand.IntN(maximum)
@@ -201,11 +206,17 @@ func (e *environment) delayGrid(c *cli.Context, merged map[string]string) error 
 	}
 }
 
+// mergedSections are those of GRID-4, the one that wins first.
+var mergedSections = []string{"networkcache", "slapos"}
+
+// gridSections are those that passes read keys with rules of.
+var gridSections = []string{"networkcache", "slapos", "firewall"}
+
 // mergeGridOptions puts section [networkcache] and what was given on the
 // command line over section [slapos] (GRID-4).
 func mergeGridOptions(c *cli.Context, configuration *configuration) (map[string]string, error) {
 	merged := map[string]string{}
-	for _, name := range []string{"slapos", "networkcache"} {
+	for _, name := range slices.Backward(mergedSections) {
 		section, err := configuration.Section(name)
 		if err != nil {
 			return nil, err
@@ -219,10 +230,18 @@ func mergeGridOptions(c *cli.Context, configuration *configuration) (map[string]
 	for _, f := range gridFlags() {
 		name := f.Names()[0]
 		if c.IsSet(name) && name != "cfg" && name != "now" {
-			merged[strings.ReplaceAll(name, "-", "_")] = fmt.Sprint(c.Value(name))
+			merged[strings.ReplaceAll(name, "-", "_")] = optionText(c, name)
 		}
 	}
 	return merged, nil
+}
+
+// optionText is the value of an option as it would be written in the file.
+func optionText(c *cli.Context, name string) string {
+	if value, ok := c.Generic(name).(fmt.Stringer); ok {
+		return value.String()
+	}
+	return c.String(name)
 }
 
 // requireGridOptions names what is missing, sorted (GRID-6).
@@ -258,43 +277,3 @@ func checkGridFiles(merged map[string]string) error {
 	}
 	return nil
 }
-
-// numberOption reads a whole number from the first of the named options that
-// is there.
-func numberOption(merged map[string]string, usual int, names ...string) (int, error) {
-	for _, name := range names {
-		text, given := merged[name]
-		if !given {
-			continue
-		}
-		number, err := strconv.Atoi(strings.TrimSpace(text))
-		if err != nil {
-			return 0, fmt.Errorf("%s must be a whole number, not %q", name, text)
-		}
-		return number, nil
-	}
-	return usual, nil
-}
-
-// secondsOption reads a number of seconds, which may have decimals, from the
-// first of the named options that is there.
-func secondsOption(merged map[string]string, usual time.Duration, names ...string) (time.Duration, error) {
-	for _, name := range names {
-		text, given := merged[name]
-		if !given {
-			continue
-		}
-		seconds, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil || math.IsNaN(seconds) {
-			return 0, fmt.Errorf("%s must be a number of seconds, not %q", name, text)
-		}
-		if seconds < 0 || seconds > maxSeconds {
-			return 0, fmt.Errorf("%s: %s seconds are out of range", name, strings.TrimSpace(text))
-		}
-		return time.Duration(seconds * float64(time.Second)), nil
-	}
-	return usual, nil
-}
-
-// maxSeconds is some centuries, and fits in a duration.
-const maxSeconds = 9e9

@@ -12,7 +12,6 @@ import (
 	"slapos/grid"
 	"slapos/grid/supervisor"
 	"slapos/manager"
-	"slapos/promise"
 )
 
 // gridOptions turns the merged options into those of package grid, with the
@@ -62,38 +61,23 @@ func (e *environment) fillPlaces(merged map[string]string, _ *configuration, opt
 
 func fillNumbers(merged map[string]string, _ *configuration, options *grid.Options) error {
 	var err error
-	if options.Jobs, err = numberOption(merged, runtime.NumCPU(), "jobs"); err != nil {
+	if options.Jobs, err = wholeOption(merged, "jobs", runtime.NumCPU()); err != nil {
 		return err
 	}
-	if options.Jobs < 1 {
-		return fmt.Errorf("jobs must be 1 or more, not %d", options.Jobs)
-	}
-	if options.Instance.MaximumPeriodicity, err = numberOption(merged, grid.DefaultMaximumPeriodicity, "maximum_periodicity"); err != nil {
+	if options.Instance.MaximumPeriodicity, err = wholeOption(merged, "maximum_periodicity", grid.DefaultMaximumPeriodicity); err != nil {
 		return err
 	}
 	if options.Instance.PromiseTimeout, err = secondsOption(merged, grid.DefaultPromiseTimeout, "promise_timeout"); err != nil {
 		return err
 	}
-	if options.Instance.PromiseTimeout == 0 { // D-26: written so
-		options.Instance.PromiseTimeout = promise.NoTimeout
-	}
 	if options.Instance.PartitionTimeout, err = secondsOption(merged, 0, "partition_timeout", "partition-timeout"); err != nil {
 		return err
 	}
-	for name, target := range map[string]*int64{
-		"software_min_free_space": &options.Software.MinFreeSpace,
-		"instance_min_free_space": &options.Instance.MinFreeSpace,
-	} {
-		text, given := merged[name]
-		if !given {
-			*target = grid.DefaultMinFreeSpace
-			continue
-		}
-		if *target, err = grid.ParseSize(text); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	if options.Software.MinFreeSpace, err = sizeOption(merged, "software_min_free_space", grid.DefaultMinFreeSpace); err != nil {
+		return err
 	}
-	return nil
+	options.Instance.MinFreeSpace, err = sizeOption(merged, "instance_min_free_space", grid.DefaultMinFreeSpace)
+	return err
 }
 
 func fillSwitches(merged map[string]string, _ *configuration, options *grid.Options) error {
@@ -101,7 +85,9 @@ func fillSwitches(merged map[string]string, _ *configuration, options *grid.Opti
 	if options.Supervisor.LaunchForbidden, err = isTrue(merged, "forbid_supervisord_automatic_launch"); err != nil {
 		return err
 	}
-	options.Force, err = isTrue(merged, "develop") // GRID-4
+	if merged["develop"] != "" { // an empty text is no, as for the original
+		options.Force, err = isTrue(merged, "develop") // GRID-4
+	}
 	return err
 }
 
@@ -110,16 +96,27 @@ func fillFirewall(_ map[string]string, file *configuration, options *grid.Option
 	if err != nil || section == nil {
 		return err
 	}
-	isTesting, ok := parseBoolean(section["testing"])
-	if !ok {
-		isTesting = section["testing"] != "" // any other text is true, as for the original
+	// An empty text stays one: only the absence of a key is its default (D-26).
+	text := func(key, usual string) string {
+		if value, given := section[key]; given {
+			return value
+		}
+		return usual
 	}
 	options.Firewall = &grid.FirewallOptions{
-		Command: section["firewall_cmd"], ReloadCommand: section["reload_config_cmd"],
+		Command: text("firewall_cmd", grid.DefaultFirewallCommand), ReloadCommand: text("reload_config_cmd", grid.DefaultFirewallReload),
 		AuthorizedSources: lines(section["authorized_sources"]),
 		Executable:        section["firewall_executable"], DBusExecutable: section["dbus_executable"],
-		LogFile: section["log_file"], DBusLogFile: section["dbus_log_file"],
-		Testing: isTesting,
+		LogFile: text("log_file", grid.DefaultFirewallLog), DBusLogFile: text("dbus_log_file", grid.DefaultDBusLog),
+		Testing: looseOption(section, "testing", false, true), // any text is true for the original
+	}
+	return nil
+}
+
+// checkFirewall is for the passes that change rules.
+func checkFirewall(options *grid.Options) error {
+	if options.Firewall != nil && options.Firewall.Command == "" {
+		return &valueError{"firewall_cmd", "", "must be a program", "it is " + grid.DefaultFirewallCommand}
 	}
 	return nil
 }
@@ -150,10 +147,12 @@ func (e *environment) fillNetworkCache(merged map[string]string, _ *configuratio
 	if key := e.signatureKeyFile(merged); key != "" {
 		software.BuildoutNetworkCache["signature-private-key-file"] = key
 	}
+	// An empty list of the new name is none, as for the original.
 	blacklist := cmp.Or(merged["download-from-binary-cache-url-blacklist"], merged["binary-cache-url-blacklist"])
 	software.DownloadBlacklist = lines(blacklist)
 	software.UploadBlacklist = lines(merged["upload-to-binary-cache-url-blacklist"])
 	software.DownloadForced = lines(merged["download-from-binary-cache-force-url-list"])
+	software.UploadTries, software.UploadDelay = grid.DefaultUploadTries, grid.DefaultUploadDelay
 	software.Cache, software.Upload = e.releaseCache(merged, software.MinFreeSpace)
 	return nil
 }

@@ -22,6 +22,9 @@ kept running; 5 not root; 10 another slapos process runs.`,
 		flags: append(forceFlags("only-cp", "process only the partition `NAME` (comma-separated list)"),
 			&cli.BoolFlag{Name: "force-stop", Usage: "stop services instead of starting them"}),
 		prepare: func(c *cli.Context, options *grid.Options) error {
+			if err := checkFirewall(options); err != nil {
+				return err
+			}
 			options.Instance.ForceStop = c.Bool("force-stop")
 			prepareForce(c, options)
 			e.watchPass(options)

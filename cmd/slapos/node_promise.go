@@ -33,7 +33,7 @@ slapos process runs.`,
 			onlyFlag("only-cp", "check only the partition `NAME` (comma-separated list)"),
 			&cli.BoolFlag{Name: "stored", Usage: "run nothing, tell the last results"},
 			&cli.BoolFlag{Name: "watch", Usage: "go on until interrupted; on a terminal, show a table"},
-			&cli.IntFlag{Name: "every", Usage: "`SECONDS` between two rounds of --watch", DefaultText: "30; 2 with --stored"},
+			wholeFlag("every", "`SECONDS` between two rounds of --watch (default: 30; 2 with --stored)", "", 1, maxSeconds),
 			&cli.BoolFlag{Name: "json", Usage: "write the results as JSON to standard output, with --watch one line for each round"},
 			&cli.StringFlag{Name: "textfile", Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
 		},
@@ -77,14 +77,12 @@ func (e *environment) runPromises(c *cli.Context, g gridCommand) error {
 // master may come back, and another process may end. A configuration that can't
 // be read ends it at once.
 func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round func() error) error {
-	interval := time.Duration(c.Int("every")) * time.Second
+	interval := 30 * time.Second
 	switch {
-	case interval < 0 || c.IsSet("every") && interval == 0:
-		return usageErrorf("argument --every: must be 1 or more")
-	case interval == 0 && c.Bool("stored"):
+	case c.IsSet("every"):
+		interval = time.Duration(wholeOf(c, "every")) * time.Second
+	case c.Bool("stored"):
 		interval = 2 * time.Second
-	case interval == 0:
-		interval = 30 * time.Second
 	}
 	if _, err := e.nodeConfiguration(c.String("cfg")); err != nil {
 		return err
@@ -123,11 +121,12 @@ func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round f
 }
 
 // readPromises tells the board the last results, without master and pid file.
-func (e *environment) readPromises(c *cli.Context, board *promiseBoard) error {
+func (e *environment) readPromises(c *cli.Context, board *promiseBoard) (err error) {
 	configuration, err := e.nodeConfiguration(c.String("cfg"))
 	if err != nil {
 		return err
 	}
+	defer func() { err = configuration.place(err, gridSections...) }()
 	merged, err := mergeGridOptions(c, configuration)
 	if err != nil {
 		return err

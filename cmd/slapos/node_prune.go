@@ -40,11 +40,12 @@ Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs;
 }
 
 // runPrune checks in the order of GRID-90.
-func runPrune(ctx context.Context, e *environment, options pruneOptions) error {
+func runPrune(ctx context.Context, e *environment, options pruneOptions) (err error) {
 	configuration, err := e.nodeConfiguration(options.configuration)
 	if err != nil {
 		return err
 	}
+	defer func() { err = configuration.place(err, "slapos") }()
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err

@@ -18,7 +18,8 @@ and destroys the instances that the master wants destroyed.
 Exit codes: 0 done; 1 a script, a report or a partition failed, or the master
 can't be reached; 5 not root; 10 another slapos process runs.`,
 		pidFileKey: "pidfile_report", pidFile: "/opt/slapos/slapgrid-ur.pid",
-		brief: true,
-		run:   grid.ReportPass,
+		prepare: func(_ *cli.Context, options *grid.Options) error { return checkFirewall(options) },
+		brief:   true,
+		run:     grid.ReportPass,
 	})
 }

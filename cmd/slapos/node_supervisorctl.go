@@ -49,11 +49,16 @@ func nodeControl(e *environment, name, usage string, words []string) *cli.Comman
 	}
 }
 
-func runNodeControl(ctx context.Context, e *environment, path string, words []string) error {
-	layout, slapos, err := e.supervisorLayout(path)
+func runNodeControl(ctx context.Context, e *environment, path string, words []string) (err error) {
+	layout, configuration, err := e.supervisorLayout(path)
 	if err != nil {
 		return err
 	}
+	slapos, err := configuration.Section("slapos")
+	if err != nil {
+		return err
+	}
+	defer func() { err = configuration.place(err, "slapos") }()
 	if err := e.checkRoot(slapos); err != nil {
 		return err
 	}

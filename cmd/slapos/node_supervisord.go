@@ -47,8 +47,8 @@ func runNodeSupervisord(ctx context.Context, e *environment, path string, foregr
 }
 
 // supervisorLayout is where the supervisor of the configured node has its
-// files, and the section [slapos].
-func (e *environment) supervisorLayout(path string) (supervisor.Layout, map[string]string, error) {
+// files, and its configuration.
+func (e *environment) supervisorLayout(path string) (supervisor.Layout, *configuration, error) {
 	configuration, err := e.nodeConfiguration(path)
 	if err != nil {
 		return supervisor.Layout{}, nil, err
@@ -60,7 +60,7 @@ func (e *environment) supervisorLayout(path string) (supervisor.Layout, map[stri
 	if err := requireOptions(slapos, "instance_root"); err != nil {
 		return supervisor.Layout{}, nil, err
 	}
-	return supervisor.Layout{InstanceRoot: slapos["instance_root"], Logger: e.log}, slapos, nil
+	return supervisor.Layout{InstanceRoot: slapos["instance_root"], Logger: e.log}, configuration, nil
 }
 
 // readyDescriptor is the pipe that tells the starting process how it went.

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -36,11 +35,11 @@ func (e *environment) openProxyCache(ctx context.Context, settings map[string]st
 		return func() {}, nil
 	}
 	*cache = server.Store{Logger: e.log, Now: e.now}
-	if cache.MaximumAge, err = parseAge(settings["shacache_max_age"]); err != nil {
-		return nil, fmt.Errorf("shacache_max_age: %w", err)
+	if cache.MaximumAge, err = ageOption(settings, "shacache_max_age"); err != nil {
+		return nil, err
 	}
-	if cache.MaximumSize, err = parseByteSize(settings["shacache_max_size"]); err != nil {
-		return nil, fmt.Errorf("shacache_max_size: %w", err)
+	if cache.MaximumSize, err = byteSizeOption(settings, "shacache_max_size"); err != nil {
+		return nil, err
 	}
 	scratch := settings["shacache_temporary_directory"]
 	if scratch == "" {

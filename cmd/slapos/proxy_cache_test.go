@@ -41,7 +41,7 @@ func TestOpenProxyCache(t *testing.T) {
 		}, failure: "must be another file than database_uri"},
 		"a bad age": {settings: map[string]string{
 			"shacache_content_directory": path("content"), "shacache_metadata_directory": path("metadata"), "shacache_max_age": "old",
-		}, failure: "shacache_max_age: a time as 90d"},
+		}, failure: "shacache_max_age must be a time such as 90d"},
 		"a bucket that can't be reached": {settings: map[string]string{
 			"shacache_content_directory": "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1", "database_uri": path("proxy.db"),
 		}, failure: "contents in s3://bucket"},

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -40,7 +39,7 @@ be used.`,
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{Name: "database-uri", Aliases: []string{"u"}, Usage: "SQLite `FILE`, or postgres://…"},
-			&cli.StringFlag{Name: "port", Usage: "`PORT` to listen on"},
+			&cli.StringFlag{Name: "port", Usage: "`PORT` to listen on, 0 for a free one"},
 			&cli.StringFlag{Name: "host", Usage: "`ADDRESS` to listen on (default: 127.0.0.1)"},
 			&cli.StringFlag{Name: "local-software-release-root", Usage: "`DIRECTORY` below which local software releases lie"},
 			&cli.StringFlag{Name: "access-log", Usage: "append a line for each request to `FILE`"},
@@ -48,17 +47,23 @@ be used.`,
 		Action: func(c *cli.Context) error {
 			given := map[string]string{}
 			for _, name := range []string{"database-uri", "port", "host", "local-software-release-root"} {
-				given[strings.ReplaceAll(name, "-", "_")] = c.String(name)
+				given[strings.ReplaceAll(name, "-", "_")] = c.String(name) // an empty one is none
 			}
 			return runProxyStart(c.Context, e, proxyStartOptions{c.String("cfg"), given, c.String("access-log")})
 		},
 	}
 }
 
-func runProxyStart(ctx context.Context, e *environment, options proxyStartOptions) error {
+func runProxyStart(ctx context.Context, e *environment, options proxyStartOptions) (err error) {
 	configuration, err := e.nodeConfiguration(options.configuration)
 	if err != nil {
 		return err
+	}
+	defer func() { err = configuration.place(err, "slapproxy", "slapos") }()
+	if port := options.given["port"]; port != "" {
+		if _, err := wholeOption(options.given, "port", 0); err != nil {
+			return usageErrorf("argument --port: invalid value %q: must be %s", port, wholeRange(0, maxPort))
+		}
 	}
 	settings, err := proxySettings(configuration, options.given)
 	if err != nil {
@@ -86,9 +91,12 @@ func runProxyStart(ctx context.Context, e *environment, options proxyStartOption
 
 // startProxy opens the database and the address, and serves.
 func (e *environment) startProxy(ctx context.Context, settings map[string]string, options proxy.Options) error {
-	port, err := strconv.Atoi(settings["port"])
-	if err != nil || port < 0 || port > 65535 {
-		return fmt.Errorf("port must be a number up to 65535, not %q: set it in section [slapproxy] or by --port", settings["port"])
+	if settings["port"] == "" {
+		return errors.New("no port: set it in section [slapproxy] or by --port, 0 for a free one")
+	}
+	port, err := wholeOption(settings, "port", 0)
+	if err != nil {
+		return err
 	}
 	security, err := e.guardProxy(settings, &options)
 	if err != nil {

@@ -162,7 +162,6 @@ func TestProxyStartRefuses(t *testing.T) {
 		{nil, "is in use by another program"},
 		{[]string{"--port", "0", "--database-uri", "/nonexistent/proxy.db"}, "database /nonexistent/proxy.db"},
 		{[]string{"--port", "0", "-u", damaged}, "is damaged or no SQLite database"},
-		{[]string{"--port", "x"}, `port must be a number up to 65535, not "x"`},
 		{[]string{"--port", "0", "--access-log", "/nonexistent/log"}, "access log: "},
 	} {
 		n := newNodeTest(t)

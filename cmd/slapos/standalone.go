@@ -42,14 +42,15 @@ type standaloneCloud struct {
 // standaloneSettings are what slapos.cfg keeps from one start to the next.
 type standaloneSettings struct {
 	host       string
-	port       int
-	partitions int
+	port       int    // of the master, 0: a free one, unset: nobody has said
+	partitions int    // or unset
 	python     string // that builds releases
 }
 
 const (
 	standaloneComputer   = "local" // as the library calls it
 	standaloneRoot       = "~/.slapos/standalone"
+	unset                = -1
 	standalonePort       = 5000
 	standalonePartitions = 10
 	maxPartitions        = 250 // each has an address of its own, see definition
@@ -105,8 +106,8 @@ func (s *standaloneCloud) runs(ctx context.Context) bool {
 }
 
 // readSettings takes those of the last start, if there was any.
-func (s *standaloneCloud) readSettings() error {
-	s.standaloneSettings = standaloneSettings{host: "127.0.0.1"}
+func (s *standaloneCloud) readSettings() (err error) {
+	s.standaloneSettings = standaloneSettings{host: "127.0.0.1", port: unset, partitions: unset}
 	configuration, err := s.e.nodeConfiguration(s.configurationFile())
 	if _, statErr := os.Stat(s.configurationFile()); errors.Is(statErr, fs.ErrNotExist) {
 		return nil
@@ -114,18 +115,26 @@ func (s *standaloneCloud) readSettings() error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = configuration.place(err, "slapproxy", "slapformat") }()
 	sections := map[string]map[string]string{}
 	for _, name := range []string{"slapos", "slapproxy", "slapformat"} {
 		if sections[name], err = configuration.Section(name); err != nil {
 			return err
 		}
 	}
+	// An empty host is none for the master, too.
 	s.host, s.python = cmp.Or(sections["slapproxy"]["host"], s.host), sections["slapos"]["python"]
-	if s.port, err = numberOption(sections["slapproxy"], 0, "port"); err != nil {
+	if s.port, err = wholeOption(sections["slapproxy"], "port", unset); err != nil {
 		return err
 	}
-	s.partitions, err = numberOption(sections["slapformat"], 0, "partition_amount")
-	s.partitions = max(s.partitions, 0) // the library writes -1 before it knows
+	amount := sections["slapformat"]["partition_amount"]
+	if amount == "-1" { // the library writes that before it knows
+		return nil
+	}
+	s.partitions, err = wholeOption(sections["slapformat"], "partition_amount", unset)
+	if err == nil && s.partitions > maxPartitions {
+		err = &valueError{key: "partition_amount", value: amount, want: "must be " + wholeRange(0, maxPartitions)}
+	}
 	return err
 }
 

@@ -34,17 +34,14 @@ else, and regularly.
 Exit codes: 0 ended; 1 failed.`,
 		Flags: []cli.Flag{
 			rootFlag(),
-			&cli.IntFlag{Name: "every", Usage: "`SECONDS` between passes when nothing changes", Value: 60},
+			wholeFlag("every", "`SECONDS` between passes when nothing changes", "60", 1, maxSeconds),
 		},
 		Action: func(c *cli.Context) error {
 			s, err := e.newStandalone(c)
 			if err != nil {
 				return err
 			}
-			if c.Int("every") < 1 {
-				return usageErrorf("argument --every: must be 1 or more")
-			}
-			s.work(c.Context, time.Duration(c.Int("every"))*time.Second)
+			s.work(c.Context, time.Duration(wholeOf(c, "every"))*time.Second)
 			return nil
 		},
 	}

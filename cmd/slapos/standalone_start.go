@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,8 +37,8 @@ python3 has it, an environment is made in the directory, from PyPI.
 Exit codes: 0 it runs; 1 failed; 2 wrong usage.`,
 		Flags: []cli.Flag{
 			rootFlag(),
-			&cli.IntFlag{Name: "port", Usage: "`PORT` of the master (default: the one of the last start, or 5000, or else a free one)"},
-			&cli.IntFlag{Name: "partitions", Usage: "`NUMBER` of partitions (default: that of the last start, or 10)"},
+			wholeFlag("port", "`PORT` of the master, 0 for a free one (default: the one of the last start, or 5000, or else a free one)", "", 0, maxPort),
+			wholeFlag("partitions", "`NUMBER` of partitions (default: that of the last start, or 10)", "", 0, maxPartitions),
 			&cli.StringFlag{Name: "python", Usage: "`PATH` of a Python that has zc.buildout"},
 		},
 		Action: func(c *cli.Context) error { return e.startStandalone(c) },
@@ -93,20 +92,14 @@ func (e *environment) startStandalone(c *cli.Context) error {
 
 // choose sets what options say, or else the last start, or else the defaults.
 func (s *standaloneCloud) choose(c *cli.Context) error {
-	if c.IsSet("partitions") || s.partitions == 0 {
+	switch {
+	case c.IsSet("partitions"):
+		s.partitions = wholeOf(c, "partitions")
+	case s.partitions == unset:
 		s.partitions = standalonePartitions
-		if c.IsSet("partitions") {
-			s.partitions = c.Int("partitions")
-		}
 	}
-	if s.partitions < 1 || s.partitions > maxPartitions {
-		return usageErrorf("argument --partitions: must be 1 to %d", maxPartitions)
-	}
-	switch port := c.Int("port"); {
-	case port < 0 || port > 65535 || c.IsSet("port") && port == 0:
-		return usageErrorf("argument --port: must be 1 to 65535")
-	case port > 0:
-		s.port = port
+	if c.IsSet("port") {
+		s.port = wholeOf(c, "port")
 	}
 	return s.choosePort()
 }
@@ -114,9 +107,13 @@ func (s *standaloneCloud) choose(c *cli.Context) error {
 // choosePort finds a free one, unless one is wanted: that must be free, too,
 // since whoever has it would be taken for the master.
 func (s *standaloneCloud) choosePort() error {
-	listener, err := net.Listen(proxy.Network(s.host), net.JoinHostPort(s.host, strconv.Itoa(cmp.Or(s.port, standalonePort))))
+	port := s.port
+	if port == unset {
+		port = standalonePort
+	}
+	listener, err := net.Listen(proxy.Network(s.host), net.JoinHostPort(s.host, strconv.Itoa(port)))
 	switch {
-	case err != nil && s.port > 0:
+	case err != nil && s.port != unset:
 		return fmt.Errorf("the master can't have port %d, choose another one by --port: %w", s.port, err)
 	case err != nil:
 		if listener, err = net.Listen(proxy.Network(s.host), net.JoinHostPort(s.host, "0")); err != nil {

@@ -153,7 +153,7 @@ func TestStandalone(t *testing.T) {
 		t.Errorf("status says %q", out)
 	}
 	c.standalone(1, "shell", "true")
-	c.standalone(2, "start", "--partitions", "0")
+	c.standalone(2, "start", "--partitions", "-1")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

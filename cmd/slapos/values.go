@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"slapos/grid"
+)
+
+// Every key of a configuration file whose value is more than a text is read
+// here, by its rule in keyRules. A default stands for an absent key only, never
+// for a 0 or an empty text that was written (D-26).
+
+// A keyRule says what a key may be.
+type keyRule struct {
+	section, name string
+	kind          keyKind
+	least, most   int // of a whole number
+}
+
+type keyKind int
+
+const (
+	wholeKind    keyKind = iota
+	secondsKind          // decimals allowed
+	sizeKind             // 1000M
+	limitKind            // 512M or max: see package cgroup
+	ageKind              // 90d
+	byteSizeKind         // 100G
+	truthKind
+	// looseKind is a truth value that is one of the two whatever is written, as
+	// in the original.
+	looseKind
+)
+
+const (
+	maxPort = 65535
+	maxJobs = 10_000
+	// maxAmount of partitions: more than the prefixes of IPv6 have room for.
+	maxAmount = 1 << 20
+	// maxSeconds is some centuries, and fits in a duration.
+	maxSeconds = 9_000_000_000
+)
+
+var keyRules = [...]keyRule{
+	{"slapos", "jobs", wholeKind, 1, maxJobs},
+	{"slapos", "maximum_periodicity", wholeKind, math.MinInt, math.MaxInt},
+	{"slapos", "promise_timeout", secondsKind, 0, maxSeconds},
+	{"slapos", "partition_timeout", secondsKind, 0, maxSeconds},
+	{"slapos", "partition-timeout", secondsKind, 0, maxSeconds},
+	{"slapos", "maximal_delay", wholeKind, 0, maxSeconds},
+	{"slapos", "collect_cache", wholeKind, math.MinInt, math.MaxInt},
+	{"slapos", "software_min_free_space", sizeKind, 0, 0},
+	{"slapos", "instance_min_free_space", sizeKind, 0, 0},
+	{"slapos", "root_check", truthKind, 0, 0},
+	{"slapos", "develop", truthKind, 0, 0},
+	{"slapos", "forbid_supervisord_automatic_launch", truthKind, 0, 0},
+	{"slapos", "master_insecure", truthKind, 0, 0},
+	{"slapformat", "partition_amount", wholeKind, 0, maxAmount},
+	{"slapformat", "ipv6_prefixshift", wholeKind, 0, 62},
+	{"slapformat", "alter_network", truthKind, 0, 0},
+	{"slapformat", "alter_user", truthKind, 0, 0},
+	{"slapformat", "partition_has_ipv6_range", truthKind, 0, 0},
+	{"slapformat", "create_tap", truthKind, 0, 0},
+	{"slapformat", "create_tun", truthKind, 0, 0},
+	{"slapformat", "tap_ipv6", truthKind, 0, 0},
+	{"slapformat", "tun_ipv6", truthKind, 0, 0},
+	{"slapformat", "memory_max", limitKind, 0, 0},
+	{"slapformat", "cpu_weight", limitKind, 0, 0},
+	{"slapformat", "pids_max", limitKind, 0, 0},
+	{"slapproxy", "port", wholeKind, 0, maxPort},
+	{"slapproxy", "shacache_max_age", ageKind, 0, 0},
+	{"slapproxy", "shacache_max_size", byteSizeKind, 0, 0},
+	{"collect", "disk_snapshot_time_cycle", wholeKind, math.MinInt, math.MaxInt},
+	{"collect", "report_disk_usage", looseKind, 0, 0},
+	{"firewall", "testing", looseKind, 0, 0},
+}
+
+// ruleOf is the rule of a key, which must have one.
+func ruleOf(name string, kinds ...keyKind) keyRule {
+	for _, rule := range keyRules {
+		if rule.name == name && slices.Contains(kinds, rule.kind) {
+			return rule
+		}
+	}
+	panic("no rule for key " + name)
+}
+
+// A valueError is a value that can't be used. See [configuration.place].
+type valueError struct {
+	key, value string
+	want       string // "must be a whole number" and the like
+	without    string // what it is without the key, when that is the way out
+}
+
+func (e *valueError) Error() string { return e.key + " " + e.text() }
+
+func (e *valueError) text() string {
+	text := fmt.Sprintf("%s, not %q", e.want, shortened(e.value))
+	if e.without != "" {
+		text += ": without the key, " + e.without
+	}
+	return text
+}
+
+// place completes a valueError by the file and the section that the value
+// stands in: the first of the sections that has the key.
+func (c *configuration) place(err error, sections ...string) error {
+	var wrong *valueError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	for _, section := range sections {
+		if _, found := c.Raw(section)[wrong.key]; found {
+			return fmt.Errorf("%s: section [%s], key %s %s", c.Path(), section, wrong.key, wrong.text())
+		}
+	}
+	return fmt.Errorf("%s: key %s %s", c.Path(), wrong.key, wrong.text())
+}
+
+// origin tells, in parentheses, where a key stands: in the first of the sections
+// that has it.
+func (c *configuration) origin(key string, sections ...string) string {
+	for _, section := range sections {
+		if _, found := c.Raw(section)[key]; found {
+			return fmt.Sprintf(" (section [%s] of %s)", section, c.Path())
+		}
+	}
+	return ""
+}
+
+// pythonInteger reads what Python's int() reads; a number that is too large for
+// an int is the largest or the smallest one.
+func pythonInteger(text string) (int, bool) {
+	number, err := strconv.Atoi(pythonDigits(text))
+	return number, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// pythonDigits removes what Python allows around and within the digits of a
+// number: blanks, and single underscores between two digits.
+func pythonDigits(text string) string {
+	text = strip(text)
+	isDigit := func(i int) bool { return i >= 0 && i < len(text) && '0' <= text[i] && text[i] <= '9' }
+	var b strings.Builder
+	for i := range len(text) {
+		if text[i] != '_' || !isDigit(i-1) || !isDigit(i+1) {
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
+}
+
+// wholeOption reads a whole number; absent, it is usual.
+func wholeOption(section map[string]string, key string, usual int) (int, error) {
+	rule := ruleOf(key, wholeKind)
+	text, given := section[key]
+	if !given {
+		return usual, nil
+	}
+	number, ok := pythonInteger(text)
+	if !ok || number < rule.least || number > rule.most {
+		return 0, &valueError{key: key, value: text, want: "must be " + wholeRange(rule.least, rule.most)}
+	}
+	return number, nil
+}
+
+func wholeRange(least, most int) string {
+	switch {
+	case most == math.MaxInt && least == math.MinInt:
+		return "a whole number"
+	case most == math.MaxInt:
+		return fmt.Sprintf("a whole number from %d", least)
+	}
+	return fmt.Sprintf("a whole number from %d to %d", least, most)
+}
+
+// secondsOption reads a number of seconds, which may have decimals, from the
+// first of the keys that is there.
+func secondsOption(section map[string]string, usual time.Duration, keys ...string) (time.Duration, error) {
+	for _, key := range keys {
+		rule := ruleOf(key, secondsKind)
+		text, given := section[key]
+		if !given {
+			continue
+		}
+		digits := pythonDigits(text)
+		seconds, err := strconv.ParseFloat(digits, 64)
+		if err != nil || strings.ContainsAny(digits, "xX_") || !(seconds >= float64(rule.least) && seconds <= float64(rule.most)) {
+			return 0, &valueError{key: key, value: text, want: fmt.Sprintf("must be a number of seconds from %d to %d", rule.least, rule.most)}
+		}
+		return time.Duration(seconds * float64(time.Second)), nil
+	}
+	return usual, nil
+}
+
+// sizeOption reads a number of bytes with a unit.
+func sizeOption(section map[string]string, key string, usual int64) (int64, error) {
+	ruleOf(key, sizeKind)
+	text, given := section[key]
+	if !given {
+		return usual, nil
+	}
+	size, err := grid.ParseSize(text)
+	if err != nil {
+		return 0, &valueError{key: key, value: text, want: "must be a size such as 1000M or 0"}
+	}
+	return size, nil
+}
+
+// parseBoolean reads a truth value as Python's ConfigParser does.
+func parseBoolean(text string) (value, ok bool) {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "1", "yes", "true", "on":
+		return true, true
+	case "0", "no", "false", "off":
+		return false, true
+	}
+	return false, false
+}
+
+// truthOption reads a key that is true or false; absent, it is usual.
+func truthOption(section map[string]string, key string, usual bool) (bool, error) {
+	ruleOf(key, truthKind)
+	text, given := section[key]
+	if !given {
+		return usual, nil
+	}
+	value, ok := parseBoolean(text)
+	if !ok {
+		return false, &valueError{key: key, value: text, want: "must be true or false"}
+	}
+	return value, nil
+}
+
+// looseOption reads a key that is true or false; absent, it is usual, and
+// any other text is what other says.
+func looseOption(section map[string]string, key string, usual, other bool) bool {
+	ruleOf(key, looseKind)
+	text, given := section[key]
+	if !given {
+		return usual
+	}
+	if value, ok := parseBoolean(text); ok {
+		return value
+	}
+	return other && text != ""
+}
+
+// isTrue is truthOption for a key that is usually false.
+func isTrue(section map[string]string, key string) (bool, error) {
+	return truthOption(section, key, false)
+}
+
+// ageOption reads a time after which something is removed; absent, there is
+// none. See [parseAge].
+func ageOption(section map[string]string, key string) (time.Duration, error) {
+	ruleOf(key, ageKind)
+	text, given := section[key]
+	if !given {
+		return 0, nil
+	}
+	age, ok := parseAge(text)
+	if !ok {
+		return 0, &valueError{key, text, "must be " + ageForms, noRemoval}
+	}
+	return age, nil
+}
+
+// byteSizeOption is the same for a size.
+func byteSizeOption(section map[string]string, key string) (int64, error) {
+	ruleOf(key, byteSizeKind)
+	text, given := section[key]
+	if !given {
+		return 0, nil
+	}
+	size, ok := parseByteSize(text)
+	if !ok {
+		return 0, &valueError{key, text, "must be " + byteSizeForms, noRemoval}
+	}
+	return size, nil
+}
+
+const (
+	ageForms      = "a time such as 90d or 12h"
+	byteSizeForms = "a size such as 500M or 100G"
+	noRemoval     = "nothing is removed"
+)
+
+// parseAge reads a number of days, as 90d, or what Go calls a duration. It is
+// more than nothing and no more than some centuries.
+func parseAge(text string) (time.Duration, bool) {
+	age, err := time.ParseDuration(text)
+	if days, found := strings.CutSuffix(text, "d"); found {
+		var count float64
+		count, err = strconv.ParseFloat(days, 64)
+		const day = 24 * 60 * 60
+		if !(count > 0 && count <= maxSeconds/day) {
+			return 0, false
+		}
+		age = time.Duration(count * day * float64(time.Second))
+	}
+	return age, err == nil && age > 0
+}
+
+// parseByteSize reads a number of bytes with an optional unit K, M, G or T.
+func parseByteSize(text string) (int64, bool) {
+	number, unit := strings.ToUpper(strings.TrimSuffix(strings.TrimSuffix(text, "B"), "i")), int64(1)
+	for i, name := range []string{"K", "M", "G", "T"} {
+		if rest, found := strings.CutSuffix(number, name); found {
+			number, unit = rest, 1<<(10*(i+1))
+		}
+	}
+	count, err := strconv.ParseFloat(number, 64)
+	if size := count * float64(unit); err == nil && size >= 1 && size < 1<<62 {
+		return int64(size), true
+	}
+	return 0, false
+}
