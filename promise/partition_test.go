@@ -51,6 +51,7 @@ func newPartition(t testing.TB) *partition {
 		}
 	}
 	p.options = Options{
+		Timeout:   20 * time.Second,
 		Directory: directory, PartitionID: "slappart0", ComputerID: "COMP-1", MasterURL: "http://127.0.0.1:9/",
 		Interpreter: testPython, Environ: []string{"PATH=/usr/bin:/bin", "LANG=C", "TZ=" + os.Getenv("TZ")},
 		Logger: slog.New(slog.NewTextHandler(&p.log, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
@@ -173,15 +174,11 @@ func (p *partition) original(mode Mode) (text string, exit int) {
 		p.t.Fatal(err)
 	}
 	o := p.options
-	timeout := o.Timeout
-	if timeout == 0 {
-		timeout = 20 * time.Second
-	}
 	command := &process.Command{Path: cmp.Or(p.python, testPython), Dir: o.Directory, User: user, KeepOutput: 1 << 20,
 		Env: process.CleanEnvironment(o.Environ, user.Home),
 		Args: []string{sitePackages + "/slapos/grid/promise/runpromises.py",
 			"--promise-folder", p.path("etc/plugin"), "--legacy-promise-folder", p.path("etc/promise"),
-			"--promise-timeout", fmt.Sprint(int(timeout.Seconds())), "--partition-folder", o.Directory,
+			"--promise-timeout", fmt.Sprint(int(o.Timeout.Seconds())), "--partition-folder", o.Directory,
 			"--log-folder", p.path(logFolder), "--master-url", o.MasterURL, "--partition-cert", "",
 			"--partition-key", "", "--partition-id", o.PartitionID, "--computer-id", o.ComputerID,
 			map[Mode]string{Forced: "--force", Anomaly: "--check-anomaly"}[mode]}}
