@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -51,7 +52,25 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	python := testkit.Python(t)
+	// Without a directory of ours the package leaves its own when -run takes only
+	// some of the scripts.
+	work, err := os.MkdirTemp("", "scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = filepath.WalkDir(work, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				err = os.Chmod(path, 0o700) // releases are write-protected
+			}
+			return err
+		})
+		if err := os.RemoveAll(work); err != nil {
+			t.Error(err)
+		}
+	})
 	testscript.Run(t, testscript.Params{
+		WorkdirRoot:         work,
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

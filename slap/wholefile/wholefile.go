@@ -3,16 +3,18 @@
 // Package wholefile replaces files whole or not at all: the new content is
 // written beside the file, synced and renamed. It is [renameio], which by itself
 // writes into the directory for temporary files, where what a killed program left
-// stays for ever: a name beside the file is found again by the next who writes it.
+// stays for ever: a name beside the file is found again by the next who writes it,
+// and a lock tells what somebody writes from what nobody does.
 package wholefile
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 )
 
 // Options of [renameio] that callers use.
@@ -37,24 +39,69 @@ func Write(path string, content []byte, mode os.FileMode, options ...renameio.Op
 	return file.CloseAtomicallyReplace()
 }
 
+// A File is the new content of a file that isn't in its place yet.
+type File struct {
+	*renameio.PendingFile
+	lock *os.File // the same file once more: it is locked until it has its name
+}
+
 // Create begins the new content of a file: CloseAtomicallyReplace puts it in its
 // place; Cleanup, which does nothing after that, drops it. Without an option it has
 // mode 0600.
-func Create(path string, options ...renameio.Option) (*renameio.PendingFile, error) {
+func Create(path string, options ...renameio.Option) (*File, error) {
 	directory := filepath.Dir(path)
 	removeAbandoned(directory, "."+filepath.Base(path))
-	return renameio.NewPendingFile(path, append(options, renameio.WithTempDir(directory))...)
+	options = append(options, renameio.WithTempDir(directory))
+	for {
+		pending, err := renameio.NewPendingFile(path, options...)
+		if err != nil {
+			return nil, err
+		}
+		descriptor, err := unix.FcntlInt(pending.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			_ = pending.Cleanup()
+			return nil, err
+		}
+		file := &File{pending, os.NewFile(uintptr(descriptor), pending.Name())}
+		err = lock(file.lock)
+		if errors.Is(err, unix.EWOULDBLOCK) || err == nil && !isAt(file.lock, pending.Name()) {
+			_ = file.Cleanup() // somebody took it for abandoned before it was locked
+			continue
+		}
+		return file, nil // a file system without locks has none to take it for abandoned
+	}
 }
 
-const (
-	// abandoned is how long nobody has written what a killed program left.
-	abandoned = time.Hour
-	// fewestDigits of a temporary name: shorter ones may be somebody's.
-	fewestDigits = 12
-)
+// CloseAtomicallyReplace puts the content into its place.
+func (f *File) CloseAtomicallyReplace() error {
+	defer f.lock.Close()
+	return f.PendingFile.CloseAtomicallyReplace()
+}
+
+// Cleanup drops what is not in its place.
+func (f *File) Cleanup() error {
+	defer f.lock.Close()
+	return f.PendingFile.Cleanup()
+}
+
+// lock tells others that somebody writes this file, until it is closed or its
+// process ends.
+func lock(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+func isAt(file *os.File, path string) bool {
+	one, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	two, err := os.Lstat(path)
+	return err == nil && os.SameFile(one, two)
+}
+
+// fewestDigits of a temporary name: shorter ones may be somebody's.
+const fewestDigits = 12
 
 // removeAbandoned removes what killed programs left of a file: a dot, its name and
-// a long number. What can't be removed is no obstacle.
+// a long number, locked by nobody. What can't be removed is no obstacle.
 func removeAbandoned(directory, prefix string) {
 	entries, err := os.ReadDir(directory)
 	if err != nil {
@@ -65,8 +112,14 @@ func removeAbandoned(directory, prefix string) {
 		if !ok || len(number) < fewestDigits || strings.Trim(number, "0123456789") != "" || !entry.Type().IsRegular() {
 			continue
 		}
-		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
-			_ = os.Remove(filepath.Join(directory, entry.Name()))
+		path := filepath.Join(directory, entry.Name())
+		file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue
 		}
+		if lock(file) == nil {
+			_ = os.Remove(path)
+		}
+		_ = file.Close()
 	}
 }

@@ -3,13 +3,19 @@
 package wholefile
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
-	"time"
+
+	"slapos/slap/testkit"
 )
+
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 func TestWrite(t *testing.T) {
 	directory := t.TempDir()
@@ -30,7 +36,7 @@ func TestWrite(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o604 {
 		t.Fatal(info.Mode(), err)
 	}
-	if names := list(t, directory); !reflect.DeepEqual(names, []string{"slapos.xml"}) {
+	if names := list(t, directory); !slices.Equal(names, []string{"slapos.xml"}) {
 		t.Fatal(names)
 	}
 }
@@ -59,7 +65,7 @@ func TestBesideTheFile(t *testing.T) {
 }
 
 // What a killed program left goes with the next writing of that file; what
-// somebody may be writing stays, and so does all that is another file.
+// somebody writes stays, and so does all that is another file.
 func TestKilled(t *testing.T) {
 	if directory := os.Getenv("WHOLEFILE_LEFT_IN"); directory != "" {
 		file, err := Create(filepath.Join(directory, "state"))
@@ -70,42 +76,59 @@ func TestKilled(t *testing.T) {
 		os.Exit(0)
 	}
 	directory := t.TempDir()
-	leave := func() string {
-		command := exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		command.Env = append(os.Environ(), "WHOLEFILE_LEFT_IN="+directory)
-		name, err := command.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(name)
+	command := exec.Command(os.Args[0], "-test.run=^TestKilled$")
+	command.Env = append(os.Environ(), "WHOLEFILE_LEFT_IN="+directory)
+	left, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
 	}
-	old, recent := leave(), leave()
-	others := []string{".state", ".state.123456789012345", ".state20261130", ".states1234567890123456", "state1234567890123456"}
-	for _, name := range others {
+	if names := list(t, directory); !slices.Equal(names, []string{string(left)}) {
+		t.Fatal(names)
+	}
+	want := []string{".state", ".state.123456789012345", ".state20261130", ".states1234567890123456", "state1234567890123456"}
+	for _, name := range want {
 		if err := os.WriteFile(filepath.Join(directory, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	past := time.Now().Add(-2 * time.Hour)
-	for _, name := range append(others, old) {
-		if err := os.Chtimes(filepath.Join(directory, name), past, past); err != nil {
-			t.Fatal(err)
-		}
+	file, err := Create(filepath.Join(directory, "state"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := Write(filepath.Join(directory, "state"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	have := map[string]bool{}
-	for _, name := range list(t, directory) {
-		have[name] = true
+	want = append(want, "state", filepath.Base(file.Name()))
+	slices.Sort(want)
+	if names := list(t, directory); !slices.Equal(names, want) {
+		t.Errorf("there are %q, want %q", names, want)
 	}
-	for _, name := range append(others, recent, "state") {
-		if !have[name] {
-			t.Errorf("%s is gone", name)
-		}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		t.Error(err)
 	}
-	if have[old] || len(have) != len(others)+2 {
-		t.Error(old, have)
+}
+
+// Many write one file at the same time: each write is whole, nothing is left.
+func TestAtOnce(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, "state")
+	var writers sync.WaitGroup
+	for i := range 8 {
+		writers.Go(func() {
+			for range 50 {
+				if err := Write(path, bytes.Repeat([]byte{byte('a' + i)}, 1000), 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	content, err := os.ReadFile(path)
+	if err != nil || len(content) != 1000 || strings.Trim(string(content), string(content[:1])) != "" {
+		t.Errorf("%d bytes, %v", len(content), err)
+	}
+	if names := list(t, directory); !slices.Equal(names, []string{"state"}) {
+		t.Error(names)
 	}
 }
 
