@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +21,8 @@ const areas = "CLI|COL|FMT|GRID|MGR|NC|PROM|PROXY|SLAP|D"
 var (
 	// A number defines its rule where it stands first: row, heading, paragraph.
 	definition = regexp.MustCompile(`(?m)^(?:\| (?:\*\*)?|#+ (?:[^\n]*?[( ])??|\*\*|)((?:` + areas + `)-[0-9]+)\b`)
+	// A row of docs/spec/untested.md.
+	untestedRow = regexp.MustCompile(`(?m)^\| ((?:` + areas + `)-[0-9]+) \|([^\n]*)\|$`)
 	// What cites: one number, then more by comma, "and", slash, or as the end of a range.
 	citation = regexp.MustCompile(`(?:^|[^A-Za-z0-9_-])(` + areas + `)-([0-9]+)(?:(?:\.\.| to )(?:(` + areas + `)-)?([0-9]+))?\b`)
 )
@@ -65,8 +68,9 @@ func specification(t *testing.T) map[string][]byte {
 	}
 	pages := map[string][]byte{}
 	for _, name := range names {
-		if filepath.Base(name) == "README.md" {
-			continue // it shows the forms of numbers
+		switch filepath.Base(name) {
+		case "README.md", "untested.md":
+			continue // they show the forms of numbers, and rules that stand elsewhere
 		}
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -128,6 +132,92 @@ func TestSpecificationHasWhatIsCited(t *testing.T) {
 	t.Logf("%d numbers defined, %d cited outside the specification", len(defined), outside)
 	if len(defined) < 600 || outside < 400 {
 		t.Errorf("too few: %d defined, %d cited", len(defined), outside)
+	}
+}
+
+// untestedNumbers are the rows of docs/spec/untested.md: numbers, each with its reason.
+func untestedNumbers(text []byte) (map[string]string, error) {
+	reasons := map[string]string{}
+	for _, match := range untestedRow.FindAllSubmatch(text, -1) {
+		number, reason := string(match[1]), strings.TrimSpace(string(match[2]))
+		if _, twice := reasons[number]; twice {
+			return nil, fmt.Errorf("%s stands twice", number)
+		}
+		if len(strings.Fields(reason)) < 3 {
+			return nil, fmt.Errorf("%s has no reason: %q", number, reason)
+		}
+		reasons[number] = reason
+	}
+	return reasons, nil
+}
+
+// isTest says whether a file can show that a rule holds.
+func isTest(path string) bool {
+	return strings.HasSuffix(path, "_test.go") ||
+		strings.HasPrefix(path, "../cmd/slapos/testdata/script/") && strings.HasSuffix(path, ".txt")
+}
+
+// Every number of the specification is cited by a test, or stands in docs/spec/untested.md with the reason why none does.
+func TestSpecificationIsTested(t *testing.T) {
+	defined := definedNumbers(specification(t))
+	text, err := os.ReadFile("spec/untested.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	untested, err := untestedNumbers(text)
+	if err != nil {
+		t.Fatalf("spec/untested.md: %v", err)
+	}
+	tests := map[string][]string{}
+	textsOfRepository(t, func(path string, text []byte) {
+		if !isTest(path) {
+			return
+		}
+		for _, number := range citedNumbers(text, defined) {
+			if !slices.Contains(tests[number], path) {
+				tests[number] = append(tests[number], path)
+			}
+		}
+	})
+	shown := 0
+	for _, number := range slices.Sorted(maps.Keys(defined)) {
+		_, listed := untested[number]
+		switch {
+		case len(tests[number]) > 0 && listed:
+			t.Errorf("%s is cited by %s: take it off spec/untested.md", number, strings.Join(tests[number], ", "))
+		case len(tests[number]) == 0 && !listed:
+			t.Errorf("%s (%s) is cited by no test: cite it at the test that shows it, or give the reason in spec/untested.md", number, defined[number])
+		case !listed:
+			shown++
+		}
+	}
+	for number := range untested {
+		if defined[number] == "" {
+			t.Errorf("%s stands in spec/untested.md, but docs/spec doesn't define it", number)
+		}
+	}
+	t.Logf("%d numbers: %d cited by tests, %d untested with reasons", len(defined), shown, len(untested))
+}
+
+// The list of untested rules is read with its reasons; a row without one, or that stands twice, is refused.
+func TestSpecificationUntested(t *testing.T) {
+	got, err := untestedNumbers([]byte("| number | reason |\n|---|---|\n| CLI-1 | no test can do it |\n| D-2 | told by NC-3 alone |\n"))
+	want := map[string]string{"CLI-1": "no test can do it", "D-2": "told by NC-3 alone"}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, text := range []string{"| CLI-1 |  |\n", "| CLI-1 | - |\n", "| D-2 | not built yet |\n| D-2 | not built yet |\n"} {
+		if got, err := untestedNumbers([]byte(text)); err == nil {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	for path, want := range map[string]bool{
+		"../grid/pass/pass_test.go": true, "../cmd/slapos/testdata/script/request.txt": true,
+		"../grid/pass/pass.go": false, "../docs/spec/cli.md": false, "../promise/testdata/script/a.txt": false,
+	} {
+		if isTest(path) != want {
+			t.Errorf("isTest(%q) is not %v", path, want)
+		}
 	}
 }
 
