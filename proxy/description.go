@@ -90,10 +90,14 @@ func (r *descriptionReader) text(dict slap.Dict, key string) string {
 	return *text
 }
 
-// optional is nil for nil, and the text of anything else.
+// optional is nil for nil, and the text of any other single value.
 func (r *descriptionReader) optional(dict slap.Dict, key string) *string {
 	value := r.value(dict, key)
-	if value == nil {
+	switch value.(type) {
+	case nil:
+		return nil
+	case slap.Dict, []any, slap.Tuple:
+		r.fail("%s is no single value", key)
 		return nil
 	}
 	text := slap.PythonString(value)

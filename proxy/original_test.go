@@ -34,10 +34,14 @@ setupFlaskConfiguration(configuration)
 client = app.test_client()
 answers = []
 for call in json.load(sys.stdin):
-    if call['form'] is None:
-        answer = client.get(call['path'])
-    else:
-        answer = client.post(call['path'], data=call['form'])
+    try:
+        if call['form'] is None:
+            answer = client.get(call['path'])
+        else:
+            answer = client.post(call['path'], data=call['form'])
+    except Exception as failure: # where a server answers 500
+        answers.append('500 %s' % failure)
+        continue
     answers.append('%d %s' % (answer.status_code, answer.get_data(as_text=True)))
 json.dump(answers, sys.stdout)
 `

@@ -269,6 +269,9 @@ func testClosed(t *testing.T, at place) {
 	if _, err := l.Request(l.ctx, order("x")); err == nil {
 		t.Error("a closed database takes requests")
 	}
+	if _, err := l.Node(l.ctx, "c"); err == nil {
+		t.Error("a closed database can be read")
+	}
 }
 
 // testTwoPrograms sees in one what the other does.

@@ -141,6 +141,8 @@ func (d *Database) look(ctx context.Context, read func(context.Context, *session
 	case reader = <-d.readers:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-d.writer.stopped:
+		return errClosed
 	}
 	defer func() { d.readers <- reader }()
 	ctx = context.WithoutCancel(ctx)

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // raw opens a file without our help.
@@ -168,6 +171,46 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
+// TestMigrateAsOriginal brings a new database and older ones up to date with the
+// original and with us: the same tables hold the same rows (PROXY-20, PROXY-22
+// to PROXY-24).
+func TestMigrateAsOriginal(t *testing.T) {
+	const script = `
+import logging, sys, types
+sys.modules['slapos.libnetworkcache'] = types.SimpleNamespace(NetworkcacheClient=None)
+from slapos.proxy import ProxyConfig, setupFlaskConfiguration
+from slapos.proxy.views import app
+configuration = ProxyConfig(logging.getLogger())
+configuration.computer_id = 'c'
+configuration.database_uri = sys.argv[1]
+setupFlaskConfiguration(configuration)
+app.test_client().get('/getRunId')
+`
+	folder := t.TempDir()
+	tables := []string{"config18", "software18", "computer18", "partition18", "slave18", "partition_network18", "forwarded_partition_request18"}
+	for _, version := range []int{0, 10, 13, 16, 17} {
+		theirs, ours := filepath.Join(folder, fmt.Sprintf("theirs%d.db", version)), filepath.Join(folder, fmt.Sprintf("ours%d.db", version))
+		if version > 0 { // else it is empty
+			run(t, raw(t, theirs), legacy(version))
+			run(t, raw(t, ours), legacy(version))
+		}
+		if output, err := exec.CommandContext(t.Context(), testkit.Python(t), "-c", script, theirs).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, output)
+		}
+		open(t, store.Options{URI: ours}).Close()
+		want, got := raw(t, theirs), raw(t, ours)
+		for _, table := range tables {
+			if got, want := query(t, got, "SELECT * FROM "+table), query(t, want, "SELECT * FROM "+table); !slices.Equal(got, want) {
+				t.Errorf("version %d, %s: we have %q, the original has %q", version, table, got, want)
+			}
+			columns := "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('" + table + "')"
+			if got, want := query(t, got, columns), query(t, want, columns); len(want) == 0 || !slices.Equal(got, want) {
+				t.Errorf("version %d, columns of %s: we have %q, the original has %q", version, table, got, want)
+			}
+		}
+	}
+}
+
 // checkBackup makes the former database again from its backup (PROXY-23,
 // PROXY-171).
 func checkBackup(t *testing.T, path string, version int, tables []string) {
@@ -240,7 +283,19 @@ func TestRebase(t *testing.T) {
 	}
 	s.Close()
 
-	s = open(t, store.Options{URI: uri, SoftwareRoot: path("new")})
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	logs := func(texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			if !strings.Contains(log.String(), `msg="`+text) {
+				t.Errorf("the log lacks %q:\n%s", text, &log)
+			}
+		}
+		log.Reset()
+	}
+	s = open(t, store.Options{URI: uri, SoftwareRoot: path("new"), Logger: logger})
+	logs("Backuping database to "+uri+"-backup-", "Rebase URLs on local software release root path", "Old root path: "+path("old"), "New root path: "+path("new"))
 	list, err := s.Software(t.Context(), "c")
 	if err != nil {
 		t.Fatal(err)
@@ -257,8 +312,26 @@ func TestRebase(t *testing.T) {
 	}
 	s.Close()
 	// Neither below nor above is anything moved.
-	for _, root := range []string{path("new/below"), path("new"), "/"} {
-		open(t, store.Options{URI: uri, SoftwareRoot: root}).Close()
+	former := path("new")
+	for _, c := range []struct{ root, says string }{
+		{path("new/below"), "Do not rebase any URLs because %s is a subpath of %s"}, {path("new"), "Do not rebase any URLs because %s is a superpath of %s"},
+		{path("new"), ""}, {"/", "Do not rebase any URLs because %s is a superpath of %s"},
+	} {
+		s := open(t, store.Options{URI: uri, SoftwareRoot: c.root, Logger: logger})
+		switch {
+		case c.says != "":
+			logs(fmt.Sprintf(c.says, c.root, former))
+		case log.Len() != 0:
+			t.Errorf("the same root: %s", &log)
+		}
+		former = c.root
+		if again, err := s.Software(t.Context(), "c"); err != nil || !slices.Equal(again, list) {
+			t.Errorf("%s: %v, %v", c.root, again, err)
+		}
+		s.Close()
+		if got := query(t, raw(t, uri), "SELECT * FROM config18"); !slices.Equal(got, []string{"local_software_release_root " + c.root}) {
+			t.Errorf("%s is kept as %q", c.root, got)
+		}
 	}
 	backups, _ := filepath.Glob(uri + "-backup-*.sql")
 	if len(backups) != 1 {
