@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // A testCache is a cache of releases in memory.
@@ -131,5 +132,42 @@ func TestSoftwarePassCache(t *testing.T) {
 				t.Errorf("reported %q, want %q", reported, test.wantReported)
 			}
 		})
+	}
+}
+
+// patientCache uploads when something else has happened.
+type patientCache struct {
+	testCache
+	happened func(context.Context) bool
+	before   bool // each upload
+}
+
+func (c *patientCache) Push(ctx context.Context, _, _ string, _ []string, _ *slog.Logger) error {
+	happened := c.happened(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.before = happened
+	c.pushed = append(c.pushed, "once")
+	if len(c.pushed) < 2 {
+		return errors.New("no room")
+	}
+	return nil
+}
+
+// D-21: the master hears that a release is available while its upload goes on,
+// fails, and is tried once more; all before the pass ends.
+func TestSoftwarePassUploadsBeside(t *testing.T) {
+	n := newSoftwareNode(t)
+	told := func() bool {
+		n.master.mu.Lock()
+		defer n.master.mu.Unlock()
+		return slices.ContainsFunc(n.master.calls, func(c masterCall) bool { return c.path == "availableSoftwareRelease" })
+	}
+	cache := &patientCache{happened: func(ctx context.Context) bool { return testkit.Await(ctx, testkit.Patience, told) }}
+	n.options.Software.Cache, n.options.Software.Upload = cache, true
+	n.want(slap.StateAvailable, testRelease)
+	n.run(0)
+	if !cache.before || len(cache.pushed) != 2 {
+		t.Errorf("told before: %v, uploads %q", cache.before, cache.pushed)
 	}
 }

@@ -340,6 +340,7 @@ func TestReportPassIgnoresPreRemove(t *testing.T) {
 }
 
 // TestReportPassParallel has a partition that waits for the next one.
+// D-6.
 func TestReportPassParallel(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true

@@ -200,6 +200,7 @@ func TestSoftwarePassInterrupted(t *testing.T) {
 	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "softwareReleaseError "+testRelease)
 }
 
+// D-6: builds at once, each one's log whole and in the order of their start.
 func TestSoftwarePassParallel(t *testing.T) {
 	n := newSoftwareNode(t)
 	n.options.Jobs = 4

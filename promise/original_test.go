@@ -181,6 +181,7 @@ var broken = []string{"1digit.py", "abstract.py", "bad_period.py", "extra_list.p
 // What ours and the original's runs leave must be the same files, with the
 // promise classes of slapos.core and with the embedded runtime.
 // PROM-3, PROM-6, PROM-8, PROM-11, PROM-12, PROM-13, PROM-14, PROM-16, PROM-20, PROM-23, PROM-25, PROM-30, PROM-33, PROM-40.
+// D-3: plugins of the original run here as they are.
 func TestSameAsOriginal(t *testing.T) {
 	t.Parallel()
 	sound := slices.DeleteFunc(slices.Collect(maps.Keys(plugins)), func(name string) bool {

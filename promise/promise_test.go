@@ -180,6 +180,7 @@ func TestTimeout(t *testing.T) {
 }
 
 // PROM-4, PROM-9.
+// D-2: without any Python, promises of plugins say how to get one; others run.
 func TestInterpreters(t *testing.T) {
 	t.Parallel()
 	wrapper := func(p *partition) string {

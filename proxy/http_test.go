@@ -250,6 +250,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// D-13: metrics for Prometheus.
 func TestMetricsAndAccessLog(t *testing.T) {
 	var log bytes.Buffer
 	l := newLab(t, proxy.Options{AccessLog: &log})

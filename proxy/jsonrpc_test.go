@@ -13,6 +13,7 @@ import (
 // TestRPCInput goes through PROXY-90, PROXY-91, PROXY-94 and the refusals of
 // PROXY-92 and PROXY-127.
 // SLAP-80, SLAP-81.
+// D-18: each request is held to its schema.
 func TestRPCInput(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	refused := func(status int, kind, title string) string {
@@ -63,6 +64,7 @@ func TestRPCInput(t *testing.T) {
 
 // TestRPCOutput refuses to answer what the schema forbids: a state is kept as
 // it was asked for (PROXY-45).
+// D-18: so is each answer.
 func TestRPCOutput(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(2)

@@ -78,6 +78,7 @@ func requestForm(t *testing.T, title string) map[string]string {
 
 // TestOriginalOpensOurs hands a database that we made to the original, and
 // back: tables and columns are its own (PROXY-20, PROXY-21).
+// D-9: both programs open the file.
 func TestOriginalOpensOurs(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(4)

@@ -71,6 +71,7 @@ func (l *lab) expectGoesTo(got answer, want string) {
 }
 
 // TestPanelRequest goes through the forms of a request by both serialisations.
+// D-17.
 func TestPanelRequest(t *testing.T) {
 	for serialisation, want := range map[string]slap.Dict{
 		"xml":         {"name": "you", "port": "9090", "tls": "False"},

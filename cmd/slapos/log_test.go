@@ -74,6 +74,7 @@ func TestConsoleLog(t *testing.T) {
 	}
 }
 
+// D-13: --log-format json.
 func TestJSONLog(t *testing.T) {
 	e, _, stderr := newTestEnvironment(t)
 	e.global.logFormat = "json"

@@ -13,6 +13,7 @@ import (
 	"slapos/grid"
 )
 
+// D-15: on a terminal.
 func TestStatusLine(t *testing.T) {
 	var terminal bytes.Buffer
 	now := time.Unix(1000, 0)
@@ -56,6 +57,7 @@ func TestStatusLine(t *testing.T) {
 }
 
 // Cron mails what is printed: nothing but the log goes to what is no terminal.
+// D-15: elsewhere.
 func TestNoStatusLineElsewhere(t *testing.T) {
 	e := &environment{stderr: io.Discard, now: time.Now}
 	var options grid.Options

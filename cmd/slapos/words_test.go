@@ -38,6 +38,7 @@ func readSample(words ...string) (*line, error) {
 }
 
 // CLI-1: global options anywhere; CLI-5: node alone.
+// D-25.
 func TestReadLine(t *testing.T) {
 	for _, test := range []struct {
 		words                      string

@@ -195,6 +195,7 @@ func TestRunTimesOut(t *testing.T) {
 	}
 }
 
+// D-2: what is missing, Python or zc.buildout, is named with the way to get it.
 func TestBootstrapWithoutPython(t *testing.T) {
 	b, _ := newBuilder(t)
 	b.Python = filepath.Join(b.Directory, "nothing")

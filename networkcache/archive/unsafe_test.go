@@ -46,6 +46,7 @@ var directoryMember = tar.Header{Typeflag: tar.TypeDir, Name: top + "/"}
 
 // Each of these does harm when it is extracted as told. Outside is a directory
 // with a file, victim.
+// D-22: the archive is refused whole, and nothing of it stays.
 func TestUnsafe(t *testing.T) {
 	outside := t.TempDir()
 	victim := filepath.Join(outside, "victim")

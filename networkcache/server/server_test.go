@@ -68,6 +68,7 @@ func sumOf(content string) string {
 }
 
 // NC-10, NC-11.
+// D-20.
 func TestContents(t *testing.T) {
 	_, url := start(t, Options{})
 	url += "/shacache/cache"
@@ -103,6 +104,7 @@ func TestContents(t *testing.T) {
 }
 
 // NC-12, NC-13, NC-14.
+// D-20: all entries of a key, the newest first.
 func TestEntries(t *testing.T) {
 	directory := t.TempDir()
 	_, url := start(t, Options{Store: Store{Entries: &Files{Path: directory}}})

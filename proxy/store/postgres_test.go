@@ -122,6 +122,7 @@ func postgresURI(t *testing.T) string {
 	return address(name)
 }
 
+// D-9: what SQLite does, PostgreSQL does, for several programs at once.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	contract(t, postgresURI)

@@ -22,6 +22,7 @@ import (
 // TestThreadsEnd lets a thousand threads of the supervisor end, among them
 // probably the one that started the service. A service bound to the thread that
 // started it (by a parent-death signal) would die.
+// D-4.
 func TestThreadsEnd(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "supervisord.conf")
