@@ -3,12 +3,15 @@
 package format
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // FMT-72.
@@ -32,6 +35,18 @@ func TestOSType(t *testing.T) {
 		if !strings.HasPrefix(got[0], "Linux-") || strings.Join(got[1:], "|") != strings.Join(want, "|") {
 			t.Errorf("%q: %q", content, got)
 		}
+	}
+}
+
+// FMT-73: a service that never answers holds nothing up.
+func TestPublicIPv4EndsAlone(t *testing.T) {
+	t.Parallel()
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	defer cancel()
+	if address, answered := lookUpPublicIPv4(ctx, []string{silent.URL}); address != "" || answered || ctx.Err() != nil {
+		t.Errorf("%q, %v, %v", address, answered, ctx.Err())
 	}
 }
 

@@ -146,6 +146,60 @@ func TestResourceFileStays(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o644 || !info.ModTime().Equal(old) {
 		t.Errorf("file %v, %v", info, err)
 	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if n.format(t); !isThere(path) {
+		t.Error("a file that was removed is not written again")
+	}
+}
+
+// FMT-42: a directory that is there gets its owner, what is in it keeps its own.
+func TestOwnersOfDirectoriesAlone(t *testing.T) {
+	n := newNode(t, 1)
+	partition := filepath.Join(n.options.InstanceRoot, "slappart0")
+	writeTestFile(t, filepath.Join(n.options.SoftwareRoot, "release/file"), "")
+	writeTestFile(t, filepath.Join(partition, "etc/file"), "")
+	n.format(t)
+	for path := range n.owners {
+		if path != n.options.SoftwareRoot && path != partition {
+			t.Errorf("the owner of %s was changed", path)
+		}
+	}
+	if len(n.owners) != 2 {
+		t.Errorf("owners %v", n.owners)
+	}
+}
+
+// FMT-35: the addresses of all partitions are added before the one wait for them.
+func TestOneWaitForAllAddresses(t *testing.T) {
+	n := newBareNode(t, 7)
+	lines := n.lines(n.format(t).Plan)
+	first := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "wait for ") })
+	if first < 0 || lines[first] != "wait for duplicate address detection of 7 addresses" {
+		t.Fatalf("plan %q", lines)
+	}
+	for _, line := range lines[first+1:] {
+		if strings.HasPrefix(line, "wait for ") || strings.HasPrefix(line, "ip addr add ") {
+			t.Errorf("after the wait: %s", line)
+		}
+	}
+}
+
+// FMT-53: without tap_gateway_interface a tap has no IPv4.
+func TestTapWithoutGateway(t *testing.T) {
+	n := newNode(t, 1)
+	n.options.TapGatewayInterface = ""
+	result := n.format(t)
+	tap := result.Computer.Partitions[0].Tap
+	if tap.Name != "slaptap0" || tap.IPv4 != (DeviceNetwork{}) || tap.IPv6 == (DeviceNetwork{}) {
+		t.Errorf("tap %+v", tap)
+	}
+	for _, line := range n.lines(result.Plan) {
+		if strings.HasPrefix(line, "ip route add ") {
+			t.Errorf("plan has %s", line)
+		}
+	}
 }
 
 // FMT-83, FMT-84, FMT-86: what is said of a first run and of growth, and the
