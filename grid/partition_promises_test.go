@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // PROM-1, PROM-41, PROM-42.
@@ -49,6 +50,32 @@ func TestInstancePassPromises(t *testing.T) {
 	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
 	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
 		t.Errorf("stopped: result %+v, %v", result, err)
+	}
+}
+
+// Plugins run with the Python of the release, the one of its buildout.
+// PROM-4.
+func TestInstancePassPlugins(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	python := n.path(testRelease, "bin", "python")
+	n.script(python, "RELEASE=its exec "+testkit.Python(t)+` "$@"`)
+	const plugin = `
+import os, sys
+sys.path[0:0] = []
+from zope.interface import implementer
+from slapos.grid.promise import interface
+from slapos.grid.promise.generic import GenericPromise
+@implementer(interface.IPromise)
+class RunPromise(GenericPromise):
+    def sense(self):
+        self.logger.info('run by %s Python', os.environ.get('RELEASE'))
+`
+	writeFile(t, n.path(testRelease, "check.py"), plugin)
+	writeFile(t, n.path(testRelease, "bin", "buildout"), "#!"+python+"\nimport os, shutil\n"+
+		"os.makedirs('etc/plugin')\nshutil.copy('"+n.path(testRelease, "check.py")+"', 'etc/plugin')\n")
+	n.process(0)
+	if n.log.index("run by its Python") < 0 {
+		t.Errorf("log\n%s", n.log)
 	}
 }
 

@@ -265,19 +265,21 @@ func TestExecutables(t *testing.T) {
 	}
 }
 
-// Promises run at once, but are told in order.
+// Promises run at once, but are told in order. Each waits for all to have begun.
 // PROM-20.
 func TestParallel(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
-	p.options.Parallel = 6
+	p.options.Parallel, p.options.Timeout = 6, testkit.Patience
+	p.write("begun/README", "", 0o644)
 	for i := range 6 {
-		p.executable(fmt.Sprintf("check-%d", i), "sleep 1; exit 1")
-		p.plugin(fmt.Sprintf("plugin_%d.py", i), "def sense(self):\n    import time\n    time.sleep(1)\n    raise ValueError('bad')")
+		p.executable(fmt.Sprintf("check-%d", i), "cd "+p.path("begun")+"; : >check-$$; until [ $(ls | wc -l) = 13 ]; do sleep 0.05; done")
+		p.plugin(fmt.Sprintf("plugin_%d.py", i), "def sense(self):\n    import os, time\n    begun = '"+p.path("begun")+"/'\n"+
+			"    open(begun + self.getTitle(), 'w').close()\n    while len(os.listdir(begun)) < 13: time.sleep(.05)")
 	}
 	report := p.mustRun(Forced)
-	if report.Checked != 12 || report.Failed != 12 {
-		t.Errorf("took %v: %+v", report.Duration, report)
+	if report.Checked != 12 || report.Failed != 0 {
+		t.Errorf("%+v", report)
 	}
 	var told []string
 	for _, line := range strings.Split(p.log.String(), "\n") {
@@ -321,6 +323,7 @@ func TestCleanUp(t *testing.T) {
 		p.write(stateFolder+"/"+name, "{}", 0o644)
 	}
 	p.write("etc/plugin/gone.pyc", "", 0o644)
+	p.write(resultFolder+"/gone.status.json", "{}", 0o600)
 	p.write("etc/plugin/__init__.pyc", "", 0o644)
 	p.write("etc/plugin/__init__.py", "", 0o644)
 	p.mustRun(Forced)
@@ -329,7 +332,7 @@ func TestCleanUp(t *testing.T) {
 			t.Errorf("%s is left", name)
 		}
 	}
-	if !p.exists(stateFolder+"/other.timestamp") || p.exists("etc/plugin/gone.pyc") || !p.exists("etc/plugin/__init__.pyc") {
+	if !p.exists(stateFolder+"/other.timestamp") || !p.exists(resultFolder+"/gone.status.json") || p.exists("etc/plugin/gone.pyc") || !p.exists("etc/plugin/__init__.pyc") {
 		t.Error("the wrong files are removed")
 	}
 }
