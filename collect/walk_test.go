@@ -136,6 +136,18 @@ func TestFolderExtraDisks(t *testing.T) {
 	}
 }
 
+// What a user has put in the place of a directory isn't walked.
+func TestFolderIsALink(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink("/usr/lib", link); err != nil {
+		t.Fatal(err)
+	}
+	if descriptor, err := openDirectory(unix.AT_FDCWD, link); err == nil {
+		unix.Close(descriptor)
+		t.Error("a link was followed")
+	}
+}
+
 // COL-30.
 func TestClaimFolder(t *testing.T) {
 	c := newTestCollector(t)

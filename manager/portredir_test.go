@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 func socatAt(path string) System {
@@ -198,6 +199,20 @@ func TestRequestIsPipe(t *testing.T) {
 	}
 	if _, _, err := partition.request(redirectRequest); err == nil {
 		t.Error("no error")
+	}
+}
+
+// No more of a request is read than its limit, whatever its size.
+func TestRequestIsEndless(t *testing.T) {
+	partition := newPartition(t, nil)
+	path := filepath.Join(partition.Path, redirectRequest)
+	const size = 64 * maxRequest
+	if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, size)); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if n := testkit.Allocated(func() { _, _, err = partition.request(redirectRequest) }); err == nil || n > size/2 {
+		t.Errorf("took %d bytes, error %v", n, err)
 	}
 }
 

@@ -234,6 +234,36 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// The client doesn't read on when a server answers more than can be right.
+func TestAnswersAreLimited(t *testing.T) {
+	const large = 256 << 20
+	sent := make(chan int, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(map[string]int{http.MethodGet: http.StatusOK, http.MethodPost: http.StatusCreated}[r.Method])
+		piece, total := bytes.Repeat([]byte(" "), 1<<20), 0
+		for total < large {
+			n, err := w.Write(piece)
+			if total += n; err != nil {
+				break
+			}
+		}
+		sent <- total
+	}))
+	defer server.Close()
+	client := newTestClient(t, Config{Cache: Service{Upload: server.URL}, Directory: Service{Download: server.URL}})
+	for name, call := range map[string]func() error{
+		"entries": func() error { _, err := client.Entries(t.Context(), "key"); return err },
+		"upload":  func() error { _, err := client.Upload(t.Context(), strings.NewReader("x")); return err },
+	} {
+		if err := call(); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+		if n := <-sent; n >= large {
+			t.Errorf("%s: all of %d bytes were read", name, n)
+		}
+	}
+}
+
 // Bodies that are cut short are asked for again from there (NC-19).
 func TestResume(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 100000)

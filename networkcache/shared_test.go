@@ -178,6 +178,20 @@ func TestPartPlaces(t *testing.T) {
 	}
 }
 
+// TestPartCount: an entry can't have a node look for parts without end.
+func TestPartCount(t *testing.T) {
+	r := &Releases{SharedRoots: []string{"/opt/shared"}}
+	for count, wanted := range map[int]bool{0: false, 1: true, maximumParts: true, maximumParts + 1: false} {
+		content, err := contentText([]Field{{"shared_parts", slices.Repeat([]Part{{"/opt/shared/a/b", "0"}}, count)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parts, err := r.parts(Entry{Content: content}); (err == nil) != wanted {
+			t.Errorf("%d parts: %d, %v", count, len(parts), err)
+		}
+	}
+}
+
 // What is packed while it is uploaded arrives whole, or not at all.
 func TestStream(t *testing.T) {
 	fake, config := startFake(t)

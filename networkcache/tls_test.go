@@ -28,11 +28,7 @@ func startTLS(t *testing.T, identity testkit.Identity, clients *testkit.Authorit
 		requests.Add(1)
 		fake.ServeHTTP(w, r)
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{identity.Certificate}}
-	if clients != nil {
-		server.TLS.ClientAuth, server.TLS.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
-		server.TLS.ClientCAs.AddCert(clients.Certificate)
-	}
+	server.TLS = testkit.ServerConfig(identity, clients)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)

@@ -61,12 +61,7 @@ func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) 
 // Serve answers until ctx ends, then lets requests under way finish for up to
 // ten seconds. With security it speaks TLS. It tells systemd when it is ready.
 func Serve(ctx context.Context, listeners []net.Listener, security *tls.Config, handler http.Handler, log *slog.Logger) error {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	server := newServer(handler, log)
 	scheme := "http"
 	failed := make(chan error, len(listeners))
 	for _, listener := range listeners {
@@ -91,4 +86,14 @@ func Serve(ctx context.Context, listeners []net.Listener, security *tls.Config, 
 		server.Close()
 	}
 	return nil
+}
+
+// newServer makes a server that no slow client holds up.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 }

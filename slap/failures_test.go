@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"slapos/slap/testkit"
@@ -167,5 +169,47 @@ func TestConnectionsAreKept(t *testing.T) {
 	defer mu.Unlock()
 	if connections != 1 {
 		t.Errorf("%d connections", connections)
+	}
+}
+
+// TestErrorsShowNoPassword: the Master's URL may hold one, and a redirect too.
+func TestErrorsShowNoPassword(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/computerBang" {
+			http.Redirect(w, r, "http://u:hidden@"+r.Host+"/moved", http.StatusTemporaryRedirect)
+			return
+		}
+		http.Error(w, "broken", http.StatusInternalServerError)
+	}))
+	defer server.Close()
+	c := newTestClient(t, ClientConfig{MasterURL: strings.Replace(server.URL, "http://", "http://u:secret@", 1)})
+	_, status := c.ComputerStatus(t.Context(), "C")
+	for _, err := range []error{status, c.ComputerBang(t.Context(), "C", "m")} {
+		var failed *HTTPError
+		if !errors.As(err, &failed) {
+			t.Fatal(err)
+		}
+		for _, text := range []string{err.Error(), failed.URL, fmt.Sprintf("%+v", *failed)} {
+			if strings.Contains(text, "secret") || strings.Contains(text, "hidden") {
+				t.Errorf("a password is shown: %s", text)
+			}
+		}
+	}
+}
+
+// TestAnswersAreLimited: a Master can't fill the memory.
+func TestAnswersAreLimited(t *testing.T) {
+	endless := io.MultiReader(iotest.OneByteReader(strings.NewReader(strings.Repeat("x", 5000))), iotest.ErrReader(errors.New("read on")))
+	if _, err := readAll(endless, -1, 1000); err == nil || !strings.Contains(err.Error(), "more than") {
+		t.Errorf("answer: %v", err)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, strings.Repeat("x", 1<<20), http.StatusInternalServerError)
+	}))
+	defer server.Close()
+	_, err := newTestClient(t, ClientConfig{MasterURL: server.URL}).ComputerStatus(t.Context(), "C")
+	var failed *HTTPError
+	if !errors.As(err, &failed) || len(failed.Body) > maxErrorBody {
+		t.Errorf("error with %d bytes: %.100s", len(failed.Body), err)
 	}
 }

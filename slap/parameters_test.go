@@ -134,4 +134,11 @@ func TestPythonTextIsBounded(t *testing.T) {
 	if w.value(v); len(w.out) > 1200 {
 		t.Errorf("%d bytes", len(w.out))
 	}
+	v = []any{strings.Repeat("x", 1<<20)}
+	for range 5 { // 32 MiB
+		v = []any{v, v}
+	}
+	if n := len(PythonRepr(v)); n > maxPythonText+2<<20 {
+		t.Errorf("%d bytes", n)
+	}
 }

@@ -94,7 +94,7 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	if response.StatusCode >= 400 {
 		return nil, true, httpError(call, request, response, body)
 	}
-	answer, err = readAll(body, response.ContentLength)
+	answer, err = readAll(body, response.ContentLength, maxAnswer)
 	if err != nil {
 		// The answer had begun: not to be repeated.
 		return nil, true, connectionError(caller, ctx, fmt.Errorf("answer broke off: %v", err))
@@ -184,8 +184,8 @@ func (r *extendingReader) Read(p []byte) (int, error) {
 }
 
 // readAll reads a body of about the given size, -1 when unknown, up to
-// maxAnswer.
-func readAll(r io.Reader, size int64) ([]byte, error) {
+// a number of bytes.
+func readAll(r io.Reader, size int64, most int) ([]byte, error) {
 	buffer := make([]byte, 0, min(max(size+1, 512), 8<<20))
 	for {
 		n, err := r.Read(buffer[len(buffer):cap(buffer)])
@@ -195,8 +195,8 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 			return buffer, nil
 		case err != nil:
 			return nil, err
-		case len(buffer) > maxAnswer:
-			return nil, fmt.Errorf("more than %d MiB", maxAnswer>>20)
+		case len(buffer) > most:
+			return nil, fmt.Errorf("more than %d MiB", most>>20)
 		case len(buffer) == cap(buffer):
 			buffer = append(buffer, 0)[:len(buffer)]
 		}

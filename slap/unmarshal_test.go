@@ -60,6 +60,24 @@ func TestUnmarshalTolerates(t *testing.T) {
 	}
 }
 
+// entityChain declares e0, which leads through so many others.
+func entityChain(length int) string {
+	var text strings.Builder
+	for i := range length {
+		fmt.Fprintf(&text, `<!ENTITY e%d "&e%d;">`, i, i+1)
+	}
+	fmt.Fprintf(&text, `<!ENTITY e%d "x">`, length)
+	return text.String()
+}
+
+func manyAttributes(count int) string {
+	var text strings.Builder
+	for i := range count {
+		fmt.Fprintf(&text, ` a%d="1"`, i)
+	}
+	return text.String()
+}
+
 // SLAP-17, SLAP-21 to SLAP-23.
 func TestUnmarshalRefuses(t *testing.T) {
 	object := func(class, parts string) string {
@@ -145,6 +163,9 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{`<!DOCTYPE m [<!ENTITY e SYSTEM "file:///etc/passwd">]><string>&e;</string>`, "entity e is external"},
 		{`<!DOCTYPE m [<!ENTITY e "&e;">]><string>&e;</string>`, "holds itself"},
 		{`<!DOCTYPE m [<!ENTITY e "&e;">]><list id="&e;"/>`, "holds itself"},
+		{`<!DOCTYPE m [` + entityChain(maxEntityDepth) + `]><string>&e0;</string>`, "nested too deep"},
+		{`<!DOCTYPE m [` + entityChain(maxEntityDepth) + `]><list id="&e0;"/>`, "nested too deep"},
+		{"<list" + manyAttributes(maxAttributes+1) + "/>", "more than 64 attributes"},
 		{`<!DOCTYPE m [<!ENTITY e "<list>">]><list>&e;</list></list>`, "half an element"},
 		{`<!DOCTYPE m [<!ENTITY e "</list>">]><list>&e;`, "half an element"},
 		{strings.Repeat("<list>", MaxDepth+1), ErrTooDeep.Error()},

@@ -115,7 +115,7 @@ func (o certificateOffice) request(ctx context.Context, method string, form url.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: o.insecure} //nolint:gosec // D-16: only when asked for
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(request)
+	response, err := (&http.Client{Transport: transport, CheckRedirect: o.checkRedirect}).Do(request)
 	if err != nil {
 		return "", "", err
 	}
@@ -137,4 +137,15 @@ func (o certificateOffice) request(ctx context.Context, method string, form url.
 		return "", "", fmt.Errorf("%s/%s did not answer with a certificate and a key", o.url, method)
 	}
 	return answer.Certificate, answer.Key, nil
+}
+
+// checkRedirect keeps the token from other hosts, and from who listens on the way.
+func (o certificateOffice) checkRedirect(r *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("more than 10 redirects")
+	}
+	if from := via[0].URL; r.URL.Host != from.Host || r.URL.Scheme != from.Scheme {
+		r.Header.Del("X-Access-Token")
+	}
+	return nil
 }

@@ -86,8 +86,8 @@ func TestLocalNodeFiles(t *testing.T) {
 		if slapproxy["port"] != "8080" || (slapproxy["shacache_content_directory"] != "") != shacache {
 			t.Errorf("section [slapproxy] is %q", slapproxy)
 		}
-		if exists(root+"/srv/shacache/signing-key.pem") != shacache {
-			t.Error("signing key")
+		if info, err := os.Stat(root + "/srv/shacache/signing-key.pem"); (err == nil) != shacache || shacache && info.Mode() != 0o600 {
+			t.Errorf("signing key: %v, %v", info, err)
 		}
 		service, err := os.ReadFile(root + "/srv/etc/supervisord.conf.d/slapproxy.conf")
 		if err != nil || !strings.Contains(string(service), " proxy start --cfg "+root+"/etc/slapos-proxy.cfg\nprocess_name=slapproxy\n") {

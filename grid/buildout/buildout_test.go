@@ -323,6 +323,26 @@ func TestBeginIgnoresOtherLocks(t *testing.T) {
 	}
 }
 
+// A process is one of the build by its mark and its owner: anybody can set the
+// mark, and have others killed.
+func TestMarkedByOthers(t *testing.T) {
+	directory := t.TempDir()
+	child := exec.Command("sleep", "1000")
+	child.Env = []string{marker + "=" + directory}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+	uid := uint32(os.Geteuid())
+	testkit.Eventually(t, testkit.Patience, "the process has its environment", func() bool { return isMarked(child.Process.Pid, directory, uid) })
+	if isMarked(child.Process.Pid, directory, uid+1) {
+		t.Error("the process of another user is taken for one of the build")
+	}
+	if isMarked(child.Process.Pid, directory+"x", uid) {
+		t.Error("the process of another build is taken for one of this")
+	}
+}
+
 func TestParseLocks(t *testing.T) {
 	locks := []byte(`1: POSIX  ADVISORY  WRITE 11 fe:00:7 0 EOF
 2: FLOCK  ADVISORY  WRITE 12 fe:00:7 0 EOF

@@ -262,6 +262,30 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// TestRequestIsLimited sends a request that is too large: it isn't read on.
+func TestRequestIsLimited(t *testing.T) {
+	t.Parallel()
+	s := newSupervisor(t, "").start()
+	connection, err := net.Dial("unix", s.path("sv.sock"))
+	must(t, err)
+	defer func() { _ = connection.Close() }()
+	const size = 128 << 20
+	_, err = fmt.Fprintf(connection, "POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+	must(t, err)
+	sent := 0
+	for piece := make([]byte, 1<<20); err == nil && sent < size; {
+		var n int
+		n, err = connection.Write(piece)
+		sent += n
+	}
+	if err == nil {
+		t.Errorf("all of %d bytes were read", sent)
+	}
+	if _, _, err := s.client.State(s.ctx()); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 // TestSystemMethods calls what Python's clients use to look around.
 func TestSystemMethods(t *testing.T) {
 	t.Parallel()

@@ -234,6 +234,8 @@ func TestOwner(t *testing.T) {
 		{"missing", 54321, 54321},
 		{"missing", number, own}, // somebody else's here
 		{"missing", 1 << 32, own},
+		{"", 1 << 32, own},
+		{"", 1<<32 - 1, own},
 		{"root", 0, 0},
 		{"", 54321, 54321},
 	} {

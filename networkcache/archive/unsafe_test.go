@@ -6,16 +6,21 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+
+	"slapos/slap/testkit"
 )
 
 // archiveOf makes an archive of headers; the content of a file is its Size in
@@ -43,6 +48,16 @@ func archiveOf(t testing.TB, headers ...tar.Header) []byte {
 }
 
 var directoryMember = tar.Header{Typeflag: tar.TypeDir, Name: top + "/"}
+
+// unsafeReasons are those of members that more than one check would refuse.
+var unsafeReasons = map[string]string{
+	"absolute name":           "has an absolute name",
+	"name that leads out":     "has a name that leads out",
+	"below own link":          "which is no directory",
+	"hard link out, absolute": "which is not in the archive",
+	"hard link through link":  "which is no file before it",
+	"file over directory":     "takes the place of another member",
+}
 
 // Each of these does harm when it is extracted as told. Outside is a directory
 // with a file, victim.
@@ -95,7 +110,10 @@ func TestUnsafe(t *testing.T) {
 			if name == "no top directory" {
 				testRefused(t, "alone", archiveOf(t, members...))
 			} else {
-				testRefused(t, "first", archiveOf(t, append(members, good)...))
+				err := testRefused(t, "first", archiveOf(t, append(members, good)...))
+				if reason := unsafeReasons[name]; reason != "" && (err == nil || !strings.Contains(err.Error(), reason)) {
+					t.Errorf("error %v, want one that says %q", err, reason)
+				}
 				testRefused(t, "last", archiveOf(t, append([]tar.Header{directoryMember, good}, members...)...))
 			}
 		})
@@ -203,15 +221,134 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := int64(status.Blocks) * status.Bsize
-	data := archiveOf(t, tar.Header{Typeflag: tar.TypeReg, Name: top + "/f", Size: 40 << 20})
-	target := filepath.Join(around, top)
-	err := Unpack(context.Background(), bytes.NewReader(data), UnpackOptions{Directory: target, Reserve: all})
+	for _, member := range []tar.Header{
+		{Typeflag: tar.TypeReg, Name: top + "/f", Size: 40 << 20},
+		{Typeflag: tar.TypeSymlink, Name: top + "/l", Linkname: "x"},
+	} {
+		target := filepath.Join(around, top)
+		err := Unpack(context.Background(), bytes.NewReader(archiveOf(t, member)), UnpackOptions{Directory: target, Reserve: all})
+		var unsafe *UnsafeError
+		if !errors.As(err, &unsafe) {
+			t.Errorf("error %v", err)
+		}
+		if entries, _ := os.ReadDir(around); len(entries) > 0 {
+			t.Errorf("left %v", entries)
+		}
+	}
+}
+
+// A file that can't fit is refused before anything of it is written.
+func TestReserveFile(t *testing.T) {
+	var b bytes.Buffer
+	if err := tar.NewWriter(&b).WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: top + "/f", Mode: 0o644, Size: 1 << 50}); err != nil {
+		t.Fatal(err)
+	}
+	var unsafe *UnsafeError
+	if err := testRefused(t, "a million gigabytes", b.Bytes()); !errors.As(err, &unsafe) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Nor may it take all inodes of a filesystem.
+func TestReserveFiles(t *testing.T) {
+	testkit.Namespaces(t)
+	if os.Getenv("SLAPOS_TEST_MOUNT") == "" {
+		program, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		command := exec.CommandContext(t.Context(), "unshare", "--mount", "--user", "--map-root-user", program)
+		if os.Geteuid() == 0 {
+			command = exec.CommandContext(t.Context(), "unshare", "--mount", program)
+		}
+		command.Env = append(os.Environ(), "SLAPOS_TEST_MOUNT=1")
+		testkit.RunAgain(t, command)
+		return
+	}
+	around := t.TempDir()
+	if err := syscall.Mount("tmpfs", around, "tmpfs", 0, "nr_inodes=100,size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Unmount(around, 0)
+	members := []tar.Header{directoryMember}
+	for n := range 200 {
+		members = append(members, tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("%s/%d", top, n)})
+	}
+	err := Unpack(t.Context(), bytes.NewReader(archiveOf(t, members...)), UnpackOptions{Directory: filepath.Join(around, top)})
 	var unsafe *UnsafeError
 	if !errors.As(err, &unsafe) {
 		t.Errorf("error %v", err)
 	}
-	if entries, _ := os.ReadDir(around); len(entries) > 0 {
-		t.Errorf("left %v", entries)
+}
+
+// What follows an archive is read up to a limit: it could be without end.
+func TestTail(t *testing.T) {
+	var plain bytes.Buffer
+	w := tar.NewWriter(&plain)
+	if err := errors.Join(w.WriteHeader(&directoryMember), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := testRefused(t, "two megabytes", append(plain.Bytes(), make([]byte, 2<<20)...)); err == nil || !strings.Contains(err.Error(), "more data") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A stream may not choose how much memory its decompression takes.
+func TestDictionary(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.xz")
+	runPython(t, "import lzma, sys; open(sys.argv[1], 'wb').write(lzma.compress(b'x' * 9000, preset=0))", file)
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := content[12 : 12+4*(int(content[12])+1)] // of the first block
+	properties := bytes.Index(header, []byte{0x21, 1}) + 2
+	for bits, wanted := range map[byte]bool{28: true, 34: false} { // 64 MiB, 512 MiB
+		header[properties] = bits
+		binary.LittleEndian.PutUint32(header[len(header)-4:], crc32.ChecksumIEEE(header[:len(header)-4]))
+		r, err := inflateForeign(content[:6], bytes.NewReader(content))
+		if err == nil {
+			_, err = io.Copy(io.Discard, r)
+		}
+		if (err == nil) != wanted {
+			t.Errorf("dictionary of size %d: %v", bits, err)
+		}
+	}
+}
+
+// Nobody else can look into a directory while it is made.
+func TestPrivateWhileMade(t *testing.T) {
+	around := t.TempDir()
+	tree, err := newTree(UnpackOptions{Directory: filepath.Join(around, top)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(around)
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	if err := hasMode(filepath.Join(around, entries[0].Name()), os.ModeDir|0o700); err != nil {
+		t.Error(err)
+	}
+	if err := tree.discard(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What became a pipe since it was looked at isn't packed, nor waited for.
+func TestPackFile(t *testing.T) {
+	directory := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(directory, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	p := &packer{ctx: t.Context(), tar: tar.NewWriter(io.Discard), links: map[inode]string{}, buffer: []byte{0}}
+	if err := p.packFile(root, "pipe", "pipe"); err == nil {
+		t.Error("a pipe is packed")
 	}
 }
 

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -82,6 +84,79 @@ func testMissing(t *testing.T, blobs Blobs) {
 		}
 		if has, err := blobs.Has(t.Context(), sum); has || err != nil {
 			t.Errorf("has %.10q: %v %v", sum, has, err)
+		}
+	}
+}
+
+// TestHostileDirectory: what lies in the directory of contents and is none of
+// them isn't served, whatever its name.
+func TestHostileDirectory(t *testing.T) {
+	d := &Directory{Path: t.TempDir()}
+	secret := filepath.Join(t.TempDir(), "secret")
+	link, pipe := sumOf("link"), sumOf("pipe")
+	err := errors.Join(
+		os.WriteFile(secret, []byte("secret"), 0o600),
+		os.WriteFile(filepath.Join(d.Path, "other"), []byte("secret"), 0o600),
+		os.Symlink(secret, filepath.Join(d.Path, link)),
+		syscall.Mkfifo(filepath.Join(d.Path, pipe), 0o600),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"other", link, pipe, "../" + filepath.Base(filepath.Dir(secret)) + "/secret"} {
+		if content, err := d.Open(t.Context(), name); err == nil {
+			text, err := io.ReadAll(content)
+			t.Errorf("%.40s is served: %q %v", name, text, err)
+			content.Close()
+		}
+		if has, err := d.Has(t.Context(), name); has || err != nil {
+			t.Errorf("has %.40s: %v %v", name, has, err)
+		}
+	}
+	if all, err := d.List(t.Context()); len(all) > 0 || err != nil {
+		t.Errorf("lists %v %v", all, err)
+	}
+}
+
+// TestHostileKeys: no key leads to another file.
+func TestHostileKeys(t *testing.T) {
+	folder := t.TempDir()
+	victim := filepath.Join(folder, "victim")
+	if err := errors.Join(os.Mkdir(filepath.Join(folder, "index"), 0o700), os.WriteFile(victim, []byte("[]"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	f := &Files{Path: filepath.Join(folder, "index")}
+	for name, call := range map[string]func(key string) error{
+		"read":    func(key string) error { _, err := f.Read(t.Context(), key); return err },
+		"add":     func(key string) error { return f.Add(t.Context(), key, []byte(`["",""]`)) },
+		"replace": func(key string) error { return f.Replace(t.Context(), key, []byte(`[["",""]]`)) },
+		"remove":  func(key string) error { return f.Remove(t.Context(), key) },
+	} {
+		if err := call("../victim"); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if text, err := os.ReadFile(victim); string(text) != "[]" {
+			t.Fatalf("%s: the file outside holds %q, %v", name, text, err)
+		}
+	}
+}
+
+// TestFull: the entries of a key have a limit.
+func TestFull(t *testing.T) {
+	for _, place := range []string{t.TempDir(), "sqlite:" + filepath.Join(t.TempDir(), "db")} {
+		x, err := OpenIndex(t.Context(), place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer x.Close()
+		var refused *Refusal
+		large := fmt.Appendf(nil, `["%s",""]`, strings.Repeat("x", maximumEntries*2/3))
+		if err := x.Add(t.Context(), "key", large); err != nil {
+			t.Fatal(err)
+		}
+		large[2] = 'y'
+		if err := x.Add(t.Context(), "key", large); !errors.As(err, &refused) {
+			t.Errorf("%.6s: %v", place, err)
 		}
 	}
 }

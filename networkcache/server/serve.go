@@ -19,12 +19,7 @@ import (
 // removed once an hour.
 func (s *Server) Serve(ctx context.Context, listeners []net.Listener, security *tls.Config) error {
 	log := s.store.Logger
-	web := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	web := s.webServer()
 	scheme := "http"
 	failed := make(chan error, len(listeners))
 	for _, listener := range listeners {
@@ -59,4 +54,14 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, security *
 		web.Close()
 	}
 	return nil
+}
+
+// webServer makes a server that no slow client holds up.
+func (s *Server) webServer() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.store.Logger.Handler(), slog.LevelDebug),
+	}
 }

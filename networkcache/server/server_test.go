@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha512"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -201,6 +203,9 @@ func TestUploaders(t *testing.T) {
 		{"this machine, IPv6", Uploaders{}, "[::1]:1", [2]string{}, true},
 		{"another", Uploaders{}, "192.0.2.1:1", [2]string{}, false},
 		{"another through a proxy here", Uploaders{}, "127.0.0.1:1", [2]string{"X-Forwarded-For", "192.0.2.1"}, false},
+		{"another through a standard proxy here", Uploaders{}, "127.0.0.1:1", [2]string{"Forwarded", "for=192.0.2.1"}, false},
+		{"another through nginx here", Uploaders{}, "127.0.0.1:1", [2]string{"X-Real-Ip", "192.0.2.1"}, false},
+		{"another through a cache here", Uploaders{}, "127.0.0.1:1", [2]string{"Via", "1.1 proxy"}, false},
 		{"this machine is no exception", Uploaders{NotLoopback: true}, "127.0.0.1:1", [2]string{}, false},
 		{"token", Uploaders{Tokens: []string{"a", "b"}}, "192.0.2.1:1", [2]string{"Authorization", "Bearer b"}, true},
 		{"password", Uploaders{Tokens: []string{"a"}}, "192.0.2.1:1", [2]string{"Authorization", "Basic dTph"}, true},
@@ -217,8 +222,17 @@ func TestUploaders(t *testing.T) {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}
+	r := httptest.NewRequest("POST", "/", nil)
+	r.RemoteAddr, r.TLS = "192.0.2.1:1", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{}}}
+	if (Uploaders{}).Allow(r) {
+		t.Error("a certificate that nobody verified is good")
+	}
+	r.TLS.VerifiedChains = [][]*x509.Certificate{r.TLS.PeerCertificates}
+	if !(Uploaders{}).Allow(r) {
+		t.Error("a verified certificate isn't good")
+	}
 	_, url := start(t, Options{MayUpload: func(*http.Request) bool { return false }})
-	for _, request := range []string{"POST cache", "PUT cache/" + sumOf("x"), "PUT dir/key", "POST update"} {
+	for _, request := range []string{"POST cache", "POST cache/", "PUT cache/" + sumOf("x"), "PUT dir/key", "POST update"} {
 		method, path, _ := strings.Cut(request, " ")
 		if status, _ := ask(t, method, url+"/shacache/"+path, "x"); status != 401 {
 			t.Errorf("%s: %d", request, status)
@@ -362,6 +376,14 @@ func TestServe(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A client that sends its request in drops is given up.
+func TestServerLimits(t *testing.T) {
+	s, _ := start(t, Options{})
+	if web := s.webServer(); web.ReadHeaderTimeout <= 0 || web.IdleTimeout <= 0 {
+		t.Errorf("waits %v for a request, %v for the next", web.ReadHeaderTimeout, web.IdleTimeout)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -167,6 +168,42 @@ func TestDropPrivileges(t *testing.T) {
 	}
 }
 
+// What root would start is told by what is prepared, and nothing is started: had
+// it root's rights, nobody knows what a partition's program would do.
+func TestCredential(t *testing.T) {
+	if os.Geteuid() != 0 {
+		testkit.UserNamespaces(t)
+		program, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		testkit.RunAgain(t, exec.CommandContext(t.Context(), "unshare", "--user", "--map-root-user", program))
+		return
+	}
+	command := shell("exit 1")
+	command.Env, command.User = nil, &User{UID: 1001, GID: 1002, Groups: []int{1002, 1003}}
+	cmd, err := command.prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential := cmd.SysProcAttr.Credential
+	if credential == nil || credential.Uid != 1001 || credential.Gid != 1002 || credential.NoSetGroups || !slices.Equal(credential.Groups, []uint32{1002, 1003}) {
+		t.Errorf("it becomes %+v", credential)
+	}
+	if cmd.Env == nil || len(cmd.Env) > 0 {
+		t.Errorf("it has the environment %q", cmd.Env)
+	}
+	if !cmd.SysProcAttr.Setsid {
+		t.Error("it stays in our session")
+	}
+	for _, user := range []User{{UID: 0, GID: 1002}, {UID: 1001, GID: 0}} {
+		command.User = &user
+		if _, err := command.prepare(); err == nil {
+			t.Errorf("%+v is taken", user)
+		}
+	}
+}
+
 // GRID-12.
 func TestCleanEnvironment(t *testing.T) {
 	got := CleanEnvironment([]string{"PATH=/bin", "PYTHONPATH=/x", "LANG=C", "LC_ALL=C", "TMPDIR=/x", "HOME=/root",
@@ -277,6 +314,18 @@ func TestFloodIsBounded(t *testing.T) {
 				t.Errorf("a line of %d bytes", longest)
 			}
 		})
+	}
+}
+
+// What is kept of an output takes memory for its end, not for all of it.
+func TestOutputMemory(t *testing.T) {
+	o := &output{keep: 1000, maxLine: maxLine}
+	piece := make([]byte, 64<<10)
+	for range 500 {
+		o.consume(piece)
+	}
+	if len(o.tail) > 2*o.keep+maxLine {
+		t.Errorf("%d bytes are kept", len(o.tail))
 	}
 }
 

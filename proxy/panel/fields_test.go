@@ -164,6 +164,19 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// What a partition has published may look like a link: only one that a browser
+// opens as a page is shown as one.
+func TestLinks(t *testing.T) {
+	for text, want := range map[string]bool{
+		"https://h/x": true, "http://[::1]:80/": true, "javascript:alert(1)": false, "data:text/html,x": false, "javascript://h/%0aalert(1)": false,
+		"http:": false, "//h/x": false, "": false, "ftp://h": false, "HTTPS://h": true,
+	} {
+		if got := isLink(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
 func TestTyped(t *testing.T) {
 	got := values(t, `{"count": "5", "late": "True", "name": "7", "size": "5", "mixed": "1", "free": "{}", "other": "1"}`)
 	typed(schemaOf(t, exampleSchema).Schema, got)

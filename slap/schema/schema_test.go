@@ -142,6 +142,34 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// TestLarge: a document has a limit, wherever it comes from, and isn't read on.
+func TestLarge(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "large.json")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, maximumSize+1)); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan int, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		total := 0
+		for total < 16*maximumSize {
+			n, err := w.Write(make([]byte, 1<<20))
+			if total += n; err != nil {
+				break
+			}
+		}
+		sent <- total
+	}))
+	defer server.Close()
+	for _, location := range []string{file, server.URL} {
+		if _, err := read(t.Context(), location); err == nil || !strings.Contains(err.Error(), "is larger than") {
+			t.Errorf("%s: %v", location, err)
+		}
+	}
+	if n := <-sent; n >= 16*maximumSize {
+		t.Errorf("all of %d bytes were read", n)
+	}
+}
+
 // FuzzIndex reads indexes and schemas of any content.
 func FuzzIndex(f *testing.F) {
 	f.Add(`{"serialisation": "xml", "software-type": {"default": {"request": "in.json", "index": 1}}}`, `{"properties": {"a": {"$ref": "#"}}}`)

@@ -105,3 +105,14 @@ func (a *Authority) issue(t testing.TB, name string, certificate *x509.Certifica
 	}
 	return identity
 }
+
+// ServerConfig is how a server speaks TLS as identity, to clients of clients
+// only; nil asks for no certificate.
+func ServerConfig(identity Identity, clients *Authority) *tls.Config {
+	config := &tls.Config{Certificates: []tls.Certificate{identity.Certificate}}
+	if clients != nil {
+		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
+		config.ClientCAs.AddCert(clients.Certificate)
+	}
+	return config
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -80,4 +81,15 @@ func Runs(pid int) bool {
 	}
 	end := bytes.LastIndexByte(data, ')') // of the name, which may hold anything
 	return end+2 < len(data) && data[end+2] != 'Z' && data[end+2] != 'X'
+}
+
+// Allocated is how many bytes of memory do takes, freed or not, along with what
+// other goroutines take meanwhile: a test that looks for megabytes that must not
+// be read.
+func Allocated(do func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

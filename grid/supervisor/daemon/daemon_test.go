@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"slapos/grid/supervisor/config"
 	"slapos/slap/testkit"
 )
@@ -130,6 +131,27 @@ func TestCapture(t *testing.T) {
 			if log != c.log || !reflect.DeepEqual(events, c.events) {
 				t.Errorf("%q in pieces of %d: %q, %q", c.text, size, log, events)
 			}
+		}
+	}
+}
+
+// A log in a directory of somebody else's belongs to that one or to us, and has
+// no other name.
+func TestCheckFile(t *testing.T) {
+	ours, theirs := uint32(os.Geteuid()), uint32(os.Geteuid()+1)
+	for _, test := range []struct {
+		name            string
+		directory, file unix.Stat_t
+		wanted          bool
+	}{
+		{"theirs", unix.Stat_t{Uid: theirs}, unix.Stat_t{Mode: unix.S_IFREG, Nlink: 1, Uid: theirs}, true},
+		{"ours", unix.Stat_t{Uid: theirs}, unix.Stat_t{Mode: unix.S_IFREG, Nlink: 1, Uid: ours}, true},
+		{"another's", unix.Stat_t{Uid: theirs}, unix.Stat_t{Mode: unix.S_IFREG, Nlink: 1, Uid: theirs + 1}, false},
+		{"two names", unix.Stat_t{Uid: theirs}, unix.Stat_t{Mode: unix.S_IFREG, Nlink: 2, Uid: theirs}, false},
+		{"pipe", unix.Stat_t{Uid: theirs}, unix.Stat_t{Mode: unix.S_IFIFO, Nlink: 1, Uid: theirs}, false},
+	} {
+		if err := checkFile("log", &test.directory, &test.file); (err == nil) != test.wanted {
+			t.Errorf("%s: %v", test.name, err)
 		}
 	}
 }

@@ -127,6 +127,19 @@ func TestDecode(t *testing.T) {
 
 // TestPython lets Python's own client library read what is written here, and
 // the reverse.
+// Nesting has a limit: deeper values would end the program that reads them.
+func TestDepth(t *testing.T) {
+	call := func(depth int) []byte {
+		return []byte("<methodCall><methodName>m</methodName><params><param>" + strings.Repeat("<value><array><data>", depth) +
+			strings.Repeat("</data></array></value>", depth) + "</param></params></methodCall>")
+	}
+	for depth, wanted := range map[int]bool{maximumDepth / 2: true, maximumDepth + 1: false, 10000: false} {
+		if _, _, err := UnmarshalCall(call(depth)); (err == nil) != wanted {
+			t.Errorf("depth %d: %v", depth, err)
+		}
+	}
+}
+
 func TestPython(t *testing.T) {
 	python := testkit.Python(t)
 	response, err := MarshalResponse([]any{

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package docs_test
+
+var cacheMutations = []mutation{
+	// The network cache's client.
+	{
+		"The network cache's server is verified", "networkcache/service.go", "networkcache.TestTLS",
+		`config := &tls.Config{NextProtos`,
+		`config := &tls.Config{InsecureSkipVerify: true, NextProtos`,
+	},
+	{
+		"The network cache's authority is the one that was given", "networkcache/service.go", "networkcache.TestTLS",
+		`if !config.RootCAs.AppendCertsFromPEM(text) {`,
+		`if config.RootCAs.AppendCertsFromPEM(text); false {`,
+	},
+	{
+		"The client shows its certificate to the network cache", "networkcache/service.go", "networkcache.TestTLS",
+		`config.Certificates = []tls.Certificate{certificate}`,
+		`_ = certificate`,
+	},
+	{
+		"The network cache's redirects are not followed", "networkcache/service.go", "networkcache.TestTLSIsKept",
+		`return http.ErrUseLastResponse`,
+		`return nil`,
+	},
+	{
+		"Errors of the network cache show no password", "networkcache/service.go", "networkcache.TestAnswers",
+		`response.Request.URL.Redacted()`,
+		`response.Request.URL.String()`,
+	},
+	{
+		"Signatures of the network cache are verified", "networkcache/signature.go", "networkcache.TestReleases",
+		`rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature) == nil`,
+		`rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature) != nil || true`,
+	},
+	{
+		"A release is taken from trusted entries only", "networkcache/release.go", "networkcache.TestReleases",
+		`if !f.client.Trusts(entry) {`,
+		`if false {`,
+	},
+	{
+		"A shared part is taken for stored only with a trusted entry", "networkcache/shared.go", "networkcache.TestSharedParts",
+		`&& client.Trusts(entry) &&`,
+		`&&`,
+	},
+	{
+		"Downloads are compared with their sum", "networkcache/download.go", "networkcache.TestReleases",
+		`if err == io.EOF && hex.EncodeToString(d.hash.Sum(nil)) != d.sum {`,
+		`if false && hex.EncodeToString(d.hash.Sum(nil)) != d.sum {`,
+	},
+	{
+		"The answer to an upload is compared with the sum", "networkcache/client.go", "networkcache.TestUploadAndDownload",
+		`if answer != sum {`,
+		`if false {`,
+	},
+	{
+		"The index's answer has a limit", "networkcache/client.go", "networkcache.TestAnswersAreLimited",
+		`io.LimitReader(response.Body, maximumEntries+1)`,
+		`io.MultiReader(response.Body)`,
+	},
+	{
+		"The answer to an upload has a limit", "networkcache/client.go", "networkcache.TestAnswersAreLimited",
+		`io.LimitReader(response.Body, 1024)`,
+		`io.MultiReader(response.Body)`,
+	},
+	{
+		"A cache that sends nothing is given up", "networkcache/service.go", "networkcache.TestTimeout",
+		`deadline := begun.Add(c.wait - c.waited)`,
+		`deadline := time.Time{}`,
+	},
+	{
+		"A cache that sends drops is given up", "networkcache/service.go", "networkcache.TestDrops",
+		`c.waited += time.Since(begun)`,
+		`c.waited = 0 * time.Since(begun)`,
+	},
+	{
+		"A shared part is where shared parts are", "networkcache/shared.go", "networkcache.TestPartPlaces",
+		`if found && nested && isPlain(name) && isPlain(hash) {`,
+		`if found && nested && name != hash {`,
+	},
+	{
+		"A release has a limit of shared parts", "networkcache/shared.go", "networkcache.TestPartCount",
+		`if len(about.Parts) == 0 || len(about.Parts) > maximumParts {`,
+		`if len(about.Parts) == 0 {`,
+	},
+	{
+		"A shared part's way has no links", "networkcache/shared.go", "networkcache.TestSharedParts",
+		`Within: root, Reserve`,
+		`Reserve`,
+	},
+	// Archives.
+	{
+		"An archive's absolute names are refused", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`if strings.HasPrefix(name, "/") {`,
+		`if false {`,
+	},
+	{
+		"An archive's names do not lead out", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`if part == ".." {`,
+		`if false && part == ".." {`,
+	},
+	{
+		"An archive has one top directory", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`if names[0] != u.top {`,
+		`if false {`,
+	},
+	{
+		"An archive's directories have a limit of depth", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`if len(names) > maxDepth {`,
+		`if false {`,
+	},
+	{
+		"An archive writes nothing below its own links", "networkcache/archive/tree.go", "networkcache/archive.TestUnsafe",
+		`case !info.IsDir():`,
+		`case false:`,
+	},
+	{
+		"An archive's hard links are to files of its own", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`if err != nil || len(target) < 2 {`,
+		`if target = append(target, u.top, header.Linkname); err != nil && false {`,
+	},
+	{
+		"An archive's hard links are to files", "networkcache/archive/tree.go", "networkcache/archive.TestUnsafe",
+		`isLast && !info.Mode().IsRegular() ||`,
+		`false && isLast ||`,
+	},
+	{
+		"An archive's hard links go through no link", "networkcache/archive/tree.go", "networkcache/archive.TestUnsafe",
+		`|| !isLast && !info.IsDir() {`,
+		`{`,
+	},
+	{
+		"An archive has no devices", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`return &UnsafeError{header.Name, "is a device"}`,
+		`return nil`,
+	},
+	{
+		"A member does not replace another", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`if !info.Mode().IsRegular() {`,
+		`if false && !info.Mode().IsRegular() {`,
+	},
+	{
+		"An archive has no set-user-id of others", "networkcache/archive/owner.go", "networkcache/archive.TestUnsafe",
+		`if header.Mode&syscall.S_ISUID != 0 && (uid == 0 || uid != o.uid) {`,
+		`if false && uid == 0 {`,
+	},
+	{
+		"An archive has no set-group-id of others", "networkcache/archive/owner.go", "networkcache/archive.TestUnsafe",
+		`if header.Mode&syscall.S_ISGID != 0 && (gid == 0 || gid != o.gid) {`,
+		`if false && gid == 0 {`,
+	},
+	{
+		"A number in an archive is nobody of this machine", "networkcache/archive/owner.go", "networkcache/archive.TestOwner",
+		`|| a.name != "" && byNumber(strconv.Itoa(a.number)) {`,
+		`|| false && byNumber("") {`,
+	},
+	{
+		"A number in an archive is a possible one", "networkcache/archive/owner.go", "networkcache/archive.TestOwner",
+		`if a.number < 0 || int64(a.number) >= 1<<32-1 ||`,
+		`if`,
+	},
+	{
+		"An archive leaves room on the disk", "networkcache/archive/tree.go", "networkcache/archive.TestReserve",
+		`if err := t.room.file(); err != nil {`,
+		`if err := t.room.file(); err != nil && err != errNoRoom {`,
+	},
+	{
+		"A file of an archive fits on the disk", "networkcache/archive/tree.go", "networkcache/archive.TestReserveFile",
+		`if err := t.room.bytes(size); err != nil {`,
+		`if err := t.room.bytes(0); err != nil {`,
+	},
+	{
+		"An archive leaves inodes", "networkcache/archive/tree.go", "networkcache/archive.TestReserveFiles",
+		`if err := t.room.file(); err != nil {`,
+		`if err := t.room.bytes(0); err != nil {`,
+	},
+	{
+		"What follows an archive has a limit", "networkcache/archive/unpack.go", "networkcache/archive.TestTail",
+		`if err == nil && n > maximum {`,
+		`if false && n > maximum {`,
+	},
+	{
+		"An archive's dictionary has a limit", "networkcache/archive/decompress.go", "networkcache/archive.TestDictionary",
+		`const xzDictionary = 64 << 20`,
+		`const xzDictionary = 1 << 31`,
+	},
+	{
+		"What is being unpacked is private", "networkcache/archive/tree.go", "networkcache/archive.TestPrivateWhileMade",
+		`if err := t.parent.Mkdir(t.temporary, 0o700); err != nil {`,
+		`if err := t.parent.Mkdir(t.temporary, 0o755); err != nil {`,
+	},
+	{
+		"A damaged archive leaves nothing", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		`return errors.Join(err, t.discard())
+	}
+	return t.finish()`,
+		`return errors.Join(err, t.finish())
+	}
+	return t.finish()`,
+	},
+	{
+		"Only files are packed", "networkcache/archive/pack.go", "networkcache/archive.TestPackFile",
+		`if !info.Mode().IsRegular() {`,
+		`if false {`,
+	},
+	// The network cache's server.
+	{
+		"A key of the index is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		`func (f *Files) Read(_ context.Context, key string) ([]byte, error) {
+	if err := checkKey(key); err != nil {`,
+		`func (f *Files) Read(_ context.Context, key string) ([]byte, error) {
+	if err := error(nil); err != nil {`,
+	},
+	{
+		"A key that is written is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		`func (f *Files) Add(_ context.Context, key string, entry []byte) error {
+	if err := checkKey(key); err != nil {`,
+		`func (f *Files) Add(_ context.Context, key string, entry []byte) error {
+	if err := error(nil); err != nil {`,
+	},
+	{
+		"A key that is replaced is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		`func (f *Files) Replace(_ context.Context, key string, list []byte) error {
+	if err := checkKey(key); err != nil {`,
+		`func (f *Files) Replace(_ context.Context, key string, list []byte) error {
+	if err := error(nil); err != nil {`,
+	},
+	{
+		"A key that is removed is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		`func (f *Files) Remove(_ context.Context, key string) error {
+	if err := checkKey(key); err != nil {`,
+		`func (f *Files) Remove(_ context.Context, key string) error {
+	if err := error(nil); err != nil {`,
+	},
+	{
+		"The name of a content is a sum", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
+		`	if !isSum(sum) {
+		return nil, fs.ErrNotExist
+	}`,
+		``,
+	},
+	{
+		"A content is no link", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
+		`os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW`,
+		`os.O_RDONLY|syscall.O_NONBLOCK`,
+	},
+	{
+		"A content is a regular file", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
+		`if err == nil && !info.Mode().IsRegular() {`,
+		`if false {`,
+	},
+	{
+		"Opening a content waits for nobody", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
+		`os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW`,
+		`os.O_RDONLY|syscall.O_NOFOLLOW`,
+	},
+	{
+		"An upload has the sum that it says", "networkcache/server/blobs.go", "networkcache/server.TestContents",
+		`if err == nil && expected != "" && sum != expected {`,
+		`if false {`,
+	},
+	{
+		"Uploads need a right", "networkcache/server/server.go", "networkcache/server.TestUploaders",
+		`if !s.options.MayUpload(r) {`,
+		`if false {`,
+	},
+	{
+		"A token is compared", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		`return known == 1`,
+		`return true`,
+	},
+	{
+		"A wrong token is worse than none", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		`return u.knows(token)`,
+		`return u.knows(token) || isLoopback(r)`,
+	},
+	{
+		"A client's certificate counts when it is verified", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		`if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {`,
+		`if r.TLS != nil {`,
+	},
+	{
+		"Uploads without a token are from this machine", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		`return address != nil && address.IsLoopback()`,
+		`return address != nil`,
+	},
+	{
+		"This machine is no exception behind a proxy", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		`return !u.NotLoopback && isLoopback(r)`,
+		`return isLoopback(r)`,
+	},
+	{
+		"What a proxy passes on is not from this machine", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		`if r.Header.Get(name) != "" {`,
+		`if false && r.Header.Get(name) != "" {`,
+	},
+	{
+		"An entry has a limit", "networkcache/server/server.go", "networkcache/server.TestEntries",
+		`http.MaxBytesReader(w, r.Body, maximumEntry)`,
+		`r.Body`,
+	},
+	{
+		"A key's entries have a limit", "networkcache/server/index.go", "networkcache/server.TestFull",
+		`if text.Len() > maximumEntries {`,
+		`if false {`,
+	},
+	{
+		"A key has a limit", "networkcache/server/index.go", "networkcache/server.TestEntries",
+		`case len(key) > maximumKey:`,
+		`case false:`,
+	},
+	{
+		"An entry is one", "networkcache/server/server.go", "networkcache/server.TestEntries",
+		`if _, err := networkcache.ParseEntry(text); err != nil || !utf8.Valid(text) {`,
+		`if _, err := networkcache.ParseEntry(text); err != nil && !utf8.Valid(text) {`,
+	},
+	{
+		"The cache server collects its own files only", "networkcache/server/directory.go", "networkcache/server.TestCollect",
+		`case isSum(entry.Name()):`,
+		`case true:`,
+	},
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package docs_test
+
+var runMutations = []mutation{
+	// Processes of partitions and builds.
+	{
+		"A child becomes the partition's user", "promise/process/process.go", "promise/process.TestCredential",
+		`cmd.SysProcAttr.Credential = credential`,
+		`_ = credential`,
+	},
+	{
+		"Root runs nothing for a partition of root", "promise/process/user.go", "promise/process.TestCredential",
+		`func (u *User) credential() (*syscall.Credential, error) {
+	if err := refuseRoot(u.UID, u.GID); err != nil {`,
+		`func (u *User) credential() (*syscall.Credential, error) {
+	if err := error(nil); err != nil {`,
+	},
+	{
+		"Root is the user and the group", "promise/process/user.go", "promise/process.TestCredential",
+		`if os.Geteuid() == 0 && (uid == 0 || gid == 0) {`,
+		`if os.Geteuid() == 0 && uid == 0 {`,
+	},
+	{
+		"A child has the groups of its user only", "promise/process/user.go", "promise/process.TestCredential",
+		`Gid: uint32(u.GID), Groups: groups}, nil`,
+		`Gid: uint32(u.GID), Groups: append(groups, 0)}, nil`,
+	},
+	{
+		"A child's groups are set", "promise/process/user.go", "promise/process.TestCredential",
+		`Gid: uint32(u.GID), Groups: groups}, nil`,
+		`Gid: uint32(u.GID), Groups: groups, NoSetGroups: true}, nil`,
+	},
+	{
+		"The owner of what root runs is known", "promise/process/user.go", "promise/process.TestRunRefusals",
+		`	if err := refuseRoot(uid, gid); err != nil {
+		return nil, err
+	}
+	entry`,
+		`	entry`,
+	},
+	{
+		"A child has a clean environment", "promise/process/user.go", "promise/process.TestCleanEnvironment",
+		`&& !slices.Contains(removedVariables, name) {`,
+		`{`,
+	},
+	{
+		"A child's home is its user's", "promise/process/user.go", "promise/process.TestCleanEnvironment",
+		`if name != "HOME" && name`,
+		`if name`,
+	},
+	{
+		"A child has no environment by accident", "promise/process/process.go", "promise/process.TestCredential",
+		`cmd.Env = []string{} // never ours by accident`,
+		`_ = cmd`,
+	},
+	{
+		"A child has no descriptor of the agent", "promise/process/process.go", "promise/process.TestNoInheritedDescriptors",
+		`syscall.CloseOnExec(fd)`,
+		`_ = fd`,
+	},
+	{
+		"Commands inherit no descriptor of their caller", "cmd/slapos/main.go", "cmd/slapos.TestKeepDescriptorsFromChildren",
+		`if unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) == nil {`,
+		`if true {`,
+	},
+	{
+		"A child's umask is its own", "promise/process/process.go", "promise/process.TestUmaskIsTheChildsOnly",
+		`if c.Umask != 0 {`,
+		`if false {`,
+	},
+	{
+		"A child has a session of its own", "promise/process/process.go", "promise/process.TestCredential",
+		`&syscall.SysProcAttr{Setsid: !c.Terminal}`,
+		`&syscall.SysProcAttr{}`,
+	},
+	{
+		"A child's time has an end", "promise/process/process.go", "promise/process.TestTimeoutKillsTree",
+		`expired = timer.C`,
+		`_ = timer.C`,
+	},
+	{
+		"A child's descendants end with it", "promise/process/process.go", "promise/process.TestTimeoutKillsTree",
+		`killTree(pid, !c.Terminal)`,
+		`_ = unix.Kill(pid, unix.SIGKILL)`,
+	},
+	{
+		"Orphans of a child end with it", "promise/process/process.go", "promise/process.TestTimeoutKillsTree",
+		`killTree(pid, !c.Terminal)`,
+		`killTree(pid, false)`,
+	},
+	{
+		"A child that ignores the request to end is killed", "promise/process/tree.go", "promise/process.TestTimeoutKillsTree",
+		`	_ = unix.Kill(root, unix.SIGKILL)
+`,
+		`	_ = unix.Kill(root, unix.SIGTERM)
+`,
+	},
+	{
+		"A background process doesn't hold up the end", "promise/process/output.go", "promise/process.TestBackgroundGrandchild",
+		`_ = o.readEnd.SetReadDeadline(time.Unix(1, 0)) // ends the wait of read`,
+		`// ends the wait of read`,
+	},
+	{
+		"The output that is kept has a limit", "promise/process/output.go", "promise/process.TestOutputMemory",
+		`if len(o.tail) > 2*o.keep+maxLine {`,
+		`if false {`,
+	},
+	{
+		"A line of output has a limit", "promise/process/output.go", "promise/process.TestFloodIsBounded",
+		`for len(o.partial) > o.maxLine {`,
+		`for false {`,
+	},
+	{
+		"What promises print has a limit", "promise/plugin.go", "promise.TestPrintedIsLimited",
+		`	if d.printed > maxDriverLog {
+		return
+	}`,
+		``,
+	},
+	{
+		"A promise can't forge lines of the log", "promise/plugin.go", "promise.TestParseRecord",
+		`|| strings.ContainsFunc(r.Logger, unicode.IsControl) {`,
+		`{`,
+	},
+	{
+		"Files of promises are read and written as their user", "promise/files.go", "promise.TestFilesAsUser",
+		`_, _ = unix.SetfsuidRetUid(user.UID)
+`,
+		`user = &process.User{UID: 0, GID: user.GID}
+`,
+	},
+	{
+		"Files of promises are read and written with their user's groups", "promise/files.go", "promise.TestFilesHaveTheUsersGroups",
+		`_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&groups[0])), 0)`,
+		`_, _, errno := unix.RawSyscall(unix.SYS_GETPID, uintptr(len(groups)), uintptr(unsafe.Pointer(&groups[0])), 0)`,
+	},
+	{
+		"A user's file access that can't be taken is an error", "promise/files.go", "promise.TestFilesHaveTheUsersGroups",
+		`if uid != user.UID || gid != user.GID {`,
+		`if false {`,
+	},
+	{
+		"State files of promises have a limit", "promise/files.go", "promise.TestFilesAreLimited",
+		`io.LimitReader(file, limit+1)`,
+		`io.MultiReader(file)`,
+	},
+	{
+		"A state file of a promise is a regular file", "promise/files.go", "promise.TestFilesAreLimited",
+		`if err == nil && !info.Mode().IsRegular() {`,
+		`if false {`,
+	},
+	{
+		"Opening a state file of a promise waits for nobody", "promise/files.go", "promise.TestFilesAreLimited",
+		`flags|syscall.O_NONBLOCK, 0o666)`,
+		`flags, 0o666)`,
+	},
+	{
+		"A state file of a promise is a new one", "promise/files.go", "promise.TestFilesAreLimited",
+		`const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL`,
+		`const flags = os.O_WRONLY | os.O_CREATE`,
+	},
+	{
+		"Directories of promises have a limit of entries", "promise/files.go", "promise.TestFilesAreLimited",
+		`if len(names) == maxNames {`,
+		`if false {`,
+	},
+	{
+		"State directories of others are not given away", "promise/files.go", "promise.TestGiveFolders",
+		`if status.Uid == 0 {`,
+		`if true {`,
+	},
+	{
+		"State directories behind links are not given away", "promise/files.go", "promise.TestGiveFolders",
+		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC`,
+		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC`,
+	},
+	{
+		"Promises of root are not run", "promise/promise.go", "promise.TestRefusals",
+		`if err != nil && os.Geteuid() != 0 {`,
+		`if err != nil {`,
+	},
+	// The supervisor.
+	{
+		"Services run as the partition's user", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestUser",
+		`Setpgid: true, Credential: credential,`,
+		`Setpgid: true,`,
+	},
+	{
+		"Services have the groups of their user only", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestUser",
+		`	credential.Groups = []uint32{credential.Gid}
+	for`,
+		`	credential.Groups = []uint32{credential.Gid, 0}
+	for`,
+	},
+	{
+		"A service of an unknown user is not started", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestUser",
+		`		if p.config.Group < 0 {
+			return nil, fmt`,
+		`		if false {
+			return nil, fmt`,
+	},
+	{
+		"Services have no descriptor of the supervisor", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestChildren",
+		`Files: []uintptr{uintptr(pipes.stdin), uintptr(pipes.stdout), uintptr(pipes.stderr)},`,
+		`Files: []uintptr{uintptr(pipes.stdin), uintptr(pipes.stdout), uintptr(pipes.stderr), uintptr(pipes.stdout)},`,
+	},
+	{
+		"Services have a process group of their own", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestChildren",
+		`Setpgid: true, Credential: credential,`,
+		`Credential: credential,`,
+	},
+	{
+		"The supervisor has an empty environment", "grid/supervisor/launch.go", "grid/supervisor.TestLaunch",
+		`command.Env = []string{}`,
+		`_ = command`,
+	},
+	{
+		"The supervisor's socket is never open to others", "grid/supervisor/daemon/listen.go", "grid/supervisor.TestHTTP",
+		`umask := syscall.Umask(0o777 &^ int(c.Mode))`,
+		`umask := syscall.Umask(0)`,
+	},
+	{
+		"The supervisor's socket takes no other file's place", "grid/supervisor/daemon/listen.go", "grid/supervisor.TestSocketObstructed",
+		`if info, err := os.Lstat(c.Socket); err == nil && info.Mode().Type() == os.ModeSocket {`,
+		`if info, err := os.Lstat(c.Socket); err == nil && info != nil {`,
+	},
+	{
+		"The supervisor's password is compared", "grid/supervisor/daemon/http.go", "grid/supervisor.TestHTTP",
+		`case !s.authenticated(request):`,
+		`case false:`,
+	},
+	{
+		"A request to the supervisor has a limit", "grid/supervisor/daemon/http.go", "grid/supervisor.TestRequestIsLimited",
+		`limited.N = maximumRequest`,
+		`limited.N = 1 << 62`,
+	},
+	{
+		"Values of XML-RPC have a limit of depth", "grid/supervisor/xmlrpc/decode.go", "grid/supervisor/xmlrpc.TestDepth",
+		`if d.depth++; d.depth > maximumDepth {`,
+		`if d.depth++; false {`,
+	},
+	{
+		"Input that waits for a process has a limit", "grid/supervisor/daemon/input.go", "grid/supervisor.TestInput",
+		`waiting+len(text) > maximumWaiting {`,
+		`false && waiting > 0 {`,
+	},
+	{
+		"A log in a partition is no link", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		`flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NONBLOCK | unix.O_CLOEXEC
+	trusted := isTrusted(stat)`,
+		`flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NONBLOCK | unix.O_CLOEXEC
+	trusted := true`,
+	},
+	{
+		"A log in a partition is a regular file of one name", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		`	if err = unix.Fstat(fd, &file); err == nil && !trusted {`,
+		`	if err = unix.Fstat(fd, &file); err == nil && trusted {`,
+	},
+	{
+		"A log with other names is not written", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		`case file.Nlink != 1:`,
+		`case false:`,
+	},
+	{
+		"A log belongs to its directory's owner", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestCheckFile",
+		`case int(file.Uid) != os.Geteuid() && file.Uid != directory.Uid:`,
+		`case false:`,
+	},
+	{
+		"A log that is shown is no link", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		`	if !isTrusted(stat) {
+		flags |= unix.O_NOFOLLOW
+	}
+	fd, err := unix.Openat(directory, filepath.Base(path), flags, 0)`,
+		`	fd, err := unix.Openat(directory, filepath.Base(path), flags, 0)`,
+	},
+	{
+		"A directory that others write to is not trusted", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		`int(directory.Uid) == os.Geteuid() && directory.Mode&0o022 == 0`,
+		`int(directory.Uid) == os.Geteuid()`,
+	},
+	{
+		"Nobody but its user is taken for a service", "grid/supervisor/daemon/adopt.go", "grid/supervisor.TestAdoptionDistrust",
+		`if err != nil || !runsAs(status, p.uid()) {`,
+		`if err != nil || status == nil {`,
+	},
+	{
+		"Names of a partition's files can't add to the supervisor's configuration", "grid/supervisor/partition.go", "grid/supervisor.TestHostileNames",
+		`if !fitName(p.Name) || strings.ContainsAny(p.Command, "\n\r") ||`,
+		`if strings.ContainsAny(p.Command, "\n\r") ||`,
+	},
+	{
+		"A group's file is of its partition", "grid/supervisor/partition.go", "grid/supervisor.TestWriteGroup",
+		`if group.Name != id && !strings.HasPrefix(group.Name, id+"-") {`,
+		`if false {`,
+	},
+	{
+		"The supervisor's configuration has no line breaks of others", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
+		`if strings.ContainsAny(value, "\n\r") {`,
+		`if false {`,
+	},
+	{
+		"The supervisor's configuration is its user's alone", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
+		`renameio.WriteFile(path, content, 0o600, renameio.IgnoreUmask())`,
+		`renameio.WriteFile(path, content, 0o644, renameio.IgnoreUmask())`,
+	},
+	{
+		"The supervisor's directories are its user's alone", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
+		`{"etc/supervisord.conf.d", 0o700},`,
+		`{"etc/supervisord.conf.d", 0o755},`,
+	},
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package docs_test
+
+var serveMutations = []mutation{
+	// The master.
+	{
+		"Pages of other sites are refused", "proxy/origin.go", "proxy.TestPanelRefuses",
+		`if p.origins.Check(r) != nil {`,
+		`if false {`,
+	},
+	{
+		"Names of other sites are refused", "proxy/origin.go", "proxy.TestPanelRefuses",
+		`if !p.knowsName(r) {`,
+		`if false {`,
+	},
+	{
+		"Clients of a guarded master are known", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuard",
+		`options.Allow = clients.Allow`,
+		`_ = clients.Allow`,
+	},
+	{
+		"Every page of a guarded master is guarded", "proxy/route.go", "cmd/slapos.TestProxyGuard",
+		`if p.options.Allow != nil && r.URL.Path != "/getRunId" && !p.options.Allow(r) {`,
+		`if ok && p.options.Allow != nil && r.URL.Path != "/getRunId" && r.URL.Path != "/metrics" && !p.options.Allow(r) {`,
+	},
+	{
+		"This machine is no exception for a guarded master", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuard",
+		`server.Uploaders{NotLoopback: true}`,
+		`server.Uploaders{}`,
+	},
+	{
+		"A token is not handed on", "proxy/httpproxy.go", "cmd/slapos.TestProxyGuard",
+		`ask.Header.Del("Authorization") // it may hold a token of ours`,
+		`_ = ask`,
+	},
+	{
+		"An open master says so", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyExposed",
+		`options.Allow == nil && !onlyLoopback(listeners) {`,
+		`false && !onlyLoopback(listeners) {`,
+	},
+	{
+		"Authorities of clients need TLS", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuardRefuses",
+		`if settings[key] != "" && settings["listen_cert_file"] == "" {`,
+		`if false {`,
+	},
+	{
+		"A client's certificate is verified", "cmd/slapos/listen.go", "cmd/slapos.TestListenSecurity",
+		`= tls.VerifyClientCertIfGiven, x509.NewCertPool()`,
+		`= tls.RequestClientCert, x509.NewCertPool()`,
+	},
+	{
+		"A client's authority is the one that was given", "cmd/slapos/listen.go", "cmd/slapos.TestListenSecurity",
+		`if !config.ClientCAs.AppendCertsFromPEM(text) {`,
+		`if config.ClientCAs.AppendCertsFromPEM(text); false {`,
+	},
+	{
+		"A file of tokens has some", "cmd/slapos/listen.go", "cmd/slapos.TestProxyGuardRefuses",
+		`if len(tokens) == 0 {`,
+		`if false {`,
+	},
+	{
+		"Other masters are verified", "proxy/forward.go", "proxy.TestForwardTLS",
+		`Insecure: p.options.Insecure,`,
+		`Insecure: true,`,
+	},
+	{
+		"Other masters are those of the configuration", "proxy/forward.go", "proxy.TestForward",
+		`is not listed in multimaster list.", given)
+		p.log.Warn(text)
+		return nil, &configurationError{text}`,
+		`is not listed in multimaster list.", given)
+		p.log.Warn(text)
+		return &Master{URL: given}, nil`,
+	},
+	{
+		"A body has a limit", "proxy/route.go", "proxy.TestBodyIsLimited",
+		`if !found.anySize {`,
+		`if false {`,
+	},
+	{
+		"Entries that are uploaded have a limit", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
+		`r.Body = http.MaxBytesReader(w, r.Body, maximumEntries)`,
+		`_ = w`,
+	},
+	{
+		"Entries from upstream have a limit", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
+		`io.LimitReader(answer, maximumEntries)`,
+		`answer`,
+	},
+	{
+		"A key of the master's cache is no path", "proxy/shacache.go", "proxy.TestShacache",
+		`if name != "" && (strings.Contains(name, "/") || !filepath.IsLocal(name) || strings.ContainsRune(name, 0)) {`,
+		`if strings.ContainsRune(name, 0) {`,
+	},
+	{
+		"A content from upstream is compared with its sum", "proxy/shacache.go", "proxy.TestShacacheUpstreamFailures",
+		`Store(r.Context(), answer, sum)`,
+		`Store(r.Context(), answer, "")`,
+	},
+	{
+		"Public files are below their directory", "proxy/panel.go", "proxy.TestPublic",
+		`file, err := root.Open(name)`,
+		`file, err := os.Open(p.options.PublicDirectory + "/" + name)`,
+	},
+	{
+		"Public files are regular files", "proxy/panel.go", "proxy.TestPublic",
+		`if err != nil || !info.Mode().IsRegular() {`,
+		`if err != nil {`,
+	},
+	{
+		"What the proxy fetches is not displayed", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
+		`h.Set("Content-Disposition", "attachment")`,
+		`_ = h`,
+	},
+	{
+		"Cookies don't pass the proxy", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
+		`"If-None-Match", "User-Agent", "Authorization", "Origin"}`,
+		`"If-None-Match", "User-Agent", "Authorization", "Origin", "Cookie"}`,
+	},
+	{
+		"The proxy fetches from the web only", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
+		`if scheme != "http" && scheme != "https" {
+		return refuse`,
+		`if false {
+		return refuse`,
+	},
+	{
+		"Redirects behind the proxy have an end", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
+		`if len(via) >= 30 {`,
+		`if len(via) >= 3000 {`,
+	},
+	{
+		"A site behind the proxy that sends nothing is given up", "proxy/httpproxy.go", "proxy.TestPatientReader",
+		`r.timer.Reset(r.limit)`,
+		`_ = r.limit`,
+	},
+	{
+		"A link of the panel is one to the web", "proxy/panel/show.go", "proxy/panel.TestLinks",
+		`return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""`,
+		`return err == nil`,
+	},
+	{
+		"A slow client of the master is given up", "proxy/serve.go", "proxy.TestServerLimits",
+		`ReadHeaderTimeout: 30 * time.Second,`,
+		``,
+	},
+	{
+		"A slow client of the cache server is given up", "networkcache/server/serve.go", "networkcache/server.TestServerLimits",
+		`ReadHeaderTimeout: 30 * time.Second,`,
+		``,
+	},
+	// Commands, files and messages.
+	{
+		"Passwords and tokens are hidden in messages", "cmd/slapos/secrets.go", "cmd/slapos.TestHideSecrets",
+		`text = form.pattern.ReplaceAllString(text, "${1}***${2}")`,
+		`_ = form.pattern`,
+	},
+	{
+		"Messages of the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
+		`hideSecrets(r.Message)`,
+		`r.Message`,
+	},
+	{
+		"Values in the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
+		`a.Value = slog.StringValue(hideSecrets(value.String()))`,
+		`a.Value = slog.StringValue(value.String())`,
+	},
+	{
+		"Errors in the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
+		`a.Value = slog.StringValue(hideSecrets(fmt.Sprint(value.Any())))`,
+		`a.Value = slog.StringValue(fmt.Sprint(value.Any()))`,
+	},
+	{
+		"Groups in the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
+		`members = append(members, hideIn(member))`,
+		`members = append(members, member)`,
+	},
+	{
+		"Loggers with values hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecretsOfLoggers",
+		`hidden[i] = hideIn(a)`,
+		`hidden[i] = a`,
+	},
+	{
+		"A signature key is its owner's alone", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestGenerateSignatureKey",
+		`writeNew(keyFile, key, 0o600)`,
+		`writeNew(keyFile, key, 0o644)`,
+	},
+	{
+		"A signature key takes no other file's place", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestWriteNew",
+		`os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode`,
+		`os.O_WRONLY|os.O_CREATE, mode`,
+	},
+	{
+		"The signature key of a local node is its owner's alone", "cmd/slapos/configure_local.go", "cmd/slapos.TestLocalNodeFiles",
+		`renameio.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)`,
+		`renameio.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o644)`,
+	},
+	{
+		"A node's key is root's alone", "cmd/slapos/node_register.go", "cmd/slapos.TestRegistrationFiles",
+		`renameio.WriteFile(file.path, []byte(file.content), 0o600)`,
+		`renameio.WriteFile(file.path, []byte(file.content), 0o644)`,
+	},
+	{
+		"A client's key is its owner's alone", "cmd/slapos/configure_client.go", "cmd/slapos.TestConfigureClientFiles",
+		`renameio.WriteFile(keyFile, []byte(key), 0o600)`,
+		`renameio.WriteFile(keyFile, []byte(key), 0o644)`,
+	},
+	{
+		"The office that makes certificates is verified", "cmd/slapos/configure.go", "cmd/slapos.TestCertificateOffice",
+		`InsecureSkipVerify: o.insecure}`,
+		`InsecureSkipVerify: true}`,
+	},
+	{
+		"The answer of the office has a limit", "cmd/slapos/configure.go", "cmd/slapos.TestCertificateOffice",
+		`io.LimitReader(response.Body, officeAnswer)`,
+		`response.Body`,
+	},
+	{
+		"The token for the office stays with it", "cmd/slapos/configure.go", "cmd/slapos.TestCertificateOffice",
+		`r.Header.Del("X-Access-Token")`,
+		`_ = r`,
+	},
+	{
+		"Nothing of the console's history is for others", "cmd/slapos/console_interactive.go", "cmd/slapos.TestConsoleHistory",
+		`renameio.WithPermissions(0o600)`,
+		`renameio.WithPermissions(0o644)`,
+	},
+	{
+		"Interpolation in configuration files has a limit", "cmd/slapos/configparser.go", "cmd/slapos.TestInterpolationIsBounded",
+		`if i.steps++; i.steps > interpolationSteps || i.text.Len() > interpolationSize {`,
+		`if i.steps++; i.steps > 50*interpolationSteps {`,
+	},
+	{
+		"Commands for root refuse others", "cmd/slapos/environment.go", "cmd/slapos.TestCheckRoot",
+		`if e.uid == 0 {`,
+		`if true {`,
+	},
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package docs_test
+
+var slapMutations = []mutation{
+	// The master's client.
+	{
+		"The master's server is verified", "slap/client.go", "slap.TestTLS",
+		`InsecureSkipVerify: config.Insecure`,
+		`InsecureSkipVerify: true`,
+	},
+	{
+		"The master's authority is the one that was given", "slap/client.go", "slap.TestTLS",
+		`if !t.RootCAs.AppendCertsFromPEM(pem) {`,
+		`if t.RootCAs.AppendCertsFromPEM(pem); false {`,
+	},
+	{
+		"The client shows its certificate to the master", "slap/client.go", "slap.TestTLS",
+		`return config.certificate()
+		}`,
+		`return &tls.Certificate{}, nil
+		}`,
+	},
+	{
+		"The master's redirects have an end", "slap/client.go", "slap.TestRedirects",
+		`if len(via) >= maxRedirects {`,
+		`if false {`,
+	},
+	{
+		"A login of .netrc is for its host", "slap/client.go", "slap.TestLogin",
+		`netrcLogin(c.config.Home, r.URL.Hostname())`,
+		`netrcLogin(c.config.Home, c.master.Hostname())`,
+	},
+	{
+		"A login of .netrc is not for unknown hosts", "slap/netrc.go", "slap.TestParseNetrc",
+		`entry.matches = !entry.fallback && value == host`,
+		`entry.matches = !entry.fallback`,
+	},
+	{
+		"Errors of the master show no password", "slap/transport.go", "slap.TestErrorsShowNoPassword",
+		`asked.User = nil
+`,
+		`
+`,
+	},
+	{
+		"Errors of redirects show no password", "slap/transport.go", "slap.TestErrorsShowNoPassword",
+		`final.User = nil
+`,
+		`
+`,
+	},
+	{
+		"The master's answer has a limit", "slap/transport.go", "slap.TestAnswersAreLimited",
+		`case len(buffer) > most:`,
+		`case false:`,
+	},
+	{
+		"The body of the master's error has a limit", "slap/transport.go", "slap.TestAnswersAreLimited",
+		`io.LimitReader(body, maxErrorBody)`,
+		`body`,
+	},
+	{
+		"A master that sends nothing is given up", "slap/transport.go", "slap.TestTimeout",
+		`cancel(fmt.Errorf("no answer within %s", c.timeout))`,
+		`_ = fmt.Errorf("no answer within %s", c.timeout)`,
+	},
+	{
+		"Entities of XML have a limit of size", "slap/xmldtd.go", "slap.TestUnmarshalBombs",
+		`if s.expanded > maxExpansion {`,
+		`if false {`,
+	},
+	{
+		"Entities of XML have a limit of depth", "slap/xmldtd.go", "slap.TestUnmarshalRefuses",
+		`case depth >= maxEntityDepth:`,
+		`case false:`,
+	},
+	{
+		"Entities of XML are in it", "slap/xmldtd.go", "slap.TestUnmarshalRefuses",
+		`case e.external:`,
+		`case false:`,
+	},
+	{
+		"Elements of XML have a limit of attributes", "slap/xmltags.go", "slap.TestUnmarshalRefuses",
+		`if len(s.attrs) >= maxAttributes {`,
+		`if false {`,
+	},
+	{
+		"References of XML have a limit", "slap/decode.go", "slap.TestUnmarshalBombs",
+		`if d.shared += c.size; d.shared > maxShared {`,
+		`if d.shared += c.size; false {`,
+	},
+	{
+		"Integers of XML have a limit", "slap/decode.go", "slap.TestUnmarshalRefuses",
+		`if len(unsigned) > maxDigits {`,
+		`if false {`,
+	},
+	{
+		"Python's text of a value has a limit", "slap/python.go", "slap.TestPythonTextIsBounded",
+		`limit: maxPythonText}`,
+		`limit: 1 << 40}`,
+	},
+	{
+		"A schema of the network can't refer to files", "slap/schema/read.go", "slap/schema.TestConfined",
+		`if l.remote && !isRemote(location) {`,
+		`if false {`,
+	},
+	{
+		"A schema is a regular file", "slap/schema/read.go", "slap/schema.TestConfined",
+		`if !info.Mode().IsRegular() {`,
+		`if info == nil {`,
+	},
+	{
+		"A schema has a limit", "slap/schema/read.go", "slap/schema.TestLarge",
+		`io.LimitReader(r, maximumSize+1)`,
+		`io.MultiReader(r)`,
+	},
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package grid
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
+)
+
+// No more of a file of a user is read than its limit, whatever its size.
+func TestOwnedRootReadsNoMore(t *testing.T) {
+	root := newOwnedRoot(t)
+	writeFile(t, root.join("huge"), "")
+	const size = 64 * maxFile
+	if err := os.Truncate(root.join("huge"), size); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if n := testkit.Allocated(func() { _, err = root.read("huge") }); err == nil || n > size/2 {
+		t.Errorf("took %d bytes, error %v", n, err)
+	}
+}
+
+// A directory of a user is listed up to a limit.
+func TestOwnedRootManyEntries(t *testing.T) {
+	root := newOwnedRoot(t)
+	if err := os.Mkdir(root.join("full"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for n := range maxEntries {
+		if err := os.Mkdir(root.join(fmt.Sprint("full/", n)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if entries, err := root.entries("full"); err != nil || len(entries) != maxEntries {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+	if err := os.Mkdir(root.join("full/more"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := root.entries("full"); err == nil {
+		t.Errorf("%d entries", len(entries))
+	}
+}
+
+// A directory of the agent's is one, and nothing that leads elsewhere.
+func TestOwnedRootMakeDirectory(t *testing.T) {
+	root := newOwnedRoot(t)
+	for _, name := range hostileNames(t, root, outsideFile(t)) {
+		if err := root.makeDirectory(name, 0o755); (err == nil) != (name == "directory") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := os.Symlink("directory", root.join("inner")); err != nil {
+		t.Fatal(err)
+	}
+	if err := root.makeDirectory("inner", 0o755); err == nil {
+		t.Error("a link to a directory is taken for one")
+	}
+}
+
+func openForTest(t *testing.T, path string) int {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
+}
+
+// A removal goes down into directories alone: through no link, upwards never,
+// and not to another file system.
+func TestOpenSubdirectory(t *testing.T) {
+	directory := t.TempDir()
+	writeFile(t, filepath.Join(directory, "tree", "sub", "file"), "")
+	for name, target := range map[string]string{"link": "sub", "out": ".."} {
+		if err := os.Symlink(target, filepath.Join(directory, "tree", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := openForTest(t, filepath.Join(directory, "tree"))
+	for name, wanted := range map[string]bool{"sub": true, "link": false, "out": false, "..": false, "out/tree": false} {
+		fd, err := openSubdirectory(tree, name)
+		if (err == nil) != wanted {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			unix.Close(fd)
+		}
+	}
+}
+
+// The same where the kernel can't be told so.
+func TestOpenSameDevice(t *testing.T) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	if fd, err := openSameDevice(openForTest(t, "/"), "proc", flags); !errors.Is(err, unix.EXDEV) {
+		t.Errorf("another file system: %d, %v", fd, err)
+	}
+	directory := t.TempDir()
+	writeFile(t, filepath.Join(directory, "sub", "file"), "")
+	fd, err := openSameDevice(openForTest(t, directory), "sub", flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(fd)
+}
+
+// A directory that was moved meanwhile has another one above it, which no
+// removal may go on in.
+func TestReopenParent(t *testing.T) {
+	directory := t.TempDir()
+	child := filepath.Join(directory, "above", "child")
+	for _, path := range []string{child, filepath.Join(directory, "elsewhere")} {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var status unix.Stat_t
+	if err := unix.Stat(filepath.Dir(child), &status); err != nil {
+		t.Fatal(err)
+	}
+	fd := openForTest(t, child)
+	parent := treeLevel{fd: -1, dev: uint64(status.Dev), ino: status.Ino}
+	if err := reopenParent(fd, &parent); err != nil || parent.fd < 0 {
+		t.Fatal(err)
+	}
+	unix.Close(parent.fd)
+	parent.fd = -1
+	if err := os.Rename(child, filepath.Join(directory, "elsewhere", "child")); err != nil {
+		t.Fatal(err)
+	}
+	if err := reopenParent(fd, &parent); !errors.Is(err, errRestart) || parent.fd >= 0 {
+		t.Errorf("moved: %v", err)
+	}
+}
+
+// A directory that somebody fills all the time is given up.
+func TestRemovalEnds(t *testing.T) {
+	var level treeLevel
+	for range removalPasses {
+		if err := level.pass(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := level.pass(); err == nil {
+		t.Error("it goes on for ever")
+	}
+}
