@@ -10,9 +10,16 @@ var cacheMutations = []mutation{
 		`config := &tls.Config{InsecureSkipVerify: true, NextProtos`,
 	},
 	{
-		"The network cache's authority is the one that was given", "networkcache/service.go", "networkcache.TestTLS",
+		"The network cache's file of authorities has some", "networkcache/service.go", "networkcache.TestTLSFiles",
 		`if !config.RootCAs.AppendCertsFromPEM(text) {`,
 		`if config.RootCAs.AppendCertsFromPEM(text); false {`,
+	},
+	{
+		"The network cache's authorities are those that were given", "networkcache/service.go", "networkcache.TestTLS",
+		`config.RootCAs = x509.NewCertPool()
+		if`,
+		`config.RootCAs, config.InsecureSkipVerify = x509.NewCertPool(), true
+		if`,
 	},
 	{
 		"The client shows its certificate to the network cache", "networkcache/service.go", "networkcache.TestTLS",
@@ -40,17 +47,17 @@ var cacheMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"A shared part is taken for stored only with a trusted entry", "networkcache/shared.go", "networkcache.TestSharedParts",
+		"A shared part is taken for stored only with a trusted entry", "networkcache/shared.go", "networkcache.TestForeignPart",
 		`&& client.Trusts(entry) &&`,
 		`&&`,
 	},
 	{
-		"Downloads are compared with their sum", "networkcache/download.go", "networkcache.TestReleases",
+		"Downloads are compared with their sum", "networkcache/download.go", "networkcache.TestFailures",
 		`if err == io.EOF && hex.EncodeToString(d.hash.Sum(nil)) != d.sum {`,
 		`if false && hex.EncodeToString(d.hash.Sum(nil)) != d.sum {`,
 	},
 	{
-		"The answer to an upload is compared with the sum", "networkcache/client.go", "networkcache.TestUploadAndDownload",
+		"The answer to an upload is compared with the sum", "networkcache/client.go", "networkcache.TestUploadElsewhere",
 		`if answer != sum {`,
 		`if false {`,
 	},
@@ -316,7 +323,7 @@ var cacheMutations = []mutation{
 		`if _, err := networkcache.ParseEntry(text); err != nil && !utf8.Valid(text) {`,
 	},
 	{
-		"The cache server collects its own files only", "networkcache/server/directory.go", "networkcache/server.TestCollect",
+		"The cache server collects its own files only", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
 		`case isSum(entry.Name()):`,
 		`case true:`,
 	},

@@ -186,6 +186,16 @@ func (m *mutator) run(program, directory, function string, timeout time.Duration
 	command.Dir = filepath.Join(m.root, directory)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	// The name is short, as paths of sockets are; what is left goes with it.
+	scratch, err := os.MkdirTemp("", "m")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(scratch)
+	if err := os.Chmod(scratch, 0o777|os.ModeSticky); err != nil {
+		return nil, err
+	}
+	command.Env = append(os.Environ(), "TMPDIR="+scratch)
 	written, err := os.CreateTemp(m.directory, "output")
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ var slapMutations = []mutation{
 		`InsecureSkipVerify: true`,
 	},
 	{
-		"The master's authority is the one that was given", "slap/client.go", "slap.TestTLS",
+		"The master's file of authorities has some", "slap/client.go", "slap.TestTLS",
 		`if !t.RootCAs.AppendCertsFromPEM(pem) {`,
 		`if t.RootCAs.AppendCertsFromPEM(pem); false {`,
 	},

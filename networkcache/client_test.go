@@ -234,6 +234,19 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// What a cache has stored under another sum isn't taken for stored, and not signed.
+func TestUploadElsewhere(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, sumOf([]byte("other")))
+	}))
+	defer server.Close()
+	client := newTestClient(t, Config{Cache: Service{Upload: server.URL}})
+	if _, err := client.Upload(t.Context(), strings.NewReader("content")); err == nil {
+		t.Error("no error")
+	}
+}
+
 // The client doesn't read on when a server answers more than can be right.
 func TestAnswersAreLimited(t *testing.T) {
 	const large = 256 << 20

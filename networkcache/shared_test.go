@@ -178,6 +178,32 @@ func TestPartPlaces(t *testing.T) {
 	}
 }
 
+// TestForeignPart: what somebody else has stored as a part isn't named in an
+// entry that this node signs.
+func TestForeignPart(t *testing.T) {
+	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
+	fake, config := startFake(t)
+	config.SignatureKeyFile, config.CertificateList = newIdentity(t)
+	foreign := config
+	foreign.SignatureKeyFile, foreign.CertificateList = newIdentity(t)
+	root := filepath.Join(t.TempDir(), "shared")
+	node := &sharedNode{&Releases{Upload: config, SoftwareRoot: t.TempDir(), TemporaryDirectory: t.TempDir(), SharedRoots: []string{root},
+		Platform: func(context.Context) Platform { return Platform{"x", [3]string{"debian", "12", ""}} }}, root}
+	zlib := node.part(t, "zlib/0123")
+	client := newTestClient(t, foreign)
+	sum, err := client.Upload(ctx, strings.NewReader("evil"))
+	if err == nil {
+		err = client.Index(ctx, PartKey(zlib), sum, []Field{{"shared_part", zlib}, {"multiarch", "x"}, {"os", [3]string{"debian", "12", ""}}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := node.pushParts(ctx, newTestClient(t, config), []string{zlib}, node.platform(ctx), logger)
+	if err != nil || len(parts) != 1 || parts[0].SHA512 == sum || len(fake.entries[PartKey(zlib)]) != 2 {
+		t.Errorf("%v, %v, entries %v", parts, err, fake.entries[PartKey(zlib)])
+	}
+}
+
 // TestPartCount: an entry can't have a node look for parts without end.
 func TestPartCount(t *testing.T) {
 	r := &Releases{SharedRoots: []string{"/opt/shared"}}

@@ -170,13 +170,13 @@ func TestReadAll(t *testing.T) {
 		content := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
 		for name, pieces := range testkit.Pieces {
 			for _, told := range []int64{-1, 0, int64(size), int64(size) * 2} {
-				if got, err := readAll(pieces(bytes.NewReader(content)), told); err != nil || !bytes.Equal(got, content) {
+				if got, err := readAll(pieces(bytes.NewReader(content)), told, maxAnswer); err != nil || !bytes.Equal(got, content) {
 					t.Errorf("%s, %d bytes of %d: %d, %v", name, size, told, len(got), err)
 				}
 			}
 		}
 		for at := 0; at <= size; at += max(1, size/500) {
-			if got, err := readAll(testkit.CutReader(bytes.NewReader(content), int64(at), broken), int64(size)); err != broken || got != nil {
+			if got, err := readAll(testkit.CutReader(bytes.NewReader(content), int64(at), broken), int64(size), maxAnswer); err != broken || got != nil {
 				t.Errorf("broken after %d of %d: %d bytes, %v", at, size, len(got), err)
 			}
 		}
