@@ -24,6 +24,7 @@ func noise(size int) []byte {
 
 // However a content arrives, and is cut off on its way, it comes whole.
 func TestDownloadPieces(t *testing.T) {
+	testkit.NoLeaks(t)
 	content := noise(20000)
 	testkit.EachProcessors(t, func(t *testing.T) {
 		for name, pieces := range testkit.Pieces {
@@ -67,6 +68,7 @@ func (w pieceWriter) Write(p []byte) (int, error) {
 
 // A content that can't be resumed and is cut off is an error, wherever that is.
 func TestDownloadCutEverywhere(t *testing.T) {
+	testkit.NoLeaks(t)
 	content := noise(100)
 	var at atomic.Int64
 	var chunked atomic.Bool
@@ -98,6 +100,7 @@ func TestDownloadCutEverywhere(t *testing.T) {
 
 // Closing a download ends a read that waits for the rest of it.
 func TestCloseWhileResuming(t *testing.T) {
+	testkit.NoLeaks(t)
 	asked, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -142,6 +145,7 @@ func TestCloseWhileResuming(t *testing.T) {
 // What fails while it is written is not stored, wherever that is; what doesn't
 // is stored whole, however it is written.
 func TestStreamPieces(t *testing.T) {
+	testkit.NoLeaks(t)
 	fake, config := startFake(t)
 	fake.streams = true
 	client := newTestClient(t, config)
@@ -172,6 +176,7 @@ func TestStreamPieces(t *testing.T) {
 // A server that answers before the end of what it is sent has not got it, even
 // if the sum is right of what it has read.
 func TestStreamAnsweredEarly(t *testing.T) {
+	testkit.NoLeaks(t)
 	part := noise(1000)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.ReadFull(r.Body, make([]byte, len(part)))
@@ -218,6 +223,7 @@ func (l *lentContent) WriteTo(w io.Writer) (int64, error) {
 // A content is the caller's again when Upload returns, also when the server
 // hasn't read it.
 func TestUploadReturnsContent(t *testing.T) {
+	testkit.NoLeaks(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusCreated)
 		io.WriteString(w, "another sum")

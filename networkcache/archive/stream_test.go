@@ -35,6 +35,7 @@ with tarfile.open(sys.argv[1], "w:" + sys.argv[3], format=tarfile.PAX_FORMAT) as
 
 // However an archive arrives, it is unpacked whole.
 func TestUnpackStreams(t *testing.T) {
+	testkit.NoLeaks(t)
 	source := filepath.Join(t.TempDir(), top)
 	makeTree(t, source)
 	if err := os.Truncate(filepath.Join(source, "bin"), 500<<10); err != nil {
@@ -66,6 +67,7 @@ func TestUnpackStreams(t *testing.T) {
 // An archive whose first bytes come alone is told from its kind by them, not by
 // what is read after them.
 func TestDecompressFirstBytes(t *testing.T) {
+	testkit.NoLeaks(t)
 	source := filepath.Join(t.TempDir(), top)
 	if err := os.Mkdir(source, 0o755); err != nil {
 		t.Fatal(err)
@@ -93,6 +95,7 @@ func TestDecompressFirstBytes(t *testing.T) {
 // An archive that breaks off with an error, wherever that is, leaves nothing,
 // and says so.
 func TestUnpackBrokenStreams(t *testing.T) {
+	testkit.NoLeaks(t)
 	source := filepath.Join(t.TempDir(), top)
 	if err := os.Mkdir(source, 0o755); err != nil {
 		t.Fatal(err)

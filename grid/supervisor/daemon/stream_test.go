@@ -21,6 +21,7 @@ import (
 // A server that closes while requests come answers or refuses each of them,
 // and leaves no connection.
 func TestCloseWhileBusy(t *testing.T) {
+	testkit.NoLeaks(t)
 	testkit.EachProcessors(t, func(t *testing.T) {
 		for range testkit.Rounds(20) {
 			listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
@@ -63,6 +64,7 @@ func TestCloseWhileBusy(t *testing.T) {
 
 // A log that is followed arrives whole and in order, however it is written.
 func TestFollowPieces(t *testing.T) {
+	testkit.NoLeaks(t)
 	content := []byte(strings.Repeat("a line of a log\n", 500))
 	for name, pieces := range testkit.Pieces {
 		path := filepath.Join(t.TempDir(), "log")
