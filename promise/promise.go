@@ -318,6 +318,9 @@ func (r *run) observeList() {
 	list := make([]Result, len(r.checks))
 	for i, c := range r.checks {
 		list[i] = c.last()
+		if c.unready {
+			list[i] = c.result
+		}
 		list[i].Skipped = c.state == decided
 	}
 	r.Observer.Listed(list)

@@ -193,6 +193,12 @@ func (r *run) tellRest() {
 }
 
 func (r *run) tellOne(c *check) {
+	if c.unready {
+		log := r.logger.With("promise", c.name)
+		log.Error(c.result.Message)
+		log.Warn(fmt.Sprintf("Promise %s skipped.", c.name))
+		return
+	}
 	if !c.result.Skipped {
 		r.announce(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type check struct {
 	plugin            bool
 	cached            *schedule // nil: none that counts
 	previous          *stored   // the last result, if any
+	unready           bool      // it could not be prepared, and fails for that (PROM-26)
 
 	// Guarded by the run's mutex from the moment that promises run.
 	state     state
@@ -63,9 +65,26 @@ func (r *run) look() error {
 	}
 	now := float64(r.Now().UnixNano()) / 1e9
 	for _, c := range r.checks {
-		r.decide(c, now)
+		if r.prepare(c); !c.unready {
+			r.decide(c, now)
+		}
 	}
 	return nil
+}
+
+// prepare fails a promise whose cache file can be neither read nor replaced, as
+// a directory is in its place; the others run (PROM-26).
+func (r *run) prepare(c *check) {
+	name := cacheFolder + "/" + c.title
+	_ = r.files.do(func() error {
+		info, err := r.files.root.Lstat(name)
+		c.unready = err == nil && info.IsDir()
+		return err
+	})
+	if c.unready {
+		c.state, c.result.Failed = decided, true
+		c.result.Message = fmt.Sprintf("Error: %s is a directory: remove it", filepath.Join(r.Directory, name))
+	}
 }
 
 func (r *run) list() error {
