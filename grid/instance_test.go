@@ -157,6 +157,18 @@ func TestInstancePassFails(t *testing.T) {
 	}
 }
 
+// A master that takes no reports of errors keeps no partition from being processed.
+func TestInstancePassReportsInVain(t *testing.T) {
+	n := newInstanceNode(t, "slappart0", "slappart1")
+	n.deployWith(`if [ $(basename $PWD) = slappart0 ]; then exit 1; fi`)
+	n.master.set(func() { n.master.status["softwareInstanceError"] = http.StatusInternalServerError })
+	n.process(1)
+	n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
+	if !exists(n.at("slappart1", ".timestamp")) {
+		t.Error("slappart1 was not processed")
+	}
+}
+
 func TestInstancePassRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		spoil func(*instanceNode)

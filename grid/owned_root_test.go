@@ -239,6 +239,12 @@ func TestOwnedRootGiveAway(t *testing.T) {
 			t.Errorf("%s: owner %d", name, uid)
 		}
 	}
+	// What is the user's already isn't touched.
+	changed := func() syscall.Timespec { return statOf(t, root.join("tree/a/b/file")).Sys().(*syscall.Stat_t).Ctim }
+	before := changed()
+	if err := root.giveAwayTree("tree"); err != nil || changed() != before {
+		t.Errorf("given away again: %v", err)
+	}
 }
 
 // A user who swaps names as fast as possible gains nothing.

@@ -5,9 +5,12 @@ package grid
 import (
 	"os"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 func TestInstanceLogRotation(t *testing.T) {
+	testkit.NoLeaks(t) // the log is closed
 	n := newInstanceNode(t, "slappart0")
 	log := n.at("slappart0", ".slapgrid/log/instance.log")
 	n.process(0)

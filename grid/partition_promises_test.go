@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -15,6 +16,7 @@ import (
 // PROM-1, PROM-41, PROM-42.
 func TestInstancePassPromises(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
+	n.options.Instance.PromiseTimeout = 24 * time.Hour // one that has ended is not waited for
 	n.deployWith(service("promise", "check", "test -e ok || { echo not ok; exit 1; }"))
 	result := n.process(2)
 	if len(result.PromiseFailed) != 1 || len(result.Failed) != 0 {

@@ -25,10 +25,18 @@ func TestInstancePassTimestamp(t *testing.T) {
 		"none": {func(n *instanceNode) {
 			n.change("slappart0", func(p *slap.Partition) { delete(p.Parameters, "timestamp") })
 		}, 2, false},
-		"forced":          {func(n *instanceNode) { n.options.Force = true }, 2, false},
-		"force-stop":      {func(n *instanceNode) { n.options.Instance.ForceStop = true }, 2, false},
-		"always":          {func(n *instanceNode) { n.options.Instance.MaximumPeriodicity = 0 }, 2, false},
-		"period over":     {func(n *instanceNode) { n.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) } }, 2, false},
+		"forced":      {func(n *instanceNode) { n.options.Force = true }, 2, false},
+		"force-stop":  {func(n *instanceNode) { n.options.Instance.ForceStop = true }, 2, false},
+		"always":      {func(n *instanceNode) { n.options.Instance.MaximumPeriodicity = 0 }, 2, false},
+		"period over": {func(n *instanceNode) { n.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) } }, 2, false},
+		"period over, stopped": {func(n *instanceNode) {
+			n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+			n.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+		}, 2, false},
+		"period over and failed": {func(n *instanceNode) {
+			n.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+			n.deployWith("exit 1")
+		}, 2, true},
 		"period not over": {func(n *instanceNode) { n.options.Now = func() time.Time { return time.Now().Add(23 * time.Hour) } }, 1, false},
 		"no period": {func(n *instanceNode) {
 			n.options.Instance.MaximumPeriodicity = -1

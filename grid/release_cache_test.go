@@ -69,6 +69,13 @@ func TestSoftwarePassCache(t *testing.T) {
 			},
 			wantBuilt: []string{cached, built, blacklisted}, wantPushed: []string{cached, built},
 		},
+		"no upload": {
+			change: func(n *softwareNode, _ *testCache) {
+				n.options.Software.Upload = false
+				n.options.Software.UploadBlacklist = []string{"http://other"}
+			},
+			wantBuilt: []string{built, blacklisted},
+		},
 		"uploads fail": {
 			change:    func(_ *softwareNode, c *testCache) { c.failures = 100 },
 			wantBuilt: []string{built, blacklisted}, wantPushed: []string{built, built, built, blacklisted, blacklisted, blacklisted},

@@ -108,6 +108,18 @@ func TestSoftwarePassFailsAndRetries(t *testing.T) {
 	}
 }
 
+// A master that takes no reports of errors keeps no release from being built.
+func TestSoftwarePassErrorsInVain(t *testing.T) {
+	n := newSoftwareNode(t)
+	other := "http://release/b.cfg"
+	n.buildWith(`if [ "$PWD" = ` + n.path(testRelease) + ` ]; then exit 1; fi`)
+	n.want(slap.StateAvailable, testRelease, other)
+	n.master.set(func() { n.master.status["softwareReleaseError"] = http.StatusInternalServerError })
+	n.run(1)
+	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "softwareReleaseError "+testRelease,
+		"buildingSoftwareRelease "+other, "availableSoftwareRelease "+other)
+}
+
 // A release is complete only once the master knows.
 func TestSoftwarePassReportsAgain(t *testing.T) {
 	n := newSoftwareNode(t)

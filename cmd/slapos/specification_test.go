@@ -83,6 +83,7 @@ func TestAcceptedOptions(t *testing.T) {
 		"node instance " + all + "--only-cp a,b":                                                "",
 		"node promise " + all + "--only a":                                                      "",
 		"node report " + all:                                                                    "",
+		"node report --usage-report-periodicity 1":                                              "unrecognized arguments",
 		"node report --only a":                                                                  "unrecognized arguments",
 		"node promise --force":                                                                  "unrecognized arguments",
 		"node format -c a":                                                                      "",

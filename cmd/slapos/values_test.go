@@ -96,7 +96,7 @@ func keyTables(t *testing.T) map[string]keyTable {
 		}
 		return values
 	}
-	space := map[string]any{absent: int64(grid.DefaultMinFreeSpace), "0": int64(0), "99999999999999999999": int64(math.MaxInt64),
+	space := map[string]any{absent: int64(1000 << 20), "0": int64(0), "99999999999999999999": int64(math.MaxInt64),
 		"5.0": int64(5), "2.5": int64(2), "010": int64(10)}
 	endless := map[string]any{"0": 0, "-1": -1, "99999999999999999999": math.MaxInt}
 	tables := map[string]keyTable{

@@ -476,4 +476,9 @@ global-ipv4-network =
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
+	// What only the node's configuration knows.
+	local := string(InstanceTail(InstanceSettings{StorageHome: "/data", IPv4GlobalNetwork: "10.0.0.0/8"}))
+	if !strings.Contains(local, "\n[storage-configuration]\nstorage-home = /data\n") || !strings.Contains(local, "\n[network-information]\nglobal-ipv4-network = 10.0.0.0/8\n") {
+		t.Errorf("got\n%s", local)
+	}
 }

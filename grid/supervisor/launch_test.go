@@ -92,6 +92,13 @@ func TestLaunch(t *testing.T) {
 		must(t, err)
 		return info.Pid != 0
 	})
+	// One that runs is left alone.
+	running, err := client.ProcessInfo(t.Context(), "watchdog")
+	must(t, err)
+	must(t, launch(t, l))
+	if info, err := client.ProcessInfo(t.Context(), "watchdog"); err != nil || info.Pid != running.Pid {
+		t.Errorf("watchdog is %+v, was %+v, %v", info, running, err)
+	}
 	if readPID(t, l) != pid || strings.Count(log.String(), "Launching supervisord") != 1 || !strings.Contains(log.String(), "Supervisord already running.") {
 		t.Errorf("launched again: %s", log)
 	}

@@ -50,6 +50,9 @@ func TestWriteConfiguration(t *testing.T) {
 			t.Errorf("no line %q in\n%s", line, data)
 		}
 	}
+	if strings.Contains(string(data), "minfds") { // as many files as the machine allows
+		t.Errorf("minfds is set in\n%s", data)
+	}
 	if err := WriteConfiguration(l, "a\nb"); err == nil {
 		t.Error("a line break was written")
 	}
