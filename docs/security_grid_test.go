@@ -122,8 +122,8 @@ var gridMutations = []mutation{
 	},
 	{
 		"A partition's key and certificate are its user's alone", "grid/partition_certificate.go", "grid.TestInstancePassCertificates",
-		`renameio.WithStaticPermissions(0o400)`,
-		`renameio.WithStaticPermissions(0o444)`,
+		`wholefile.ExactMode(0o400)`,
+		`wholefile.ExactMode(0o444)`,
 	},
 	{
 		"A build's logins are its owner's alone", "grid/release_build.go", "grid.TestSoftwarePassNetrc",

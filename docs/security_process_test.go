@@ -302,8 +302,8 @@ var runMutations = []mutation{
 	},
 	{
 		"The supervisor's configuration is its user's alone", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
-		`renameio.WriteFile(path, content, 0o600, renameio.IgnoreUmask())`,
-		`renameio.WriteFile(path, content, 0o644, renameio.IgnoreUmask())`,
+		`wholefile.Write(path, content, 0o600, wholefile.IgnoresUmask())`,
+		`wholefile.Write(path, content, 0o644, wholefile.IgnoresUmask())`,
 	},
 	{
 		"The supervisor's directories are its user's alone", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",

@@ -193,18 +193,18 @@ var serveMutations = []mutation{
 	},
 	{
 		"The signature key of a local node is its owner's alone", "cmd/slapos/configure_local.go", "cmd/slapos.TestLocalNodeFiles",
-		`renameio.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)`,
-		`renameio.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o644)`,
+		`wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)`,
+		`wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o644)`,
 	},
 	{
 		"A node's key is root's alone", "cmd/slapos/node_register.go", "cmd/slapos.TestRegistrationFiles",
-		`renameio.WriteFile(file.path, []byte(file.content), 0o600)`,
-		`renameio.WriteFile(file.path, []byte(file.content), 0o644)`,
+		`wholefile.Write(file.path, []byte(file.content), 0o600)`,
+		`wholefile.Write(file.path, []byte(file.content), 0o644)`,
 	},
 	{
 		"A client's key is its owner's alone", "cmd/slapos/configure_client.go", "cmd/slapos.TestConfigureClientFiles",
-		`renameio.WriteFile(keyFile, []byte(key), 0o600)`,
-		`renameio.WriteFile(keyFile, []byte(key), 0o644)`,
+		`wholefile.Write(keyFile, []byte(key), 0o600)`,
+		`wholefile.Write(keyFile, []byte(key), 0o644)`,
 	},
 	{
 		"The office that makes certificates is verified", "cmd/slapos/configure.go", "cmd/slapos.TestCertificateOffice",
@@ -223,8 +223,8 @@ var serveMutations = []mutation{
 	},
 	{
 		"Nothing of the console's history is for others", "cmd/slapos/console_interactive.go", "cmd/slapos.TestConsoleHistory",
-		`renameio.WithPermissions(0o600)`,
-		`renameio.WithPermissions(0o644)`,
+		`wholefile.Mode(0o600)`,
+		`wholefile.Mode(0o644)`,
 	},
 	{
 		"Interpolation in configuration files has a limit", "cmd/slapos/configparser.go", "cmd/slapos.TestInterpolationIsBounded",
