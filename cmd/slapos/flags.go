@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"slapos/slap"
 )
 
 // configFlag is --cfg of node and proxy commands (CLI-20).
@@ -87,7 +89,7 @@ func (w *whole) String() string {
 }
 
 func (w *whole) Set(text string) error {
-	number, ok := pythonInteger(text)
+	number, ok := slap.PythonInt(text)
 	if !ok || number < w.least || number > w.most {
 		return errors.New("must be " + wholeRange(w.least, w.most))
 	}

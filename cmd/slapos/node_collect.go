@@ -15,6 +15,7 @@ import (
 
 	"slapos/collect"
 	"slapos/manager/cgroup"
+	"slapos/slap"
 )
 
 type collectOptions struct {
@@ -65,7 +66,7 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 func parseSince(text string) (time.Duration, bool) {
 	const longest = 10 * 365 * 24 * time.Hour
 	if days, found := strings.CutSuffix(text, "d"); found {
-		if number, ok := pythonInteger(days); ok && number > 0 && number <= 3650 {
+		if number, ok := slap.PythonInt(days); ok && number > 0 && number <= 3650 {
 			return time.Duration(number) * 24 * time.Hour, true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"slapos/grid"
+	"slapos/slap"
 )
 
 // Every key of a configuration file whose value is more than a text is read
@@ -136,27 +137,6 @@ func (c *configuration) origin(key string, sections ...string) string {
 	return ""
 }
 
-// pythonInteger reads what Python's int() reads; a number that is too large for
-// an int is the largest or the smallest one.
-func pythonInteger(text string) (int, bool) {
-	number, err := strconv.Atoi(pythonDigits(text))
-	return number, err == nil || errors.Is(err, strconv.ErrRange)
-}
-
-// pythonDigits removes what Python allows around and within the digits of a
-// number: blanks, and single underscores between two digits.
-func pythonDigits(text string) string {
-	text = strip(text)
-	isDigit := func(i int) bool { return i >= 0 && i < len(text) && '0' <= text[i] && text[i] <= '9' }
-	var b strings.Builder
-	for i := range len(text) {
-		if text[i] != '_' || !isDigit(i-1) || !isDigit(i+1) {
-			b.WriteByte(text[i])
-		}
-	}
-	return b.String()
-}
-
 // wholeOption reads a whole number; absent, it is usual.
 func wholeOption(section map[string]string, key string, usual int) (int, error) {
 	rule := ruleOf(key, wholeKind)
@@ -164,7 +144,7 @@ func wholeOption(section map[string]string, key string, usual int) (int, error) 
 	if !given {
 		return usual, nil
 	}
-	number, ok := pythonInteger(text)
+	number, ok := slap.PythonInt(text)
 	if !ok || number < rule.least || number > rule.most {
 		return 0, &valueError{key: key, value: text, want: "must be " + wholeRange(rule.least, rule.most)}
 	}
@@ -190,7 +170,7 @@ func secondsOption(section map[string]string, usual time.Duration, keys ...strin
 		if !given {
 			continue
 		}
-		digits := pythonDigits(text)
+		digits := slap.PythonDigits(text)
 		seconds, err := strconv.ParseFloat(digits, 64)
 		if err != nil || strings.ContainsAny(digits, "xX_") || !(seconds >= float64(rule.least) && seconds <= float64(rule.most)) {
 			return 0, &valueError{key: key, value: text, want: fmt.Sprintf("must be a number of seconds from %d to %d", rule.least, rule.most)}

@@ -519,7 +519,7 @@ func TestOptionErrors(t *testing.T) {
 // key has its rule and its row above.
 func TestNumbersAreReadInOnePlace(t *testing.T) {
 	readers := map[string]string{ // of what is no key and no option
-		"configparser.go": "", "values.go": "strconv.Atoi strconv.ParseFloat time.ParseDuration", "node_collect.go": "time.ParseDuration",
+		"configparser.go": "", "values.go": "strconv.ParseFloat time.ParseDuration", "node_collect.go": "time.ParseDuration",
 		"help.go": "strconv.Atoi", "main.go": "strconv.Atoi", "words.go": "strconv.ParseFloat",
 		"yaml.go": "strconv.Atoi strconv.ParseFloat", "pythonjson.go": "strconv.ParseFloat strconv.ParseInt",
 	}

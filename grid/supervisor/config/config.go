@@ -220,7 +220,9 @@ func (s *section) set(option string) bool {
 // read converts the value of an option.
 func read[T any](s *section, option, fallback string, convert func(string) (T, error)) T {
 	value, err := convert(s.text(option, fallback))
-	s.fail(err)
+	if err != nil {
+		s.fail(fmt.Errorf("%s: %w", option, err))
+	}
 	return value
 }
 
@@ -259,7 +261,10 @@ func (l *loader) daemon() error {
 	for name, value := range l.shared {
 		l.environment["ENV_"+name] = value
 	}
-	return s.err
+	if s.err != nil {
+		return l.inSection(s.name, s.err)
+	}
+	return nil
 }
 
 // servers reads the sections of the sockets.
@@ -283,7 +288,7 @@ func (l *loader) servers() error {
 			l.unixServer(s, &server)
 		}
 		if s.err != nil {
-			return fmt.Errorf("section [%s]: %w", name, s.err)
+			return l.inSection(name, s.err)
 		}
 		l.Servers = append(l.Servers, server)
 	}

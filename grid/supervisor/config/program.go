@@ -144,8 +144,10 @@ func (l *loader) inSection(name string, err error) error {
 	return fmt.Errorf("%w in section %s (file: %s)", err, slap.PythonRepr(name), slap.PythonRepr(l.files[name]))
 }
 
-// maximumProcesses bounds numprocs.
-const maximumProcesses = 10000
+const (
+	maximumProcesses = 10000   // bounds numprocs
+	maximumNumber    = 1 << 30 // bounds numprocs_start
+)
 
 // programs adds the processes of one section to a group.
 func (l *loader) programs(sectionName string, group *Group) error {
@@ -164,6 +166,9 @@ func (l *loader) programs(sectionName string, group *Group) error {
 	}
 	if count > maximumProcesses {
 		s.fail(fmt.Errorf("numprocs is more than %d", maximumProcesses))
+	}
+	if first < -maximumNumber || first > maximumNumber {
+		s.fail(fmt.Errorf("numprocs_start must be from -%d to %[1]d", maximumNumber))
 	}
 	if s.err != nil {
 		return l.inSection(sectionName, s.err)

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -18,12 +19,14 @@ import (
 	"slapos/slap"
 )
 
+// integer reads a number as Python does. What is beyond the numbers of XML-RPC,
+// 68 years in seconds, is the largest or the smallest of them.
 func integer(text string) (int, error) {
-	number, err := strconv.Atoi(strings.TrimSpace(text))
-	if err != nil {
+	number, ok := slap.PythonInt(text)
+	if !ok {
 		return 0, fmt.Errorf("invalid literal for int() with base 10: %s", slap.PythonRepr(text))
 	}
-	return number, nil
+	return min(max(number, math.MinInt32), math.MaxInt32), nil
 }
 
 func boolean(text string) (bool, error) {
@@ -37,14 +40,16 @@ func boolean(text string) (bool, error) {
 }
 
 func octal(text string) (int, error) {
-	number, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(text), "0o"), 8, 16)
+	digits := strings.ToLower(slap.PythonDigits(text))
+	number, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimPrefix(digits, "+"), "0o"), 8, 16)
 	if err != nil {
 		return 0, fmt.Errorf("%s can not be converted to an octal type", text)
 	}
 	return int(number), nil
 }
 
-// byteSize reads 100, 100KB, 50MB or 1GB.
+// byteSize reads 100, 100KB, 50MB or 1GB. What no file reaches is the largest
+// number; a negative one is no limit, as 0.
 func byteSize(text string) (int64, error) {
 	lower := strings.ToLower(text)
 	for _, unit := range []struct {
@@ -52,15 +57,23 @@ func byteSize(text string) (int64, error) {
 		bytes  int
 	}{{"kb", 1 << 10}, {"mb", 1 << 20}, {"gb", 1 << 30}} {
 		if digits, found := strings.CutSuffix(lower, unit.suffix); found {
-			number, err := integer(digits)
-			if err == nil && (number < 0 || number > 1<<30) {
-				err = fmt.Errorf("size %s is out of range", text)
-			}
-			return int64(number) * int64(unit.bytes), err
+			return bytesOf(digits, unit.bytes)
 		}
 	}
-	number, err := integer(text)
-	return int64(number), err
+	return bytesOf(lower, 1)
+}
+
+func bytesOf(digits string, unit int) (int64, error) {
+	number, ok := slap.PythonInt(digits)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("invalid literal for int() with base 10: %s", slap.PythonRepr(digits))
+	case number > math.MaxInt64/unit:
+		return math.MaxInt64, nil
+	case number < math.MinInt64/unit:
+		return math.MinInt64, nil
+	}
+	return int64(number) * int64(unit), nil
 }
 
 func listOfStrings(text string) []string {

@@ -198,7 +198,7 @@ func raiseLimit(minimum int) error {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
-	if limit.Cur >= uint64(minimum) {
+	if minimum <= 0 || limit.Cur >= uint64(minimum) {
 		return nil
 	}
 	wanted := unix.Rlimit{Cur: uint64(minimum), Max: max(limit.Max, uint64(minimum))}

@@ -27,8 +27,11 @@ type logFile struct {
 	linked   bool // by a link that only we can have made: what it leads to isn't ours to rotate
 }
 
+// maximumBackups bounds what a rotation renames.
+const maximumBackups = 10_000
+
 func openLog(path string, maxBytes int64, backups int) (*logFile, error) {
-	l := &logFile{path: path, maxBytes: maxBytes, backups: backups, fd: -1}
+	l := &logFile{path: path, maxBytes: maxBytes, backups: min(backups, maximumBackups), fd: -1}
 	return l, l.reopen()
 }
 
