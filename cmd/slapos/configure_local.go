@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 			wholeFlag("partition-number", "how many partitions to make", "20", 0, maxAmount),
 			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
 			&cli.StringFlag{Name: "daemon-listen-ip", Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
-			&cli.StringFlag{Name: "daemon-listen-port", Usage: "`PORT` that the local master listens on", Value: "8080"},
+			wholeFlag("daemon-listen-port", "`PORT` that the local master listens on", "8080", 1, maxPort),
 			&cli.StringFlag{Name: "slapos-instance-root", Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
 			&cli.StringFlag{Name: "slapos-software-root", Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
 			&cli.StringFlag{Name: "slapos-buildout-directory", Usage: "`DIRECTORY` of slapos itself, for its database and logs", Value: "/opt/slapos"},
@@ -61,7 +62,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Action: func(c *cli.Context) error {
 			return runConfigureLocal(c.Context, e, configureLocalOptions{
 				c.String("interface-name"), wholeOf(c, "partition-number"), c.String("ipv4-local-network"),
-				c.String("daemon-listen-ip"), c.String("daemon-listen-port"),
+				c.String("daemon-listen-ip"), strconv.Itoa(wholeOf(c, "daemon-listen-port")),
 				c.String("slapos-instance-root"), c.String("slapos-software-root"),
 				c.String("slapos-buildout-directory"), c.String("slapos-configuration-directory"), c.Bool("enable-shacache-proxy"),
 			})

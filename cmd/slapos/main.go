@@ -38,7 +38,7 @@ func main() {
 	e := newEnvironment()
 	log.SetFlags(0)
 	log.SetOutput(libraryLog{e})
-	if os.Getenv("EDITOR") == "" {
+	if _, given := os.LookupEnv("EDITOR"); !given {
 		_ = os.Setenv("EDITOR", "vi") // CLI-29
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -399,21 +399,22 @@ func TestOptionValues(t *testing.T) {
 	}
 	seconds, amount := limits{"", 0, maxSeconds}, maxAmount
 	rows := map[string]limits{
-		"cache start --port":                 {"5010", 0, 65535},
-		"configure local --partition-number": {"20", 0, amount},
-		"node register --partition-number":   {"10", 0, amount},
-		"node promise --every":               {"", 1, maxSeconds},
-		"standalone agent --every":           {"60", 1, maxSeconds},
-		"standalone start --port":            {"", 0, 65535},
-		"standalone start --partitions":      {"", 0, 250},
-		"cache start --max-age":              {},
-		"cache start --max-size":             {},
-		"node collect --since":               {usual: "24h"},
-		"node PASS --jobs":                   {"", 1, maxJobs},
-		"node PASS --maximum-periodicity":    {"", math.MinInt, math.MaxInt},
-		"node PASS --promise-timeout":        seconds,
-		"node PASS --partition-timeout":      seconds,
-		"node PASS --maximal_delay":          seconds,
+		"cache start --port":                   {"5010", 0, 65535},
+		"configure local --partition-number":   {"20", 0, amount},
+		"configure local --daemon-listen-port": {"8080", 1, 65535},
+		"node register --partition-number":     {"10", 0, amount},
+		"node promise --every":                 {"", 1, maxSeconds},
+		"standalone agent --every":             {"60", 1, maxSeconds},
+		"standalone start --port":              {"", 0, 65535},
+		"standalone start --partitions":        {"", 0, 250},
+		"cache start --max-age":                {},
+		"cache start --max-size":               {},
+		"node collect --since":                 {usual: "24h"},
+		"node PASS --jobs":                     {"", 1, maxJobs},
+		"node PASS --maximum-periodicity":      {"", math.MinInt, math.MaxInt},
+		"node PASS --promise-timeout":          seconds,
+		"node PASS --partition-timeout":        seconds,
+		"node PASS --maximal_delay":            seconds,
 	}
 	seen := map[string]bool{}
 	check := func(path string, f cli.Flag) {
