@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -118,6 +119,18 @@ func TestPass(t *testing.T) {
 	write(t, filepath.Join(c.Sys, "slappart0/io.stat"), "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=1 wbytes=2 rios=1 wios=1\n")
 	log := logTo(c)
 	pass(t, c)
+	// COL-23, by the kernel's own words.
+	processors := len(regexp.MustCompile(`(?m)^cpu[0-9]+ `).FindAllString(read(t, "/proc/stat"), -1))
+	var memory int64
+	if _, err := fmt.Sscanf(read(t, "/proc/meminfo"), "MemTotal: %d kB", &memory); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ask(t, c, "SELECT cpu_num_core || ' ' || memory_size FROM computer"), fmt.Sprintf("%d.0 %d.0", processors, memory*1024); got != want {
+		t.Errorf("processors and memory: %s, want %s", got, want)
+	}
+	if got := ask(t, c, "SELECT partition_list FROM computer"); !regexp.MustCompile(`^(/?[^=;]+=[0-9]+(;|$))*$`).MatchString(got) {
+		t.Errorf("disks: %q", got)
+	}
 	for question, want := range map[string]string{
 		"SELECT count(*) FROM computer": "1", "SELECT count(*) FROM system": "1",
 		"SELECT group_concat(partition) FROM user":                                                                                       "slapuser0",

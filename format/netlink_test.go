@@ -251,7 +251,7 @@ func otherMachine(t *testing.T, end, address string) {
 }
 
 // An interface without a link never gets to know: that is told, and nothing of
-// the addresses stays.
+// the addresses stays (FMT-35).
 func TestDuplicateDetectionDoesNotEnd(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	peer, err := netlink.LinkByName("net0p")

@@ -3,8 +3,11 @@
 package format
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/netip"
 	"path/filepath"
@@ -25,7 +28,7 @@ func (n *node) want(t *testing.T, previous *Computer, refused map[LinkAddress]bo
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted, err := Want(&n.options.Definition, previous, present, refused, testLog())
+	wanted, err := Want(&n.options.Definition, previous, present, refused, cmp.Or(n.options.Logger, testLog()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,12 +138,17 @@ func TestTakenAddresses(t *testing.T) {
 	t.Run("on another interface", func(t *testing.T) {
 		n := newBareNode(t, 2)
 		n.network.Links["eth1"] = &Link{Addresses: prefixes("2001:db8:1:2::2/64")}
+		var log bytes.Buffer
+		n.options.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		wanted := n.want(t, nil, nil)
 		if got := netipAddr(wanted.ipv6(0)); got == netipAddr("2001:db8:1:2::2") || !netip.MustParsePrefix("2001:db8:1:2::/112").Contains(got) {
 			t.Errorf("partition 0 has %s", got)
 		}
 		if wanted.ipv6(1) != "2001:db8:1:2::3" {
 			t.Errorf("partition 1 has %s", wanted.ipv6(1))
+		}
+		if want := "Cannot add address 2001:db8:1:2::2 to eth0 as it already exists on interface eth1."; !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, &log)
 		}
 	})
 	t.Run("with another prefix shift", func(t *testing.T) {

@@ -5,6 +5,7 @@ package grid
 import (
 	"context"
 	"errors"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -53,9 +54,19 @@ func TestSoftwarePassManagers(t *testing.T) {
 		t.Errorf("hooks %q, want %q", m.calls, want)
 	}
 	m.calls, m.fail, n.options.Only, n.options.Force = nil, "software "+a, nil, true
+	n.master.take()
 	n.run(1)
 	if want := []string{"software " + a, "software " + b, "tear down " + b}; !slices.Equal(m.calls, want) {
 		t.Errorf("hooks %q, want %q", m.calls, want)
+	}
+	// The release fails before anything else is done.
+	n.master.expect(t, false, "getFullComputerInformation", "softwareReleaseError "+a, "buildingSoftwareRelease "+b, "availableSoftwareRelease "+b)
+	// Those that are to be removed are told of, too.
+	m.calls, m.fail, n.options.Force = nil, "", false
+	n.want(slap.StateDestroyed, a)
+	n.run(0)
+	if want := []string{"software " + a, "tear down " + a}; !slices.Equal(m.calls, want) {
+		t.Errorf("hooks for a destroyed release %q, want %q", m.calls, want)
 	}
 }
 
@@ -101,9 +112,20 @@ func TestInstancePassManagers(t *testing.T) {
 		t.Error("a timestamp though the manager failed")
 	}
 	m.calls, m.fail = nil, "instance slappart1"
+	n.deployWith("touch deployed")
 	n.process(1)
-	if slices.Contains(m.calls, "tear down slappart1") {
-		t.Errorf("hooks %q", m.calls)
+	if slices.Contains(m.calls, "tear down slappart1") || exists(n.at("slappart1", "deployed")) {
+		t.Errorf("hooks %q, or it was deployed", m.calls)
+	}
+	// Neither promises nor a pass without master have any.
+	m.calls, m.fail = nil, ""
+	if _, err := PromisePass(t.Context(), n.options); err != nil {
+		t.Error(err)
+	}
+	n.master.set(func() { n.master.status["getFullComputerInformation"] = http.StatusServiceUnavailable })
+	n.process(3)
+	if m.calls != nil {
+		t.Errorf("hooks of promises and without master: %q", m.calls)
 	}
 }
 

@@ -292,6 +292,19 @@ func TestReportPassManager(t *testing.T) {
 	if !strings.Contains(r.log.String(), "Impossible to destroy partition yet because of retention lock.") {
 		t.Error("the lock was not told")
 	}
+
+	// Without a lock, too, nothing is destroyed as long as the manager fails.
+	for _, name := range []string{retentionDelayFile, retentionDateFile} {
+		if err := os.Remove(filepath.Join(directory, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failure = errors.New("no")
+	r.report(1)
+	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "softwareInstanceError slappart0")
+	failure = nil
+	r.report(0)
+	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "destroyedComputerPartition slappart0")
 }
 
 // MGR-42.

@@ -135,6 +135,29 @@ func TestCPUSetInstanceV1(t *testing.T) {
 	}
 }
 
+// MGR-13: who runs, or has no processor of its own elsewhere, gets the first
+// that is free; who has one elsewhere is dropped from the request.
+func TestCPUSetExclusive(t *testing.T) {
+	root := newTreeV1(t, 4, "101\n")
+	writeFile(t, filepath.Join(root, "cpuset/cpu1/tasks"), "55\n")
+	m, _ := newManager(t, "cpuset", Config{
+		Options: map[string]string{"power_user_list": "slapuser3"},
+		System:  System{CGroupRoot: root, CPURoot: filepath.Join(root, "cpu")},
+	})
+	partition := newPartition(t, map[string]string{cpuRequest: "55 101 77 78\n"})
+	if err := m.Instance(t.Context(), partition); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"cpu0": "101\n", "cpu1": "55\n", "cpu2": "101\n", "cpu3": "77\n"} {
+		if got := readFile(t, filepath.Join(root, "cpuset", name, "tasks")); got != want {
+			t.Errorf("%s holds %q, want %q", name, got, want)
+		}
+	}
+	if got := readFile(t, filepath.Join(partition.Path, cpuRequest)); got != "78\n" {
+		t.Errorf("left in the request: %q", got)
+	}
+}
+
 // MGR-12.
 func TestCPUSetNotAllowed(t *testing.T) {
 	root := newTreeV1(t, 2, "101\n")

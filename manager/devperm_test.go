@@ -84,6 +84,15 @@ func TestDevPerm(t *testing.T) {
 			if !strings.Contains(log.String(), test.warns) {
 				t.Errorf("log lacks %q:\n%s", test.warns, log)
 			}
+			// Nothing is given back when the request is gone (MGR-23).
+			if err := os.Remove(filepath.Join(partition.Path, diskRequest)); err != nil {
+				t.Fatal(err)
+			}
+			for _, hook := range []func(context.Context, *Partition) error{m.Instance, m.InstanceTearDown, m.Report} {
+				if err := hook(t.Context(), partition); err != nil || !slices.Equal(given, test.given) {
+					t.Errorf("then given %q, %v", given, err)
+				}
+			}
 		})
 	}
 	t.Run("no request", func(t *testing.T) {

@@ -325,6 +325,24 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// NC-17: what is waited, if nothing else is said, or more.
+func TestTimeouts(t *testing.T) {
+	for timeout, want := range map[time.Duration][2]time.Duration{
+		0: {time.Minute, time.Hour}, 2 * time.Hour: {time.Minute, time.Hour}, time.Second: {time.Second, time.Second},
+	} {
+		client := newTestClient(t, Config{Timeout: timeout})
+		for _, service := range []*service{client.cache, client.directory} {
+			got := [2]time.Duration{}
+			for i, one := range []*http.Client{service.download, service.upload} {
+				got[i] = one.Transport.(*http.Transport).TLSHandshakeTimeout
+			}
+			if got != want {
+				t.Errorf("Timeout %v: download and upload wait %v, want %v", timeout, got, want)
+			}
+		}
+	}
+}
+
 // Who sends a byte now and then is given up, too, and not asked to go on for
 // ever.
 func TestDrops(t *testing.T) {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"go.starlark.net/starlark"
@@ -216,7 +217,7 @@ func (c *console) computerEntity(reference, title string) *entity {
 			}
 			var list []any
 			for _, release := range computer.SoftwareReleases {
-				list = append(list, releaseEntity(release))
+				list = append(list, c.releaseEntity(release))
 			}
 			return list, nil
 		}),
@@ -251,13 +252,52 @@ func (c *console) computerEntity(reference, title string) *entity {
 func (c *console) registerRelease(a arguments) (any, error) {
 	var url string
 	err := a.unpack("software_release", &url)
-	return releaseEntity(&slap.SoftwareRelease{URL: url}), err
+	return c.releaseEntity(&slap.SoftwareRelease{URL: url}), err
 }
 
-func releaseEntity(release *slap.SoftwareRelease) *entity {
+func (c *console) releaseEntity(release *slap.SoftwareRelease) *entity {
+	// known fails for what the release doesn't know of itself (SLAP-45).
+	known := func(name, value string) (string, error) {
+		if value == "" {
+			return "", errors.New(name + " has not been defined.")
+		}
+		return value, nil
+	}
+	names := func() (url, computer string, err error) {
+		if url, err = known("software_release", release.URL); err == nil {
+			computer, err = known("computer_guid", release.Computer)
+		}
+		return url, computer, err
+	}
+	tell := func(call func(ctx context.Context, url, computer string) error) function {
+		return noArguments(func() (any, error) {
+			url, computer, err := names()
+			if err != nil {
+				return nil, err
+			}
+			return nil, call(c.ctx, url, computer)
+		})
+	}
 	return &entity{name: "SoftwareRelease", attributes: methods(map[string]function{
-		"getURI":        noArguments(func() (any, error) { return release.URL, nil }),
-		"getComputerId": noArguments(func() (any, error) { return release.Computer, nil }),
+		"getURI":        noArguments(func() (any, error) { return known("software_release", release.URL) }),
+		"getComputerId": noArguments(func() (any, error) { return known("computer_guid", release.Computer) }),
 		"getState":      noArguments(func() (any, error) { return release.State(), nil }),
+		"available":     tell(c.client.AvailableRelease),
+		"building":      tell(c.client.BuildingRelease),
+		"destroyed":     tell(c.client.DestroyedRelease),
+		"error": func(a arguments) (any, error) {
+			var text string
+			if err := a.unpack("error_log", &text); err != nil {
+				return nil, err
+			}
+			url, computer, err := names()
+			if err == nil {
+				err = c.client.ReleaseError(c.ctx, url, computer, text)
+			}
+			if err != nil { // it never fails (SLAP-46)
+				c.e.log.Error(err.Error())
+			}
+			return nil, nil
+		},
 	})}
 }

@@ -146,7 +146,7 @@ func (p *partition) releaseEntity() any {
 	if p.release == nil {
 		return nil
 	}
-	return releaseEntity(p.release)
+	return p.c.releaseEntity(p.release)
 }
 
 // item is a method that looks up one parameter.

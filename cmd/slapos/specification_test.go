@@ -216,4 +216,44 @@ func TestConsoleErrorNeverFails(t *testing.T) {
 	if err := c.execute("s", "slap.registerComputerPartition('C', 'p').bang('m')"); err == nil {
 		t.Error("no error of a bang")
 	}
+	if err := c.execute("s", "slap.registerSoftwareRelease('u').error('broken')"); err != nil {
+		t.Error(err)
+	}
+	if text, err := io.ReadAll(log); err != nil || !strings.Contains(string(text), "computer_guid has not been defined.") {
+		t.Errorf("log %s, %v", text, err)
+	}
+}
+
+// SLAP-45: a release says what it knows, and fails for what it doesn't.
+func TestConsoleRelease(t *testing.T) {
+	c, _, _ := consoleOf(t)
+	if err := c.execute("s", "r = slap.registerSoftwareRelease('u')\nif r.getURI() != 'u' or r.getState() != 'available': fail('wrong')"); err != nil {
+		t.Error(err)
+	}
+	for code, want := range map[string]string{
+		"slap.registerSoftwareRelease('u').getComputerId()": "computer_guid has not been defined.",
+		"slap.registerSoftwareRelease('u').available()":     "computer_guid has not been defined.",
+		"slap.registerSoftwareRelease('').getURI()":         "software_release has not been defined.",
+		"slap.registerSoftwareRelease('').building()":       "software_release has not been defined.",
+	} {
+		if err := c.execute("s", code); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
+// CLI-41, CLI-43: a master that says "not yet".
+func TestInfoNotReady(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestTimeout) }))
+	t.Cleanup(server.Close)
+	for kind, want := range map[string][2]string{
+		"service":  {"", "Instance does not exist or is not ready yet."},
+		"computer": {"Computer does not exist or is not ready yet.\n", ""},
+	} {
+		n := newNodeTest(t)
+		path := n.configuration("[slapconsole]\n[slapos]\nmaster_url = " + server.URL + "\nmaster_rest_url = " + server.URL + "/hateoas\n")
+		if code := n.run(kind, "info", "--cfg", path, "one"); code != 2 || n.stdout.String() != want[0] || !strings.Contains(n.stderr.String(), want[1]) {
+			t.Errorf("%s: exit code %d\n%s\n%s", kind, code, &n.stdout, &n.stderr)
+		}
+	}
 }

@@ -152,6 +152,16 @@ func TestRunCommandLine(t *testing.T) {
 			}
 		})
 	}
+	t.Run("failing in debug mode", func(t *testing.T) {
+		// GRID-14: nothing of what is on the terminal is known, and so reported.
+		b.Environment = append(b.Environment, "FAIL=3")
+		script := writeScript(t, filepath.Join(b.Directory, "bin", "buildout"), "#!"+show+"\n")
+		err := b.Run(t.Context(), script)
+		var failure *Error
+		if !errors.As(err, &failure) || failure.Output != debugOutput {
+			t.Errorf("error %v", err)
+		}
+	})
 	b.Debug = false
 	t.Run("without interpreter", func(t *testing.T) {
 		// The program itself is executed.

@@ -217,7 +217,7 @@ func TestPython(t *testing.T) {
 }
 
 // As root, members belong to the users that the archive names, as far as they
-// can be meant, else to the owner of the directory around.
+// can be meant, else to the owner of the directory around (NC-44).
 func TestOwner(t *testing.T) {
 	testkit.Root(t) // else there is nobody to give files to
 	nobody, err := user.Lookup("nobody")

@@ -212,6 +212,17 @@ func TestCleanEnvironment(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
+	// All that the original removes, and nothing like it.
+	var environ []string
+	for name := range strings.FieldsSeq(`PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONY2K PYTHONOPTIMIZE PYTHONDEBUG PYTHONDONTWRITEBYTECODE
+		PYTHONINSPECT PYTHONUNBUFFERED PYTHONVERBOSE CONFIG_SITE ENV LOGNAME TEMP TMP TMPDIR LANG LANGUAGE LC_ADDRESS LC_COLLATE LC_CTYPE
+		LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME LC_NUMERIC LC_PAPER LC_SOURCED LC_TELEPHONE LC_TIME`) {
+		environ = append(environ, name+"=x")
+	}
+	kept := []string{"LC_ALL=x", "LC_OTHER=x", "USER=x", "TMPDIRS=x", "MAKEFLAGS=x", "python=x"}
+	if got := CleanEnvironment(append(environ, kept...), "/h"); !slices.Equal(got, append(kept, "HOME=/h", "PYTHONNOUSERSITE=true")) {
+		t.Errorf("got %q", got)
+	}
 }
 
 // A grandchild that keeps the output must neither delay the end nor lose what
