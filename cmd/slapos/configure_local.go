@@ -52,7 +52,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 			wholeFlag("partition-number", "how many partitions to make", "20", 0, maxAmount),
 			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
 			&cli.StringFlag{Name: "daemon-listen-ip", Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
-			wholeFlag("daemon-listen-port", "`PORT` that the local master listens on", "8080", 1, maxPort),
+			&cli.StringFlag{Name: "daemon-listen-port", Usage: "`PORT` that the local master listens on", Value: "8080"},
 			&cli.StringFlag{Name: "slapos-instance-root", Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
 			&cli.StringFlag{Name: "slapos-software-root", Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
 			&cli.StringFlag{Name: "slapos-buildout-directory", Usage: "`DIRECTORY` of slapos itself, for its database and logs", Value: "/opt/slapos"},
@@ -62,7 +62,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Action: func(c *cli.Context) error {
 			return runConfigureLocal(c.Context, e, configureLocalOptions{
 				c.String("interface-name"), wholeOf(c, "partition-number"), c.String("ipv4-local-network"),
-				c.String("daemon-listen-ip"), strconv.Itoa(wholeOf(c, "daemon-listen-port")),
+				c.String("daemon-listen-ip"), c.String("daemon-listen-port"),
 				c.String("slapos-instance-root"), c.String("slapos-software-root"),
 				c.String("slapos-buildout-directory"), c.String("slapos-configuration-directory"), c.Bool("enable-shacache-proxy"),
 			})
@@ -79,6 +79,11 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	if err := e.requireRoot(); err != nil {
 		return err
 	}
+	port, err := wholeOption(map[string]string{"port": options.port}, "port", 0)
+	if err != nil || port == 0 { // its clients must know the port
+		return usageErrorf("argument --daemon-listen-port: invalid value %q: must be %s", options.port, wholeRange(1, maxPort))
+	}
+	options.port = strconv.Itoa(port)
 	l := &localNode{e, options}
 	if _, err := os.Lstat(l.nodeFile()); err == nil {
 		return sentencef("A SlapOS configuration directory already exist at %s. Aborting.", l.nodeFile())

@@ -70,7 +70,7 @@ func gridFlags() []cli.Flag {
 		wholeFlag("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", "", 0, maxSeconds),
 		wholeFlag("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", "", 1, maxJobs, "j"),
 		&cli.BoolFlag{Name: "now", Usage: "begin at once, whatever maximal_delay says"},
-		wholeFlag("maximal_delay", "deprecated: wait up to `SECONDS` before", "", 0, maxSeconds),
+		text("maximal_delay", "deprecated: wait up to `SECONDS` before"),
 	}
 }
 
@@ -191,6 +191,9 @@ func (e *environment) delayGrid(c *cli.Context, merged map[string]string) error 
 		return nil
 	}
 	maximum, err := wholeOption(merged, "maximal_delay", 0)
+	if err != nil && c.IsSet("maximal_delay") {
+		return optionError(err, "maximal_delay")
+	}
 	if err != nil || maximum == 0 {
 		return err
 	}

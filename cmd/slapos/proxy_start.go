@@ -60,9 +60,9 @@ func runProxyStart(ctx context.Context, e *environment, options proxyStartOption
 		return err
 	}
 	defer func() { err = configuration.place(err, "slapproxy", "slapos") }()
-	if port := options.given["port"]; port != "" {
+	if options.given["port"] != "" {
 		if _, err := wholeOption(options.given, "port", 0); err != nil {
-			return usageErrorf("argument --port: invalid value %q: must be %s", port, wholeRange(0, maxPort))
+			return optionError(err, "port")
 		}
 	}
 	settings, err := proxySettings(configuration, options.given)

@@ -126,6 +126,16 @@ func (c *configuration) place(err error, sections ...string) error {
 	return fmt.Errorf("%s: key %s %s", c.Path(), wrong.key, wrong.text())
 }
 
+// optionError is a valueError of what was given on the command line. Options that
+// the original takes as texts are not read before their command runs.
+func optionError(err error, option string) error {
+	var wrong *valueError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	return usageErrorf("argument --%s: invalid value %q: %s", option, shortened(wrong.value), wrong.want)
+}
+
 // origin tells, in parentheses, where a key stands: in the first of the sections
 // that has it.
 func (c *configuration) origin(key string, sections ...string) string {

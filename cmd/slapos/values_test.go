@@ -399,22 +399,20 @@ func TestOptionValues(t *testing.T) {
 	}
 	seconds, amount := limits{"", 0, maxSeconds}, maxAmount
 	rows := map[string]limits{
-		"cache start --port":                   {"5010", 0, 65535},
-		"configure local --partition-number":   {"20", 0, amount},
-		"configure local --daemon-listen-port": {"8080", 1, 65535},
-		"node register --partition-number":     {"10", 0, amount},
-		"node promise --every":                 {"", 1, maxSeconds},
-		"standalone agent --every":             {"60", 1, maxSeconds},
-		"standalone start --port":              {"", 0, 65535},
-		"standalone start --partitions":        {"", 0, 250},
-		"cache start --max-age":                {},
-		"cache start --max-size":               {},
-		"node collect --since":                 {usual: "24h"},
-		"node PASS --jobs":                     {"", 1, maxJobs},
-		"node PASS --maximum-periodicity":      {"", math.MinInt, math.MaxInt},
-		"node PASS --promise-timeout":          seconds,
-		"node PASS --partition-timeout":        seconds,
-		"node PASS --maximal_delay":            seconds,
+		"cache start --port":                 {"5010", 0, 65535},
+		"configure local --partition-number": {"20", 0, amount},
+		"node register --partition-number":   {"10", 0, amount},
+		"node promise --every":               {"", 1, maxSeconds},
+		"standalone agent --every":           {"60", 1, maxSeconds},
+		"standalone start --port":            {"", 0, 65535},
+		"standalone start --partitions":      {"", 0, 250},
+		"cache start --max-age":              {},
+		"cache start --max-size":             {},
+		"node collect --since":               {usual: "24h"},
+		"node PASS --jobs":                   {"", 1, maxJobs},
+		"node PASS --maximum-periodicity":    {"", math.MinInt, math.MaxInt},
+		"node PASS --promise-timeout":        seconds,
+		"node PASS --partition-timeout":      seconds,
 	}
 	seen := map[string]bool{}
 	check := func(path string, f cli.Flag) {
@@ -504,6 +502,14 @@ func TestOptionErrors(t *testing.T) {
 		n := newNodeTest(t)
 		if code := n.run(strings.Fields(test.line)...); code != 2 || !strings.Contains(n.stderr.String(), test.want) {
 			t.Errorf("%s: %d %s", test.line, code, n.stderr.String())
+		}
+	}
+	if os.Getuid() == 0 {
+		n := newNodeTest(t)
+		for _, port := range []string{"0", "x", "", "-1", "65536"} {
+			if code := n.run("configure", "local", "--slapos-configuration-directory", n.directory, "--daemon-listen-port="+port); code != 2 || !strings.Contains(n.stderr.String(), "argument --daemon-listen-port: invalid value \""+port+"\": must be a whole number from 1 to 65535") {
+				t.Errorf("--daemon-listen-port %q: %d %s", port, code, n.stderr.String())
+			}
 		}
 	}
 	n := newNodeTest(t)
