@@ -80,6 +80,9 @@ func (e *environment) askToken(token, prompt string) (string, error) {
 	for token == "" {
 		fmt.Fprint(e.stdout, prompt)
 		line, err := input.ReadString('\n')
+		if err != nil && err != io.EOF {
+			return "", fmt.Errorf("read the token: %w", err) // what came of it may be a part
+		}
 		if token = strings.TrimSpace(line); token == "" && err != nil {
 			return "", errors.New("no token was given: get one from the web site of the master, or say --token")
 		}

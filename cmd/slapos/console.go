@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -99,7 +98,7 @@ func runConsole(ctx context.Context, e *environment, options consoleOptions) err
 		c.setArguments("", []string{""})
 		err = c.interact()
 	default:
-		source, readErr := io.ReadAll(e.stdin)
+		source, readErr := e.readInput(ctx)
 		if readErr != nil {
 			return readErr
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -75,4 +76,24 @@ func (e *environment) checkRoot(slapos map[string]string) error {
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// readInput reads standard input to its end, or until ctx does: a signal ends a
+// command that waits for what nobody writes.
+func (e *environment) readInput(ctx context.Context) ([]byte, error) {
+	type input struct {
+		data []byte
+		err  error
+	}
+	done := make(chan input, 1)
+	go func() { // when ctx ends it is left behind: nothing can end its read but the process's end
+		data, err := io.ReadAll(e.stdin)
+		done <- input{data, err}
+	}()
+	select {
+	case got := <-done:
+		return got.data, got.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,7 +92,7 @@ command again in a few minutes, or wrong usage.`,
 const noSchema = "http://git.erp5.org/gitweb/slapos.git/blob_plain/HEAD:/software/apache-frontend/software.cfg"
 
 func runRequest(ctx context.Context, e *environment, options requestOptions) error {
-	file, err := e.openParameters(options.parametersFile)
+	file, err := e.openParameters(ctx, options.parametersFile)
 	if err != nil {
 		return err
 	}
@@ -217,15 +216,18 @@ func keyValues(words []string) (*object, error) {
 }
 
 // openParameters reads the file early: one that is missing is wrong usage.
-func (e *environment) openParameters(name string) ([]byte, error) {
+func (e *environment) openParameters(ctx context.Context, name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
 	}
 	read := func() ([]byte, error) { return os.ReadFile(name) }
 	if name == "-" {
-		read = func() ([]byte, error) { return io.ReadAll(e.stdin) }
+		read = func() ([]byte, error) { return e.readInput(ctx) }
 	}
 	data, err := read()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, usageErrorf("argument --parameters-file: can't open %v", err)
 	}
