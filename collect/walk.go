@@ -56,7 +56,7 @@ func walk(ctx context.Context, readers int, do func(*walker)) {
 		})
 	}
 	done := make(chan struct{})
-	go func() {
+	go func() { // a thread of its own to be nice in; owns w.idle, whose end ends the readers
 		defer close(done)
 		defer close(w.idle)
 		beNice()

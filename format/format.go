@@ -82,6 +82,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	defer cancel()
 	public := make(chan func(*Computer), 1)
 	if !o.DryRun {
+		// It touches nothing of ours: what it finds out is applied below. Without a
+		// reader it ends with ctx; its answer has room.
 		go func() { public <- publicAddress(ctx, o.PublicAddressServices) }()
 	}
 

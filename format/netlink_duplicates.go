@@ -25,7 +25,7 @@ func (kernelNetwork) WatchDuplicates(context.Context) (DuplicateWatch, error) {
 	if err := netlink.AddrSubscribe(updates, watch.done); err != nil {
 		return nil, err
 	}
-	go func() {
+	go func() { // ends when Close closes done, after which the library closes updates; nobody waits for it
 		for range updates {
 			watch.signal()
 		}

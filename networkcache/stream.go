@@ -40,7 +40,7 @@ func (c *Client) stream(ctx context.Context, write func(io.Writer) error) (sum s
 	reader, writer := io.Pipe()
 	hash := sha512.New()
 	written := make(chan error, 1)
-	go func() {
+	go func() { // owns the writer and the hash until written has its error
 		err := write(io.MultiWriter(writer, hash))
 		writer.CloseWithError(err)
 		written <- err

@@ -49,6 +49,8 @@ type files struct {
 func openFiles(directory string, user *process.User) (*files, error) {
 	f := &files{tasks: make(chan func()), folders: map[string]*rooted.Root{}}
 	ready := make(chan error)
+	// Files are touched by this goroutine alone, whose thread has the user's
+	// rights; it ends when tasks is closed.
 	go func() {
 		err := becomeForFiles(user)
 		ready <- err

@@ -274,6 +274,7 @@ func (r *run) check(ctx context.Context) error {
 	}
 	d := newDriver(r, plugins)
 	done := make(chan error, 1)
+	// It owns the driver until finish returns, but for what is told by known and ended.
 	go func() { done <- d.execute(ctx) }()
 	finish := sync.OnceValue(func() error { return <-done })
 	<-d.known

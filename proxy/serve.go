@@ -68,7 +68,7 @@ func Serve(ctx context.Context, listeners []net.Listener, security *tls.Config, 
 		if security != nil {
 			scheme, listener = "https", tls.NewListener(listener, security)
 		}
-		go func() { failed <- server.Serve(listener) }()
+		go func() { failed <- server.Serve(listener) }() // ends with the server; its error has room
 		log.Info("Listening on " + scheme + "://" + listener.Addr().String() + "/")
 	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)

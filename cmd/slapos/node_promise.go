@@ -190,7 +190,7 @@ func (e *environment) showTable(board *promiseBoard) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() {
+	go func() { // owns the terminal until the returned function has waited for it
 		defer close(done)
 		board.draw(ctx, e.stdout)
 	}()

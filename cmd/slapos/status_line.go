@@ -71,7 +71,7 @@ func (s *statusLine) Begin(item string) {
 	s.items = append(s.items, statusItem{item, "", s.now()})
 	if s.stop == nil {
 		s.stop = make(chan struct{})
-		go s.tick(s.stop)
+		go s.tick(s.stop) // draws with s.mu held, ends when stop is closed; nobody waits for it
 	}
 }
 

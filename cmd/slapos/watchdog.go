@@ -58,7 +58,7 @@ Exit codes: 0 the supervisor went away; 1 failed.`,
 
 func runWatchdog(ctx context.Context, e *environment, options watchdogOptions) error {
 	ended := make(chan error, 1)
-	go func() {
+	go func() { // owns standard input, and is left behind when ctx ends while it reads
 		ended <- supervisor.Watch(ctx, supervisor.WatchOptions{
 			InstanceRoot: options.instanceRoot,
 			In:           e.stdin,

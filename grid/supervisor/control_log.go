@@ -192,7 +192,7 @@ func (c *control) typing() <-chan typed {
 	if c.awaited == nil {
 		awaited := make(chan typed, 1)
 		c.awaited = awaited
-		go func() {
+		go func() { // owns the input until awaited has what it brings
 			text, err := c.ask("")
 			awaited <- typed{text, err}
 		}()

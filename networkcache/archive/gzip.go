@@ -79,7 +79,7 @@ type gzipWriter struct {
 
 func newGzipWriter(w io.Writer) *gzipWriter {
 	z := &gzipWriter{w: w, buffer: newBuffer(), ordered: make(chan *block, workers()), done: make(chan struct{})}
-	go z.writeBlocks()
+	go z.writeBlocks() // alone writes to w; Close waits for it
 	return z
 }
 
@@ -106,7 +106,7 @@ func (z *gzipWriter) flush() error {
 	data := z.buffer
 	z.buffer = newBuffer()
 	z.ordered <- b
-	go func() {
+	go func() { // owns data, and b until it is ready; writeBlocks waits for it
 		defer close(b.ready)
 		b.data, b.failed = deflate(data)
 		freeBuffer(data)
@@ -243,7 +243,7 @@ type gzipReader struct {
 
 func newGzipReader(r io.Reader) *gzipReader {
 	z := &gzipReader{ordered: make(chan *block, workers()), stop: make(chan struct{})}
-	go z.readMembers(r)
+	go z.readMembers(r) // alone reads r, until its end or, after Close, the next member
 	return z
 }
 
@@ -265,7 +265,7 @@ func (z *gzipReader) readMembers(r io.Reader) {
 			close(b.ready)
 			return
 		}
-		go func() {
+		go func() { // owns member, and b until it is ready
 			defer close(b.ready)
 			b.data, b.failed = inflate(member)
 			freeBuffer(member)

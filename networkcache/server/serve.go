@@ -27,7 +27,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener, security *
 		if security != nil {
 			scheme, listener = "https", tls.NewListener(listener, security)
 		}
-		go func() { failed <- web.Serve(listener) }()
+		go func() { failed <- web.Serve(listener) }() // ends with the server; its error has room
 		log.Info(fmt.Sprintf("Serving the network cache at %s://%s/shacache/cache and %s://%s/shacache/dir", scheme, address, scheme, address))
 	}
 	collecting, endCollecting := context.WithCancel(ctx)

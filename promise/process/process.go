@@ -120,7 +120,7 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) {
 	pid := cmd.Process.Pid
 	exited := make(chan struct{})
-	go func() {
+	go func() { // ends with the child, which stays unreaped until then
 		waitUnreaped(pid)
 		close(exited)
 	}()

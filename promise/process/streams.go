@@ -62,7 +62,7 @@ func (s *streams) begin() {
 		file.Close()
 	}
 	for _, o := range s.readers() {
-		go o.read()
+		go o.read() // owns o, and calls line, until finish has waited for it
 	}
 }
 

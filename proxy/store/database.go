@@ -63,7 +63,7 @@ func Open(ctx context.Context, options Options) (*Database, error) {
 		d.abandon()
 		return nil, d.dialect.describe(err)
 	}
-	go d.writer.loop()
+	go d.writer.loop() // owns the transaction; Close ends it and waits
 	return d, nil
 }
 

@@ -226,7 +226,7 @@ func (d *daemon) begin() {
 		d.critical(err.Error())
 	}
 	d.log.Info(fmt.Sprintf("supervisord started with pid %d", os.Getpid()))
-	go d.poller.run(&d.mu)
+	go d.poller.run(&d.mu) // calls back with the lock held, until the process ends or begins anew
 	d.notify("SUPERVISOR_STATE_CHANGE_RUNNING", "")
 	for _, g := range d.groupsByPriority() {
 		g.autoStart()
@@ -254,7 +254,7 @@ func (d *daemon) handleSignals(ctx context.Context) (stop func()) {
 		signal.Notify(signals, unix.SIGCHLD)
 	}
 	done := make(chan struct{})
-	go func() {
+	go func() { // touches the daemon with its lock held; stop closes done
 		for {
 			select {
 			case <-done:

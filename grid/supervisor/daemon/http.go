@@ -51,7 +51,7 @@ func (s *server) serve(listener net.Listener) {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
-		go s.serveConnection(connection)
+		go s.serveConnection(connection) // owns the connection; s.open has it for close to end
 	}
 }
 

@@ -83,7 +83,7 @@ func listenUnix(c config.Server) (net.Listener, fileID, error) {
 
 func (all servers) serve() {
 	for _, s := range all {
-		go s.serve(s.listener)
+		go s.serve(s.listener) // as long as the listener is open
 	}
 }
 

@@ -42,7 +42,7 @@ func (s *server) restore() (made bool, err error) {
 	}
 	_ = s.listener.Close()
 	s.listener, s.file = listener, file
-	go s.serve(listener)
+	go s.serve(listener) // as long as the listener is open
 	return true, nil
 }
 
