@@ -329,7 +329,7 @@ var gridMutations = []mutation{
 	{
 		"Pruning reads regular files", "grid/prune.go", "grid.TestPrune",
 		`if !info.Mode().IsRegular() {`,
-		`if false {`,
+		`if info == nil {`,
 	},
 	{
 		"Pruning keeps what it can't judge", "grid/prune.go", "grid.TestPruneKeepsWhatItCannotJudge",

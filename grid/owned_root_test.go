@@ -96,6 +96,11 @@ func TestOwnedRootRead(t *testing.T) {
 			t.Errorf("%s: read %q", name, content)
 		}
 	}
+	for _, name := range []string{"pipe", "directory"} {
+		if _, err := root.read(name); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	writeFile(t, root.join("plain"), "text")
 	testenv.HandOver(t, root.join("plain"))
 	if content, err := root.readOwn("plain"); err != nil || string(content) != "text" {

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -152,6 +153,29 @@ func TestCheckFile(t *testing.T) {
 	} {
 		if err := checkFile("log", &test.directory, &test.file); (err == nil) != test.wanted {
 			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+// A log that is shown is no link in a directory that others write to.
+func TestOpenForReading(t *testing.T) {
+	directory := t.TempDir()
+	log, link := filepath.Join(directory, "log"), filepath.Join(directory, "link")
+	if err := errors.Join(os.WriteFile(log, []byte("text"), 0o600), os.Symlink(log, link)); err != nil {
+		t.Fatal(err)
+	}
+	for mode, wanted := range map[os.FileMode]bool{0o700: true, 0o777: false} {
+		if err := os.Chmod(directory, mode); err != nil {
+			t.Fatal(err)
+		}
+		for path, wanted := range map[string]bool{log: true, link: wanted} {
+			file, err := openForReading(path)
+			if (err == nil) != wanted {
+				t.Errorf("%s in a directory of mode %v: %v", filepath.Base(path), mode, err)
+			}
+			if err == nil {
+				file.Close()
+			}
 		}
 	}
 }
