@@ -27,7 +27,7 @@ import (
 // Limits of a test that runs without a check. What it starts may be anything.
 const (
 	wholeTimeout    = 5 * time.Minute  // of a test as things are
-	mutationTimeout = 20 * time.Second // without a check, and ten times what it took before
+	mutationTimeout = 20 * time.Second // without a check, and five times what it took before
 	mutationThreads = 3000             // more on the whole machine than there were
 )
 
@@ -144,7 +144,7 @@ func (m *mutator) catch(mutation mutation, mutated []byte, path string) (how str
 	if err := m.build(directory, path+".test", "-overlay", path+".json"); err != nil {
 		return "", fmt.Errorf("without the check it doesn't compile: %w", err)
 	}
-	output, err := m.run(path+".test", directory, function, mutationTimeout+10*took)
+	output, err := m.run(path+".test", directory, function, mutationTimeout+5*took)
 	switch {
 	case err == nil:
 		return "", fmt.Errorf("%s passes without the check", mutation.test)
