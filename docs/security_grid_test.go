@@ -33,7 +33,7 @@ var gridMutations = []mutation{
 	{
 		"A file that is told belongs to the partition", "grid/owned_root.go", "grid.TestOwnedRootRead",
 		`if err == nil && !r.owns(info) {`,
-		`if false {`,
+		`if err == nil && info == nil {`,
 	},
 	{
 		"A file of the agent is a new one", "grid/owned_root.go", "grid.TestOwnedRootWrite",
@@ -95,7 +95,7 @@ var gridMutations = []mutation{
 	{
 		"A directory of the agent is no link", "grid/owned_root.go", "grid.TestOwnedRootMakeDirectory",
 		`if err == nil && !info.IsDir() {`,
-		`if false {`,
+		`if err == nil && info == nil {`,
 	},
 	{
 		"A directory of a user is opened without following a way out", "slap/rooted/rooted.go", "grid.TestOwnedRootWrite",
@@ -138,7 +138,7 @@ var gridMutations = []mutation{
 	{
 		"Firewall rules are read from the agent's own file", "grid/firewall_apply.go", "grid.TestFirewalldHostileFile",
 		`uid != os.Geteuid() || links(info) > 1 {`,
-		`uid != uid {`,
+		`uid == os.Getppid() {`,
 	},
 	{
 		"Firewall rules are written as the agent writes them", "grid/firewall.go", "grid.TestParseFirewallRuleRefuses",
@@ -154,7 +154,7 @@ var gridMutations = []mutation{
 		"A retention lock is a regular file", "grid/retention.go", "grid.TestRetentionHostileFiles",
 		`err == nil && !info.Mode().IsRegular() {
 		return 0`,
-		`false {
+		`err == nil && info == nil {
 		return 0`,
 	},
 	{
@@ -186,7 +186,7 @@ var gridMutations = []mutation{
 	{
 		"A manager's request is a regular file", "manager/files.go", "manager.TestFilesStayInPartition",
 		`if !information.Mode().IsRegular() {`,
-		`if false {`,
+		`if information == nil {`,
 	},
 	{
 		"Opening a manager's request waits for nobody", "manager/files.go", "manager.TestRequestIsPipe",
@@ -246,7 +246,7 @@ var gridMutations = []mutation{
 	{
 		"A partition's further disks are its own", "collect/folder.go", "collect.TestFolderExtraDisks",
 		`|| !trusted && target.Uid != owner ||`,
-		`||`,
+		`|| !trusted && false ||`,
 	},
 	{
 		"A folder that is counted is no link", "collect/folder.go", "collect.TestFolderIsALink",
@@ -261,7 +261,7 @@ var gridMutations = []mutation{
 	{
 		"A resource file is compared when it is a regular file", "format/state.go", "format.TestResourceFileIsAPipe",
 		`os.O_RDONLY|syscall.O_NONBLOCK`,
-		`os.O_RDONLY`,
+		`os.O_RDONLY|syscall.O_CLOEXEC`,
 	},
 	{
 		"A partition's directory is made with the mode 0750", "format/plan.go", "format.TestPlanOfFirstRun",
@@ -302,7 +302,7 @@ var gridMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"Removal takes a directory from its owner first", "grid/tree.go", "grid.TestRemoveTreeAgainstOwner",
+		"Removal takes a directory from its owner first", "grid/tree.go", "grid.TestSeize",
 		`_ = unix.Fchown(fd, 0, -1)`,
 		``,
 	},

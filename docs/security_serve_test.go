@@ -91,7 +91,7 @@ var serveMutations = []mutation{
 	{
 		"A key of the master's cache is no path", "proxy/shacache.go", "proxy.TestShacache",
 		`if name != "" && (strings.Contains(name, "/") || !filepath.IsLocal(name) || strings.ContainsRune(name, 0)) {`,
-		`if strings.ContainsRune(name, 0) {`,
+		`if strings.ContainsRune(name, 0) && filepath.IsLocal(name) {`,
 	},
 	{
 		"A content from upstream is compared with its sum", "proxy/shacache.go", "proxy.TestShacacheUpstreamFailures",
@@ -138,7 +138,7 @@ var serveMutations = []mutation{
 	{
 		"A link of the panel is one to the web", "proxy/panel/show.go", "proxy/panel.TestLinks",
 		`return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""`,
-		`return err == nil`,
+		`return err == nil && u != nil`,
 	},
 	{
 		"A slow client of the master is given up", "proxy/serve.go", "proxy.TestServerLimits",

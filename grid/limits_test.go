@@ -142,6 +142,22 @@ func TestReopenParent(t *testing.T) {
 	}
 }
 
+// Who had a directory that is being emptied can't add to it any more.
+func TestSeize(t *testing.T) {
+	testkit.Root(t)
+	directory := t.TempDir()
+	if err := errors.Join(os.Chown(directory, 29998, 29998), os.Chmod(directory, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := seize(openForTest(t, directory)); err != nil {
+		t.Fatal(err)
+	}
+	var status unix.Stat_t
+	if err := unix.Stat(directory, &status); err != nil || status.Uid != 0 || status.Mode&0o7777 != 0o700 {
+		t.Errorf("it belongs to %d, mode %o, %v", status.Uid, status.Mode, err)
+	}
+}
+
 // A directory that somebody fills all the time is given up.
 func TestRemovalEnds(t *testing.T) {
 	var level treeLevel
