@@ -227,11 +227,6 @@ var serveMutations = []mutation{
 		`wholefile.Mode(0o644)`,
 	},
 	{
-		"Interpolation in configuration files has a limit", "cmd/slapos/configparser.go", "cmd/slapos.TestInterpolationIsBounded",
-		`if i.steps++; i.steps > interpolationSteps || i.text.Len() > interpolationSize {`,
-		`if i.steps++; i.steps > 50*interpolationSteps {`,
-	},
-	{
 		"Commands for root refuse others", "cmd/slapos/environment.go", "cmd/slapos.TestCheckRoot",
 		`if e.uid == 0 {`,
 		`if true {`,

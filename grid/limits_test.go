@@ -96,6 +96,9 @@ func TestOpenSubdirectory(t *testing.T) {
 			unix.Close(fd)
 		}
 	}
+	if fd, err := openSubdirectory(openForTest(t, "/"), "proc"); !errors.Is(err, unix.EXDEV) {
+		t.Errorf("another file system: %d, %v", fd, err)
+	}
 }
 
 // The same where the kernel can't be told so.
