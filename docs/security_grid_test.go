@@ -164,11 +164,6 @@ var gridMutations = []mutation{
 		`if info, err := os.Stat(place); err != nil || !info.IsDir() {`,
 	},
 	{
-		"A partition's watched state is a regular file", "grid/supervisor/watch.go", "grid/supervisor.TestWatchTraps",
-		`err != nil || !info.Mode().IsRegular() {`,
-		`err != nil || info == nil {`,
-	},
-	{
 		"Opening a partition's watched state waits for nobody", "grid/supervisor/watch.go", "grid/supervisor.TestWatchTraps",
 		`os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW`,
 		`os.O_RDONLY|unix.O_NOFOLLOW`,
