@@ -153,7 +153,7 @@ var gridMutations = []mutation{
 		return 0`,
 	},
 	{
-		"A retention lock that can't be read holds", "grid/retention.go", "grid.TestRetentionHostileFiles",
+		"A retention lock that can't be read holds", "grid/retention.go", "grid.TestRetentionOver",
 		`return 0, false, fmt.Errorf("retention lock`,
 		`return 0, false, nil
 		_ = fmt.Errorf("retention lock`,
