@@ -159,11 +159,6 @@ var gridMutations = []mutation{
 		_ = fmt.Errorf("retention lock`,
 	},
 	{
-		"Data disks are emptied without following links", "grid/destroy.go", "grid.TestDestroyHostile",
-		`if info, err := os.Lstat(place); err != nil || !info.IsDir() {`,
-		`if info, err := os.Stat(place); err != nil || !info.IsDir() {`,
-	},
-	{
 		"Opening a partition's watched state waits for nobody", "grid/supervisor/watch.go", "grid/supervisor.TestWatchTraps",
 		`os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW`,
 		`os.O_RDONLY|unix.O_NOFOLLOW`,
