@@ -3,6 +3,7 @@
 package collect
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,5 +84,45 @@ func TestQuotes(t *testing.T) {
 	}
 	if got := ask(t, c, "SELECT count(*) FROM user"); got != "1" {
 		t.Errorf("%s users", got)
+	}
+}
+
+// What counts is the memory that is available, not what nobody uses.
+func TestAvailableMemory(t *testing.T) {
+	c := newTestCollector(t)
+	meminfo := filepath.Join(c.Proc, "meminfo")
+	if err := os.Remove(meminfo); err != nil {
+		t.Fatal(err)
+	}
+	write(t, meminfo, "MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  700 kB\nBuffers:  50 kB\nCached:  400 kB\n")
+	pass(t, c)
+	if got := ask(t, c, "SELECT memory_used || ' ' || memory_free FROM system"); got != "307200.0 716800.0" {
+		t.Errorf("used and free: %s", got)
+	}
+}
+
+// COL-40: old rows go, and with them the space that they took.
+func TestGarbage(t *testing.T) {
+	c := newTestCollector(t)
+	c.Now = func() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
+	pass(t, c)
+	const rows = "INSERT INTO user (partition, process, date, time, reported) WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 1000) " +
+		"SELECT 'slapuser0', i, '%s', '00:00:01', %d FROM n"
+	execute(t, c, fmt.Sprintf(rows, "2026-11-06", 1), fmt.Sprintf(rows, "2026-11-07", 1), fmt.Sprintf(rows, "2026-11-05", 0))
+	store, err := openStore(t.Context(), DatabasePath(c.InstanceRoot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.close()
+	if err := store.collectGarbage(t.Context(), c.Now(), c.KeepDays); err != nil {
+		t.Fatal(err)
+	}
+	for question, want := range map[string]string{
+		"SELECT group_concat(date, ' ') FROM (SELECT DISTINCT date FROM user ORDER BY 1)": "2026-11-05 2026-11-07 2026-11-21", // 15 days, or not reported
+		"PRAGMA freelist_count": "0",
+	} {
+		if got := ask(t, c, question); got != want {
+			t.Errorf("%s: %s, want %s", question, got, want)
+		}
 	}
 }

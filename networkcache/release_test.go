@@ -5,6 +5,7 @@ package networkcache
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -54,6 +55,15 @@ func TestReleases(t *testing.T) {
 	}
 	if err := node().Push(ctx, releaseURL, built, nil, logger); err != nil {
 		t.Fatal(err)
+	}
+	// NC-43: this and no more is told of a build.
+	var entry []string
+	if err := json.Unmarshal([]byte(fake.entries[key][0]), &entry); err != nil || len(entry) != 2 {
+		t.Fatal(entry, err)
+	}
+	sum, rest, _ := strings.Cut(strings.TrimPrefix(entry[0], `{"sha512": "`), `"`)
+	if want := `, "software_url": "` + releaseURL + `", "software_root": "/opt/slapgrid", "multiarch": "x86_64-linux-gnu", "os": ["debian", "12", "bookworm"]}`; fake.contents[sum] == nil || rest != want {
+		t.Errorf("entry %s", entry[0])
 	}
 	directory, found, err := fetch(node())
 	if !found || err != nil {
