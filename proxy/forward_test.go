@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"slapos/proxy"
+	"slapos/proxy/store"
 	"slapos/slap"
 )
 
@@ -157,4 +158,58 @@ func TestFrontends(t *testing.T) {
 		slap.Dict{"secure_access": "https://h.example/http_proxy/http/127.0.0.1:8080/p%2520q?x=1#f", "domain": "h.example"}))
 	l.expect(ask(apache, "", slap.Dict{"url": "http://h/é b"}), 200, fake("Fake frontend for http://h/é b",
 		slap.Dict{"secure_access": "https://h.example/http_proxy/http/h/%C3%A9%20b", "domain": "h.example"}))
+}
+
+// A request that was passed on is noted once, until the instance is destroyed
+// (PROXY-72).
+func TestForwardedRows(t *testing.T) {
+	behind := newLab(t, proxy.Options{})
+	behind.load(2)
+	front := newLab(t, proxy.Options{Masters: []proxy.Master{{URL: behind.server.URL + "/", Releases: []string{release}}}})
+	for i, c := range []struct{ title, state, want string }{
+		{"a", "started", "user_a"}, {"a", "started", "user_a"}, {"a", "stopped", "user_a"}, {"b", "started", "user_a user_b"},
+		{"a", "destroyed", "user_b"}, {"a", "destroyed", "user_b"},
+	} {
+		if got := front.request(c.title, "state", marshal(t, c.state)); got.status != 200 {
+			t.Fatalf("%d: %s", i, got)
+		}
+		reader, err := store.OpenReader(t.Context(), front.uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := reader.Table(t.Context(), "forwarded_partition_request18", "")
+		reader.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, row := range table.Rows {
+			names = append(names, table.Text(row, "partition_reference"))
+		}
+		if got := strings.Join(names, " "); got != c.want {
+			t.Errorf("%d: rows of %q, want %q", i, got, c.want)
+		}
+	}
+}
+
+// Instances of one name under several others are several.
+func TestSameNameInTwoTrees(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(4)
+	l.request("one")
+	l.request("two")
+	child := func(requester string) string {
+		l.header.Set("Authorization", "X-SlapPartition computer_id=local_computer, computer_partition_id="+requester)
+		got := l.request("child")
+		value, err := slap.Unmarshal([]byte(got.body))
+		if err != nil {
+			t.Fatal(got)
+		}
+		return value.(*slap.Instance).Partition
+	}
+	for range 2 {
+		if one, two := child("slappart0"), child("slappart1"); one != "slappart2" || two != "slappart3" {
+			t.Errorf("child of one in %s, of two in %s", one, two)
+		}
+	}
 }

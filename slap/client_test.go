@@ -369,6 +369,22 @@ func TestWithoutNetwork(t *testing.T) {
 	}
 }
 
+// What is published is posted, changed or not: nothing is compared (SLAP-55).
+func TestConnectionAlwaysPosted(t *testing.T) {
+	server := newRecorder(t, map[string]string{"setComputerPartitionConnectionXml": ""})
+	c := newTestClient(t, ClientConfig{MasterURL: server.URL})
+	for _, shared := range []string{"", "shared"} {
+		for range 2 {
+			if err := c.SetConnection(t.Context(), PartitionID{"C", "p0"}, Dict{"a": "b"}, shared); err != nil {
+				t.Fatal(err)
+			}
+			if _, n := server.last(t); n != 1 {
+				t.Errorf("%q: %d requests", shared, n)
+			}
+		}
+	}
+}
+
 // TestOldMaster falls back to the older call (SLAP-43).
 func TestOldMaster(t *testing.T) {
 	server := newRecorder(t, map[string]string{"getComputerInformation": document(t, "computer.xml")})

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package schema
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// A server that doesn't answer, or begins to and goes no further, is given up.
+func TestTimeout(t *testing.T) {
+	former := timeout
+	timeout = 100 * time.Millisecond
+	t.Cleanup(func() { timeout = former })
+	released := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/half.json" {
+			_, _ = w.Write([]byte("{"))
+			w.(http.Flusher).Flush()
+		}
+		select {
+		case <-released:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(released) })
+	for _, name := range []string{"/silent.json", "/half.json"} {
+		if _, err := read(t.Context(), server.URL+name); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
