@@ -161,7 +161,7 @@ func TestFrontends(t *testing.T) {
 }
 
 // A request that was passed on is noted once, until the instance is destroyed
-// (PROXY-72).
+// (PROXY-74).
 func TestForwardedRows(t *testing.T) {
 	behind := newLab(t, proxy.Options{})
 	behind.load(2)
