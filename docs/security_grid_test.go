@@ -121,11 +121,6 @@ var gridMutations = []mutation{
 		`wholefile.ExactMode(0o444)`,
 	},
 	{
-		"A build's logins are its owner's alone", "grid/release_build.go", "grid.TestSoftwarePassNetrc",
-		`attributes{mode: 0o600, uid: r.root.uid`,
-		`attributes{mode: 0o644, uid: r.root.uid`,
-	},
-	{
 		"A build's logins are no link to another user's", "grid/release_build.go", "grid.TestSoftwarePassNetrc",
 		`fileOwner != uid && (!root.linksProtected || links(info) > 1) {`,
 		`false && fileOwner != uid {`,

@@ -253,6 +253,15 @@ func TestSoftwarePassNetrc(t *testing.T) {
 		t.Errorf("read %q through a link", content)
 	}
 	os.Remove(filepath.Join(home, ".netrc"))
+	if os.Geteuid() == 0 { // else the other file is the user's own
+		if err := os.Link(secret, filepath.Join(home, ".netrc")); err != nil {
+			t.Fatal(err)
+		}
+		if content, err := readLogins(home, ".netrc", testenv.User()); err == nil {
+			t.Errorf("read %q through a hard link", content)
+		}
+		os.Remove(filepath.Join(home, ".netrc"))
+	}
 	writeFile(t, filepath.Join(home, ".netrc"), "machine a")
 	testenv.HandOver(t, filepath.Join(home, ".netrc"))
 	if content, err := readLogins(home, ".netrc", testenv.User()); err != nil || string(content) != "machine a" {
