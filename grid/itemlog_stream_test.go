@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package grid
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"slapos/slap/testkit"
+)
+
+// Items that tell at the same time, and end in any order, are told one after the
+// other, each whole and in its order.
+func TestItemLogPieces(t *testing.T) {
+	testkit.NoLeaks(t)
+	const items, lines = 8, 300
+	testkit.EachProcessors(t, func(t *testing.T) {
+		for range testkit.Rounds(5) {
+			var out bytes.Buffer
+			logger, log := messageLogger(&out), &itemLog{}
+			var telling sync.WaitGroup
+			var want strings.Builder
+			for item := range items {
+				told, end := log.begin(logger)
+				telling.Go(func() { // the log guards all that they share
+					defer end()
+					for n := range lines {
+						told.Info("line", "item", item, "n", n)
+					}
+				})
+				for n := range lines {
+					fmt.Fprintf(&want, "msg=line item=%d n=%d\n", item, n)
+				}
+			}
+			telling.Wait()
+			if out.String() != want.String() {
+				t.Fatalf("%d lines of %d, or not in order", strings.Count(out.String(), "\n"), items*lines)
+			}
+		}
+	})
+}
