@@ -6,10 +6,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +43,23 @@ func TestComputerFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	holds := func(value any, keys string) {
+		t.Helper()
+		dict, _ := value.(slap.Dict)
+		if got, want := slices.Sorted(maps.Keys(dict)), strings.Fields(keys); !slices.Equal(got, want) {
+			t.Errorf("keys %q, want %q", got, want)
+		}
+	}
+	sent, err := slap.Unmarshal(compact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(sent, `address instance_root instance_storage_home interface ipv6_interface netmask os_type partition_has_ipv6_range partition_list
+		public_ipv4_address python_version reference slapos_version software_root software_user tap_gateway_interface tap_ipv6`)
+	first := sent.(slap.Dict)["partition_list"].([]any)[0].(slap.Dict)
+	holds(first, "address_list external_storage_list ipv6_range path reference tap tun user")
+	holds(first["tap"], "ipv4_addr ipv4_gateway ipv4_netmask ipv4_network ipv6_addr ipv6_gateway ipv6_netmask ipv6_network name")
+	holds(first["user"], "additional_group_list name path shell")
 	want := readTestFile(t, "testdata/computer.xml")
 	if got := string(indentXML(compact)); got != want {
 		t.Errorf("computer file\n%s\nwant\n%s", got, want)

@@ -338,7 +338,7 @@ func TestCleanUp(t *testing.T) {
 }
 
 // A slapos.core of another release runs everything with its own launcher.
-// PROM-7.
+// PROM-6: as the partition's user, in its directory, with all that it is told; PROM-7.
 func TestLauncher(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"1.10.0", "1.21.1", "1.27.0", "2.0"} {
@@ -399,6 +399,9 @@ class PromiseLauncher(object):
         c = self.config
         self.logger.info('launched %s', c['partition-folder'])
         assert c['force'] and not c['check-anomaly'] and c['promise-timeout'] == 20
+        assert (c['partition-id'], c['computer-id'], c['master-url']) == ('slappart0', 'COMP-1', 'http://127.0.0.1:9/')
+        assert os.getcwd() == c['partition-folder'] and os.path.isdir(os.path.dirname(c['log-folder']))
+        assert not c['partition-cert'] and not c['partition-key'] and os.getuid() == os.stat('etc').st_uid
         for folder in c['promise-folder'], c['legacy-promise-folder']:
             for name in os.listdir(folder):
                 title = os.path.splitext(name)[0]

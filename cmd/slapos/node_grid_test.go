@@ -104,7 +104,7 @@ computer_id = CACHE
 	}
 }
 
-// What is no number and no switch, and its default: GRID-5.
+// What is no number and no switch, and its default: GRID-5, CLI-24.
 func TestGridTexts(t *testing.T) {
 	usual, err := gridOptionsOf(t, nil)
 	if err != nil {
@@ -178,7 +178,7 @@ func TestGridChecks(t *testing.T) {
 	}
 }
 
-// NC-1, NC-2: lists of the network cache, one URL prefix a line, and the old name
+// CLI-25, NC-1, NC-2: lists of the network cache, one URL prefix a line, and the old name
 // of one; nothing of it without URLs.
 func TestGridNetworkCache(t *testing.T) {
 	usual, err := gridOptionsOf(t, map[string]string{"binary-cache-url-blacklist": "http://old/"})
@@ -204,7 +204,7 @@ func TestGridNetworkCache(t *testing.T) {
 	}
 }
 
-// MGR-2: a manager gets the options of its own section.
+// MGR-2, CLI-25: a manager gets the options of its own section.
 func TestManagerSections(t *testing.T) {
 	e, _, stderr := newTestEnvironment(t)
 	file, err := parseConfiguration("slapos.cfg", []byte("[slapos]\nmanager_list = devperm\n[manager:devperm]\nallowed-disk-for-vm =\n  /dev/null\n"))

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"net"
 	"net/http"
@@ -140,6 +141,63 @@ func TestProxyStartAndShow(t *testing.T) {
 	if want := "Using database: " + filepath.Dir(path) + "/proxy.db\ntable computer18: empty\n \n"; n.stdout.String() != want {
 		t.Errorf("got %q, want %q", &n.stdout, want)
 	}
+}
+
+// PROXY-1: the configuration that the environment names, and each option.
+func TestProxyStartOptions(t *testing.T) {
+	path, address := proxyConfiguration(t)
+	other := filepath.Join(t.TempDir(), "other.db")
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
+	text := strings.Replace(testFile(t, path), "port = "+port, "port = 1\nhost = 192.0.2.1", 1)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	e := newEnvironment()
+	var complaints bytes.Buffer
+	e.stderr = &complaints
+	e.getenv = func(name string) string {
+		if name == "SLAPOS_CONFIGURATION" {
+			return path
+		}
+		return os.Getenv(name)
+	}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, e, []string{"slapos", "proxy", "start", "--database-uri", other, "--port", port, "--host", "127.0.0.1", "--local-software-release-root", "/srv"})
+	}()
+	testkit.Eventually(t, testkit.Patience, "the proxy answers", func() bool {
+		response, err := http.Get(address + "/getFullComputerInformation?computer_id=C") // the file's
+		if err == nil {
+			response.Body.Close()
+		}
+		return err == nil && response.StatusCode == http.StatusOK
+	})
+	stop()
+	if code := <-ended; code != 0 {
+		t.Errorf("exit code %d:\n%s", code, &complaints)
+	}
+	database, err := sql.Open("sqlite", other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close()
+	var root string
+	if err := database.QueryRowContext(t.Context(), "SELECT value FROM config18").Scan(&root); err != nil || root != "/srv" {
+		t.Errorf("root %q, %v", root, err)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "proxy.db")); err == nil {
+		t.Error("the database of the configuration is made")
+	}
+}
+
+func testFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // TestProxyStartRefuses tells in one line what can't be used.
