@@ -86,7 +86,7 @@ var/bin/versitygw:
 	for section in buildout tests toolbox; do .ci/pip $*/bin/python $$section || exit 1; done
 	touch $@
 
-testenv-newest: check-tools build ## what would break with the newest of all Python packages, in var/testenv-newest
+testenv-newest: check-tools build testenv ## what would break with the newest of all Python packages, in var/testenv-newest
 	rm -rf var/testenv-newest
 	SLAPOS_NEWEST=1 $(MAKE) var/testenv-newest/.ready
 	.ci/newest var/testenv-newest
