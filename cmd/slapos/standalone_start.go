@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"net"
@@ -15,12 +16,16 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/grid/buildout"
 	"slapos/grid/supervisor"
 	"slapos/proxy"
 )
 
-// standaloneBuildout is what a Python environment of a cloud gets.
-const standaloneBuildout = "zc.buildout==6.0.1"
+// standaloneRequirements is what a Python environment of a cloud gets: versions
+// that work together, not the newest of the day.
+//
+//go:embed standalone/requirements.txt
+var standaloneRequirements []byte
 
 func newStandaloneStartCommand(e *environment) *cli.Command {
 	return &cli.Command{
@@ -32,7 +37,8 @@ what is supplied and deploys what is requested, as soon as it is. Nothing outsid
 the directory is changed, no root is needed.
 
 Releases are built by a Python with zc.buildout. Unless --python names one, or
-python3 has it, an environment is made in the directory, from PyPI.
+python3 has it, an environment is made in the directory, from PyPI, of versions
+that are known to work.
 
 Exit codes: 0 it runs; 1 failed; 2 wrong usage.`,
 		Flags: []cli.Flag{
@@ -135,7 +141,7 @@ func (s *standaloneCloud) findPython(ctx context.Context, given string) error {
 			return err
 		}
 		if !hasBuildout(ctx, path) {
-			return fmt.Errorf("%[1]s has no zc.buildout: %[1]s -m pip install zc.buildout", path)
+			return fmt.Errorf("%[1]s has no zc.buildout: %[1]s -m pip install %[2]s", path, buildout.Packages)
 		}
 		s.python = path
 		return nil
@@ -147,21 +153,39 @@ func (s *standaloneCloud) findPython(ctx context.Context, given string) error {
 			return err
 		}
 	}
+	if err := s.makePython(ctx, own); err != nil {
+		return err
+	}
+	s.python = own
+	return nil
+}
+
+// makePython makes a Python environment with zc.buildout.
+func (s *standaloneCloud) makePython(ctx context.Context, own string) error {
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		return errors.New("there is no Python 3 to build releases with: install python3 with venv, or name one by --python")
 	}
-	s.e.log.Info("Making a Python environment with zc.buildout in " + s.path("python") + "...")
-	for _, words := range [][]string{
-		{python, "-m", "venv", s.path("python")},
-		{own, "-m", "pip", "install", "-q", "--disable-pip-version-check", standaloneBuildout},
-	} {
-		if output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("a Python environment with zc.buildout can't be made (%s: %s): name a Python that has it by --python",
-				strings.Join(words[1:3], " "), lastLineOf(string(output), err))
-		}
+	if exec.CommandContext(ctx, python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))").Run() != nil {
+		return fmt.Errorf("%s is older than Python 3.11: install a newer python3 with venv, or name a Python with zc.buildout by --python", python)
 	}
-	s.python = own
+	s.e.log.Info("Making a Python environment with zc.buildout in " + s.path("python") + "...")
+	requirements := s.path("python/requirements.txt")
+	if err := s.makePythonBy(ctx, python, "-m", "venv", s.path("python")); err != nil {
+		return err
+	}
+	if err := writeChanged(requirements, standaloneRequirements, 0o644); err != nil {
+		return err
+	}
+	return s.makePythonBy(ctx, own, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", requirements)
+}
+
+func (s *standaloneCloud) makePythonBy(ctx context.Context, python string, arguments ...string) error {
+	output, err := exec.CommandContext(ctx, python, arguments...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("a Python environment with zc.buildout can't be made (%s: %s): name a Python that has it by --python",
+			strings.Join(arguments[:2], " "), lastLineOf(string(output), err))
+	}
 	return nil
 }
 

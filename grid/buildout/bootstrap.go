@@ -14,6 +14,10 @@ import (
 // slaposPython is where the packages of SlapOS have their Python.
 const slaposPython = "/opt/slapos/bin/python3"
 
+// Packages is what a Python needs to bootstrap, for pip: versions that are known
+// to work together.
+const Packages = "zc.buildout==6.0.1 setuptools==84.2.1"
+
 // noBuildout is the exit status of the bootstrap program when zc.buildout can't
 // be imported.
 const noBuildout = 97
@@ -47,8 +51,8 @@ func (b *Builder) Bootstrap(ctx context.Context, parameters ...string) error {
 	var failed *Error
 	if errors.As(err, &failed) && status == noBuildout && b.Script == "" {
 		return b.fail(fmt.Sprintf("%s has no zc.buildout: "+
-			"run '%s -m pip install zc.buildout', or name another interpreter in the option python of section [slapos]",
-			python, python))
+			"run '%s -m pip install %s', or name another interpreter in the option python of section [slapos]",
+			python, python, Packages))
 	}
 	return err
 }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"slapos/grid/buildout"
+)
+
+// The environment of a cloud gets what the tests run with, and messages name it.
+func TestStandaloneRequirements(t *testing.T) {
+	pins, err := os.ReadFile(filepath.Join("..", "..", ".ci", "requirements.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := func(text string) string {
+		return regexp.MustCompile(`(?m)^(#.*)?\n`).ReplaceAllString(text, "")
+	}
+	var want string
+	for _, text := range strings.Split(string(pins), "\n# [") {
+		if name, text, _ := strings.Cut(text, "]"); name == "build" || name == "buildout" {
+			_, text, _ = strings.Cut(text, "\n")
+			want += section(text + "\n")
+		}
+	}
+	have := string(standaloneRequirements)
+	if have := section(have); have == "" || have != section(want) {
+		t.Errorf("cmd/slapos/standalone/requirements.txt is not what .ci/requirements.txt has in build and buildout:\n%s", have)
+	}
+	for _, name := range strings.Fields(buildout.Packages) {
+		if !strings.Contains(have, "\n"+strings.Replace(name, "zc.", "zc-", 1)+" \\\n") {
+			t.Errorf("%s is not in cmd/slapos/standalone/requirements.txt", name)
+		}
+	}
+}
+
+// TestStandalonePython has a Python that notes what it is told.
+func TestStandalonePython(t *testing.T) {
+	for _, test := range []struct{ name, env, want, told string }{
+		{"none has it", "", "", "--no-deps --require-hashes -r ROOT/python/requirements.txt\n"},
+		{"too old", "OLD=1", "is older than Python 3.11: install a newer python3 with venv, or name a Python with zc.buildout by --python", ""},
+		{"no network", "OFFLINE=1", "a Python environment with zc.buildout can't be made (-m pip: no route): name a Python that has it by --python", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bin, root := t.TempDir(), t.TempDir()
+			python := `#!/bin/sh
+case $* in
+"-c import sys;"*) exit ${OLD:-0} ;;
+"-c import zc"*) [ -e "$0.told" ] ;;
+"-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+"-m pip install"*) [ -z "$OFFLINE" ] || { echo no route; exit 1; }; shift 5; echo "$@" >"$0.told" ;;
+*) exit 1 ;;
+esac
+`
+			if err := os.WriteFile(filepath.Join(bin, "python3"), []byte(python), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", bin+":/usr/bin:/bin")
+			if name, value, set := strings.Cut(test.env, "="); set {
+				t.Setenv(name, value)
+			}
+			s := &standaloneCloud{e: &environment{getenv: os.Getenv, log: slog.New(slog.DiscardHandler)}, root: root}
+			err := s.findPython(t.Context(), "")
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasSuffix(err.Error(), test.want)) {
+				t.Fatalf("error %v, want %q", err, test.want)
+			}
+			told, _ := os.ReadFile(filepath.Join(root, "python/bin/python.told"))
+			if want := strings.ReplaceAll(test.told, "ROOT", root); string(told) != want {
+				t.Errorf("pip is told %q, want %q", told, want)
+			}
+			if err != nil {
+				return
+			}
+			if written, err := os.ReadFile(filepath.Join(root, "python/requirements.txt")); err != nil || string(written) != string(standaloneRequirements) {
+				t.Errorf("%q, %v", written, err)
+			}
+			// The next start takes what is there.
+			if err := os.Remove(filepath.Join(bin, "python3")); err != nil {
+				t.Fatal(err)
+			}
+			next := &standaloneCloud{e: s.e, root: root}
+			if err := next.findPython(t.Context(), ""); err != nil || next.python != filepath.Join(root, "python/bin/python") {
+				t.Errorf("%q, %v", next.python, err)
+			}
+		})
+	}
+}
