@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"slapos/slap/rooted"
+	"slapos/slap/confined"
 )
 
 // writeMonitors writes the files of COL-38 for each partition that has a
@@ -145,7 +145,7 @@ func (s *store) minute(ctx context.Context, user string, day, minute time.Time) 
 }
 
 func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes []minuteProcess) error {
-	root, err := rooted.Open(partition.Path)
+	root, err := confined.Open(partition.Path)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes 
 	if err := root.Mkdir(directory, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	monitor, err := root.OpenRoot(directory)
+	monitor, err := root.Below(directory)
 	if err != nil {
 		return err
 	}
@@ -178,38 +178,20 @@ func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes 
 			return err
 		}
 	}
-	if err := replaceIn(monitor, "monitor_resource.status.json", status.object()); err != nil || len(processes) == 0 {
+	if err := monitor.Write("monitor_resource.status.json", []byte(status.object()), confined.VolatileFile); err != nil || len(processes) == 0 {
 		return err
 	}
 	objects := make([]string, len(processes))
 	for i, p := range processes {
 		objects[i] = p.json.object()
 	}
-	return replaceIn(monitor, "monitor_process_resource.status.json", "["+strings.Join(objects, ", ")+"]")
-}
-
-// replaceIn exchanges a file in a directory of a partition. The temporary file
-// is new, whatever stands under its name.
-func replaceIn(directory *rooted.Root, name, content string) error {
-	temporary := name + ".new"
-	if err := directory.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := directory.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(content)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return directory.Rename(temporary, name)
+	return monitor.Write("monitor_process_resource.status.json", []byte("["+strings.Join(objects, ", ")+"]"), confined.VolatileFile)
 }
 
 // appendMonitor adds a line to a file of lines, and makes the file when there is
 // none. It writes in place, for the file grows with each minute: only into a
 // regular file of the collector's own user that has no other name.
-func appendMonitor(directory *rooted.Root, name, columns, line string, now time.Time) error {
+func appendMonitor(directory *confined.Directory, name, columns, line string, now time.Time) error {
 	file, err := directory.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err == nil {
 		defer file.Close()
@@ -217,7 +199,7 @@ func appendMonitor(directory *rooted.Root, name, columns, line string, now time.
 		if statErr != nil {
 			return statErr
 		}
-		if status, ok := info.Sys().(*syscall.Stat_t); !info.Mode().IsRegular() || !ok || status.Nlink != 1 || int(status.Uid) != os.Geteuid() {
+		if uid, _ := confined.Owner(info); !info.Mode().IsRegular() || confined.Links(info) != 1 || uid != os.Geteuid() {
 			return fmt.Errorf("%s is no file of the collector: remove it", file.Name())
 		}
 		if info.Size() > 0 {
@@ -230,7 +212,8 @@ func appendMonitor(directory *rooted.Root, name, columns, line string, now time.
 	if line != "" {
 		entries = "[" + jsonText(columns) + "," + jsonText(line) + "]"
 	}
-	return replaceIn(directory, name, fmt.Sprintf(`{"date": %s, "data": %s}`, pythonFloat(float64(now.UnixMicro())/1e6), entries))
+	content := fmt.Sprintf(`{"date": %s, "data": %s}`, pythonFloat(float64(now.UnixMicro())/1e6), entries)
+	return directory.Write(name, []byte(content), confined.VolatileFile)
 }
 
 // appendLine puts a line in the place of the closing brackets.

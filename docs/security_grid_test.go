@@ -5,95 +5,79 @@ package docs_test
 var gridMutations = []mutation{
 	// What the agent does in directories of users.
 	{
-		"A file of a user that is read is a regular file", "grid/owned_root.go", "grid.TestOwnedRootRead",
-		`	if !info.Mode().IsRegular() {
-		return nil, nil, fmt`,
-		`	if false {
-		return nil, nil, fmt`,
-	},
-	{
-		"Opening a file of a user waits for nobody", "grid/owned_root.go", "grid.TestOwnedRootRead",
-		`os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err`,
-		`os.O_RDONLY, 0)
-	if err != nil {
-		return nil, nil, err`,
-	},
-	{
-		"A file of a user has a limit", "grid/owned_root.go", "grid.TestOwnedRootRead",
-		`if err == nil && len(content) > maxFile {`,
+		"A file of a user that is read is a regular file", "slap/confined/directory.go", "slap/confined.TestRead",
+		`if err == nil && !info.Mode().IsRegular() {`,
 		`if false {`,
 	},
 	{
-		"No more of a file of a user is read than its limit", "grid/owned_root.go", "grid.TestOwnedRootReadsNoMore",
-		`io.LimitReader(file, maxFile+1)`,
+		"Opening a file of a user waits for nobody", "slap/confined/directory.go", "slap/confined.TestRead",
+		`flags|syscall.O_NONBLOCK, 0o666)`,
+		`flags, 0o666)`,
+	},
+	{
+		"A file of a user has a limit", "slap/confined/directory.go", "slap/confined.TestRead",
+		`if err == nil && len(content) > MaxFile {`,
+		`if false {`,
+	},
+	{
+		"No more of a file of a user is read than its limit", "slap/confined/directory.go", "slap/confined.TestReadsNoMore",
+		`io.LimitReader(file, MaxFile+1)`,
 		`io.MultiReader(file)`,
 	},
 	{
-		"A file that is told belongs to the partition", "grid/owned_root.go", "grid.TestOwnedRootRead",
-		`if err == nil && !r.owns(info) {`,
-		`if err == nil && info == nil {`,
-	},
-	{
-		"What stands in the way of a new file goes", "grid/owned_root.go", "grid.TestOwnedRootWrite",
-		`	if err := r.clear(temporary); err != nil {
-		return err
-	}
-	file, err`,
-		`	file, err`,
-	},
-	{
-		"A file is whole or as it was", "grid/owned_root.go", "grid.TestOwnedRootWrite",
-		`	if err == nil {
-		err = r.rename(temporary, name)
-	}`,
-		`	if err == nil {
-		err = r.root.Link(temporary, name)
-	}`,
-	},
-	{
-		"A new file has the mode that was asked for", "grid/owned_root.go", "grid.TestOwnedRootWrite",
-		`err = file.Chmod(a.mode)`,
-		`err = nil`,
-	},
-	{
-		"A log is added to the user's own file", "grid/owned_root.go", "grid.TestOwnedRootAppend",
-		`info.Mode().IsRegular() && r.owns(info) {`,
-		`info.Mode().IsRegular() {`,
-	},
-	{
-		"A log is added to a regular file", "grid/owned_root.go", "grid.TestOwnedRootAppend",
-		`err == nil && info.Mode().IsRegular() && r.owns(info) {`,
-		`err == nil && r.owns(info) {`,
-	},
-	{
-		"A hard link is not given away", "grid/owned_root.go", "grid.TestOwnedRootGiveAway",
-		`if isPlain && (!r.linksProtected || links(info) > 1) {`,
-		`if false && isPlain {`,
-	},
-	{
-		"A link is given away, not its target", "grid/owned_root.go", "grid.TestOwnedRootGiveAway",
-		`unix.O_PATH|syscall.O_NOFOLLOW`,
-		`unix.O_PATH`,
-	},
-	{
-		"A user who swaps names gains nothing", "grid/owned_root.go", "grid.TestOwnedRootSwapping",
-		`if isPlain && (!r.linksProtected || links(info) > 1) {`,
-		`if isPlain && !r.linksProtected && false {`,
-	},
-	{
-		"A directory of a user has a limit of entries", "grid/owned_root.go", "grid.TestOwnedRootManyEntries",
-		`if len(entries) > maxEntries {`,
+		"A file that is told belongs to the partition", "slap/confined/directory.go", "slap/confined.TestRead",
+		`if err == nil && !d.Owns(info) {`,
 		`if false {`,
 	},
 	{
-		"A directory of the agent is no link", "grid/owned_root.go", "grid.TestOwnedRootMakeDirectory",
-		`if err == nil && !info.IsDir() {`,
-		`if err == nil && info == nil {`,
+		"What stands in the way of a new file goes", "slap/confined/write.go", "slap/confined.TestWrite",
+		`	if err := d.Clear(name); err != nil {
+		return nil, err
+	}
+	return d.OpenFile(name, flags, mode)`,
+		`	return d.OpenFile(name, flags, mode)`,
 	},
 	{
-		"A directory of a user is opened without following a way out", "slap/rooted/rooted.go", "grid.TestOwnedRootWrite",
+		"A file is whole or as it was", "slap/confined/write.go", "slap/confined.TestWrite",
+		`		err = d.Rename(temporary, name)
+`,
+		`		err = d.Root.Link(temporary, name)
+`,
+	},
+	{
+		"A new file has the mode that was asked for", "slap/confined/write.go", "slap/confined.TestWrite",
+		`return file.Chmod(a.Mode)`,
+		`return nil`,
+	},
+	{
+		"A log is added to the user's own file", "slap/confined/write.go", "slap/confined.TestAppend",
+		`info.Mode().IsRegular() && d.Owns(info) {`,
+		`info.Mode().IsRegular() {`,
+	},
+	{
+		"A hard link is not given away", "slap/confined/give.go", "slap/confined.TestGiveAway",
+		`if isPlain && !d.IsOneName(info) {`,
+		`if false && isPlain {`,
+	},
+	{
+		"A user who swaps names gains nothing", "slap/confined/give.go", "slap/confined.TestSwapping",
+		`if isPlain && !d.IsOneName(info) {`,
+		`if false && isPlain {`,
+	},
+	{
+		"A directory of a user has a limit of entries", "slap/confined/directory.go", "slap/confined.TestManyEntries",
+		`	if more {
+		return nil, fmt`,
+		`	if false && more {
+		return nil, fmt`,
+	},
+	{
+		"A directory of the agent is no link", "slap/confined/write.go", "slap/confined.TestMakeDirectory",
+		`if err == nil && !info.IsDir() {`,
+		`if false {`,
+	},
+	{
+		"A directory of a user is opened without following a way out", "slap/confined/root.go", "slap/confined.TestWrite",
 		`file, err := r.Root.OpenFile(name, flag, mode)`,
 		`file, err := os.OpenFile(filepath.Join(r.Name(), name), flag, mode)`,
 	},
@@ -122,12 +106,12 @@ var gridMutations = []mutation{
 	},
 	{
 		"A build's logins are no link to another user's", "grid/release_build.go", "grid.TestSoftwarePassNetrc",
-		`fileOwner != uid && (!root.linksProtected || links(info) > 1) {`,
+		`fileOwner != uid && !root.IsOneName(info) {`,
 		`false && fileOwner != uid {`,
 	},
 	{
 		"Firewall rules are read from the agent's own file", "grid/firewall_apply.go", "grid.TestFirewalldHostileFile",
-		`uid != os.Geteuid() || links(info) > 1 {`,
+		`uid != os.Geteuid() || confined.Links(info) > 1 {`,
 		`uid == os.Getppid() {`,
 	},
 	{
@@ -154,34 +138,9 @@ var gridMutations = []mutation{
 		_ = fmt.Errorf("retention lock`,
 	},
 	{
-		"Opening a partition's watched state waits for nobody", "grid/supervisor/watch.go", "grid/supervisor.TestWatchTraps",
-		`os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW`,
-		`os.O_RDONLY|unix.O_NOFOLLOW`,
-	},
-	{
 		"The watchdog goes to partitions only", "grid/supervisor/watch.go", "grid/supervisor.TestWatch",
 		`if partition == "" || partition != filepath.Base(partition) || !filepath.IsLocal(partition) {`,
 		`if false {`,
-	},
-	{
-		"A manager's request is a regular file", "manager/files.go", "manager.TestFilesStayInPartition",
-		`if !information.Mode().IsRegular() {`,
-		`if information == nil {`,
-	},
-	{
-		"Opening a manager's request waits for nobody", "manager/files.go", "manager.TestRequestIsPipe",
-		`os.O_RDONLY|syscall.O_NONBLOCK`,
-		`os.O_RDONLY`,
-	},
-	{
-		"A manager's request has a limit", "manager/files.go", "manager.TestFilesStayInPartition",
-		`if len(content) > maxRequest {`,
-		`if false {`,
-	},
-	{
-		"No more of a manager's request is read than its limit", "manager/files.go", "manager.TestRequestIsEndless",
-		`io.LimitReader(file, maxRequest+1)`,
-		`io.MultiReader(file)`,
 	},
 	{
 		"Partitions get allowed disks only", "manager/devperm.go", "manager.TestDevPerm",
@@ -210,13 +169,8 @@ var gridMutations = []mutation{
 	},
 	{
 		"A file of the collector in a partition is its own", "collect/monitor.go", "collect.TestMonitorHostile",
-		`!info.Mode().IsRegular() || !ok || status.Nlink != 1 || int(status.Uid) != os.Geteuid() {`,
-		`!ok || status == nil {`,
-	},
-	{
-		"A file of the collector in a partition is a new one", "collect/monitor.go", "collect.TestMonitorHostile",
-		`directory.Remove(temporary); err != nil &&`,
-		`error(nil); err != nil &&`,
+		`!info.Mode().IsRegular() || confined.Links(info) != 1 || uid != os.Geteuid() {`,
+		`uid < -1 {`,
 	},
 	{
 		"Folders are walked without following links", "collect/walk.go", "collect.TestFolderUse",
@@ -234,60 +188,50 @@ var gridMutations = []mutation{
 		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOATIME`,
 	},
 	{
-		"A resource file is a new one", "format/state.go", "format.TestResourceFileIsConfined",
-		`root.Remove(temporary); err != nil &&`,
-		`error(nil); err != nil &&`,
-	},
-	{
-		"A resource file is compared when it is a regular file", "format/state.go", "format.TestResourceFileIsAPipe",
-		`os.O_RDONLY|syscall.O_NONBLOCK`,
-		`os.O_RDONLY|syscall.O_CLOEXEC`,
-	},
-	{
 		"A partition's directory is made with the mode 0750", "format/plan.go", "format.TestPlanOfFirstRun",
 		`p.directory(path, 0o750,`,
 		`p.directory(path, 0o755,`,
 	},
 	// Removing trees.
 	{
-		"Removal does not follow links", "grid/tree.go", "grid.TestOpenSubdirectory",
+		"Removal does not follow links", "slap/confined/remove.go", "slap/confined.TestOpenSubdirectory",
 		`flags |= unix.O_NOFOLLOW | unix.O_CLOEXEC
 	how := unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV}`,
 		`flags |= unix.O_CLOEXEC
 	how := unix.OpenHow{Flags: uint64(flags)}`,
 	},
 	{
-		"Removal does not cross mounts", "grid/tree.go", "grid.TestOpenSubdirectory",
+		"Removal does not cross mounts", "slap/confined/remove.go", "slap/confined.TestOpenSubdirectory",
 		`unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV`,
 		`unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS`,
 	},
 	{
-		"Removal does not cross mounts on old kernels", "grid/tree.go", "grid.TestOpenSameDevice",
+		"Removal does not cross mounts on old kernels", "slap/confined/remove.go", "slap/confined.TestOpenSameDevice",
 		`if status.Dev != above.Dev {`,
 		`if false {`,
 	},
 	{
-		"Removal returns to the directory it came from", "grid/tree.go", "grid.TestReopenParent",
+		"Removal returns to the directory it came from", "slap/confined/remove.go", "slap/confined.TestReopenParent",
 		`if uint64(status.Dev) != parent.dev || status.Ino != parent.ino {`,
 		`if false {`,
 	},
 	{
-		"Removal takes a directory from its owner first", "grid/tree.go", "grid.TestSeize",
+		"Removal takes a directory from its owner first", "slap/confined/remove.go", "grid.TestSeize",
 		`_ = unix.Fchown(fd, 0, -1)`,
 		``,
 	},
 	{
-		"Removal of a tree that is being filled has an end", "grid/tree.go", "grid.TestRemovalEnds",
+		"Removal of a tree that is being filled has an end", "slap/confined/remove.go", "slap/confined.TestRemovalEnds",
 		`if l.passes > removalPasses {`,
 		`if false {`,
 	},
 	{
-		"What is emptied is no link", "grid/tree.go", "grid.TestEmptyDirectory",
+		"What is emptied is no link", "slap/confined/remove.go", "slap/confined.TestEmpty",
 		`unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)`,
 		`unix.O_DIRECTORY, 0)`,
 	},
 	{
-		"Only a user's mount is detached", "grid/tree_mount.go", "grid.TestIsUserMount",
+		"Only a user's mount is detached", "slap/confined/mount.go", "slap/confined.TestIsUserMount",
 		`ok && user != "0" {`,
 		`ok && user != "x" {`,
 	},

@@ -124,54 +124,56 @@ var runMutations = []mutation{
 		`|| false && unicode.IsControl(0) {`,
 	},
 	{
-		"Files of promises are read and written as their user", "promise/files.go", "promise.TestFilesAsUser",
-		`_, _ = unix.SetfsuidRetUid(user.UID)
+		"Files of promises are read and written as their user", "slap/confined/rights.go", "promise.TestFilesAsUser",
+		`	_, _ = unix.SetfsuidRetUid(uid)
 `,
-		`user = &process.User{UID: 0, GID: user.GID}
+		`	uid = 0
 `,
 	},
 	{
-		"Files of promises are read and written with their user's groups", "promise/files.go", "promise.TestFilesHaveTheUsersGroups",
-		`_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&groups[0])), 0)`,
-		`_, _, errno := unix.RawSyscall(unix.SYS_GETPID, uintptr(len(groups)), uintptr(unsafe.Pointer(&groups[0])), 0)`,
+		"Files of promises are read and written with their user's groups", "slap/confined/rights.go", "promise.TestFilesHaveTheUsersGroups",
+		`unix.RawSyscall(unix.SYS_SETGROUPS,`,
+		`unix.RawSyscall(unix.SYS_GETPID,`,
 	},
 	{
-		"A user's file access that can't be taken is an error", "promise/files.go", "promise.TestFilesHaveTheUsersGroups",
-		`if uid != user.UID || gid != user.GID {`,
-		`if uid != uid || gid != gid {`,
+		"A user's file access that can't be taken is an error", "slap/confined/rights.go", "promise.TestFilesHaveTheUsersGroups",
+		`if gotUID != uid || gotGID != gid {`,
+		`if false {`,
 	},
 	{
-		"State files of promises have a limit", "promise/files.go", "promise.TestFilesAreLimited",
-		`io.LimitReader(file, limit+1)`,
+		"State files of promises have a limit", "slap/confined/directory.go", "promise.TestFilesAreLimited",
+		`io.LimitReader(file, MaxFile+1)`,
 		`io.MultiReader(file)`,
 	},
 	{
-		"A state file of a promise is a regular file", "promise/files.go", "promise.TestFilesAreLimited",
+		"A state file of a promise is a regular file", "slap/confined/directory.go", "promise.TestFilesAreLimited",
 		`if err == nil && !info.Mode().IsRegular() {`,
-		`if err == nil && info == nil {`,
+		`if false {`,
 	},
 	{
-		"Opening a state file of a promise waits for nobody", "promise/files.go", "promise.TestFilesAreLimited",
+		"Opening a state file of a promise waits for nobody", "slap/confined/directory.go", "promise.TestFilesAreLimited",
 		`flags|syscall.O_NONBLOCK, 0o666)`,
 		`flags, 0o666)`,
 	},
 	{
-		"A state file of a promise is a new one", "promise/files.go", "promise.TestFilesAreLimited",
+		"A state file of a promise is a new one", "slap/confined/write.go", "promise.TestFilesAreLimited",
 		`const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL`,
 		`const flags = os.O_WRONLY | os.O_CREATE`,
 	},
 	{
 		"Directories of promises have a limit of entries", "promise/files.go", "promise.TestFilesAreLimited",
-		`if len(names) == maxNames {`,
+		`	if more {
+`,
+		`	if false && more {
+`,
+	},
+	{
+		"State directories of others are not given away", "slap/confined/give.go", "slap/confined.TestGivePath",
+		`if status.Uid != 0 {`,
 		`if false {`,
 	},
 	{
-		"State directories of others are not given away", "promise/files.go", "promise.TestGiveFolders",
-		`if status.Uid == 0 {`,
-		`if true {`,
-	},
-	{
-		"State directories behind links are not given away", "promise/files.go", "promise.TestGiveFolders",
+		"State directories behind links are not given away", "slap/confined/give.go", "slap/confined.TestGivePath",
 		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC`,
 		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC`,
 	},

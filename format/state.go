@@ -12,11 +12,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"slapos/slap"
-	"slapos/slap/rooted"
+	"slapos/slap/confined"
 	"slapos/slap/wholefile"
 )
 
@@ -246,47 +245,17 @@ const resourceFile = ".slapos-resource"
 // file is made anew by every run, so it is not worth a sync.
 func (s *state) saveResources(partition *Partition, resources any) error {
 	content := pythonJSON(resources, "    ")
-	root, err := rooted.Open(partition.Path)
+	directory, err := confined.Open(partition.Path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = root.Close() }()
-	if holds(root, resourceFile, content) {
+	defer func() { _ = directory.Close() }()
+	if present, err := directory.Read(resourceFile); err == nil && bytes.Equal(present, content) {
 		return nil
 	}
-	temporary := resourceFile + ".new"
-	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := directory.Write(resourceFile, content, confined.VolatileFile); err != nil {
 		return err
-	}
-	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	err = errors.Join(err, file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = root.Rename(temporary, resourceFile)
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(temporary))
 	}
 	s.log.Info("Partition resources saved to "+partition.Reference, "logger", "slapos.format")
 	return nil
-}
-
-// holds tells whether a file has just that content. It reads no more of it, and
-// waits for nobody who might write to a pipe in its place.
-func holds(root *rooted.Root, name string, content []byte) bool {
-	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = file.Close() }()
-	information, err := file.Stat()
-	if err != nil || !information.Mode().IsRegular() || information.Size() != int64(len(content)) {
-		return false
-	}
-	present := make([]byte, len(content))
-	_, err = io.ReadFull(file, present)
-	return err == nil && bytes.Equal(present, content)
 }

@@ -313,17 +313,18 @@ func TestResourceFileIsConfined(t *testing.T) {
 	}
 }
 
-// A directory in the place of the file is an error that leaves nothing behind.
+// A directory in the place of the file goes, as every file of the agent's has it.
 func TestResourceFileIsADirectory(t *testing.T) {
 	partition := &Partition{Reference: "slappart0", Path: t.TempDir()}
-	if err := os.Mkdir(filepath.Join(partition.Path, resourceFile), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(partition.Path, resourceFile, "below"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s := state{log: testLog()}
-	if err := s.saveResources(partition, map[string]any{}); err == nil {
-		t.Error("no error")
+	if err := s.saveResources(partition, map[string]any{}); err != nil {
+		t.Fatal(err)
 	}
-	if isThere(filepath.Join(partition.Path, resourceFile+".new")) {
-		t.Error("the temporary file stays")
+	entries, err := os.ReadDir(partition.Path)
+	if err != nil || len(entries) != 1 || !entries[0].Type().IsRegular() {
+		t.Errorf("%v, %v", entries, err)
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"slapos/slap/testkit"
+
 	"github.com/vishvananda/netlink"
 )
 
@@ -63,9 +65,9 @@ func TestBoot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			for _, path := range []string{"slappart0/.timestamp", "slappart1/file", "other0/.timestamp", "slappart2/.timestamp/file"} {
-				writeFile(t, filepath.Join(root, path), "1")
+				testkit.WriteFile(t, filepath.Join(root, path), "1")
 			}
-			writeFile(t, filepath.Join(root, "slappart9"), "")
+			testkit.WriteFile(t, filepath.Join(root, "slappart9"), "")
 			var record bootRecord
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
@@ -80,16 +82,16 @@ func TestBoot(t *testing.T) {
 				if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(got, test.want) {
 					t.Errorf("%v: %s", err, got)
 				}
-				mustExist(t, filepath.Join(root, "slappart0", ".timestamp"))
+				testkit.MustExist(t, filepath.Join(root, "slappart0", ".timestamp"))
 				return
 			}
 			if err != nil || got != test.want {
 				t.Errorf("%v: %s", err, got)
 			}
-			mustNotExist(t, filepath.Join(root, "slappart0", ".timestamp"))
-			mustExist(t, filepath.Join(root, "slappart1", "file"))
-			mustExist(t, filepath.Join(root, "slappart2", ".timestamp", "file"))
-			mustExist(t, filepath.Join(root, "other0", ".timestamp"))
+			testkit.MustNotExist(t, filepath.Join(root, "slappart0", ".timestamp"))
+			testkit.MustExist(t, filepath.Join(root, "slappart1", "file"))
+			testkit.MustExist(t, filepath.Join(root, "slappart2", ".timestamp", "file"))
+			testkit.MustExist(t, filepath.Join(root, "other0", ".timestamp"))
 		})
 	}
 }
@@ -114,7 +116,7 @@ func TestPing(t *testing.T) {
 	}
 	calls := filepath.Join(directory, "calls")
 	script := "#!/bin/sh\necho \"${0##*/} $*\" >>" + calls + "\ntest \"$4\" != down -a \"$3\" != down\n"
-	os.Chmod(writeFile(t, filepath.Join(directory, "ping"), script), 0o755)
+	os.Chmod(testkit.WriteFile(t, filepath.Join(directory, "ping"), script), 0o755)
 	for _, test := range []struct {
 		version int
 		host    string
@@ -149,7 +151,7 @@ func TestIsGlobalIPv6(t *testing.T) {
 // TestWaitForIPv6 has an interface that gets its address only after the wait
 // began: the event ends it, long before the next look.
 func TestWaitForIPv6(t *testing.T) {
-	if !inNamespace(t, syscall.CLONE_NEWNET) {
+	if !testkit.InNamespace(t, syscall.CLONE_NEWNET) {
 		return
 	}
 	runtime.LockOSThread()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"slapos/promise/process"
+	"slapos/slap/confined"
 )
 
 const (
@@ -51,7 +52,7 @@ func (t *partition) checkRetention(context.Context) (outcome, error) {
 // script goes first, because it would fail without the rest of the instance.
 func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
 	// It may be a link to the release's: it is the user who follows it.
-	info, err := os.Stat(t.root.join(destroyScript))
+	info, err := os.Stat(t.root.Join(destroyScript))
 	if isAbsent(err) || errors.Is(err, fs.ErrPermission) || err == nil && !info.Mode().IsRegular() {
 		return skipped, nil // or its user can't reach it either
 	}
@@ -60,7 +61,7 @@ func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
 		return done, err
 	}
 	command := process.Command{
-		Path:    t.root.join(destroyScript),
+		Path:    t.root.Join(destroyScript),
 		Dir:     t.path,
 		Env:     process.CleanEnvironment(t.pass.Environment, user.Home),
 		User:    user,
@@ -74,7 +75,7 @@ func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return done, fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", t.path, err)
 	}
-	_ = t.root.remove(destroyScript) // not possible where sbin is a link to elsewhere
+	_ = t.root.Remove(destroyScript) // not possible where sbin is a link to elsewhere
 	return done, nil
 }
 
@@ -109,7 +110,7 @@ func (t *partition) emptyData(ctx context.Context) (outcome, error) {
 		if info, err := os.Lstat(place); err != nil || !info.IsDir() {
 			continue
 		}
-		if err := emptyDirectoryAt(ctx, place); err != nil {
+		if err := confined.Empty(ctx, place); err != nil {
 			return done, err
 		}
 	}
@@ -119,11 +120,6 @@ func (t *partition) emptyData(ctx context.Context) (outcome, error) {
 // empty empties the directory. The lock's delay goes before its date: were it
 // the other way round, an interruption between them would start the lock anew.
 func (t *partition) empty(ctx context.Context) (outcome, error) {
-	_ = t.root.remove(retentionDelayFile) // what can't be removed alone is below
-	directory, err := t.root.root.Open(".")
-	if err != nil {
-		return done, err
-	}
-	defer directory.Close()
-	return done, emptyDirectory(ctx, directory)
+	_ = t.root.Remove(retentionDelayFile) // what can't be removed alone is below
+	return done, t.root.Empty(ctx)
 }

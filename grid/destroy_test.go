@@ -20,6 +20,7 @@ import (
 
 	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // destroyOne destroys the only partition of a test.
@@ -54,14 +55,14 @@ func TestDestroy(t *testing.T) {
 		"etc/run/service": "", ".slapos-resource": "{}", ".slapgrid/log/instance.log": "", ".hidden/x": "", retentionDelayFile: "0.0",
 	})
 	before, _ := os.Stat(directory)
-	outside := writeFile(t, filepath.Join(base, "outside", "file"), "")
+	outside := testkit.WriteFile(t, filepath.Join(base, "outside", "file"), "")
 	os.Symlink(filepath.Dir(outside), filepath.Join(directory, "software_release"))
 	r.options.CertificateRepository = filepath.Join(base, "certificates")
-	key := writeFile(t, filepath.Join(r.options.CertificateRepository, "slappart0.key"), "")
-	other := writeFile(t, filepath.Join(r.options.CertificateRepository, "slappart1.key"), "")
+	key := testkit.WriteFile(t, filepath.Join(r.options.CertificateRepository, "slappart0.key"), "")
+	other := testkit.WriteFile(t, filepath.Join(r.options.CertificateRepository, "slappart1.key"), "")
 	r.options.Instance.StorageHome = filepath.Join(base, "disks")
-	data := writeFile(t, filepath.Join(base, "disks", "disk1", "slappart0", "deep", "file"), "")
-	neighbours := writeFile(t, filepath.Join(base, "disks", "disk1", "slappart1", "file"), "")
+	data := testkit.WriteFile(t, filepath.Join(base, "disks", "disk1", "slappart0", "deep", "file"), "")
+	neighbours := testkit.WriteFile(t, filepath.Join(base, "disks", "disk1", "slappart1", "file"), "")
 	os.Symlink(filepath.Dir(outside), filepath.Join(base, "disks", "disk2"))
 	os.Symlink(filepath.Join(base, "outside"), filepath.Join(base, "outside", "slappart0"))
 	r.handOver(filepath.Dir(filepath.Dir(data)))
@@ -71,10 +72,10 @@ func TestDestroy(t *testing.T) {
 	}
 	emptied(t, directory, before)
 	for _, path := range []string{key, filepath.Dir(data)} {
-		mustNotExist(t, path)
+		testkit.MustNotExist(t, path)
 	}
 	for _, path := range []string{other, neighbours, outside, filepath.Dir(filepath.Dir(data))} {
-		mustExist(t, path)
+		testkit.MustExist(t, path)
 	}
 	if text := r.log.String(); !strings.Contains(text, "msg=destroying") || !strings.Contains(text, "Destroying Computer Partition slappart0...") {
 		t.Errorf("log: %s", text)
@@ -94,8 +95,8 @@ func TestDestroyScriptFails(t *testing.T) {
 			if err := r.destroyOne(); err == nil || !strings.Contains(err.Error(), "Failed to destroy Computer Partition in '"+directory+"'") {
 				t.Errorf("error is %v", err)
 			}
-			mustExist(t, filepath.Join(directory, "file"))
-			mustExist(t, filepath.Join(directory, destroyScript))
+			testkit.MustExist(t, filepath.Join(directory, "file"))
+			testkit.MustExist(t, filepath.Join(directory, destroyScript))
 		})
 	}
 }
@@ -112,7 +113,7 @@ func TestDestroyRetained(t *testing.T) {
 		}
 		now = now.Add(24*time.Hour - time.Second)
 	}
-	mustNotExist(t, filepath.Join(directory, "ran"))
+	testkit.MustNotExist(t, filepath.Join(directory, "ran"))
 	now = now.Add(2 * time.Second)
 	if err := r.destroyOne(); err != nil {
 		t.Fatal(err)
@@ -136,11 +137,11 @@ func TestDestroyHostile(t *testing.T) {
 			}
 		},
 		"no access": func(t *testing.T, directory, _ string) {
-			writeFile(t, filepath.Join(directory, "a", "b", "c"), "")
+			testkit.WriteFile(t, filepath.Join(directory, "a", "b", "c"), "")
 			os.Chmod(filepath.Join(directory, "a", "b"), 0)
 			os.Chmod(filepath.Join(directory, "a"), 0)
 		},
-		"very deep": func(t *testing.T, directory, _ string) { makeDeep(t, filepath.Join(directory, "deep"), 3000) },
+		"very deep": func(t *testing.T, directory, _ string) { testkit.MakeDeep(t, filepath.Join(directory, "deep"), 3000) },
 		"the lock's delay is a link": func(t *testing.T, directory, _ string) {
 			os.Symlink("nowhere", filepath.Join(directory, retentionDelayFile))
 		},
@@ -150,13 +151,13 @@ func TestDestroyHostile(t *testing.T) {
 			directory := r.partition(0, slap.StateDestroyed, nil)
 			before, _ := os.Stat(directory)
 			outside := filepath.Join(filepath.Dir(r.root), "outside")
-			kept := writeFile(t, filepath.Join(outside, "file"), "")
+			kept := testkit.WriteFile(t, filepath.Join(outside, "file"), "")
 			build(t, directory, outside)
 			if err := r.destroyOne(); err != nil {
 				t.Error(err)
 			}
 			emptied(t, directory, before)
-			mustExist(t, kept)
+			testkit.MustExist(t, kept)
 		})
 	}
 }
@@ -180,7 +181,7 @@ func TestDestroyKilled(t *testing.T) {
 		return
 	}
 	base, temporary := filepath.Dir(r.root), testenv.Directory(t) // what the killed leave
-	kept := writeFile(t, filepath.Join(base, "outside", "file"), "")
+	kept := testkit.WriteFile(t, filepath.Join(base, "outside", "file"), "")
 	r.supervise()
 	kills := 0
 	for round := range 2 {
@@ -198,8 +199,8 @@ func TestDestroyKilled(t *testing.T) {
 		before, _ := os.Stat(directory)
 		r.runService(0)
 		os.Symlink(filepath.Dir(kept), filepath.Join(directory, "tree", "link"))
-		writeFile(t, filepath.Join(base, "certificates", "slappart0.key"), "")
-		data := writeFile(t, filepath.Join(base, "disks", "disk", "slappart0", "file"), "")
+		testkit.WriteFile(t, filepath.Join(base, "certificates", "slappart0.key"), "")
+		data := testkit.WriteFile(t, filepath.Join(base, "disks", "disk", "slappart0", "file"), "")
 		for patience := 50 * time.Millisecond; ; patience += patience / 6 {
 			command := exec.Command("/proc/self/exe", "-test.run=^TestDestroyKilled$")
 			command.Env = append(os.Environ(), marker+"="+r.root, "TMPDIR="+temporary)
@@ -223,9 +224,9 @@ func TestDestroyKilled(t *testing.T) {
 		if running := r.running(); len(running) > 0 {
 			t.Errorf("still running: %v", running)
 		}
-		mustNotExist(t, data)
-		mustNotExist(t, filepath.Join(base, "certificates", "slappart0.key"))
-		mustExist(t, kept)
+		testkit.MustNotExist(t, data)
+		testkit.MustNotExist(t, filepath.Join(base, "certificates", "slappart0.key"))
+		testkit.MustExist(t, kept)
 	}
 	t.Logf("killed %d times", kills)
 }

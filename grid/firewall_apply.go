@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"slapos/promise/process"
+	"slapos/slap/confined"
 )
 
 // firewallRulesFile lists the rules that a partition has, as JSON.
@@ -54,7 +55,7 @@ func newFirewall(options FirewallOptions, environment []string, log *slog.Logger
 }
 
 // set makes rules those of a partition (GRID-82); none removes them all.
-func (f *firewall) set(ctx context.Context, root *ownedRoot, partition string, rules []firewallRule, log *slog.Logger) error {
+func (f *firewall) set(ctx context.Context, root *confined.Directory, partition string, rules []firewallRule, log *slog.Logger) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old, present := readFirewallRules(root, log)
@@ -69,7 +70,7 @@ func (f *firewall) set(ctx context.Context, root *ownedRoot, partition string, r
 	for i, rule := range rules {
 		texts[i] = `"` + rule.String() + `"` // nothing in it needs escaping
 	}
-	if err := root.write(firewallRulesFile, []byte("["+strings.Join(texts, ", ")+"]"), agentFile); err != nil {
+	if err := root.Write(firewallRulesFile, []byte("["+strings.Join(texts, ", ")+"]"), confined.AgentFile); err != nil {
 		return fmt.Errorf("firewall: write %s: %w", firewallRulesFile, err)
 	}
 	return nil
@@ -78,18 +79,18 @@ func (f *firewall) set(ctx context.Context, root *ownedRoot, partition string, r
 // readFirewallRules reads the rules that the partition had. The file lies in a
 // directory of the partition's user: one that the agent didn't write counts as
 // missing, as does a rule that is none.
-func readFirewallRules(root *ownedRoot, log *slog.Logger) (rules []firewallRule, present bool) {
-	content, info, err := root.readFile(firewallRulesFile)
+func readFirewallRules(root *confined.Directory, log *slog.Logger) (rules []firewallRule, present bool) {
+	content, info, err := root.ReadFile(firewallRulesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false
 	}
 	if err == nil {
-		if uid, _ := owner(info); uid != os.Geteuid() || links(info) > 1 {
+		if uid, _ := confined.Owner(info); uid != os.Geteuid() || confined.Links(info) > 1 {
 			err = errors.New("the agent did not write it")
 		}
 	}
 	if err != nil {
-		log.Warn("Ignored "+root.join(firewallRulesFile), slog.Any("error", err))
+		log.Warn("Ignored "+root.Join(firewallRulesFile), slog.Any("error", err))
 		return nil, false
 	}
 	return parseFirewallRules(content, log)

@@ -21,12 +21,14 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"slapos/slap"
+	"slapos/slap/confined"
+	"slapos/slap/testkit"
 )
 
 // An nftablesNode is a machine with the addresses 10.0.0.1 to .4 of its own.
 type nftablesNode struct {
 	t    *testing.T
-	root *ownedRoot
+	root *confined.Directory
 }
 
 func newNftablesNode(t *testing.T) *nftablesNode {
@@ -46,7 +48,7 @@ func newNftablesNode(t *testing.T) *nftablesNode {
 	}
 	directory := filepath.Join(t.TempDir(), "slappart0")
 	os.Mkdir(directory, 0o750)
-	root, err := openOwnedRoot(directory)
+	root, err := confined.Open(directory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,12 +58,12 @@ func newNftablesNode(t *testing.T) *nftablesNode {
 
 func (n *nftablesNode) set(partition string, traffic firewallTraffic) (changed bool) {
 	n.t.Helper()
-	before, _ := os.Stat(n.root.join(firewallRulesFile))
+	before, _ := os.Stat(n.root.Join(firewallRulesFile))
 	if err := (&firewall{backend: nftablesFirewall{}}).set(context.Background(), n.root, partition,
 		traffic.rules(slog.Default()), slog.Default()); err != nil {
 		n.t.Fatal(err)
 	}
-	after, err := os.Stat(n.root.join(firewallRulesFile))
+	after, err := os.Stat(n.root.Join(firewallRulesFile))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -100,7 +102,7 @@ func (n *nftablesNode) expect(what string, want map[string]bool) {
 }
 
 func TestNftables(t *testing.T) {
-	if !inNamespace(t, syscall.CLONE_NEWNET) {
+	if !testkit.InNamespace(t, syscall.CLONE_NEWNET) {
 		return
 	}
 	n := newNftablesNode(t)
@@ -179,7 +181,7 @@ func nftablesChains(t *testing.T) []string {
 // TestNftablesLosesNothingAtOnce changes rules under traffic: a rejected
 // source never gets through while they are replaced.
 func TestNftablesLosesNothingAtOnce(t *testing.T) {
-	if !inNamespace(t, syscall.CLONE_NEWNET) {
+	if !testkit.InNamespace(t, syscall.CLONE_NEWNET) {
 		return
 	}
 	n := newNftablesNode(t)
@@ -210,13 +212,11 @@ func TestNftablesLosesNothingAtOnce(t *testing.T) {
 }
 
 func TestNftablesWithoutRights(t *testing.T) {
-	asUser(t, func(directory string) {
-		if os.Geteuid() == 0 {
-			return // the file system's user has no bearing on the network
-		}
-		_, err := nftablesFirewall{}.apply(context.Background(), "slappart0", nil, trafficTo("10.0.0.1").rules(slog.Default()))
-		if err == nil || !strings.Contains(err.Error(), "run as root") {
-			t.Error(err)
-		}
-	})
+	if testkit.AsOrdinaryUser(t) {
+		return
+	}
+	_, err := nftablesFirewall{}.apply(context.Background(), "slappart0", nil, trafficTo("10.0.0.1").rules(slog.Default()))
+	if err == nil || !strings.Contains(err.Error(), "run as root") {
+		t.Error(err)
+	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"slapos/slap"
+	"slapos/slap/confined"
+	"slapos/slap/testkit"
 )
 
 func ruleTexts(rules []firewallRule) []string {
@@ -117,14 +119,14 @@ func FuzzFirewallRule(f *testing.F) {
 type fakeFirewalld struct {
 	t         *testing.T
 	directory string
-	root      *ownedRoot
+	root      *confined.Directory
 	firewall  *firewall
 	log       bytes.Buffer
 }
 
 func newFakeFirewalld(t *testing.T) *fakeFirewalld {
 	f := &fakeFirewalld{t: t, directory: t.TempDir()}
-	command := writeFile(t, filepath.Join(f.directory, "firewall-cmd"), `#!/bin/sh
+	command := testkit.WriteFile(t, filepath.Join(f.directory, "firewall-cmd"), `#!/bin/sh
 echo "$*" >>`+f.directory+`/calls
 echo "WARNING: something about the weather" >&2
 args=$*
@@ -139,7 +141,7 @@ esac
 	os.Chmod(command, 0o755)
 	instance := filepath.Join(f.directory, "slappart0")
 	os.Mkdir(instance, 0o750)
-	root, err := openOwnedRoot(instance)
+	root, err := confined.Open(instance)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +181,7 @@ func TestFirewalld(t *testing.T) {
 			t.Errorf("%s: calls are\n%s", what, strings.Join(calls, "\n"))
 		}
 		var texts []string
-		content, _ := f.root.read(firewallRulesFile)
+		content, _ := f.root.Read(firewallRulesFile)
 		if err := json.Unmarshal(content, &texts); err != nil {
 			t.Errorf("%s: %v: %s", what, err, content)
 		}
@@ -197,41 +199,41 @@ func TestFirewalld(t *testing.T) {
 	check("first", trafficTo("10.0.0.1"), 4*2+1, true)
 	check("again", trafficTo("10.0.0.1"), 4, false)
 	check("other address", trafficTo("10.0.0.2"), 4*2*2+1, true)
-	os.Remove(filepath.Join(f.root.path, firewallRulesFile))
+	os.Remove(filepath.Join(f.root.Name(), firewallRulesFile))
 	check("file lost", trafficTo("10.0.0.2"), 4, false)
 	check("none", firewallTraffic{}, 4*2+1, true)
 	check("none again", firewallTraffic{}, 1, false)
-	if content, _ := f.root.read(firewallRulesFile); string(content) != "[]" {
+	if content, _ := f.root.Read(firewallRulesFile); string(content) != "[]" {
 		t.Errorf("the file holds %s", content)
 	}
-	if info, err := os.Stat(filepath.Join(f.root.path, firewallRulesFile)); err != nil || info.Mode() != 0o644 {
+	if info, err := os.Stat(filepath.Join(f.root.Name(), firewallRulesFile)); err != nil || info.Mode() != 0o644 {
 		t.Error(info, err)
 	}
 }
 
 func TestFirewalldHostileFile(t *testing.T) {
 	f := newFakeFirewalld(t)
-	path := filepath.Join(f.root.path, firewallRulesFile)
+	path := filepath.Join(f.root.Name(), firewallRulesFile)
 	proof := filepath.Join(f.directory, "proof")
 	for name, content := range map[string]string{
 		"not JSON": "[", "not a list": `{"a": 1}`, "command": `["$(touch ` + proof + `)", "; touch ` + proof + `"]`,
 		"rule with command": `["` + firewallRulePrefix + `INPUT 0 -s 1.1.1.1;touch ` + proof + ` -d 10.0.0.1 -j ACCEPT"]`,
 		"empty":             "",
 	} {
-		writeFile(t, path, content)
+		testkit.WriteFile(t, path, content)
 		if err := f.set(firewallTraffic{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	os.Remove(path)
 	os.Mkdir(path, 0o755)
-	if err := f.set(firewallTraffic{}); err != nil || readFile(t, path) != "[]" {
+	if err := f.set(firewallTraffic{}); err != nil || testkit.ReadFile(t, path) != "[]" {
 		t.Errorf("a directory in the way: %v", err)
 	}
-	mustNotExist(t, proof)
+	testkit.MustNotExist(t, proof)
 	if os.Geteuid() == 0 {
 		os.Remove(path)
-		writeFile(t, path, `["`+firewallRulePrefix+`INPUT 0 -d 10.9.9.9 -j REJECT"]`)
+		testkit.WriteFile(t, path, `["`+firewallRulePrefix+`INPUT 0 -d 10.9.9.9 -j REJECT"]`)
 		os.Chown(path, 29998, 29998)
 		f.lines("calls")
 		if err := f.set(firewallTraffic{}); err != nil || len(f.lines("calls")) != 1 {
@@ -255,7 +257,7 @@ func TestFirewalldFailures(t *testing.T) {
 		} else if strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: more than one line: %q", name, err)
 		}
-		mustNotExist(t, filepath.Join(f.root.path, firewallRulesFile))
+		testkit.MustNotExist(t, filepath.Join(f.root.Name(), firewallRulesFile))
 	}
 	f.firewall.backend = &firewalld{command: filepath.Join(f.directory, "firewall-cmd"), reload: "exit 4",
 		environment: []string{"PATH=" + os.Getenv("PATH")}, log: f.logger()}

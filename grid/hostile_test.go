@@ -21,6 +21,8 @@ import (
 	"slapos/grid/testenv"
 	"slapos/manager"
 	"slapos/slap"
+	"slapos/slap/confined"
+	"slapos/slap/testkit"
 )
 
 // hostilePlaces are what the agent reads, writes, lists or removes below a
@@ -72,11 +74,11 @@ func (o *outsider) check(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if uid, gid := owner(info); uid != os.Geteuid() || gid != os.Getegid() || info.Mode() != mode {
+		if uid, gid := confined.Owner(info); uid != os.Geteuid() || gid != os.Getegid() || info.Mode() != mode {
 			t.Errorf("%s belongs to %d:%d, mode %v", path, uid, gid, info.Mode())
 		}
 	}
-	if got := readFile(t, o.file); got != secret {
+	if got := testkit.ReadFile(t, o.file); got != secret {
 		t.Errorf("the file outside is %q", got)
 	}
 }
@@ -168,7 +170,7 @@ func TestHostilePartitions(t *testing.T) {
 				before[name] = statOf(t, n.at(name))
 			}
 			n.finishes(func() error { _, err := InstancePass(t.Context(), n.options); return err })
-			if !slices.Contains(n.running(), good+":web-on-watch") || !exists(n.at(good, ".timestamp")) {
+			if !slices.Contains(n.running(), good+":web-on-watch") || !testkit.Exists(n.at(good, ".timestamp")) {
 				t.Errorf("the good partition is not started: %v", n.running())
 			}
 			for _, name := range names {
@@ -210,7 +212,7 @@ func (n *instanceNode) makeFullPartition(name string) {
 		"var/xml_report/empty": "", "sbin/destroy": "#!/bin/sh\n", ".slapgrid/log/instance.log": "",
 		".slapgrid/promise/result/x": "", ".slapgrid/promise/cache/x": "", ".slapgrid/promise/log/x": "",
 	} {
-		writeFile(n.t, n.at(name, path), content)
+		testkit.WriteFile(n.t, n.at(name, path), content)
 		if strings.HasPrefix(content, "#!") {
 			os.Chmod(n.at(name, path), 0o755)
 		}
@@ -223,7 +225,7 @@ func (n *instanceNode) handOverTree(name string) {
 	n.t.Helper()
 	err := filepath.WalkDir(n.at(name), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil {
-			testenv.HandOver(n.t, path)
+			testkit.HandOver(n.t, path)
 		}
 		return err
 	})
@@ -239,8 +241,8 @@ func (n *instanceNode) spoil(name, place string, create func(path string) error)
 	if err := errorsOf(os.RemoveAll(path), os.MkdirAll(filepath.Dir(path), 0o755), create(path)); err != nil {
 		n.t.Fatalf("%s: %v", place, err)
 	}
-	if info, err := os.Lstat(path); err == nil && (info.IsDir() || info.Mode().IsRegular() && links(info) == 1) {
-		testenv.HandOver(n.t, path)
+	if info, err := os.Lstat(path); err == nil && (info.IsDir() || info.Mode().IsRegular() && confined.Links(info) == 1) {
+		testkit.HandOver(n.t, path)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"slapos/grid/supervisor"
-	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
@@ -37,16 +36,16 @@ func newInstanceNode(t *testing.T, partitions ...string) *instanceNode {
 	if err := os.MkdirAll(n.path(testRelease, "bin"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, n.path(testRelease, "instance.cfg"), "[template]\n")
+	testkit.WriteFile(t, n.path(testRelease, "instance.cfg"), "[template]\n")
 	n.deployWith("")
 	for _, name := range []string{"", "bin", "bin/buildout", "instance.cfg"} {
-		testenv.HandOver(t, n.path(testRelease, name))
+		testkit.HandOver(t, n.path(testRelease, name))
 	}
 	for _, name := range partitions {
 		if err := os.Mkdir(n.at(name), 0o750); err != nil {
 			t.Fatal(err)
 		}
-		testenv.HandOver(t, n.at(name))
+		testkit.HandOver(t, n.at(name))
 		n.allocate(name, slap.StateStarted)
 	}
 	return n

@@ -12,6 +12,7 @@ import (
 
 	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/confined"
 	"slapos/slap/testkit"
 )
 
@@ -24,28 +25,28 @@ func TestInstancePassStarts(t *testing.T) {
 	n.master.expect(t, true, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")
 	n.expectRunning("slappart0:once", "slappart0:web-on-watch", "slappart1:once", "slappart1:web-on-watch")
 	for _, name := range []string{"slappart0", "slappart1"} {
-		if got := readFile(t, n.at(name, ".timestamp")); got != "1" {
+		if got := testkit.ReadFile(t, n.at(name, ".timestamp")); got != "1" {
 			t.Errorf("%s: timestamp %q", name, got)
 		}
 		if got, err := os.Readlink(n.at(name, "software_release")); err != nil || got != n.path(testRelease) {
 			t.Errorf("%s: link to %q, %v", name, got, err)
 		}
-		if got := readFile(t, n.at(name, ".slapos-retention-lock-delay")); got != "0.0" {
+		if got := testkit.ReadFile(t, n.at(name, ".slapos-retention-lock-delay")); got != "0.0" {
 			t.Errorf("%s: retention %q", name, got)
 		}
-		profile := readFile(t, n.at(name, "buildout.cfg"))
+		profile := testkit.ReadFile(t, n.at(name, "buildout.cfg"))
 		if !strings.HasPrefix(profile, "[template]\n\n\n") || !strings.Contains(profile, "\npartition-id = "+name+"\n") ||
 			!strings.Contains(profile, "\nshared-part-list =\n  /shared\n") || !strings.Contains(profile, "\nrequested-state = started\n") {
 			t.Errorf("%s: profile\n%s", name, profile)
 		}
 		info, _ := os.Stat(n.at(name, "buildout.cfg"))
-		if uid, gid := owner(info); info.Mode() != 0o640 || uid != os.Geteuid() || os.Geteuid() == 0 && gid != testenv.User() {
+		if uid, gid := confined.Owner(info); info.Mode() != 0o640 || uid != os.Geteuid() || os.Geteuid() == 0 && gid != testkit.User() {
 			t.Errorf("%s: profile of %d:%d, mode %v", name, uid, gid, info.Mode())
 		}
 		if info, err := os.Stat(n.at(name, ".slapgrid/promise/result")); err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("%s: results of promises: %v, %v", name, info, err)
 		}
-		if log := readFile(t, n.at(name, ".slapgrid/log/instance.log")); !strings.Contains(log, " INFO     slapos Processing Computer Partition "+name+".\n") {
+		if log := testkit.ReadFile(t, n.at(name, ".slapgrid/log/instance.log")); !strings.Contains(log, " INFO     slapos Processing Computer Partition "+name+".\n") {
 			t.Errorf("%s: instance.log\n%s", name, log)
 		}
 	}
@@ -76,7 +77,7 @@ func TestInstancePassStarts(t *testing.T) {
 	if after := n.processes(); after["slappart0:once"].Pid != before["slappart0:once"].Pid {
 		t.Error("a service of an unchanged partition was restarted")
 	}
-	if got := readFile(t, n.at("slappart0", "log")); got != "deployed\n" {
+	if got := testkit.ReadFile(t, n.at("slappart0", "log")); got != "deployed\n" {
 		t.Errorf("slappart0 was deployed: %q", got)
 	}
 }
@@ -94,7 +95,7 @@ func TestInstancePassStopsAndDestroys(t *testing.T) {
 	n.process(0)
 	n.master.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "stoppedComputerPartition slappart1")
 	n.expectRunning()
-	if got := readFile(t, n.at("slappart0", "log")); got != "deployed\ndeployed\n" {
+	if got := testkit.ReadFile(t, n.at("slappart0", "log")); got != "deployed\ndeployed\n" {
 		t.Errorf("a stopped instance was not deployed: %q", got)
 	}
 	for _, line := range []string{"Installing Computer Partition slappart0...", "Requested start of slappart0...",
@@ -106,7 +107,7 @@ func TestInstancePassStopsAndDestroys(t *testing.T) {
 	if files, _ := filepath.Glob(filepath.Join(n.layout().ConfigDir(), "slappart*")); len(files) > 0 {
 		t.Errorf("configuration left: %q", files)
 	}
-	if !exists(n.at("slappart1", "etc/service/web")) {
+	if !testkit.Exists(n.at("slappart1", "etc/service/web")) {
 		t.Error("files of a destroyed instance are gone before its report")
 	}
 
@@ -139,10 +140,10 @@ func TestInstancePassFails(t *testing.T) {
 	if got := calls[1].form.Get("error_log"); got != want {
 		t.Errorf("reported %q, want %q", got, want)
 	}
-	if got := readFile(t, n.at("slappart0", ".slapgrid-slappart0-error.log")); got != want {
+	if got := testkit.ReadFile(t, n.at("slappart0", ".slapgrid-slappart0-error.log")); got != want {
 		t.Errorf("error file %q", got)
 	}
-	if exists(n.at("slappart0", ".timestamp")) || !exists(n.at("slappart1", ".timestamp")) {
+	if testkit.Exists(n.at("slappart0", ".timestamp")) || !testkit.Exists(n.at("slappart1", ".timestamp")) {
 		t.Error("a timestamp after a failure, or none after success")
 	}
 	for _, line := range []string{"Error while processing the following partitions:", "  slappart0[test]: " + want} {
@@ -152,7 +153,7 @@ func TestInstancePassFails(t *testing.T) {
 	}
 	n.deployWith("")
 	n.process(0)
-	if exists(n.at("slappart0", ".slapgrid-slappart0-error.log")) {
+	if testkit.Exists(n.at("slappart0", ".slapgrid-slappart0-error.log")) {
 		t.Error("the error file is left")
 	}
 }
@@ -164,7 +165,7 @@ func TestInstancePassReportsInVain(t *testing.T) {
 	n.master.set(func() { n.master.status["softwareInstanceError"] = http.StatusInternalServerError })
 	n.process(1)
 	n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
-	if !exists(n.at("slappart1", ".timestamp")) {
+	if !testkit.Exists(n.at("slappart1", ".timestamp")) {
 		t.Error("slappart1 was not processed")
 	}
 }
@@ -239,12 +240,12 @@ func TestInstancePassFreePartitions(t *testing.T) {
 	n.change("slappart0", func(p *slap.Partition) {
 		p.RequestedState, p.SoftwareRelease, p.NeedModification, p.Parameters = slap.StateDestroyed, nil, false, nil
 	})
-	writeFile(t, n.at("slappart0", ".timestamp"), "1")
-	writeFile(t, n.at("slappart0", ".slapgrid", "log", "instance.log"), "")
-	writeFile(t, n.at("slappart0", ".slapos-resource"), "{}")
+	testkit.WriteFile(t, n.at("slappart0", ".timestamp"), "1")
+	testkit.WriteFile(t, n.at("slappart0", ".slapgrid", "log", "instance.log"), "")
+	testkit.WriteFile(t, n.at("slappart0", ".slapos-resource"), "{}")
 	n.process(0)
 	n.master.expect(t, false, "getFullComputerInformation")
-	if exists(n.at("slappart0", ".timestamp")) || exists(n.at("slappart0", ".slapgrid")) || !exists(n.at("slappart0", ".slapos-resource")) {
+	if testkit.Exists(n.at("slappart0", ".timestamp")) || testkit.Exists(n.at("slappart0", ".slapgrid")) || !testkit.Exists(n.at("slappart0", ".slapos-resource")) {
 		t.Error("not tidied up")
 	}
 }
@@ -262,11 +263,11 @@ func TestInstancePassCertificates(t *testing.T) {
 	for name, want := range map[string]string{"slappart0.crt": "CERT", "slappart0.key": "KEY"} {
 		path := filepath.Join(n.options.CertificateRepository, name)
 		info, err := os.Stat(path)
-		if err != nil || info.Mode() != 0o400 || ownerOf(t, path) != testenv.User() || readFile(t, path) != want {
+		if err != nil || info.Mode() != 0o400 || testkit.OwnerOf(t, path) != testkit.User() || testkit.ReadFile(t, path) != want {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	profile := readFile(t, n.at("slappart0", "buildout.cfg"))
+	profile := testkit.ReadFile(t, n.at("slappart0", "buildout.cfg"))
 	if !strings.Contains(profile, "key-file = "+filepath.Join(n.options.CertificateRepository, "slappart0.key")+"\n") {
 		t.Errorf("profile\n%s", profile)
 	}
@@ -279,7 +280,7 @@ func TestInstancePassCertificates(t *testing.T) {
 	n.process(0)
 	n.master.expect(t, false, "getFullComputerInformation", "getComputerPartitionCertificate slappart1", "startedComputerPartition slappart1")
 	for name, want := range map[string]string{"slappart0.crt": "CERT", "slappart1.crt": "NEW"} {
-		if got := readFile(t, filepath.Join(n.options.CertificateRepository, name)); got != want {
+		if got := testkit.ReadFile(t, filepath.Join(n.options.CertificateRepository, name)); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
@@ -295,7 +296,7 @@ func TestInstancePassCertificates(t *testing.T) {
 func TestInstancePassRequests(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	const name = ".slapos-request-transaction-slappart0"
-	writeFile(t, n.at("slappart0", name), "of an interrupted pass\n")
+	testkit.WriteFile(t, n.at("slappart0", name), "of an interrupted pass\n")
 	n.deployWith(`printf 'a\n\nb\n' >> ` + name + `; echo $SLAPGRID_INSTANCE_ROOT > root`)
 	n.process(0)
 	calls := n.master.expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart0", "updateComputerPartitionRelatedInstanceList slappart0")
@@ -303,7 +304,7 @@ func TestInstancePassRequests(t *testing.T) {
 	if err != nil || fmt.Sprint(sent) != "[a b]" {
 		t.Errorf("sent %v, %v", sent, err)
 	}
-	if got := readFile(t, n.at("slappart0", "root")); got != n.options.InstanceRoot+"\n" {
+	if got := testkit.ReadFile(t, n.at("slappart0", "root")); got != n.options.InstanceRoot+"\n" {
 		t.Errorf("SLAPGRID_INSTANCE_ROOT=%q", got)
 	}
 	// SLAP-49: so does the original's library, inside a partition.
@@ -331,7 +332,7 @@ func TestInstancePassPartitionOfRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.process(1)
-	if exists(n.at("slappart0", "log")) || !strings.Contains(n.log.String(), "too dangerous") {
+	if testkit.Exists(n.at("slappart0", "log")) || !strings.Contains(n.log.String(), "too dangerous") {
 		t.Errorf("log\n%s", n.log)
 	}
 }

@@ -49,8 +49,8 @@ func TestKilledAgent(t *testing.T) {
 	n.buildWith(alone + "true")
 	// Complete, or a pass after one that was killed in its build would bootstrap
 	// it anew, and with that replace the script of deployWith.
-	writeFile(t, n.path(testRelease, completedFile), "")
-	writeFile(t, double, "")
+	testkit.WriteFile(t, n.path(testRelease, completedFile), "")
+	testkit.WriteFile(t, double, "")
 	os.Chmod(double, 0o666)
 	agent := killedAgent{t: t, root: base}
 	for round := 0; agent.kills < kills; round++ {
@@ -77,7 +77,7 @@ done`)
 		}
 		agent.run(n.master.URL)
 		n.checkConverged(url, state, unchanged)
-		if got := readFile(t, double); got != "" {
+		if got := testkit.ReadFile(t, double); got != "" {
 			t.Errorf("builds ran at the same time in %s", got)
 		}
 		if t.Failed() {
@@ -91,7 +91,7 @@ done`)
 // is the process of the partition that the master doesn't change, 0 at first.
 func (n *instanceNode) checkConverged(url string, state slap.State, unchanged int) {
 	n.t.Helper()
-	if !exists(n.path(url, completedFile)) {
+	if !testkit.Exists(n.path(url, completedFile)) {
 		n.t.Errorf("%s is not complete", url)
 	}
 	want := map[string]bool{"slappart1:web-on-watch": true}
@@ -128,7 +128,7 @@ func (n *instanceNode) checkConverged(url string, state slap.State, unchanged in
 		n.waitFor("as many processes as the supervisor knows", func() bool { return len(servicesOf(n, partition)) == known })
 	}
 	for _, name := range []string{"slappart0", "slappart1"} {
-		if !exists(n.at(name, timestampFile)) {
+		if !testkit.Exists(n.at(name, timestampFile)) {
 			n.t.Errorf("%s has no timestamp", name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"slapos/manager"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // A testManager records its hooks, and fails where it is told to.
@@ -108,13 +109,13 @@ func TestInstancePassManagers(t *testing.T) {
 	n.deployWith("")
 	m.calls, m.fail = nil, "tear down slappart1"
 	n.process(1)
-	if exists(n.at("slappart1", ".timestamp")) {
+	if testkit.Exists(n.at("slappart1", ".timestamp")) {
 		t.Error("a timestamp though the manager failed")
 	}
 	m.calls, m.fail = nil, "instance slappart1"
 	n.deployWith("touch deployed")
 	n.process(1)
-	if slices.Contains(m.calls, "tear down slappart1") || exists(n.at("slappart1", "deployed")) {
+	if slices.Contains(m.calls, "tear down slappart1") || testkit.Exists(n.at("slappart1", "deployed")) {
 		t.Errorf("hooks %q, or it was deployed", m.calls)
 	}
 	// Neither promises nor a pass without master have any.
@@ -146,12 +147,12 @@ func TestInstancePassManagerGroups(t *testing.T) {
 	}
 	// What no manager set is removed, even when promises fail.
 	old := filepath.Join(n.layout().ConfigDir(), "slappart0-old.conf")
-	writeFile(t, old, "[program:slappart0-old]\ncommand=/bin/sleep 1000\nautostart=true\n")
+	testkit.WriteFile(t, old, "[program:slappart0-old]\ncommand=/bin/sleep 1000\nautostart=true\n")
 	n.deployWith(service("promise", "check", "exit 1"))
 	n.touch("slappart0")
 	n.process(2)
 	n.expectRunning("slappart0-extra:helper", "slappart0:web-on-watch")
-	if exists(old) {
+	if testkit.Exists(old) {
 		t.Error("a group of nobody is left")
 	}
 	n.deployWith("rm -rf etc/promise")

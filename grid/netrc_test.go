@@ -38,28 +38,28 @@ func TestSoftwarePassLogins(t *testing.T) {
 		return
 	}
 	home := testenv.Directory(t)
-	testenv.HandOver(t, home)
-	passwd := writeFile(t, filepath.Join(t.TempDir(), "passwd"),
-		fmt.Sprintf("root:x:0:0::/root:/bin/sh\nnobody:x:%d:%[1]d::%s:/bin/sh\n", testenv.User(), home))
+	testkit.HandOver(t, home)
+	passwd := testkit.WriteFile(t, filepath.Join(t.TempDir(), "passwd"),
+		fmt.Sprintf("root:x:0:0::/root:/bin/sh\nnobody:x:%d:%[1]d::%s:/bin/sh\n", testkit.User(), home))
 	if err := unix.Mount(passwd, "/etc/passwd", "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
-	netrc := writeFile(t, filepath.Join(home, ".netrc"), "machine m login l password p\n")
-	testenv.HandOver(t, netrc)
+	netrc := testkit.WriteFile(t, filepath.Join(home, ".netrc"), "machine m login l password p\n")
+	testkit.HandOver(t, netrc)
 
 	n := newSoftwareNode(t)
 	n.buildWith("cp $HOME/.netrc seen")
 	n.want(slap.StateAvailable, testRelease)
 	n.run(0)
-	if got := readFile(t, n.path(testRelease, "seen")); got != "machine m login l password p\n" {
+	if got := testkit.ReadFile(t, n.path(testRelease, "seen")); got != "machine m login l password p\n" {
 		t.Errorf("the build saw %q", got)
 	}
 	copied := n.path(testRelease, ".netrc")
-	if info, err := os.Stat(copied); err != nil || info.Mode() != 0o600 || ownerOf(t, copied) != testenv.User() {
+	if info, err := os.Stat(copied); err != nil || info.Mode() != 0o600 || testkit.OwnerOf(t, copied) != testkit.User() {
 		t.Errorf("%v, %v", info, err)
 	}
 	os.Remove(netrc)
 	n.options.Force = true
 	n.run(1)
-	mustNotExist(t, copied)
+	testkit.MustNotExist(t, copied)
 }

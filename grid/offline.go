@@ -53,7 +53,7 @@ func (p *pass) takeLegacyState(ctx context.Context, name string) error {
 		return err
 	}
 	defer t.close()
-	state, err := t.root.read(legacyState)
+	state, err := t.root.Read(legacyState)
 	if err != nil {
 		return err
 	}
@@ -62,5 +62,5 @@ func (p *pass) takeLegacyState(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return t.root.clear(legacyState)
+	return t.root.Clear(legacyState)
 }

@@ -9,6 +9,7 @@ import (
 
 	"slapos/grid/supervisor"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 func TestInstancePassOffline(t *testing.T) {
@@ -20,11 +21,11 @@ func TestInstancePassOffline(t *testing.T) {
 	if err := client.StopAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, n.at("slappart1", ".requested_state"), "stopped")
+	testkit.WriteFile(t, n.at("slappart1", ".requested_state"), "stopped")
 	n.master.set(func() { n.master.status["getFullComputerInformation"] = http.StatusServiceUnavailable })
 	n.process(3)
 	n.expectRunning("slappart0:web-on-watch")
-	if exists(n.at("slappart1", ".requested_state")) {
+	if testkit.Exists(n.at("slappart1", ".requested_state")) {
 		t.Error("the state of old is left")
 	}
 

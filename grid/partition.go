@@ -10,6 +10,7 @@ import (
 	"slapos/manager"
 	"slapos/promise/process"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // A partition is one partition while a pass works on it.
@@ -19,7 +20,7 @@ type partition struct {
 	path   string // its directory
 	wanted *slap.Partition
 	log    *slog.Logger
-	root   *ownedRoot
+	root   *confined.Directory
 	// url and release are of the Software Release, empty when the master named
 	// none.
 	url, release string
@@ -40,7 +41,7 @@ func (p *pass) openPartition(wanted *slap.Partition, log *slog.Logger) (*partiti
 	if name != filepath.Base(path) {
 		return nil, fmt.Errorf("%q is not the name of a partition", name)
 	}
-	root, err := openOwnedRoot(path)
+	root, err := confined.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("partition %s: %w", name, err)
 	}
@@ -67,7 +68,7 @@ func (t *partition) step(doing string) { t.pass.Progress.Step(t.id.Partition, do
 // owner is the user of the partition. Root is refused (GRID-13).
 func (t *partition) owner() (*process.User, error) {
 	if t.user == nil {
-		user, err := process.LookupUser(t.root.uid, t.root.gid)
+		user, err := process.LookupUser(t.root.UID, t.root.GID)
 		if err != nil {
 			return nil, fmt.Errorf("partition %s: %w", t.id.Partition, err)
 		}
@@ -98,8 +99,8 @@ func (t *partition) managed() *manager.Partition {
 		name = user.Name
 	}
 	return &manager.Partition{
-		ID: t.id.Partition, Path: t.path, Root: t.root.root,
-		UID: t.root.uid, GID: t.root.gid, User: name,
+		ID: t.id.Partition, Path: t.path, Directory: t.root,
+		UID: t.root.UID, GID: t.root.GID, User: name,
 		State:      t.wanted.RequestedState,
 		Addresses:  append(t.wanted.Addresses(), t.wanted.FullAddresses()...),
 		Supervisor: &partitionSupervisor{t},

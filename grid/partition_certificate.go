@@ -50,7 +50,7 @@ func (t *partition) writeSecret(kind, path, content string) error {
 	}
 	defer file.Cleanup()
 	if os.Geteuid() == 0 {
-		if err := file.Chown(t.root.uid, t.root.gid); err != nil {
+		if err := file.Chown(t.root.UID, t.root.GID); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // openProcessed opens the partitions that are processed, in the master's order;
@@ -43,11 +44,11 @@ func (p *pass) openProcessed(ctx context.Context, wanted []*slap.Partition) []*p
 // since it was destroyed.
 func (t *partition) tidyFree(ctx context.Context) error {
 	for _, name := range []string{".slapgrid", ".timestamp"} {
-		if err := removeTree(ctx, t.root.join(name)); err != nil {
+		if err := confined.Remove(ctx, t.root.Join(name)); err != nil {
 			return err
 		}
 	}
-	entries, err := t.root.entries(".")
+	entries, err := t.root.Entries(".")
 	if len(entries) > 1 || len(entries) == 1 && entries[0].Name() != ".slapos-resource" {
 		t.log.Warn(fmt.Sprintf("Free partition %s contains file(s) in %s.", t.id.Partition, t.path))
 	}

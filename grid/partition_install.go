@@ -13,6 +13,7 @@ import (
 
 	"slapos/grid/buildout"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 const (
@@ -31,11 +32,11 @@ func (t *partition) linkRelease(context.Context) (outcome, error) {
 	if t.url == "" {
 		return "", fmt.Errorf("Partition %s has no software release: the master names none.", t.id.Partition)
 	}
-	return done, t.root.link(t.release, softwareLink)
+	return done, t.root.Link(t.release, softwareLink)
 }
 
 func (t *partition) checkMode(context.Context) (outcome, error) {
-	if mode := t.root.mode.Perm() | t.root.mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky); mode != partitionMode {
+	if mode := t.root.Mode.Perm() | t.root.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky); mode != partitionMode {
 		return "", fmt.Errorf("Wrong permissions in %s: actual permissions are: 0%o, wanted are 0%o", t.path, unixMode(mode), partitionMode)
 	}
 	return done, nil
@@ -71,19 +72,19 @@ func (t *partition) writeProfile(context.Context) (outcome, error) {
 		StorageHome:       t.pass.Instance.StorageHome,
 		IPv4GlobalNetwork: t.pass.Instance.IPv4GlobalNetwork,
 	})...)
-	return done, t.root.write(profileFile, profile, attributes{mode: 0o640, uid: -1, gid: t.root.gid})
+	return done, t.root.Write(profileFile, profile, confined.Attributes{Mode: 0o640, UID: -1, GID: t.root.GID})
 }
 
 // readTemplate reads instance.cfg of the release, which old ones call
 // template.cfg.
 func (t *partition) readTemplate() ([]byte, error) {
-	release, err := openOwnedRoot(t.release)
+	release, err := confined.Open(t.release)
 	if err != nil {
 		return nil, err
 	}
 	defer release.Close()
 	for _, name := range []string{"instance.cfg", "template.cfg"} {
-		template, err := release.read(name)
+		template, err := release.Read(name)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return template, err
 		}
@@ -158,7 +159,7 @@ func (t *partition) lockRetention(context.Context) (outcome, error) {
 	if err != nil {
 		return "", err
 	}
-	uid, gid := owner(info)
+	uid, gid := confined.Owner(info)
 	return done, lockRetention(t.root, retentionDelay(t.filter(), t.log), uid, gid)
 }
 

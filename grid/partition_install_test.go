@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"slapos/grid/testenv"
+	"slapos/slap/testkit"
 )
 
 func TestInstancePassBootstraps(t *testing.T) {
@@ -33,7 +33,7 @@ func TestInstancePassBootstraps(t *testing.T) {
 			n.process(0)
 			home := readHome(t)
 			want := strings.NewReplacer("DIR", n.at("slappart0"), "HOME", home).Replace(test.want)
-			if got := readFile(t, n.at("slappart0", "log")); got != want {
+			if got := testkit.ReadFile(t, n.at("slappart0", "log")); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -66,8 +66,8 @@ func TestInstancePassTimesOut(t *testing.T) {
 // readHome is the home of the user of partitions.
 func readHome(t *testing.T) string {
 	t.Helper()
-	for line := range strings.Lines(readFile(t, "/etc/passwd")) {
-		if fields := strings.Split(line, ":"); len(fields) > 5 && fields[2] == fmt.Sprint(testenv.User()) {
+	for line := range strings.Lines(testkit.ReadFile(t, "/etc/passwd")) {
+		if fields := strings.Split(line, ":"); len(fields) > 5 && fields[2] == fmt.Sprint(testkit.User()) {
 			return fields[5]
 		}
 	}

@@ -30,22 +30,22 @@ func (t *partition) openInstanceLog() (*os.File, error) {
 		name string
 		mode fs.FileMode
 	}{{stateDirectory, 0o777}, {stateDirectory + "/log", 0o700}} {
-		if info, err := t.root.root.Lstat(directory.name); err == nil && !info.IsDir() {
-			if err := t.root.remove(directory.name); err != nil {
+		if info, err := t.root.Lstat(directory.name); err == nil && !info.IsDir() {
+			if err := t.root.Remove(directory.name); err != nil {
 				return nil, err
 			}
 		}
-		if err := t.root.makeDirectory(directory.name, directory.mode); err != nil {
+		if err := t.root.MakeDirectory(directory.name, directory.mode); err != nil {
 			return nil, err
 		}
 	}
-	if err := t.root.giveAwayTree(stateDirectory); err != nil {
+	if err := t.root.GiveAwayTree(stateDirectory); err != nil {
 		return nil, err
 	}
 	if err := t.rotateInstanceLog(); err != nil {
 		return nil, err
 	}
-	file, err := t.root.append(instanceLog, 0o644)
+	file, err := t.root.Append(instanceLog, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +57,17 @@ func (t *partition) openInstanceLog() (*os.File, error) {
 // rotateInstanceLog also sets a log aside that the user doesn't own, as one
 // that an agent of old left: it can't be told from a hard link to another file.
 func (t *partition) rotateInstanceLog() error {
-	info, err := t.root.root.Lstat(instanceLog)
+	info, err := t.root.Lstat(instanceLog)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if info.Mode().IsRegular() && info.Size() < maxInstanceLog && t.root.owns(info) {
+	if info.Mode().IsRegular() && info.Size() < maxInstanceLog && t.root.Owns(info) {
 		return nil
 	}
-	return t.root.rename(instanceLog, instanceLog+".1")
+	return t.root.Rename(instanceLog, instanceLog+".1")
 }
 
 // An instanceLogHandler writes "[time] LEVEL logger message" lines.

@@ -9,6 +9,7 @@ import (
 
 	"slapos/promise"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // What a pass does with a partition, by the state that the master wants and
@@ -92,7 +93,7 @@ func (t *partition) steps() []step[*partition] {
 func (t *partition) process(ctx context.Context) error {
 	t.log.Debug(fmt.Sprintf("Check if %s requires processing...", t.id.Partition))
 	// What was noted belongs to a processing that didn't end.
-	if err := t.root.clear(t.requestedFile()); err != nil {
+	if err := t.root.Clear(t.requestedFile()); err != nil {
 		return err
 	}
 	for _, m := range t.pass.Managers {
@@ -166,8 +167,8 @@ func (t *partition) logPlaces() {
 // showError leaves the error in the partition, and brings the results of its
 // promises up to date, whatever they are (GRID-54).
 func (t *partition) showError(ctx context.Context, failure error) {
-	if err := t.root.write(t.errorFile(), []byte(failure.Error()), agentFile); err != nil {
-		t.log.Warn(fmt.Sprintf("The error could not be written to %s: %v", t.root.join(t.errorFile()), err))
+	if err := t.root.Write(t.errorFile(), []byte(failure.Error()), confined.AgentFile); err != nil {
+		t.log.Warn(fmt.Sprintf("The error could not be written to %s: %v", t.root.Join(t.errorFile()), err))
 	}
 	if t.wanted.RequestedState != slap.StateStarted || ctx.Err() != nil {
 		return

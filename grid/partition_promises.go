@@ -69,7 +69,7 @@ func (t *partition) checkPromises(ctx context.Context, mode promise.Mode) (repor
 // hasPromises spares partitions without any the rest of the work.
 func (t *partition) hasPromises() (bool, error) {
 	for _, directory := range []string{"etc/plugin", "etc/promise"} {
-		entries, err := t.root.entries(directory)
+		entries, err := t.root.Entries(directory)
 		if len(entries) > 0 || err != nil {
 			return true, err
 		}
@@ -84,7 +84,7 @@ func (t *partition) makeResults() error {
 		name string
 		mode fs.FileMode
 	}{{stateDirectory, 0o777}, {stateDirectory + "/promise", 0o777}, {stateDirectory + "/promise/result", 0o700}} {
-		if err := t.root.makeDirectory(directory.name, directory.mode); err != nil {
+		if err := t.root.MakeDirectory(directory.name, directory.mode); err != nil {
 			return err
 		}
 	}

@@ -26,16 +26,16 @@ func TestInstancePassPromises(t *testing.T) {
 	if got := calls[1].form.Get("error_log"); got != "Promise 'check' failed with output: not ok" {
 		t.Errorf("reported %q", got)
 	}
-	if exists(n.at("slappart0", ".timestamp")) || exists(n.at("slappart0", ".slapgrid-slappart0-error.log")) {
+	if testkit.Exists(n.at("slappart0", ".timestamp")) || testkit.Exists(n.at("slappart0", ".slapgrid-slappart0-error.log")) {
 		t.Error("a timestamp, or an error file")
 	}
 	if n.log.index("  slappart0[test]: Promise 'check' failed with output: not ok") < 0 {
 		t.Errorf("log\n%s", n.log)
 	}
-	if log := readFile(t, n.at("slappart0", ".slapgrid/log/instance.log")); !strings.Contains(log, "Checking promise check...") {
+	if log := testkit.ReadFile(t, n.at("slappart0", ".slapgrid/log/instance.log")); !strings.Contains(log, "Checking promise check...") {
 		t.Errorf("instance.log\n%s", log)
 	}
-	writeFile(t, n.at("slappart0", "ok"), "")
+	testkit.WriteFile(t, n.at("slappart0", "ok"), "")
 	n.process(0)
 	n.master.take()
 
@@ -72,8 +72,8 @@ class RunPromise(GenericPromise):
     def sense(self):
         self.logger.info('run by %s Python', os.environ.get('RELEASE'))
 `
-	writeFile(t, n.path(testRelease, "check.py"), plugin)
-	writeFile(t, n.path(testRelease, "bin", "buildout"), "#!"+python+"\nimport os, shutil\n"+
+	testkit.WriteFile(t, n.path(testRelease, "check.py"), plugin)
+	testkit.WriteFile(t, n.path(testRelease, "bin", "buildout"), "#!"+python+"\nimport os, shutil\n"+
 		"os.makedirs('etc/plugin')\nshutil.copy('"+n.path(testRelease, "check.py")+"', 'etc/plugin')\n")
 	n.process(0)
 	if n.log.index("run by its Python") < 0 {

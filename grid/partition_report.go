@@ -37,7 +37,7 @@ func (t *partition) requestedFile() string {
 // reportRequested tells the master which instances the partition asked for
 // while it was processed, so that others may go (GRID-53).
 func (t *partition) reportRequested(ctx context.Context) (outcome, error) {
-	content, err := t.root.readOwn(t.requestedFile())
+	content, err := t.root.ReadOwn(t.requestedFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return skipped, nil
 	}
@@ -68,7 +68,7 @@ func (t *partition) reportRequested(ctx context.Context) (outcome, error) {
 func (t *partition) errorFile() string { return ".slapgrid-" + t.id.Partition + "-error.log" }
 
 func (t *partition) forgetError(context.Context) (outcome, error) {
-	return done, t.root.clear(t.errorFile())
+	return done, t.root.Clear(t.errorFile())
 }
 
 // refuseState is for what the master may come to ask of future agents.

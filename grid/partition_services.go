@@ -5,11 +5,8 @@ package grid
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 
 	"slapos/grid/supervisor"
 	"slapos/manager"
@@ -25,7 +22,7 @@ func (t *partition) startServices(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return "", err
 	}
-	programs, err := supervisor.Services(servicesView{t.root}, t.path, program)
+	programs, err := supervisor.Services(t.root.FS(), t.path, program)
 	if err != nil {
 		return "", err
 	}
@@ -147,14 +144,4 @@ func (s *partitionSupervisor) NeverStarted(ctx context.Context, suffix, program 
 
 func (s *partitionSupervisor) Start(ctx context.Context, suffix, program string) error {
 	return s.t.pass.supervision.client.StartProcess(ctx, s.group(suffix)+":"+program, false)
-}
-
-// A servicesView lists directories of a partition, whatever its user puts in
-// their place: [os.Root.FS] would wait for the writer of a pipe.
-type servicesView struct{ root *ownedRoot }
-
-func (v servicesView) ReadDir(name string) ([]fs.DirEntry, error) { return v.root.entries(name) }
-
-func (v servicesView) Open(name string) (fs.File, error) {
-	return v.root.root.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // timestampFile holds the master's timestamp of what was processed last with
@@ -39,14 +40,14 @@ func (t *partition) isUpToDate() (bool, error) {
 	if periodicity == 0 {
 		return false, nil
 	}
-	processed, info, err := t.root.readFile(timestampFile)
+	processed, info, err := t.root.ReadFile(timestampFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err == nil && string(processed) == wanted && isRecent(info.ModTime(), periodicity, t.pass.Now()) {
 		return true, nil
 	}
-	return false, t.root.clear(timestampFile)
+	return false, t.root.Clear(timestampFile)
 }
 
 // isRecent applies a periodicity in seconds, of which a negative one never
@@ -60,7 +61,7 @@ func (t *partition) writeTimestamp() error {
 	if !given {
 		return nil
 	}
-	return t.root.write(timestampFile, []byte(timestamp), agentFile)
+	return t.root.Write(timestampFile, []byte(timestamp), confined.AgentFile)
 }
 
 // periodicities of releases, read once in a pass.
@@ -87,18 +88,18 @@ func (p *pass) periodicity(release string) int {
 // readPeriodicity removes a file that holds no number.
 func readPeriodicity(release string) (int, error) {
 	const name = "periodicity"
-	root, err := openOwnedRoot(release)
+	root, err := confined.Open(release)
 	if err != nil {
 		return 0, err
 	}
 	defer root.Close()
-	content, err := root.read(name)
+	content, err := root.Read(name)
 	if err != nil {
 		return 0, err
 	}
 	periodicity, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("%s is no whole number", filepath.Join(release, name)), root.clear(name))
+		return 0, errors.Join(fmt.Errorf("%s is no whole number", filepath.Join(release, name)), root.Clear(name))
 	}
 	return periodicity, nil
 }

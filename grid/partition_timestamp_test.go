@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 func TestInstancePassTimestamp(t *testing.T) {
-	deployed := func(n *instanceNode) int { return strings.Count(readFile(n.t, n.at("slappart0", "log")), "\n") }
+	deployed := func(n *instanceNode) int { return strings.Count(testkit.ReadFile(n.t, n.at("slappart0", "log")), "\n") }
 	for name, test := range map[string]struct {
 		between func(*instanceNode)
 		want    int // times that it was deployed after the second pass
@@ -42,9 +43,9 @@ func TestInstancePassTimestamp(t *testing.T) {
 			n.options.Instance.MaximumPeriodicity = -1
 			n.options.Now = func() time.Time { return time.Now().Add(1e4 * time.Hour) }
 		}, 1, false},
-		"period of release": {func(n *instanceNode) { writeFile(n.t, n.path(testRelease, "periodicity"), "0\n") }, 2, false},
+		"period of release": {func(n *instanceNode) { testkit.WriteFile(n.t, n.path(testRelease, "periodicity"), "0\n") }, 2, false},
 		"unreadable period": {func(n *instanceNode) {
-			writeFile(n.t, n.path(testRelease, "periodicity"), "often")
+			testkit.WriteFile(n.t, n.path(testRelease, "periodicity"), "often")
 			n.options.Instance.MaximumPeriodicity = 0
 		}, 2, false},
 		"changed and failed": {func(n *instanceNode) { n.touch("slappart0"); n.deployWith("exit 1") }, 2, true},
@@ -60,10 +61,10 @@ func TestInstancePassTimestamp(t *testing.T) {
 			if got := deployed(n); got != test.want {
 				t.Errorf("deployed %d times, want %d\n%s", got, test.want, n.log)
 			}
-			if lost := !exists(n.at("slappart0", ".timestamp")); lost != test.lost {
+			if lost := !testkit.Exists(n.at("slappart0", ".timestamp")); lost != test.lost {
 				t.Errorf("timestamp lost: %v, want %v", lost, test.lost)
 			}
-			if name == "unreadable period" && exists(n.path(testRelease, "periodicity")) {
+			if name == "unreadable period" && testkit.Exists(n.path(testRelease, "periodicity")) {
 				t.Error("the file that holds no number is left")
 			}
 		})

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"slapos/slap/confined"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -81,7 +83,7 @@ func prunePart(ctx context.Context, options PruneOptions, part string) error {
 		options.Logger.Warn("Unused shared parts at " + part)
 		return ctx.Err()
 	}
-	if err := removeTree(ctx, part); err != nil {
+	if err := confined.Remove(ctx, part); err != nil {
 		return err
 	}
 	options.Logger.Warn("Unused shared parts at " + part + " ... removed")

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"slapos/slap/rooted"
+	"slapos/slap/confined"
 )
 
 const (
@@ -67,13 +67,13 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 }
 
 // open opens an instance root, unless it was searched with another one.
-func (n *nestedSearch) open(root string) (*rooted.Root, error) {
+func (n *nestedSearch) open(root string) (*confined.Root, error) {
 	root, err := resolve(root)
 	if err != nil || n.covers(root) {
 		return nil, err
 	}
 	n.visited = append(n.visited, root)
-	return rooted.Open(root)
+	return confined.OpenRoot(root)
 }
 
 func (n *nestedSearch) covers(path string) bool {
@@ -87,7 +87,7 @@ func (n *nestedSearch) covers(path string) bool {
 
 // list returns the directories in one directory, and whether slapos.cfg is
 // there too.
-func (n *nestedSearch) list(root *rooted.Root, directory string) (below []string, found bool) {
+func (n *nestedSearch) list(root *confined.Root, directory string) (below []string, found bool) {
 	file, err := root.OpenFile(directory, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		n.options.Logger.Debug("Ignored directory", slog.String("directory", filepath.Join(root.Name(), directory)), slog.Any("error", err))
@@ -118,7 +118,7 @@ func (n *nestedSearch) list(root *rooted.Root, directory string) (below []string
 func isKernelInterface(path string) bool { return path == "/proc" || path == "/sys" || path == "/dev" }
 
 // follow reads one slapos.cfg and searches what that node would search.
-func (n *nestedSearch) follow(ctx context.Context, root *rooted.Root, path string) error {
+func (n *nestedSearch) follow(ctx context.Context, root *confined.Root, path string) error {
 	full := filepath.Join(root.Name(), path)
 	log := n.options.Logger.With("configuration", full)
 	log.Debug("Reading config at " + full)

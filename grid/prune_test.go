@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"slapos/slap/confined"
+	"slapos/slap/testkit"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -41,11 +44,13 @@ func (n *pruneNode) part(digit string, mentions ...string) string {
 	for _, other := range mentions {
 		fmt.Fprintf(&signature, "path = /shared/x/%s/lib\n", hashOf(other))
 	}
-	writeFile(n.t, filepath.Join(directory, ".slapos.recipe.cmmi.signature"), signature.String())
+	testkit.WriteFile(n.t, filepath.Join(directory, ".slapos.recipe.cmmi.signature"), signature.String())
 	return directory
 }
 
-func (n *pruneNode) file(name, content string) { writeFile(n.t, filepath.Join(n.root, name), content) }
+func (n *pruneNode) file(name, content string) {
+	testkit.WriteFile(n.t, filepath.Join(n.root, name), content)
+}
 
 func (n *pruneNode) prune(change func(*PruneOptions)) error {
 	options := PruneOptions{
@@ -208,7 +213,7 @@ level=WARN msg="Unused shared parts at ` + second + ` ... removed"
 
 // TestPruneKeepsWhatItCannotJudge has software that can't be read.
 func TestPruneKeepsWhatItCannotJudge(t *testing.T) {
-	asUser(t, func(directory string) {
+	testkit.AsUser(t, func(directory string) {
 		n := &pruneNode{t: t, root: directory}
 		n.part("1")
 		n.file("software/a/.installed.cfg", hashOf("1"))
@@ -232,8 +237,8 @@ func TestPruneDeepInstance(t *testing.T) {
 	n := newPruneNode(t)
 	n.part("1")
 	tree := filepath.Join(n.root, "instance", "deep")
-	makeDeep(t, tree, 1500)
-	defer removeTree(context.Background(), tree)
+	testkit.MakeDeep(t, tree, 1500)
+	defer confined.Remove(context.Background(), tree)
 	n.file("instance/slapos.cfg", n.root+"/nested none none")
 	n.file("nested/a/bin/x", hashOf("1"))
 	if err := n.prune(nil); err != nil || n.remaining() != "1" {

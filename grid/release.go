@@ -13,6 +13,7 @@ import (
 	"slapos/grid/buildout"
 	"slapos/manager"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // A release is one Software Release while the pass works on it:
@@ -32,8 +33,8 @@ type release struct {
 	directory string
 	log       *slog.Logger
 
-	root    *ownedRoot // the directory, once it is there
-	fetched bool       // from the cache
+	root    *confined.Directory // the directory, once it is there
+	fetched bool                // from the cache
 	builder *buildout.Builder
 	end     func() // of the builder's right to build alone
 	// bootstrapSkipped: the marker file of that name was left (GRID-34).
@@ -138,7 +139,7 @@ func (r *release) close() {
 
 // begin opens the directory and makes sure that nobody else builds there.
 func (r *release) begin(ctx context.Context) error {
-	root, err := openOwnedRoot(r.directory)
+	root, err := confined.Open(r.directory)
 	if err != nil {
 		return err
 	}

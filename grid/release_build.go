@@ -11,6 +11,7 @@ import (
 
 	"slapos/grid/buildout"
 	"slapos/promise/process"
+	"slapos/slap/confined"
 )
 
 // makeDirectory makes the directory of the release, which belongs to the owner
@@ -19,31 +20,31 @@ func (r *release) makeDirectory(ctx context.Context) (outcome, error) {
 	if r.fetched {
 		return skipped, nil
 	}
-	all, err := openOwnedRoot(r.pass.SoftwareRoot)
+	all, err := confined.Open(r.pass.SoftwareRoot)
 	if err != nil {
 		return "", err
 	}
 	defer all.Close()
 	name := filepath.Base(r.directory)
-	created := !all.exists(name)
-	if err := all.makeDirectory(name, 0o755); err != nil {
+	created := !all.Exists(name)
+	if err := all.MakeDirectory(name, 0o755); err != nil {
 		return "", err
 	}
-	if err := all.giveAway(name); err != nil {
+	if err := all.GiveAway(name); err != nil {
 		return "", err
 	}
 	if err := r.begin(ctx); err != nil {
 		return "", err
 	}
 	if created {
-		if err := r.root.root.Chmod(".", 0o755); err != nil {
+		if err := r.root.Chmod(".", 0o755); err != nil {
 			return "", err
 		}
 	}
-	if err := r.root.makeDirectory("extends-cache", 0o755); err != nil {
+	if err := r.root.MakeDirectory("extends-cache", 0o755); err != nil {
 		return "", err
 	}
-	return done, r.root.giveAway("extends-cache")
+	return done, r.root.GiveAway("extends-cache")
 }
 
 // copyNetrc gives the build the logins of its owner, whose home isn't that of
@@ -53,14 +54,14 @@ func (r *release) copyNetrc(context.Context) (outcome, error) {
 		return skipped, nil
 	}
 	const name = ".netrc"
-	user, err := process.LookupUser(r.root.uid, r.root.gid)
+	user, err := process.LookupUser(r.root.UID, r.root.GID)
 	if err != nil {
 		return "", fmt.Errorf("owner of %s: %w", r.directory, err)
 	}
 	if filepath.Clean(user.Home) == filepath.Clean(r.directory) {
 		return skipped, nil
 	}
-	if err := r.root.clear(name); err != nil {
+	if err := r.root.Clear(name); err != nil {
 		return "", err
 	}
 	logins, err := readLogins(filepath.Clean(user.Home), name, user.UID)
@@ -70,23 +71,23 @@ func (r *release) copyNetrc(context.Context) (outcome, error) {
 	if err != nil {
 		return "", err
 	}
-	return done, r.root.write(name, logins, attributes{mode: 0o600, uid: r.root.uid, gid: r.root.gid})
+	return done, r.root.Write(name, logins, confined.Attributes{Mode: 0o600, UID: r.root.UID, GID: r.root.GID})
 }
 
 // readLogins reads a file for a user who could have put anything in its place:
 // it must be the user's own or, as when root wrote it there, certainly no link.
 func readLogins(home, name string, uid int) ([]byte, error) {
-	root, err := openOwnedRoot(home)
+	root, err := confined.Open(home)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	content, info, err := root.readFile(name)
+	content, info, err := root.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	if fileOwner, _ := owner(info); fileOwner != uid && (!root.linksProtected || links(info) > 1) {
-		return nil, fmt.Errorf("%s belongs to another user: chown it to user %d", root.join(name), uid)
+	if fileOwner, _ := confined.Owner(info); fileOwner != uid && !root.IsOneName(info) {
+		return nil, fmt.Errorf("%s belongs to another user: chown it to user %d", root.Join(name), uid)
 	}
 	return content, nil
 }
@@ -98,7 +99,7 @@ func (r *release) writeProfile(ctx context.Context) (outcome, error) {
 		return skipped, nil
 	}
 	const name = "buildout.cfg"
-	before, err := r.root.read(name)
+	before, err := r.root.Read(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
@@ -112,7 +113,7 @@ func (r *release) writeProfile(ctx context.Context) (outcome, error) {
 	if string(profile) == string(before) {
 		return skipped, nil
 	}
-	return done, r.root.write(name, profile, attributes{mode: 0o644, uid: r.root.uid, gid: r.root.gid})
+	return done, r.root.Write(name, profile, confined.Attributes{Mode: 0o644, UID: r.root.UID, GID: r.root.GID})
 }
 
 // networkCacheOptions are handed to buildout in this order (GRID-32).
@@ -155,13 +156,13 @@ func (r *release) bootstrap(ctx context.Context) (outcome, error) {
 	if r.fetched {
 		return skipped, nil
 	}
-	if r.root.exists(bootstrapSkipped) {
-		if err := r.root.clear(bootstrapSkipped); err != nil {
+	if r.root.Exists(bootstrapSkipped) {
+		if err := r.root.Clear(bootstrapSkipped); err != nil {
 			return "", err
 		}
-	} else if r.root.exists(buildoutScript) {
+	} else if r.root.Exists(buildoutScript) {
 		r.bootstrapSkipped = true
-		return skipped, r.root.write(bootstrapSkipped, nil, agentFile)
+		return skipped, r.root.Write(bootstrapSkipped, nil, confined.AgentFile)
 	}
 	r.step("bootstrapping")
 	return done, r.builder.Bootstrap(ctx, r.parameters()...)
@@ -176,7 +177,7 @@ func (r *release) runBuildout(ctx context.Context) (outcome, error) {
 		return "", err
 	}
 	if r.bootstrapSkipped {
-		return done, r.root.clear(bootstrapSkipped)
+		return done, r.root.Clear(bootstrapSkipped)
 	}
 	return done, nil
 }

@@ -86,7 +86,7 @@ func (r *release) upload(ctx context.Context) (outcome, error) {
 		return skipped, nil
 	}
 	var parts []string
-	if r.root.exists(".shared") { // D-11
+	if r.root.Exists(".shared") { // D-11
 		var err error
 		if parts, err = usedParts(r.pass.SharedParts, r.directory, r.log); err != nil {
 			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))

@@ -119,7 +119,7 @@ func TestSoftwarePassCache(t *testing.T) {
 			n.run(test.wantExit)
 			var gotBuilt []string
 			for _, url := range []string{cached, built, blacklisted} {
-				if exists(n.path(url, "log")) {
+				if testkit.Exists(n.path(url, "log")) {
 					gotBuilt = append(gotBuilt, url)
 				}
 			}

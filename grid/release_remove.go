@@ -5,6 +5,8 @@ package grid
 import (
 	"context"
 	"fmt"
+
+	"slapos/slap/confined"
 )
 
 // remove removes the release from this node (GRID-38).
@@ -25,12 +27,12 @@ func (r *release) remove(ctx context.Context) (outcome, error) {
 // completion away before anything else.
 func (r *release) removeDirectory(ctx context.Context) error {
 	if err := r.begin(ctx); err == nil {
-		if err := r.root.clear(completedFile); err != nil {
+		if err := r.root.Clear(completedFile); err != nil {
 			return err
 		}
 	} else if ctx.Err() != nil {
 		return err
 	}
 	// What can't be opened as a directory can still be removed.
-	return removeTree(ctx, r.directory)
+	return confined.Remove(ctx, r.directory)
 }

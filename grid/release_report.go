@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // announce tells the master that the release is being built. Not every master
@@ -31,12 +32,12 @@ func (r *release) forgetCompletion(context.Context) (outcome, error) {
 	if !r.isComplete() {
 		return skipped, nil
 	}
-	root, err := openOwnedRoot(r.directory)
+	root, err := confined.Open(r.directory)
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
-	return done, root.clear(completedFile)
+	return done, root.Clear(completedFile)
 }
 
 func (r *release) reportAvailable(ctx context.Context) (outcome, error) {
@@ -58,11 +59,11 @@ func (r *release) untold(news string, err error) error {
 // complete marks the release (GRID-23).
 func (r *release) complete(context.Context) (outcome, error) {
 	if r.root == nil {
-		root, err := openOwnedRoot(r.directory)
+		root, err := confined.Open(r.directory)
 		if err != nil {
 			return "", err
 		}
 		r.root = root
 	}
-	return done, r.root.write(completedFile, []byte(r.pass.Now().Local().Format(time.ANSIC)), agentFile)
+	return done, r.root.Write(completedFile, []byte(r.pass.Now().Local().Format(time.ANSIC)), confined.AgentFile)
 }

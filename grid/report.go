@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+
+	"slapos/slap/confined"
 )
 
 // ReportPass sends what the computer and its partitions used to the master,
@@ -70,7 +72,7 @@ func (r *report) run(ctx context.Context) error {
 
 // send sends what was collected. A failure that concerns all partitions is told
 // as that of the last one, which is not destroyed then (GRID-83).
-func (r *report) send(ctx context.Context, shared *ownedRoot) {
+func (r *report) send(ctx context.Context, shared *confined.Directory) {
 	if err := r.sendComputerUsage(ctx, shared); err != nil {
 		r.Logger.Error(err.Error())
 		r.failed = append(r.failed, Failure{Item: r.ComputerID, Err: err})

@@ -73,12 +73,12 @@ func (u *reportedPartition) checkUsage(context.Context) (outcome, error) {
 // don't count.
 func (u *reportedPartition) checkProcesses(ctx context.Context) (outcome, error) {
 	t := u.partition
-	list, err := t.root.read(manager.WaitList)
+	list, err := t.root.Read(manager.WaitList)
 	if errors.Is(err, fs.ErrNotExist) {
 		return skipped, nil
 	}
 	if err != nil {
-		t.log.Warn("Ignored " + t.root.join(manager.WaitList) + ": " + err.Error())
+		t.log.Warn("Ignored " + t.root.Join(manager.WaitList) + ": " + err.Error())
 		return skipped, nil
 	}
 	running, err := t.runningProcesses(ctx)

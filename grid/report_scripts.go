@@ -7,9 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +14,7 @@ import (
 
 	"slapos/promise/process"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // Limits of what a partition can make one report do: its user may mean harm,
@@ -32,7 +30,7 @@ const (
 // those that failed are told to the master (GRID-83).
 func (t *partition) runReportScripts(ctx context.Context) error {
 	const directory = "etc/report"
-	names, err := t.root.names(directory, reportFiles)
+	names, err := fileNames(t.root, directory)
 	if err != nil || len(names) == 0 {
 		return err
 	}
@@ -41,8 +39,8 @@ func (t *partition) runReportScripts(ctx context.Context) error {
 		return err
 	}
 	command := process.Command{
-		Dir:    t.root.join(directory),
-		Args:   []string{t.root.join("var/xml_report/slapreport." + rand.Text()[:8])},
+		Dir:    t.root.Join(directory),
+		Args:   []string{t.root.Join("var/xml_report/slapreport." + rand.Text()[:8])},
 		Env:    process.CleanEnvironment(t.pass.Environment, user.Home),
 		User:   user,
 		Output: func(line string) { t.log.Info(line) },
@@ -50,7 +48,7 @@ func (t *partition) runReportScripts(ctx context.Context) error {
 	deadline := time.Now().Add(reportScriptsTimeout)
 	var failed []string
 	for _, name := range names {
-		command.Path = t.root.join(directory + "/" + name)
+		command.Path = t.root.Join(directory + "/" + name)
 		command.Timeout = time.Until(deadline)
 		if command.Timeout <= 0 {
 			failed = append(failed, "Script "+slap.PythonRepr(name)+" was not run: those before took too long.")
@@ -74,20 +72,12 @@ func (t *partition) runReportScripts(ctx context.Context) error {
 	return nil
 }
 
-// names lists at most limit names in a directory, sorted, without those of
-// directories. What is no directory has none.
-func (r *ownedRoot) names(directory string, limit int) ([]string, error) {
-	opened, err := r.root.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+// fileNames lists at most reportFiles names in a directory, sorted, without those
+// of directories. What is no directory has none.
+func fileNames(root *confined.Directory, directory string) ([]string, error) {
+	entries, _, err := root.List(directory, reportFiles)
+	if errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", r.join(directory), err)
-	}
-	defer opened.Close()
-	entries, err := opened.ReadDir(limit)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("list %s: %w", r.join(directory), err)
 	}
 	var names []string
 	for _, entry := range entries {
@@ -96,5 +86,5 @@ func (r *ownedRoot) names(directory string, limit int) ([]string, error) {
 		}
 	}
 	slices.Sort(names)
-	return names, nil
+	return names, err
 }

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/supervisor"
-	"slapos/grid/testenv"
 	"slapos/manager"
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -57,7 +56,7 @@ func (r *reportTest) supervise() {
 	if err := newPass(r.options).startSupervision(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
-	pid := readFile(r.t, r.layout().PIDFile())
+	pid := testkit.ReadFile(r.t, r.layout().PIDFile())
 	r.t.Cleanup(func() {
 		client := supervisor.NewClient(r.layout().Socket())
 		defer client.Close()
@@ -79,7 +78,7 @@ func (r *reportTest) runService(n int, suffix ...string) {
 	r.t.Helper()
 	name := fmt.Sprint("slappart", n)
 	directory := filepath.Join(r.root, name)
-	services, err := supervisor.Services(os.DirFS(directory), directory, supervisor.Program{UID: testenv.User(), GID: testenv.User()})
+	services, err := supervisor.Services(os.DirFS(directory), directory, supervisor.Program{UID: testkit.User(), GID: testkit.User()})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -183,7 +182,7 @@ func TestReportPass(t *testing.T) {
 		}
 	}
 	emptied(t, destroyed, before)
-	mustExist(t, filepath.Join(started, "etc/report/usage"))
+	testkit.MustExist(t, filepath.Join(started, "etc/report/usage"))
 	if left, _ := os.ReadDir(free); len(left) != 1 {
 		t.Errorf("free partition: %v", left)
 	}
@@ -237,8 +236,8 @@ func TestReportPassUsageUnsent(t *testing.T) {
 	last := r.partition(2, slap.StateDestroyed, map[string]string{"file": ""})
 	r.set(func() { r.status["useComputer"] = http.StatusServiceUnavailable })
 	r.report(1)
-	mustExist(t, filepath.Join(withUsage, "var/xml_report/x"))
-	mustExist(t, filepath.Join(last, "file"))
+	testkit.MustExist(t, filepath.Join(withUsage, "var/xml_report/x"))
+	testkit.MustExist(t, filepath.Join(last, "file"))
 	emptied(t, without, before)
 	r.set(func() { r.status["useComputer"] = 0 })
 	r.report(0)
@@ -284,7 +283,7 @@ func TestReportPassManager(t *testing.T) {
 	if !slices.Equal(asked, []string{"slappart0 false <nil> destroyed"}) {
 		t.Errorf("the manager saw %q", asked)
 	}
-	mustExist(t, filepath.Join(directory, retentionDateFile))
+	testkit.MustExist(t, filepath.Join(directory, retentionDateFile))
 
 	failure = nil
 	r.report(0) // the lock holds: no failure
@@ -325,7 +324,7 @@ func TestReportPassWaitsForProcesses(t *testing.T) {
 	r.runService(1)
 	r.runService(2)
 	r.report(0)
-	mustExist(t, filepath.Join(waiting, manager.WaitList))
+	testkit.MustExist(t, filepath.Join(waiting, manager.WaitList))
 	emptied(t, greedy, before)
 	emptied(t, odd, statOf(t, odd))
 	if running := r.running(); !slices.Equal(running, []string{"slappart0-prerm:s", "slappart2:s"}) {
@@ -349,7 +348,7 @@ func TestReportPassIgnoresPreRemove(t *testing.T) {
 	before := statOf(t, directory)
 	r.report(0)
 	emptied(t, directory, before)
-	mustNotExist(t, proof)
+	testkit.MustNotExist(t, proof)
 }
 
 // TestReportPassParallel has a partition that waits for the next one.
@@ -398,11 +397,11 @@ func TestReportPassInterrupted(t *testing.T) {
 	directory := r.partition(0, slap.StateDestroyed, map[string]string{destroyScript: "#!/bin/sh\nmkfifo fifo; touch here; read x <fifo\n"})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	testkit.Once(t, "the script has started", func() bool { return exists(filepath.Join(directory, "here")) }, cancel)
+	testkit.Once(t, "the script has started", func() bool { return testkit.Exists(filepath.Join(directory, "here")) }, cancel)
 	if _, err := ReportPass(ctx, r.options); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	mustExist(t, filepath.Join(directory, "here"))
+	testkit.MustExist(t, filepath.Join(directory, "here"))
 }
 
 // TestLifeOfAnInstance deploys, stops, starts and destroys one: a stopped
@@ -422,7 +421,7 @@ func TestLifeOfAnInstance(t *testing.T) {
 	n.master.set(func() { n.master.answers["getHostingSubscriptionIpList"] = []any{} })
 	n.process(0)
 	n.expectRunning("slappart0:server-on-watch")
-	if rules := readFile(t, filepath.Join(directory, firewallRulesFile)); !strings.Contains(rules, "-d 10.0.0.1 -j REJECT") {
+	if rules := testkit.ReadFile(t, filepath.Join(directory, firewallRulesFile)); !strings.Contains(rules, "-d 10.0.0.1 -j REJECT") {
 		t.Errorf("rules: %s", rules)
 	}
 
@@ -441,10 +440,10 @@ func TestLifeOfAnInstance(t *testing.T) {
 	n.touch("slappart0")
 	n.process(0)
 	n.expectRunning()
-	if rules := readFile(t, filepath.Join(directory, firewallRulesFile)); rules != "[]" {
+	if rules := testkit.ReadFile(t, filepath.Join(directory, firewallRulesFile)); rules != "[]" {
 		t.Errorf("rules of a destroyed partition: %s", rules)
 	}
-	mustExist(t, filepath.Join(directory, "buildout.cfg"))
+	testkit.MustExist(t, filepath.Join(directory, "buildout.cfg"))
 	for range 2 {
 		if result, err := ReportPass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
 			t.Fatal(result, err)

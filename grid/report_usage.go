@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // usageDirectory holds usage reports, in a partition and, by partition or
@@ -33,13 +34,13 @@ type collectedUsage struct {
 }
 
 type usageFile struct {
-	root *ownedRoot
+	root *confined.Directory
 	name string
 }
 
 // collect takes the valid reports of the partition, those in its own directory
 // and those that the machine has on it. Others are left.
-func (u *collectedUsage) collect(shared *ownedRoot) error {
+func (u *collectedUsage) collect(shared *confined.Directory) error {
 	left := reportBytes
 	ours, err := u.collectFrom(u.partition.root, usageDirectory, &left)
 	if shared != nil {
@@ -50,17 +51,17 @@ func (u *collectedUsage) collect(shared *ownedRoot) error {
 	return err
 }
 
-func (u *collectedUsage) collectFrom(root *ownedRoot, directory string, left *int) ([]usageFile, error) {
-	names, err := root.names(directory, reportFiles)
+func (u *collectedUsage) collectFrom(root *confined.Directory, directory string, left *int) ([]usageFile, error) {
+	names, err := fileNames(root, directory)
 	var files []usageFile
 	for _, name := range names {
 		file := usageFile{root, path.Join(directory, name)}
-		content, err := root.read(file.name)
+		content, err := root.Read(file.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if *left -= len(content); *left < 0 {
-			u.partition.log.Warn("Usage reports in " + root.join(directory) + " are too large: the rest waits for the next run")
+			u.partition.log.Warn("Usage reports in " + root.Join(directory) + " are too large: the rest waits for the next run")
 			break
 		}
 		var movements []usageMovement
@@ -68,7 +69,7 @@ func (u *collectedUsage) collectFrom(root *ownedRoot, directory string, left *in
 			movements, err = parsePartitionUsage(content)
 		}
 		if err != nil {
-			u.partition.log.Info(fmt.Sprintf("The XML file %s is not a valid usage report and stays where it is", root.join(file.name)), slog.Any("error", err))
+			u.partition.log.Info(fmt.Sprintf("The XML file %s is not a valid usage report and stays where it is", root.Join(file.name)), slog.Any("error", err))
 			continue
 		}
 		u.movements = append(u.movements, movements...)
@@ -80,7 +81,7 @@ func (u *collectedUsage) collectFrom(root *ownedRoot, directory string, left *in
 // forget deletes the files that were sent.
 func (u *collectedUsage) forget() {
 	for _, file := range u.files {
-		if err := file.root.remove(file.name); err != nil {
+		if err := file.root.Remove(file.name); err != nil {
 			u.partition.log.Error("Cannot delete a usage report that was sent: " + err.Error())
 		}
 	}
@@ -89,8 +90,8 @@ func (u *collectedUsage) forget() {
 
 // openSharedUsage opens the reports outside of partitions; nil when there is
 // no such directory.
-func (p *pass) openSharedUsage() (*ownedRoot, error) {
-	root, err := openOwnedRoot(filepath.Join(p.InstanceRoot, usageDirectory))
+func (p *pass) openSharedUsage() (*confined.Directory, error) {
+	root, err := confined.Open(filepath.Join(p.InstanceRoot, usageDirectory))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -98,26 +99,26 @@ func (p *pass) openSharedUsage() (*ownedRoot, error) {
 }
 
 // sendComputerUsage sends the reports on the computer as they are.
-func (p *pass) sendComputerUsage(ctx context.Context, shared *ownedRoot) error {
+func (p *pass) sendComputerUsage(ctx context.Context, shared *confined.Directory) error {
 	if shared == nil {
 		return nil
 	}
-	names, err := shared.names(p.ComputerID, reportFiles)
+	names, err := fileNames(shared, p.ComputerID)
 	for _, name := range names {
 		name = path.Join(p.ComputerID, name)
-		content, readErr := shared.read(name)
+		content, readErr := shared.Read(name)
 		if readErr == nil {
 			readErr = validateComputerUsage(content)
 		}
 		if readErr != nil {
-			p.Logger.Info(fmt.Sprintf("The XML file %s is not a valid usage report and stays where it is", shared.join(name)), slog.Any("error", readErr))
+			p.Logger.Info(fmt.Sprintf("The XML file %s is not a valid usage report and stays where it is", shared.Join(name)), slog.Any("error", readErr))
 			continue
 		}
 		if sendErr := p.Master.UseComputer(ctx, p.ComputerID, string(content)); sendErr != nil {
 			err = errors.Join(err, fmt.Errorf("send usage report %s: %w", name, sendErr))
 			continue
 		}
-		err = errors.Join(err, shared.remove(name))
+		err = errors.Join(err, shared.Remove(name))
 	}
 	return err
 }

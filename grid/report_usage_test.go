@@ -21,6 +21,8 @@ import (
 
 	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/confined"
+	"slapos/slap/testkit"
 )
 
 // A reportTest is a node with partitions of an ordinary user.
@@ -70,7 +72,7 @@ func (r *reportTest) partition(n int, state slap.State, files map[string]string)
 	}
 	for path, content := range files {
 		path = filepath.Join(directory, path)
-		writeFile(r.t, path, content)
+		testkit.WriteFile(r.t, path, content)
 		if strings.HasPrefix(content, "#!") {
 			os.Chmod(path, 0o755)
 		}
@@ -95,7 +97,7 @@ func (r *reportTest) handOver(directory string) {
 	r.t.Helper()
 	err := filepath.WalkDir(directory, func(path string, _ os.DirEntry, err error) error {
 		if err == nil {
-			testenv.HandOver(r.t, path)
+			testkit.HandOver(r.t, path)
 		}
 		return err
 	})
@@ -150,8 +152,8 @@ func TestRunReportScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := readFile(t, written[0])
-	if want := fmt.Sprintf("%s/etc/report %d 1 %s none true\n", directory, testenv.User(), user.Home); got != want {
+	got := testkit.ReadFile(t, written[0])
+	if want := fmt.Sprintf("%s/etc/report %d 1 %s none true\n", directory, testkit.User(), user.Home); got != want {
 		t.Errorf("the script saw %q, want %q", got, want)
 	}
 	if text := r.log.String(); !strings.Contains(text, "msg=told") || !strings.Contains(text, "end of input") {
@@ -168,7 +170,7 @@ func TestRunReportScriptsNone(t *testing.T) {
 	}
 	directory = r.partition(2, slap.StateStarted, map[string]string{"etc/x": ""})
 	proof := filepath.Join(filepath.Dir(r.root), "proof")
-	writeFile(t, filepath.Join(filepath.Dir(r.root), "scripts", "script"), "#!/bin/sh\necho >"+proof+"\n")
+	testkit.WriteFile(t, filepath.Join(filepath.Dir(r.root), "scripts", "script"), "#!/bin/sh\necho >"+proof+"\n")
 	os.Chmod(filepath.Join(filepath.Dir(r.root), "scripts", "script"), 0o755)
 	os.Symlink("../../../scripts", filepath.Join(directory, "etc/report"))
 	_, partitions := r.open()
@@ -177,7 +179,7 @@ func TestRunReportScriptsNone(t *testing.T) {
 			t.Errorf("partition %d: %v", i, err)
 		}
 	}
-	mustNotExist(t, proof)
+	testkit.MustNotExist(t, proof)
 }
 
 func TestCollectUsage(t *testing.T) {
@@ -186,8 +188,8 @@ func TestCollectUsage(t *testing.T) {
 		"var/xml_report/valid": usageOf("own"), "var/xml_report/invalid": "<consumption/>", "var/xml_report/empty": "",
 		"var/xml_report/directory/valid": usageOf("below"),
 	})
-	writeFile(t, filepath.Join(r.root, usageDirectory, "slappart0", "valid"), usageOf("shared"))
-	outside := writeFile(t, filepath.Join(filepath.Dir(r.root), "outside"), usageOf("outside"))
+	testkit.WriteFile(t, filepath.Join(r.root, usageDirectory, "slappart0", "valid"), usageOf("shared"))
+	outside := testkit.WriteFile(t, filepath.Join(filepath.Dir(r.root), "outside"), usageOf("outside"))
 	reports := filepath.Join(directory, "var/xml_report")
 	os.Symlink(outside, filepath.Join(reports, "link"))
 	os.Symlink("/dev/zero", filepath.Join(reports, "zero"))
@@ -228,15 +230,15 @@ func TestCollectUsage(t *testing.T) {
 	if len(after) != len(before)-1 {
 		t.Errorf("left: %v", after)
 	}
-	mustNotExist(t, filepath.Join(reports, "valid"))
-	mustNotExist(t, filepath.Join(r.root, usageDirectory, "slappart0", "valid"))
-	mustExist(t, outside)
+	testkit.MustNotExist(t, filepath.Join(reports, "valid"))
+	testkit.MustNotExist(t, filepath.Join(r.root, usageDirectory, "slappart0", "valid"))
+	testkit.MustExist(t, outside)
 }
 
 // TestCollectUsageElsewhere has the whole directory of reports lead away.
 func TestCollectUsageElsewhere(t *testing.T) {
 	r := newReportTest(t)
-	outside := writeFile(t, filepath.Join(filepath.Dir(r.root), "outside", "xml_report", "valid"), usageOf("outside"))
+	outside := testkit.WriteFile(t, filepath.Join(filepath.Dir(r.root), "outside", "xml_report", "valid"), usageOf("outside"))
 	for i, target := range []string{filepath.Join(filepath.Dir(r.root), "outside"), "../../outside"} {
 		directory := r.partition(i, slap.StateStarted, nil)
 		os.Symlink(target, filepath.Join(directory, "var"))
@@ -252,12 +254,12 @@ func TestCollectUsageElsewhere(t *testing.T) {
 			t.Errorf("partition %d: %v, %v", i, u.files, err)
 		}
 	}
-	mustExist(t, outside)
+	testkit.MustExist(t, outside)
 }
 
 func TestCollectUsageBounded(t *testing.T) {
 	r := newReportTest(t)
-	padding := strings.Repeat(" ", maxFile-len(usageOf("x")))
+	padding := strings.Repeat(" ", confined.MaxFile-len(usageOf("x")))
 	files := map[string]string{}
 	for i := range 6 {
 		files[fmt.Sprint("var/xml_report/", i)] = usageOf("x") + padding
@@ -347,7 +349,7 @@ func TestSendComputerUsage(t *testing.T) {
 		{"resource", "r"}, {"quantity", "1"}, {"price", "2"}, {"VAT", ""}}}}}, time.Now())
 	reports := filepath.Join(r.root, usageDirectory, testComputer)
 	for name, content := range map[string]string{"1": valid, "2": usageOf("x"), "3": "", "4": valid} {
-		writeFile(t, filepath.Join(reports, name), content)
+		testkit.WriteFile(t, filepath.Join(reports, name), content)
 	}
 	p := newPass(r.options)
 	shared, err := p.openSharedUsage()
@@ -359,7 +361,7 @@ func TestSendComputerUsage(t *testing.T) {
 	if err := p.sendComputerUsage(context.Background(), shared); !errors.Is(err, slap.ErrServer) {
 		t.Error(err)
 	}
-	mustExist(t, filepath.Join(reports, "1"))
+	testkit.MustExist(t, filepath.Join(reports, "1"))
 	r.take()
 	r.set(func() { r.status["useComputer"] = 0 })
 	if err := p.sendComputerUsage(context.Background(), shared); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // A partition may ask to be kept for some days after it was destroyed at the
@@ -50,12 +51,12 @@ func parseFloat(text string) (float64, error) {
 // lockRetention notes the delay of a partition at its first installation; it is
 // never changed afterwards. The file belongs to the owner of its Software
 // Release, uid and gid.
-func lockRetention(root *ownedRoot, days float64, uid, gid int) error {
-	if root.exists(retentionDelayFile) {
+func lockRetention(root *confined.Directory, days float64, uid, gid int) error {
+	if root.Exists(retentionDelayFile) {
 		return nil
 	}
 	text := slap.PythonString(days)
-	if err := root.write(retentionDelayFile, []byte(text), attributes{mode: 0o644, uid: uid, gid: gid}); err != nil {
+	if err := root.Write(retentionDelayFile, []byte(text), confined.Attributes{Mode: 0o644, UID: uid, GID: gid}); err != nil {
 		return fmt.Errorf("write %s: %w", retentionDelayFile, err)
 	}
 	return nil
@@ -64,7 +65,7 @@ func lockRetention(root *ownedRoot, days float64, uid, gid int) error {
 // retentionOver says whether a partition may be destroyed now. The first time
 // it is asked it notes the date from which that is so, in a file of the delay's
 // owner.
-func retentionOver(root *ownedRoot, now time.Time) (bool, error) {
+func retentionOver(root *confined.Directory, now time.Time) (bool, error) {
 	days, hasDelay, err := readRetention(root, retentionDelayFile)
 	if err != nil {
 		return false, err
@@ -75,12 +76,12 @@ func retentionOver(root *ownedRoot, now time.Time) (bool, error) {
 	}
 	if !hasDate && hasDelay && days > 0 {
 		date, hasDate = float64(now.Unix())+days*86400, true
-		info, err := root.root.Lstat(retentionDelayFile)
+		info, err := root.Lstat(retentionDelayFile)
 		if err != nil {
 			return false, err
 		}
-		uid, gid := owner(info)
-		if err := root.write(retentionDateFile, []byte(slap.PythonString(date)), attributes{mode: 0o644, uid: uid, gid: gid}); err != nil {
+		uid, gid := confined.Owner(info)
+		if err := root.Write(retentionDateFile, []byte(slap.PythonString(date)), confined.Attributes{Mode: 0o644, UID: uid, GID: gid}); err != nil {
 			return false, fmt.Errorf("write %s: %w", retentionDateFile, err)
 		}
 	}
@@ -88,11 +89,11 @@ func retentionOver(root *ownedRoot, now time.Time) (bool, error) {
 }
 
 // readRetention takes anything but a regular file for none: no agent made it.
-func readRetention(root *ownedRoot, name string) (number float64, present bool, err error) {
-	if info, err := root.root.Lstat(name); err == nil && !info.Mode().IsRegular() {
+func readRetention(root *confined.Directory, name string) (number float64, present bool, err error) {
+	if info, err := root.Lstat(name); err == nil && !info.Mode().IsRegular() {
 		return 0, false, nil
 	}
-	content, err := root.read(name)
+	content, err := root.Read(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil
 	}
@@ -103,7 +104,7 @@ func readRetention(root *ownedRoot, name string) (number float64, present bool, 
 	}
 	if err != nil {
 		// Better kept too long than lost: somebody may want what is in there.
-		return 0, false, fmt.Errorf("retention lock: correct or remove %s: %w", root.join(name), err)
+		return 0, false, fmt.Errorf("retention lock: correct or remove %s: %w", root.Join(name), err)
 	}
 	return number, true, nil
 }

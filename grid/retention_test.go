@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 func TestRetentionDelay(t *testing.T) {
@@ -30,7 +31,7 @@ func TestRetentionDelay(t *testing.T) {
 }
 
 func TestLockRetention(t *testing.T) {
-	root := newOwnedRoot(t)
+	root := openPartitionDirectory(t)
 	uid := os.Getuid()
 	if uid == 0 {
 		uid = 29997
@@ -39,8 +40,8 @@ func TestLockRetention(t *testing.T) {
 		if err := lockRetention(root, days, uid, os.Getgid()); err != nil {
 			t.Fatal(err)
 		}
-		content, _ := root.read(retentionDelayFile)
-		info, err := root.root.Stat(retentionDelayFile)
+		content, _ := root.Read(retentionDelayFile)
+		info, err := root.Stat(retentionDelayFile)
 		if string(content) != "0.0" || err != nil || info.Mode() != 0o644 || int(info.Sys().(*syscall.Stat_t).Uid) != uid {
 			t.Errorf("after %v: %q, %v, %v", days, content, info, err)
 		}
@@ -71,16 +72,16 @@ func TestRetentionOver(t *testing.T) {
 		"garbage date":            {"1.0", "nan", now, false, "nan", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := newOwnedRoot(t)
+			root := openPartitionDirectory(t)
 			for file, content := range map[string]string{retentionDelayFile: test.delay, retentionDateFile: test.date} {
 				if content != "-" {
-					writeFile(t, root.join(file), content)
+					testkit.WriteFile(t, root.Join(file), content)
 				}
 			}
 			uid := os.Getuid()
 			if uid == 0 && test.delay != "-" {
 				uid = 29997
-				if err := os.Chown(root.join(retentionDelayFile), uid, 29997); err != nil {
+				if err := os.Chown(root.Join(retentionDelayFile), uid, 29997); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -88,14 +89,14 @@ func TestRetentionOver(t *testing.T) {
 			if over != test.want || (err != nil) != test.fails {
 				t.Errorf("over: %v, %v", over, err)
 			}
-			date, err := root.read(retentionDateFile)
+			date, err := root.Read(retentionDateFile)
 			if err != nil {
 				date = []byte("-")
 			}
 			if string(date) != test.wantDate {
 				t.Errorf("date is %q", date)
 			}
-			if info, err := root.root.Stat(retentionDateFile); err == nil && test.date == "-" && int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+			if info, err := root.Stat(retentionDateFile); err == nil && test.date == "-" && int(info.Sys().(*syscall.Stat_t).Uid) != uid {
 				t.Errorf("the date belongs to %d, not to %d as the delay", info.Sys().(*syscall.Stat_t).Uid, uid)
 			}
 		})
@@ -109,9 +110,9 @@ func TestRetentionHostileFiles(t *testing.T) {
 		"link to the outside": func(path string) error { return os.Symlink("/dev/zero", path) },
 		"directory":           func(path string) error { return os.MkdirAll(filepath.Join(path, "a"), 0o755) },
 	} {
-		root := newOwnedRoot(t)
+		root := openPartitionDirectory(t)
 		for _, file := range []string{retentionDelayFile, retentionDateFile} {
-			if err := create(root.join(file)); err != nil {
+			if err := create(root.Join(file)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"slapos/grid/testenv"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // A softwareNode is a node with a master, and releases that a shell script
@@ -42,7 +43,7 @@ func newSoftwareNode(t *testing.T) *softwareNode {
 			t.Fatal(err)
 		}
 	}
-	testenv.HandOver(t, n.options.SoftwareRoot)
+	testkit.HandOver(t, n.options.SoftwareRoot)
 	n.options.Python = "/bin/sh"
 	n.bootstrapWith("echo bootstrapped")
 	n.buildWith("echo built")

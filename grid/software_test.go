@@ -23,18 +23,18 @@ func TestSoftwarePassBuilds(t *testing.T) {
 	n.want(slap.StateAvailable, testRelease)
 	n.run(0)
 	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "availableSoftwareRelease "+testRelease)
-	if got := readFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\n" {
+	if got := testkit.ReadFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\n" {
 		t.Errorf("log of the build: %q", got)
 	}
-	if _, err := time.Parse(time.ANSIC, readFile(t, n.path(testRelease, ".completed"))); err != nil {
+	if _, err := time.Parse(time.ANSIC, testkit.ReadFile(t, n.path(testRelease, ".completed"))); err != nil {
 		t.Error(err)
 	}
 	want := "[buildout]\nextends = " + testRelease + "\nshared-part-list = \nbuild-time-part-list = \n\n"
-	if got := readFile(t, n.path(testRelease, "buildout.cfg")); got != want {
+	if got := testkit.ReadFile(t, n.path(testRelease, "buildout.cfg")); got != want {
 		t.Errorf("profile %q", got)
 	}
 	for _, name := range []string{"", "buildout.cfg", "extends-cache"} {
-		if uid := ownerOf(t, n.path(testRelease, name)); uid != testenv.User() {
+		if uid := testkit.OwnerOf(t, n.path(testRelease, name)); uid != testkit.User() {
 			t.Errorf("owner of %q is %d", name, uid)
 		}
 	}
@@ -51,7 +51,7 @@ func TestSoftwarePassBuilds(t *testing.T) {
 	n.options.Force = true
 	n.run(0)
 	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "availableSoftwareRelease "+testRelease)
-	if got := readFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\nbuildout\n" {
+	if got := testkit.ReadFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\nbuildout\n" {
 		t.Errorf("log after a forced build: %q", got)
 	}
 }
@@ -67,10 +67,10 @@ func TestSoftwarePassParameters(t *testing.T) {
 	want := strings.ReplaceAll("-U buildout:extends-cache=DIR/extends-cache buildout:directory=DIR "+
 		"buildout:networkcache-section=networkcache networkcache:upload-dir-url=http://dir networkcache:shadir-key-file=/key "+
 		"-N -c DIR/buildout.cfg\n", "DIR", directory)
-	if got := readFile(t, n.path(testRelease, "arguments")); got != want {
+	if got := testkit.ReadFile(t, n.path(testRelease, "arguments")); got != want {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
-	if got := readFile(t, n.path(testRelease, "buildout.cfg")); !strings.Contains(got, "shared-part-list = \n\t/a\n\t/b\n") {
+	if got := testkit.ReadFile(t, n.path(testRelease, "buildout.cfg")); !strings.Contains(got, "shared-part-list = \n\t/a\n\t/b\n") {
 		t.Errorf("profile %q", got)
 	}
 }
@@ -93,17 +93,17 @@ func TestSoftwarePassFailsAndRetries(t *testing.T) {
 	}
 	// GRID-34: bootstrap, none, bootstrap.
 	n.run(1)
-	if !exists(n.path(testRelease, "bin", "buildout-bootstrap-skipped")) {
+	if !testkit.Exists(n.path(testRelease, "bin", "buildout-bootstrap-skipped")) {
 		t.Error("no marker after the second run")
 	}
 	n.run(1)
-	if got := readFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\nbuildout\nbootstrap\nbuildout\n" {
+	if got := testkit.ReadFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\nbuildout\nbootstrap\nbuildout\n" {
 		t.Errorf("log of the builds: %q", got)
 	}
 	n.buildWith("true")
 	n.script(n.path(testRelease, "bin", "buildout"), "exit 0")
 	n.run(0)
-	if exists(n.path(testRelease, "bin", "buildout-bootstrap-skipped")) || !exists(n.path(testRelease, ".completed")) {
+	if testkit.Exists(n.path(testRelease, "bin", "buildout-bootstrap-skipped")) || !testkit.Exists(n.path(testRelease, ".completed")) {
 		t.Error("the marker is left, or the release incomplete")
 	}
 }
@@ -130,13 +130,13 @@ func TestSoftwarePassReportsAgain(t *testing.T) {
 	if len(result.Failed) != 1 || !strings.HasPrefix(result.Failed[0].Err.Error(), want) {
 		t.Errorf("failures %+v, want %q", result.Failed, want)
 	}
-	if exists(n.path(testRelease, ".completed")) {
+	if testkit.Exists(n.path(testRelease, ".completed")) {
 		t.Error("complete though the master doesn't know")
 	}
 	n.master.set(func() { delete(n.master.status, "availableSoftwareRelease") })
 	n.master.set(func() { n.master.status["buildingSoftwareRelease"] = http.StatusNotFound })
 	n.run(0)
-	if got := readFile(t, n.path(testRelease, "log")); strings.Count(got, "buildout\n") != 2 {
+	if got := testkit.ReadFile(t, n.path(testRelease, "log")); strings.Count(got, "buildout\n") != 2 {
 		t.Errorf("log of the builds: %q", got)
 	}
 }
@@ -150,7 +150,7 @@ func TestSoftwarePassRemoves(t *testing.T) {
 	for range 2 {
 		n.run(0)
 		n.master.expect(t, false, "getFullComputerInformation", "destroyedSoftwareRelease "+testRelease)
-		if exists(n.path(testRelease)) {
+		if testkit.Exists(n.path(testRelease)) {
 			t.Error("still there")
 		}
 	}
@@ -162,7 +162,7 @@ func TestSoftwarePassOnly(t *testing.T) {
 	n.want(slap.StateAvailable, a, b, c)
 	n.options.Only = []string{md5Sum(a), c}
 	n.run(0)
-	if !exists(n.path(a)) || exists(n.path(b)) || !exists(n.path(c)) {
+	if !testkit.Exists(n.path(a)) || testkit.Exists(n.path(b)) || !testkit.Exists(n.path(c)) {
 		t.Error("not those that were named")
 	}
 }
@@ -174,13 +174,13 @@ func TestSoftwarePassGarbage(t *testing.T) {
 	n.run(0)
 	foreign := filepath.Join(n.options.SoftwareRoot, strings.Repeat("g", 32))
 	noProfile := filepath.Join(n.options.SoftwareRoot, strings.Repeat("a", 32))
-	writeFile(t, filepath.Join(foreign, "buildout.cfg"), "")
-	writeFile(t, filepath.Join(noProfile, "other"), "")
+	testkit.WriteFile(t, filepath.Join(foreign, "buildout.cfg"), "")
+	testkit.WriteFile(t, filepath.Join(noProfile, "other"), "")
 	n.want(slap.StateAvailable, kept, unnamed)
 	n.options.Software.GarbageCollect = true
 	n.options.Only = []string{kept} // GRID-25: the other stays nevertheless
 	n.run(0)
-	if exists(n.path(gone)) || !exists(n.path(kept)) || !exists(n.path(unnamed)) || !exists(foreign) || !exists(noProfile) {
+	if testkit.Exists(n.path(gone)) || !testkit.Exists(n.path(kept)) || !testkit.Exists(n.path(unnamed)) || !testkit.Exists(foreign) || !testkit.Exists(noProfile) {
 		t.Error("not what the master doesn't list was removed")
 	}
 }
@@ -194,7 +194,7 @@ func TestSoftwarePassFreeSpace(t *testing.T) {
 	if text := calls[len(calls)-1].form.Get("error_log"); !strings.Contains(text, "(option 'software_min_free_space')") {
 		t.Errorf("reported %q", text)
 	}
-	if exists(n.path(testRelease)) {
+	if testkit.Exists(n.path(testRelease)) {
 		t.Error("the build began")
 	}
 }
@@ -205,7 +205,7 @@ func TestSoftwarePassInterrupted(t *testing.T) {
 	n.want(slap.StateAvailable, testRelease, "http://release/b.cfg")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	testkit.Once(t, "the build has begun", func() bool { return exists(n.path(testRelease, "pid")) }, cancel)
+	testkit.Once(t, "the build has begun", func() bool { return testkit.Exists(n.path(testRelease, "pid")) }, cancel)
 	if _, err := SoftwarePass(ctx, n.options); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -244,12 +244,12 @@ echo one $PWD; echo two $PWD`)
 
 func TestSoftwarePassNetrc(t *testing.T) {
 	home := testenv.Directory(t)
-	testenv.HandOver(t, home)
-	secret := outsideFile(t)
+	testkit.HandOver(t, home)
+	secret := testkit.WriteFile(t, filepath.Join(t.TempDir(), "secret"), "secret")
 	if err := os.Symlink(secret, filepath.Join(home, ".netrc")); err != nil {
 		t.Fatal(err)
 	}
-	if content, err := readLogins(home, ".netrc", testenv.User()); err == nil {
+	if content, err := readLogins(home, ".netrc", testkit.User()); err == nil {
 		t.Errorf("read %q through a link", content)
 	}
 	os.Remove(filepath.Join(home, ".netrc"))
@@ -257,14 +257,14 @@ func TestSoftwarePassNetrc(t *testing.T) {
 		if err := os.Link(secret, filepath.Join(home, ".netrc")); err != nil {
 			t.Fatal(err)
 		}
-		if content, err := readLogins(home, ".netrc", testenv.User()); err == nil {
+		if content, err := readLogins(home, ".netrc", testkit.User()); err == nil {
 			t.Errorf("read %q through a hard link", content)
 		}
 		os.Remove(filepath.Join(home, ".netrc"))
 	}
-	writeFile(t, filepath.Join(home, ".netrc"), "machine a")
-	testenv.HandOver(t, filepath.Join(home, ".netrc"))
-	if content, err := readLogins(home, ".netrc", testenv.User()); err != nil || string(content) != "machine a" {
+	testkit.WriteFile(t, filepath.Join(home, ".netrc"), "machine a")
+	testkit.HandOver(t, filepath.Join(home, ".netrc"))
+	if content, err := readLogins(home, ".netrc", testkit.User()); err != nil || string(content) != "machine a" {
 		t.Errorf("read %q, %v", content, err)
 	}
 }

@@ -133,7 +133,7 @@ func TestRequestsRefused(t *testing.T) {
 		}
 	})
 	result := n.process(1)
-	if result.Offline || len(result.Failed) != 1 || result.Failed[0].Item != "slappart0" || !exists(n.at("slappart1", timestampFile)) {
+	if result.Offline || len(result.Failed) != 1 || result.Failed[0].Item != "slappart0" || !testkit.Exists(n.at("slappart1", timestampFile)) {
 		t.Errorf("result %+v", result)
 	}
 }

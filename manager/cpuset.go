@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"slapos/slap/confined"
 )
 
 // cpuSet gives single processes a processor of their own. Processes are named
@@ -119,13 +122,16 @@ func (m *cpuSet) Instance(_ context.Context, partition *Partition) error {
 		m.log.Warn("CGROUP's CPUSET Manager cannot update computer because it is not cpuset-formatted.")
 		return nil
 	}
-	files, err := partition.files()
+	directory, end, err := partition.directory()
 	if err != nil {
 		return err
 	}
-	defer files.close()
-	request, found, err := files.read(cpuRequest)
-	if err != nil || !found || len(bytes.TrimSpace(request)) == 0 {
+	defer end()
+	request, info, err := directory.ReadFile(cpuRequest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || len(bytes.TrimSpace(request)) == 0 {
 		return err
 	}
 	if !slices.Contains(m.powerUsers, partition.User) {
@@ -140,7 +146,10 @@ func (m *cpuSet) Instance(_ context.Context, partition *Partition) error {
 	for _, process := range waiting {
 		fmt.Fprintln(&rest, process)
 	}
-	return files.rewrite(cpuRequest, []byte(rest.String()))
+	// The user goes on to own it. Written anew, since the old one may be a name of
+	// a file of somebody else.
+	own := confined.Attributes{Mode: info.Mode().Perm(), UID: directory.UID, GID: directory.GID}
+	return directory.Write(cpuRequest, []byte(rest.String()), own)
 }
 
 // requested reads the numbers of the request, warning of anything else.

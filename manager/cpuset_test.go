@@ -63,7 +63,7 @@ func format(t *testing.T, m Manager, dry bool) []string {
 // MGR-10, MGR-11.
 func TestCPUSetFormatV1(t *testing.T) {
 	root := t.TempDir()
-	writeFile(t, filepath.Join(root, "cpuset/cpuset.cpus"), "0-1\n")
+	testkit.WriteFile(t, filepath.Join(root, "cpuset/cpuset.cpus"), "0-1\n")
 	m, _ := newManager(t, "cpuset", Config{System: System{CGroupRoot: root}})
 	if plan := format(t, m, true); len(plan) != 8 || exists(filepath.Join(root, "cpuset/cpu0")) {
 		t.Errorf("dry plan %q", plan)
@@ -73,7 +73,7 @@ func TestCPUSetFormatV1(t *testing.T) {
 		"cpu0/cpuset.cpus": "0", "cpu0/cpuset.cpu_exclusive": "1", "cpu0/cpuset.mems": "0", "cpu0/tasks": "",
 		"cpu1/cpuset.cpus": "1", "cpu1/cpuset.cpu_exclusive": "1", "cpu1/cpuset.mems": "0", "cpu1/tasks": "",
 	} {
-		if got := readFile(t, filepath.Join(root, "cpuset", name)); got != want {
+		if got := testkit.ReadFile(t, filepath.Join(root, "cpuset", name)); got != want {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
@@ -102,11 +102,11 @@ func TestCPUSetWithoutCGroups(t *testing.T) {
 // A hierarchy of plain files: what is written last to tasks is what it holds.
 func newTreeV1(t *testing.T, processors int, tasks string) (root string) {
 	root = t.TempDir()
-	writeFile(t, filepath.Join(root, "cpuset/cpuset.cpus"), fmt.Sprintf("0-%d\n", processors-1))
-	writeFile(t, filepath.Join(root, "cpuset/tasks"), tasks)
+	testkit.WriteFile(t, filepath.Join(root, "cpuset/cpuset.cpus"), fmt.Sprintf("0-%d\n", processors-1))
+	testkit.WriteFile(t, filepath.Join(root, "cpuset/tasks"), tasks)
 	for i := range processors {
-		writeFile(t, filepath.Join(root, "cpuset", fmt.Sprintf("cpu%d", i), "tasks"), "")
-		writeFile(t, filepath.Join(root, "cpu", fmt.Sprintf("cpu%d", i), "cpufreq/scaling_governor"), "powersave\n")
+		testkit.WriteFile(t, filepath.Join(root, "cpuset", fmt.Sprintf("cpu%d", i), "tasks"), "")
+		testkit.WriteFile(t, filepath.Join(root, "cpu", fmt.Sprintf("cpu%d", i), "cpufreq/scaling_governor"), "powersave\n")
 	}
 	return root
 }
@@ -126,11 +126,11 @@ func TestCPUSetInstanceV1(t *testing.T) {
 		"cpuset/cpu0/tasks": "101\n", "cpuset/cpu1/tasks": "101\n",
 		"cpu/cpu0/cpufreq/scaling_governor": "performance\n", "cpu/cpu1/cpufreq/scaling_governor": "performance\n",
 	} {
-		if got := readFile(t, filepath.Join(root, name)); got != want {
+		if got := testkit.ReadFile(t, filepath.Join(root, name)); got != want {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
-	if got := readFile(t, filepath.Join(partition.Path, cpuRequest)); got != "102\n" {
+	if got := testkit.ReadFile(t, filepath.Join(partition.Path, cpuRequest)); got != "102\n" {
 		t.Errorf("left in the request: %q", got)
 	}
 }
@@ -139,7 +139,7 @@ func TestCPUSetInstanceV1(t *testing.T) {
 // that is free; who has one elsewhere is dropped from the request.
 func TestCPUSetExclusive(t *testing.T) {
 	root := newTreeV1(t, 4, "101\n")
-	writeFile(t, filepath.Join(root, "cpuset/cpu1/tasks"), "55\n")
+	testkit.WriteFile(t, filepath.Join(root, "cpuset/cpu1/tasks"), "55\n")
 	m, _ := newManager(t, "cpuset", Config{
 		Options: map[string]string{"power_user_list": "slapuser3"},
 		System:  System{CGroupRoot: root, CPURoot: filepath.Join(root, "cpu")},
@@ -149,11 +149,11 @@ func TestCPUSetExclusive(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"cpu0": "101\n", "cpu1": "55\n", "cpu2": "101\n", "cpu3": "77\n"} {
-		if got := readFile(t, filepath.Join(root, "cpuset", name, "tasks")); got != want {
+		if got := testkit.ReadFile(t, filepath.Join(root, "cpuset", name, "tasks")); got != want {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
-	if got := readFile(t, filepath.Join(partition.Path, cpuRequest)); got != "78\n" {
+	if got := testkit.ReadFile(t, filepath.Join(partition.Path, cpuRequest)); got != "78\n" {
 		t.Errorf("left in the request: %q", got)
 	}
 }
@@ -165,7 +165,7 @@ func TestCPUSetNotAllowed(t *testing.T) {
 	if err := m.Instance(t.Context(), newPartition(t, map[string]string{cpuRequest: "101\n"})); err != nil {
 		t.Fatal(err)
 	}
-	if got := readFile(t, filepath.Join(root, "cpuset/cpu1/tasks")); got != "" {
+	if got := testkit.ReadFile(t, filepath.Join(root, "cpuset/cpu1/tasks")); got != "" {
 		t.Errorf("cpu1 holds %q", got)
 	}
 	if !strings.Contains(log.String(), "User slapuser3 not allowed to modify cpuset!") {
@@ -181,28 +181,28 @@ func TestCPUSetNotAllowed(t *testing.T) {
 // MGR-15.
 func TestCPUSetV2(t *testing.T) {
 	root := t.TempDir()
-	writeFile(t, filepath.Join(root, "cgroup.controllers"), "cpuset cpu memory\n")
-	writeFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu\n")
-	writeFile(t, filepath.Join(root, "cpu/online"), "0-2\n")
+	testkit.WriteFile(t, filepath.Join(root, "cgroup.controllers"), "cpuset cpu memory\n")
+	testkit.WriteFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu\n")
+	testkit.WriteFile(t, filepath.Join(root, "cpu/online"), "0-2\n")
 	m, _ := newManager(t, "cpuset", Config{
 		Options: map[string]string{"power_user_list": "slapuser3"},
 		System:  System{CGroupRoot: root, CPURoot: filepath.Join(root, "cpu")},
 	})
 	format(t, m, false)
-	if got := readFile(t, filepath.Join(root, "cgroup.subtree_control")); got != "+cpuset" {
+	if got := testkit.ReadFile(t, filepath.Join(root, "cgroup.subtree_control")); got != "+cpuset" {
 		t.Errorf("cgroup.subtree_control was written %q", got)
 	}
 	for i := range 3 { // as the kernel would make them
 		group := filepath.Join(root, fmt.Sprintf("cpu%d", i))
-		if got, want := readFile(t, filepath.Join(group, "cpuset.cpus")), fmt.Sprint(i); got != want {
+		if got, want := testkit.ReadFile(t, filepath.Join(group, "cpuset.cpus")), fmt.Sprint(i); got != want {
 			t.Errorf("%s: cpuset.cpus holds %q", group, got)
 		}
-		writeFile(t, filepath.Join(group, "cgroup.procs"), "")
-		writeFile(t, filepath.Join(group, partitionFile), "member\n")
+		testkit.WriteFile(t, filepath.Join(group, "cgroup.procs"), "")
+		testkit.WriteFile(t, filepath.Join(group, partitionFile), "member\n")
 	}
-	writeFile(t, filepath.Join(root, "cpu1", partitionFile), "root\n") // its process has ended
-	writeFile(t, filepath.Join(root, "cpu2/cgroup.procs"), "55\n")
-	writeFile(t, filepath.Join(root, "cpu2", partitionFile), "root\n")
+	testkit.WriteFile(t, filepath.Join(root, "cpu1", partitionFile), "root\n") // its process has ended
+	testkit.WriteFile(t, filepath.Join(root, "cpu2/cgroup.procs"), "55\n")
+	testkit.WriteFile(t, filepath.Join(root, "cpu2", partitionFile), "root\n")
 
 	partition := newPartition(t, map[string]string{cpuRequest: "101 55 102\n"})
 	if err := m.Instance(t.Context(), partition); err != nil {
@@ -212,19 +212,19 @@ func TestCPUSetV2(t *testing.T) {
 		"cpu1/cgroup.procs": "101", "cpu1/" + partitionFile: "root",
 		"cpu2/cgroup.procs": "55\n", "cpu2/" + partitionFile: "root\n",
 	} {
-		if got := readFile(t, filepath.Join(root, name)); got != want {
+		if got := testkit.ReadFile(t, filepath.Join(root, name)); got != want {
 			t.Errorf("%s holds %q, want %q", name, got, want)
 		}
 	}
-	if got := readFile(t, filepath.Join(partition.Path, cpuRequest)); got != "102\n" {
+	if got := testkit.ReadFile(t, filepath.Join(partition.Path, cpuRequest)); got != "102\n" {
 		t.Errorf("left in the request: %q", got)
 	}
 	// Once a group is empty, its processor goes back to everyone.
-	writeFile(t, filepath.Join(root, "cpu2/cgroup.procs"), "")
+	testkit.WriteFile(t, filepath.Join(root, "cpu2/cgroup.procs"), "")
 	if _, err := (&cpuHierarchyV2{root, m.(*cpuSet)}).gather(); err != nil {
 		t.Fatal(err)
 	}
-	if got := readFile(t, filepath.Join(root, "cpu2", partitionFile)); got != "member" {
+	if got := testkit.ReadFile(t, filepath.Join(root, "cpu2", partitionFile)); got != "member" {
 		t.Errorf("cpu2 is %q", got)
 	}
 }
@@ -238,7 +238,7 @@ func TestCPUSetKernelV1(t *testing.T) {
 	if !exists(kernel + "/cpuset.cpus") {
 		testkit.StepAside(t, "a cpuset hierarchy of version 1", "mount it on %s", kernel)
 	}
-	cpus, mems := readFile(t, kernel+"/cpuset.cpus"), readFile(t, kernel+"/cpuset.mems")
+	cpus, mems := testkit.ReadFile(t, kernel+"/cpuset.cpus"), testkit.ReadFile(t, kernel+"/cpuset.mems")
 	mount := t.TempDir()
 	root := filepath.Join(kernel, fmt.Sprintf("slapos-test-%d", os.Getpid()))
 	if err := os.Mkdir(root, 0o755); err != nil {
@@ -300,7 +300,7 @@ func TestCPUSetKernelV1(t *testing.T) {
 	if err != nil || !slices.Contains(members, sleeper.Process.Pid) {
 		t.Errorf("processor %d holds %v (%v), want %d", processors[1], members, err, sleeper.Process.Pid)
 	}
-	if got := readFile(t, filepath.Join(partition.Path, cpuRequest)); got != "" {
+	if got := testkit.ReadFile(t, filepath.Join(partition.Path, cpuRequest)); got != "" {
 		t.Errorf("left in the request: %q", got)
 	}
 	if !strings.Contains(log.String(), "is gone") || strings.HasPrefix(request, "2 ") && !strings.Contains(log.String(), "cannot be given") {

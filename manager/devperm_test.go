@@ -11,13 +11,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // MGR-20, MGR-21, MGR-22, MGR-23.
 func TestDevPerm(t *testing.T) {
 	devices := t.TempDir()
 	for _, name := range []string{"sda", "sda1", "deep", "loop0", "file"} {
-		writeFile(t, filepath.Join(devices, name), "")
+		testkit.WriteFile(t, filepath.Join(devices, name), "")
 	}
 	if err := os.Symlink(filepath.Join(devices, "sda"), filepath.Join(devices, "link")); err != nil {
 		t.Fatal(err)

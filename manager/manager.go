@@ -31,7 +31,7 @@ import (
 	"strings"
 
 	"slapos/slap"
-	"slapos/slap/rooted"
+	"slapos/slap/confined"
 )
 
 // Manager is one resource manager. An error returned by a hook fails the
@@ -90,8 +90,8 @@ type Partition struct {
 	// ID is the partition's reference, such as slappart3, and Path its directory.
 	ID   string
 	Path string
-	// Root is Path, opened as a confined root; nil: opened when needed.
-	Root *rooted.Root
+	// Directory is Path, opened; nil: opened when needed.
+	Directory *confined.Directory
 	// UID and GID are the owner of Path; User is the name of that user.
 	UID, GID int
 	User     string

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"slapos/slap"
+	"slapos/slap/confined"
+	"slapos/slap/testkit"
 )
 
 // MGR-1.
@@ -71,28 +73,9 @@ func newPartition(t *testing.T, content map[string]string) *Partition {
 	t.Helper()
 	partition := &Partition{ID: "slappart3", Path: t.TempDir(), UID: 2003, GID: 2103, User: "slapuser3", State: slap.State("started")}
 	for name, text := range content {
-		writeFile(t, filepath.Join(partition.Path, name), text)
+		testkit.WriteFile(t, filepath.Join(partition.Path, name), text)
 	}
 	return partition
-}
-
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
 }
 
 // recorder is a supervisor that notes what it is told.
@@ -130,7 +113,7 @@ func (r *recorder) Start(_ context.Context, suffix, program string) error {
 
 func TestFilesStayInPartition(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "secret")
-	writeFile(t, outside, "[]")
+	testkit.WriteFile(t, outside, "[]")
 	partition := newPartition(t, nil)
 	if err := os.Symlink(outside, filepath.Join(partition.Path, "request")); err != nil {
 		t.Fatal(err)
@@ -138,21 +121,21 @@ func TestFilesStayInPartition(t *testing.T) {
 	if _, _, err := partition.request("request"); err == nil {
 		t.Error("a link out of the partition was followed")
 	}
-	files, err := partition.files()
+	directory, end, err := partition.directory()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer files.close()
-	if err := files.write("request", []byte("new")); err != nil {
+	defer end()
+	if err := directory.Write("request", []byte("new"), confined.AgentFile); err != nil {
 		t.Fatal(err)
 	}
-	if got := readFile(t, outside); got != "[]" {
+	if got := testkit.ReadFile(t, outside); got != "[]" {
 		t.Errorf("the file outside now holds %q", got)
 	}
-	if got := readFile(t, filepath.Join(partition.Path, "request")); got != "new" {
+	if got := testkit.ReadFile(t, filepath.Join(partition.Path, "request")); got != "new" {
 		t.Errorf("the file inside holds %q", got)
 	}
-	writeFile(t, filepath.Join(partition.Path, "large"), strings.Repeat("x", maxRequest+1))
+	testkit.WriteFile(t, filepath.Join(partition.Path, "large"), strings.Repeat("x", confined.MaxFile+1))
 	for _, name := range []string{"large", "."} {
 		if _, _, err := partition.request(name); err == nil {
 			t.Errorf("%s: no error", name)

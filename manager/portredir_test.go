@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"slapos/slap"
+	"slapos/slap/confined"
 	"slapos/slap/testkit"
 )
 
@@ -152,7 +153,7 @@ func TestPreRemove(t *testing.T) {
 	if program != (Program{Name: "a", Command: filepath.Join(partition.Path, "etc/prerm/a"), UID: 2003, GID: 2103}) {
 		t.Errorf("program %+v", program)
 	}
-	if got, want := readFile(t, filepath.Join(partition.Path, WaitList)), "slappart3-prerm:a\nslappart3-prerm:b\n"; got != want {
+	if got, want := testkit.ReadFile(t, filepath.Join(partition.Path, WaitList)), "slappart3-prerm:a\nslappart3-prerm:b\n"; got != want {
 		t.Errorf("wait list %q, want %q", got, want)
 	}
 	if !strings.Contains(log.String(), "Adding pre-delete scripts to supervisord...") ||
@@ -206,7 +207,7 @@ func TestRequestIsPipe(t *testing.T) {
 func TestRequestIsEndless(t *testing.T) {
 	partition := newPartition(t, nil)
 	path := filepath.Join(partition.Path, redirectRequest)
-	const size = 64 * maxRequest
+	const size = 64 * confined.MaxFile
 	if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, size)); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"slapos/slap/confined"
 )
 
 // preRemove runs the scripts of etc/prerm of a destroyed partition, under the
@@ -47,16 +49,16 @@ func (m *preRemove) Report(ctx context.Context, partition *Partition) error {
 	if err != nil {
 		return err
 	}
-	files, err := partition.files()
+	directory, end, err := partition.directory()
 	if err != nil {
 		return err
 	}
-	defer files.close()
+	defer end()
 	var waitFor strings.Builder
 	for _, program := range programs {
 		fmt.Fprintf(&waitFor, "%s-%s:%s\n", partition.ID, preRemoveGroup, program.Name)
 	}
-	return files.write(WaitList, []byte(waitFor.String()))
+	return directory.Write(WaitList, []byte(waitFor.String()), confined.AgentFile)
 }
 
 // preRemovePrograms is one program for each file in etc/prerm, links followed:

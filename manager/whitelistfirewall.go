@@ -9,12 +9,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"slapos/slap/confined"
 )
 
 // whitelistFirewall lets the processes of a partition's user reach only the
@@ -53,12 +56,12 @@ func (m *whitelistFirewall) InstanceTearDown(ctx context.Context, partition *Par
 		m.log.Warn("[firewall] missing in the configuration, manager disabled.")
 		return nil
 	}
-	files, err := partition.files()
+	directory, end, err := partition.directory()
 	if err != nil {
 		return err
 	}
-	defer files.close()
-	request, found, err := files.read(whitelistRequest)
+	defer end()
+	request, found, err := partition.request(whitelistRequest)
 	if err != nil {
 		return err
 	}
@@ -71,14 +74,14 @@ func (m *whitelistFirewall) InstanceTearDown(ctx context.Context, partition *Par
 			m.log.Info(fmt.Sprintf("File %s does not exists, removed configuration for partition %s.",
 				filepath.Join(partition.Path, whitelistRequest), partition.ID))
 		}
-		return files.remove(whitelistDigest)
+		return directory.Remove(whitelistDigest)
 	}
 	addresses, err := m.addresses(request)
 	if err != nil {
 		m.log.Warn("Bad whitelist firewall config", "partition", partition.ID, "error", err)
 		return nil
 	}
-	return m.configure(ctx, partition, files, digest(request), addresses)
+	return m.configure(ctx, partition, directory, digest(request), addresses)
 }
 
 // Report removes what InstanceTearDown made.
@@ -93,12 +96,12 @@ func (m *whitelistFirewall) Report(ctx context.Context, partition *Partition) er
 	if cleaned {
 		m.log.Info(fmt.Sprintf("Cleaned up firewall for partition %s.", partition.ID))
 	}
-	files, err := partition.files()
+	directory, end, err := partition.directory()
 	if err != nil {
 		return err
 	}
-	defer files.close()
-	return files.remove(whitelistDigest)
+	defer end()
+	return directory.Remove(whitelistDigest)
 }
 
 // addresses returns the IPv4 addresses of the request, an error only when it
@@ -133,7 +136,7 @@ func digest(content []byte) string {
 
 // configure makes the calls of MGR-53. Rules keep the order they are added in,
 // so the accepts come before the reject (MGR-56).
-func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition, files files, wanted string, addresses []netip.Addr) error {
+func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition, directory *confined.Directory, wanted string, addresses []netip.Addr) error {
 	m.log.Info(fmt.Sprintf("Configuring partition %s.", partition.ID))
 	chain := chainName(partition)
 	calls := firewallCalls{manager: m, ctx: ctx}
@@ -141,8 +144,8 @@ func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition,
 	if added {
 		calls.direct("--add-chain", "ipv4", "filter", chain)
 	}
-	present, _, err := files.read(whitelistDigest)
-	if err != nil {
+	present, err := directory.Read(whitelistDigest)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if !added && strings.TrimSpace(string(present)) == wanted {
@@ -150,7 +153,7 @@ func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition,
 		return calls.err
 	}
 	// Emptied first: whatever stops us below, the next run does it all again.
-	if err := files.write(whitelistDigest, nil); err != nil {
+	if err := directory.Write(whitelistDigest, nil, confined.AgentFile); err != nil {
 		return err
 	}
 	calls.direct("--remove-rules", "ipv4", "filter", chain)
@@ -164,7 +167,7 @@ func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition,
 	if err := calls.reload(); err != nil {
 		return err
 	}
-	if err := files.write(whitelistDigest, []byte(wanted)); err != nil {
+	if err := directory.Write(whitelistDigest, []byte(wanted), confined.AgentFile); err != nil {
 		return err
 	}
 	m.log.Info(fmt.Sprintf("Updated rules for partition %s.", partition.ID))

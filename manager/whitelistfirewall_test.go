@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // firewall is a firewalld that remembers chains and rules and notes each call.
@@ -76,7 +78,7 @@ func TestWhitelistFirewallSequences(t *testing.T) {
 	queries := []string{"--query-chain ipv4 filter slappart3-whitelist", "--query-rule " + ownerRuleText}
 	check("no file", m.InstanceTearDown, queries...)
 
-	writeFile(t, request, `["10.1.2.3", "nonsense", 7, "::1", "10.1.2.4"]`)
+	testkit.WriteFile(t, request, `["10.1.2.3", "nonsense", 7, "::1", "10.1.2.4"]`)
 	rules := []string{
 		"--remove-rules ipv4 filter slappart3-whitelist",
 		"--add-rule ipv4 filter slappart3-whitelist 0 -d 10.1.2.3 -j ACCEPT",
@@ -87,15 +89,15 @@ func TestWhitelistFirewallSequences(t *testing.T) {
 	check("first", m.InstanceTearDown, slices.Concat(
 		[]string{queries[0], "--add-chain ipv4 filter slappart3-whitelist"}, rules,
 		[]string{"--add-rule " + ownerRuleText, "fw --reload"})...)
-	if got, want := readFile(t, filepath.Join(partition.Path, whitelistDigest)), digest([]byte(readFile(t, request))); got != want {
+	if got, want := testkit.ReadFile(t, filepath.Join(partition.Path, whitelistDigest)), digest([]byte(testkit.ReadFile(t, request))); got != want {
 		t.Errorf("digest %q, want %q", got, want)
 	}
 	check("unchanged", m.InstanceTearDown, queries[0])
 
-	writeFile(t, request, `[]`)
+	testkit.WriteFile(t, request, `[]`)
 	check("changed", m.InstanceTearDown, queries[0], rules[0], rules[3], rules[4], "fw --reload")
 
-	writeFile(t, request, `{"a": 1}`)
+	testkit.WriteFile(t, request, `{"a": 1}`)
 	check("no list", m.InstanceTearDown)
 
 	if err := os.Remove(request); err != nil {
@@ -108,7 +110,7 @@ func TestWhitelistFirewallSequences(t *testing.T) {
 		t.Error("the digest is still there")
 	}
 
-	writeFile(t, request, `[]`)
+	testkit.WriteFile(t, request, `[]`)
 	check("again", m.InstanceTearDown, queries[0], "--add-chain ipv4 filter slappart3-whitelist", rules[0], rules[3], rules[4],
 		"--add-rule "+ownerRuleText, "fw --reload")
 	check("report", m.Report, cleaning...)

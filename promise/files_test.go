@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/promise/process"
+	"slapos/slap/confined"
 	"slapos/slap/testkit"
 )
 
@@ -40,7 +41,7 @@ func TestFilesAreLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := func(name string) error {
-		return f.do(func() error { _, err := f.read(name, limit); return err })
+		return f.do(func() error { _, err := f.read(name); return err })
 	}
 	if n := testkit.Allocated(func() { err = read("huge") }); err == nil || n > 32*limit {
 		t.Errorf("huge: took %d bytes, error %v", n, err)
@@ -58,7 +59,7 @@ func TestFilesAreLimited(t *testing.T) {
 			t.Errorf("%s holds %q, %v", name, text, err)
 		}
 	}
-	for n := range maxNames {
+	for n := range confined.MaxEntries + 1 {
 		if err := os.Mkdir(path(fmt.Sprint("full/", n)), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -113,27 +114,29 @@ func TestGiveFolders(t *testing.T) {
 		return
 	}
 	outside, directory := t.TempDir(), t.TempDir()
-	user := &process.User{UID: 1, GID: 1}
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(outside, "promise", "result"), 0o700),
 		os.MkdirAll(filepath.Join(directory, ".slapgrid", "promise", "result"), 0o700),
 		os.Chown(filepath.Join(directory, ".slapgrid", "promise"), 2, 2),
+		os.Chown(directory, 1, 1),
 	); err != nil {
 		t.Fatal(err)
 	}
-	if err := giveFolders(directory, user); err != nil {
+	if err := giveFolders(directory); err != nil {
 		t.Error(err)
 	}
-	linked := t.TempDir()
+	linked, trap := t.TempDir(), t.TempDir()
+	if err := errors.Join(os.Chown(linked, 1, 1), os.Chown(trap, 1, 1)); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink(outside, filepath.Join(linked, ".slapgrid")); err != nil {
 		t.Fatal(err)
 	}
-	_ = giveFolders(linked, user) // it is the owners that count
-	trap := t.TempDir()
+	_ = giveFolders(linked) // it is the owners that count
 	if err := errors.Join(os.Mkdir(filepath.Join(trap, ".slapgrid"), 0o700), os.Symlink(filepath.Join(outside, "promise"), filepath.Join(trap, ".slapgrid", "promise"))); err != nil {
 		t.Fatal(err)
 	}
-	_ = giveFolders(trap, user)
+	_ = giveFolders(trap)
 	for path, want := range map[string]uint32{
 		filepath.Join(directory, ".slapgrid"):                      1,
 		filepath.Join(directory, ".slapgrid", "promise"):           2,

@@ -113,15 +113,11 @@ func (r *run) appendLog(title string, entries []logEntry) (log []byte, err error
 // readEnd returns the last lines of a regular file, at most limit bytes of them.
 // For use within do.
 func (f *files) readEnd(name string, limit int64) ([]byte, error) {
-	file, err := f.openRegular(name, os.O_RDONLY)
+	file, info, err := f.openRegular(name, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
 	start := max(0, info.Size()-limit)
 	content, err := io.ReadAll(io.NewSectionReader(file, start, limit))
 	if start > 0 {
@@ -132,7 +128,7 @@ func (f *files) readEnd(name string, limit int64) ([]byte, error) {
 
 // append adds text to the end of a regular file. For use within do.
 func (f *files) append(name, text string) error {
-	file, err := f.openRegular(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	file, _, err := f.openRegular(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return err
 	}

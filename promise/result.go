@@ -46,7 +46,7 @@ func (s *stored) message() string {
 
 func (r *run) readStored(title string) *stored {
 	name := resultFolder + "/" + title + ".status.json"
-	content, err := r.files.read(name, maxState)
+	content, err := r.files.read(name)
 	if err != nil {
 		return nil
 	}

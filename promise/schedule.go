@@ -53,7 +53,7 @@ type schedule struct {
 func (r *run) look() error {
 	err := r.files.do(r.files.makeFolders)
 	if err != nil && os.Geteuid() == 0 {
-		if errGive := giveFolders(r.Directory, r.user); errGive == nil {
+		if errGive := giveFolders(r.Directory); errGive == nil {
 			err = r.files.do(r.files.makeFolders)
 		}
 	}
@@ -77,7 +77,7 @@ func (r *run) look() error {
 func (r *run) prepare(c *check) {
 	name := cacheFolder + "/" + c.title
 	_ = r.files.do(func() error {
-		info, err := r.files.root.Lstat(name)
+		info, err := r.files.directory.Lstat(name)
 		c.unready = err == nil && info.IsDir()
 		return err
 	})
@@ -146,8 +146,8 @@ func (r *run) removeStaleModule(name string) {
 		return
 	}
 	path := "etc/plugin/" + name
-	if _, err := r.files.root.Stat(path[:len(path)-1]); err != nil {
-		if err := r.files.root.Remove(path); err != nil {
+	if _, err := r.files.directory.Stat(path[:len(path)-1]); err != nil {
+		if err := r.files.directory.Remove(path); err != nil {
 			r.logger.Warn("A compiled plugin without its source is left.", "file", path, "error", err)
 		}
 	}
@@ -166,9 +166,9 @@ func (r *run) removeLeftovers() {
 			var err error
 			switch {
 			case old[name]:
-				err = r.files.root.Remove(stateFolder + "/" + name)
+				err = r.files.directory.Remove(stateFolder + "/" + name)
 			case name == "history":
-				err = r.files.root.RemoveAll(stateFolder + "/" + name)
+				err = r.files.directory.RemoveAll(stateFolder + "/" + name)
 			}
 			if err != nil {
 				r.logger.Warn("A file of an older slapos.core is left.", "file", name, "error", err)
@@ -179,7 +179,7 @@ func (r *run) removeLeftovers() {
 }
 
 func (r *run) readSchedule(title string) *schedule {
-	content, err := r.files.read(cacheFolder+"/"+title, maxState)
+	content, err := r.files.read(cacheFolder + "/" + title)
 	if err != nil {
 		return nil
 	}

@@ -52,7 +52,7 @@ func newBuilder(t *testing.T) (*Builder, *log) {
 	if err := os.Mkdir(directory, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	testenv.HandOver(t, directory)
+	testkit.HandOver(t, directory)
 	l := &log{}
 	return &Builder{
 		Directory:   directory,

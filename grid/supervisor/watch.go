@@ -10,15 +10,12 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"slapos/slap/rooted"
+	"slapos/slap/confined"
 )
 
 // WatchOptions are what the watchdog works with (GRID-79).
@@ -116,15 +113,14 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 	if partition == "" || partition != filepath.Base(partition) || !filepath.IsLocal(partition) {
 		return nil
 	}
-	directory := filepath.Join(o.InstanceRoot, partition)
-	root, err := rooted.Open(directory)
+	directory, err := confined.Open(filepath.Join(o.InstanceRoot, partition))
 	if errors.Is(err, fs.ErrNotExist) { // a manager's group is no directory
 		return o.bang(ctx, partition, message)
 	} else if err != nil {
 		return fmt.Errorf("partition %s: %w", partition, err)
 	}
-	defer func() { _ = root.Close() }()
-	deployed, reported := readTimestamp(root, timestampFile), readTimestamp(root, bangFile)
+	defer func() { _ = directory.Close() }()
+	deployed, reported := readTimestamp(directory, timestampFile), readTimestamp(directory, bangFile)
 	if isReported(deployed, reported) {
 		return nil
 	}
@@ -134,7 +130,7 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 	if deployed == "" {
 		deployed = "0"
 	}
-	if err := replace(root, bangFile, deployed); err != nil {
+	if err := directory.Write(bangFile, []byte(deployed), confined.AgentFile); err != nil {
 		// Reported again at the next event is better than never.
 		o.Logger.Error("partition "+partition+": remember the report", "error", err)
 	}
@@ -166,35 +162,10 @@ func isReported(deployed, reported string) bool {
 }
 
 // readTimestamp reads a file that the partition's user may have put there.
-func readTimestamp(root *rooted.Root, name string) string {
-	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return ""
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
-	data, err := io.ReadAll(io.LimitReader(file, 256))
+func readTimestamp(directory *confined.Directory, name string) string {
+	data, err := directory.Read(name)
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(data))
-}
-
-// replace puts a new file in the place of one, whatever that is.
-func replace(root *rooted.Root, name, content string) error {
-	temporary := name + ".new"
-	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(file, content)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return root.Rename(temporary, name)
 }

@@ -21,27 +21,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// User is the owner of releases and partitions in tests: nobody when they run
-// as root, else who runs them.
-func User() int {
-	if os.Geteuid() == 0 {
-		return 65534
-	}
-	return os.Geteuid()
-}
-
-// HandOver makes User the owner of a file.
-func HandOver(t testing.TB, path string) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return
-	}
-	if err := os.Lchown(path, User(), User()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// Directory is like t.TempDir, but User can reach what lies in it.
+// Directory is like t.TempDir, but testkit.User can reach what lies in it.
 func Directory(t testing.TB) string {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "grid")
@@ -61,7 +41,7 @@ func Directory(t testing.TB) string {
 
 const reachable = "SLAPOS_TEST_PYTHON_REACHABLE"
 
-// Main runs the tests of a package. Run by root, User may be unable to reach
+// Main runs the tests of a package. Run by root, testkit.User may be unable to reach
 // the interpreter that the test environment was made with, somewhere in root's
 // home: the tests then run in a mount namespace of their own where it is.
 func Main(m *testing.M) {

@@ -15,21 +15,11 @@ import (
 	"slapos/slap/testkit"
 )
 
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestAvailable(t *testing.T) {
 	root := t.TempDir()
 	h := Hierarchy{root}
 	for content, want := range map[string]bool{"": false, "cpu io memory\n": false, "cpuset cpu io memory pids\n": true} {
-		writeFile(t, filepath.Join(root, "cgroup.controllers"), content)
+		testkit.WriteFile(t, filepath.Join(root, "cgroup.controllers"), content)
 		if err := h.Available(); (err == nil) != want {
 			t.Errorf("%q: %v", content, err)
 		}
@@ -40,12 +30,12 @@ func TestAvailable(t *testing.T) {
 	// A container's root with processes in it.
 	container := t.TempDir()
 	for name, content := range map[string]string{"cgroup.controllers": "cpu memory pids\n", "cgroup.type": "domain\n", "cgroup.procs": "1\n", "cgroup.subtree_control": "\n"} {
-		writeFile(t, filepath.Join(container, name), content)
+		testkit.WriteFile(t, filepath.Join(container, name), content)
 	}
 	if err := (Hierarchy{container}).Available(); err == nil || !strings.Contains(err.Error(), "holds processes") {
 		t.Errorf("error %v", err)
 	}
-	writeFile(t, filepath.Join(container, "cgroup.procs"), "")
+	testkit.WriteFile(t, filepath.Join(container, "cgroup.procs"), "")
 	if err := (Hierarchy{container}).Available(); err != nil {
 		t.Error(err)
 	}
@@ -54,13 +44,13 @@ func TestAvailable(t *testing.T) {
 // fakeKernel makes the files that the kernel would make in a new group.
 func fakeKernel(t *testing.T, directory string) {
 	for name, content := range map[string]string{"memory.max": "max\n", "cpu.weight": "100\n", "pids.max": "max\n", "cgroup.procs": "", "cgroup.subtree_control": "\n"} {
-		writeFile(t, filepath.Join(directory, name), content)
+		testkit.WriteFile(t, filepath.Join(directory, name), content)
 	}
 }
 
 func TestPrepare(t *testing.T) {
 	root := t.TempDir()
-	writeFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu\n")
+	testkit.WriteFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu\n")
 	h := Hierarchy{root}
 	prepare := func(limits Limits) (done []string) {
 		t.Helper()
@@ -78,7 +68,7 @@ func TestPrepare(t *testing.T) {
 			}
 			// The kernel shows what is enabled without signs.
 			for _, directory := range []string{root, h.top()} {
-				writeFile(t, filepath.Join(directory, "cgroup.subtree_control"), "cpu memory pids\n")
+				testkit.WriteFile(t, filepath.Join(directory, "cgroup.subtree_control"), "cpu memory pids\n")
 			}
 		}
 		return done

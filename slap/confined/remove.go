@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package confined
 
 import (
 	"context"
@@ -22,12 +22,12 @@ const (
 	direntBuffer  = 8 << 10
 )
 
-// removeTree removes path and all that is below it (GRID-37). Symbolic links
+// Remove removes path and all that is below it (GRID-37). Symbolic links
 // are removed, never followed; mount points are refused; a sub-directory
 // without access is given mode 0700 first, the parent of path never. Neither
 // depth nor the length of names below path is limited. A missing path is no
 // error.
-func removeTree(ctx context.Context, path string) error {
+func Remove(ctx context.Context, path string) error {
 	path = filepath.Clean(path)
 	name := filepath.Base(path)
 	if name == "." || name == ".." || name == "/" {
@@ -47,7 +47,7 @@ func removeTree(ctx context.Context, path string) error {
 	return nil
 }
 
-// removeFrom is [removeTree] for a name in an opened directory.
+// removeFrom is [Remove] for a name in an opened directory.
 func removeFrom(ctx context.Context, directory *os.File, name string) error {
 	if err := removeAt(ctx, int(directory.Fd()), name); err != nil {
 		return fmt.Errorf("remove %s: %w", filepath.Join(directory.Name(), name), err)
@@ -61,9 +61,9 @@ func removeAt(ctx context.Context, parent int, name string) error {
 	return removal.run(ctx)
 }
 
-// emptyDirectory removes all that is in directory, with the care of
-// [removeTree]. The directory itself keeps its place, owner and mode.
-func emptyDirectory(ctx context.Context, directory *os.File) error {
+// emptyOpened removes all that is in directory, with the care of [Remove]. The
+// directory itself keeps its place, owner and mode.
+func emptyOpened(ctx context.Context, directory *os.File) error {
 	fd, err := unix.Openat(int(directory.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("empty %s: %w", directory.Name(), err)
@@ -77,9 +77,10 @@ func emptyDirectory(ctx context.Context, directory *os.File) error {
 	return nil
 }
 
-// emptyDirectoryAt is [emptyDirectory] for a path whose last part must be a
-// directory, not a link to one. A missing directory is no error.
-func emptyDirectoryAt(ctx context.Context, path string) error {
+// Empty removes all that is in a directory, with the care of [Remove]. The
+// directory itself keeps its place, owner and mode. It must be one, not a link to
+// one; a missing one is no error.
+func Empty(ctx context.Context, path string) error {
 	directory, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -88,7 +89,7 @@ func emptyDirectoryAt(ctx context.Context, path string) error {
 		return fmt.Errorf("empty %s: %w", path, err)
 	}
 	defer directory.Close()
-	return emptyDirectory(ctx, directory)
+	return emptyOpened(ctx, directory)
 }
 
 // A treeRemoval walks down a tree that others may be changing: it keeps one

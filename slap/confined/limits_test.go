@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package confined
 
 import (
 	"errors"
@@ -15,58 +15,58 @@ import (
 )
 
 // No more of a file of a user is read than its limit, whatever its size.
-func TestOwnedRootReadsNoMore(t *testing.T) {
-	root := newOwnedRoot(t)
-	writeFile(t, root.join("huge"), "")
-	const size = 64 * maxFile
-	if err := os.Truncate(root.join("huge"), size); err != nil {
+func TestReadsNoMore(t *testing.T) {
+	root := openForTest(t)
+	testkit.WriteFile(t, root.Join("huge"), "")
+	const size = 64 * MaxFile
+	if err := os.Truncate(root.Join("huge"), size); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if n := testkit.Allocated(func() { _, err = root.read("huge") }); err == nil || n > size/2 {
+	if n := testkit.Allocated(func() { _, err = root.Read("huge") }); err == nil || n > size/2 {
 		t.Errorf("took %d bytes, error %v", n, err)
 	}
 }
 
 // A directory of a user is listed up to a limit.
-func TestOwnedRootManyEntries(t *testing.T) {
-	root := newOwnedRoot(t)
-	if err := os.Mkdir(root.join("full"), 0o755); err != nil {
+func TestManyEntries(t *testing.T) {
+	root := openForTest(t)
+	if err := os.Mkdir(root.Join("full"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for n := range maxEntries {
-		if err := os.Mkdir(root.join(fmt.Sprint("full/", n)), 0o755); err != nil {
+	for n := range MaxEntries {
+		if err := os.Mkdir(root.Join(fmt.Sprint("full/", n)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if entries, err := root.entries("full"); err != nil || len(entries) != maxEntries {
+	if entries, err := root.Entries("full"); err != nil || len(entries) != MaxEntries {
 		t.Errorf("%d entries, %v", len(entries), err)
 	}
-	if err := os.Mkdir(root.join("full/more"), 0o755); err != nil {
+	if err := os.Mkdir(root.Join("full/more"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := root.entries("full"); err == nil {
+	if entries, err := root.Entries("full"); err == nil {
 		t.Errorf("%d entries", len(entries))
 	}
 }
 
 // A directory of the agent's is one, and nothing that leads elsewhere.
-func TestOwnedRootMakeDirectory(t *testing.T) {
-	root := newOwnedRoot(t)
+func TestMakeDirectory(t *testing.T) {
+	root := openForTest(t)
 	for _, name := range hostileNames(t, root, outsideFile(t)) {
-		if err := root.makeDirectory(name, 0o755); (err == nil) != (name == "directory") {
+		if err := root.MakeDirectory(name, 0o755); (err == nil) != (name == "directory") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := os.Symlink("directory", root.join("inner")); err != nil {
+	if err := os.Symlink("directory", root.Join("inner")); err != nil {
 		t.Fatal(err)
 	}
-	if err := root.makeDirectory("inner", 0o755); err == nil {
+	if err := root.MakeDirectory("inner", 0o755); err == nil {
 		t.Error("a link to a directory is taken for one")
 	}
 }
 
-func openForTest(t *testing.T, path string) int {
+func openDescriptor(t *testing.T, path string) int {
 	t.Helper()
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -80,13 +80,13 @@ func openForTest(t *testing.T, path string) int {
 // and not to another file system.
 func TestOpenSubdirectory(t *testing.T) {
 	directory := t.TempDir()
-	writeFile(t, filepath.Join(directory, "tree", "sub", "file"), "")
+	testkit.WriteFile(t, filepath.Join(directory, "tree", "sub", "file"), "")
 	for name, target := range map[string]string{"link": "sub", "out": ".."} {
 		if err := os.Symlink(target, filepath.Join(directory, "tree", name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tree := openForTest(t, filepath.Join(directory, "tree"))
+	tree := openDescriptor(t, filepath.Join(directory, "tree"))
 	for name, wanted := range map[string]bool{"sub": true, "link": false, "out": false, "..": false, "out/tree": false} {
 		fd, err := openSubdirectory(tree, name)
 		if (err == nil) != wanted {
@@ -96,7 +96,7 @@ func TestOpenSubdirectory(t *testing.T) {
 			unix.Close(fd)
 		}
 	}
-	if fd, err := openSubdirectory(openForTest(t, "/"), "proc"); !errors.Is(err, unix.EXDEV) {
+	if fd, err := openSubdirectory(openDescriptor(t, "/"), "proc"); !errors.Is(err, unix.EXDEV) {
 		t.Errorf("another file system: %d, %v", fd, err)
 	}
 }
@@ -104,12 +104,12 @@ func TestOpenSubdirectory(t *testing.T) {
 // The same where the kernel can't be told so.
 func TestOpenSameDevice(t *testing.T) {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	if fd, err := openSameDevice(openForTest(t, "/"), "proc", flags); !errors.Is(err, unix.EXDEV) {
+	if fd, err := openSameDevice(openDescriptor(t, "/"), "proc", flags); !errors.Is(err, unix.EXDEV) {
 		t.Errorf("another file system: %d, %v", fd, err)
 	}
 	directory := t.TempDir()
-	writeFile(t, filepath.Join(directory, "sub", "file"), "")
-	fd, err := openSameDevice(openForTest(t, directory), "sub", flags)
+	testkit.WriteFile(t, filepath.Join(directory, "sub", "file"), "")
+	fd, err := openSameDevice(openDescriptor(t, directory), "sub", flags)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestReopenParent(t *testing.T) {
 	if err := unix.Stat(filepath.Dir(child), &status); err != nil {
 		t.Fatal(err)
 	}
-	fd := openForTest(t, child)
+	fd := openDescriptor(t, child)
 	parent := treeLevel{fd: -1, dev: uint64(status.Dev), ino: status.Ino}
 	if err := reopenParent(fd, &parent); err != nil || parent.fd < 0 {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestSeize(t *testing.T) {
 	if err := errors.Join(os.Chown(directory, 29998, 29998), os.Chmod(directory, 0o777)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := seize(openForTest(t, directory)); err != nil {
+	if _, err := seize(openDescriptor(t, directory)); err != nil {
 		t.Fatal(err)
 	}
 	var status unix.Stat_t

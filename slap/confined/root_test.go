@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package rooted_test
+package confined_test
 
 import (
 	"errors"
@@ -10,20 +10,16 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/slap/rooted"
-
-	"slapos/slap/testkit"
+	"slapos/slap/confined"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
-
 // Every error names the whole path, also below a second root, and says why.
-func TestErrors(t *testing.T) {
+func TestRootErrors(t *testing.T) {
 	directory := t.TempDir()
 	if err := os.Mkdir(filepath.Join(directory, "below"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	top, err := rooted.Open(directory)
+	top, err := confined.OpenRoot(directory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +29,7 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer below.Close()
-	for _, root := range []*rooted.Root{top, below} {
+	for _, root := range []*confined.Root{top, below} {
 		calls := map[string]func() error{
 			"OpenRoot":  func() error { _, err := root.OpenRoot("no/file"); return err },
 			"Open":      func() error { _, err := root.Open("no/file"); return err },
@@ -63,7 +59,7 @@ func TestErrors(t *testing.T) {
 	if err := top.Rename("no/file", "other"); !strings.Contains(err.Error(), filepath.Join(directory, "other")) {
 		t.Error(err)
 	}
-	if _, err := rooted.Open(filepath.Join(directory, "no")); err == nil || !strings.Contains(err.Error(), directory) {
+	if _, err := confined.OpenRoot(filepath.Join(directory, "no")); err == nil || !strings.Contains(err.Error(), directory) {
 		t.Error(err)
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package confined
 
 import (
 	"context"
@@ -21,61 +21,13 @@ import (
 	"slapos/slap/testkit"
 )
 
-// inNamespace runs the calling test again in namespaces of its own (flags)
-// and says whether this is that inner run, whose body is then the test.
-func inNamespace(t *testing.T, flags uintptr) bool {
-	t.Helper()
-	const marker = "SLAPOS_TEST_INNER"
-	if os.Getenv(marker) == t.Name() {
-		return true
-	}
-	testkit.Namespaces(t)
-	command := exec.Command("/proc/self/exe")
-	command.Env = append(os.Environ(), marker+"="+t.Name())
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	testkit.RunAgain(t, command)
-	return false
-}
-
-func writeFile(t *testing.T, path, content string) string {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func mustExist(t *testing.T, path string) {
-	t.Helper()
-	if _, err := os.Lstat(path); err != nil {
-		t.Error(err)
-	}
-}
-
-func mustNotExist(t *testing.T, path string) {
-	t.Helper()
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s still exists (%v)", path, err)
-	}
-}
-
-func TestRemoveTree(t *testing.T) {
+func TestRemove(t *testing.T) {
 	outside := t.TempDir()
-	kept := writeFile(t, filepath.Join(outside, "sub", "kept"), "x")
+	kept := testkit.WriteFile(t, filepath.Join(outside, "sub", "kept"), "x")
 	for name, build := range map[string]func(t *testing.T, tree string){
 		"missing":        func(*testing.T, string) {},
 		"missing parent": func(t *testing.T, tree string) { os.Remove(filepath.Dir(tree)) },
-		"file":           func(t *testing.T, tree string) { writeFile(t, tree, "x") },
+		"file":           func(t *testing.T, tree string) { testkit.WriteFile(t, tree, "x") },
 		"link":           func(t *testing.T, tree string) { os.Symlink(outside, tree) },
 		"links inside": func(t *testing.T, tree string) {
 			os.MkdirAll(filepath.Join(tree, "a"), 0o755)
@@ -96,12 +48,12 @@ func TestRemoveTree(t *testing.T) {
 		},
 		"odd names": func(t *testing.T, tree string) {
 			for _, name := range []string{"-rf", "a\nb", "\xff\xfe", " ", strings.Repeat("n", 255), "..."} {
-				writeFile(t, filepath.Join(tree, name, "x"), "")
+				testkit.WriteFile(t, filepath.Join(tree, name, "x"), "")
 			}
 		},
 		"wide": func(t *testing.T, tree string) {
 			for i := range 3000 {
-				writeFile(t, filepath.Join(tree, fmt.Sprint("d", i%200), "s", fmt.Sprint("file", i)), "")
+				testkit.WriteFile(t, filepath.Join(tree, fmt.Sprint("d", i%200), "s", fmt.Sprint("file", i)), "")
 			}
 		},
 	} {
@@ -109,105 +61,51 @@ func TestRemoveTree(t *testing.T) {
 			tree := filepath.Join(t.TempDir(), "parent", "tree")
 			os.Mkdir(filepath.Dir(tree), 0o755)
 			build(t, tree)
-			if err := removeTree(context.Background(), tree); err != nil {
+			if err := Remove(context.Background(), tree); err != nil {
 				t.Error(err)
 			}
-			mustNotExist(t, tree)
-			mustExist(t, kept)
+			testkit.MustNotExist(t, tree)
+			testkit.MustExist(t, kept)
 		})
 	}
 }
 
-func TestRemoveTreeRefusesDots(t *testing.T) {
+func TestRemoveRefusesDots(t *testing.T) {
 	for _, path := range []string{"", ".", "..", "/", "a/..", "../.."} {
-		if err := removeTree(context.Background(), path); err == nil {
+		if err := Remove(context.Background(), path); err == nil {
 			t.Errorf("%q was accepted", path)
 		}
 	}
 }
 
-func TestRemoveTreeVeryDeep(t *testing.T) {
+func TestRemoveVeryDeep(t *testing.T) {
 	t.Parallel()
 	tree := filepath.Join(t.TempDir(), "tree")
-	makeDeep(t, tree, 2500)
-	if err := removeTree(context.Background(), tree); err != nil {
+	testkit.MakeDeep(t, tree, 2500)
+	if err := Remove(context.Background(), tree); err != nil {
 		t.Error(err)
 	}
-	mustNotExist(t, tree)
+	testkit.MustNotExist(t, tree)
 }
 
-// makeDeep nests directories of long names, with a file at every hundredth.
-func makeDeep(t *testing.T, tree string, depth int) {
-	t.Helper()
-	if err := os.Mkdir(tree, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	fd, err := unix.Open(tree, unix.O_DIRECTORY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := strings.Repeat("deep", 50)
-	for i := range depth {
-		if i%100 == 0 {
-			file, err := unix.Openat(fd, "file", unix.O_CREAT|unix.O_WRONLY, 0o644)
-			if err != nil {
-				t.Fatal(err)
-			}
-			unix.Close(file)
-		}
-		if err := unix.Mkdirat(fd, name, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		next, err := unix.Openat(fd, name, unix.O_DIRECTORY, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		unix.Close(fd)
-		fd = next
-	}
-	unix.Close(fd)
-}
-
-// asUser does work with the file system rights of an ordinary user, whoever
-// runs the test, in a directory that the user owns.
-func asUser(t *testing.T, work func(directory string)) {
-	t.Helper()
-	directory := t.TempDir()
-	if os.Geteuid() != 0 {
-		work(directory)
-		return
-	}
-	os.Chmod(filepath.Dir(directory), 0o755)
-	if err := os.Chown(directory, 29998, 29998); err != nil {
-		t.Fatal(err)
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	unix.SetfsgidRetGid(29998)
-	unix.SetfsuidRetUid(29998)
-	defer unix.SetfsgidRetGid(0)
-	defer unix.SetfsuidRetUid(0)
-	work(directory)
-}
-
-func TestRemoveTreeWithoutAccess(t *testing.T) {
-	asUser(t, func(directory string) {
+func TestRemoveWithoutAccess(t *testing.T) {
+	testkit.AsUser(t, func(directory string) {
 		tree := filepath.Join(directory, "tree")
 		for i, mode := range []os.FileMode{0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600} {
 			sub := filepath.Join(tree, fmt.Sprint(i))
-			writeFile(t, filepath.Join(sub, "sub", "file"), "")
+			testkit.WriteFile(t, filepath.Join(sub, "sub", "file"), "")
 			os.Chmod(filepath.Join(sub, "sub"), mode)
 			os.Chmod(sub, mode)
 		}
 		os.Chmod(tree, 0)
-		if err := removeTree(context.Background(), tree); err != nil {
+		if err := Remove(context.Background(), tree); err != nil {
 			t.Error(err)
 		}
-		mustNotExist(t, tree)
+		testkit.MustNotExist(t, tree)
 
-		writeFile(t, filepath.Join(tree, "file"), "")
+		testkit.WriteFile(t, filepath.Join(tree, "file"), "")
 		os.Chmod(directory, 0o500)
-		if err := removeTree(context.Background(), tree); !errors.Is(err, os.ErrPermission) {
+		if err := Remove(context.Background(), tree); !errors.Is(err, os.ErrPermission) {
 			t.Errorf("the parent's mode did not count: %v", err)
 		}
 		if info, _ := os.Stat(directory); info.Mode().Perm() != 0o500 {
@@ -217,17 +115,17 @@ func TestRemoveTreeWithoutAccess(t *testing.T) {
 	})
 }
 
-func TestEmptyDirectory(t *testing.T) {
+func TestEmpty(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "slappart0")
-	writeFile(t, filepath.Join(directory, ".slapos-resource"), "{}")
-	writeFile(t, filepath.Join(directory, "etc", "run", "service"), "")
+	testkit.WriteFile(t, filepath.Join(directory, ".slapos-resource"), "{}")
+	testkit.WriteFile(t, filepath.Join(directory, "etc", "run", "service"), "")
 	os.Chmod(directory, 0o750)
 	if os.Geteuid() == 0 {
 		os.Chown(directory, 29998, 29999)
 	}
 	before, _ := os.Stat(directory)
 	for range 2 {
-		if err := emptyDirectoryAt(context.Background(), directory); err != nil {
+		if err := Empty(context.Background(), directory); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -242,39 +140,39 @@ func TestEmptyDirectory(t *testing.T) {
 	}
 	link := filepath.Join(t.TempDir(), "link")
 	os.Symlink(filepath.Dir(directory), link)
-	if err := emptyDirectoryAt(context.Background(), link); err == nil {
+	if err := Empty(context.Background(), link); err == nil {
 		t.Error("a link was followed")
 	}
-	mustExist(t, directory)
-	if err := emptyDirectoryAt(context.Background(), filepath.Join(link, "missing")); err != nil {
+	testkit.MustExist(t, directory)
+	if err := Empty(context.Background(), filepath.Join(link, "missing")); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestRemoveTreeStopsWithContext(t *testing.T) {
+func TestRemoveStopsWithContext(t *testing.T) {
 	tree := filepath.Join(t.TempDir(), "tree")
-	writeFile(t, filepath.Join(tree, "file"), "")
+	testkit.WriteFile(t, filepath.Join(tree, "file"), "")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := removeTree(ctx, tree); !errors.Is(err, context.Canceled) {
+	if err := Remove(ctx, tree); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
 
-// TestRemoveTreeAgainstRenames has directories move out of the tree and back
+// TestRemoveAgainstRenames has directories move out of the tree and back
 // while it is removed: what was outside before must stay.
-func TestRemoveTreeAgainstRenames(t *testing.T) {
+func TestRemoveAgainstRenames(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
 	outside := filepath.Join(base, "outside")
 	kept := []string{}
 	for i := range 100 {
-		kept = append(kept, writeFile(t, filepath.Join(outside, fmt.Sprint("k", i), "file"), "x"))
+		kept = append(kept, testkit.WriteFile(t, filepath.Join(outside, fmt.Sprint("k", i), "file"), "x"))
 	}
 	for round := range 2 {
 		tree := filepath.Join(base, "tree")
 		for i := range 10 {
-			makeDeep(t, writeFile(t, filepath.Join(tree, fmt.Sprint(i), "f"), "")+"deep", 2*openLevels)
+			testkit.MakeDeep(t, testkit.WriteFile(t, filepath.Join(tree, fmt.Sprint(i), "f"), "")+"deep", 2*openLevels)
 		}
 		var attack sync.WaitGroup
 		done := make(chan struct{})
@@ -296,7 +194,7 @@ func TestRemoveTreeAgainstRenames(t *testing.T) {
 			}()
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		err := removeTree(ctx, tree)
+		err := Remove(ctx, tree)
 		cancel()
 		close(done)
 		attack.Wait()
@@ -304,20 +202,20 @@ func TestRemoveTreeAgainstRenames(t *testing.T) {
 			t.Logf("round %d: %v", round, err)
 		}
 		for i := range 10 {
-			removeTree(context.Background(), filepath.Join(outside, fmt.Sprint("moved", i)))
+			Remove(context.Background(), filepath.Join(outside, fmt.Sprint("moved", i)))
 		}
-		if err := removeTree(context.Background(), tree); err != nil {
+		if err := Remove(context.Background(), tree); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, path := range kept {
-		mustExist(t, path)
+		testkit.MustExist(t, path)
 	}
 }
 
-// TestRemoveTreeAgainstOwner has the owner of a tree refill it all the time:
+// TestRemoveAgainstOwner has the owner of a tree refill it all the time:
 // root takes each sub-directory from its owner, so the removal ends.
-func TestRemoveTreeAgainstOwner(t *testing.T) {
+func TestRemoveAgainstOwner(t *testing.T) {
 	testkit.Root(t) // else the owner of the tree would be the remover itself
 	directory := t.TempDir()
 	os.Chmod(filepath.Dir(directory), 0o755)
@@ -339,17 +237,17 @@ func TestRemoveTreeAgainstOwner(t *testing.T) {
 		if !testkit.Runs(filler.Process.Pid) {
 			t.Fatal("who fills the tree has died")
 		}
-		return exists(filepath.Join(sub, "d100"))
+		return testkit.Exists(filepath.Join(sub, "d100"))
 	})
-	if err := removeTree(context.Background(), tree); err != nil {
+	if err := Remove(context.Background(), tree); err != nil {
 		t.Error(err)
 	}
-	mustNotExist(t, tree)
+	testkit.MustNotExist(t, tree)
 	filler.Wait()
 }
 
-func TestRemoveTreeMountPoint(t *testing.T) {
-	if !inNamespace(t, syscall.CLONE_NEWNS) {
+func TestRemoveMountPoint(t *testing.T) {
+	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) {
 		return
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -362,19 +260,19 @@ func TestRemoveTreeMountPoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Unmount(mounted, 0)
-	writeFile(t, filepath.Join(mounted, "kept"), "")
+	testkit.WriteFile(t, filepath.Join(mounted, "kept"), "")
 	for range 2 {
-		if err := removeTree(context.Background(), tree); err == nil || !strings.Contains(err.Error(), "unmount it first") {
+		if err := Remove(context.Background(), tree); err == nil || !strings.Contains(err.Error(), "unmount it first") {
 			t.Errorf("error is %v", err)
 		}
 	}
-	mustExist(t, filepath.Join(mounted, "kept"))
+	testkit.MustExist(t, filepath.Join(mounted, "kept"))
 }
 
-// TestRemoveTreeUserMount has a user's file system in the tree whose server
+// TestRemoveUserMount has a user's file system in the tree whose server
 // never answers.
-func TestRemoveTreeUserMount(t *testing.T) {
-	if !inNamespace(t, syscall.CLONE_NEWNS) {
+func TestRemoveUserMount(t *testing.T) {
+	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) {
 		return
 	}
 	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
@@ -388,13 +286,13 @@ func TestRemoveTreeUserMount(t *testing.T) {
 	for user, wantError := range map[int]bool{29998: false, 0: true} {
 		tree := filepath.Join(t.TempDir(), "the tree")
 		mounted := filepath.Join(tree, "a", "user's")
-		writeFile(t, filepath.Join(mounted, "below"), "")
+		testkit.WriteFile(t, filepath.Join(mounted, "below"), "")
 		options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=0", device.Fd(), user)
 		if err := unix.Mount("server", mounted, "fuse.example", unix.MS_NODEV|unix.MS_NOSUID, options); err != nil {
 			t.Logf("no FUSE in here: %v", err)
 			return
 		}
-		err := removeTree(context.Background(), tree)
+		err := Remove(context.Background(), tree)
 		if (err != nil) != wantError {
 			t.Errorf("user %d: %v", user, err)
 		}
@@ -419,9 +317,4 @@ broken - line
 			t.Errorf("%s: %v", path, got)
 		}
 	}
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

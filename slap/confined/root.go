@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package rooted is [os.Root] with errors that name a file by its whole path:
-// those of the standard library name it as the caller did, so that on a node with
-// a hundred partitions nobody knows whose file is meant.
-package rooted
+package confined
 
 import (
 	"errors"
@@ -12,11 +9,14 @@ import (
 	"path/filepath"
 )
 
-// Root is a directory outside of which nothing is touched.
+// A Root is an [os.Root], a directory outside of which nothing is touched, with
+// errors that name a file by its whole path: those of the standard library name
+// it as the caller did, so that on a node with a hundred partitions nobody knows
+// whose file is meant.
 type Root struct{ *os.Root }
 
-// Open opens a directory.
-func Open(directory string) (*Root, error) {
+// OpenRoot opens a directory.
+func OpenRoot(directory string) (*Root, error) {
 	root, err := os.OpenRoot(directory)
 	if err != nil {
 		return nil, err

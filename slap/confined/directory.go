@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package confined
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// MaxFile is the size, in bytes, up to which [Directory.Read] reads a file: its
+// user writes it, or could.
+const MaxFile = 1 << 20
+
+// MaxEntries bounds the directories that are listed whole.
+const MaxEntries = 10_000
+
+// A Directory is the directory of a partition or of a release, opened once. No
+// pipe in it blocks, no name is trusted after a look at it, and nothing that may
+// be a second name of somebody else's file is written or given away. The count of
+// names proves nothing, since the user may take away the name under which the
+// agent opened a file; an owner or a kind does.
+//
+// Names are relative to the directory. Root alone changes owners: what another
+// agent makes stays its own, and so does what is done with the [Rights] of the
+// directory's user.
+type Directory struct {
+	*Root
+	UID, GID int         // owner of the directory
+	Mode     fs.FileMode // of the directory
+	// gives says that what is made here is given to the directory's user.
+	gives bool
+	// linksProtected says that the kernel lets users make hard links to none
+	// but their own files.
+	linksProtected bool
+}
+
+// Open opens a directory with the rights of the agent.
+func Open(directory string) (*Directory, error) {
+	root, err := OpenRoot(directory)
+	if err != nil {
+		return nil, err
+	}
+	return newDirectory(root, os.Geteuid() == 0)
+}
+
+func newDirectory(root *Root, gives bool) (*Directory, error) {
+	info, err := root.Stat(".")
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	d := &Directory{Root: root, Mode: info.Mode(), gives: gives, linksProtected: hardLinksProtected()}
+	d.UID, d.GID = Owner(info)
+	return d, nil
+}
+
+// Below opens a directory in this one, by the same rules. A path through many
+// directories costs a call to the kernel for each, once.
+func (d *Directory) Below(name string) (*Directory, error) {
+	root, err := d.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	return newDirectory(root, d.gives)
+}
+
+// Join returns the absolute path of a name, to be told or given to a child.
+func (d *Directory) Join(name string) string { return d.path(name) }
+
+// Owns tells whether a file belongs to the directory's user.
+func (d *Directory) Owns(info fs.FileInfo) bool {
+	uid, _ := Owner(info)
+	return uid == d.UID
+}
+
+// Exists tells whether there is anything of that name, a dangling link too.
+func (d *Directory) Exists(name string) bool {
+	_, err := d.Lstat(name)
+	return err == nil
+}
+
+// OpenRegular opens a regular file and nothing else. A file that is made has
+// mode 0666, less the process's umask.
+func (d *Directory) OpenRegular(name string, flags int) (*os.File, fs.FileInfo, error) {
+	file, err := d.OpenFile(name, flags|syscall.O_NONBLOCK, 0o666)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", file.Name())
+	}
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return file, info, nil
+}
+
+// Read returns the content of a regular file of at most [MaxFile] bytes. Where
+// hard links are not protected it may be that of any file: it must not be told
+// to anybody. See [Directory.ReadOwn].
+func (d *Directory) Read(name string) ([]byte, error) {
+	content, _, err := d.ReadFile(name)
+	return content, err
+}
+
+// ReadOwn is Read for a file that must belong to the directory's user.
+func (d *Directory) ReadOwn(name string) ([]byte, error) {
+	content, info, err := d.ReadFile(name)
+	if err == nil && !d.Owns(info) {
+		return nil, fmt.Errorf("%s doesn't belong to user %d", d.Join(name), d.UID)
+	}
+	return content, err
+}
+
+// ReadFile is Read, and tells about the file.
+func (d *Directory) ReadFile(name string) ([]byte, fs.FileInfo, error) {
+	file, info, err := d.OpenRegular(name, os.O_RDONLY)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
+	if err == nil && len(content) > MaxFile {
+		err = fmt.Errorf("%s is larger than %d bytes", file.Name(), MaxFile)
+	}
+	return content, info, err
+}
+
+// List returns at most limit entries of a directory, in its own order, and
+// whether there are more. One that is missing has none; what is no directory is
+// an error, syscall.ENOTDIR.
+func (d *Directory) List(directory string, limit int) (entries []fs.DirEntry, more bool, err error) {
+	opened, err := d.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer opened.Close()
+	entries, err = opened.ReadDir(limit + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if len(entries) > limit {
+		return entries[:limit], true, err
+	}
+	return entries, false, err
+}
+
+// Entries lists a directory, sorted. What is no directory has no entries; one
+// with more than [MaxEntries] is an error.
+func (d *Directory) Entries(directory string) ([]fs.DirEntry, error) {
+	entries, more, err := d.List(directory, MaxEntries)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	if more {
+		return nil, fmt.Errorf("%s has more than %d entries", d.Join(directory), MaxEntries)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+// Owner returns the owner and the group of a file, -1 where there are none.
+func Owner(info fs.FileInfo) (uid, gid int) {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1, -1
+	}
+	return int(status.Uid), int(status.Gid)
+}
+
+// Links returns how many names a file has.
+func Links(info fs.FileInfo) uint64 {
+	status, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 1
+	}
+	return uint64(status.Nlink)
+}
+
+// FS shows the directory as a file system that can be listed, whatever its user
+// puts in the place of directories: [os.Root.FS] would wait for the writer of a
+// pipe.
+func (d *Directory) FS() fs.ReadDirFS { return view{d} }
+
+type view struct{ directory *Directory }
+
+func (v view) ReadDir(name string) ([]fs.DirEntry, error) { return v.directory.Entries(name) }
+
+func (v view) Open(name string) (fs.File, error) {
+	return v.directory.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}

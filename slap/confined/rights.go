@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package confined
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Rights are the file access of a user, when the agent is root; else its own. A
+// link or a mode that would not let the user in does not let in what is done with
+// them, and new files are the user's own.
+type Rights struct {
+	tasks chan func()
+}
+
+// TakeRights makes a thread with the file access of a user, who is in these
+// groups. Close them after use.
+func TakeRights(uid, gid int, groups []int) (*Rights, error) {
+	r := &Rights{tasks: make(chan func())}
+	ready := make(chan error)
+	go func() { // owns its thread, and nothing else: tasks belong to their callers, who wait
+		err := becomeForFiles(uid, gid, groups)
+		ready <- err
+		if err == nil {
+			for task := range r.tasks {
+				task()
+			}
+		}
+		// The thread ends with the goroutine, which has locked it.
+	}()
+	if err := <-ready; err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close ends the thread.
+func (r *Rights) Close() { close(r.tasks) }
+
+// Do calls task with the rights. It may be called from any goroutine, not from a
+// task.
+func (r *Rights) Do(task func() error) error {
+	done := make(chan error)
+	r.tasks <- func() { done <- task() }
+	return <-done
+}
+
+// Open opens a directory with the rights. What it offers is for use within Do.
+func (r *Rights) Open(directory string) (opened *Directory, err error) {
+	err = r.Do(func() error {
+		root, err := OpenRoot(directory)
+		if err == nil {
+			opened, err = newDirectory(root, false)
+		}
+		return err
+	})
+	return opened, err
+}
+
+// becomeForFiles gives the calling thread the file access of a user, and keeps
+// the goroutine on it.
+func becomeForFiles(uid, gid int, groups []int) error {
+	runtime.LockOSThread()
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	all := []uint32{uint32(gid)}
+	for _, group := range groups {
+		all = append(all, uint32(group))
+	}
+	// The calls of package syscall would change all threads.
+	_, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(all)), uintptr(unsafe.Pointer(&all[0])), 0)
+	if errno != 0 {
+		return os.NewSyscallError("setgroups", errno)
+	}
+	_, _ = unix.SetfsgidRetGid(gid)
+	_, _ = unix.SetfsuidRetUid(uid)
+	gotGID, _ := unix.SetfsgidRetGid(-1) // tells the present one
+	gotUID, _ := unix.SetfsuidRetUid(-1)
+	if gotUID != uid || gotGID != gid {
+		return fmt.Errorf("can't take the file access of user %d", uid)
+	}
+	return nil
+}

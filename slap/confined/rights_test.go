@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package confined
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"slapos/slap/testkit"
+)
+
+// What is done with the rights of a user may only do what that user may, and what
+// it makes is the user's.
+func TestRights(t *testing.T) {
+	testkit.Root(t)
+	partition := openForTest(t)
+	closed := testkit.WriteFile(t, partition.Join("closed"), "root's")
+	if err := os.Chmod(closed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	above := filepath.Dir(partition.Name())
+	for _, directory := range []string{above, filepath.Dir(above)} {
+		if err := os.Chmod(directory, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rights, err := TakeRights(testkit.User(), testkit.User(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rights.Close()
+	opened, err := rights.Open(partition.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	if err := rights.Do(func() error { _, err := opened.Read("closed"); return err }); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a file of root's: %v", err)
+	}
+	for _, attributes := range []Attributes{{UID: -1, GID: -1, Volatile: true, Temporary: "x.tmp"}, AgentFile, {Mode: 0o600, UID: 0, GID: 0}} {
+		if err := rights.Do(func() error { return opened.Write("made", []byte("text"), attributes) }); err != nil {
+			t.Fatalf("%+v: %v", attributes, err)
+		}
+		if uid := testkit.OwnerOf(t, partition.Join("made")); uid != testkit.User() {
+			t.Errorf("%+v: owner %d", attributes, uid)
+		}
+	}
+	if err := rights.Do(func() error { return opened.GiveAway("closed") }); err != nil || testkit.OwnerOf(t, closed) != 0 {
+		t.Errorf("a user gave a file of root's away: %v", err)
+	}
+	if _, err := partition.Read("closed"); err != nil {
+		t.Errorf("the agent itself: %v", err)
+	}
+}
+
+// Only directories of root's are given, and no link on the way is followed.
+func TestGivePath(t *testing.T) {
+	testkit.Root(t)
+	partition := openForTest(t)
+	outside := t.TempDir()
+	for _, directory := range []string{partition.Join("a/b/c"), partition.Join("theirs/b"), partition.Join("real/b")} {
+		if err := os.MkdirAll(directory, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chown(partition.Join("theirs"), 29997, 29997); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"outside": outside, "inside": "real"} {
+		if err := os.Symlink(target, partition.Join(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, fails := range map[string]bool{"a/b/c": false, "theirs/b": false, "none/b": false, "outside/b": true, "inside/b": true} {
+		if err := partition.GivePath(name); (err != nil) != fails {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	want := map[string]int{"a": testkit.User(), "a/b/c": testkit.User(), "theirs": 29997, "theirs/b": testkit.User(), "real/b": 0}
+	for name, uid := range want {
+		if got := testkit.OwnerOf(t, partition.Join(name)); got != uid {
+			t.Errorf("%s: owner %d, want %d", name, got, uid)
+		}
+	}
+	if testkit.OwnerOf(t, outside) != 0 {
+		t.Error("a directory outside was given away")
+	}
+}
+
+// A directory is listed in part, a directory below follows the same rules.
+func TestList(t *testing.T) {
+	partition := openForTest(t)
+	for _, name := range []string{"a", "b", "c"} {
+		testkit.WriteFile(t, partition.Join("full/"+name), name)
+	}
+	below, err := partition.Below("full")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer below.Close()
+	for limit, more := range map[int]bool{1: true, 2: true, 3: false, 9: false} {
+		entries, got, err := below.List(".", limit)
+		if err != nil || got != more || len(entries) != min(limit, 3) {
+			t.Errorf("at most %d: %v, %v, %v", limit, entries, got, err)
+		}
+	}
+	if entries, more, err := partition.List("none", 1); len(entries) > 0 || more || err != nil {
+		t.Errorf("missing: %v, %v, %v", entries, more, err)
+	}
+	if _, _, err := partition.List("full/a", 1); err == nil {
+		t.Error("a file was listed")
+	}
+	if content, err := below.Read("a"); string(content) != "a" || err != nil {
+		t.Errorf("below: %q, %v", content, err)
+	}
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package confined
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+)
+
+// Attributes of a written file. An ID of -1 leaves the writer's.
+type Attributes struct {
+	Mode     fs.FileMode // 0: 0666, less the process's umask
+	UID, GID int
+	// Volatile files are made anew after a loss: they are not synced.
+	Volatile bool
+	// Temporary is the name under which the file is written first, beside it; see
+	// [Directory.Write].
+	Temporary string
+}
+
+// AgentFile is a file of the agent's own, which others may read. VolatileFile is
+// one that is not worth a sync.
+var (
+	AgentFile    = Attributes{Mode: 0o644, UID: -1, GID: -1}
+	VolatileFile = Attributes{Mode: 0o644, UID: -1, GID: -1, Volatile: true}
+)
+
+// Write replaces a file whole, or leaves it as it was. Of a directory in its
+// place nothing is left. It is written under another name first, by default
+// always the same, so that an agent that is killed leaves one file at most.
+func (d *Directory) Write(name string, content []byte, a Attributes) error {
+	temporary := temporaryName(name)
+	if a.Temporary != "" {
+		temporary = path.Join(path.Dir(name), a.Temporary)
+	}
+	file, err := d.create(temporary, a)
+	if err != nil {
+		return err
+	}
+	if err = d.setAttributes(file, a); err == nil {
+		_, err = file.Write(content)
+	}
+	if err == nil && !a.Volatile {
+		err = file.Sync()
+	}
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = d.Rename(temporary, name)
+	}
+	if err != nil {
+		return errors.Join(err, d.Remove(temporary))
+	}
+	return nil
+}
+
+// create makes a new file; what has its name, somebody else's or that of an end
+// before time, goes.
+func (d *Directory) create(name string, a Attributes) (*os.File, error) {
+	mode := fs.FileMode(0o600)
+	if a.Mode == 0 {
+		mode = 0o666
+	}
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	file, err := d.OpenFile(name, flags, mode)
+	if !errors.Is(err, fs.ErrExist) {
+		return file, err
+	}
+	if err := d.Clear(name); err != nil {
+		return nil, err
+	}
+	return d.OpenFile(name, flags, mode)
+}
+
+func (d *Directory) setAttributes(file *os.File, a Attributes) error {
+	if d.gives && (a.UID >= 0 || a.GID >= 0) {
+		if err := file.Chown(a.UID, a.GID); err != nil {
+			return err
+		}
+	}
+	if a.Mode == 0 {
+		return nil
+	}
+	return file.Chmod(a.Mode)
+}
+
+func temporaryName(name string) string {
+	return path.Join(path.Dir(name), "."+strings.TrimPrefix(path.Base(name), ".")+".new")
+}
+
+// Rename replaces whatever has the new name.
+func (d *Directory) Rename(old, name string) error {
+	err := d.Root.Rename(old, name)
+	if errors.Is(err, syscall.EISDIR) || errors.Is(err, fs.ErrExist) {
+		if err := d.Clear(name); err != nil {
+			return err
+		}
+		err = d.Root.Rename(old, name)
+	}
+	return err
+}
+
+// Append opens a file of the directory's user to be written at its end.
+// Whatever is not such a file is removed before.
+func (d *Directory) Append(name string, mode fs.FileMode) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_APPEND | syscall.O_NONBLOCK
+	if file, err := d.OpenFile(name, flags, 0); err == nil {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && d.Owns(info) {
+			return file, nil
+		}
+		file.Close()
+	}
+	if err := d.Clear(name); err != nil {
+		return nil, err
+	}
+	file, err := d.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, mode)
+	if err == nil && d.gives {
+		err = file.Chown(d.UID, d.GID)
+	}
+	return file, err
+}
+
+// Remove removes a file or an empty directory; nothing there is no error.
+func (d *Directory) Remove(name string) error {
+	if err := d.Root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Clear removes whatever has the name of a file of the agent's own, also a
+// directory with all that is in it.
+func (d *Directory) Clear(name string) error {
+	err := d.Remove(name)
+	if !errors.Is(err, fs.ErrExist) { // which is also said of a directory that isn't empty
+		return err
+	}
+	parent, err := d.OpenFile(path.Dir(name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	return removeFrom(context.Background(), parent, path.Base(name))
+}
+
+// Empty removes all that is in the directory, with the care of [Remove].
+func (d *Directory) Empty(ctx context.Context) error {
+	opened, err := d.Root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	return emptyOpened(ctx, opened)
+}
+
+// MakeDirectory makes a directory of the directory's user, unless it exists.
+func (d *Directory) MakeDirectory(name string, mode fs.FileMode) error {
+	err := d.Mkdir(name, mode)
+	if errors.Is(err, fs.ErrExist) {
+		info, err := d.Lstat(name)
+		if err == nil && !info.IsDir() {
+			err = &fs.PathError{Op: "mkdir", Path: d.Join(name), Err: syscall.ENOTDIR}
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return d.GiveAway(name)
+}
+
+// Link makes name a symbolic link of the directory's user to target. Anything
+// there that is not a link is left alone (GRID-56).
+func (d *Directory) Link(target, name string) error {
+	info, err := d.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSymlink:
+		return nil
+	default:
+		if old, err := d.Readlink(name); err == nil && old == target && d.Owns(info) {
+			return nil
+		}
+	}
+	temporary := temporaryName(name)
+	if err := d.Clear(temporary); err != nil {
+		return err
+	}
+	if err := d.Symlink(target, temporary); err != nil {
+		return err
+	}
+	if err := d.GiveAway(temporary); err != nil {
+		return err
+	}
+	return d.Root.Rename(temporary, name)
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package testkit
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// User is the owner of what belongs to others in tests, as partitions do: nobody
+// when they run as root, else who runs them.
+func User() int {
+	if os.Geteuid() == 0 {
+		return 65534
+	}
+	return os.Geteuid()
+}
+
+// HandOver makes User the owner of a file.
+func HandOver(t testing.TB, path string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := os.Lchown(path, User(), User()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// InNamespace runs the calling test again in namespaces of its own (flags of
+// clone(2)) and says whether this is that inner run, whose body is then the test.
+func InNamespace(t *testing.T, flags uintptr) bool {
+	t.Helper()
+	const marker = "SLAPOS_TEST_INNER"
+	if os.Getenv(marker) == t.Name() {
+		return true
+	}
+	Namespaces(t)
+	command := exec.Command("/proc/self/exe")
+	command.Env = append(os.Environ(), marker+"="+t.Name())
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags, Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() != 0 {
+		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	RunAgain(t, command)
+	return false
+}
+
+// AsUser does work with the file system rights of an ordinary user, whoever
+// runs the test, in a directory that the user owns.
+func AsUser(t testing.TB, work func(directory string)) {
+	t.Helper()
+	directory := t.TempDir()
+	if os.Geteuid() != 0 {
+		work(directory)
+		return
+	}
+	os.Chmod(filepath.Dir(directory), 0o755)
+	if err := os.Chown(directory, 29998, 29998); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	unix.SetfsgidRetGid(29998)
+	unix.SetfsuidRetUid(29998)
+	defer unix.SetfsgidRetGid(0)
+	defer unix.SetfsuidRetUid(0)
+	work(directory)
+}
