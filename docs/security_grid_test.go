@@ -216,7 +216,7 @@ var gridMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"Removal takes a directory from its owner first", "slap/confined/remove.go", "grid.TestSeize",
+		"Removal takes a directory from its owner first", "slap/confined/remove.go", "slap/confined.TestSeize",
 		`_ = unix.Fchown(fd, 0, -1)`,
 		``,
 	},

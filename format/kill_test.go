@@ -5,6 +5,7 @@ package format
 import (
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -129,6 +130,11 @@ func killAfter(t *testing.T, directory string, steps int) {
 	}
 	_ = victim.Process.Kill()
 	_ = victim.Wait()
+	// What it ran last, such as usermod, may go on for a moment. It has the pipe,
+	// too.
+	if _, err := io.Copy(io.Discard, read); err != nil {
+		t.Error(err)
+	}
 }
 
 // snapshot tells how the machine is, in all that formatting changes.

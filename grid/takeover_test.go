@@ -78,7 +78,7 @@ func TestPythonSupervisor(t *testing.T) {
 func TestSystemDaemons(t *testing.T) {
 	n := newInstanceNode(t)
 	n.options.Firewall = &FirewallOptions{
-		Executable: "/usr/sbin/firewalld --nofork", DBusExecutable: "/usr/bin/dbus-daemon --nofork", LogFile: "/var/log/fire%.log", Testing: true,
+		Executable: "/usr/sbin/firewalld --nofork", DBusExecutable: "/usr/bin/dbus-daemon --nofork", LogFile: "/var/log/fire%.log", DBusLogFile: "/var/log/dbus.log", Testing: true,
 	}
 	files := map[string]string{"firewall.conf": "", "dbus.conf": ""}
 	write := func() {
