@@ -5,6 +5,7 @@ package proxy_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"mime/multipart"
 	"net"
@@ -287,10 +288,34 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// An address of IPv6 may have its brackets; what is more than an address or a
+// name is refused in one line that says what would do.
+func TestHost(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "127.0.0.1": "127.0.0.1", "::1": "::1", "[::1]": "::1", "::": "::", "[::]": "::", "fe80::1%lo": "fe80::1%lo",
+		"[fe80::1%lo]": "fe80::1%lo", "localhost": "localhost", "node-1.example": "node-1.example",
+	} {
+		if host, err := proxy.Host(text); err != nil || host != want {
+			t.Errorf("%q: %q, %v", text, host, err)
+		}
+	}
+	for _, text := range []string{"[::1", "::1]", "[127.0.0.1]", "[localhost]", "[]", "[[::1]]", "127.0.0.1:80", "[::1]:80", "http://h", "::g", "a b"} {
+		want := fmt.Sprintf("host %q can't be listened on: give an address or a name alone, such as 127.0.0.1, ::1 or localhost; the port has its own option", text)
+		if _, err := proxy.Listen(t.Context(), text, 0); err == nil || err.Error() != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	listeners, err := proxy.Listen(t.Context(), "localhost", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listeners[0].Close()
+}
+
 // An IPv4 address is listened on by IPv4 alone, also 0.0.0.0.
 func TestListenFamily(t *testing.T) {
 	testkit.IPv6(t)
-	for host, want := range map[string]bool{"0.0.0.0": false, "127.0.0.1": false, "::": true, "": true} {
+	for host, want := range map[string]bool{"0.0.0.0": false, "127.0.0.1": false, "::": true, "[::]": true, "": true} {
 		listeners, err := proxy.Listen(t.Context(), host, 0)
 		if err != nil {
 			t.Fatal(err)

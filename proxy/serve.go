@@ -13,12 +13,26 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 )
+
+// Host is what a user wrote for a server to listen on: an address, one of IPv6
+// in brackets or not, a name, or nothing. The error is one line that names it.
+func Host(text string) (string, error) {
+	inner, opened := strings.CutPrefix(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	address, err := netip.ParseAddr(inner)
+	switch {
+	case opened != closed, opened && (err != nil || !address.Is6()), err != nil && strings.ContainsAny(inner, ":/[] \t"):
+		return "", fmt.Errorf("host %q can't be listened on: give an address or a name alone, such as 127.0.0.1, ::1 or localhost; the port has its own option", text)
+	}
+	return inner, nil
+}
 
 // Network is how a server listens on a host: an IPv4 address, 0.0.0.0 too, takes
 // no IPv6 connections. "::" and no host at all take both.
@@ -30,7 +44,8 @@ func Network(host string) string {
 }
 
 // Listen opens the address of the master: the sockets that systemd hands
-// over, else host and port. The error is one line that names the address.
+// over, else host, as [Host] takes it, and port. The error is one line that names
+// the address.
 func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) {
 	given, err := activation.Listeners()
 	if err != nil {
@@ -44,6 +59,10 @@ func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) 
 	}
 	if len(listeners) > 0 {
 		return listeners, nil
+	}
+	host, err = Host(host)
+	if err != nil {
+		return nil, err
 	}
 	address := net.JoinHostPort(host, strconv.Itoa(port))
 	listener, err := (&net.ListenConfig{}).Listen(ctx, Network(host), address)

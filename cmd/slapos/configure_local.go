@@ -22,6 +22,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid/supervisor"
+	"slapos/proxy"
 	"slapos/slap/wholefile"
 )
 
@@ -84,6 +85,9 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 		return usageErrorf("argument --daemon-listen-port: invalid value %q: must be %s", options.port, wholeRange(1, maxPort))
 	}
 	options.port = strconv.Itoa(port)
+	if options.ip, err = proxy.Host(options.ip); err != nil {
+		return usageErrorf("argument --daemon-listen-ip: %v", err)
+	}
 	l := &localNode{e, options}
 	if _, err := os.Lstat(l.nodeFile()); err == nil {
 		return sentencef("A SlapOS configuration directory already exist at %s. Aborting.", l.nodeFile())

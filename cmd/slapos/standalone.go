@@ -19,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid/supervisor"
+	"slapos/proxy"
 )
 
 // A standaloneCloud is a master, an agent and their services of one ordinary
@@ -124,6 +125,9 @@ func (s *standaloneCloud) readSettings() (err error) {
 	}
 	// An empty host is none for the master, too.
 	s.host, s.python = cmp.Or(sections["slapproxy"]["host"], s.host), sections["slapos"]["python"]
+	if s.host, err = proxy.Host(s.host); err != nil {
+		return err
+	}
 	if s.port, err = wholeOption(sections["slapproxy"], "port", unset); err != nil {
 		return err
 	}

@@ -256,6 +256,13 @@ func TestStandaloneFiles(t *testing.T) {
 	if err := again.readSettings(); err != nil || again.standaloneSettings != s.standaloneSettings {
 		t.Errorf("read %+v, %v", again.standaloneSettings, err)
 	}
+	testkit.WriteFile(t, s.configurationFile(), "[slapproxy]\nhost = [::1]\nport = 5001\n")
+	if err := again.readSettings(); err != nil || again.masterURL() != "http://[::1]:5001" {
+		t.Errorf("host in brackets: %s, %v", again.masterURL(), err)
+	}
+	if err := s.writeFiles(); err != nil {
+		t.Fatal(err)
+	}
 	shown, err := exec.Command(testkit.Python(t), "-c", `
 import sys
 from supervisor.options import ServerOptions
