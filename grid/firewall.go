@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"slapos/grid/supervisor"
 	"slapos/slap"
 )
 
@@ -177,4 +178,15 @@ func bothChains(rule firewallRule) []firewallRule {
 	input, forward := rule, rule
 	input.chain, forward.chain = "INPUT", "FORWARD"
 	return []firewallRule{input, forward}
+}
+
+// daemons of the firewall, those without a command being absent (GRID-78).
+func (o *FirewallOptions) daemons() []supervisor.SystemDaemon {
+	firewall := supervisor.SystemDaemon{Name: "firewall", Priority: 5}
+	dbus := supervisor.SystemDaemon{Name: "dbus", Priority: 1}
+	if o != nil && !o.Testing {
+		firewall.Command, firewall.LogFile = o.Executable, o.LogFile
+		dbus.Command, dbus.LogFile = o.DBusExecutable, o.DBusLogFile
+	}
+	return []supervisor.SystemDaemon{dbus, firewall}
 }

@@ -41,10 +41,10 @@ func InstancePass(ctx context.Context, options Options) (Result, error) {
 
 func (p *pass) processInstances(ctx context.Context) (Result, error) {
 	p.Logger.Info("Processing computer partitions...")
-	if err := p.startSupervision(ctx); err != nil {
+	if err := p.supervision.Start(ctx); err != nil {
 		return Result{}, err
 	}
-	p.supervision.findIdle(ctx)
+	p.supervision.FindIdle(ctx)
 	partitions, err := p.openWanted(ctx)
 	if err != nil {
 		return Result{}, err
@@ -73,11 +73,11 @@ func (p *pass) processInstances(ctx context.Context) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	if err := p.supervision.finish(ctx, p.Logger); err != nil {
+	if err := p.supervision.Finish(ctx); err != nil {
 		p.Logger.Warn(err.Error())
 	}
 	if len(p.Only) == 0 && len(result.Failed) == 0 {
-		if err := p.supervision.noteSeen(); err != nil {
+		if err := p.supervision.NoteSeen(); err != nil {
 			p.Logger.Warn(err.Error())
 		}
 	}

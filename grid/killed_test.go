@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/supervision"
 	"slapos/grid/supervisor"
 	"slapos/grid/testenv"
 	"slapos/slap"
@@ -259,7 +260,7 @@ func runKilledAgent(t *testing.T, root string) {
 		Python:      filepath.Join(root, "python"), Buildout: filepath.Join(root, "bootstrap"),
 		Software:   SoftwareOptions{MinFreeSpace: 1},
 		Instance:   InstanceOptions{MinFreeSpace: 1, MaximumPeriodicity: -1},
-		Supervisor: SupervisorOptions{Executable: executable},
+		Supervisor: supervision.Options{Executable: executable},
 	}
 	for _, pass := range []func(context.Context, Options) (Result, error){SoftwarePass, InstancePass} {
 		if result, err := pass(context.Background(), options); err != nil || result.ExitCode() != 0 {

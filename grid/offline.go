@@ -32,14 +32,7 @@ func (p *pass) workOffline(ctx context.Context) error {
 			p.Logger.Warn(fmt.Sprintf("partition %s: %v", entry.Name(), err))
 		}
 	}
-	return p.startAll(ctx)
-}
-
-// startAll starts what is configured. What became of each program is not of
-// interest.
-func (p *pass) startAll(ctx context.Context) error {
-	_, err := p.supervision.client.Call(ctx, "supervisor.startAllProcesses", false)
-	return err
+	return p.supervision.StartAll(ctx)
 }
 
 // takeLegacyState removes the file, and stops a partition that it says is to be

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"slapos/grid/supervision"
 	"slapos/manager"
 	"slapos/slap"
 )
@@ -48,7 +49,7 @@ type Options struct {
 	Instance InstanceOptions
 	Firewall *FirewallOptions // nil: partitions have no firewall rules
 
-	Supervisor SupervisorOptions
+	Supervisor supervision.Options
 
 	// Progress shows how far a pass over releases or instances is; nil: nowhere.
 	Progress Progress
@@ -131,16 +132,6 @@ type InstanceOptions struct {
 	IPv4GlobalNetwork string
 	// Promises is told how the promises of partitions come out; may be nil.
 	Promises PromiseObserver
-}
-
-// SupervisorOptions say how the process supervisor is started.
-type SupervisorOptions struct {
-	// Executable is this program, which is also the supervisor.
-	Executable string
-	// WatchdogCommand is the supervisor's event listener.
-	WatchdogCommand string
-	// LaunchForbidden leaves starting it to somebody else.
-	LaunchForbidden bool
 }
 
 // FirewallOptions are those of section [firewall] (GRID-78, GRID-80).

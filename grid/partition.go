@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"slapos/grid/supervision"
 	"slapos/manager"
 	"slapos/promise/process"
 	"slapos/slap"
@@ -27,11 +28,9 @@ type partition struct {
 	// keyFile and certificateFile are empty without a repository (GRID-44).
 	keyFile, certificateFile string
 
-	user *process.User // see owner
-	// groups of the supervisor that were set in this pass, started tells whether
-	// the services were.
-	groups  map[string]bool
-	started bool
+	user     *process.User // see owner
+	services *supervision.Partition
+	started  bool // the services, in this pass
 }
 
 // openPartition opens the directory of a partition; close it after use.
@@ -47,7 +46,7 @@ func (p *pass) openPartition(wanted *slap.Partition, log *slog.Logger) (*partiti
 	}
 	t := &partition{
 		pass: p, id: slap.PartitionID{Computer: p.ComputerID, Partition: name},
-		path: path, wanted: wanted, root: root, groups: map[string]bool{}, log: log.With("partition", name),
+		path: path, wanted: wanted, root: root, services: p.supervision.Partition(name, path), log: log.With("partition", name),
 	}
 	if wanted.SoftwareRelease != nil && wanted.SoftwareRelease.URL != "" {
 		t.url = wanted.SoftwareRelease.URL
@@ -103,6 +102,6 @@ func (t *partition) managed() *manager.Partition {
 		UID: t.root.UID, GID: t.root.GID, User: name,
 		State:      t.wanted.RequestedState,
 		Addresses:  append(t.wanted.Addresses(), t.wanted.FullAddresses()...),
-		Supervisor: &partitionSupervisor{t},
+		Supervisor: &managedServices{t},
 	}
 }

@@ -113,8 +113,10 @@ func (t *partition) process(ctx context.Context) error {
 			return failure
 		}
 	}
-	if failure := t.dropGroups(ctx); err == nil {
-		err = failure
+	if t.started {
+		if failure := t.services.DropUnset(ctx, t.log); err == nil {
+			err = failure
+		}
 	}
 	if err != nil || upToDate {
 		return err
@@ -129,7 +131,7 @@ func (t *partition) keepUp(ctx context.Context) error {
 		return nil
 	}
 	t.log.Debug("Partition already up-to-date.")
-	if t.pass.supervision.idle[t.id.Partition] {
+	if t.services.IsIdle() {
 		if _, err := t.startGroup(ctx); err != nil {
 			return err
 		}

@@ -5,8 +5,6 @@ package grid
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 
 	"slapos/grid/supervisor"
 	"slapos/manager"
@@ -31,25 +29,23 @@ func (t *partition) startServices(ctx context.Context) (outcome, error) {
 		t.log.Warn(fmt.Sprintf("No runners nor services found for partition '%s'", name))
 	}
 	t.started = true
-	if err := t.setGroup(ctx, name, programs); err != nil || len(programs) == 0 {
+	if err := t.services.Set(ctx, name, programs, t.log); err != nil || len(programs) == 0 {
 		return done, err
 	}
 	return t.startGroup(ctx)
 }
 
-// startGroup starts what doesn't run of the partition's own group. What becomes
-// of each program is for the promises to judge.
+// startGroup starts what doesn't run of the partition's own group.
 func (t *partition) startGroup(ctx context.Context) (outcome, error) {
-	name := t.id.Partition
-	_, err := t.pass.supervision.client.Call(ctx, "supervisor.startProcessGroup", name, false)
-	if isUnknownName(err) {
-		t.log.Info(fmt.Sprintf("Nothing to start on %s...", name))
-		return skipped, nil
-	}
+	known, err := t.services.Start(ctx)
 	if err != nil {
 		return "", fmt.Errorf("start services: %w", err)
 	}
-	t.log.Info(fmt.Sprintf("Requested start of %s...", name))
+	if !known {
+		t.log.Info(fmt.Sprintf("Nothing to start on %s...", t.id.Partition))
+		return skipped, nil
+	}
+	t.log.Info(fmt.Sprintf("Requested start of %s...", t.id.Partition))
 	return done, nil
 }
 
@@ -62,59 +58,34 @@ func (t *partition) program() (supervisor.Program, error) {
 	return supervisor.Program{UID: user.UID, GID: user.GID, User: user.Name, Home: user.Home}, nil
 }
 
-// setGroup writes the file of a group and makes the supervisor know it.
-func (t *partition) setGroup(ctx context.Context, name string, programs []supervisor.Program) error {
-	s := t.pass.supervision
-	group := supervisor.Group{Name: name, Directory: t.path, Programs: programs}
-	changed, err := s.layout.WriteGroup(t.id.Partition, group)
+// stopServices stops the partition's own group (GRID-59).
+func (t *partition) stopServices(ctx context.Context) (outcome, error) {
+	t.step("stopping")
+	running, removed, err := t.services.Stop(ctx, t.log)
 	if err != nil {
-		return err
+		return "", fmt.Errorf("stop services: %w", err)
 	}
-	if changed {
-		s.noteChange()
+	if removed {
+		t.log.Info(fmt.Sprintf("Requested stop of %s...", t.id.Partition))
 	}
-	t.groups[name] = true
-	return s.follow(ctx, t.hasGroup, t.log)
+	return doneIf(running), nil
 }
 
-// dropGroups removes the groups of managers that were not set again since the
-// services were started (MGR-5).
-func (t *partition) dropGroups(ctx context.Context) error {
-	if !t.started {
-		return nil
-	}
-	s := t.pass.supervision
-	files, err := os.ReadDir(s.layout.ConfigDir())
+// forgetServices makes the supervisor forget all groups of the partition.
+func (t *partition) forgetServices(ctx context.Context) (outcome, error) {
+	running, err := t.services.Forget(ctx, t.log)
 	if err != nil {
-		return err
+		return "", fmt.Errorf("stop services: %w", err)
 	}
-	dropped := false
-	for _, file := range files {
-		name, isGroup := strings.CutSuffix(file.Name(), ".conf")
-		if !isGroup || !t.hasGroup(name) || name == t.id.Partition || t.groups[name] {
-			continue
-		}
-		removed, err := s.layout.RemoveGroup(name)
-		if err != nil {
-			return err
-		}
-		if removed {
-			s.noteChange()
-			dropped = true
-		}
-	}
-	if !dropped {
-		return nil
-	}
-	return s.follow(ctx, t.hasGroup, t.log)
+	return doneIf(running), nil
 }
 
-// A partitionSupervisor is what managers may do with the supervisor.
-type partitionSupervisor struct{ t *partition }
+// A managedServices is what managers may do with the supervisor.
+type managedServices struct{ t *partition }
 
-func (s *partitionSupervisor) group(suffix string) string { return s.t.id.Partition + "-" + suffix }
+func (s *managedServices) group(suffix string) string { return s.t.id.Partition + "-" + suffix }
 
-func (s *partitionSupervisor) SetGroup(ctx context.Context, suffix string, programs []manager.Program) error {
+func (s *managedServices) SetGroup(ctx context.Context, suffix string, programs []manager.Program) error {
 	common, err := s.t.program()
 	if err != nil {
 		return err
@@ -125,23 +96,17 @@ func (s *partitionSupervisor) SetGroup(ctx context.Context, suffix string, progr
 		program.Name, program.Command, program.UID, program.GID = p.Name, p.Command, p.UID, p.GID
 		list = append(list, program)
 	}
-	return s.t.setGroup(ctx, s.group(suffix), list)
+	return s.t.services.Set(ctx, s.group(suffix), list, s.t.log)
 }
 
-func (s *partitionSupervisor) RemoveGroup(ctx context.Context, suffix string) error {
-	name := s.group(suffix)
-	if _, err := s.t.pass.supervision.layout.RemoveGroup(name); err != nil {
-		return err
-	}
-	_, err := s.t.endGroups(ctx, func(group string) bool { return group == name })
-	return err
+func (s *managedServices) RemoveGroup(ctx context.Context, suffix string) error {
+	return s.t.services.Remove(ctx, s.group(suffix), s.t.log)
 }
 
-func (s *partitionSupervisor) NeverStarted(ctx context.Context, suffix, program string) (bool, error) {
-	info, err := s.t.pass.supervision.client.ProcessInfo(ctx, s.group(suffix)+":"+program)
-	return err == nil && info.Start == 0, err
+func (s *managedServices) NeverStarted(ctx context.Context, suffix, program string) (bool, error) {
+	return s.t.services.NeverStarted(ctx, s.group(suffix)+":"+program)
 }
 
-func (s *partitionSupervisor) Start(ctx context.Context, suffix, program string) error {
-	return s.t.pass.supervision.client.StartProcess(ctx, s.group(suffix)+":"+program, false)
+func (s *managedServices) Start(ctx context.Context, suffix, program string) error {
+	return s.t.services.StartProgram(ctx, s.group(suffix)+":"+program)
 }

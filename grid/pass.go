@@ -13,13 +13,14 @@ import (
 	"sync"
 	"time"
 
+	"slapos/grid/supervision"
 	"slapos/slap"
 )
 
 // A pass is one run over releases or partitions.
 type pass struct {
 	Options
-	supervision *supervision
+	supervision *supervision.Supervision
 	uploads     uploads
 	firewall    *firewall // nil: partitions have no rules
 
@@ -33,14 +34,14 @@ func newPass(options Options) *pass {
 		p.Jobs = 1 // there is one terminal
 	}
 	p.uploads.slots = make(chan struct{}, uploadsAtOnce)
-	p.supervision = newSupervision(p)
+	p.supervision = supervision.New(p.InstanceRoot, p.Supervisor, p.Options.Firewall.daemons(), p.Logger)
 	if p.Firewall != nil {
 		p.firewall = newFirewall(*p.Firewall, p.Environment, p.Logger)
 	}
 	return p
 }
 
-func (p *pass) close() { p.supervision.close() }
+func (p *pass) close() { p.supervision.Close() }
 
 // releaseDirectory is where the release of a URL is installed (GRID-20).
 func (p *pass) releaseDirectory(url string) string {

@@ -17,7 +17,7 @@ import (
 func ReportPass(ctx context.Context, options Options) (Result, error) {
 	p := newPass(options)
 	defer p.close()
-	if err := p.startSupervision(ctx); err != nil {
+	if err := p.supervision.Start(ctx); err != nil {
 		return Result{}, err
 	}
 	computer, err := p.Master.FullComputerInformation(ctx, p.ComputerID)

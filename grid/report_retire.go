@@ -81,7 +81,7 @@ func (u *reportedPartition) checkProcesses(ctx context.Context) (outcome, error)
 		t.log.Warn("Ignored " + t.root.Join(manager.WaitList) + ": " + err.Error())
 		return skipped, nil
 	}
-	running, err := t.runningProcesses(ctx)
+	running, err := t.services.Running(ctx)
 	if err != nil {
 		return done, err
 	}

@@ -53,7 +53,7 @@ func (r *reportTest) supervise() {
 		r.t.Fatal(err)
 	}
 	r.options.Supervisor.Executable = executable
-	if err := newPass(r.options).startSupervision(context.Background()); err != nil {
+	if err := newPass(r.options).supervision.Start(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
 	pid := testkit.ReadFile(r.t, r.layout().PIDFile())
@@ -70,7 +70,9 @@ func (r *reportTest) supervise() {
 	})
 }
 
-func (r *reportTest) layout() supervisor.Layout { return newPass(r.options).supervisorLayout() }
+func (r *reportTest) layout() supervisor.Layout {
+	return supervisor.Layout{InstanceRoot: r.options.InstanceRoot}
+}
 
 // runService starts what is in etc/run of partition slappart<n>, in the
 // partition's own group or, with a suffix, in that of a manager.

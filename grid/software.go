@@ -26,7 +26,7 @@ func SoftwarePass(ctx context.Context, options Options) (Result, error) {
 	if info, err := os.Stat(p.SoftwareRoot); err != nil || !info.IsDir() {
 		return Result{}, fmt.Errorf("%s does not exist.", p.SoftwareRoot)
 	}
-	if err := p.supervision.writeConfiguration(ctx); err != nil {
+	if err := p.supervision.WriteConfiguration(ctx); err != nil {
 		return Result{}, err
 	}
 	p.Logger.Info("Processing software releases...")

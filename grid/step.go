@@ -26,6 +26,14 @@ const (
 	skipped outcome = "skipped" // nothing was to be done
 )
 
+// doneIf is the outcome of a step that had something to do, or not.
+func doneIf(something bool) outcome {
+	if something {
+		return done
+	}
+	return skipped
+}
+
 // runSteps runs steps in order up to the first failure, which it returns.
 // Those that are always run follow.
 func runSteps[T any](ctx context.Context, item T, log *slog.Logger, steps []step[T]) error {

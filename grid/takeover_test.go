@@ -85,7 +85,7 @@ func TestSystemDaemons(t *testing.T) {
 		t.Helper()
 		p := newPass(n.options)
 		defer p.close()
-		if err := p.supervision.writeConfiguration(t.Context()); err != nil {
+		if err := p.supervision.WriteConfiguration(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for name := range files {

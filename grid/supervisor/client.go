@@ -160,9 +160,17 @@ func reloadLists(value any) (lists types.ReloadConfigResult, err error) {
 	return lists, nil
 }
 
+// ProcessErrors are what became of the processes of a call for several of them,
+// as far as it failed for some.
+type ProcessErrors []error
+
+func (e ProcessErrors) Error() string { return errors.Join(e...).Error() }
+
+func (e ProcessErrors) Unwrap() []error { return e }
+
 // StartGroup starts the processes of a group that don't run. With wait it
-// returns when each is RUNNING or has failed; without, at once. A process that
-// can't be started is an error.
+// returns when each is RUNNING or has failed; without, at once. Processes that
+// can't be started are [ProcessErrors].
 func (c *Client) StartGroup(ctx context.Context, name string, wait bool) error {
 	return c.each(ctx, "supervisor.startProcessGroup", name, wait)
 }
@@ -170,6 +178,11 @@ func (c *Client) StartGroup(ctx context.Context, name string, wait bool) error {
 // StopGroup stops the processes of a group and waits until they have ended.
 func (c *Client) StopGroup(ctx context.Context, name string) error {
 	return c.each(ctx, "supervisor.stopProcessGroup", name)
+}
+
+// StartAll starts every process that doesn't run, and waits for none.
+func (c *Client) StartAll(ctx context.Context) error {
+	return c.each(ctx, "supervisor.startAllProcesses", false)
 }
 
 // StopAll stops every process and waits until they have ended.
@@ -183,14 +196,17 @@ func (c *Client) each(ctx context.Context, method string, params ...any) error {
 	if err != nil {
 		return err
 	}
-	var failures []error
+	var failures ProcessErrors
 	for _, result := range processResults(value) {
 		if result.status != FaultSuccess {
 			failures = append(failures, fmt.Errorf("%s: %w", namespec(result.group, result.name),
 				&Fault{Code: result.status, Text: result.description}))
 		}
 	}
-	return errors.Join(failures...)
+	if failures == nil {
+		return nil
+	}
+	return failures
 }
 
 // processResult is the outcome of an action on one of several processes.

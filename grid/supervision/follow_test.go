@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package supervision
 
 import (
 	"context"
@@ -9,11 +9,16 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 
+	"slapos/grid/supervisor"
 	"slapos/grid/supervisor/xmlrpc"
+	"slapos/slap/testkit"
 )
+
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // TestLateReading has a partition change its group while the supervisor reads
 // its files for another one. What that reading says of the group is out of date
@@ -48,7 +53,7 @@ func TestLateReading(t *testing.T) {
 	other := make(chan error, 1)
 	go func() {
 		<-stopping
-		s.noteChange()
+		s.changes.note()
 		other <- s.follow(t.Context(), only("b"), log)
 	}()
 	if err := s.follow(t.Context(), only("a"), log); err != nil {
@@ -58,7 +63,7 @@ func TestLateReading(t *testing.T) {
 	if err := <-other; err != nil {
 		t.Fatal(err)
 	}
-	if err := s.finish(t.Context(), log); err != nil {
+	if err := s.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := stops.Load(); got != 2 {
@@ -77,7 +82,7 @@ func differing(groups ...string) any {
 
 // scriptedSupervision is a supervision whose supervisor answers as told: the
 // moment of a real one's answers can't be chosen.
-func scriptedSupervision(t *testing.T, answer func(method string) any) *supervision {
+func scriptedSupervision(t *testing.T, answer func(method string) any) *Supervision {
 	t.Helper()
 	root := t.TempDir()
 	listener, err := net.Listen("unix", filepath.Join(root, "sv.sock"))
@@ -93,7 +98,12 @@ func scriptedSupervision(t *testing.T, answer func(method string) any) *supervis
 		if err != nil {
 			t.Error(err)
 		}
-		response, err := xmlrpc.MarshalResponse(answer(method))
+		value := answer(method)
+		if fault, failed := value.(*xmlrpc.Fault); failed {
+			_, _ = w.Write(xmlrpc.MarshalFault(fault))
+			return
+		}
+		response, err := xmlrpc.MarshalResponse(value)
 		if err != nil {
 			t.Error(err)
 		}
@@ -101,7 +111,49 @@ func scriptedSupervision(t *testing.T, answer func(method string) any) *supervis
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Shutdown(context.Background()) })
-	s := newSupervision(newPass(Options{InstanceRoot: root}))
-	t.Cleanup(s.close)
+	s := New(root, Options{}, nil, slog.New(slog.DiscardHandler))
+	t.Cleanup(s.Close)
 	return s
+}
+
+// A group whose processes still run when it is to go is tried again (GRID-74).
+func TestEndGroupTriesAgain(t *testing.T) {
+	var calls []string
+	s := scriptedSupervision(t, func(method string) any {
+		calls = append(calls, method)
+		switch {
+		case method == "supervisor.stopProcessGroup":
+			return []any{}
+		case len(calls) < 4:
+			return xmlrpc.NewFault(supervisor.FaultStillRunning, "slappart0")
+		}
+		return true
+	})
+	if err := s.endGroup(t.Context(), "slappart0", slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"supervisor.stopProcessGroup", "supervisor.removeProcessGroup", "supervisor.removeProcessGroup", "supervisor.removeProcessGroup"}; !slices.Equal(calls, want) {
+		t.Errorf("calls %q", calls)
+	}
+}
+
+// What becomes of single processes is no failure of a start, what becomes of the
+// call is.
+func TestStart(t *testing.T) {
+	failed := map[string]any{"group": "slappart0", "name": "web", "status": supervisor.FaultSpawnError, "description": "no such file"}
+	for _, test := range []struct {
+		answer any
+		known  bool
+		fails  bool
+	}{
+		{[]any{failed}, true, false},
+		{xmlrpc.NewFault(supervisor.FaultBadName, "slappart0"), false, false},
+		{xmlrpc.NewFault(supervisor.FaultShutdownState, ""), true, true},
+	} {
+		s := scriptedSupervision(t, func(string) any { return test.answer })
+		known, err := s.Partition("slappart0", "/srv/slappart0").Start(t.Context())
+		if known != test.known || (err != nil) != test.fails {
+			t.Errorf("%v: known %t, error %v", test.answer, known, err)
+		}
+	}
 }

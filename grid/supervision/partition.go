@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package supervision
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"slapos/grid/supervisor"
+)
+
+// A Partition is what a pass does with the services of one partition: its own
+// group, which bears its name, and those of managers, "name-suffix". One
+// goroutine uses it.
+type Partition struct {
+	supervision *Supervision
+	name        string
+	directory   string
+	set         map[string]bool // groups that were set in this pass
+}
+
+// Partition begins with the services of a partition, in its directory.
+func (s *Supervision) Partition(name, directory string) *Partition {
+	return &Partition{supervision: s, name: name, directory: directory, set: map[string]bool{}}
+}
+
+// Owns tells whether a group is one of the partition's.
+func (p *Partition) Owns(group string) bool {
+	return group == p.name || strings.HasPrefix(group, p.name+"-")
+}
+
+// Set writes the file of a group and makes the supervisor know it.
+func (p *Partition) Set(ctx context.Context, group string, programs []supervisor.Program, log *slog.Logger) error {
+	s := p.supervision
+	changed, err := s.layout.WriteGroup(p.name, supervisor.Group{Name: group, Directory: p.directory, Programs: programs})
+	if err != nil {
+		return err
+	}
+	if changed {
+		s.changes.note()
+	}
+	p.set[group] = true
+	return s.follow(ctx, p.Owns, log)
+}
+
+// Start starts what doesn't run of the partition's own group; known is false when
+// the supervisor has none. What becomes of each program is for the promises to
+// judge.
+func (p *Partition) Start(ctx context.Context) (known bool, err error) {
+	err = ofCall(p.supervision.client.StartGroup(ctx, p.name, false))
+	if isUnknownName(err) {
+		return false, nil
+	}
+	return true, err
+}
+
+// IsIdle tells that the supervisor was started since the partition was processed,
+// and has not started its services.
+func (p *Partition) IsIdle() bool { return p.supervision.unseen.idle[p.name] }
+
+// Stop stops the partition's own group (GRID-59); running is false when there is
+// no supervisor, removed when the group had no file. An interruption between the
+// file and the group is made good by the next run.
+func (p *Partition) Stop(ctx context.Context, log *slog.Logger) (running, removed bool, err error) {
+	if removed, err = p.supervision.layout.RemoveGroup(p.name); err != nil {
+		return false, false, err
+	}
+	running, err = p.end(ctx, func(group string) bool { return group == p.name }, log)
+	return running, removed, err
+}
+
+// Forget makes the supervisor forget all groups of the partition, those of
+// managers too (GRID-87); running is false when there is no supervisor.
+func (p *Partition) Forget(ctx context.Context, log *slog.Logger) (running bool, err error) {
+	if err := p.supervision.layout.RemovePartition(p.name); err != nil {
+		return false, err
+	}
+	return p.end(ctx, p.Owns, log)
+}
+
+// DropUnset removes the groups of managers that were not set again (MGR-5).
+func (p *Partition) DropUnset(ctx context.Context, log *slog.Logger) error {
+	s := p.supervision
+	files, err := os.ReadDir(s.layout.ConfigDir())
+	if err != nil {
+		return err
+	}
+	dropped := false
+	for _, file := range files {
+		name, isGroup := strings.CutSuffix(file.Name(), ".conf")
+		if !isGroup || !p.Owns(name) || name == p.name || p.set[name] {
+			continue
+		}
+		removed, err := s.layout.RemoveGroup(name)
+		if err != nil {
+			return err
+		}
+		if removed {
+			s.changes.note()
+			dropped = true
+		}
+	}
+	if !dropped {
+		return nil
+	}
+	return s.follow(ctx, p.Owns, log)
+}
+
+// Remove removes one group of a manager.
+func (p *Partition) Remove(ctx context.Context, group string, log *slog.Logger) error {
+	if _, err := p.supervision.layout.RemoveGroup(group); err != nil {
+		return err
+	}
+	_, err := p.end(ctx, func(name string) bool { return name == group }, log)
+	return err
+}
+
+// NeverStarted tells whether a program, "group:program", was not started yet.
+func (p *Partition) NeverStarted(ctx context.Context, program string) (bool, error) {
+	info, err := p.supervision.client.ProcessInfo(ctx, program)
+	return err == nil && info.Start == 0, err
+}
+
+// StartProgram starts a program, "group:program", and doesn't wait for it.
+func (p *Partition) StartProgram(ctx context.Context, program string) error {
+	return p.supervision.client.StartProcess(ctx, program, false)
+}
+
+// Running are the names, "group:program", of what runs or starts in the groups of
+// the partition.
+func (p *Partition) Running(ctx context.Context) ([]string, error) {
+	processes, err := p.supervision.client.AllProcessInfo(ctx)
+	if isNotRunning(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the supervisor for running processes: %w", err)
+	}
+	var names []string
+	for _, process := range processes {
+		if p.Owns(process.Group) && (process.Statename == "RUNNING" || process.Statename == "STARTING") {
+			names = append(names, process.Group+":"+process.Name)
+		}
+	}
+	return names, nil
+}
+
+// end stops and removes the chosen groups that the supervisor knows. It asks for
+// those alone, and not for an update: that would wait for the services of other
+// partitions as well.
+func (p *Partition) end(ctx context.Context, chosen func(group string) bool, log *slog.Logger) (running bool, err error) {
+	s := p.supervision
+	processes, err := s.client.AllProcessInfo(ctx)
+	if isNotRunning(err) {
+		return false, nil
+	}
+	if err != nil {
+		return true, fmt.Errorf("ask the supervisor: %w", err)
+	}
+	ended := map[string]bool{}
+	for _, process := range processes {
+		if ended[process.Group] || !chosen(process.Group) {
+			continue
+		}
+		ended[process.Group] = true
+		if err := s.endGroup(ctx, process.Group, log); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+const groupRemovals = 10 // tries, a second apart (GRID-74)
+
+// endGroup stops a group and makes the supervisor forget it.
+func (s *Supervision) endGroup(ctx context.Context, name string, log *slog.Logger) error {
+	if err := s.client.StopGroup(ctx, name); err != nil && !isUnknownName(err) {
+		log.Warn(fmt.Sprintf("Problem while stopping process '%s', will try later", name), "error", err)
+	} else {
+		log.Info(fmt.Sprintf("Stopped '%s'", name))
+	}
+	for try := 1; ; try++ {
+		err := s.client.RemoveGroup(ctx, name)
+		if err == nil || isUnknownName(err) {
+			log.Info(fmt.Sprintf("Removed '%s'", name))
+			return nil
+		}
+		if try == groupRemovals {
+			return fmt.Errorf("remove group %s: %w", name, err)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
