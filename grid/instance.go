@@ -135,9 +135,7 @@ func (t *partition) reportFailure(ctx context.Context, failure error) {
 	if !errors.As(failure, &failed) {
 		t.log.Error(failure.Error())
 	}
-	t.pass.tell(ctx, t.log, func(ctx context.Context) error {
-		return t.pass.Master.InstanceError(ctx, t.id, failure.Error())
-	})
+	t.pass.tellInstanceError(ctx, t.log, t.id, failure)
 }
 
 // sortFailures tells failed promises from other failures.

@@ -128,6 +128,32 @@ func TestInstancePassStopsAndDestroys(t *testing.T) {
 	n.master.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0")
 }
 
+// Secrets are hidden from the master and from the partition's user.
+func TestHide(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	n.options.Hide = func(text string) string { return strings.ReplaceAll(text, "s3cret", "***") }
+	n.deployWith("echo http://me:s3cret@host/; exit 1")
+	n.process(1)
+	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	for name, text := range map[string]string{
+		"the master": calls[1].form.Get("error_log"),
+		"the error":  testkit.ReadFile(t, n.at("slappart0", ".slapgrid-slappart0-error.log")),
+		"the log":    testkit.ReadFile(t, n.at("slappart0", ".slapgrid/log/instance.log")),
+	} {
+		if strings.Contains(text, "s3cret") || !strings.Contains(text, "http://me:***@host/") {
+			t.Errorf("%s is told %s", name, text)
+		}
+	}
+	const broken = "http://release/b.cfg"
+	n.want(slap.StateAvailable, broken)
+	n.buildWith("echo http://me:s3cret@host/; exit 1")
+	n.run(1)
+	calls = n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+broken, "softwareReleaseError "+broken)
+	if text := calls[2].form.Get("error_log"); strings.Contains(text, "s3cret") || !strings.Contains(text, "http://me:***@host/") {
+		t.Errorf("the master is told %s", text)
+	}
+}
+
 func TestInstancePassFails(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.deployWith(`if [ $(basename $PWD) = slappart0 ]; then echo broken; exit 1; fi`)

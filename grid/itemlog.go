@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -70,7 +71,9 @@ func (i *logItem) end() {
 // tell passes on what has waited.
 func (i *logItem) tell() {
 	if i.spill != nil {
-		i.tellSpilled()
+		if err := i.tellSpilled(); err != nil {
+			slog.New(i.handlers[0].inner).Error(fmt.Sprintf("Lines of the log are lost here, the temporary file they were kept in can't be read: %v", err))
+		}
 		i.spill.Close()
 		i.spill = nil
 	}
@@ -88,15 +91,17 @@ func (i *logItem) tellRecord(p pendingRecord) {
 	_ = i.handlers[p.Handler].inner.Handle(context.Background(), record)
 }
 
-func (i *logItem) tellSpilled() {
+func (i *logItem) tellSpilled() error {
 	if _, err := i.spill.Seek(0, io.SeekStart); err != nil {
-		return
+		return err
 	}
 	decoder := json.NewDecoder(i.spill)
 	for {
 		var batch []pendingRecord
-		if err := decoder.Decode(&batch); err != nil {
-			return
+		if err := decoder.Decode(&batch); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
 		}
 		for _, record := range batch {
 			i.tellRecord(record)

@@ -83,6 +83,27 @@ func TestItemLogSpills(t *testing.T) {
 	}
 }
 
+// Lines that can't be had back are told of, and those after them are told.
+func TestItemLogLosesLines(t *testing.T) {
+	var out bytes.Buffer
+	logger, log := messageLogger(&out), &itemLog{}
+	_, endFirst := log.begin(logger)
+	second, endSecond := log.begin(logger)
+	for range maxPending {
+		second.Info("kept aside")
+	}
+	second.Info("the last")
+	if err := log.items[1].spill.Truncate(1000); err != nil {
+		t.Fatal(err)
+	}
+	endFirst()
+	endSecond()
+	want := "msg=\"Lines of the log are lost here, the temporary file they were kept in can't be read: unexpected EOF\"\nmsg=\"the last\"\n"
+	if out.String() != want {
+		t.Errorf("got %.500s", out.String())
+	}
+}
+
 // What a buildout prints is in the log while it still runs.
 func TestOutputInRealTime(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")

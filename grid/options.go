@@ -27,6 +27,10 @@ type Options struct {
 	Master   *slap.Client
 	Managers []manager.Manager
 	Logger   *slog.Logger
+	// Hide takes passwords and tokens out of what leaves the agent: errors that
+	// the master is told, and the log and the error that partitions are shown.
+	// Nil: it all goes out as it is. The Logger does its own.
+	Hide func(text string) string
 	// Only limits the pass to these partitions, or to the releases with these
 	// URLs or md5 sums of URLs.
 	Only []string
@@ -166,6 +170,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Hide == nil {
+		o.Hide = func(text string) string { return text }
 	}
 	if o.Progress == nil {
 		o.Progress = unwatched{}

@@ -33,9 +33,7 @@ func (p *pass) openProcessed(ctx context.Context, wanted []*slap.Partition) []*p
 			continue
 		}
 		p.Logger.Error(err.Error())
-		p.tell(ctx, p.Logger, func(ctx context.Context) error {
-			return p.Master.InstanceError(ctx, slap.PartitionID{Computer: p.ComputerID, Partition: w.Reference}, err.Error())
-		})
+		p.tellInstanceError(ctx, p.Logger, slap.PartitionID{Computer: p.ComputerID, Partition: w.Reference}, err)
 	}
 	return opened
 }

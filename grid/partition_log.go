@@ -49,7 +49,7 @@ func (t *partition) openInstanceLog() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	copied := &instanceLogHandler{mu: &sync.Mutex{}, file: file, name: "slapos"}
+	copied := &instanceLogHandler{mu: &sync.Mutex{}, file: file, hide: t.pass.Hide, name: "slapos"}
 	t.log = slog.New(slog.NewMultiHandler(t.log.Handler(), copied))
 	return file, nil
 }
@@ -70,10 +70,12 @@ func (t *partition) rotateInstanceLog() error {
 	return t.root.Rename(instanceLog, instanceLog+".1")
 }
 
-// An instanceLogHandler writes "[time] LEVEL logger message" lines.
+// An instanceLogHandler writes "[time] LEVEL logger message" lines, without what
+// is to be hidden from the partition's user.
 type instanceLogHandler struct {
 	mu   *sync.Mutex
 	file *os.File
+	hide func(string) string
 	name string // of the logger
 }
 
@@ -82,9 +84,9 @@ func (h *instanceLogHandler) Enabled(context.Context, slog.Level) bool { return 
 func (h *instanceLogHandler) Handle(_ context.Context, r slog.Record) error {
 	var line bytes.Buffer
 	milliseconds := r.Time.Nanosecond() / 1e6
-	fmt.Fprintf(&line, "[%s,%03d] %-8s %s %s", r.Time.Format("2006-01-02 15:04:05"), milliseconds, slap.PythonLevelName(r.Level), h.name, r.Message)
+	fmt.Fprintf(&line, "[%s,%03d] %-8s %s %s", r.Time.Format("2006-01-02 15:04:05"), milliseconds, slap.PythonLevelName(r.Level), h.name, h.hide(r.Message))
 	r.Attrs(func(a slog.Attr) bool {
-		fmt.Fprintf(&line, " %s=%v", a.Key, a.Value)
+		fmt.Fprintf(&line, " %s=%s", a.Key, h.hide(a.Value.String()))
 		return true
 	})
 	line.WriteByte('\n')
@@ -97,7 +99,7 @@ func (h *instanceLogHandler) Handle(_ context.Context, r slog.Record) error {
 func (h *instanceLogHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
 	for _, a := range attributes {
 		if a.Key == "logger" {
-			return &instanceLogHandler{h.mu, h.file, a.Value.String()}
+			return &instanceLogHandler{h.mu, h.file, h.hide, a.Value.String()}
 		}
 	}
 	return h

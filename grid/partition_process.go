@@ -169,7 +169,7 @@ func (t *partition) logPlaces() {
 // showError leaves the error in the partition, and brings the results of its
 // promises up to date, whatever they are (GRID-54).
 func (t *partition) showError(ctx context.Context, failure error) {
-	if err := t.root.Write(t.errorFile(), []byte(failure.Error()), confined.AgentFile); err != nil {
+	if err := t.root.Write(t.errorFile(), []byte(t.pass.Hide(failure.Error())), confined.AgentFile); err != nil {
 		t.log.Warn(fmt.Sprintf("The error could not be written to %s: %v", t.root.Join(t.errorFile()), err))
 	}
 	if t.wanted.RequestedState != slap.StateStarted || ctx.Err() != nil {

@@ -112,9 +112,7 @@ func (t *partition) checkAnomalies(ctx context.Context) error {
 	if failed == nil {
 		return t.pass.Master.Started(ctx, t.id)
 	}
-	t.pass.tell(ctx, t.log, func(ctx context.Context) error {
-		return t.pass.Master.InstanceError(ctx, t.id, failed.Error())
-	})
+	t.pass.tellInstanceError(ctx, t.log, t.id, failed)
 	return nil
 }
 

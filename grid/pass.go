@@ -128,6 +128,13 @@ func (p *pass) tell(ctx context.Context, log *slog.Logger, call func(context.Con
 	}
 }
 
+// tellInstanceError reports what went wrong with an instance, without secrets.
+func (p *pass) tellInstanceError(ctx context.Context, log *slog.Logger, id slap.PartitionID, failure error) {
+	p.tell(ctx, log, func(ctx context.Context) error {
+		return p.Master.InstanceError(ctx, id, p.Hide(failure.Error()))
+	})
+}
+
 // isOffline tells whether an error means that the master can't be worked with
 // at the moment: no answer, or an answer that isn't one of its own (GRID-40).
 func isOffline(err error) bool {

@@ -111,9 +111,7 @@ func (u *reportedPartition) fail(ctx context.Context, failure error) {
 	u.failures = append(u.failures, failure)
 	t := u.partition
 	t.log.Error(failure.Error())
-	t.pass.tell(ctx, t.log, func(ctx context.Context) error {
-		return t.pass.Master.InstanceError(ctx, t.id, failure.Error())
-	})
+	t.pass.tellInstanceError(ctx, t.log, t.id, failure)
 }
 
 func (r *report) result() Result {

@@ -76,7 +76,7 @@ func (r *release) reportFailure(ctx context.Context, failure error) {
 		r.log.Error(failure.Error())
 	}
 	r.pass.tell(ctx, r.log, func(ctx context.Context) error {
-		return r.pass.Master.ReleaseError(ctx, r.url, r.pass.ComputerID, failure.Error())
+		return r.pass.Master.ReleaseError(ctx, r.url, r.pass.ComputerID, r.pass.Hide(failure.Error()))
 	})
 }
 

@@ -20,7 +20,7 @@ func (e *environment) gridOptions(merged map[string]string, file *configuration)
 	options := grid.Options{
 		ComputerID: merged["computer_id"], MasterURL: merged["master_url"],
 		CertificateRepository: merged["certificate_repository_path"],
-		Logger:                e.log, Environment: e.environ,
+		Logger:                e.log, Hide: hideSecrets, Environment: e.environ,
 		Python: e.expandUser(merged["python"]), Buildout: merged["buildout"],
 		SharedParts: lines(merged["shared_part_list"]), BuildTimeParts: lines(merged["build_time_part_list"]),
 		Now: e.now,

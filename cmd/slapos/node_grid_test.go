@@ -130,6 +130,9 @@ func TestGridTexts(t *testing.T) {
 		set.Instance.PartitionTimeout.Seconds() != 4 || len(set.Managers) != 2 {
 		t.Errorf("with keys: %+v", set)
 	}
+	if got := set.Hide("401 Client Error: Unauthorized for url: http://me:s3cret@master/"); got != "401 Client Error: Unauthorized for url: http://me:***@master/" {
+		t.Errorf("the master is told %q", got)
+	}
 }
 
 // What must be there is, and what is named exists: GRID-6.
