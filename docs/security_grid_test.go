@@ -82,7 +82,7 @@ var gridMutations = []mutation{
 		`file, err := os.OpenFile(filepath.Join(r.Name(), name), flag, mode)`,
 	},
 	{
-		"A partition's name is one name", "grid/partition.go", "grid.TestInstancePassRefuses",
+		"A partition's name is one name", "grid/partition.go", "grid.TestInstancePassRefusesPaths",
 		`if name != filepath.Base(path) {`,
 		`if false {`,
 	},
@@ -108,6 +108,11 @@ var gridMutations = []mutation{
 		"A build's logins are no link to another user's", "grid/release_build.go", "grid.TestSoftwarePassNetrc",
 		`fileOwner != uid && !root.IsOneName(info) {`,
 		`false && fileOwner != uid {`,
+	},
+	{
+		"A build's copy of logins is its user's alone", "grid/release_build.go", "grid.TestSoftwarePassLogins",
+		`confined.Attributes{Mode: 0o600, UID: r.root.UID`,
+		`confined.Attributes{Mode: 0o644, UID: r.root.UID`,
 	},
 	{
 		"Firewall rules are read from the agent's own file", "grid/firewall_apply.go", "grid.TestFirewalldHostileFile",
@@ -191,6 +196,16 @@ var gridMutations = []mutation{
 		"A partition's directory is made with the mode 0750", "format/plan.go", "format.TestPlanOfFirstRun",
 		`p.directory(path, 0o750,`,
 		`p.directory(path, 0o755,`,
+	},
+	{
+		"The directory of certificates is root's alone", "format/plan.go", "format.TestCertificateRepositoryIsPrivate",
+		`os.Mkdir(path, 0o700)`,
+		`os.Mkdir(path, 0o755)`,
+	},
+	{
+		"Root's account is left alone", "format/plan.go", "format.TestSharedUsers",
+		`if user.Name == "root" {`,
+		`if user.Name == "" {`,
 	},
 	// Removing trees.
 	{

@@ -271,6 +271,16 @@ func TestCertificateRepositoryIsAFile(t *testing.T) {
 	}
 }
 
+// FMT-76: keys of partitions will lie there.
+func TestCertificateRepositoryIsPrivate(t *testing.T) {
+	n := newNode(t, 1)
+	n.options.CertificateRepository = filepath.Join(n.directory, "etc", "slapos", "pki")
+	n.format(t)
+	if info, err := os.Stat(n.options.CertificateRepository); err != nil || info.Mode() != fs.ModeDir|0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
 // FMT-76, FMT-87, FMT-88.
 func TestPostFails(t *testing.T) {
 	for _, failure := range []error{errors.New("no route"), slap.ErrNotFound} {

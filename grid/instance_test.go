@@ -234,6 +234,37 @@ func TestInstancePassRefuses(t *testing.T) {
 	}
 }
 
+// A master may lie: what is no name of a directory of the root of instances is
+// no partition, wherever it leads.
+func TestInstancePassRefusesPaths(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	elsewhere := filepath.Join(filepath.Dir(n.options.InstanceRoot), "elsewhere")
+	for _, path := range []string{elsewhere, n.at("slappart0", "inner")} {
+		if err := os.Mkdir(path, 0o750); err != nil {
+			t.Fatal(err)
+		}
+		testkit.HandOver(t, path)
+	}
+	names := []string{"../elsewhere", "slappart0/inner", "./slappart0", "."}
+	n.master.set(func() { n.master.computer.Partitions = nil })
+	want := []string{"getFullComputerInformation"}
+	for _, name := range names {
+		n.allocate(name, slap.StateStarted)
+		want = append(want, "softwareInstanceError "+name)
+	}
+	n.process(0)
+	for i, call := range n.master.expect(t, false, want...)[1:] {
+		if got, want := call.form.Get("error_log"), fmt.Sprintf("%q is not the name of a partition", names[i]); got != want {
+			t.Errorf("reported %q, want %q", got, want)
+		}
+	}
+	for _, path := range []string{elsewhere, n.at("slappart0", "inner"), n.at("slappart0")} {
+		if testkit.Exists(filepath.Join(path, "log")) {
+			t.Errorf("%s was deployed", path)
+		}
+	}
+}
+
 func TestInstancePassForceStop(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	n.deployWith(service("service", "web", "exec sleep 1000"))
