@@ -27,7 +27,7 @@ var gridMutations = []mutation{
 	{
 		"A file that is told belongs to the partition", "slap/confined/directory.go", "slap/confined.TestRead",
 		`if err == nil && !d.Owns(info) {`,
-		`if false {`,
+		`if err == nil && info == nil {`,
 	},
 	{
 		"What stands in the way of a new file goes", "slap/confined/write.go", "slap/confined.TestWrite",
@@ -74,10 +74,10 @@ var gridMutations = []mutation{
 	{
 		"A directory of the agent is no link", "slap/confined/write.go", "slap/confined.TestMakeDirectory",
 		`if err == nil && !info.IsDir() {`,
-		`if false {`,
+		`if err == nil && info == nil {`,
 	},
 	{
-		"A directory of a user is opened without following a way out", "slap/confined/root.go", "slap/confined.TestWrite",
+		"A directory of a user is opened without following a way out", "slap/confined/root.go", "slap/confined.TestRootIsNotLeft",
 		`file, err := r.Root.OpenFile(name, flag, mode)`,
 		`file, err := os.OpenFile(filepath.Join(r.Name(), name), flag, mode)`,
 	},

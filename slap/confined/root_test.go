@@ -11,7 +11,58 @@ import (
 	"testing"
 
 	"slapos/slap/confined"
+	"slapos/slap/testkit"
 )
+
+// No name leads out: neither upwards nor through a link, whatever is to be done.
+func TestRootIsNotLeft(t *testing.T) {
+	top := t.TempDir()
+	secret := testkit.WriteFile(t, filepath.Join(top, "outside", "secret"), "secret")
+	testkit.WriteFile(t, filepath.Join(top, "inside", "file"), "mine")
+	before, err := os.Stat(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Dir(secret), filepath.Join(top, "inside", "way")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := confined.OpenRoot(filepath.Join(top, "inside"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, way := range []string{"../outside", "way"} {
+		there, missing := way+"/secret", way+"/new"
+		for name, call := range map[string]func() error{
+			"OpenRoot":   func() error { _, err := root.OpenRoot(way); return err },
+			"Open":       func() error { _, err := root.Open(there); return err },
+			"to read":    func() error { _, err := root.OpenFile(there, os.O_RDONLY, 0); return err },
+			"to write":   func() error { _, err := root.OpenFile(there, os.O_WRONLY|os.O_TRUNC, 0); return err },
+			"to make":    func() error { _, err := root.OpenFile(missing, os.O_WRONLY|os.O_CREATE, 0o600); return err },
+			"Mkdir":      func() error { return root.Mkdir(missing, 0o755) },
+			"Chmod":      func() error { return root.Chmod(there, 0o777) },
+			"Remove":     func() error { return root.Remove(there) },
+			"RemoveAll":  func() error { return root.RemoveAll(there) },
+			"Rename in":  func() error { return root.Rename(there, "stolen") },
+			"Rename out": func() error { return root.Rename("file", missing) },
+			"Stat":       func() error { _, err := root.Stat(there); return err },
+			"Lstat":      func() error { _, err := root.Lstat(there); return err },
+			"Readlink":   func() error { _, err := root.Readlink(there); return err },
+		} {
+			if err := call(); err == nil || !strings.HasSuffix(err.Error(), "path escapes from parent") {
+				t.Errorf("%s %s: %v", name, way, err)
+			}
+		}
+	}
+	entries, err := os.ReadDir(filepath.Dir(secret))
+	after, statErr := os.Stat(secret)
+	if err := errors.Join(err, statErr); err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || after.Mode() != before.Mode() || testkit.ReadFile(t, secret) != "secret" {
+		t.Errorf("outside are %v, mode %v, %q", entries, after.Mode(), testkit.ReadFile(t, secret))
+	}
+}
 
 // Every error names the whole path, also below a second root, and says why.
 func TestRootErrors(t *testing.T) {
