@@ -128,7 +128,7 @@ var serveMutations = []mutation{
 	{
 		"Redirects behind the proxy have an end", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
 		`if len(via) >= 30 {`,
-		`if len(via) >= 3000 {`,
+		`if len(via) >= 300 {`,
 	},
 	{
 		"A site behind the proxy that sends nothing is given up", "proxy/httpproxy.go", "proxy.TestPatientReader",

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"slapos/networkcache/server"
@@ -47,7 +48,11 @@ func TestHTTPProxy(t *testing.T) {
 		w.WriteHeader(http.StatusCreated)
 	})
 	mux.HandleFunc("/moved", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/a/b", http.StatusFound) })
-	mux.HandleFunc("/circle", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/circle", http.StatusFound) })
+	var circles atomic.Int32
+	mux.HandleFunc("/circle", func(w http.ResponseWriter, r *http.Request) {
+		circles.Add(1)
+		http.Redirect(w, r, "/circle", http.StatusFound)
+	})
 	mux.HandleFunc("/broken", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "some")
@@ -95,6 +100,9 @@ func TestHTTPProxy(t *testing.T) {
 		if got := l.get("/http_proxy/" + c.path); got.status != c.status {
 			t.Errorf("%s: %s", c.path, got)
 		}
+	}
+	if n := circles.Load(); n > 31 {
+		t.Errorf("%d requests in a circle", n)
 	}
 	if got := l.get("/http_proxy/http/" + authority + "/large"); len(got.body) != 3<<20 {
 		t.Errorf("%d bytes of a large body", len(got.body))
