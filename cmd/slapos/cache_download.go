@@ -42,7 +42,11 @@ Exit codes: 0 done; 1 failed, or nothing found.`,
 				return err
 			}
 			return runCacheDownload(c.Context, e, cacheDownloadOptions{
-				c.String("config"), c.String("key"), c.String("url"), c.Bool("list"), c.Args().Slice(),
+				configuration: c.String("config"),
+				key:           c.String("key"),
+				url:           c.String("url"),
+				list:          c.Bool("list"),
+				filters:       c.Args().Slice(),
 			})
 		},
 	}

@@ -37,13 +37,11 @@ func (e *environment) networkCacheConfig(options map[string]string, download, up
 	}
 }
 
-// signatureKeyFile has two spellings (NC-1); what the first one says counts, also
+// signatureKeyFile has two spellings (NC-1): the first that is there counts, even
 // when it is empty.
 func (e *environment) signatureKeyFile(options map[string]string) string {
 	for _, name := range []string{"signature-private-key-file", "signature_private_key_file"} {
-		if path, given := options[name]; given && path == "" {
-			return ""
-		} else if given {
+		if path, given := options[name]; given {
 			return e.expandUser(path)
 		}
 	}

@@ -18,9 +18,9 @@ import (
 )
 
 type cacheStartOptions struct {
-	host, directory                        string
+	host                                   string
 	port                                   int
-	contents, entries                      string
+	directory, contents, entries           string
 	maximumAge                             time.Duration
 	maximumSize                            int64
 	tokenFile                              string
@@ -58,8 +58,18 @@ Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 		},
 		Action: func(c *cli.Context) error {
 			return runCacheStart(c.Context, e, cacheStartOptions{
-				c.String("host"), c.String("directory"), wholeOf(c, "port"), c.String("contents"), c.String("entries"), measureOf[time.Duration](c, "max-age"), measureOf[int64](c, "max-size"),
-				c.String("token-file"), c.String("cert-file"), c.String("key-file"), c.String("client-ca-file"), c.Bool("no-loopback-upload"),
+				host:            c.String("host"),
+				port:            wholeOf(c, "port"),
+				directory:       c.String("directory"),
+				contents:        c.String("contents"),
+				entries:         c.String("entries"),
+				maximumAge:      measureOf[time.Duration](c, "max-age"),
+				maximumSize:     measureOf[int64](c, "max-size"),
+				tokenFile:       c.String("token-file"),
+				certificateFile: c.String("cert-file"),
+				keyFile:         c.String("key-file"),
+				clientCAFile:    c.String("client-ca-file"),
+				notLoopback:     c.Bool("no-loopback-upload"),
 			})
 		},
 	}

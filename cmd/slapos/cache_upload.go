@@ -47,7 +47,12 @@ Exit codes: 0 done; 1 failed.`,
 				return err
 			}
 			return runCacheUpload(c.Context, e, cacheUploadOptions{
-				c.String("config"), c.String("key"), c.String("url"), c.String("file"), c.String("metadata"), c.Args().Slice(),
+				configuration: c.String("config"),
+				key:           c.String("key"),
+				url:           c.String("url"),
+				file:          c.String("file"),
+				metadata:      c.String("metadata"),
+				fields:        c.Args().Slice(),
 			})
 		},
 	}

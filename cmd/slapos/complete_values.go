@@ -212,10 +212,7 @@ func completePartitions(_ context.Context, e *environment, path string) ([]compl
 	if err != nil {
 		return nil, err
 	}
-	prefix, given := format["partition_base_name"]
-	if !given {
-		prefix = "slappart"
-	}
+	prefix := textOption(format, "partition_base_name", defaultPartitionPrefix)
 	paths, err := filepath.Glob(filepath.Join(slapos["instance_root"], prefix+"*"))
 	var list []completion
 	for _, path := range paths {

@@ -81,7 +81,7 @@ func (e *environment) askToken(token, prompt string) (string, error) {
 		fmt.Fprint(e.stdout, prompt)
 		line, err := input.ReadString('\n')
 		if err != nil && err != io.EOF {
-			return "", fmt.Errorf("read the token: %w", err) // what came of it may be a part
+			return "", fmt.Errorf("read the token: %w", err) // a token that was cut short is none
 		}
 		if token = strings.TrimSpace(line); token == "" && err != nil {
 			return "", errors.New("no token was given: get one from the web site of the master, or say --token")
@@ -142,7 +142,8 @@ func (o certificateOffice) request(ctx context.Context, method string, form url.
 	return answer.Certificate, answer.Key, nil
 }
 
-// checkRedirect keeps the token from other hosts, and from who listens on the way.
+// checkRedirect sends the token to the same host by the same scheme only: never in
+// plain text after https.
 func (o certificateOffice) checkRedirect(r *http.Request, via []*http.Request) error {
 	if len(via) >= 10 {
 		return errors.New("more than 10 redirects")

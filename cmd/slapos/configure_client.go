@@ -46,7 +46,11 @@ Exit codes: 0 success; 1 failed; 2 wrong usage.`,
 		},
 		Action: func(c *cli.Context) error {
 			return runConfigureClient(c.Context, e, configureClientOptions{
-				c.String("cfg"), c.String("master-url"), c.String("master-url-web"), c.String("token"), c.Bool("insecure"),
+				configuration: c.String("cfg"),
+				masterURL:     c.String("master-url"),
+				masterWeb:     c.String("master-url-web"),
+				token:         c.String("token"),
+				insecure:      c.Bool("insecure"),
 			})
 		},
 	}

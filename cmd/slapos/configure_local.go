@@ -62,10 +62,16 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		},
 		Action: func(c *cli.Context) error {
 			return runConfigureLocal(c.Context, e, configureLocalOptions{
-				c.String("interface-name"), wholeOf(c, "partition-number"), c.String("ipv4-local-network"),
-				c.String("daemon-listen-ip"), c.String("daemon-listen-port"),
-				c.String("slapos-instance-root"), c.String("slapos-software-root"),
-				c.String("slapos-buildout-directory"), c.String("slapos-configuration-directory"), c.Bool("enable-shacache-proxy"),
+				interfaceName:   c.String("interface-name"),
+				partitionNumber: wholeOf(c, "partition-number"),
+				network:         c.String("ipv4-local-network"),
+				ip:              c.String("daemon-listen-ip"),
+				port:            c.String("daemon-listen-port"),
+				instanceRoot:    c.String("slapos-instance-root"),
+				softwareRoot:    c.String("slapos-software-root"),
+				home:            c.String("slapos-buildout-directory"),
+				directory:       c.String("slapos-configuration-directory"),
+				shacache:        c.Bool("enable-shacache-proxy"),
 			})
 		},
 	}

@@ -55,16 +55,12 @@ func runBoot(ctx context.Context, e *environment, path, message string) (err err
 	if err != nil {
 		return err
 	}
-	prefix, given := format["partition_base_name"]
-	if !given {
-		prefix = "slappart"
-	}
 	return grid.Boot(ctx, grid.BootOptions{
 		// As for node format, an empty ipv6_interface is none.
 		Interface:       cmp.Or(format["ipv6_interface"], format["interface_name"]),
 		MasterHost:      master.Hostname(),
 		InstanceRoot:    slapos["instance_root"],
-		PartitionPrefix: prefix,
+		PartitionPrefix: textOption(format, "partition_base_name", defaultPartitionPrefix),
 		Format: func(ctx context.Context) (int, error) {
 			return e.runWithin(ctx, "node", "format", "--cfg="+configuration.Path(), "--now", "--verbose")
 		},

@@ -56,7 +56,13 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 				}
 			}
 			return runCollect(c.Context, e, collectOptions{
-				c.String("cfg"), c.String("textfile"), c.Bool("show"), c.String("plot"), c.String("json"), measureOf[time.Duration](c, "since"), c.StringSlice("partition"),
+				configuration: c.String("cfg"),
+				textfile:      c.String("textfile"),
+				show:          c.Bool("show"),
+				plot:          c.String("plot"),
+				json:          c.String("json"),
+				since:         measureOf[time.Duration](c, "since"),
+				partitions:    c.StringSlice("partition"),
 			})
 		},
 	}

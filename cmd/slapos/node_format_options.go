@@ -172,12 +172,9 @@ func fillFormatOptions(merged map[string]string, run *format.Options) error {
 		*target = merged[name]
 	}
 	run.Version = version
-	run.SoftwareUser = format.DefaultSoftwareUser
-	if user, given := merged["software_user"]; given {
-		if user == "" {
-			return &valueError{"software_user", "", "must be the name of a user", "it is " + format.DefaultSoftwareUser}
-		}
-		run.SoftwareUser = user
+	run.SoftwareUser = textOption(merged, "software_user", format.DefaultSoftwareUser)
+	if run.SoftwareUser == "" {
+		return &valueError{key: "software_user", want: "must be the name of a user", without: "it is " + format.DefaultSoftwareUser}
 	}
 	// Without a base name the original's partitions are called None0, None1...
 	for name, target := range map[string]*string{

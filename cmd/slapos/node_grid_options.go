@@ -96,19 +96,15 @@ func fillFirewall(_ map[string]string, file *configuration, options *grid.Option
 	if err != nil || section == nil {
 		return err
 	}
-	// An empty text stays one: only the absence of a key is its default (D-26).
-	text := func(key, usual string) string {
-		if value, given := section[key]; given {
-			return value
-		}
-		return usual
-	}
 	options.Firewall = &grid.FirewallOptions{
-		Command: text("firewall_cmd", grid.DefaultFirewallCommand), ReloadCommand: text("reload_config_cmd", grid.DefaultFirewallReload),
+		Command:           textOption(section, "firewall_cmd", grid.DefaultFirewallCommand),
+		ReloadCommand:     textOption(section, "reload_config_cmd", grid.DefaultFirewallReload),
 		AuthorizedSources: lines(section["authorized_sources"]),
-		Executable:        section["firewall_executable"], DBusExecutable: section["dbus_executable"],
-		LogFile: text("log_file", grid.DefaultFirewallLog), DBusLogFile: text("dbus_log_file", grid.DefaultDBusLog),
-		Testing: looseOption(section, "testing", false, true), // any text is true for the original
+		Executable:        section["firewall_executable"],
+		LogFile:           textOption(section, "log_file", grid.DefaultFirewallLog),
+		DBusExecutable:    section["dbus_executable"],
+		DBusLogFile:       textOption(section, "dbus_log_file", grid.DefaultDBusLog),
+		Testing:           looseOption(section, "testing", false, true), // any text is true for the original
 	}
 	return nil
 }
@@ -116,7 +112,7 @@ func fillFirewall(_ map[string]string, file *configuration, options *grid.Option
 // checkFirewall is for the passes that change rules.
 func checkFirewall(options *grid.Options) error {
 	if options.Firewall != nil && options.Firewall.Command == "" {
-		return &valueError{"firewall_cmd", "", "must be a program", "it is " + grid.DefaultFirewallCommand}
+		return &valueError{key: "firewall_cmd", want: "must be a program", without: "it is " + grid.DefaultFirewallCommand}
 	}
 	return nil
 }

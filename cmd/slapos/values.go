@@ -46,6 +46,8 @@ const (
 	maxJobs = 10_000
 	// maxAmount of partitions: more than the prefixes of IPv6 have room for.
 	maxAmount = 1 << 20
+	// defaultPartitionPrefix of node boot (CLI-75) and of completion.
+	defaultPartitionPrefix = "slappart"
 	// maxSeconds is some centuries, and fits in a duration.
 	maxSeconds = 9_000_000_000
 )
@@ -84,7 +86,7 @@ var keyRules = [...]keyRule{
 	{"firewall", "testing", looseKind, 0, 0},
 }
 
-// ruleOf is the rule of a key, which must have one.
+// ruleOf returns the rule of a key. A key without one is a mistake in this program.
 func ruleOf(name string, kinds ...keyKind) keyRule {
 	for _, rule := range keyRules {
 		if rule.name == name && slices.Contains(kinds, rule.kind) {
@@ -136,7 +138,7 @@ func optionError(err error, option string) error {
 	return usageErrorf("argument --%s: invalid value %q: %s", option, shortened(wrong.value), wrong.want)
 }
 
-// origin tells, in parentheses, where a key stands: in the first of the sections
+// origin tells in parentheses where a key stands: in the first of the sections
 // that has it.
 func (c *configuration) origin(key string, sections ...string) string {
 	for _, section := range sections {
@@ -145,6 +147,15 @@ func (c *configuration) origin(key string, sections ...string) string {
 		}
 	}
 	return ""
+}
+
+// textOption is the text of a key; absent, it is usual. An empty text stays one
+// (D-26).
+func textOption(section map[string]string, key, usual string) string {
+	if text, given := section[key]; given {
+		return text
+	}
+	return usual
 }
 
 // wholeOption reads a whole number; absent, it is usual.
@@ -252,35 +263,32 @@ func isTrue(section map[string]string, key string) (bool, error) {
 // none. See [parseAge].
 func ageOption(section map[string]string, key string) (time.Duration, error) {
 	ruleOf(key, ageKind)
-	text, given := section[key]
-	if !given {
-		return 0, nil
-	}
-	age, ok := parseAge(text)
-	if !ok {
-		return 0, &valueError{key, text, "must be " + ageForms, noRemoval}
-	}
-	return age, nil
+	return removalOption(section, key, ageForms, parseAge)
 }
 
-// byteSizeOption is the same for a size.
+// byteSizeOption reads a size above which something is removed; absent, there is
+// none. See [parseByteSize].
 func byteSizeOption(section map[string]string, key string) (int64, error) {
 	ruleOf(key, byteSizeKind)
+	return removalOption(section, key, byteSizeForms, parseByteSize)
+}
+
+func removalOption[T any](section map[string]string, key, forms string, parse func(string) (T, bool)) (T, error) {
+	var none T
 	text, given := section[key]
 	if !given {
-		return 0, nil
+		return none, nil
 	}
-	size, ok := parseByteSize(text)
+	value, ok := parse(text)
 	if !ok {
-		return 0, &valueError{key, text, "must be " + byteSizeForms, noRemoval}
+		return none, &valueError{key: key, value: text, want: "must be " + forms, without: "nothing is removed"}
 	}
-	return size, nil
+	return value, nil
 }
 
 const (
 	ageForms      = "a time such as 90d or 12h"
 	byteSizeForms = "a size such as 500M or 100G"
-	noRemoval     = "nothing is removed"
 )
 
 // parseAge reads a number of days, as 90d, or what Go calls a duration. It is
