@@ -3,6 +3,7 @@
 package slap
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -54,6 +55,10 @@ func parseIPv6(s string) (string, bool) {
 func parseMaster(master string) (*url.URL, error) {
 	u, err := url.Parse(NormalizeURL(master))
 	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) { // which repeats the URL
+			err = parse.Err
+		}
 		return nil, fmt.Errorf("master URL %q: %w", master, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

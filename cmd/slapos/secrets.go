@@ -28,6 +28,12 @@ var secretForms = sync.OnceValue(func() []secretForm {
 	return []secretForm{
 		{[]string{"@"}, regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},
 		{[]string{"@"}, regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)")},
+		// A port that is no number is what stands before the slash of a password.
+		{[]string{"@"}, regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\\s\"'`]*(@)")},
+		{[]string{"@"}, regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\"'`\\n@]*(@)")},
+		{[]string{"invalid port"}, regexp.MustCompile(`(invalid port \\*")[^"\\]*()`)},
+		// USER:PASSWORD@HOST without a scheme, or behind half of one.
+		{[]string{"@"}, regexp.MustCompile("((?:^|[\\s\"'`(=/])[^\\s:@/\"'`(=]*:)[^\\s/\"'`]+(@)")},
 		{[]string{"passw", "passphrase", "secret", "token", "access_key"}, regexp.MustCompile(`(?i)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|passphrase)\s*=\s*)` +
 			`(?:'(?:\\+.|[^'\\])*'?|"(?:\\+.|[^"\\])*"?|(?:\\+.|[^\s&'"\\` + "`" + `])+)`)},
 		{[]string{"authorization"}, regexp.MustCompile(`(?i)(\bAuthorization: *(?:Basic|Bearer) +)\S+`)},

@@ -29,6 +29,14 @@ func TestHideSecrets(t *testing.T) {
 		"postgres: connection refused: me@host":         "postgres: connection refused: me@host",
 		"http://127.0.0.1:5000/a@b refused":             "http://127.0.0.1:5000/a@b refused",
 		"http://[::1]:5000/ and user@host":              "http://[::1]:5000/ and user@host",
+		`master URL "u:s3@h:1": no`:                     `master URL "u:***@h:1": no`,
+		`"//u:s3@h", http:/u:s3@h http:u:s3@h`:          `"//u:***@h", http:/u:***@h http:***@h`,
+		`parse "http://u:s3/x@h:1/": invalid`:           `parse "http://u:***@h:1/": invalid`,
+		`"http://u:4s3 x@h:1/" of me@host`:              `"http://u:***@h:1/" of me@host`,
+		`invalid port ":s3" after host`:                 `invalid port "***" after host`,
+		`\"x\": invalid port \":s3\" after host`:        `\"x\": invalid port \"***\" after host`,
+		"http://u:s3@h refused, ask me@host":            "http://u:***@h refused, ask me@host",
+		"09:41:04 started: a@b":                         "09:41:04 started: a@b",
 		"no secret here":                                "no secret here",
 	} {
 		if got := hideSecrets(text); got != want {
@@ -86,6 +94,11 @@ func TestDatabaseErrorsHideSecrets(t *testing.T) {
 		`host=127.0.0.1 port=1 user=u password='a \' s3cret' dbname=d`,
 		"postgres:/slap:s3cret@127.0.0.1/slap",
 		"mysql://slap:s3cret@host/db",
+		"sqlite:///slap:s3cret@host/db",
+		"postgresql:slap:s3cret@127.0.0.1",
+		"POSTGRES:slap:s3cret/db",
+		"slap:s3cret@host/db",
+		"host=127.0.0.1 password='s3cret and no end",
 	} {
 		e, _, stderr := newTestEnvironment(t)
 		file := filepath.Join(t.TempDir(), "slapos.cfg")

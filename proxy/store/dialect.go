@@ -70,7 +70,8 @@ func dialectOf(uri string) dialect {
 func checkURI(uri string) error {
 	scheme, _, isURL := strings.Cut(uri, "://")
 	isKeyValue := connectionString.MatchString(uri)
-	if isKeyValue && !isURL || isURL && !strings.Contains(scheme, "/") && scheme != "postgres" && scheme != "postgresql" {
+	if isKeyValue && !isURL || isURL && !strings.Contains(scheme, "/") && scheme != "postgres" && scheme != "postgresql" ||
+		!isURL && loginOfHost.MatchString(uri) {
 		return errors.New("database_uri is no database that can be used: write the path of an SQLite file, or postgres://USER:PASSWORD@HOST/NAME")
 	}
 	return nil
@@ -78,6 +79,9 @@ func checkURI(uri string) error {
 
 // connectionString is the form of libpq's that is no URL.
 var connectionString = regexp.MustCompile(`(?:^|\s)(?:host|hostaddr|dbname|user|password)\s*=`)
+
+// loginOfHost is an address that lost its scheme, or the slashes after it.
+var loginOfHost = regexp.MustCompile(`^[^/]*:/?[^/]*@|^(?i:postgres|postgresql)(?:\+[a-z0-9]+)?:`)
 
 // sqliteSource asks for write-ahead logging, so that readers never wait for a
 // writer, and for commits that survive a power cut.

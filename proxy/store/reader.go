@@ -35,6 +35,9 @@ func (t *Table) Text(row []any, column string) string {
 
 // OpenReader opens a database that must exist.
 func OpenReader(ctx context.Context, uri string) (*Reader, error) {
+	if err := checkURI(uri); err != nil {
+		return nil, err
+	}
 	r := &Reader{dialect: dialectOf(uri)}
 	if r.dialect.file != "" {
 		if _, err := os.Stat(r.dialect.file); err != nil {
