@@ -25,7 +25,7 @@ import (
 func TestHostilePromises(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
-	p.options.Timeout = 2 * time.Minute
+	p.options.Timeout = 2 * time.Minute // less than what is started lives
 	background := p.path("pid")
 	p.executable("background", "sleep 300 & echo $! > "+background+"; echo done")
 	p.executable("flood", "head -c 4000000 /dev/zero | tr '\\0' 'x'; echo end; exit 1")
@@ -52,8 +52,8 @@ func TestHostilePromises(t *testing.T) {
 		if len(result.Message) > 4*(messageLimit+3) {
 			t.Errorf("%s: a message of %d bytes", result.Name, len(result.Message))
 		}
-		if result.Duration > 100*time.Second {
-			t.Errorf("%s took %v", result.Name, result.Duration)
+		if strings.Contains(result.Message, "timed out") {
+			t.Errorf("%s: what it has started is waited for: %s", result.Name, result.Message)
 		}
 	}
 	if message := report.Promises[slices.IndexFunc(report.Promises, func(r Result) bool { return r.Name == "flood" })].Message; !strings.HasSuffix(message, "xend") || len(message) != messageLimit+3 {

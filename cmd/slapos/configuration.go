@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -115,7 +116,7 @@ func (c *configuration) Raw(section string) map[string]string {
 func (c *configuration) Section(name string) (map[string]string, error) {
 	raw := c.Raw(name)
 	resolved := make(map[string]string, len(raw))
-	for key := range raw {
+	for _, key := range slices.Sorted(maps.Keys(raw)) { // of several errors the same one is told always
 		value, err := interpolate(raw, key)
 		if err != nil {
 			return nil, fmt.Errorf("%s: section [%s], key %s: %w", filepath.Clean(c.path), name, key, err)

@@ -48,6 +48,7 @@ func supervisord() error {
 		options.Stdout = os.Stdout
 		return Serve(ctx, options)
 	case "--ready-fd=3":
+		keepLogs()
 		pipe := os.NewFile(3, "ready")
 		options.Ready = func() { Report(pipe, nil) }
 		err := Serve(ctx, options)
@@ -57,6 +58,14 @@ func supervisord() error {
 		return err
 	}
 	return Detach(ctx, testExecutable(), append(os.Args, "--ready-fd=3"), os.Environ())
+}
+
+// keepLogs has logs without a name go away with the test: who launches the
+// supervisor may pass it no TMPDIR.
+func keepLogs() {
+	if os.Getenv("TMPDIR") == "" {
+		os.Setenv("TMPDIR", filepath.Dir(os.Args[2]))
+	}
 }
 
 func testExecutable() string {

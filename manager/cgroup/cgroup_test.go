@@ -136,7 +136,7 @@ func unifiedHierarchy(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(content)) {
-		if fields := strings.Fields(line); fields[2] == "cgroup2" && !strings.HasPrefix(fields[3], "ro") {
+		if fields := strings.Fields(line); fields[2] == "cgroup2" && !strings.HasPrefix(fields[3], "ro") && testkit.Exists(filepath.Join(fields[1], "cgroup.procs")) {
 			return fields[1]
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -239,6 +239,7 @@ func TestSwapping(t *testing.T) {
 	testkit.Root(t)
 	root, outside := openForTest(t), outsideFile(t)
 	root.linksProtected = false
+	var swapped atomic.Int64
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -253,9 +254,10 @@ func TestSwapping(t *testing.T) {
 			os.Link(outside, root.Join("b"))
 			unix.Renameat2(unix.AT_FDCWD, root.Join("a"), unix.AT_FDCWD, root.Join("b"), unix.RENAME_EXCHANGE)
 			os.Remove(root.Join("b"))
+			swapped.Add(1)
 		}
 	}()
-	for began := time.Now(); time.Since(began) < time.Second; {
+	for range 2000 {
 		root.GiveAway("a")
 		if file, err := root.Append("b", 0o644); err == nil {
 			file.WriteString("x")
@@ -263,6 +265,7 @@ func TestSwapping(t *testing.T) {
 		}
 		root.Write("b", []byte("y"), Attributes{Mode: 0o600, UID: root.UID, GID: root.GID})
 	}
+	testkit.Eventually(t, testkit.Patience, "the user has swapped often", func() bool { return swapped.Load() >= 1000 })
 	close(stop)
 	<-stopped
 	if uid := testkit.OwnerOf(t, outside); uid != 0 || testkit.ReadFile(t, outside) != "secret" {
