@@ -148,6 +148,11 @@ var gridMutations = []mutation{
 		`if false {`,
 	},
 	{
+		"The watchdog tells timestamps only", "grid/supervisor/watch.go", "grid/supervisor.TestWatch",
+		` || len(data) > maximumTimestamp {`,
+		` {`,
+	},
+	{
 		"Partitions get allowed disks only", "manager/devperm.go", "manager.TestDevPerm",
 		`if m.allowed != nil && !slices.Contains(m.allowed, disk) {`,
 		`if false {`,
@@ -239,6 +244,11 @@ var gridMutations = []mutation{
 		"Removal of a tree that is being filled has an end", "slap/confined/remove.go", "slap/confined.TestRemovalEnds",
 		`if l.passes > removalPasses {`,
 		`if false {`,
+	},
+	{
+		"What is in the place of a file is removed for a while only", "slap/confined/write.go", "slap/confined.TestClearEnds",
+		`context.WithTimeout(context.Background(), clearTime)`,
+		`context.WithCancel(context.Background())`,
 	},
 	{
 		"What is emptied is no link", "slap/confined/remove.go", "slap/confined.TestEmpty",

@@ -161,10 +161,14 @@ func isReported(deployed, reported string) bool {
 	return d <= r
 }
 
-// readTimestamp reads a file that the partition's user may have put there.
+// maximumTimestamp bounds what is taken for a timestamp, in bytes.
+const maximumTimestamp = 64
+
+// readTimestamp reads a file that the partition's user may have put there. Since it
+// is told to that user, a longer text, which may be another user's file, is none.
 func readTimestamp(directory *confined.Directory, name string) string {
 	data, err := directory.Read(name)
-	if err != nil {
+	if err != nil || len(data) > maximumTimestamp {
 		return ""
 	}
 	return strings.TrimSpace(string(data))

@@ -49,6 +49,8 @@ func TestWatch(t *testing.T) {
 		{"same decimals", event, "1795225340.304699", "1795225340.304699", false, "1795225340.304699"},
 		{"reported, not deployed since", event, "", "10", false, "10"},
 		{"nonsense", event, "x", "y", true, "x"},
+		{"a file of somebody else", event, strings.Repeat("secret ", 10), "10", false, "10"},
+		{"a file of somebody else, first", event, strings.Repeat("secret ", 10), "", true, "0"},
 		{"not watched", strings.Replace(event, "-on-watch", "", 1), "10", "", false, ""},
 		{"another event", strings.Replace(event, "EXITED", "RUNNING", 1), "10", "", false, ""},
 		{"strange group", strings.Replace(event, "slappart0", "../slappart0", 1), "10", "", false, ""},

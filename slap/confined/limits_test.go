@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -171,5 +173,26 @@ func TestRemovalEnds(t *testing.T) {
 	}
 	if err := level.pass(); err == nil {
 		t.Error("it goes on for ever")
+	}
+}
+
+// A directory that a user fills all the time in the place of a file of the agent
+// holds it up for a while only.
+func TestClearEnds(t *testing.T) {
+	defer func(usual time.Duration) { clearTime = usual }(clearTime)
+	partition := openForTest(t)
+	testkit.WriteFile(t, partition.Join("full/file"), "")
+	clearTime = 0
+	for _, work := range []func() error{
+		func() error { return partition.Clear("full") },
+		func() error { return partition.Write("full", nil, AgentFile) },
+	} {
+		if err := work(); err == nil || !strings.Contains(err.Error(), partition.Join("full")+": a directory in the place of a file") {
+			t.Error(err)
+		}
+	}
+	clearTime = time.Minute
+	if err := partition.Clear("full"); err != nil || partition.Exists("full") {
+		t.Error(err)
 	}
 }

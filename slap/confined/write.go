@@ -5,11 +5,13 @@ package confined
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Attributes of a written file. An ID of -1 leaves the writer's.
@@ -132,8 +134,13 @@ func (d *Directory) Remove(name string) error {
 	return nil
 }
 
+// clearTime bounds a [Directory.Clear]: with the rights of a user it can't keep that
+// user from filling a directory again all the time.
+var clearTime = 5 * time.Second
+
 // Clear removes whatever has the name of a file of the agent's own, also a
-// directory with all that is in it.
+// directory with all that is in it. When that lasts long, a part goes, the rest is
+// an error, and the next call goes on.
 func (d *Directory) Clear(name string) error {
 	err := d.Remove(name)
 	if !errors.Is(err, fs.ErrExist) { // which is also said of a directory that isn't empty
@@ -144,7 +151,13 @@ func (d *Directory) Clear(name string) error {
 		return err
 	}
 	defer parent.Close()
-	return removeFrom(context.Background(), parent, path.Base(name))
+	ctx, cancel := context.WithTimeout(context.Background(), clearTime)
+	defer cancel()
+	err = removeFrom(ctx, parent, path.Base(name))
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%s: a directory in the place of a file holds too much: remove it", d.Join(name))
+	}
+	return err
 }
 
 // Empty removes all that is in the directory, with the care of [Remove].
