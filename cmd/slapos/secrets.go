@@ -20,8 +20,8 @@ type secretForm struct {
 }
 
 // secretForms are how a password or a token stands in a text: in a URL, also one
-// with slips of the pen, in a connection string or a query, in a header. The
-// groups of each stay. A number before a slash is the port of a URL without a
+// with slips of the pen or percent signs, in a connection string, a query or a
+// document, in a header. The groups of each stay. A number before a slash is the port of a URL without a
 // user. A quoted value may hold escaped quotes, and its backslashes may be
 // doubled: what looks like a value is hidden rather too far than not far enough.
 var secretForms = sync.OnceValue(func() []secretForm {
@@ -34,9 +34,11 @@ var secretForms = sync.OnceValue(func() []secretForm {
 		{[]string{"invalid port"}, regexp.MustCompile(`(invalid port \\*")[^"\\]*()`)},
 		// USER:PASSWORD@HOST without a scheme, or behind half of one.
 		{[]string{"@"}, regexp.MustCompile("((?:^|[\\s\"'`(=/])[^\\s:@/\"'`(=]*:)[^\\s/\"'`]+(@)")},
-		{[]string{"passw", "passphrase", "secret", "token", "access_key"}, regexp.MustCompile(`(?i)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|passphrase)\s*=\s*)` +
-			`(?:'(?:\\+.|[^'\\])*'?|"(?:\\+.|[^"\\])*"?|(?:\\+.|[^\s&'"\\` + "`" + `])+)`)},
-		{[]string{"authorization"}, regexp.MustCompile(`(?i)(\bAuthorization: *(?:Basic|Bearer) +)\S+`)},
+		{[]string{"%40"}, regexp.MustCompile(`(?i)(%3a(?:%2f)+[^\s&:@/"']*?%3a)[^\s&"']*?(%40)`)},
+		{[]string{"passw", "passphrase", "secret", "token", "access_key", "api"}, regexp.MustCompile(`(?is)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|secret_key|api_?key|passphrase)` +
+			`(?:\s*=\s*|%3d|\\*["']\s*:\s*))` +
+			`(?:'(?:\\+.|[^'\\])*'?|"(?:\\+.|[^"\\])*"?|\\+["'][^"'\\]*|(?:\\+.|[^\s&'"\\` + "`" + `])+)`)},
+		{[]string{"authorization"}, regexp.MustCompile(`(?i)(\bAuthorization\\*["']?[:=][\s\["'\\]*(?:[a-z]+ +)?)[^\s\]"']+`)},
 	}
 })
 

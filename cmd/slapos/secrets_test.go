@@ -38,6 +38,15 @@ func TestHideSecrets(t *testing.T) {
 		"http://u:s3@h refused, ask me@host":            "http://u:***@h refused, ask me@host",
 		"09:41:04 started: a@b":                         "09:41:04 started: a@b",
 		"no secret here":                                "no secret here",
+		"?url=https%3A%2F%2Fme%3As3%40host%2F&x=1":      "?url=https%3A%2F%2Fme%3A***%40host%2F&x=1",
+		"?dsn=password%3Ds3&x=1":                        "?dsn=password%3D***&x=1",
+		`{"password": "a \" s3", "x": 1}`:               `{"password": ***, "x": 1}`,
+		`{'token': 's3', 'x': 1}`:                       `{'token': ***, 'x': 1}`,
+		`"{\"password\": \"a s3\"}"`:                    `"{\"password\": ***\"}"`,
+		"password='a\\\n s3' x":                         "password=*** x",
+		"secret_key=s3 api_key=s3":                      "secret_key=*** api_key=***",
+		"map[Authorization:[Basic s3] X:[1]]":           "map[Authorization:[Basic ***] X:[1]]",
+		"invalid token: x":                              "invalid token: x",
 	} {
 		if got := hideSecrets(text); got != want {
 			t.Errorf("%q\n got %q\nwant %q", text, got, want)
