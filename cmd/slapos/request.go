@@ -251,6 +251,9 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	switch filepath.Ext(name) {
 	case ".xml":
 		parameters, err := readXMLParameters(data)
+		if line := lineOutsideUTF8(data); err != nil && line > 0 && strings.Contains(err.Error(), "is not UTF-8") {
+			return nil, fmt.Errorf("%s:%d: this is not UTF-8: save the file in that encoding", name, line)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
