@@ -115,17 +115,17 @@ var gridMutations = []mutation{
 		`confined.Attributes{Mode: 0o644, UID: r.root.UID`,
 	},
 	{
-		"Firewall rules are read from the agent's own file", "grid/firewall_apply.go", "grid.TestFirewalldHostileFile",
+		"Firewall rules are read from the agent's own file", "grid/firewall/firewall.go", "grid/firewall.TestFirewalldHostileFile",
 		`uid != os.Geteuid() || confined.Links(info) > 1 {`,
 		`uid == os.Getppid() {`,
 	},
 	{
-		"Firewall rules are written as the agent writes them", "grid/firewall.go", "grid.TestParseFirewallRuleRefuses",
+		"Firewall rules are written as the agent writes them", "grid/firewall/rule.go", "grid/firewall.TestParseRuleRefuses",
 		` && rule.String() == text`,
 		``,
 	},
 	{
-		"Sources of firewall rules are addresses", "grid/firewall.go", "grid.TestParseFirewallRuleRefuses",
+		"Sources of firewall rules are addresses", "grid/firewall/rule.go", "grid/firewall.TestParseRuleRefuses",
 		`(rule.source == "" || isSource(rule.source))`,
 		`true`,
 	},

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/grid/firewall"
 	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -125,7 +126,7 @@ func TestDestroyRetained(t *testing.T) {
 func TestDestroyHostile(t *testing.T) {
 	for name, build := range map[string]func(t *testing.T, directory, outside string){
 		"links everywhere": func(t *testing.T, directory, outside string) {
-			for _, path := range []string{"etc", "sbin", "var", "DATA", "software_release", ".slapgrid", firewallRulesFile} {
+			for _, path := range []string{"etc", "sbin", "var", "DATA", "software_release", ".slapgrid", firewall.RulesFile} {
 				os.Symlink(outside, filepath.Join(directory, path))
 			}
 		},

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/grid/firewall"
 	"slapos/grid/testenv"
 	"slapos/manager"
 	"slapos/slap"
@@ -36,7 +37,7 @@ func hostilePlaces(id string) []string {
 		".slapgrid-" + id + "-error.log", ".slapos-request-transaction-" + id,
 		"etc", "etc/service", "etc/run", "etc/service/web", "etc/promise", "etc/promise/check", "etc/plugin", "etc/report", "etc/report/usage",
 		"." + id + "_web.log", "." + id + "_web.log.1", "sbin", "sbin/destroy", "sbin/buildout", "var", "var/xml_report", "var/xml_report/x",
-		retentionDelayFile, retentionDateFile, firewallRulesFile, manager.WaitList, legacyState, ".slapos-resource", "DATA",
+		retentionDelayFile, retentionDateFile, firewall.RulesFile, manager.WaitList, legacyState, ".slapos-resource", "DATA",
 	}
 }
 

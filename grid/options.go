@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"slapos/grid/firewall"
 	"slapos/grid/supervision"
 	"slapos/manager"
 	"slapos/slap"
@@ -51,7 +52,7 @@ type Options struct {
 
 	Software SoftwareOptions
 	Instance InstanceOptions
-	Firewall *FirewallOptions // nil: partitions have no firewall rules
+	Firewall *firewall.Options // nil: partitions have no firewall rules
 
 	Supervisor supervision.Options
 
@@ -136,17 +137,6 @@ type InstanceOptions struct {
 	IPv4GlobalNetwork string
 	// Promises is told how the promises of partitions come out; may be nil.
 	Promises PromiseObserver
-}
-
-// FirewallOptions are those of section [firewall] (GRID-78, GRID-80).
-type FirewallOptions struct {
-	Command           string // see DefaultFirewallCommand
-	ReloadCommand     string // empty: nothing has to be reloaded
-	AuthorizedSources []string
-	// Executable and DBusExecutable are daemons for the supervisor to run.
-	Executable, DBusExecutable string
-	LogFile, DBusLogFile       string
-	Testing                    bool // no daemons
 }
 
 // What options are when their keys are absent (GRID-5). Nothing below fills them

@@ -2,7 +2,11 @@
 
 package grid
 
-import "context"
+import (
+	"context"
+
+	"slapos/grid/firewall"
+)
 
 // openFirewall gives the partition the rules that its addresses, its peers and
 // its user's wishes make (GRID-80).
@@ -15,11 +19,11 @@ func (t *partition) openFirewall(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return "", err
 	}
-	traffic := firewallTraffic{
-		addresses: append(t.wanted.Addresses(), t.wanted.FullAddresses()...), peers: peers,
-		filter: t.filter(), authorized: t.pass.Firewall.AuthorizedSources,
+	traffic := firewall.Traffic{
+		Addresses: append(t.wanted.Addresses(), t.wanted.FullAddresses()...), Peers: peers,
+		Filter: t.filter(), Authorized: t.pass.Firewall.AuthorizedSources,
 	}
-	return done, t.pass.firewall.set(ctx, t.root, t.id.Partition, traffic.rules(t.log), t.log)
+	return done, t.pass.firewall.Set(ctx, t.root, t.id.Partition, traffic.Rules(t.log), t.log)
 }
 
 // closeFirewall takes all rules of the partition away.
@@ -28,5 +32,5 @@ func (t *partition) closeFirewall(ctx context.Context) (outcome, error) {
 		return skipped, nil
 	}
 	t.log.Info("Removing firewall configuration...")
-	return done, t.pass.firewall.set(ctx, t.root, t.id.Partition, nil, t.log)
+	return done, t.pass.firewall.Set(ctx, t.root, t.id.Partition, nil, t.log)
 }

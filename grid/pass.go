@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"slapos/grid/firewall"
 	"slapos/grid/supervision"
 	"slapos/slap"
 )
@@ -22,7 +23,7 @@ type pass struct {
 	Options
 	supervision *supervision.Supervision
 	uploads     uploads
-	firewall    *firewall // nil: partitions have no rules
+	firewall    *firewall.Firewall // nil: partitions have no rules
 
 	periodicities periodicities
 	interpreters  interpreters
@@ -34,9 +35,9 @@ func newPass(options Options) *pass {
 		p.Jobs = 1 // there is one terminal
 	}
 	p.uploads.slots = make(chan struct{}, uploadsAtOnce)
-	p.supervision = supervision.New(p.InstanceRoot, p.Supervisor, p.Options.Firewall.daemons(), p.Logger)
+	p.supervision = supervision.New(p.InstanceRoot, p.Supervisor, p.Options.Firewall.Daemons(), p.Logger)
 	if p.Firewall != nil {
-		p.firewall = newFirewall(*p.Firewall, p.Environment, p.Logger)
+		p.firewall = firewall.New(*p.Firewall, p.Environment, p.Logger)
 	}
 	return p
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/grid/firewall"
 	"slapos/grid/supervisor"
 	"slapos/manager"
 	"slapos/slap"
@@ -418,7 +419,7 @@ func TestLifeOfAnInstance(t *testing.T) {
 	before := statOf(t, directory)
 	n.deployWith("mkdir -p etc/report var/xml_report a/b; chmod 0 a/b a; ln -s / root\n" + service("service", "server", "exec sleep 1000"))
 	calls := filepath.Join(filepath.Dir(n.options.InstanceRoot), "calls")
-	n.options.Firewall = &FirewallOptions{ReloadCommand: "true",
+	n.options.Firewall = &firewall.Options{ReloadCommand: "true",
 		Command: `f() { echo "$*" >>` + calls + `; case "$*" in *query*) echo no;; *) echo success;; esac; }; f`}
 	n.change("slappart0", func(p *slap.Partition) {
 		p.Parameters["ip_list"] = []any{slap.Tuple{"route_x", "10.0.0.1"}}
@@ -426,7 +427,7 @@ func TestLifeOfAnInstance(t *testing.T) {
 	n.master.set(func() { n.master.answers["getHostingSubscriptionIpList"] = []any{} })
 	n.process(0)
 	n.expectRunning("slappart0:server-on-watch")
-	if rules := testkit.ReadFile(t, filepath.Join(directory, firewallRulesFile)); !strings.Contains(rules, "-d 10.0.0.1 -j REJECT") {
+	if rules := testkit.ReadFile(t, filepath.Join(directory, firewall.RulesFile)); !strings.Contains(rules, "-d 10.0.0.1 -j REJECT") {
 		t.Errorf("rules: %s", rules)
 	}
 
@@ -445,7 +446,7 @@ func TestLifeOfAnInstance(t *testing.T) {
 	n.touch("slappart0")
 	n.process(0)
 	n.expectRunning()
-	if rules := testkit.ReadFile(t, filepath.Join(directory, firewallRulesFile)); rules != "[]" {
+	if rules := testkit.ReadFile(t, filepath.Join(directory, firewall.RulesFile)); rules != "[]" {
 		t.Errorf("rules of a destroyed partition: %s", rules)
 	}
 	testkit.MustExist(t, filepath.Join(directory, "buildout.cfg"))

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/firewall"
 	"slapos/grid/supervisor"
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -77,7 +78,7 @@ func TestPythonSupervisor(t *testing.T) {
 // the configuration names them (GRID-78).
 func TestSystemDaemons(t *testing.T) {
 	n := newInstanceNode(t)
-	n.options.Firewall = &FirewallOptions{
+	n.options.Firewall = &firewall.Options{
 		Executable: "/usr/sbin/firewalld --nofork", DBusExecutable: "/usr/bin/dbus-daemon --nofork", LogFile: "/var/log/fire%.log", DBusLogFile: "/var/log/dbus.log", Testing: true,
 	}
 	files := map[string]string{"firewall.conf": "", "dbus.conf": ""}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"slapos/grid"
+	"slapos/grid/firewall"
 	"slapos/grid/supervisor"
 	"slapos/manager"
 )
@@ -96,7 +97,7 @@ func fillFirewall(_ map[string]string, file *configuration, options *grid.Option
 	if err != nil || section == nil {
 		return err
 	}
-	options.Firewall = &grid.FirewallOptions{
+	options.Firewall = &firewall.Options{
 		Command:           textOption(section, "firewall_cmd", grid.DefaultFirewallCommand),
 		ReloadCommand:     textOption(section, "reload_config_cmd", grid.DefaultFirewallReload),
 		AuthorizedSources: lines(section["authorized_sources"]),

@@ -23,6 +23,7 @@ import (
 
 	"slapos/format"
 	"slapos/grid"
+	"slapos/grid/firewall"
 )
 
 // absent stands for a key that is not written.
@@ -194,7 +195,7 @@ func ofCollect(t *testing.T, name string, read func(settings map[string]any) any
 	}
 }
 
-func firewallOf(t *testing.T, section map[string]string) (grid.FirewallOptions, error) {
+func firewallOf(t *testing.T, section map[string]string) (firewall.Options, error) {
 	t.Helper()
 	var options grid.Options
 	err := fillFirewall(nil, &configuration{sections: map[string]map[string]string{"firewall": section}, defaults: map[string]string{}}, &options)
@@ -318,7 +319,7 @@ func TestKeyPlaces(t *testing.T) {
 // The texts of section [firewall]: empty ones stay empty, as for the original.
 func TestFirewallTexts(t *testing.T) {
 	usual, err := firewallOf(t, map[string]string{})
-	want := grid.FirewallOptions{
+	want := firewall.Options{
 		Command: "firewall-cmd", ReloadCommand: "slapos node restart firewall", LogFile: "/var/log/firewall.log", DBusLogFile: "/var/log/dbus.log",
 	}
 	if err != nil || !reflect.DeepEqual(usual, want) {
@@ -326,7 +327,7 @@ func TestFirewallTexts(t *testing.T) {
 	}
 	keys := map[string]string{"Command": "firewall_cmd", "ReloadCommand": "reload_config_cmd", "Executable": "firewall_executable",
 		"DBusExecutable": "dbus_executable", "LogFile": "log_file", "DBusLogFile": "dbus_log_file"}
-	fields := reflect.TypeFor[grid.FirewallOptions]()
+	fields := reflect.TypeFor[firewall.Options]()
 	for i := range fields.NumField() {
 		field := fields.Field(i)
 		if field.Type.Kind() != reflect.String {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package firewall
 
 import (
 	"context"
@@ -56,14 +56,14 @@ func newNftablesNode(t *testing.T) *nftablesNode {
 	return &nftablesNode{t, root}
 }
 
-func (n *nftablesNode) set(partition string, traffic firewallTraffic) (changed bool) {
+func (n *nftablesNode) set(partition string, traffic Traffic) (changed bool) {
 	n.t.Helper()
-	before, _ := os.Stat(n.root.Join(firewallRulesFile))
-	if err := (&firewall{backend: nftablesFirewall{}}).set(context.Background(), n.root, partition,
-		traffic.rules(slog.Default()), slog.Default()); err != nil {
+	before, _ := os.Stat(n.root.Join(RulesFile))
+	if err := (&Firewall{backend: nftablesBackend{}}).Set(context.Background(), n.root, partition,
+		traffic.Rules(slog.Default()), slog.Default()); err != nil {
 		n.t.Fatal(err)
 	}
-	after, err := os.Stat(n.root.Join(firewallRulesFile))
+	after, err := os.Stat(n.root.Join(RulesFile))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestNftables(t *testing.T) {
 	n.expect("before", map[string]bool{"2>1": true})
 
 	restricted := trafficTo("10.0.0.1")
-	restricted.peers = []slap.Address{{IP: "10.0.0.3"}}
+	restricted.Peers = []slap.Address{{IP: "10.0.0.3"}}
 	if !n.set("slappart0", restricted) {
 		t.Error("nothing changed at first")
 	}
@@ -118,16 +118,16 @@ func TestNftables(t *testing.T) {
 		t.Error("the same rules changed something")
 	}
 
-	restricted.authorized = []string{"10.0.0.4/31"}
+	restricted.Authorized = []string{"10.0.0.4/31"}
 	n.set("slappart0", restricted)
 	n.expect("network authorized", map[string]bool{"2>1": false, "4>1": true, "3>1": true})
 
 	open := trafficTo("10.0.0.2")
-	open.filter = slap.Dict{"fw_restricted_access": "off", "fw_rejected_sources": "10.0.0.4"}
+	open.Filter = slap.Dict{"fw_restricted_access": "off", "fw_rejected_sources": "10.0.0.4"}
 	n.set("slappart1", open)
 	n.expect("reject mode", map[string]bool{"4>2": false, "3>2": true, "2>1": false, "4>1": true})
 
-	n.set("slappart0", firewallTraffic{addresses: []slap.Address{{Interface: "route_a", IP: "10.0.0.3"}, {Interface: "route_b", IP: "10.0.0.4"}}})
+	n.set("slappart0", Traffic{Addresses: []slap.Address{{Interface: "route_a", IP: "10.0.0.3"}, {Interface: "route_b", IP: "10.0.0.4"}}})
 	n.expect("other addresses", map[string]bool{"2>1": true, "2>3": false, "1>4": false})
 
 	flushRuleset(t)
@@ -137,13 +137,13 @@ func TestNftables(t *testing.T) {
 	}
 	n.expect("rules back", map[string]bool{"4>2": false, "3>2": true})
 
-	n.set("slappart0", firewallTraffic{})
-	n.set("slappart1", firewallTraffic{})
+	n.set("slappart0", Traffic{})
+	n.set("slappart1", Traffic{})
 	n.expect("removed", map[string]bool{"2>1": true, "4>2": true})
 	if chains := nftablesChains(t); !slices.Equal(chains, []string{"forward", "input"}) {
 		t.Errorf("chains left: %v", chains)
 	}
-	if n.set("slappart1", firewallTraffic{}) {
+	if n.set("slappart1", Traffic{}) {
 		t.Error("removing nothing changed something")
 	}
 }
@@ -194,7 +194,7 @@ func TestNftablesLosesNothingAtOnce(t *testing.T) {
 			defer close(done)
 			for j := range 5 {
 				other := traffic
-				other.authorized = []string{fmt.Sprintf("10.1.%d.%d", i, j)}
+				other.Authorized = []string{fmt.Sprintf("10.1.%d.%d", i, j)}
 				n.set("slappart0", other)
 			}
 		}()
@@ -215,7 +215,7 @@ func TestNftablesWithoutRights(t *testing.T) {
 	if testkit.AsOrdinaryUser(t) {
 		return
 	}
-	_, err := nftablesFirewall{}.apply(context.Background(), "slappart0", nil, trafficTo("10.0.0.1").rules(slog.Default()))
+	_, err := nftablesBackend{}.apply(context.Background(), "slappart0", nil, trafficTo("10.0.0.1").Rules(slog.Default()))
 	if err == nil || !strings.Contains(err.Error(), "run as root") {
 		t.Error(err)
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package firewall
 
 import (
 	"bytes"
@@ -18,28 +18,30 @@ import (
 	"slapos/slap/testkit"
 )
 
-func ruleTexts(rules []firewallRule) []string {
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func ruleTexts(rules []Rule) []string {
 	var texts []string
 	for _, rule := range rules {
-		texts = append(texts, strings.TrimPrefix(rule.String(), firewallRulePrefix))
+		texts = append(texts, strings.TrimPrefix(rule.String(), rulePrefix))
 	}
 	return texts
 }
 
 // GRID-80, GRID-81.
-func TestFirewallRules(t *testing.T) {
+func TestRules(t *testing.T) {
 	addresses := []slap.Address{
 		{Interface: "slaptun0", IP: "10.0.0.9"}, {Interface: "route_x", IP: "10.0.0.1"},
 		{Interface: "route_x", IP: "2001:db8::1"}, {Interface: "route_x", IP: "10.0.0.1"},
 	}
 	peers := []slap.Address{{Interface: "route_x", IP: "10.0.0.1"}, {Interface: "", IP: "10.0.0.2"}, {Interface: "x", IP: "2001:db8::2"}}
 	for name, test := range map[string]struct {
-		traffic firewallTraffic
+		traffic Traffic
 		want    []string
 	}{
-		"no routed address": {firewallTraffic{addresses: addresses[:1], peers: peers}, nil},
-		"accept": {firewallTraffic{addresses: addresses, peers: peers, authorized: []string{"10.1.0.0/16", "", "nonsense"},
-			filter: slap.Dict{"fw_authorized_sources": "1.2.3.4 5.6.7.8/24; 1.1.1.1;reboot"}}, []string{
+		"no routed address": {Traffic{Addresses: addresses[:1], Peers: peers}, nil},
+		"accept": {Traffic{Addresses: addresses, Peers: peers, Authorized: []string{"10.1.0.0/16", "", "nonsense"},
+			Filter: slap.Dict{"fw_authorized_sources": "1.2.3.4 5.6.7.8/24; 1.1.1.1;reboot"}}, []string{
 			"INPUT 0 -s 10.0.0.2 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 10.0.0.2 -d 10.0.0.1 -j ACCEPT",
 			"INPUT 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT",
 			"INPUT 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT",
@@ -47,8 +49,8 @@ func TestFirewallRules(t *testing.T) {
 			"INPUT 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
 			"FORWARD 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
 		}},
-		"reject": {firewallTraffic{addresses: addresses, peers: peers, authorized: []string{"10.1.0.0/16"},
-			filter: slap.Dict{"fw_restricted_access": "off", "fw_rejected_sources": "10.0.0.7", "fw_authorized_sources": "1.2.3.4"}}, []string{
+		"reject": {Traffic{Addresses: addresses, Peers: peers, Authorized: []string{"10.1.0.0/16"},
+			Filter: slap.Dict{"fw_restricted_access": "off", "fw_rejected_sources": "10.0.0.7", "fw_authorized_sources": "1.2.3.4"}}, []string{
 			"INPUT 800 -s 10.0.0.7 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
 			"FORWARD 800 -s 10.0.0.7 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
 			"INPUT 900 -s 10.0.0.7 -d 10.0.0.1 -j REJECT", "FORWARD 900 -s 10.0.0.7 -d 10.0.0.1 -j REJECT",
@@ -56,8 +58,8 @@ func TestFirewallRules(t *testing.T) {
 			"INPUT 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 10.1.0.0/16 -d 10.0.0.1 -j ACCEPT",
 			"INPUT 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT", "FORWARD 0 -s 1.2.3.4 -d 10.0.0.1 -j ACCEPT",
 		}},
-		"two addresses are one list": {firewallTraffic{filter: slap.Dict{"fw_rejected_sources": 3},
-			addresses: []slap.Address{{Interface: "route_a", IP: "10.0.0.1"}, {Interface: "route_b", IP: "10.0.0.3"}}}, []string{
+		"two addresses are one list": {Traffic{Filter: slap.Dict{"fw_rejected_sources": 3},
+			Addresses: []slap.Address{{Interface: "route_a", IP: "10.0.0.1"}, {Interface: "route_b", IP: "10.0.0.3"}}}, []string{
 			"INPUT 1000 -d 10.0.0.1 -j REJECT", "FORWARD 1000 -d 10.0.0.1 -j REJECT",
 			"INPUT 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
 			"FORWARD 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT",
@@ -68,12 +70,12 @@ func TestFirewallRules(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			rules := test.traffic.rules(slog.New(slog.NewTextHandler(&log, nil)))
+			rules := test.traffic.Rules(slog.New(slog.NewTextHandler(&log, nil)))
 			if got := ruleTexts(rules); !reflect.DeepEqual(got, test.want) {
 				t.Errorf("rules are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.want, "\n"))
 			}
 			for _, rule := range rules {
-				if again, err := parseFirewallRule(rule.String()); err != nil || again != rule {
+				if again, err := parseRule(rule.String()); err != nil || again != rule {
 					t.Errorf("%s is read as %v, %v", rule, again, err)
 				}
 			}
@@ -84,30 +86,30 @@ func TestFirewallRules(t *testing.T) {
 	}
 }
 
-func TestParseFirewallRuleRefuses(t *testing.T) {
+func TestParseRuleRefuses(t *testing.T) {
 	for _, text := range []string{
-		"", "INPUT 0 -d 10.0.0.1 -j ACCEPT", firewallRulePrefix, firewallRulePrefix + "INPUT",
-		firewallRulePrefix + "INPUT 0 -s", firewallRulePrefix + "INPUT 0 -s 10.0.0.1 -d",
-		firewallRulePrefix + "INPUT 0 -d 10.0.0.1 -j ACCEPT; reboot",
-		firewallRulePrefix + "INPUT 0 -s $(reboot) -d 10.0.0.1 -j ACCEPT",
-		firewallRulePrefix + "INPUT 0 -s 10.0.0.0/33 -d 10.0.0.1 -j ACCEPT",
-		firewallRulePrefix + "OUTPUT 0 -d 10.0.0.1 -j ACCEPT",
-		firewallRulePrefix + "INPUT 00 -d 10.0.0.1 -j ACCEPT",
-		firewallRulePrefix + "INPUT 0 -d ::1 -j ACCEPT",
-		firewallRulePrefix + "INPUT 0 -d 10.0.0.1 -j DROP",
-		firewallRulePrefix + "INPUT 0  -d 10.0.0.1 -j ACCEPT",
+		"", "INPUT 0 -d 10.0.0.1 -j ACCEPT", rulePrefix, rulePrefix + "INPUT",
+		rulePrefix + "INPUT 0 -s", rulePrefix + "INPUT 0 -s 10.0.0.1 -d",
+		rulePrefix + "INPUT 0 -d 10.0.0.1 -j ACCEPT; reboot",
+		rulePrefix + "INPUT 0 -s $(reboot) -d 10.0.0.1 -j ACCEPT",
+		rulePrefix + "INPUT 0 -s 10.0.0.0/33 -d 10.0.0.1 -j ACCEPT",
+		rulePrefix + "OUTPUT 0 -d 10.0.0.1 -j ACCEPT",
+		rulePrefix + "INPUT 00 -d 10.0.0.1 -j ACCEPT",
+		rulePrefix + "INPUT 0 -d ::1 -j ACCEPT",
+		rulePrefix + "INPUT 0 -d 10.0.0.1 -j DROP",
+		rulePrefix + "INPUT 0  -d 10.0.0.1 -j ACCEPT",
 	} {
-		if rule, err := parseFirewallRule(text); err == nil {
+		if rule, err := parseRule(text); err == nil {
 			t.Errorf("%q was read as %v", text, rule)
 		}
 	}
 }
 
-func FuzzFirewallRule(f *testing.F) {
-	f.Add(firewallRulePrefix + "INPUT 0 -s 10.0.0.0/8 -d 10.0.0.1 -j ACCEPT")
-	f.Add(firewallRulePrefix + "FORWARD 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT")
+func FuzzRule(f *testing.F) {
+	f.Add(rulePrefix + "INPUT 0 -s 10.0.0.0/8 -d 10.0.0.1 -j ACCEPT")
+	f.Add(rulePrefix + "FORWARD 900 -d 10.0.0.1 -m state --state ESTABLISHED,RELATED -j REJECT")
 	f.Fuzz(func(t *testing.T, text string) {
-		if rule, err := parseFirewallRule(text); err == nil && rule.String() != text {
+		if rule, err := parseRule(text); err == nil && rule.String() != text {
 			t.Errorf("%q became %q", text, rule)
 		} else if err == nil && strings.ContainsAny(text, ";&|$`<>()'\"\\\n*?[]{}~#!") {
 			t.Errorf("%q would not be one command", text)
@@ -120,7 +122,7 @@ type fakeFirewalld struct {
 	t         *testing.T
 	directory string
 	root      *confined.Directory
-	firewall  *firewall
+	firewall  *Firewall
 	log       bytes.Buffer
 }
 
@@ -147,15 +149,15 @@ esac
 	}
 	t.Cleanup(func() { root.Close() })
 	f.root = root
-	options := FirewallOptions{Command: command, ReloadCommand: "echo reload >>" + f.directory + "/calls"}
-	f.firewall = newFirewall(options, []string{"PATH=" + os.Getenv("PATH")}, f.logger())
+	options := Options{Command: command, ReloadCommand: "echo reload >>" + f.directory + "/calls"}
+	f.firewall = New(options, []string{"PATH=" + os.Getenv("PATH")}, f.logger())
 	return f
 }
 
 func (f *fakeFirewalld) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&f.log, nil)) }
 
-func (f *fakeFirewalld) set(traffic firewallTraffic) error {
-	return f.firewall.set(context.Background(), f.root, "slappart0", traffic.rules(f.logger()), f.logger())
+func (f *fakeFirewalld) set(traffic Traffic) error {
+	return f.firewall.Set(context.Background(), f.root, "slappart0", traffic.Rules(f.logger()), f.logger())
 }
 
 func (f *fakeFirewalld) lines(name string) []string {
@@ -164,14 +166,14 @@ func (f *fakeFirewalld) lines(name string) []string {
 	return strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
 }
 
-func trafficTo(ip string) firewallTraffic {
-	return firewallTraffic{addresses: []slap.Address{{Interface: "route_a", IP: ip}}}
+func trafficTo(ip string) Traffic {
+	return Traffic{Addresses: []slap.Address{{Interface: "route_a", IP: ip}}}
 }
 
 // GRID-82.
 func TestFirewalld(t *testing.T) {
 	f := newFakeFirewalld(t)
-	check := func(what string, traffic firewallTraffic, wantCalls int, wantReload bool) {
+	check := func(what string, traffic Traffic, wantCalls int, wantReload bool) {
 		t.Helper()
 		if err := f.set(traffic); err != nil {
 			t.Fatal(what, err)
@@ -181,12 +183,12 @@ func TestFirewalld(t *testing.T) {
 			t.Errorf("%s: calls are\n%s", what, strings.Join(calls, "\n"))
 		}
 		var texts []string
-		content, _ := f.root.Read(firewallRulesFile)
+		content, _ := f.root.Read(RulesFile)
 		if err := json.Unmarshal(content, &texts); err != nil {
 			t.Errorf("%s: %v: %s", what, err, content)
 		}
 		var want []string
-		for _, rule := range traffic.rules(f.logger()) {
+		for _, rule := range traffic.Rules(f.logger()) {
 			want = append(want, rule.String())
 		}
 		if len(texts)+len(want) > 0 && !reflect.DeepEqual(texts, want) {
@@ -199,44 +201,44 @@ func TestFirewalld(t *testing.T) {
 	check("first", trafficTo("10.0.0.1"), 4*2+1, true)
 	check("again", trafficTo("10.0.0.1"), 4, false)
 	check("other address", trafficTo("10.0.0.2"), 4*2*2+1, true)
-	os.Remove(filepath.Join(f.root.Name(), firewallRulesFile))
+	os.Remove(filepath.Join(f.root.Name(), RulesFile))
 	check("file lost", trafficTo("10.0.0.2"), 4, false)
-	check("none", firewallTraffic{}, 4*2+1, true)
-	check("none again", firewallTraffic{}, 1, false)
-	if content, _ := f.root.Read(firewallRulesFile); string(content) != "[]" {
+	check("none", Traffic{}, 4*2+1, true)
+	check("none again", Traffic{}, 1, false)
+	if content, _ := f.root.Read(RulesFile); string(content) != "[]" {
 		t.Errorf("the file holds %s", content)
 	}
-	if info, err := os.Stat(filepath.Join(f.root.Name(), firewallRulesFile)); err != nil || info.Mode() != 0o644 {
+	if info, err := os.Stat(filepath.Join(f.root.Name(), RulesFile)); err != nil || info.Mode() != 0o644 {
 		t.Error(info, err)
 	}
 }
 
 func TestFirewalldHostileFile(t *testing.T) {
 	f := newFakeFirewalld(t)
-	path := filepath.Join(f.root.Name(), firewallRulesFile)
+	path := filepath.Join(f.root.Name(), RulesFile)
 	proof := filepath.Join(f.directory, "proof")
 	for name, content := range map[string]string{
 		"not JSON": "[", "not a list": `{"a": 1}`, "command": `["$(touch ` + proof + `)", "; touch ` + proof + `"]`,
-		"rule with command": `["` + firewallRulePrefix + `INPUT 0 -s 1.1.1.1;touch ` + proof + ` -d 10.0.0.1 -j ACCEPT"]`,
+		"rule with command": `["` + rulePrefix + `INPUT 0 -s 1.1.1.1;touch ` + proof + ` -d 10.0.0.1 -j ACCEPT"]`,
 		"empty":             "",
 	} {
 		testkit.WriteFile(t, path, content)
-		if err := f.set(firewallTraffic{}); err != nil {
+		if err := f.set(Traffic{}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	os.Remove(path)
 	os.Mkdir(path, 0o755)
-	if err := f.set(firewallTraffic{}); err != nil || testkit.ReadFile(t, path) != "[]" {
+	if err := f.set(Traffic{}); err != nil || testkit.ReadFile(t, path) != "[]" {
 		t.Errorf("a directory in the way: %v", err)
 	}
 	testkit.MustNotExist(t, proof)
 	if os.Geteuid() == 0 {
 		os.Remove(path)
-		testkit.WriteFile(t, path, `["`+firewallRulePrefix+`INPUT 0 -d 10.9.9.9 -j REJECT"]`)
+		testkit.WriteFile(t, path, `["`+rulePrefix+`INPUT 0 -d 10.9.9.9 -j REJECT"]`)
 		os.Chown(path, 29998, 29998)
 		f.lines("calls")
-		if err := f.set(firewallTraffic{}); err != nil || len(f.lines("calls")) != 1 {
+		if err := f.set(Traffic{}); err != nil || len(f.lines("calls")) != 1 {
 			t.Errorf("the file of a user was believed: %v", err)
 		}
 	}
@@ -251,13 +253,13 @@ func TestFirewalldFailures(t *testing.T) {
 		"no success":     `f() { case "$*" in *query*) echo no;; *) echo nothing;; esac; }; f`,
 		"failing to add": `f() { case "$*" in *query*) echo no;; *) exit 3;; esac; }; f`,
 	} {
-		f.firewall = newFirewall(FirewallOptions{Command: command, ReloadCommand: "true"}, []string{"PATH=" + os.Getenv("PATH")}, f.logger())
+		f.firewall = New(Options{Command: command, ReloadCommand: "true"}, []string{"PATH=" + os.Getenv("PATH")}, f.logger())
 		if err := f.set(trafficTo("10.0.0.1")); err == nil {
 			t.Errorf("%s: no error", name)
 		} else if strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: more than one line: %q", name, err)
 		}
-		testkit.MustNotExist(t, filepath.Join(f.root.Name(), firewallRulesFile))
+		testkit.MustNotExist(t, filepath.Join(f.root.Name(), RulesFile))
 	}
 	f.firewall.backend = &firewalld{command: filepath.Join(f.directory, "firewall-cmd"), reload: "exit 4",
 		environment: []string{"PATH=" + os.Getenv("PATH")}, log: f.logger()}

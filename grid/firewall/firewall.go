@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+// Package firewall gives partitions their rules: which packets reach the addresses
+// that are routed to them. [Traffic] is what decides, its [Rule]s are the result,
+// and a [Firewall] makes them be, by firewalld's command, or in the kernel's
+// nftables where firewalld is not installed. It knows addresses and the names of
+// partitions, nothing of partitions themselves.
+package firewall
 
 import (
 	"context"
@@ -16,49 +21,72 @@ import (
 	"sync"
 	"time"
 
+	"slapos/grid/supervisor"
 	"slapos/promise/process"
 	"slapos/slap/confined"
 )
 
-// firewallRulesFile lists the rules that a partition has, as JSON.
-const firewallRulesFile = ".slapos-firewalld-rules"
+// RulesFile lists the rules that a partition has, as JSON.
+const RulesFile = ".slapos-firewalld-rules"
 
-// firewallCommandTimeout bounds one call of firewall-cmd.
-const firewallCommandTimeout = 2 * time.Minute
+// commandTimeout bounds one call of firewall-cmd.
+const commandTimeout = 2 * time.Minute
 
-// A firewall gives partitions their rules: by firewalld's command, or
+// Options are those of section [firewall] (GRID-78, GRID-80).
+type Options struct {
+	Command           string // see DefaultFirewallCommand
+	ReloadCommand     string // empty: nothing has to be reloaded
+	AuthorizedSources []string
+	// Executable and DBusExecutable are daemons for the supervisor to run.
+	Executable, DBusExecutable string
+	LogFile, DBusLogFile       string
+	Testing                    bool // no daemons
+}
+
+// Daemons of the firewall, those without a command being absent (GRID-78).
+func (o *Options) Daemons() []supervisor.SystemDaemon {
+	firewall := supervisor.SystemDaemon{Name: "firewall", Priority: 5}
+	dbus := supervisor.SystemDaemon{Name: "dbus", Priority: 1}
+	if o != nil && !o.Testing {
+		firewall.Command, firewall.LogFile = o.Executable, o.LogFile
+		dbus.Command, dbus.LogFile = o.DBusExecutable, o.DBusLogFile
+	}
+	return []supervisor.SystemDaemon{dbus, firewall}
+}
+
+// A Firewall gives partitions their rules: by firewalld's command, or
 // directly in the kernel's nftables where firewalld is not installed. One
 // partition at a time, since firewalld reloads for each.
-type firewall struct {
+type Firewall struct {
 	mu      sync.Mutex
-	backend firewallBackend
+	backend backend
 }
 
-// A firewallBackend makes the rules of one partition be exactly wanted. Rules
+// A backend makes the rules of one partition be exactly wanted. Rules
 // in old are those it had after the last time; they may be gone meanwhile, as
 // may those that are wanted and were there. Applying twice changes nothing.
-type firewallBackend interface {
-	apply(ctx context.Context, partition string, old, wanted []firewallRule) (changed bool, err error)
+type backend interface {
+	apply(ctx context.Context, partition string, old, wanted []Rule) (changed bool, err error)
 }
 
-// newFirewall chooses what applies the rules. The environment is that of the
+// New chooses what applies the rules. The environment is that of the
 // commands.
-func newFirewall(options FirewallOptions, environment []string, log *slog.Logger) *firewall {
+func New(options Options, environment []string, log *slog.Logger) *Firewall {
 	if _, err := exec.LookPath(options.Command); err != nil && options.Command == "firewall-cmd" {
 		log.Debug("firewalld is not installed: rules of partitions go to nftables")
-		return &firewall{backend: &nftablesFirewall{}}
+		return &Firewall{backend: &nftablesBackend{}}
 	}
-	return &firewall{backend: &firewalld{
+	return &Firewall{backend: &firewalld{
 		command: options.Command, reload: options.ReloadCommand,
 		environment: append(slices.Clone(environment), "LC_ALL=C"), log: log,
 	}}
 }
 
-// set makes rules those of a partition (GRID-82); none removes them all.
-func (f *firewall) set(ctx context.Context, root *confined.Directory, partition string, rules []firewallRule, log *slog.Logger) error {
+// Set makes rules those of a partition (GRID-82); none removes them all.
+func (f *Firewall) Set(ctx context.Context, root *confined.Directory, partition string, rules []Rule, log *slog.Logger) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	old, present := readFirewallRules(root, log)
+	old, present := readRules(root, log)
 	changed, err := f.backend.apply(ctx, partition, old, rules)
 	if err != nil {
 		return fmt.Errorf("firewall: %w", err)
@@ -70,17 +98,17 @@ func (f *firewall) set(ctx context.Context, root *confined.Directory, partition 
 	for i, rule := range rules {
 		texts[i] = `"` + rule.String() + `"` // nothing in it needs escaping
 	}
-	if err := root.Write(firewallRulesFile, []byte("["+strings.Join(texts, ", ")+"]"), confined.AgentFile); err != nil {
-		return fmt.Errorf("firewall: write %s: %w", firewallRulesFile, err)
+	if err := root.Write(RulesFile, []byte("["+strings.Join(texts, ", ")+"]"), confined.AgentFile); err != nil {
+		return fmt.Errorf("firewall: write %s: %w", RulesFile, err)
 	}
 	return nil
 }
 
-// readFirewallRules reads the rules that the partition had. The file lies in a
+// readRules reads the rules that the partition had. The file lies in a
 // directory of the partition's user: one that the agent didn't write counts as
 // missing, as does a rule that is none.
-func readFirewallRules(root *confined.Directory, log *slog.Logger) (rules []firewallRule, present bool) {
-	content, info, err := root.ReadFile(firewallRulesFile)
+func readRules(root *confined.Directory, log *slog.Logger) (rules []Rule, present bool) {
+	content, info, err := root.ReadFile(RulesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false
 	}
@@ -90,22 +118,22 @@ func readFirewallRules(root *confined.Directory, log *slog.Logger) (rules []fire
 		}
 	}
 	if err != nil {
-		log.Warn("Ignored "+root.Join(firewallRulesFile), slog.Any("error", err))
+		log.Warn("Ignored "+root.Join(RulesFile), slog.Any("error", err))
 		return nil, false
 	}
-	return parseFirewallRules(content, log)
+	return parseRules(content, log)
 }
 
-func parseFirewallRules(content []byte, log *slog.Logger) (rules []firewallRule, present bool) {
+func parseRules(content []byte, log *slog.Logger) (rules []Rule, present bool) {
 	var texts []string
 	if err := json.Unmarshal(content, &texts); err != nil {
-		log.Warn("Ignored unreadable "+firewallRulesFile, slog.Any("error", err))
+		log.Warn("Ignored unreadable "+RulesFile, slog.Any("error", err))
 		return nil, false
 	}
 	for _, text := range texts {
-		rule, err := parseFirewallRule(text)
+		rule, err := parseRule(text)
 		if err != nil {
-			log.Warn("Ignored entry of "+firewallRulesFile, slog.Any("error", err))
+			log.Warn("Ignored entry of "+RulesFile, slog.Any("error", err))
 			continue
 		}
 		rules = append(rules, rule)
@@ -120,7 +148,7 @@ type firewalld struct {
 	log             *slog.Logger
 }
 
-func (f *firewalld) apply(ctx context.Context, _ string, old, wanted []firewallRule) (changed bool, err error) {
+func (f *firewalld) apply(ctx context.Context, _ string, old, wanted []Rule) (changed bool, err error) {
 	for _, rule := range old {
 		if slices.Contains(wanted, rule) {
 			continue
@@ -149,7 +177,7 @@ func (f *firewalld) apply(ctx context.Context, _ string, old, wanted []firewallR
 }
 
 // change asks for a rule and, on the answer condition, adds or removes it.
-func (f *firewalld) change(ctx context.Context, rule firewallRule, condition, action string) (changed bool, err error) {
+func (f *firewalld) change(ctx context.Context, rule Rule, condition, action string) (changed bool, err error) {
 	line := f.command + " " + rule.String()
 	query := strings.Replace(line, "--add-rule", "--query-rule", 1)
 	result, err := f.shell(ctx, query)
@@ -197,7 +225,7 @@ func commandFailure(line string, result process.Result) error {
 func (f *firewalld) shell(ctx context.Context, line string) (process.Result, error) {
 	command := process.Command{
 		Path: "/bin/sh", Args: []string{"-c", line}, Env: f.environment,
-		KeepOutput: 64 << 10, Timeout: firewallCommandTimeout,
+		KeepOutput: 64 << 10, Timeout: commandTimeout,
 	}
 	return command.Run(ctx)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package firewall
 
 import (
 	"fmt"
@@ -10,13 +10,12 @@ import (
 	"strconv"
 	"strings"
 
-	"slapos/grid/supervisor"
 	"slapos/slap"
 )
 
-// A firewallRule says what becomes of packets to an address of a partition.
+// A Rule says what becomes of packets to an address of a partition.
 // Its text is an option of firewall-cmd (GRID-81).
-type firewallRule struct {
+type Rule struct {
 	chain       string // INPUT or FORWARD
 	priority    int    // rules with a lower one come first
 	source      string // address or network, empty: any
@@ -25,11 +24,11 @@ type firewallRule struct {
 	accept      bool // else rejected
 }
 
-const firewallRulePrefix = "--permanent --direct --add-rule ipv4 filter "
+const rulePrefix = "--permanent --direct --add-rule ipv4 filter "
 
-func (r firewallRule) String() string {
+func (r Rule) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s%s %d", firewallRulePrefix, r.chain, r.priority)
+	fmt.Fprintf(&text, "%s%s %d", rulePrefix, r.chain, r.priority)
 	if r.source != "" {
 		text.WriteString(" -s " + r.source)
 	}
@@ -43,12 +42,12 @@ func (r firewallRule) String() string {
 	return text.String() + " -j REJECT"
 }
 
-// parseFirewallRule reads the text of a rule, and nothing but the texts that
+// parseRule reads the text of a rule, and nothing but the texts that
 // String writes: they become part of a shell's command line.
-func parseFirewallRule(text string) (firewallRule, error) {
-	var rule firewallRule
+func parseRule(text string) (Rule, error) {
+	var rule Rule
 	refused := fmt.Errorf("%.200q is not a rule of a partition", text)
-	rest, found := strings.CutPrefix(text, firewallRulePrefix)
+	rest, found := strings.CutPrefix(text, rulePrefix)
 	words := strings.Split(rest, " ")
 	if !found || len(words) < 4 {
 		return rule, refused
@@ -88,41 +87,41 @@ func isSource(text string) bool {
 	return err == nil && network.Addr().Is4()
 }
 
-// firewallTraffic is all that decides on the rules of a partition.
-type firewallTraffic struct {
-	// addresses are the partition's own; those of interfaces route_… count.
-	addresses []slap.Address
-	// peers are the addresses of its instance tree.
-	peers []slap.Address
-	// filter holds what the user asked for: fw_restricted_access and so on.
-	filter slap.Dict
-	// authorized sources of the whole node.
-	authorized []string
+// Traffic is all that decides on the rules of a partition.
+type Traffic struct {
+	// Addresses are the partition's own; those of interfaces route_… count.
+	Addresses []slap.Address
+	// Peers are the addresses of its instance tree.
+	Peers []slap.Address
+	// Filter holds what the user asked for: fw_restricted_access and so on.
+	Filter slap.Dict
+	// Authorized sources of the whole node.
+	Authorized []string
 }
 
-// rules computes the rules of all addresses of a partition (GRID-80,
+// Rules computes the rules of all addresses of a partition (GRID-80,
 // GRID-81), in the order in which they are written.
-func (t firewallTraffic) rules(log *slog.Logger) []firewallRule {
-	own := routedAddresses(t.addresses)
+func (t Traffic) Rules(log *slog.Logger) []Rule {
+	own := routedAddresses(t.Addresses)
 	var peers []string
-	for _, peer := range t.peers {
+	for _, peer := range t.Peers {
 		if address, err := netip.ParseAddr(peer.IP); err == nil && address.Is4() && !slices.Contains(own, address) {
 			peers = append(peers, peer.IP)
 		}
 	}
-	authorized := slices.Concat(t.sources("fw_authorized_sources"), t.authorized)
-	restricted, given := t.filter["fw_restricted_access"].(string)
-	var rules []firewallRule
+	authorized := slices.Concat(t.sources("fw_authorized_sources"), t.Authorized)
+	restricted, given := t.Filter["fw_restricted_access"].(string)
+	var rules []Rule
 	for _, destination := range own {
 		if given && restricted == "off" {
 			rules = append(rules, rejectRules(destination, validSources(t.sources("fw_rejected_sources"), log))...)
-			accepted := slices.Concat(t.authorized, t.sources("fw_authorized_sources"))
+			accepted := slices.Concat(t.Authorized, t.sources("fw_authorized_sources"))
 			rules = append(rules, acceptRules(destination, slices.Concat(peers, validSources(accepted, log)))...)
 			continue
 		}
 		rules = append(rules, acceptRules(destination, slices.Concat(peers, validSources(authorized, log)))...)
-		rules = append(rules, bothChains(firewallRule{priority: 1000, destination: destination})...)
-		rules = append(rules, bothChains(firewallRule{priority: 900, destination: destination, established: true})...)
+		rules = append(rules, bothChains(Rule{priority: 1000, destination: destination})...)
+		rules = append(rules, bothChains(Rule{priority: 900, destination: destination, established: true})...)
 	}
 	return rules
 }
@@ -140,8 +139,8 @@ func routedAddresses(addresses []slap.Address) []netip.Addr {
 }
 
 // sources splits a list of the filter at its blanks.
-func (t firewallTraffic) sources(name string) []string {
-	text, _ := t.filter[name].(string)
+func (t Traffic) sources(name string) []string {
+	text, _ := t.Filter[name].(string)
 	return strings.Fields(text)
 }
 
@@ -157,36 +156,25 @@ func validSources(sources []string, log *slog.Logger) []string {
 	return valid
 }
 
-func acceptRules(destination netip.Addr, sources []string) []firewallRule {
-	var rules []firewallRule
+func acceptRules(destination netip.Addr, sources []string) []Rule {
+	var rules []Rule
 	for _, source := range sources {
-		rules = append(rules, bothChains(firewallRule{source: source, destination: destination, accept: true})...)
+		rules = append(rules, bothChains(Rule{source: source, destination: destination, accept: true})...)
 	}
 	return rules
 }
 
-func rejectRules(destination netip.Addr, sources []string) []firewallRule {
-	var rules []firewallRule
+func rejectRules(destination netip.Addr, sources []string) []Rule {
+	var rules []Rule
 	for _, source := range sources {
-		rules = append(rules, bothChains(firewallRule{priority: 800, source: source, destination: destination, established: true})...)
-		rules = append(rules, bothChains(firewallRule{priority: 900, source: source, destination: destination})...)
+		rules = append(rules, bothChains(Rule{priority: 800, source: source, destination: destination, established: true})...)
+		rules = append(rules, bothChains(Rule{priority: 900, source: source, destination: destination})...)
 	}
 	return rules
 }
 
-func bothChains(rule firewallRule) []firewallRule {
+func bothChains(rule Rule) []Rule {
 	input, forward := rule, rule
 	input.chain, forward.chain = "INPUT", "FORWARD"
-	return []firewallRule{input, forward}
-}
-
-// daemons of the firewall, those without a command being absent (GRID-78).
-func (o *FirewallOptions) daemons() []supervisor.SystemDaemon {
-	firewall := supervisor.SystemDaemon{Name: "firewall", Priority: 5}
-	dbus := supervisor.SystemDaemon{Name: "dbus", Priority: 1}
-	if o != nil && !o.Testing {
-		firewall.Command, firewall.LogFile = o.Executable, o.LogFile
-		dbus.Command, dbus.LogFile = o.DBusExecutable, o.DBusLogFile
-	}
-	return []supervisor.SystemDaemon{dbus, firewall}
+	return []Rule{input, forward}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package firewall
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nftablesFirewall keeps the rules in a table of its own:
+// nftablesBackend keeps the rules in a table of its own:
 //
 //	table ip slapos {
 //		map partitions { type ipv4_addr : verdict; elements = { 10.0.0.2 : jump partition_slappart0 } }
@@ -27,7 +27,7 @@ import (
 //
 // Each rule carries its text, by which the next run recognizes it. A partition
 // changes in one transaction of the kernel.
-type nftablesFirewall struct{}
+type nftablesBackend struct{}
 
 var (
 	firewallTable = &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "slapos"}
@@ -42,14 +42,14 @@ func destinationMap() *nftables.Set {
 		KeyType: nftables.TypeIPAddr, DataType: nftables.TypeVerdict}
 }
 
-func (nftablesFirewall) apply(_ context.Context, partition string, _, wanted []firewallRule) (changed bool, err error) {
+func (nftablesBackend) apply(_ context.Context, partition string, _, wanted []Rule) (changed bool, err error) {
 	connection, err := nftables.New()
 	if err != nil {
 		return false, fmt.Errorf("nftables: %w", err)
 	}
 	// Both chains have the same rules: one chain of ours is entered from both.
-	wanted = slices.DeleteFunc(slices.Clone(wanted), func(rule firewallRule) bool { return rule.chain != "INPUT" })
-	slices.SortStableFunc(wanted, func(a, b firewallRule) int { return a.priority - b.priority })
+	wanted = slices.DeleteFunc(slices.Clone(wanted), func(rule Rule) bool { return rule.chain != "INPUT" })
+	slices.SortStableFunc(wanted, func(a, b Rule) int { return a.priority - b.priority })
 	chain := &nftables.Chain{Name: "partition_" + partition, Table: firewallTable}
 	before, err := readNftables(connection, chain)
 	if err != nil {
@@ -81,7 +81,7 @@ type nftablesState struct {
 }
 
 // holds tells whether nothing needs to be changed for the rules.
-func (s nftablesState) holds(wanted []firewallRule) bool {
+func (s nftablesState) holds(wanted []Rule) bool {
 	texts := make([]string, len(wanted))
 	for i, rule := range wanted {
 		texts[i] = rule.String()
@@ -90,7 +90,7 @@ func (s nftablesState) holds(wanted []firewallRule) bool {
 		len(s.destinations) == len(destinationsOf(wanted))
 }
 
-func destinationsOf(rules []firewallRule) []netip.Addr {
+func destinationsOf(rules []Rule) []netip.Addr {
 	var found []netip.Addr
 	for _, rule := range rules {
 		if !slices.Contains(found, rule.destination) {
@@ -151,7 +151,7 @@ func addFirewallTable(connection *nftables.Conn) {
 	}
 }
 
-func replacePartitionChain(connection *nftables.Conn, chain *nftables.Chain, before nftablesState, wanted []firewallRule) error {
+func replacePartitionChain(connection *nftables.Conn, chain *nftables.Chain, before nftablesState, wanted []Rule) error {
 	connection.AddChain(chain)
 	connection.FlushChain(chain)
 	for _, rule := range wanted {
@@ -204,7 +204,7 @@ func loadAddress(offset uint32) expr.Any {
 }
 
 // expressions are a rule in the kernel's terms.
-func (r firewallRule) expressions() []expr.Any {
+func (r Rule) expressions() []expr.Any {
 	var all []expr.Any
 	if r.source != "" {
 		all = append(all, matchNetwork(sourceOffset, r.source)...)
