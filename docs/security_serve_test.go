@@ -89,8 +89,8 @@ var serveMutations = []mutation{
 		`answer`,
 	},
 	{
-		"A key of the master's cache is no path", "proxy/shacache.go", "proxy.TestShacache",
-		`if name != "" && (strings.Contains(name, "/") || !filepath.IsLocal(name) || strings.ContainsRune(name, 0)) {`,
+		"A key of the master's cache is no path", "proxy/shacache.go", "proxy.TestShacachePaths",
+		`if name != "" && (name == "." || strings.Contains(name, "/") || !filepath.IsLocal(name) || strings.ContainsRune(name, 0)) {`,
 		`if strings.ContainsRune(name, 0) && filepath.IsLocal(name) {`,
 	},
 	{

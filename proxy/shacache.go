@@ -39,7 +39,7 @@ func (p *Proxy) shacacheMethods() map[string]handler {
 func (p *Proxy) shacache(w http.ResponseWriter, r *http.Request) error {
 	path := strings.TrimPrefix(r.URL.Path, "/shacache/")
 	kind, name, below := strings.Cut(path, "/")
-	if name != "" && (strings.Contains(name, "/") || !filepath.IsLocal(name) || strings.ContainsRune(name, 0)) {
+	if name != "" && (name == "." || strings.Contains(name, "/") || !filepath.IsLocal(name) || strings.ContainsRune(name, 0)) {
 		return errNoPage
 	}
 	type entry struct {

@@ -243,6 +243,30 @@ func TestShacache(t *testing.T) {
 	}
 }
 
+// Upstream is asked for contents and keys, never for what a path leads to.
+func TestShacachePaths(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_, _ = io.WriteString(w, "[]")
+	}))
+	defer server.Close()
+	l := cacheLab(t, t.TempDir(), proxy.Shacache{UpstreamCache: server.URL + "/cache", UpstreamDirectory: server.URL + "/dir"})
+	for _, kind := range []string{"cache", "dir"} {
+		for _, name := range []string{"%2e%2e", "%2e", "..%2fa", "a%2fb", "%2fa", "a%00"} {
+			if got := l.get("/shacache/" + kind + "/" + name); got.status != 404 {
+				t.Errorf("%s %s: %s", kind, name, got)
+			}
+		}
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("upstream was asked %d times", n)
+	}
+	if l.expect(l.get("/shacache/dir/k"), 200, "[]"); asked.Load() != 1 {
+		t.Error("upstream wasn't asked for a key")
+	}
+}
+
 // NC-71.
 func TestShacacheUpstreamFailures(t *testing.T) {
 	status, body := 503, ""
