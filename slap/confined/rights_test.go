@@ -51,6 +51,17 @@ func TestRights(t *testing.T) {
 	if err := rights.Do(func() error { return opened.GiveAway("closed") }); err != nil || testkit.OwnerOf(t, closed) != 0 {
 		t.Errorf("a user gave a file of root's away: %v", err)
 	}
+	testkit.WriteFile(t, partition.Join("sub/closed"), "root's")
+	testkit.HandOver(t, partition.Join("sub"))
+	var below *Directory
+	err = rights.Do(func() (err error) { below, err = opened.Below("sub"); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer below.Close()
+	if err := rights.Do(func() error { return below.GiveAway("closed") }); err != nil || testkit.OwnerOf(t, partition.Join("sub/closed")) != 0 {
+		t.Errorf("below, a user gave a file of root's away: %v", err)
+	}
 	if _, err := partition.Read("closed"); err != nil {
 		t.Errorf("the agent itself: %v", err)
 	}
