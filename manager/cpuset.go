@@ -146,8 +146,8 @@ func (m *cpuSet) Instance(_ context.Context, partition *Partition) error {
 	for _, process := range waiting {
 		fmt.Fprintln(&rest, process)
 	}
-	// The user goes on to own it. Written anew, since the old one may be a name of
-	// a file of somebody else.
+	// It stays the user's. It is written anew, since the old one may be a hard link
+	// to somebody else's file.
 	own := confined.Attributes{Mode: info.Mode().Perm(), UID: directory.UID, GID: directory.GID}
 	return directory.Write(cpuRequest, []byte(rest.String()), own)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
@@ -69,19 +70,23 @@ func dialectOf(uri string) dialect {
 // file. The error doesn't repeat it: it may hold a password.
 func checkURI(uri string) error {
 	scheme, _, isURL := strings.Cut(uri, "://")
-	isKeyValue := connectionString.MatchString(uri)
+	isKeyValue := connectionString().MatchString(uri)
 	if isKeyValue && !isURL || isURL && !strings.Contains(scheme, "/") && scheme != "postgres" && scheme != "postgresql" ||
-		!isURL && loginOfHost.MatchString(uri) {
+		!isURL && loginOfHost().MatchString(uri) {
 		return errors.New("database_uri is no database that can be used: write the path of an SQLite file, or postgres://USER:PASSWORD@HOST/NAME")
 	}
 	return nil
 }
 
 // connectionString is the form of libpq's that is no URL.
-var connectionString = regexp.MustCompile(`(?:^|\s)(?:host|hostaddr|dbname|user|password)\s*=`)
+var connectionString = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:^|\s)(?:host|hostaddr|dbname|user|password)\s*=`)
+})
 
-// loginOfHost is an address that lost its scheme, or the slashes after it.
-var loginOfHost = regexp.MustCompile(`^[^/]*:/?[^/]*@|^(?i:postgres|postgresql)(?:\+[a-z0-9]+)?:`)
+// loginOfHost matches an address that lost its scheme, or the slashes after it.
+var loginOfHost = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[^/]*:/?[^/]*@|^(?i:postgres|postgresql)(?:\+[a-z0-9]+)?:`)
+})
 
 // sqliteSource asks for write-ahead logging, so that readers never wait for a
 // writer, and for commits that survive a power cut.

@@ -32,8 +32,8 @@ var (
 	VolatileFile = Attributes{Mode: 0o644, UID: -1, GID: -1, Volatile: true}
 )
 
-// Write replaces a file whole, or leaves it as it was. Of a directory in its
-// place nothing is left. It is written under another name first, by default
+// Write replaces a file whole, or leaves it as it was. A directory in its place is
+// removed with all that is in it. The file is written under another name first, by default
 // always the same, so that an agent that is killed leaves one file at most.
 func (d *Directory) Write(name string, content []byte, a Attributes) error {
 	temporary := temporaryName(name)
@@ -60,8 +60,8 @@ func (d *Directory) Write(name string, content []byte, a Attributes) error {
 	return nil
 }
 
-// create makes a new file; what has its name, somebody else's or that of an end
-// before time, goes.
+// create makes a new file. Whatever has its name is removed first: it is somebody
+// else's, or what a killed agent left.
 func (d *Directory) create(name string, a Attributes) (*os.File, error) {
 	mode := fs.FileMode(0o600)
 	if a.Mode == 0 {
@@ -143,7 +143,7 @@ var clearTime = 5 * time.Second
 // an error, and the next call goes on.
 func (d *Directory) Clear(name string) error {
 	err := d.Remove(name)
-	if !errors.Is(err, fs.ErrExist) { // which is also said of a directory that isn't empty
+	if !errors.Is(err, fs.ErrExist) { // also for a directory that isn't empty
 		return err
 	}
 	parent, err := d.OpenFile(path.Dir(name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)

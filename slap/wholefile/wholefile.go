@@ -3,8 +3,8 @@
 // Package wholefile replaces files whole or not at all: the new content is
 // written beside the file, synced and renamed. It is [renameio], which by itself
 // writes into the directory for temporary files, where what a killed program left
-// stays for ever: a name beside the file is found again by the next who writes it,
-// and a lock tells what somebody writes from what nobody does.
+// stays for ever: the next writer finds a name beside the file again, and a lock
+// tells a file that is being written from an abandoned one.
 package wholefile
 
 import (
