@@ -261,14 +261,14 @@ var gridMutations = []mutation{
 		`ok && user != "x" {`,
 	},
 	{
-		"Pruning reads regular files", "grid/prune.go", "grid.TestPrune",
+		"Pruning reads regular files", "grid/parts/parts.go", "grid/prune.TestPrune",
 		`if !info.Mode().IsRegular() {`,
 		`if info == nil {`,
 	},
 	{
-		"Pruning keeps what it can't judge", "grid/prune.go", "grid.TestPruneKeepsWhatItCannotJudge",
-		`if err := used.searchSoftware(ctx, directory); err != nil {`,
-		`if err := used.searchSoftware(ctx, directory); err != nil && false {`,
+		"Pruning keeps what it can't judge", "grid/prune/prune.go", "grid/prune.TestPruneKeepsWhatItCannotJudge",
+		`if err := used.Software(ctx, directory); err != nil {`,
+		`if err := used.Software(ctx, directory); err != nil && false {`,
 	},
 	{
 		"A build's processes are told by their owner", "grid/buildout/exclusive.go", "grid/buildout.TestMarkedByOthers",

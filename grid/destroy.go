@@ -53,7 +53,7 @@ func (t *partition) checkRetention(context.Context) (outcome, error) {
 func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
 	// It may be a link to the release's: it is the user who follows it.
 	info, err := os.Stat(t.root.Join(destroyScript))
-	if isAbsent(err) || errors.Is(err, fs.ErrPermission) || err == nil && !info.Mode().IsRegular() {
+	if confined.IsAbsent(err) || errors.Is(err, fs.ErrPermission) || err == nil && !info.Mode().IsRegular() {
 		return skipped, nil // or its user can't reach it either
 	}
 	user, err := t.owner()

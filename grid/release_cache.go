@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+
+	"slapos/grid/parts"
+	"slapos/slap/clock"
 )
 
 // checkSpace also covers what a build may need besides the release (GRID-26).
@@ -85,51 +86,16 @@ func (r *release) upload(ctx context.Context) (outcome, error) {
 		r.log.Info("Can't upload to binary cache: Software Release URL is blacklisted.")
 		return skipped, nil
 	}
-	var parts []string
+	var used []string
 	if r.root.Exists(".shared") { // D-11
 		var err error
-		if parts, err = usedParts(r.pass.SharedParts, r.directory, r.log); err != nil {
+		if used, err = parts.Used(r.pass.SharedParts, r.directory, r.log); err != nil {
 			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))
 			return skipped, nil
 		}
 	}
-	r.pass.uploads.begin(ctx, o, upload{r.url, r.directory, parts, r.log})
+	r.pass.uploads.begin(ctx, o, upload{r.url, r.directory, used, r.log})
 	return done, nil
-}
-
-// usedParts finds the shared parts below roots that a release mentions, and
-// those that these mention, as [Prune] does. There must be some.
-func usedParts(roots []string, directory string, log *slog.Logger) ([]string, error) {
-	var candidates []string
-	for _, root := range roots {
-		parts, err := listParts(root)
-		if err != nil {
-			return nil, err
-		}
-		candidates = append(candidates, parts...)
-	}
-	search := newPartSearch(candidates, log)
-	if err := search.searchRelease(directory); err != nil {
-		return nil, err
-	}
-	var used []string
-	for more := true; more; {
-		more = false
-		for _, part := range candidates {
-			if !search.found[filepath.Base(part)] || slices.Contains(used, part) {
-				continue
-			}
-			used, more = append(used, part), true
-			if err := search.searchSignatures(part); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if len(used) == 0 {
-		return nil, errors.New("none is in shared_part_list")
-	}
-	slices.Sort(used)
-	return used, nil
 }
 
 // uploadsAtOnce bounds the memory of a pass that built many releases.
@@ -167,7 +133,7 @@ func (u *uploads) try(ctx context.Context, o SoftwareOptions, release upload) er
 			return err
 		}
 		release.log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", release.url, delay, err))
-		if err := pause(ctx, delay); err != nil {
+		if err := clock.Pause(ctx, delay); err != nil {
 			return err
 		}
 		delay *= 2

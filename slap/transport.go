@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"slapos/slap/clock"
 )
 
 // Bounds on what is read from an answer.
@@ -47,10 +49,8 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 			return answer, err
 		}
 		c.log.Debug("call is tried again", slog.String("path", call.path), slog.Any("error", err))
-		select {
-		case <-ctx.Done():
+		if clock.Pause(ctx, retryPauses[try]) != nil {
 			return nil, context.Cause(ctx)
-		case <-time.After(retryPauses[try]):
 		}
 	}
 }

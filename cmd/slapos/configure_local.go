@@ -23,6 +23,7 @@ import (
 
 	"slapos/grid/supervisor"
 	"slapos/proxy"
+	"slapos/slap/clock"
 	"slapos/slap/wholefile"
 )
 
@@ -260,10 +261,8 @@ func (l *localNode) waitForMaster(ctx context.Context) error {
 		if err == nil {
 			return connection.Close()
 		}
-		select {
-		case <-ctx.Done():
+		if clock.Pause(ctx, masterPause) != nil {
 			return fmt.Errorf("the local master does not answer at %s, see %s/log/slapos-proxy.log: %w", l.masterURL(), l.home, err)
-		case <-time.After(masterPause):
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"slapos/slap/clock"
+
 	starlarkmath "go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
 )
@@ -239,12 +241,7 @@ func (c *console) sleep(a arguments) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("sleep: seconds are a number, not a %s", value.Type())
 	}
-	select {
-	case <-time.After(time.Duration(seconds * float64(time.Second))):
-		return nil, nil
-	case <-c.ctx.Done():
-		return nil, c.ctx.Err()
-	}
+	return nil, clock.Pause(c.ctx, time.Duration(seconds*float64(time.Second)))
 }
 
 func jsonLoads(a arguments) (any, error) {

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"net/url"
 
-	"github.com/urfave/cli/v2"
+	"slapos/grid/boot"
 
-	"slapos/grid"
+	"github.com/urfave/cli/v2"
 )
 
 func newNodeBootCommand(e *environment) *cli.Command {
@@ -55,7 +55,7 @@ func runBoot(ctx context.Context, e *environment, path, message string) (err err
 	if err != nil {
 		return err
 	}
-	return grid.Boot(ctx, grid.BootOptions{
+	return boot.Run(ctx, boot.Options{
 		// As for node format, an empty ipv6_interface is none.
 		Interface:       cmp.Or(format["ipv6_interface"], format["interface_name"]),
 		MasterHost:      master.Hostname(),
@@ -68,7 +68,7 @@ func runBoot(ctx context.Context, e *environment, path, message string) (err err
 			return e.runWithin(ctx, "node", "bang", "--cfg="+configuration.Path(), "--message="+message)
 		},
 		Logger:       e.log,
-		NetworkPause: grid.DefaultNetworkPause, CommandPause: grid.DefaultCommandPause,
+		NetworkPause: boot.DefaultNetworkPause, CommandPause: boot.DefaultCommandPause,
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"slapos/format"
 	"slapos/slap"
+	"slapos/slap/clock"
 )
 
 // The command's own options; the others are options of the configuration file
@@ -142,12 +143,7 @@ func (e *environment) delayFormat(ctx context.Context, now bool) error {
 	}
 	delay := time.Duration(rand.Float64() * float64(time.Hour))
 	e.log.Info(fmt.Sprintf("Sleeping for %v seconds. To disable this feature, use with --now parameter in manual.", delay.Seconds()))
-	select {
-	case <-time.After(delay):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return clock.Pause(ctx, delay)
 }
 
 func (e *environment) printPlan(plan format.Plan, asJSON bool) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid"
+	"slapos/slap/clock"
 )
 
 // A gridCommand is one of the passes of the node agent as a command. What they
@@ -199,14 +200,7 @@ func (e *environment) delayGrid(c *cli.Context, merged map[string]string) error 
 	}
 	seconds := 1 + rand.IntN(maximum)
 	e.log.Info(fmt.Sprintf("Sleeping for %d seconds. To disable this feature, check --now parameter in slapgrid help.", seconds))
-	timer := time.NewTimer(time.Duration(seconds) * time.Second)
-	defer timer.Stop()
-	select {
-	case <-c.Context.Done():
-		return c.Context.Err()
-	case <-timer.C:
-		return nil
-	}
+	return clock.Pause(c.Context, time.Duration(seconds)*time.Second)
 }
 
 // mergedSections are those of GRID-4, the one that wins first.

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid"
+	"slapos/grid/prune"
 )
 
 type pruneOptions struct {
@@ -74,7 +75,7 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) (err er
 		}
 		defer pidFile.Release()
 	}
-	return grid.Prune(ctx, grid.PruneOptions{
+	return prune.Run(ctx, prune.Options{
 		SharedRoot:         shared[len(shared)-1],
 		SoftwareRoot:       slapos["software_root"],
 		InstanceRoot:       slapos["instance_root"],
@@ -86,19 +87,19 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) (err er
 }
 
 // parseNestedNode reads the configuration of a node inside a partition.
-func parseNestedNode(content []byte) (grid.NestedNode, error) {
+func parseNestedNode(content []byte) (prune.NestedNode, error) {
 	configuration, err := parseConfiguration(nodeConfigurationFile, content)
 	if err != nil {
-		return grid.NestedNode{}, err
+		return prune.NestedNode{}, err
 	}
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
-		return grid.NestedNode{}, err
+		return prune.NestedNode{}, err
 	}
 	if slapos["software_root"] == "" || slapos["instance_root"] == "" {
-		return grid.NestedNode{}, errors.New("no software_root or no instance_root")
+		return prune.NestedNode{}, errors.New("no software_root or no instance_root")
 	}
-	node := grid.NestedNode{SoftwareRoot: slapos["software_root"], InstanceRoot: slapos["instance_root"]}
+	node := prune.NestedNode{SoftwareRoot: slapos["software_root"], InstanceRoot: slapos["instance_root"]}
 	if shared := lines(slapos["shared_part_list"]); len(shared) > 0 {
 		node.SharedRoot = shared[len(shared)-1]
 	}

@@ -14,12 +14,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid/supervisor"
 	"slapos/proxy"
+	"slapos/slap/clock"
 )
 
 // A standaloneCloud is a master, an agent and their services of one ordinary
@@ -159,10 +159,8 @@ func (s *standaloneCloud) waitForMaster(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if clock.Pause(ctx, masterPause) != nil {
 			return fmt.Errorf("the master does not answer at %s, see %s: %w", s.masterURL(), s.path("var/log/slapos-proxy.log"), err)
-		case <-time.After(masterPause):
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid/supervisor"
+	"slapos/slap/clock"
 )
 
 const (
@@ -118,10 +119,8 @@ func (s *standaloneCloud) runPass(ctx context.Context, client *supervisor.Client
 		return 0, err
 	}
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, slowestLook) {
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(pause):
+		if err := clock.Pause(ctx, pause); err != nil {
+			return 0, err
 		}
 		info, err := client.ProcessInfo(ctx, name)
 		if err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"slapos/slap/clock"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -50,10 +52,8 @@ func (s *standaloneCloud) stop(ctx context.Context) error {
 		return err
 	}
 	for s.runs(ctx) {
-		select {
-		case <-ctx.Done():
+		if clock.Pause(ctx, masterPause) != nil {
 			return fmt.Errorf("the services of %s do not end: see %s", s.root, s.path("var/log/supervisord.log"))
-		case <-time.After(masterPause):
 		}
 	}
 	_, err := fmt.Fprintf(s.e.stdout, "Stopped. Everything stays in %s.\n", s.root)

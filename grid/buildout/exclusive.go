@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"slapos/slap/clock"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +68,7 @@ func (b *Builder) lock(ctx context.Context, directory *os.File) error {
 			b.Logger.Info(fmt.Sprintf("Waiting for process %d, which builds in %s", holder, b.Directory))
 			told = true
 		}
-		if err := sleep(ctx, lockPoll); err != nil {
+		if err := clock.Pause(ctx, lockPoll); err != nil {
 			return err
 		}
 	}
@@ -129,7 +131,7 @@ func (b *Builder) endOrphans(ctx context.Context) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("process %d of an interrupted build in %s can't be killed: reboot, or wait for the device it uses", orphans[0], b.Directory)
 		}
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := clock.Pause(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -187,15 +189,4 @@ func isMarked(pid int, directory string, uid uint32) bool {
 		}
 	}
 	return false
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"slapos/grid/supervisor"
+	"slapos/slap/clock"
 )
 
 // A Partition is what a pass does with the services of one partition: its own
@@ -192,10 +193,8 @@ func (s *Supervision) endGroup(ctx context.Context, name string, log *slog.Logge
 		if try == groupRemovals {
 			return fmt.Errorf("remove group %s: %w", name, err)
 		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := clock.Pause(ctx, time.Second); err != nil {
+			return err
 		}
 	}
 }

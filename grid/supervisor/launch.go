@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"slapos/slap/clock"
 )
 
 // LaunchOptions say how to start a supervisor.
@@ -93,7 +95,7 @@ func answers(ctx context.Context, client *Client, socket string, logger *slog.Lo
 			return false, ctx.Err()
 		case isFault(err, FaultShutdownState), err == nil && code < 1:
 			logger.Info("Supervisor in shutdown procedure, will check again later.")
-			if err := sleep(ctx, time.Duration(n)*shutdownPause); err != nil {
+			if err := clock.Pause(ctx, time.Duration(n)*shutdownPause); err != nil {
 				return false, err
 			}
 		case err != nil:
@@ -159,16 +161,4 @@ func check(ctx context.Context, client *Client, logger *slog.Logger) error {
 	}
 	logger.Warn("Issue while checking supervisord.")
 	return nil
-}
-
-// sleep waits, or returns the context's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

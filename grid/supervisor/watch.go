@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"slapos/slap/clock"
 	"slapos/slap/confined"
 )
 
@@ -60,7 +61,7 @@ func Watch(ctx context.Context, options WatchOptions) error {
 		answer := "OK"
 		if err := options.handle(ctx, header, payload); err != nil {
 			options.Logger.Error(err.Error())
-			if sleep(ctx, bangPause) != nil {
+			if clock.Pause(ctx, bangPause) != nil {
 				return nil
 			}
 			answer = "FAIL"

@@ -201,3 +201,9 @@ func (v view) ReadDir(name string) ([]fs.DirEntry, error) { return v.directory.E
 func (v view) Open(name string) (fs.File, error) {
 	return v.directory.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
+
+// IsAbsent tells that a path leads nowhere: missing, or through a file or a
+// loop of links.
+func IsAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
+}

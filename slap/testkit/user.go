@@ -3,6 +3,7 @@
 package testkit
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,15 +66,16 @@ func AsUser(t testing.TB, work func(directory string)) {
 		work(directory)
 		return
 	}
-	os.Chmod(filepath.Dir(directory), 0o755)
-	if err := os.Chown(directory, 29998, 29998); err != nil {
+	if err := errors.Join(os.Chmod(filepath.Dir(directory), 0o755), os.Chown(directory, 29998, 29998)); err != nil {
 		t.Fatal(err)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	unix.SetfsgidRetGid(29998)
-	unix.SetfsuidRetUid(29998)
-	defer unix.SetfsgidRetGid(0)
-	defer unix.SetfsuidRetUid(0)
+	become := func(id int) {
+		_, _ = unix.SetfsgidRetGid(id)
+		_, _ = unix.SetfsuidRetUid(id)
+	}
+	become(29998)
+	defer become(0)
 	work(directory)
 }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+// Package boot brings a node up after its start: it waits for the network, has it
+// formatted, tells the master, and has every partition processed anew:
+//
+//	IPv6 ─ format ─ bang ─ forget timestamps
+//
+// Each step is tried until it succeeds.
+package boot
 
 import (
 	"context"
@@ -14,10 +20,12 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"slapos/slap/clock"
 )
 
-// BootOptions say how a machine that was just started is brought back.
-type BootOptions struct {
+// Options say how a machine that was just started is brought back.
+type Options struct {
 	// Interface must get a global IPv6 address first; empty: no need to wait.
 	Interface    string
 	MasterHost   string // name or address, pinged when format can't reach it
@@ -41,9 +49,9 @@ const (
 	DefaultCommandPause = 15 * time.Second
 )
 
-// Boot waits for the network, formats, bangs, and has every partition
+// Run waits for the network, formats, bangs, and has every partition
 // processed anew (GRID-96). It tries each step until it succeeds or ctx ends.
-func Boot(ctx context.Context, options BootOptions) error {
+func Run(ctx context.Context, options Options) error {
 	if options.Ping == nil {
 		options.Ping = ping
 	}
@@ -62,8 +70,15 @@ func Boot(ctx context.Context, options BootOptions) error {
 	return b.forgetTimestamps()
 }
 
+// Exit codes of Format: nothing, or not all, was done; all was done, but the master
+// was not told.
+const (
+	formatFailed = 1
+	formatUntold = 2
+)
+
 type boot struct {
-	BootOptions
+	Options
 	log *slog.Logger
 }
 
@@ -74,14 +89,14 @@ func (b *boot) format(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case code == ExitFailed:
+		case code == formatFailed:
 			b.log.Error(fmt.Sprintf("[BOOT] Fail to format, try again in %v seconds...", b.CommandPause.Seconds()))
-			if err := pause(ctx, b.CommandPause); err != nil {
+			if err := clock.Pause(ctx, b.CommandPause); err != nil {
 				return err
 			}
-		case code == 2: // formatted, but the master was not told
+		case code == formatUntold:
 			b.log.Error("[BOOT] Fail to post format information, try again when connection to master is up...")
-			if err := pause(ctx, b.CommandPause); err != nil {
+			if err := clock.Pause(ctx, b.CommandPause); err != nil {
 				return err
 			}
 			if err := b.waitForMaster(ctx); err != nil {
@@ -101,7 +116,7 @@ func (b *boot) bang(ctx context.Context) error {
 			return err
 		}
 		b.log.Error(fmt.Sprintf("[BOOT] Fail to bang, try again in %v seconds...", b.CommandPause.Seconds()))
-		if err := pause(ctx, b.CommandPause); err != nil {
+		if err := clock.Pause(ctx, b.CommandPause); err != nil {
 			return err
 		}
 	}
@@ -123,7 +138,7 @@ func (b *boot) waitForMaster(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := pause(ctx, b.NetworkPause); err != nil {
+		if err := clock.Pause(ctx, b.NetworkPause); err != nil {
 			return err
 		}
 	}
@@ -183,16 +198,4 @@ func (b *boot) forgetTimestamps() error {
 		}
 	}
 	return nil
-}
-
-// pause waits, or fails when ctx ends before.
-func pause(ctx context.Context, duration time.Duration) error {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

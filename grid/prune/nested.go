@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package prune
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/grid/parts"
 	"slapos/slap/confined"
 )
 
@@ -27,8 +28,8 @@ const (
 // A nestedSearch follows nodes inside partitions, and nodes inside those.
 // What it reads belongs to the partitions' users: trouble with it is ignored.
 type nestedSearch struct {
-	search  *partSearch
-	options PruneOptions
+	search  *parts.Search
+	options Options
 	visited []string // instance roots walked, each with all that is below it
 	// software and parts searched: many configurations may name one place.
 	searched map[string]bool
@@ -40,14 +41,14 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 	if n.options.ParseNested == nil || root == "" {
 		return nil
 	}
-	confined, err := n.open(root)
-	if confined == nil {
-		if outermost && !isAbsent(err) {
+	opened, err := n.open(root)
+	if opened == nil {
+		if outermost && !confined.IsAbsent(err) {
 			return err // what can't be seen to be unused must not go
 		}
 		return nil
 	}
-	defer confined.Close()
+	defer opened.Close()
 	todo := []string{"."}
 	for len(todo) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -55,10 +56,10 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 		}
 		directory := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		below, found := n.list(confined, directory)
+		below, found := n.list(opened, directory)
 		todo = append(todo, below...)
 		if found {
-			if err := n.follow(ctx, confined, filepath.Join(directory, configurationName)); err != nil {
+			if err := n.follow(ctx, opened, filepath.Join(directory, configurationName)); err != nil {
 				return err
 			}
 		}
@@ -128,7 +129,7 @@ func (n *nestedSearch) follow(ctx context.Context, root *confined.Root, path str
 		return nil
 	}
 	defer file.Close()
-	content, err := readOpened(file, largestConfiguration)
+	content, err := parts.ReadOpened(file, largestConfiguration)
 	if err != nil {
 		log.Debug("Ignored configuration", slog.Any("error", err))
 		return nil
@@ -139,14 +140,14 @@ func (n *nestedSearch) follow(ctx context.Context, root *confined.Root, path str
 		return nil
 	}
 	if n.first("software ", node.SoftwareRoot) {
-		if err := n.search.searchSoftware(ctx, node.SoftwareRoot); err != nil {
+		if err := n.search.Software(ctx, node.SoftwareRoot); err != nil {
 			log.Debug("Ignored software", slog.Any("error", err))
 		}
 	}
 	if n.first("shared ", node.SharedRoot) {
-		parts, err := listParts(node.SharedRoot)
+		parts, err := parts.List(node.SharedRoot)
 		for _, part := range parts {
-			err = errors.Join(err, n.search.searchSignatures(part))
+			err = errors.Join(err, n.search.Signatures(part))
 		}
 		if err != nil {
 			log.Debug("Ignored shared parts", slog.Any("error", err))
@@ -156,7 +157,7 @@ func (n *nestedSearch) follow(ctx context.Context, root *confined.Root, path str
 }
 
 // first says whether a directory is there and was not searched before. Our
-// own shared parts count as searched: Prune looks at their signatures.
+// own shared parts count as searched: Run looks at their signatures.
 func (n *nestedSearch) first(kind, directory string) bool {
 	if n.searched == nil {
 		n.searched = map[string]bool{}

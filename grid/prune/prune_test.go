@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package prune
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ func newPruneNode(t *testing.T) *pruneNode {
 	return node
 }
 
-func hashOf(digit string) string { return strings.Repeat(digit, hashLength) }
+func hashOf(digit string) string { return strings.Repeat(digit, 32) }
 
 // part makes a shared part whose signature mentions others.
 func (n *pruneNode) part(digit string, mentions ...string) string {
@@ -52,8 +52,8 @@ func (n *pruneNode) file(name, content string) {
 	testkit.WriteFile(n.t, filepath.Join(n.root, name), content)
 }
 
-func (n *pruneNode) prune(change func(*PruneOptions)) error {
-	options := PruneOptions{
+func (n *pruneNode) prune(change func(*Options)) error {
+	options := Options{
 		SharedRoot:   filepath.Join(n.root, "shared"),
 		SoftwareRoot: filepath.Join(n.root, "software"),
 		InstanceRoot: filepath.Join(n.root, "instance"),
@@ -72,7 +72,7 @@ func (n *pruneNode) prune(change func(*PruneOptions)) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return Prune(ctx, options)
+	return Run(ctx, options)
 }
 
 // remaining are the digits of the parts still there.
@@ -85,10 +85,12 @@ func (n *pruneNode) remaining() string {
 	return digits
 }
 
+func TestMain(m *testing.M) { testkit.Main(m) }
+
 func TestPrune(t *testing.T) {
 	for name, test := range map[string]struct {
 		build  func(n *pruneNode)
-		change func(n *pruneNode, o *PruneOptions)
+		change func(n *pruneNode, o *Options)
 		want   string
 	}{
 		"nothing used":   {build: func(n *pruneNode) { n.part("1"); n.part("2") }},
@@ -128,11 +130,11 @@ func TestPrune(t *testing.T) {
 			n.part("1")
 			n.part("2")
 			n.file("more/a/.installed.cfg", hashOf("2"))
-		}, change: func(n *pruneNode, o *PruneOptions) {
+		}, change: func(n *pruneNode, o *Options) {
 			o.AdditionalSoftware = []string{filepath.Join(n.root, "none"), filepath.Join(n.root, "more")}
 		}, want: "2"},
 		"dry run": {build: func(n *pruneNode) { n.part("1", "2"); n.part("2") },
-			change: func(_ *pruneNode, o *PruneOptions) { o.DryRun = true }, want: "12"},
+			change: func(_ *pruneNode, o *Options) { o.DryRun = true }, want: "12"},
 		"names that are no digests": {build: func(n *pruneNode) {
 			n.file("shared/x/used-in-text/f", "")
 			n.file("shared/x/"+strings.Repeat("İ", 16)+"/f", "")
@@ -177,7 +179,7 @@ func TestPrune(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newPruneNode(t)
 			test.build(n)
-			err := n.prune(func(o *PruneOptions) {
+			err := n.prune(func(o *Options) {
 				if test.change != nil {
 					test.change(n, o)
 				}
@@ -192,7 +194,7 @@ func TestPrune(t *testing.T) {
 func TestPruneTells(t *testing.T) {
 	n := newPruneNode(t)
 	first, second := n.part("1", "2"), n.part("2")
-	n.prune(func(o *PruneOptions) { o.DryRun, o.AdditionalSoftware = true, []string{"/none"} })
+	n.prune(func(o *Options) { o.DryRun, o.AdditionalSoftware = true, []string{"/none"} })
 	n.prune(nil)
 	got := ""
 	for line := range strings.Lines(n.log.String()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package boot
 
 import (
 	"bytes"
@@ -47,6 +47,8 @@ func (r *bootRecord) answers(at int) func(context.Context, int, string) (bool, e
 }
 
 // CLI-73 to CLI-75.
+func TestMain(m *testing.M) { testkit.Main(m) }
+
 func TestBoot(t *testing.T) {
 	for name, test := range map[string]struct {
 		host         string
@@ -71,7 +73,7 @@ func TestBoot(t *testing.T) {
 			var record bootRecord
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			err := Boot(ctx, BootOptions{
+			err := Run(ctx, Options{
 				MasterHost: test.host, InstanceRoot: root, PartitionPrefix: "slappart",
 				Format: record.codes("format", test.format...), Bang: record.codes("bang", test.bang...),
 				Ping: record.answers(test.ping), Logger: slog.New(slog.DiscardHandler),
@@ -100,7 +102,7 @@ func TestBoot(t *testing.T) {
 func TestBootEndsWithError(t *testing.T) {
 	failure := errors.New("usage")
 	var record bootRecord
-	err := Boot(context.Background(), BootOptions{Logger: slog.New(slog.DiscardHandler),
+	err := Run(context.Background(), Options{Logger: slog.New(slog.DiscardHandler),
 		Format: func(context.Context) (int, error) { return 2, failure }, Bang: record.codes("bang", 0)})
 	if !errors.Is(err, failure) || len(record.steps) > 0 {
 		t.Error(err, record.steps)
@@ -157,7 +159,7 @@ func TestWaitForIPv6(t *testing.T) {
 	runtime.LockOSThread()
 	var log bytes.Buffer
 	told := make(chan struct{}, 100)
-	b := boot{BootOptions{Interface: "dummy0", NetworkPause: time.Hour}, slog.New(&tellingHandler{slog.NewTextHandler(&log, nil), told})}
+	b := boot{Options{Interface: "dummy0", NetworkPause: time.Hour}, slog.New(&tellingHandler{slog.NewTextHandler(&log, nil), told})}
 	if err := b.waitForIPv6(context.Background()); err == nil || !strings.Contains(err.Error(), "dummy0") {
 		t.Errorf("unknown interface: %v", err)
 	}

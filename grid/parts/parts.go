@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package parts finds out which shared parts releases use: by the names of parts in
+// their scripts and lists, and in the signatures of other parts. Pruning and the
+// upload of a release with its parts go by it.
+package parts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap/confined"
+)
+
+// List returns the directories <root>/*/*, sorted.
+func List(root string) ([]string, error) {
+	names, err := visibleNames(root)
+	if err != nil {
+		return nil, err
+	}
+	var parts []string
+	for _, name := range names {
+		hashes, err := visibleNames(filepath.Join(root, name))
+		if err != nil {
+			return nil, err
+		}
+		for _, hash := range hashes {
+			part := filepath.Join(root, name, hash)
+			if info, err := os.Lstat(part); err == nil && info.IsDir() {
+				parts = append(parts, part)
+			}
+		}
+	}
+	return parts, nil
+}
+
+// visibleNames lists a directory as the shell's `*` does, sorted; nothing when
+// it is missing or no directory.
+func visibleNames(directory string) ([]string, error) {
+	file, err := os.OpenFile(directory, unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	if confined.IsAbsent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	names, err := file.Readdirnames(-1)
+	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, ".") })
+	sort.Strings(names)
+	return names, err
+}
+
+// A Search looks for the names of shared parts in texts.
+type Search struct {
+	hashes map[string]bool // names of 32 hexadecimal digits, nearly all
+	others []string        // any other name
+	Found  map[string]bool // names that occur
+	log    *slog.Logger
+}
+
+// NewSearch begins to look for the names of parts, which are paths.
+func NewSearch(parts []string, log *slog.Logger) *Search {
+	search := &Search{hashes: map[string]bool{}, Found: map[string]bool{}, log: log}
+	for _, part := range parts {
+		name := filepath.Base(part)
+		if len(name) == hashLength && strings.Trim(name, "0123456789abcdef") == "" {
+			search.hashes[name] = true
+		} else {
+			search.others = append(search.others, name)
+		}
+	}
+	return search
+}
+
+const hashLength = 32
+
+func isHexadecimal(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
+
+// search notes every name that occurs anywhere in text.
+func (s *Search) search(text []byte) {
+	run := 0
+	for i, c := range text {
+		if !isHexadecimal(c) {
+			run = 0
+			continue
+		}
+		if run++; run >= hashLength {
+			if name := text[i+1-hashLength : i+1]; s.hashes[string(name)] {
+				s.Found[string(name)] = true
+			}
+		}
+	}
+	for _, name := range s.others {
+		if bytes.Contains(text, []byte(name)) {
+			s.Found[name] = true
+		}
+	}
+}
+
+// Software looks at */.installed.cfg and */bin/* of a software root.
+func (s *Search) Software(ctx context.Context, root string) error {
+	names, err := visibleNames(root)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.Release(filepath.Join(root, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release looks at .installed.cfg and bin/* of a release.
+func (s *Search) Release(directory string) error {
+	if err := s.searchFile(filepath.Join(directory, ".installed.cfg")); err != nil {
+		return err
+	}
+	scripts, err := visibleNames(filepath.Join(directory, "bin"))
+	if err != nil {
+		return err
+	}
+	for _, script := range scripts {
+		if err := s.searchFile(filepath.Join(directory, "bin", script)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Signatures looks at the files by which a shared part tells what it
+// was built from.
+func (s *Search) Signatures(part string) error {
+	entries, err := os.ReadDir(part)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if name == ".buildout-shared.json" || strings.HasPrefix(name, ".") && strings.HasSuffix(name, "signature") {
+			if err := s.searchFile(filepath.Join(part, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// largestText is far above any script or signature; what is larger is no text.
+const largestText = 64 << 20
+
+// searchFile looks at one file, if it is a text: regular, UTF-8.
+func (s *Search) searchFile(path string) error {
+	text, err := readRegular(path, largestText)
+	if confined.IsAbsent(err) || errors.Is(err, errNotRegular) || errors.Is(err, errTooLarge) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !utf8.Valid(text) {
+		s.log.Debug("Skipping script " + path + " that could not be decoded")
+		return nil
+	}
+	s.search(text)
+	return nil
+}
+
+var (
+	errNotRegular = errors.New("not a regular file")
+	errTooLarge   = errors.New("file too large")
+)
+
+// readRegular reads a file of at most limit bytes and never waits for one
+// that is a FIFO or a device.
+func readRegular(path string, limit int64) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if errors.Is(err, unix.ENXIO) { // a socket
+		return nil, errNotRegular
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return ReadOpened(file, limit)
+}
+
+// ReadOpened reads an opened file of at most limit bytes, if it is a regular one.
+func ReadOpened(file *os.File, limit int64) ([]byte, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = errTooLarge
+	}
+	return content, err
+}
+
+// Used finds the shared parts below roots that a release mentions, and
+// those that these mention, as pruning does. There must be some.
+func Used(roots []string, directory string, log *slog.Logger) ([]string, error) {
+	var candidates []string
+	for _, root := range roots {
+		parts, err := List(root)
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, parts...)
+	}
+	search := NewSearch(candidates, log)
+	if err := search.Release(directory); err != nil {
+		return nil, err
+	}
+	var used []string
+	for more := true; more; {
+		more = false
+		for _, part := range candidates {
+			if !search.Found[filepath.Base(part)] || slices.Contains(used, part) {
+				continue
+			}
+			used, more = append(used, part), true
+			if err := search.Signatures(part); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(used) == 0 {
+		return nil, errors.New("none is in shared_part_list")
+	}
+	slices.Sort(used)
+	return used, nil
+}
