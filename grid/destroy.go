@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"slapos/grid/pass"
 	"slapos/promise/process"
 	"slapos/slap/confined"
 )
@@ -26,39 +27,39 @@ const errRetained = postponement("Impossible to destroy partition yet because of
 // destroySteps free a partition for its next user (GRID-84). They follow the
 // stop of its services. A partition of which the destruction was interrupted,
 // anywhere, is destroyed by the next report.
-var destroySteps = []step[*partition]{
-	{name: "retention", do: (*partition).checkRetention},
-	{name: "destroy script", do: (*partition).runDestroyScript},
-	{name: "services", do: (*partition).forgetServices},
-	{name: "certificate", do: (*partition).removeCertificate},
-	{name: "data", do: (*partition).emptyData},
-	{name: "directory", do: (*partition).empty},
+var destroySteps = []pass.Step[*partition]{
+	{Name: "retention", Do: (*partition).checkRetention},
+	{Name: "destroy script", Do: (*partition).runDestroyScript},
+	{Name: "services", Do: (*partition).forgetServices},
+	{Name: "certificate", Do: (*partition).removeCertificate},
+	{Name: "data", Do: (*partition).emptyData},
+	{Name: "directory", Do: (*partition).empty},
 }
 
 func (t *partition) destroy(ctx context.Context) error {
 	t.log.Info("Destroying Computer Partition " + t.id.Partition + "...")
-	return runSteps(ctx, t, t.log, destroySteps)
+	return pass.RunSteps(ctx, t, t.log, destroySteps)
 }
 
-func (t *partition) checkRetention(context.Context) (outcome, error) {
+func (t *partition) checkRetention(context.Context) (pass.Outcome, error) {
 	over, err := retentionOver(t.root, t.pass.Now())
 	if err == nil && !over {
 		err = errRetained
 	}
-	return done, err
+	return pass.Done, err
 }
 
 // runDestroyScript has the instance clean up itself. Once that is done the
 // script goes first, because it would fail without the rest of the instance.
-func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
+func (t *partition) runDestroyScript(ctx context.Context) (pass.Outcome, error) {
 	// It may be a link to the release's: it is the user who follows it.
 	info, err := os.Stat(t.root.Join(destroyScript))
 	if confined.IsAbsent(err) || errors.Is(err, fs.ErrPermission) || err == nil && !info.Mode().IsRegular() {
-		return skipped, nil // or its user can't reach it either
+		return pass.Skipped, nil // or its user can't reach it either
 	}
 	user, err := t.owner()
 	if err != nil {
-		return done, err
+		return pass.Done, err
 	}
 	command := process.Command{
 		Path:    t.root.Join(destroyScript),
@@ -73,37 +74,37 @@ func (t *partition) runDestroyScript(ctx context.Context) (outcome, error) {
 		err = fmt.Errorf("%s ended with exit code %d", command.Path, result.ExitCode)
 	}
 	if err != nil {
-		return done, fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", t.path, err)
+		return pass.Done, fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", t.path, err)
 	}
 	_ = t.root.Remove(destroyScript) // not possible where sbin is a link to elsewhere
-	return done, nil
+	return pass.Done, nil
 }
 
-func (t *partition) removeCertificate(context.Context) (outcome, error) {
+func (t *partition) removeCertificate(context.Context) (pass.Outcome, error) {
 	if t.keyFile == "" {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	for _, path := range []string{t.keyFile, t.certificateFile} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return done, err
+			return pass.Done, err
 		}
 	}
-	return done, nil
+	return pass.Done, nil
 }
 
 // emptyData empties the partition's place on every data disk, also on those
 // that its user hides by taking away the link in DATA.
-func (t *partition) emptyData(ctx context.Context) (outcome, error) {
+func (t *partition) emptyData(ctx context.Context) (pass.Outcome, error) {
 	home := t.pass.Instance.StorageHome
 	if home == "" {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	disks, err := os.ReadDir(home)
 	if errors.Is(err, fs.ErrNotExist) {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if err != nil {
-		return done, fmt.Errorf("data disks: %w", err)
+		return pass.Done, fmt.Errorf("data disks: %w", err)
 	}
 	for _, disk := range disks {
 		place := filepath.Join(home, disk.Name(), t.id.Partition)
@@ -111,15 +112,15 @@ func (t *partition) emptyData(ctx context.Context) (outcome, error) {
 			continue
 		}
 		if err := confined.Empty(ctx, place); err != nil {
-			return done, err
+			return pass.Done, err
 		}
 	}
-	return done, nil
+	return pass.Done, nil
 }
 
 // empty empties the directory. The lock's delay goes before its date: were it
 // the other way round, an interruption between them would start the lock anew.
-func (t *partition) empty(ctx context.Context) (outcome, error) {
+func (t *partition) empty(ctx context.Context) (pass.Outcome, error) {
 	_ = t.root.Remove(retentionDelayFile) // what can't be removed alone is below
-	return done, t.root.Empty(ctx)
+	return pass.Done, t.root.Empty(ctx)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"slapos/grid/buildout"
+	"slapos/grid/pass"
 	"slapos/promise"
 	"slapos/slap"
 )
@@ -21,8 +22,8 @@ import (
 // and in the result. When the master can't be reached, what runs is kept
 // running (GRID-70), which the result tells as well. The error is that of the
 // pass itself, which could not begin or was interrupted.
-func InstancePass(ctx context.Context, options Options) (Result, error) {
-	p := newPass(options)
+func InstancePass(ctx context.Context, options Options) (pass.Result, error) {
+	p := newNode(options)
 	defer p.close()
 	result, err := p.processInstances(ctx)
 	if ctx.Err() != nil {
@@ -39,15 +40,15 @@ func InstancePass(ctx context.Context, options Options) (Result, error) {
 	return result, err
 }
 
-func (p *pass) processInstances(ctx context.Context) (Result, error) {
+func (p *node) processInstances(ctx context.Context) (pass.Result, error) {
 	p.Logger.Info("Processing computer partitions...")
 	if err := p.supervision.Start(ctx); err != nil {
-		return Result{}, err
+		return pass.Result{}, err
 	}
 	p.supervision.FindIdle(ctx)
 	partitions, err := p.openWanted(ctx)
 	if err != nil {
-		return Result{}, err
+		return pass.Result{}, err
 	}
 	failures := make([]error, len(partitions))
 	p.Progress.Plan(len(partitions))
@@ -81,13 +82,13 @@ func (p *pass) processInstances(ctx context.Context) (Result, error) {
 			p.Logger.Warn(err.Error())
 		}
 	}
-	result.logSummary(p.Logger)
+	result.LogSummary(p.Logger)
 	return result, nil
 }
 
 // openWanted opens the partitions to be processed: those that are not free, and
 // that Only names if it names any.
-func (p *pass) openWanted(ctx context.Context) ([]*partition, error) {
+func (p *node) openWanted(ctx context.Context) ([]*partition, error) {
 	computer, err := p.Master.FullComputerInformation(ctx, p.ComputerID)
 	if err != nil {
 		return nil, err
@@ -139,13 +140,13 @@ func (t *partition) reportFailure(ctx context.Context, failure error) {
 }
 
 // sortFailures tells failed promises from other failures.
-func sortFailures(partitions []*partition, failures []error) Result {
-	var result Result
+func sortFailures(partitions []*partition, failures []error) pass.Result {
+	var result pass.Result
 	for i, failure := range failures {
 		if failure == nil {
 			continue
 		}
-		f := Failure{Item: partitions[i].id.Partition, Type: softwareType(partitions[i].wanted), Err: failure}
+		f := pass.Failure{Item: partitions[i].id.Partition, Type: softwareType(partitions[i].wanted), Err: failure}
 		var failed *promise.Error
 		if errors.As(failure, &failed) {
 			result.PromiseFailed = append(result.PromiseFailed, f)

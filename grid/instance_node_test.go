@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"slapos/grid/pass"
 	"slapos/grid/supervisor"
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -96,7 +97,7 @@ func (n *instanceNode) touch(name string) {
 	})
 }
 
-func (n *instanceNode) process(wantExit int) Result {
+func (n *instanceNode) process(wantExit int) pass.Result {
 	n.t.Helper()
 	result, err := InstancePass(n.t.Context(), n.options)
 	if err != nil || result.ExitCode() != wantExit {

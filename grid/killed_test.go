@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/pass"
 	"slapos/grid/supervision"
 	"slapos/grid/supervisor"
 	"slapos/grid/testenv"
@@ -262,7 +263,7 @@ func runKilledAgent(t *testing.T, root string) {
 		Instance:   InstanceOptions{MinFreeSpace: 1, MaximumPeriodicity: -1},
 		Supervisor: supervision.Options{Executable: executable},
 	}
-	for _, pass := range []func(context.Context, Options) (Result, error){SoftwarePass, InstancePass} {
+	for _, pass := range []func(context.Context, Options) (pass.Result, error){SoftwarePass, InstancePass} {
 		if result, err := pass(context.Background(), options); err != nil || result.ExitCode() != 0 {
 			t.Fatal(result, err)
 		}

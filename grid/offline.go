@@ -20,7 +20,7 @@ const legacyState = ".requested_state"
 
 // workOffline keeps running what runs on this node (GRID-70). A partition that
 // was stopped has no configuration any more, and stays so.
-func (p *pass) workOffline(ctx context.Context) error {
+func (p *node) workOffline(ctx context.Context) error {
 	p.Logger.Info("Processing computer partitions offline...")
 	entries, err := os.ReadDir(p.InstanceRoot)
 	if err != nil {
@@ -37,7 +37,7 @@ func (p *pass) workOffline(ctx context.Context) error {
 
 // takeLegacyState removes the file, and stops a partition that it says is to be
 // stopped.
-func (p *pass) takeLegacyState(ctx context.Context, name string) error {
+func (p *node) takeLegacyState(ctx context.Context, name string) error {
 	if _, err := os.Lstat(filepath.Join(p.InstanceRoot, name, legacyState)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}

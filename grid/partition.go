@@ -16,7 +16,7 @@ import (
 
 // A partition is one partition while a pass works on it.
 type partition struct {
-	pass   *pass
+	pass   *node
 	id     slap.PartitionID
 	path   string // its directory
 	wanted *slap.Partition
@@ -34,7 +34,7 @@ type partition struct {
 }
 
 // openPartition opens the directory of a partition; close it after use.
-func (p *pass) openPartition(wanted *slap.Partition, log *slog.Logger) (*partition, error) {
+func (p *node) openPartition(wanted *slap.Partition, log *slog.Logger) (*partition, error) {
 	name := wanted.Reference
 	path := filepath.Join(p.InstanceRoot, name)
 	if name != filepath.Base(path) {
@@ -79,7 +79,7 @@ func (t *partition) owner() (*process.User, error) {
 // environment of the partition's children, before it is cleaned (GRID-12).
 func (t *partition) environment() []string { return t.pass.partitionEnvironment() }
 
-func (p *pass) partitionEnvironment() []string {
+func (p *node) partitionEnvironment() []string {
 	return append(p.Environment[:len(p.Environment):len(p.Environment)], "SLAPGRID_INSTANCE_ROOT="+p.InstanceRoot)
 }
 

@@ -9,27 +9,28 @@ import (
 	"io/fs"
 	"os"
 
+	"slapos/grid/pass"
 	"slapos/slap"
 	"slapos/slap/wholefile"
 )
 
 // refreshCertificate asks the master for the partition's key and certificate
 // and writes what has changed, readable to its user alone (GRID-51).
-func (t *partition) refreshCertificate(ctx context.Context) (outcome, error) {
+func (t *partition) refreshCertificate(ctx context.Context) (pass.Outcome, error) {
 	if t.keyFile == "" {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	certificate, key, err := t.pass.Master.Certificate(ctx, t.id)
 	if errors.Is(err, slap.ErrNotFound) {
-		return done, fmt.Errorf("Partition %s is not known by SlapOS Master.", t.id.Partition)
+		return pass.Done, fmt.Errorf("Partition %s is not known by SlapOS Master.", t.id.Partition)
 	}
 	if err != nil {
-		return done, err
+		return pass.Done, err
 	}
 	if err := t.writeSecret("certificate", t.certificateFile, certificate); err != nil {
-		return done, err
+		return pass.Done, err
 	}
-	return done, t.writeSecret("key", t.keyFile, key)
+	return pass.Done, t.writeSecret("key", t.keyFile, key)
 }
 
 func (t *partition) writeSecret(kind, path, content string) error {

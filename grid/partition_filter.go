@@ -16,7 +16,7 @@ import (
 // openProcessed opens the partitions that are processed, in the master's order;
 // the caller closes them. Free ones are tidied up and left out, as is one that
 // can't be opened, which is told to the master (GRID-42).
-func (p *pass) openProcessed(ctx context.Context, wanted []*slap.Partition) []*partition {
+func (p *node) openProcessed(ctx context.Context, wanted []*slap.Partition) []*partition {
 	var opened []*partition
 	for _, w := range wanted {
 		t, err := p.openPartition(w, p.Logger)

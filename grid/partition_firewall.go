@@ -6,13 +6,14 @@ import (
 	"context"
 
 	"slapos/grid/firewall"
+	"slapos/grid/pass"
 )
 
 // openFirewall gives the partition the rules that its addresses, its peers and
 // its user's wishes make (GRID-80).
-func (t *partition) openFirewall(ctx context.Context) (outcome, error) {
+func (t *partition) openFirewall(ctx context.Context) (pass.Outcome, error) {
 	if t.pass.firewall == nil {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	t.log.Info("Configuring firewall...")
 	peers, err := t.pass.Master.IPList(ctx, t.id)
@@ -23,14 +24,14 @@ func (t *partition) openFirewall(ctx context.Context) (outcome, error) {
 		Addresses: append(t.wanted.Addresses(), t.wanted.FullAddresses()...), Peers: peers,
 		Filter: t.filter(), Authorized: t.pass.Firewall.AuthorizedSources,
 	}
-	return done, t.pass.firewall.Set(ctx, t.root, t.id.Partition, traffic.Rules(t.log), t.log)
+	return pass.Done, t.pass.firewall.Set(ctx, t.root, t.id.Partition, traffic.Rules(t.log), t.log)
 }
 
 // closeFirewall takes all rules of the partition away.
-func (t *partition) closeFirewall(ctx context.Context) (outcome, error) {
+func (t *partition) closeFirewall(ctx context.Context) (pass.Outcome, error) {
 	if t.pass.firewall == nil {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	t.log.Info("Removing firewall configuration...")
-	return done, t.pass.firewall.Set(ctx, t.root, t.id.Partition, nil, t.log)
+	return pass.Done, t.pass.firewall.Set(ctx, t.root, t.id.Partition, nil, t.log)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"slapos/grid/buildout"
+	"slapos/grid/pass"
 	"slapos/slap"
 	"slapos/slap/confined"
 )
@@ -22,24 +23,24 @@ const (
 	partitionMode = 0o750
 )
 
-func (t *partition) checkSpace(context.Context) (outcome, error) {
+func (t *partition) checkSpace(context.Context) (pass.Outcome, error) {
 	t.log.Info(fmt.Sprintf("Installing Computer Partition %s...", t.id.Partition))
-	return done, checkFreeSpace(t.path, t.pass.Instance.MinFreeSpace, "instance_min_free_space")
+	return pass.Done, pass.CheckFreeSpace(t.path, t.pass.Instance.MinFreeSpace, "instance_min_free_space")
 }
 
 // linkRelease shows the partition's user where the software is (GRID-56).
-func (t *partition) linkRelease(context.Context) (outcome, error) {
+func (t *partition) linkRelease(context.Context) (pass.Outcome, error) {
 	if t.url == "" {
 		return "", fmt.Errorf("Partition %s has no software release: the master names none.", t.id.Partition)
 	}
-	return done, t.root.Link(t.release, softwareLink)
+	return pass.Done, t.root.Link(t.release, softwareLink)
 }
 
-func (t *partition) checkMode(context.Context) (outcome, error) {
+func (t *partition) checkMode(context.Context) (pass.Outcome, error) {
 	if mode := t.root.Mode.Perm() | t.root.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky); mode != partitionMode {
 		return "", fmt.Errorf("Wrong permissions in %s: actual permissions are: 0%o, wanted are 0%o", t.path, unixMode(mode), partitionMode)
 	}
-	return done, nil
+	return pass.Done, nil
 }
 
 // unixMode has the special bits where chmod has them.
@@ -55,7 +56,7 @@ func unixMode(mode fs.FileMode) uint32 {
 
 // writeProfile makes the profile of the instance from the template of the
 // release and what the node adds.
-func (t *partition) writeProfile(context.Context) (outcome, error) {
+func (t *partition) writeProfile(context.Context) (pass.Outcome, error) {
 	if info, err := os.Stat(t.release); err != nil || !info.IsDir() {
 		return "", fmt.Errorf("Software Release %s is not present on system.\nCannot deploy instance.", t.url)
 	}
@@ -72,7 +73,7 @@ func (t *partition) writeProfile(context.Context) (outcome, error) {
 		StorageHome:       t.pass.Instance.StorageHome,
 		IPv4GlobalNetwork: t.pass.Instance.IPv4GlobalNetwork,
 	})...)
-	return done, t.root.Write(profileFile, profile, confined.Attributes{Mode: 0o640, UID: -1, GID: t.root.GID})
+	return pass.Done, t.root.Write(profileFile, profile, confined.Attributes{Mode: 0o640, UID: -1, GID: t.root.GID})
 }
 
 // readTemplate reads instance.cfg of the release, which old ones call
@@ -94,7 +95,7 @@ func (t *partition) readTemplate() ([]byte, error) {
 
 // runBuildout deploys the instance with the buildout of its release, or with
 // what the release offers instead of it.
-func (t *partition) runBuildout(ctx context.Context) (outcome, error) {
+func (t *partition) runBuildout(ctx context.Context) (pass.Outcome, error) {
 	if err := t.checkOwner(); err != nil {
 		return "", err
 	}
@@ -120,7 +121,7 @@ func (t *partition) runBuildout(ctx context.Context) (outcome, error) {
 		}
 		script = own
 	}
-	return done, builder.Run(ctx, script)
+	return pass.Done, builder.Run(ctx, script)
 }
 
 // checkOwner refuses a user that nothing may run as, before anything does.
@@ -154,13 +155,13 @@ func (t *partition) chooseBuildout(ctx context.Context, builder *buildout.Builde
 }
 
 // lockRetention notes for how long the partition is kept once it is destroyed.
-func (t *partition) lockRetention(context.Context) (outcome, error) {
+func (t *partition) lockRetention(context.Context) (pass.Outcome, error) {
 	info, err := os.Stat(t.release)
 	if err != nil {
 		return "", err
 	}
 	uid, gid := confined.Owner(info)
-	return done, lockRetention(t.root, retentionDelay(t.filter(), t.log), uid, gid)
+	return pass.Done, lockRetention(t.root, retentionDelay(t.filter(), t.log), uid, gid)
 }
 
 // filter is what the user asked for beside parameters.

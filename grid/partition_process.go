@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"slapos/grid/pass"
 	"slapos/promise"
 	"slapos/slap"
 	"slapos/slap/confined"
@@ -32,52 +33,52 @@ import (
 // after everything else, so an agent that is killed in between is followed by
 // one that does all again.
 var (
-	beginSteps = []step[*partition]{
-		{name: "certificate", do: (*partition).refreshCertificate},
-		{name: "forget error", do: (*partition).forgetError},
+	beginSteps = []pass.Step[*partition]{
+		{Name: "certificate", Do: (*partition).refreshCertificate},
+		{Name: "forget error", Do: (*partition).forgetError},
 	}
-	deploySteps = []step[*partition]{
-		{name: "free space", do: (*partition).checkSpace},
-		{name: "software link", do: (*partition).linkRelease},
-		{name: "permissions", do: (*partition).checkMode},
-		{name: "profile", do: (*partition).writeProfile},
-		{name: "buildout", do: (*partition).runBuildout},
-		{name: "retention", do: (*partition).lockRetention},
+	deploySteps = []pass.Step[*partition]{
+		{Name: "free space", Do: (*partition).checkSpace},
+		{Name: "software link", Do: (*partition).linkRelease},
+		{Name: "permissions", Do: (*partition).checkMode},
+		{Name: "profile", Do: (*partition).writeProfile},
+		{Name: "buildout", Do: (*partition).runBuildout},
+		{Name: "retention", Do: (*partition).lockRetention},
 	}
-	startedSteps = concat(beginSteps, deploySteps, []step[*partition]{
-		{name: "start", do: (*partition).startServices},
-		{name: "firewall", do: (*partition).openFirewall},
-		{name: "promises", do: (*partition).testPromises},
-		{name: "report started", do: (*partition).reportStarted},
-		{name: "report requests", do: (*partition).reportRequested},
+	startedSteps = concat(beginSteps, deploySteps, []pass.Step[*partition]{
+		{Name: "start", Do: (*partition).startServices},
+		{Name: "firewall", Do: (*partition).openFirewall},
+		{Name: "promises", Do: (*partition).testPromises},
+		{Name: "report started", Do: (*partition).reportStarted},
+		{Name: "report requests", Do: (*partition).reportRequested},
 	})
 	// An instance is stopped even if it can't be deployed, or is not known, any
 	// more.
-	stoppedSteps = concat(beginSteps, deploySteps, []step[*partition]{
-		{name: "firewall", do: (*partition).openFirewall},
-		{name: "stop", do: (*partition).stopServices, always: true},
-		{name: "report stopped", do: (*partition).reportStopped},
-		{name: "report requests", do: (*partition).reportRequested},
+	stoppedSteps = concat(beginSteps, deploySteps, []pass.Step[*partition]{
+		{Name: "firewall", Do: (*partition).openFirewall},
+		{Name: "stop", Do: (*partition).stopServices, Always: true},
+		{Name: "report stopped", Do: (*partition).reportStopped},
+		{Name: "report requests", Do: (*partition).reportRequested},
 	})
-	destroyedSteps = concat(beginSteps, []step[*partition]{
-		{name: "stop", do: (*partition).stopServices, always: true},
-		{name: "firewall", do: (*partition).closeFirewall},
-		{name: "report stopped", do: (*partition).reportStopped},
+	destroyedSteps = concat(beginSteps, []pass.Step[*partition]{
+		{Name: "stop", Do: (*partition).stopServices, Always: true},
+		{Name: "firewall", Do: (*partition).closeFirewall},
+		{Name: "report stopped", Do: (*partition).reportStopped},
 	})
-	unknownSteps = concat(beginSteps, []step[*partition]{
-		{name: "refuse", do: (*partition).refuseState},
+	unknownSteps = concat(beginSteps, []pass.Step[*partition]{
+		{Name: "refuse", Do: (*partition).refuseState},
 	})
 )
 
-func concat(lists ...[]step[*partition]) []step[*partition] {
-	var all []step[*partition]
+func concat(lists ...[]pass.Step[*partition]) []pass.Step[*partition] {
+	var all []pass.Step[*partition]
 	for _, list := range lists {
 		all = append(all, list...)
 	}
 	return all
 }
 
-func (t *partition) steps() []step[*partition] {
+func (t *partition) steps() []pass.Step[*partition] {
 	switch t.wanted.RequestedState {
 	case slap.StateStarted:
 		return startedSteps
@@ -152,7 +153,7 @@ func (t *partition) deploy(ctx context.Context) error {
 	t.log.Info(fmt.Sprintf("Processing Computer Partition %s.", t.id.Partition))
 	t.logPlaces()
 	t.log.Info(fmt.Sprintf("  Instance status: %s", t.wanted.RequestedState))
-	err = runSteps(ctx, t, t.log, t.steps())
+	err = pass.RunSteps(ctx, t, t.log, t.steps())
 	var failed *promise.Error
 	if err != nil && !errors.As(err, &failed) {
 		t.showError(ctx, err)

@@ -12,15 +12,16 @@ import (
 	"sync"
 
 	"slapos/grid/buildout"
+	"slapos/grid/pass"
 	"slapos/promise"
 )
 
 // testPromises runs all promises; the first that fails is the error.
-func (t *partition) testPromises(ctx context.Context) (outcome, error) {
+func (t *partition) testPromises(ctx context.Context) (pass.Outcome, error) {
 	if t.pass.Instance.ForceStop {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
-	return done, t.runPromises(ctx, promise.Forced)
+	return pass.Done, t.runPromises(ctx, promise.Forced)
 }
 
 func (t *partition) runPromises(ctx context.Context, mode promise.Mode) error {
@@ -120,7 +121,7 @@ func (t *partition) checkAnomalies(ctx context.Context) error {
 type interpreters struct{ known sync.Map }
 
 // interpreter is the Python of a release, empty when it names none (GRID-44).
-func (p *pass) interpreter(release string) (string, error) {
+func (p *node) interpreter(release string) (string, error) {
 	if release == "" {
 		return "", nil
 	}

@@ -9,23 +9,24 @@ import (
 	"io/fs"
 	"strings"
 
+	"slapos/grid/pass"
 	"slapos/slap"
 )
 
-func (t *partition) reportStarted(ctx context.Context) (outcome, error) {
+func (t *partition) reportStarted(ctx context.Context) (pass.Outcome, error) {
 	if t.pass.Instance.ForceStop {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
-	return done, t.pass.Master.Started(ctx, t.id)
+	return pass.Done, t.pass.Master.Started(ctx, t.id)
 }
 
 // reportStopped tells the master, whatever it answers (GRID-52).
-func (t *partition) reportStopped(ctx context.Context) (outcome, error) {
+func (t *partition) reportStopped(ctx context.Context) (pass.Outcome, error) {
 	if err := t.pass.Master.Stopped(ctx, t.id); err != nil {
 		t.log.Debug("Ignored failure to report a stopped partition", "error", err)
-		return skipped, ctx.Err()
+		return pass.Skipped, ctx.Err()
 	}
-	return done, nil
+	return pass.Done, nil
 }
 
 // requestedFile is where code in the partition notes the instances that it asks
@@ -36,10 +37,10 @@ func (t *partition) requestedFile() string {
 
 // reportRequested tells the master which instances the partition asked for
 // while it was processed, so that others may go (GRID-53).
-func (t *partition) reportRequested(ctx context.Context) (outcome, error) {
+func (t *partition) reportRequested(ctx context.Context) (pass.Outcome, error) {
 	content, err := t.root.ReadOwn(t.requestedFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if err != nil {
 		return "", err
@@ -54,24 +55,24 @@ func (t *partition) reportRequested(ctx context.Context) (outcome, error) {
 	if errors.Is(err, slap.ErrNotFound) {
 		t.log.Warn(fmt.Sprintf("NotFoundError: %v. \nCannot send requested instance list to master. "+
 			"Please check if this feature is implemented on SlapOS Master.", err))
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if err != nil && !errors.Is(err, slap.ErrConnection) {
 		// The partition's user wrote what the master can't take: that is no
 		// reason to take the master for lost.
 		return "", fmt.Errorf("report requested instances: %v", err)
 	}
-	return done, err
+	return pass.Done, err
 }
 
 // errorFile shows the partition's user why the last processing failed.
 func (t *partition) errorFile() string { return ".slapgrid-" + t.id.Partition + "-error.log" }
 
-func (t *partition) forgetError(context.Context) (outcome, error) {
-	return done, t.root.Clear(t.errorFile())
+func (t *partition) forgetError(context.Context) (pass.Outcome, error) {
+	return pass.Done, t.root.Clear(t.errorFile())
 }
 
 // refuseState is for what the master may come to ask of future agents.
-func (t *partition) refuseState(context.Context) (outcome, error) {
+func (t *partition) refuseState(context.Context) (pass.Outcome, error) {
 	return "", fmt.Errorf("Computer Partition %s has unsupported state: %s", slap.PythonRepr(t.id.Partition), t.wanted.RequestedState)
 }

@@ -6,13 +6,14 @@ import (
 	"context"
 	"fmt"
 
+	"slapos/grid/pass"
 	"slapos/grid/supervisor"
 	"slapos/manager"
 )
 
 // startServices configures what is in etc/run and etc/service, and starts what
 // of it doesn't run (GRID-59, GRID-73); or stops it, if that is forced.
-func (t *partition) startServices(ctx context.Context) (outcome, error) {
+func (t *partition) startServices(ctx context.Context) (pass.Outcome, error) {
 	if t.pass.Instance.ForceStop {
 		return t.stopServices(ctx)
 	}
@@ -30,23 +31,23 @@ func (t *partition) startServices(ctx context.Context) (outcome, error) {
 	}
 	t.started = true
 	if err := t.services.Set(ctx, name, programs, t.log); err != nil || len(programs) == 0 {
-		return done, err
+		return pass.Done, err
 	}
 	return t.startGroup(ctx)
 }
 
 // startGroup starts what doesn't run of the partition's own group.
-func (t *partition) startGroup(ctx context.Context) (outcome, error) {
+func (t *partition) startGroup(ctx context.Context) (pass.Outcome, error) {
 	known, err := t.services.Start(ctx)
 	if err != nil {
 		return "", fmt.Errorf("start services: %w", err)
 	}
 	if !known {
 		t.log.Info(fmt.Sprintf("Nothing to start on %s...", t.id.Partition))
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	t.log.Info(fmt.Sprintf("Requested start of %s...", t.id.Partition))
-	return done, nil
+	return pass.Done, nil
 }
 
 // program has what all programs of the partition have in common.
@@ -59,7 +60,7 @@ func (t *partition) program() (supervisor.Program, error) {
 }
 
 // stopServices stops the partition's own group (GRID-59).
-func (t *partition) stopServices(ctx context.Context) (outcome, error) {
+func (t *partition) stopServices(ctx context.Context) (pass.Outcome, error) {
 	t.step("stopping")
 	running, removed, err := t.services.Stop(ctx, t.log)
 	if err != nil {
@@ -68,16 +69,16 @@ func (t *partition) stopServices(ctx context.Context) (outcome, error) {
 	if removed {
 		t.log.Info(fmt.Sprintf("Requested stop of %s...", t.id.Partition))
 	}
-	return doneIf(running), nil
+	return pass.DoneIf(running), nil
 }
 
 // forgetServices makes the supervisor forget all groups of the partition.
-func (t *partition) forgetServices(ctx context.Context) (outcome, error) {
+func (t *partition) forgetServices(ctx context.Context) (pass.Outcome, error) {
 	running, err := t.services.Forget(ctx, t.log)
 	if err != nil {
 		return "", fmt.Errorf("stop services: %w", err)
 	}
-	return doneIf(running), nil
+	return pass.DoneIf(running), nil
 }
 
 // A managedServices is what managers may do with the supervisor.

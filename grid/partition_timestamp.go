@@ -68,7 +68,7 @@ func (t *partition) writeTimestamp() error {
 type periodicities struct{ known sync.Map }
 
 // periodicity is that of a release, or else the node's (GRID-46).
-func (p *pass) periodicity(release string) int {
+func (p *node) periodicity(release string) int {
 	if release == "" {
 		return p.Instance.MaximumPeriodicity
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"slapos/grid/pass"
 	"slapos/promise"
 	"slapos/slap"
 )
@@ -17,13 +18,13 @@ import (
 // PromisePass runs all promises of started partitions and changes nothing else:
 // nothing is told to the master, and every failure counts as one of a promise
 // (GRID-61).
-func PromisePass(ctx context.Context, options Options) (Result, error) {
-	p := newPass(options)
+func PromisePass(ctx context.Context, options Options) (pass.Result, error) {
+	p := newNode(options)
 	defer p.close()
 	p.Logger.Info("Processing promises...")
 	partitions, err := p.openWanted(ctx)
 	if err != nil {
-		return Result{}, err
+		return pass.Result{}, err
 	}
 	failures := make([]error, len(partitions))
 	err = p.each(ctx, len(partitions), func(ctx context.Context, i int, log *slog.Logger) error {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"slapos/grid/buildout"
+	"slapos/grid/pass"
 	"slapos/manager"
 	"slapos/slap"
 	"slapos/slap/confined"
@@ -27,7 +28,7 @@ import (
 // What makes a release complete is the file .completed in its directory: it
 // appears after the master knows, and goes before anything else changes there.
 type release struct {
-	pass      *pass
+	pass      *node
 	url       string
 	state     slap.State
 	directory string
@@ -44,27 +45,27 @@ type release struct {
 // completedFile marks a release that is built and reported. It holds the time.
 const completedFile = ".completed"
 
-var installSteps = []step[*release]{
-	{name: "announce", do: (*release).announce},
-	{name: "forget completion", do: (*release).forgetCompletion},
-	{name: "free space", do: (*release).checkSpace},
-	{name: "fetch", do: (*release).fetch},
-	{name: "directory", do: (*release).makeDirectory},
-	{name: "netrc", do: (*release).copyNetrc},
-	{name: "profile", do: (*release).writeProfile},
-	{name: "bootstrap", do: (*release).bootstrap},
-	{name: "buildout", do: (*release).runBuildout},
-	{name: "upload", do: (*release).upload},
-	{name: "report", do: (*release).reportAvailable},
-	{name: "complete", do: (*release).complete},
+var installSteps = []pass.Step[*release]{
+	{Name: "announce", Do: (*release).announce},
+	{Name: "forget completion", Do: (*release).forgetCompletion},
+	{Name: "free space", Do: (*release).checkSpace},
+	{Name: "fetch", Do: (*release).fetch},
+	{Name: "directory", Do: (*release).makeDirectory},
+	{Name: "netrc", Do: (*release).copyNetrc},
+	{Name: "profile", Do: (*release).writeProfile},
+	{Name: "bootstrap", Do: (*release).bootstrap},
+	{Name: "buildout", Do: (*release).runBuildout},
+	{Name: "upload", Do: (*release).upload},
+	{Name: "report", Do: (*release).reportAvailable},
+	{Name: "complete", Do: (*release).complete},
 }
 
-var removeSteps = []step[*release]{
-	{name: "remove", do: (*release).remove},
-	{name: "report", do: (*release).reportDestroyed},
+var removeSteps = []pass.Step[*release]{
+	{Name: "remove", Do: (*release).remove},
+	{Name: "report", Do: (*release).reportDestroyed},
 }
 
-func (p *pass) newRelease(wanted *slap.SoftwareRelease, log *slog.Logger) *release {
+func (p *node) newRelease(wanted *slap.SoftwareRelease, log *slog.Logger) *release {
 	directory := p.releaseDirectory(wanted.URL)
 	return &release{
 		pass: p, url: wanted.URL, state: wanted.State(), directory: directory,
@@ -82,7 +83,7 @@ func (r *release) process(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := runSteps(ctx, r, r.log, r.steps()); err != nil {
+	if err := pass.RunSteps(ctx, r, r.log, r.steps()); err != nil {
 		return err
 	}
 	for _, m := range r.pass.Managers {
@@ -94,7 +95,7 @@ func (r *release) process(ctx context.Context) error {
 }
 
 // steps are what is to be done.
-func (r *release) steps() []step[*release] {
+func (r *release) steps() []pass.Step[*release] {
 	switch {
 	case !r.pass.isWanted(r.url):
 		return nil
@@ -108,7 +109,7 @@ func (r *release) steps() []step[*release] {
 
 // isWanted tells whether Only names the release, by its URL or md5 sum, or
 // names none.
-func (p *pass) isWanted(url string) bool {
+func (p *node) isWanted(url string) bool {
 	for _, name := range p.Only {
 		if name == url || name == md5Sum(url) {
 			return true

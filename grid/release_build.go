@@ -10,15 +10,16 @@ import (
 	"path/filepath"
 
 	"slapos/grid/buildout"
+	"slapos/grid/pass"
 	"slapos/promise/process"
 	"slapos/slap/confined"
 )
 
 // makeDirectory makes the directory of the release, which belongs to the owner
 // of the directory of all releases (GRID-29), and begins the build there.
-func (r *release) makeDirectory(ctx context.Context) (outcome, error) {
+func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
 	if r.fetched {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	all, err := confined.Open(r.pass.SoftwareRoot)
 	if err != nil {
@@ -44,14 +45,14 @@ func (r *release) makeDirectory(ctx context.Context) (outcome, error) {
 	if err := r.root.MakeDirectory("extends-cache", 0o755); err != nil {
 		return "", err
 	}
-	return done, r.root.GiveAway("extends-cache")
+	return pass.Done, r.root.GiveAway("extends-cache")
 }
 
 // copyNetrc gives the build the logins of its owner, whose home isn't that of
 // the build (GRID-30).
-func (r *release) copyNetrc(context.Context) (outcome, error) {
+func (r *release) copyNetrc(context.Context) (pass.Outcome, error) {
 	if r.fetched {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	const name = ".netrc"
 	user, err := process.LookupUser(r.root.UID, r.root.GID)
@@ -59,19 +60,19 @@ func (r *release) copyNetrc(context.Context) (outcome, error) {
 		return "", fmt.Errorf("owner of %s: %w", r.directory, err)
 	}
 	if filepath.Clean(user.Home) == filepath.Clean(r.directory) {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if err := r.root.Clear(name); err != nil {
 		return "", err
 	}
 	logins, err := readLogins(filepath.Clean(user.Home), name, user.UID)
 	if errors.Is(err, fs.ErrNotExist) {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if err != nil {
 		return "", err
 	}
-	return done, r.root.Write(name, logins, confined.Attributes{Mode: 0o600, UID: r.root.UID, GID: r.root.GID})
+	return pass.Done, r.root.Write(name, logins, confined.Attributes{Mode: 0o600, UID: r.root.UID, GID: r.root.GID})
 }
 
 // readLogins reads a file for a user who could have put anything in its place:
@@ -94,9 +95,9 @@ func readLogins(home, name string, uid int) ([]byte, error) {
 
 // writeProfile writes buildout.cfg unless there is one, and notes the revision
 // of a profile that lies in a git repository here (GRID-31).
-func (r *release) writeProfile(ctx context.Context) (outcome, error) {
+func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
 	if r.fetched {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	const name = "buildout.cfg"
 	before, err := r.root.Read(name)
@@ -111,9 +112,9 @@ func (r *release) writeProfile(ctx context.Context) (outcome, error) {
 		profile = buildout.NoteRevision(profile, revision, r.pass.Now())
 	}
 	if string(profile) == string(before) {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
-	return done, r.root.Write(name, profile, confined.Attributes{Mode: 0o644, UID: r.root.UID, GID: r.root.GID})
+	return pass.Done, r.root.Write(name, profile, confined.Attributes{Mode: 0o644, UID: r.root.UID, GID: r.root.GID})
 }
 
 // networkCacheOptions are handed to buildout in this order (GRID-32).
@@ -152,9 +153,9 @@ const (
 
 // bootstrap makes bin/buildout. With one there already, it is done at every
 // other attempt only: the failure may lie in either (GRID-34).
-func (r *release) bootstrap(ctx context.Context) (outcome, error) {
+func (r *release) bootstrap(ctx context.Context) (pass.Outcome, error) {
 	if r.fetched {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if r.root.Exists(bootstrapSkipped) {
 		if err := r.root.Clear(bootstrapSkipped); err != nil {
@@ -162,22 +163,22 @@ func (r *release) bootstrap(ctx context.Context) (outcome, error) {
 		}
 	} else if r.root.Exists(buildoutScript) {
 		r.bootstrapSkipped = true
-		return skipped, r.root.Write(bootstrapSkipped, nil, confined.AgentFile)
+		return pass.Skipped, r.root.Write(bootstrapSkipped, nil, confined.AgentFile)
 	}
 	r.step("bootstrapping")
-	return done, r.builder.Bootstrap(ctx, r.parameters()...)
+	return pass.Done, r.builder.Bootstrap(ctx, r.parameters()...)
 }
 
-func (r *release) runBuildout(ctx context.Context) (outcome, error) {
+func (r *release) runBuildout(ctx context.Context) (pass.Outcome, error) {
 	if r.fetched {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	r.step("building")
 	if err := r.builder.Run(ctx, filepath.Join(r.directory, buildoutScript), r.parameters()...); err != nil {
 		return "", err
 	}
 	if r.bootstrapSkipped {
-		return done, r.root.Clear(bootstrapSkipped)
+		return pass.Done, r.root.Clear(bootstrapSkipped)
 	}
-	return done, nil
+	return pass.Done, nil
 }

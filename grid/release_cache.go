@@ -11,25 +11,26 @@ import (
 	"sync"
 
 	"slapos/grid/parts"
+	"slapos/grid/pass"
 	"slapos/slap/clock"
 )
 
 // checkSpace also covers what a build may need besides the release (GRID-26).
-func (r *release) checkSpace(context.Context) (outcome, error) {
-	return done, checkFreeSpace(r.directory, r.pass.Software.MinFreeSpace, "software_min_free_space")
+func (r *release) checkSpace(context.Context) (pass.Outcome, error) {
+	return pass.Done, pass.CheckFreeSpace(r.directory, r.pass.Software.MinFreeSpace, "software_min_free_space")
 }
 
 // fetch gets the release from the cache, which is tried for a first
 // installation only. A failure means that the release is built, unless that is
 // forbidden (GRID-27).
-func (r *release) fetch(ctx context.Context) (outcome, error) {
+func (r *release) fetch(ctx context.Context) (pass.Outcome, error) {
 	o := r.pass.Software
 	_, forced := prefixOf(r.url, o.DownloadForced)
 	if r.exists() {
 		if forced {
 			return "", fmt.Errorf("Binary cache forced for '%s', but directory %s already exists, will retry again", r.url, r.directory)
 		}
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	found, err := r.tryFetch(ctx)
 	if err != nil {
@@ -40,9 +41,9 @@ func (r *release) fetch(ctx context.Context) (outcome, error) {
 	}
 	r.fetched = found
 	if !found {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
-	return done, nil
+	return pass.Done, nil
 }
 
 func (r *release) tryFetch(ctx context.Context) (found bool, err error) {
@@ -77,25 +78,25 @@ func prefixOf(url string, prefixes []string) (prefix string, found bool) {
 
 // upload begins to put a release that was built here into the cache (GRID-28).
 // The master is told at once that it is available (D-21).
-func (r *release) upload(ctx context.Context) (outcome, error) {
+func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
 	o := r.pass.Software
 	if r.fetched || !o.Upload || o.Cache == nil {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if _, listed := prefixOf(r.url, o.UploadBlacklist); listed {
 		r.log.Info("Can't upload to binary cache: Software Release URL is blacklisted.")
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	var used []string
 	if r.root.Exists(".shared") { // D-11
 		var err error
 		if used, err = parts.Used(r.pass.SharedParts, r.directory, r.log); err != nil {
 			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))
-			return skipped, nil
+			return pass.Skipped, nil
 		}
 	}
 	r.pass.uploads.begin(ctx, o, upload{r.url, r.directory, used, r.log})
-	return done, nil
+	return pass.Done, nil
 }
 
 // uploadsAtOnce bounds the memory of a pass that built many releases.

@@ -6,13 +6,14 @@ import (
 	"context"
 	"fmt"
 
+	"slapos/grid/pass"
 	"slapos/slap/confined"
 )
 
 // remove removes the release from this node (GRID-38).
-func (r *release) remove(ctx context.Context) (outcome, error) {
+func (r *release) remove(ctx context.Context) (pass.Outcome, error) {
 	if !r.exists() {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	r.log.Info(fmt.Sprintf("Destroying '%s' ...", r.url))
 	r.step("removing")
@@ -20,7 +21,7 @@ func (r *release) remove(ctx context.Context) (outcome, error) {
 		return "", err
 	}
 	r.log.Info(fmt.Sprintf("Destroyed '%s' .", r.url))
-	return done, nil
+	return pass.Done, nil
 }
 
 // removeDirectory ends what still builds there first, and takes the mark of

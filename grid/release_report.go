@@ -8,44 +8,45 @@ import (
 	"fmt"
 	"time"
 
+	"slapos/grid/pass"
 	"slapos/slap"
 	"slapos/slap/confined"
 )
 
 // announce tells the master that the release is being built. Not every master
 // wants to know.
-func (r *release) announce(ctx context.Context) (outcome, error) {
+func (r *release) announce(ctx context.Context) (pass.Outcome, error) {
 	err := r.pass.Master.BuildingRelease(ctx, r.url, r.pass.ComputerID)
 	if errors.Is(err, slap.ErrNotFound) {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	if err != nil {
 		return "", r.untold("is being built", err)
 	}
 	r.log.Info(fmt.Sprintf("Installing software release %s ...", r.url))
-	return done, nil
+	return pass.Done, nil
 }
 
 // forgetCompletion takes the mark away while the release changes, so that the
 // next pass builds again what this one can't finish.
-func (r *release) forgetCompletion(context.Context) (outcome, error) {
+func (r *release) forgetCompletion(context.Context) (pass.Outcome, error) {
 	if !r.isComplete() {
-		return skipped, nil
+		return pass.Skipped, nil
 	}
 	root, err := confined.Open(r.directory)
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
-	return done, root.Clear(completedFile)
+	return pass.Done, root.Clear(completedFile)
 }
 
-func (r *release) reportAvailable(ctx context.Context) (outcome, error) {
-	return done, r.untold("is available", r.pass.Master.AvailableRelease(ctx, r.url, r.pass.ComputerID))
+func (r *release) reportAvailable(ctx context.Context) (pass.Outcome, error) {
+	return pass.Done, r.untold("is available", r.pass.Master.AvailableRelease(ctx, r.url, r.pass.ComputerID))
 }
 
-func (r *release) reportDestroyed(ctx context.Context) (outcome, error) {
-	return done, r.untold("is destroyed", r.pass.Master.DestroyedRelease(ctx, r.url, r.pass.ComputerID))
+func (r *release) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
+	return pass.Done, r.untold("is destroyed", r.pass.Master.DestroyedRelease(ctx, r.url, r.pass.ComputerID))
 }
 
 // untold says what the master would not hear: some of its answers say nothing.
@@ -57,7 +58,7 @@ func (r *release) untold(news string, err error) error {
 }
 
 // complete marks the release (GRID-23).
-func (r *release) complete(context.Context) (outcome, error) {
+func (r *release) complete(context.Context) (pass.Outcome, error) {
 	if r.root == nil {
 		root, err := confined.Open(r.directory)
 		if err != nil {
@@ -65,5 +66,5 @@ func (r *release) complete(context.Context) (outcome, error) {
 		}
 		r.root = root
 	}
-	return done, r.root.Write(completedFile, []byte(r.pass.Now().Local().Format(time.ANSIC)), confined.AgentFile)
+	return pass.Done, r.root.Write(completedFile, []byte(r.pass.Now().Local().Format(time.ANSIC)), confined.AgentFile)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 
+	"slapos/grid/pass"
 	"slapos/slap/confined"
 )
 
@@ -14,17 +15,17 @@ import (
 // and destroys the partitions that the master wants destroyed (GRID-83). A
 // partition that fails is reported to the master and in the result; the error
 // is that of the pass itself, which could not begin or was interrupted.
-func ReportPass(ctx context.Context, options Options) (Result, error) {
-	p := newPass(options)
+func ReportPass(ctx context.Context, options Options) (pass.Result, error) {
+	p := newNode(options)
 	defer p.close()
 	if err := p.supervision.Start(ctx); err != nil {
-		return Result{}, err
+		return pass.Result{}, err
 	}
 	computer, err := p.Master.FullComputerInformation(ctx, p.ComputerID)
 	if err != nil {
-		return Result{}, err
+		return pass.Result{}, err
 	}
-	r := &report{pass: p}
+	r := &report{node: p}
 	for _, t := range p.openProcessed(ctx, computer.Partitions) {
 		defer t.close()
 		r.partitions = append(r.partitions, &reportedPartition{collectedUsage: collectedUsage{partition: t}})
@@ -39,9 +40,9 @@ func ReportPass(ctx context.Context, options Options) (Result, error) {
 
 // A report is one run of it.
 type report struct {
-	*pass
+	*node
 	partitions []*reportedPartition
-	failed     []Failure // that are of no partition
+	failed     []pass.Failure // that are of no partition
 }
 
 // A reportedPartition is a partition, what was used in it, and what failed.
@@ -75,7 +76,7 @@ func (r *report) run(ctx context.Context) error {
 func (r *report) send(ctx context.Context, shared *confined.Directory) {
 	if err := r.sendComputerUsage(ctx, shared); err != nil {
 		r.Logger.Error(err.Error())
-		r.failed = append(r.failed, Failure{Item: r.ComputerID, Err: err})
+		r.failed = append(r.failed, pass.Failure{Item: r.ComputerID, Err: err})
 	}
 	var collected []*collectedUsage
 	for _, u := range r.partitions {
@@ -114,12 +115,12 @@ func (u *reportedPartition) fail(ctx context.Context, failure error) {
 	t.pass.tellInstanceError(ctx, t.log, t.id, failure)
 }
 
-func (r *report) result() Result {
-	result := Result{Failed: r.failed}
+func (r *report) result() pass.Result {
+	result := pass.Result{Failed: r.failed}
 	for _, u := range r.partitions {
 		if err := errors.Join(u.failures...); err != nil {
 			t := u.partition
-			result.Failed = append(result.Failed, Failure{t.id.Partition, softwareType(t.wanted), err})
+			result.Failed = append(result.Failed, pass.Failure{Item: t.id.Partition, Type: softwareType(t.wanted), Err: err})
 		}
 	}
 	return result

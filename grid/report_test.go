@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/firewall"
+	"slapos/grid/pass"
 	"slapos/grid/supervisor"
 	"slapos/manager"
 	"slapos/slap"
@@ -57,7 +58,7 @@ func (r *reportTest) supervise() {
 		r.t.Fatal(err)
 	}
 	r.options.Supervisor.Executable = executable
-	if err := newPass(r.options).supervision.Start(context.Background()); err != nil {
+	if err := newNode(r.options).supervision.Start(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
 	pid := testkit.ReadFile(r.t, r.layout().PIDFile())
@@ -139,7 +140,7 @@ func (r *reportTest) configured() []string {
 }
 
 // report runs a whole report.
-func (r *reportTest) report(wantCode int) Result {
+func (r *reportTest) report(wantCode int) pass.Result {
 	r.t.Helper()
 	result, err := ReportPass(context.Background(), r.options)
 	if err != nil || result.ExitCode() != wantCode {

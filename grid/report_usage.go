@@ -90,7 +90,7 @@ func (u *collectedUsage) forget() {
 
 // openSharedUsage opens the reports outside of partitions; nil when there is
 // no such directory.
-func (p *pass) openSharedUsage() (*confined.Directory, error) {
+func (p *node) openSharedUsage() (*confined.Directory, error) {
 	root, err := confined.Open(filepath.Join(p.InstanceRoot, usageDirectory))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -99,7 +99,7 @@ func (p *pass) openSharedUsage() (*confined.Directory, error) {
 }
 
 // sendComputerUsage sends the reports on the computer as they are.
-func (p *pass) sendComputerUsage(ctx context.Context, shared *confined.Directory) error {
+func (p *node) sendComputerUsage(ctx context.Context, shared *confined.Directory) error {
 	if shared == nil {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (p *pass) sendComputerUsage(ctx context.Context, shared *confined.Directory
 // of others from being sent: of a partition that is refused then the files stay,
 // like those of invalid reports. After any other failure, which is returned,
 // what was not sent waits for the next run.
-func (p *pass) sendUsage(ctx context.Context, collected []*collectedUsage) error {
+func (p *node) sendUsage(ctx context.Context, collected []*collectedUsage) error {
 	collected = slices.DeleteFunc(slices.Clone(collected), func(u *collectedUsage) bool { return len(u.files) == 0 })
 	if len(collected) == 0 {
 		return nil
@@ -153,7 +153,7 @@ func (p *pass) sendUsage(ctx context.Context, collected []*collectedUsage) error
 	return fmt.Errorf("Cannot report usage: %w", err)
 }
 
-func (p *pass) sendAggregate(ctx context.Context, collected []*collectedUsage) error {
+func (p *node) sendAggregate(ctx context.Context, collected []*collectedUsage) error {
 	var reports []partitionUsage
 	for _, u := range collected {
 		reports = append(reports, partitionUsage{u.partition.id.Partition, u.movements})

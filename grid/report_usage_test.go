@@ -107,9 +107,9 @@ func (r *reportTest) handOver(directory string) {
 }
 
 // open makes a pass and opens the partitions of the master, in order.
-func (r *reportTest) open() (*pass, []*partition) {
+func (r *reportTest) open() (*node, []*partition) {
 	r.t.Helper()
-	p := newPass(r.options)
+	p := newNode(r.options)
 	var partitions []*partition
 	for _, wanted := range r.computer.Partitions {
 		t, err := p.openPartition(wanted, p.Logger)
@@ -278,7 +278,7 @@ func TestCollectUsageBounded(t *testing.T) {
 }
 
 func TestSendUsageFailures(t *testing.T) {
-	collect := func(r *reportTest) (*pass, []*collectedUsage) {
+	collect := func(r *reportTest) (*node, []*collectedUsage) {
 		p, partitions := r.open()
 		var collected []*collectedUsage
 		for _, partition := range partitions {
@@ -351,7 +351,7 @@ func TestSendComputerUsage(t *testing.T) {
 	for name, content := range map[string]string{"1": valid, "2": usageOf("x"), "3": "", "4": valid} {
 		testkit.WriteFile(t, filepath.Join(reports, name), content)
 	}
-	p := newPass(r.options)
+	p := newNode(r.options)
 	shared, err := p.openSharedUsage()
 	if err != nil {
 		t.Fatal(err)

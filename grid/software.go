@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"slapos/grid/buildout"
+	"slapos/grid/pass"
 	"slapos/slap"
 )
 
@@ -20,19 +21,19 @@ import (
 // wants (GRID-20 to GRID-38). A release that fails is reported to the master
 // and in the result; the error is that of the pass itself, which could not
 // begin or was interrupted.
-func SoftwarePass(ctx context.Context, options Options) (Result, error) {
-	p := newPass(options)
+func SoftwarePass(ctx context.Context, options Options) (pass.Result, error) {
+	p := newNode(options)
 	defer p.close()
 	if info, err := os.Stat(p.SoftwareRoot); err != nil || !info.IsDir() {
-		return Result{}, fmt.Errorf("%s does not exist.", p.SoftwareRoot)
+		return pass.Result{}, fmt.Errorf("%s does not exist.", p.SoftwareRoot)
 	}
 	if err := p.supervision.WriteConfiguration(ctx); err != nil {
-		return Result{}, err
+		return pass.Result{}, err
 	}
 	p.Logger.Info("Processing software releases...")
 	computer, err := p.Master.FullComputerInformation(ctx, p.ComputerID)
 	if err != nil {
-		return Result{}, err
+		return pass.Result{}, err
 	}
 	result, err := p.processReleases(ctx, computer.SoftwareReleases)
 	p.uploads.running.Wait()
@@ -46,7 +47,7 @@ func SoftwarePass(ctx context.Context, options Options) (Result, error) {
 	return result, ctx.Err()
 }
 
-func (p *pass) processReleases(ctx context.Context, wanted []*slap.SoftwareRelease) (Result, error) {
+func (p *node) processReleases(ctx context.Context, wanted []*slap.SoftwareRelease) (pass.Result, error) {
 	failures := make([]error, len(wanted))
 	p.Progress.Plan(len(wanted))
 	err := p.each(ctx, len(wanted), func(ctx context.Context, i int, log *slog.Logger) error {
@@ -59,10 +60,10 @@ func (p *pass) processReleases(ctx context.Context, wanted []*slap.SoftwareRelea
 		}
 		return nil
 	})
-	var result Result
+	var result pass.Result
 	for i, failure := range failures {
 		if failure != nil {
-			result.Failed = append(result.Failed, Failure{Item: wanted[i].URL, Err: failure})
+			result.Failed = append(result.Failed, pass.Failure{Item: wanted[i].URL, Err: failure})
 		}
 	}
 	return result, err
@@ -84,7 +85,7 @@ var releaseName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompi
 
 // removeUnlisted removes the releases that the master doesn't list as available
 // (GRID-25). Failures are told and change nothing.
-func (p *pass) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareRelease) {
+func (p *node) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareRelease) {
 	available := map[string]bool{}
 	for _, w := range wanted {
 		if w.State() == slap.StateAvailable {

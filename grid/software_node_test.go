@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/pass"
 	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -88,7 +89,7 @@ func (n *softwareNode) path(url string, names ...string) string {
 	return filepath.Join(append([]string{n.options.SoftwareRoot, md5Sum(url)}, names...)...)
 }
 
-func (n *softwareNode) run(wantExit int) Result {
+func (n *softwareNode) run(wantExit int) pass.Result {
 	n.t.Helper()
 	result, err := SoftwarePass(n.t.Context(), n.options)
 	if err != nil {

@@ -84,7 +84,7 @@ func TestSystemDaemons(t *testing.T) {
 	files := map[string]string{"firewall.conf": "", "dbus.conf": ""}
 	write := func() {
 		t.Helper()
-		p := newPass(n.options)
+		p := newNode(n.options)
 		defer p.close()
 		if err := p.supervision.WriteConfiguration(t.Context()); err != nil {
 			t.Fatal(err)

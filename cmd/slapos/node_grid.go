@@ -20,6 +20,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid"
+	"slapos/grid/pass"
 	"slapos/slap/clock"
 )
 
@@ -37,7 +38,7 @@ type gridCommand struct {
 	// brief passes handle many small answers and are over soon: they collect
 	// garbage less often.
 	brief bool
-	run   func(ctx context.Context, options grid.Options) (grid.Result, error)
+	run   func(ctx context.Context, options grid.Options) (pass.Result, error)
 }
 
 func (e *environment) newGridCommand(g gridCommand) *cli.Command {
@@ -174,11 +175,11 @@ func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (rele
 			path = merged[key]
 		}
 	}
-	held, err := grid.TakePIDFile(path, e.log)
-	var running *grid.RunningError
+	held, err := pass.TakePIDFile(path, e.log)
+	var running *pass.RunningError
 	if errors.As(err, &running) {
 		e.log.Info(err.Error())
-		return nil, &exitError{grid.ExitRunning, nil}
+		return nil, &exitError{pass.ExitRunning, nil}
 	}
 	if err != nil {
 		return nil, &criticalError{err}

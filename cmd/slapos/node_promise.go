@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/grid"
+	"slapos/grid/pass"
 )
 
 func newNodePromiseCommand(e *environment) *cli.Command {
@@ -62,7 +63,7 @@ func (e *environment) runPromises(c *cli.Context, g gridCommand) error {
 	if !c.Bool("watch") {
 		err := round()
 		var exit *exitError
-		if err != nil && (!errors.As(err, &exit) || exit.code != grid.ExitPromiseFailed) {
+		if err != nil && (!errors.As(err, &exit) || exit.code != pass.ExitPromiseFailed) {
 			return err
 		}
 		if err := e.tellPromises(c, board); err != nil {
@@ -99,9 +100,9 @@ func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round f
 		switch {
 		case c.Context.Err() != nil:
 			return nil
-		case errors.As(err, &exit) && exit.code == grid.ExitPromiseFailed:
+		case errors.As(err, &exit) && exit.code == pass.ExitPromiseFailed:
 			err = nil
-		case errors.As(err, &exit) && exit.code == grid.ExitRunning:
+		case errors.As(err, &exit) && exit.code == pass.ExitRunning:
 			err = errors.New("another slapos process works on the partitions: waiting for it")
 		case err != nil:
 			e.log.Error(err.Error())
@@ -151,7 +152,7 @@ func (e *environment) readPromises(c *cli.Context, board *promiseBoard) (err err
 		fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n"))
 	}
 	if board.failed() > 0 {
-		return &exitError{grid.ExitPromiseFailed, nil}
+		return &exitError{pass.ExitPromiseFailed, nil}
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"slapos/grid"
+	"slapos/grid/pass"
 	"slapos/grid/prune"
 )
 
@@ -65,8 +65,8 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) (err er
 		if _, err := os.Stat(path); err == nil && !options.dryRun {
 			return &exitError{255, errors.New("Cannot prune while software is running")}
 		}
-		pidFile, err := grid.TakePIDFile(path, e.log)
-		var running *grid.RunningError
+		pidFile, err := pass.TakePIDFile(path, e.log)
+		var running *pass.RunningError
 		if errors.As(err, &running) {
 			return &exitError{10, err}
 		}

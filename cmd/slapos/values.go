@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"slapos/grid"
+	"slapos/grid/pass"
 	"slapos/slap"
 )
 
@@ -208,7 +208,7 @@ func sizeOption(section map[string]string, key string, usual int64) (int64, erro
 	if !given {
 		return usual, nil
 	}
-	size, err := grid.ParseSize(text)
+	size, err := pass.ParseSize(text)
 	if err != nil {
 		return 0, &valueError{key: key, value: text, want: "must be a size such as 1000M or 0"}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package pass
 
 import (
 	"bufio"
@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// An itemLog keeps the records of items that are processed at the same time
+// An ItemLog keeps the records of items that are processed at the same time
 // together: those of the item that was begun first pass at once, those of the
 // others wait until it has ended (D-6).
-type itemLog struct {
+type ItemLog struct {
 	mu    sync.Mutex
 	items []*logItem // begun and not told in full, in order
 }
@@ -28,7 +28,7 @@ const maxPending = 5000
 
 // A logItem is the log of one item.
 type logItem struct {
-	log      *itemLog
+	log      *ItemLog
 	ended    bool
 	pending  []pendingRecord
 	handlers []*itemHandler // that pending records refer to
@@ -46,8 +46,8 @@ type pendingRecord struct {
 	Values  [][]byte
 }
 
-// begin makes a logger for the next item, and a function to call at its end.
-func (l *itemLog) begin(logger *slog.Logger) (*slog.Logger, func()) {
+// Begin makes a logger for the next item, and a function to call at its end.
+func (l *ItemLog) Begin(logger *slog.Logger) (*slog.Logger, func()) {
 	item := &logItem{log: l}
 	l.mu.Lock()
 	l.items = append(l.items, item)

@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"slapos/grid/firewall"
+	"slapos/grid/pass"
 	"slapos/grid/supervision"
 	"slapos/slap"
 )
 
-// A pass is one run over releases or partitions.
-type pass struct {
+// A node is this node during one pass over its releases or partitions.
+type node struct {
 	Options
 	supervision *supervision.Supervision
 	uploads     uploads
@@ -29,8 +30,8 @@ type pass struct {
 	interpreters  interpreters
 }
 
-func newPass(options Options) *pass {
-	p := &pass{Options: options.withDefaults()}
+func newNode(options Options) *node {
+	p := &node{Options: options.withDefaults()}
 	if p.BuildoutDebug {
 		p.Jobs = 1 // there is one terminal
 	}
@@ -42,10 +43,10 @@ func newPass(options Options) *pass {
 	return p
 }
 
-func (p *pass) close() { p.supervision.Close() }
+func (p *node) close() { p.supervision.Close() }
 
 // releaseDirectory is where the release of a URL is installed (GRID-20).
-func (p *pass) releaseDirectory(url string) string {
+func (p *node) releaseDirectory(url string) string {
 	return filepath.Join(p.SoftwareRoot, md5Sum(url))
 }
 
@@ -58,7 +59,7 @@ func md5Sum(text string) string {
 // order; each has a log of its own. An error of work, or the end of ctx, keeps
 // further items from being begun, and the first is returned after all that were
 // begun have ended.
-func (p *pass) each(ctx context.Context, n int, work func(ctx context.Context, item int, log *slog.Logger) error) error {
+func (p *node) each(ctx context.Context, n int, work func(ctx context.Context, item int, log *slog.Logger) error) error {
 	jobs := min(p.Jobs, n)
 	if jobs <= 1 {
 		for item := range n {
@@ -72,7 +73,7 @@ func (p *pass) each(ctx context.Context, n int, work func(ctx context.Context, i
 		return nil
 	}
 	var (
-		logs    itemLog
+		logs    pass.ItemLog
 		mu      sync.Mutex
 		next    int
 		failure error
@@ -89,7 +90,7 @@ func (p *pass) each(ctx context.Context, n int, work func(ctx context.Context, i
 		}
 		item = next
 		next++
-		log, end = logs.begin(p.Logger)
+		log, end = logs.Begin(p.Logger)
 		return item, log, end
 	}
 	for range jobs {
@@ -118,7 +119,7 @@ const reportTimeout = 20 * time.Second
 
 // tell makes a call that reports a failure to the master. It is made after an
 // interrupt, too, and its own failure is logged (GRID-24).
-func (p *pass) tell(ctx context.Context, log *slog.Logger, call func(context.Context) error) {
+func (p *node) tell(ctx context.Context, log *slog.Logger, call func(context.Context) error) {
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
@@ -130,7 +131,7 @@ func (p *pass) tell(ctx context.Context, log *slog.Logger, call func(context.Con
 }
 
 // tellInstanceError reports what went wrong with an instance, without secrets.
-func (p *pass) tellInstanceError(ctx context.Context, log *slog.Logger, id slap.PartitionID, failure error) {
+func (p *node) tellInstanceError(ctx context.Context, log *slog.Logger, id slap.PartitionID, failure error) {
 	p.tell(ctx, log, func(ctx context.Context) error {
 		return p.Master.InstanceError(ctx, id, p.Hide(failure.Error()))
 	})

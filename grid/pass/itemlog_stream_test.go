@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package pass
 
 import (
 	"bytes"
@@ -20,11 +20,11 @@ func TestItemLogPieces(t *testing.T) {
 	testkit.EachProcessors(t, func(t *testing.T) {
 		for range testkit.Rounds(5) {
 			var out bytes.Buffer
-			logger, log := messageLogger(&out), &itemLog{}
+			logger, log := messageLogger(&out), &ItemLog{}
 			var telling sync.WaitGroup
 			var want strings.Builder
 			for item := range items {
-				told, end := log.begin(logger)
+				told, end := log.Begin(logger)
 				telling.Go(func() { // the log guards all that they share
 					defer end()
 					for n := range lines {

@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package pass
 
 import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
-
-	"slapos/slap"
-	"slapos/slap/testkit"
 )
 
 func messageLogger(out *bytes.Buffer) *slog.Logger {
@@ -30,7 +23,7 @@ func messageLogger(out *bytes.Buffer) *slog.Logger {
 
 func TestItemLog(t *testing.T) {
 	var out bytes.Buffer
-	logger, log := messageLogger(&out), &itemLog{}
+	logger, log := messageLogger(&out), &ItemLog{}
 	check := func(want string) {
 		t.Helper()
 		if out.String() != want {
@@ -38,9 +31,9 @@ func TestItemLog(t *testing.T) {
 		}
 		out.Reset()
 	}
-	first, endFirst := log.begin(logger)
-	second, endSecond := log.begin(logger)
-	third, endThird := log.begin(logger)
+	first, endFirst := log.Begin(logger)
+	second, endSecond := log.Begin(logger)
+	third, endThird := log.Begin(logger)
 	second = second.With("partition", "b")
 	second.Info("b1", "n", 1)
 	third.Info("c1")
@@ -56,7 +49,7 @@ func TestItemLog(t *testing.T) {
 	check("msg=c1\n")
 	third.Info("late")
 	check("msg=late\n")
-	fourth, endFourth := log.begin(logger)
+	fourth, endFourth := log.Begin(logger)
 	fourth.Info("d1")
 	check("msg=d1\n")
 	endFourth()
@@ -64,9 +57,9 @@ func TestItemLog(t *testing.T) {
 
 func TestItemLogSpills(t *testing.T) {
 	var out bytes.Buffer
-	logger, log := messageLogger(&out), &itemLog{}
-	_, endFirst := log.begin(logger)
-	second, endSecond := log.begin(logger)
+	logger, log := messageLogger(&out), &ItemLog{}
+	_, endFirst := log.Begin(logger)
+	second, endSecond := log.Begin(logger)
 	const count = 2*maxPending + 7
 	var want strings.Builder
 	for n := range count {
@@ -86,9 +79,9 @@ func TestItemLogSpills(t *testing.T) {
 // Lines that can't be had back are told of, and those after them are told.
 func TestItemLogLosesLines(t *testing.T) {
 	var out bytes.Buffer
-	logger, log := messageLogger(&out), &itemLog{}
-	_, endFirst := log.begin(logger)
-	second, endSecond := log.begin(logger)
+	logger, log := messageLogger(&out), &ItemLog{}
+	_, endFirst := log.Begin(logger)
+	second, endSecond := log.Begin(logger)
 	for range maxPending {
 		second.Info("kept aside")
 	}
@@ -102,29 +95,4 @@ func TestItemLogLosesLines(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("got %.500s", out.String())
 	}
-}
-
-// What a buildout prints is in the log while it still runs.
-func TestOutputInRealTime(t *testing.T) {
-	n := newInstanceNode(t, "slappart0")
-	gate := filepath.Join(filepath.Dir(n.options.SoftwareRoot), "gate")
-	if err := unix.Mkfifo(gate, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	open := func() {
-		if err := os.WriteFile(gate, []byte("go on\n"), 0o644); err != nil {
-			t.Error(err)
-		}
-	}
-	const built = "http://release/b.cfg"
-	n.want(slap.StateAvailable, built)
-	n.buildWith("echo building; read line <" + gate)
-	testkit.Once(t, "the build's line is in the log", func() bool { return n.log.index("building") >= 0 }, open)
-	n.run(0)
-	n.deployWith("echo deploying; read line <" + gate)
-	testkit.Once(t, "the deployment's line is in both logs", func() bool {
-		content, _ := os.ReadFile(n.at("slappart0", ".slapgrid/log/instance.log"))
-		return n.log.index("deploying") >= 0 && strings.Contains(string(content), " deploying\n")
-	}, open)
-	n.process(0)
 }

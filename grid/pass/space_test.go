@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package pass
 
 import (
 	"math"
@@ -11,10 +11,10 @@ import (
 
 func TestCheckFreeSpace(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "a", "b") // the nearest ancestor counts
-	if err := checkFreeSpace(missing, 1, "software_min_free_space"); err != nil {
+	if err := CheckFreeSpace(missing, 1, "software_min_free_space"); err != nil {
 		t.Error(err)
 	}
-	err := checkFreeSpace(missing, math.MaxInt64, "software_min_free_space")
+	err := CheckFreeSpace(missing, math.MaxInt64, "software_min_free_space")
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -27,10 +27,10 @@ func TestCheckFreeSpace(t *testing.T) {
 
 // D-26: no space is required when 0 is written, and the disk is not looked at.
 func TestNoFreeSpaceRequired(t *testing.T) {
-	if err := checkFreeSpace("\x00", 0, "software_min_free_space"); err != nil {
+	if err := CheckFreeSpace("\x00", 0, "software_min_free_space"); err != nil {
 		t.Error(err)
 	}
-	if err := checkFreeSpace("\x00", 1, "software_min_free_space"); err == nil {
+	if err := CheckFreeSpace("\x00", 1, "software_min_free_space"); err == nil {
 		t.Error("the disk was not looked at")
 	}
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package pass
 
 import (
 	"math"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // GRID-8.
+func TestMain(m *testing.M) { testkit.Main(m) }
+
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int64{
 		"1000M": 1048576000, "1 G": 1 << 30, "1.5Ki": 1536, "12": 12, ".5K": 512, "5.": 5,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package pass
 
 import (
 	"fmt"
@@ -47,8 +47,8 @@ func (r Result) ExitCode() int {
 	return 0
 }
 
-// logSummary tells of the failures once more, at the end (GRID-55).
-func (r Result) logSummary(log *slog.Logger) {
+// LogSummary tells of the failures once more, at the end (GRID-55).
+func (r Result) LogSummary(log *slog.Logger) {
 	log.Info("Finished computer partitions.")
 	log.Info(strings.Repeat("=", 80))
 	logFailures(log, "Error while processing the following partitions:", r.Failed)

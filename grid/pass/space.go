@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package grid
+package pass
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkFreeSpace fails when fewer than required bytes are left for an ordinary
+// CheckFreeSpace fails when fewer than required bytes are left for an ordinary
 // user on the file system where path lies, or will lie (GRID-26). Option is the
 // name of the setting, told to the user.
-func checkFreeSpace(path string, required int64, option string) error {
+func CheckFreeSpace(path string, required int64, option string) error {
 	if required == 0 {
 		return nil
 	}
