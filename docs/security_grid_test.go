@@ -11,8 +11,8 @@ var gridMutations = []mutation{
 	},
 	{
 		"Opening a file of a user waits for nobody", "slap/confined/directory.go", "slap/confined.TestRead",
-		`flags|syscall.O_NONBLOCK, 0o666)`,
-		`flags, 0o666)`,
+		`flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o666)`,
+		`flags|syscall.O_NOCTTY, 0o666)`,
 	},
 	{
 		"A file of a user has a limit", "slap/confined/directory.go", "slap/confined.TestRead",

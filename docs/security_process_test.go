@@ -152,8 +152,8 @@ var runMutations = []mutation{
 	},
 	{
 		"Opening a state file of a promise waits for nobody", "slap/confined/directory.go", "promise.TestFilesAreLimited",
-		`flags|syscall.O_NONBLOCK, 0o666)`,
-		`flags, 0o666)`,
+		`flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o666)`,
+		`flags|syscall.O_NOCTTY, 0o666)`,
 	},
 	{
 		"A state file of a promise is a new one", "slap/confined/write.go", "promise.TestFilesAreLimited",

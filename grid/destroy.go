@@ -42,7 +42,7 @@ func (t *partition) destroy(ctx context.Context) error {
 }
 
 func (t *partition) checkRetention(context.Context) (pass.Outcome, error) {
-	over, err := retentionOver(t.root, t.pass.Now())
+	over, err := retentionOver(t.root, t.node.Now())
 	if err == nil && !over {
 		err = errRetained
 	}
@@ -59,12 +59,12 @@ func (t *partition) runDestroyScript(ctx context.Context) (pass.Outcome, error) 
 	}
 	user, err := t.owner()
 	if err != nil {
-		return pass.Done, err
+		return "", err
 	}
 	command := process.Command{
 		Path:    t.root.Join(destroyScript),
 		Dir:     t.path,
-		Env:     process.CleanEnvironment(t.pass.Environment, user.Home),
+		Env:     process.CleanEnvironment(t.node.Environment, user.Home),
 		User:    user,
 		Output:  func(line string) { t.log.Info(line) },
 		Timeout: destroyScriptTimeout,
@@ -74,7 +74,7 @@ func (t *partition) runDestroyScript(ctx context.Context) (pass.Outcome, error) 
 		err = fmt.Errorf("%s ended with exit code %d", command.Path, result.ExitCode)
 	}
 	if err != nil {
-		return pass.Done, fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", t.path, err)
+		return "", fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", t.path, err)
 	}
 	_ = t.root.Remove(destroyScript) // not possible where sbin is a link to elsewhere
 	return pass.Done, nil
@@ -86,7 +86,7 @@ func (t *partition) removeCertificate(context.Context) (pass.Outcome, error) {
 	}
 	for _, path := range []string{t.keyFile, t.certificateFile} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return pass.Done, err
+			return "", err
 		}
 	}
 	return pass.Done, nil
@@ -95,7 +95,7 @@ func (t *partition) removeCertificate(context.Context) (pass.Outcome, error) {
 // emptyData empties the partition's place on every data disk, also on those
 // that its user hides by taking away the link in DATA.
 func (t *partition) emptyData(ctx context.Context) (pass.Outcome, error) {
-	home := t.pass.Instance.StorageHome
+	home := t.node.Instance.StorageHome
 	if home == "" {
 		return pass.Skipped, nil
 	}
@@ -104,7 +104,7 @@ func (t *partition) emptyData(ctx context.Context) (pass.Outcome, error) {
 		return pass.Skipped, nil
 	}
 	if err != nil {
-		return pass.Done, fmt.Errorf("data disks: %w", err)
+		return "", fmt.Errorf("data disks: %w", err)
 	}
 	for _, disk := range disks {
 		place := filepath.Join(home, disk.Name(), t.id.Partition)
@@ -112,7 +112,7 @@ func (t *partition) emptyData(ctx context.Context) (pass.Outcome, error) {
 			continue
 		}
 		if err := confined.Empty(ctx, place); err != nil {
-			return pass.Done, err
+			return "", err
 		}
 	}
 	return pass.Done, nil

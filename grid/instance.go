@@ -136,7 +136,7 @@ func (t *partition) reportFailure(ctx context.Context, failure error) {
 	if !errors.As(failure, &failed) {
 		t.log.Error(failure.Error())
 	}
-	t.pass.tellInstanceError(ctx, t.log, t.id, failure)
+	t.node.tellInstanceError(ctx, t.log, t.id, failure)
 }
 
 // sortFailures tells failed promises from other failures.

@@ -147,10 +147,6 @@ const (
 	DefaultPromiseTimeout     = 20 * time.Second
 	DefaultUploadTries        = 3
 	DefaultUploadDelay        = 20 * time.Second
-	DefaultFirewallCommand    = "firewall-cmd"
-	DefaultFirewallReload     = "slapos node restart firewall"
-	DefaultFirewallLog        = "/var/log/firewall.log"
-	DefaultDBusLog            = "/var/log/dbus.log"
 )
 
 // withDefaults fills what must not be nil.

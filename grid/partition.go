@@ -16,7 +16,7 @@ import (
 
 // A partition is one partition while a pass works on it.
 type partition struct {
-	pass   *node
+	node   *node
 	id     slap.PartitionID
 	path   string // its directory
 	wanted *slap.Partition
@@ -45,7 +45,7 @@ func (p *node) openPartition(wanted *slap.Partition, log *slog.Logger) (*partiti
 		return nil, fmt.Errorf("partition %s: %w", name, err)
 	}
 	t := &partition{
-		pass: p, id: slap.PartitionID{Computer: p.ComputerID, Partition: name},
+		node: p, id: slap.PartitionID{Computer: p.ComputerID, Partition: name},
 		path: path, wanted: wanted, root: root, services: p.supervision.Partition(name, path), log: log.With("partition", name),
 	}
 	if wanted.SoftwareRelease != nil && wanted.SoftwareRelease.URL != "" {
@@ -62,7 +62,7 @@ func (p *node) openPartition(wanted *slap.Partition, log *slog.Logger) (*partiti
 func (t *partition) close() { t.root.Close() }
 
 // step tells the watching user what is being done now.
-func (t *partition) step(doing string) { t.pass.Progress.Step(t.id.Partition, doing) }
+func (t *partition) step(doing string) { t.node.Progress.Step(t.id.Partition, doing) }
 
 // owner is the user of the partition. Root is refused (GRID-13).
 func (t *partition) owner() (*process.User, error) {
@@ -77,7 +77,7 @@ func (t *partition) owner() (*process.User, error) {
 }
 
 // environment of the partition's children, before it is cleaned (GRID-12).
-func (t *partition) environment() []string { return t.pass.partitionEnvironment() }
+func (t *partition) environment() []string { return t.node.partitionEnvironment() }
 
 func (p *node) partitionEnvironment() []string {
 	return append(p.Environment[:len(p.Environment):len(p.Environment)], "SLAPGRID_INSTANCE_ROOT="+p.InstanceRoot)

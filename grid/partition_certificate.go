@@ -20,15 +20,15 @@ func (t *partition) refreshCertificate(ctx context.Context) (pass.Outcome, error
 	if t.keyFile == "" {
 		return pass.Skipped, nil
 	}
-	certificate, key, err := t.pass.Master.Certificate(ctx, t.id)
+	certificate, key, err := t.node.Master.Certificate(ctx, t.id)
 	if errors.Is(err, slap.ErrNotFound) {
-		return pass.Done, fmt.Errorf("Partition %s is not known by SlapOS Master.", t.id.Partition)
+		return "", fmt.Errorf("Partition %s is not known by SlapOS Master.", t.id.Partition)
 	}
 	if err != nil {
-		return pass.Done, err
+		return "", err
 	}
 	if err := t.writeSecret("certificate", t.certificateFile, certificate); err != nil {
-		return pass.Done, err
+		return "", err
 	}
 	return pass.Done, t.writeSecret("key", t.keyFile, key)
 }

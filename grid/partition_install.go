@@ -25,7 +25,7 @@ const (
 
 func (t *partition) checkSpace(context.Context) (pass.Outcome, error) {
 	t.log.Info(fmt.Sprintf("Installing Computer Partition %s...", t.id.Partition))
-	return pass.Done, pass.CheckFreeSpace(t.path, t.pass.Instance.MinFreeSpace, "instance_min_free_space")
+	return pass.Done, pass.CheckFreeSpace(t.path, t.node.Instance.MinFreeSpace, "instance_min_free_space")
 }
 
 // linkRelease shows the partition's user where the software is (GRID-56).
@@ -66,12 +66,12 @@ func (t *partition) writeProfile(context.Context) (pass.Outcome, error) {
 	}
 	profile := append(template, buildout.InstanceTail(buildout.InstanceSettings{
 		ComputerID: t.id.Computer, PartitionID: t.id.Partition,
-		MasterURL: t.pass.MasterURL, SoftwareURL: t.url,
+		MasterURL: t.node.MasterURL, SoftwareURL: t.url,
 		KeyFile: t.keyFile, CertFile: t.certificateFile,
-		SharedParts: t.pass.SharedParts, BuildTimeParts: t.pass.BuildTimeParts,
+		SharedParts: t.node.SharedParts, BuildTimeParts: t.node.BuildTimeParts,
 		RequestedState:    string(t.wanted.RequestedState),
-		StorageHome:       t.pass.Instance.StorageHome,
-		IPv4GlobalNetwork: t.pass.Instance.IPv4GlobalNetwork,
+		StorageHome:       t.node.Instance.StorageHome,
+		IPv4GlobalNetwork: t.node.Instance.IPv4GlobalNetwork,
 	})...)
 	return pass.Done, t.root.Write(profileFile, profile, confined.Attributes{Mode: 0o640, UID: -1, GID: t.root.GID})
 }
@@ -100,7 +100,7 @@ func (t *partition) runBuildout(ctx context.Context) (pass.Outcome, error) {
 		return "", err
 	}
 	t.step("deploying")
-	p := t.pass
+	p := t.node
 	builder := &buildout.Builder{
 		Directory: t.path, Environment: t.environment(), Python: p.Python, Script: p.Buildout,
 		Debug: p.BuildoutDebug, Timeout: p.Instance.PartitionTimeout, Logger: t.log,

@@ -49,7 +49,7 @@ func (t *partition) openInstanceLog() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	copied := &instanceLogHandler{mu: &sync.Mutex{}, file: file, hide: t.pass.Hide, name: "slapos"}
+	copied := &instanceLogHandler{mu: &sync.Mutex{}, file: file, hide: t.node.Hide, name: "slapos"}
 	t.log = slog.New(slog.NewMultiHandler(t.log.Handler(), copied))
 	return file, nil
 }

@@ -97,7 +97,7 @@ func (t *partition) process(ctx context.Context) error {
 	if err := t.root.Clear(t.requestedFile()); err != nil {
 		return err
 	}
-	for _, m := range t.pass.Managers {
+	for _, m := range t.node.Managers {
 		if err := m.Instance(ctx, t.managed()); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (t *partition) process(ctx context.Context) error {
 		err = t.deploy(ctx)
 	}
 	// A manager's failure tells more than what it could not put right.
-	for _, m := range t.pass.Managers {
+	for _, m := range t.node.Managers {
 		if failure := m.InstanceTearDown(ctx, t.managed()); failure != nil {
 			return failure
 		}
@@ -127,7 +127,7 @@ func (t *partition) process(ctx context.Context) error {
 
 // keepUp is all there is to do for a partition that is up to date.
 func (t *partition) keepUp(ctx context.Context) error {
-	if t.wanted.RequestedState != slap.StateStarted || t.pass.Instance.ForceStop {
+	if t.wanted.RequestedState != slap.StateStarted || t.node.Instance.ForceStop {
 		t.log.Debug("Partition already up-to-date. skipping.")
 		return nil
 	}
@@ -170,7 +170,7 @@ func (t *partition) logPlaces() {
 // showError leaves the error in the partition, and brings the results of its
 // promises up to date, whatever they are (GRID-54).
 func (t *partition) showError(ctx context.Context, failure error) {
-	if err := t.root.Write(t.errorFile(), []byte(t.pass.Hide(failure.Error())), confined.AgentFile); err != nil {
+	if err := t.root.Write(t.errorFile(), []byte(t.node.Hide(failure.Error())), confined.AgentFile); err != nil {
 		t.log.Warn(fmt.Sprintf("The error could not be written to %s: %v", t.root.Join(t.errorFile()), err))
 	}
 	if t.wanted.RequestedState != slap.StateStarted || ctx.Err() != nil {

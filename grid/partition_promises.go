@@ -18,7 +18,7 @@ import (
 
 // testPromises runs all promises; the first that fails is the error.
 func (t *partition) testPromises(ctx context.Context) (pass.Outcome, error) {
-	if t.pass.Instance.ForceStop {
+	if t.node.Instance.ForceStop {
 		return pass.Skipped, nil
 	}
 	return pass.Done, t.runPromises(ctx, promise.Forced)
@@ -33,7 +33,7 @@ func (t *partition) runPromises(ctx context.Context, mode promise.Mode) error {
 func (t *partition) checkPromises(ctx context.Context, mode promise.Mode) (report promise.Report, err error) {
 	t.log.Info(fmt.Sprintf("Checking %s promises...", t.id.Partition))
 	var observer promise.Observer
-	if o := t.pass.Instance.Promises; o != nil {
+	if o := t.node.Instance.Promises; o != nil {
 		observer = o.Partition(t.id.Partition)
 		defer func() { o.Finished(t.id.Partition, report, err) }()
 	}
@@ -43,22 +43,22 @@ func (t *partition) checkPromises(ctx context.Context, mode promise.Mode) (repor
 		return report, t.makeResults()
 	}
 	t.step("checking promises of")
-	interpreter, err := t.pass.interpreter(t.release)
+	interpreter, err := t.node.interpreter(t.release)
 	if err != nil {
 		return report, err
 	}
 	parallel := 0
-	if t.pass.Jobs == 1 {
+	if t.node.Jobs == 1 {
 		parallel = 1
 	}
 	report, err = promise.Run(ctx, promise.Options{
 		Directory: t.path, PartitionID: t.id.Partition, ComputerID: t.id.Computer,
-		MasterURL: t.pass.MasterURL, CertFile: t.certificateFile, KeyFile: t.keyFile,
-		Interpreter: interpreter, Python: t.pass.Python, Environ: t.environment(),
-		Mode: mode, Timeout: t.pass.Instance.PromiseTimeout, Parallel: parallel,
-		Logger: t.log, Now: t.pass.Now, Observer: observer,
+		MasterURL: t.node.MasterURL, CertFile: t.certificateFile, KeyFile: t.keyFile,
+		Interpreter: interpreter, Python: t.node.Python, Environ: t.environment(),
+		Mode: mode, Timeout: t.node.Instance.PromiseTimeout, Parallel: parallel,
+		Logger: t.log, Now: t.node.Now, Observer: observer,
 		Bang: func(ctx context.Context, message string) error {
-			return t.pass.Master.InstanceBang(ctx, t.id, message)
+			return t.node.Master.InstanceBang(ctx, t.id, message)
 		},
 	})
 	if err != nil {
@@ -111,9 +111,9 @@ func (t *partition) checkAnomalies(ctx context.Context) error {
 		return err
 	}
 	if failed == nil {
-		return t.pass.Master.Started(ctx, t.id)
+		return t.node.Master.Started(ctx, t.id)
 	}
-	t.pass.tellInstanceError(ctx, t.log, t.id, failed)
+	t.node.tellInstanceError(ctx, t.log, t.id, failed)
 	return nil
 }
 

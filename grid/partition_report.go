@@ -14,15 +14,15 @@ import (
 )
 
 func (t *partition) reportStarted(ctx context.Context) (pass.Outcome, error) {
-	if t.pass.Instance.ForceStop {
+	if t.node.Instance.ForceStop {
 		return pass.Skipped, nil
 	}
-	return pass.Done, t.pass.Master.Started(ctx, t.id)
+	return pass.Done, t.node.Master.Started(ctx, t.id)
 }
 
 // reportStopped tells the master, whatever it answers (GRID-52).
 func (t *partition) reportStopped(ctx context.Context) (pass.Outcome, error) {
-	if err := t.pass.Master.Stopped(ctx, t.id); err != nil {
+	if err := t.node.Master.Stopped(ctx, t.id); err != nil {
 		t.log.Debug("Ignored failure to report a stopped partition", "error", err)
 		return pass.Skipped, ctx.Err()
 	}
@@ -51,7 +51,7 @@ func (t *partition) reportRequested(ctx context.Context) (pass.Outcome, error) {
 			references = append(references, reference)
 		}
 	}
-	err = t.pass.Master.RelatedInstances(ctx, t.id, references)
+	err = t.node.Master.RelatedInstances(ctx, t.id, references)
 	if errors.Is(err, slap.ErrNotFound) {
 		t.log.Warn(fmt.Sprintf("NotFoundError: %v. \nCannot send requested instance list to master. "+
 			"Please check if this feature is implemented on SlapOS Master.", err))

@@ -14,7 +14,7 @@ import (
 // startServices configures what is in etc/run and etc/service, and starts what
 // of it doesn't run (GRID-59, GRID-73); or stops it, if that is forced.
 func (t *partition) startServices(ctx context.Context) (pass.Outcome, error) {
-	if t.pass.Instance.ForceStop {
+	if t.node.Instance.ForceStop {
 		return t.stopServices(ctx)
 	}
 	program, err := t.program()
@@ -31,7 +31,7 @@ func (t *partition) startServices(ctx context.Context) (pass.Outcome, error) {
 	}
 	t.started = true
 	if err := t.services.Set(ctx, name, programs, t.log); err != nil || len(programs) == 0 {
-		return pass.Done, err
+		return "", err
 	}
 	return t.startGroup(ctx)
 }

@@ -23,7 +23,7 @@ const timestampFile = ".timestamp"
 // timestamp is the master's, unless the partition has to be processed whatever
 // it is (GRID-45).
 func (t *partition) timestamp() (timestamp string, ok bool) {
-	if t.pass.Instance.ForceStop && t.wanted.RequestedState == slap.StateStarted {
+	if t.node.Instance.ForceStop && t.wanted.RequestedState == slap.StateStarted {
 		return "", false
 	}
 	return t.wanted.Timestamp()
@@ -33,10 +33,10 @@ func (t *partition) timestamp() (timestamp string, ok bool) {
 // timestamp goes first, so that a failure is tried again at every pass.
 func (t *partition) isUpToDate() (bool, error) {
 	wanted, given := t.timestamp()
-	if t.pass.Force || !given {
+	if t.node.Force || !given {
 		return false, nil
 	}
-	periodicity := t.pass.periodicity(t.release)
+	periodicity := t.node.periodicity(t.release)
 	if periodicity == 0 {
 		return false, nil
 	}
@@ -44,7 +44,7 @@ func (t *partition) isUpToDate() (bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err == nil && string(processed) == wanted && isRecent(info.ModTime(), periodicity, t.pass.Now()) {
+	if err == nil && string(processed) == wanted && isRecent(info.ModTime(), periodicity, t.node.Now()) {
 		return true, nil
 	}
 	return false, t.root.Clear(timestampFile)

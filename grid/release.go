@@ -28,7 +28,7 @@ import (
 // What makes a release complete is the file .completed in its directory: it
 // appears after the master knows, and goes before anything else changes there.
 type release struct {
-	pass      *node
+	node      *node
 	url       string
 	state     slap.State
 	directory string
@@ -68,7 +68,7 @@ var removeSteps = []pass.Step[*release]{
 func (p *node) newRelease(wanted *slap.SoftwareRelease, log *slog.Logger) *release {
 	directory := p.releaseDirectory(wanted.URL)
 	return &release{
-		pass: p, url: wanted.URL, state: wanted.State(), directory: directory,
+		node: p, url: wanted.URL, state: wanted.State(), directory: directory,
 		log: log.With("release", wanted.URL),
 	}
 }
@@ -78,7 +78,7 @@ func (p *node) newRelease(wanted *slap.SoftwareRelease, log *slog.Logger) *relea
 func (r *release) process(ctx context.Context) error {
 	defer r.close()
 	software := &manager.Software{URL: r.url, Path: r.directory, State: r.state}
-	for _, m := range r.pass.Managers {
+	for _, m := range r.node.Managers {
 		if err := m.Software(ctx, software); err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (r *release) process(ctx context.Context) error {
 	if err := pass.RunSteps(ctx, r, r.log, r.steps()); err != nil {
 		return err
 	}
-	for _, m := range r.pass.Managers {
+	for _, m := range r.node.Managers {
 		if err := m.SoftwareTearDown(ctx, software); err != nil {
 			return err
 		}
@@ -97,11 +97,11 @@ func (r *release) process(ctx context.Context) error {
 // steps are what is to be done.
 func (r *release) steps() []pass.Step[*release] {
 	switch {
-	case !r.pass.isWanted(r.url):
+	case !r.node.isWanted(r.url):
 		return nil
 	case r.state == slap.StateDestroyed:
 		return removeSteps
-	case r.state == slap.StateAvailable && (r.pass.Force || !r.isComplete()):
+	case r.state == slap.StateAvailable && (r.node.Force || !r.isComplete()):
 		return installSteps
 	}
 	return nil
@@ -145,7 +145,7 @@ func (r *release) begin(ctx context.Context) error {
 		return err
 	}
 	r.root = root
-	p := r.pass
+	p := r.node
 	r.builder = &buildout.Builder{
 		Directory: r.directory, Environment: p.Environment, Python: p.Python,
 		Script: p.Buildout, Debug: p.BuildoutDebug, Logger: r.log,

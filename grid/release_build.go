@@ -21,7 +21,7 @@ func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
 	if r.fetched {
 		return pass.Skipped, nil
 	}
-	all, err := confined.Open(r.pass.SoftwareRoot)
+	all, err := confined.Open(r.node.SoftwareRoot)
 	if err != nil {
 		return "", err
 	}
@@ -106,10 +106,10 @@ func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
 	}
 	profile := before
 	if err != nil {
-		profile = buildout.ReleaseProfile(r.url, r.pass.SharedParts, r.pass.BuildTimeParts)
+		profile = buildout.ReleaseProfile(r.url, r.node.SharedParts, r.node.BuildTimeParts)
 	}
-	if revision, ok := buildout.GitRevision(ctx, r.url, r.pass.Environment); ok {
-		profile = buildout.NoteRevision(profile, revision, r.pass.Now())
+	if revision, ok := buildout.GitRevision(ctx, r.url, r.node.Environment); ok {
+		profile = buildout.NoteRevision(profile, revision, r.node.Now())
 	}
 	if string(profile) == string(before) {
 		return pass.Skipped, nil
@@ -126,7 +126,7 @@ var networkCacheOptions = []string{
 
 // parameters of both calls of buildout (GRID-32).
 func (r *release) parameters() []string {
-	p := r.pass
+	p := r.node
 	parameters := []string{
 		"buildout:extends-cache=" + filepath.Join(r.directory, "extends-cache"),
 		"buildout:directory=" + r.directory,

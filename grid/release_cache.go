@@ -17,14 +17,14 @@ import (
 
 // checkSpace also covers what a build may need besides the release (GRID-26).
 func (r *release) checkSpace(context.Context) (pass.Outcome, error) {
-	return pass.Done, pass.CheckFreeSpace(r.directory, r.pass.Software.MinFreeSpace, "software_min_free_space")
+	return pass.Done, pass.CheckFreeSpace(r.directory, r.node.Software.MinFreeSpace, "software_min_free_space")
 }
 
 // fetch gets the release from the cache, which is tried for a first
 // installation only. A failure means that the release is built, unless that is
 // forbidden (GRID-27).
 func (r *release) fetch(ctx context.Context) (pass.Outcome, error) {
-	o := r.pass.Software
+	o := r.node.Software
 	_, forced := prefixOf(r.url, o.DownloadForced)
 	if r.exists() {
 		if forced {
@@ -47,15 +47,15 @@ func (r *release) fetch(ctx context.Context) (pass.Outcome, error) {
 }
 
 func (r *release) tryFetch(ctx context.Context) (found bool, err error) {
-	if r.pass.Software.Cache == nil {
+	if r.node.Software.Cache == nil {
 		return false, nil
 	}
-	if prefix, listed := prefixOf(r.url, r.pass.Software.DownloadBlacklist); listed {
+	if prefix, listed := prefixOf(r.url, r.node.Software.DownloadBlacklist); listed {
 		r.log.Info(fmt.Sprintf("URL %s is blacklisted", prefix))
 		return false, nil
 	}
 	r.step("downloading")
-	found, err = r.pass.Software.Cache.Fetch(ctx, r.url, r.directory, r.log)
+	found, err = r.node.Software.Cache.Fetch(ctx, r.url, r.directory, r.log)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -79,7 +79,7 @@ func prefixOf(url string, prefixes []string) (prefix string, found bool) {
 // upload begins to put a release that was built here into the cache (GRID-28).
 // The master is told at once that it is available (D-21).
 func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
-	o := r.pass.Software
+	o := r.node.Software
 	if r.fetched || !o.Upload || o.Cache == nil {
 		return pass.Skipped, nil
 	}
@@ -90,12 +90,12 @@ func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
 	var used []string
 	if r.root.Exists(".shared") { // D-11
 		var err error
-		if used, err = parts.Used(r.pass.SharedParts, r.directory, r.log); err != nil {
+		if used, err = parts.Used(r.node.SharedParts, r.directory, r.log); err != nil {
 			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))
 			return pass.Skipped, nil
 		}
 	}
-	r.pass.uploads.begin(ctx, o, upload{r.url, r.directory, used, r.log})
+	r.node.uploads.begin(ctx, o, upload{r.url, r.directory, used, r.log})
 	return pass.Done, nil
 }
 

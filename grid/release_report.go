@@ -16,7 +16,7 @@ import (
 // announce tells the master that the release is being built. Not every master
 // wants to know.
 func (r *release) announce(ctx context.Context) (pass.Outcome, error) {
-	err := r.pass.Master.BuildingRelease(ctx, r.url, r.pass.ComputerID)
+	err := r.node.Master.BuildingRelease(ctx, r.url, r.node.ComputerID)
 	if errors.Is(err, slap.ErrNotFound) {
 		return pass.Skipped, nil
 	}
@@ -42,11 +42,11 @@ func (r *release) forgetCompletion(context.Context) (pass.Outcome, error) {
 }
 
 func (r *release) reportAvailable(ctx context.Context) (pass.Outcome, error) {
-	return pass.Done, r.untold("is available", r.pass.Master.AvailableRelease(ctx, r.url, r.pass.ComputerID))
+	return pass.Done, r.untold("is available", r.node.Master.AvailableRelease(ctx, r.url, r.node.ComputerID))
 }
 
 func (r *release) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
-	return pass.Done, r.untold("is destroyed", r.pass.Master.DestroyedRelease(ctx, r.url, r.pass.ComputerID))
+	return pass.Done, r.untold("is destroyed", r.node.Master.DestroyedRelease(ctx, r.url, r.node.ComputerID))
 }
 
 // untold says what the master would not hear: some of its answers say nothing.
@@ -66,5 +66,5 @@ func (r *release) complete(context.Context) (pass.Outcome, error) {
 		}
 		r.root = root
 	}
-	return pass.Done, r.root.Write(completedFile, []byte(r.pass.Now().Local().Format(time.ANSIC)), confined.AgentFile)
+	return pass.Done, r.root.Write(completedFile, []byte(r.node.Now().Local().Format(time.ANSIC)), confined.AgentFile)
 }

@@ -112,7 +112,7 @@ func (u *reportedPartition) fail(ctx context.Context, failure error) {
 	u.failures = append(u.failures, failure)
 	t := u.partition
 	t.log.Error(failure.Error())
-	t.pass.tellInstanceError(ctx, t.log, t.id, failure)
+	t.node.tellInstanceError(ctx, t.log, t.id, failure)
 }
 
 func (r *report) result() pass.Result {

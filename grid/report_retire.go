@@ -53,10 +53,10 @@ func (u *reportedPartition) retire(ctx context.Context) error {
 func (u *reportedPartition) callManagers(ctx context.Context) (pass.Outcome, error) {
 	t := u.partition
 	managed := t.managed()
-	managed.Retention = func(context.Context) (bool, error) { return retentionOver(t.root, t.pass.Now()) }
-	for _, m := range t.pass.Managers {
+	managed.Retention = func(context.Context) (bool, error) { return retentionOver(t.root, t.node.Now()) }
+	for _, m := range t.node.Managers {
 		if err := m.Report(ctx, managed); err != nil {
-			return pass.Done, fmt.Errorf("manager %s: %w", m.Name(), err)
+			return "", fmt.Errorf("manager %s: %w", m.Name(), err)
 		}
 	}
 	return pass.Done, nil
@@ -84,7 +84,7 @@ func (u *reportedPartition) checkProcesses(ctx context.Context) (pass.Outcome, e
 	}
 	running, err := t.services.Running(ctx)
 	if err != nil {
-		return pass.Done, err
+		return "", err
 	}
 	for line := range strings.Lines(string(list)) {
 		if name := strings.TrimSpace(line); slices.Contains(running, name) {
@@ -103,7 +103,7 @@ func (u *reportedPartition) destroy(ctx context.Context) (pass.Outcome, error) {
 // more, or fails, will list it again, or not (GRID-83).
 func (u *reportedPartition) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
 	t := u.partition
-	err := t.pass.Master.Destroyed(ctx, t.id)
+	err := t.node.Master.Destroyed(ctx, t.id)
 	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrServer) {
 		t.log.Debug("Ignored failure to report a destroyed partition", "error", err)
 		return pass.Skipped, nil

@@ -41,7 +41,7 @@ func (t *partition) runReportScripts(ctx context.Context) error {
 	command := process.Command{
 		Dir:    t.root.Join(directory),
 		Args:   []string{t.root.Join("var/xml_report/slapreport." + rand.Text()[:8])},
-		Env:    process.CleanEnvironment(t.pass.Environment, user.Home),
+		Env:    process.CleanEnvironment(t.node.Environment, user.Home),
 		User:   user,
 		Output: func(line string) { t.log.Info(line) },
 	}

@@ -76,8 +76,8 @@ func (r *release) reportFailure(ctx context.Context, failure error) {
 	if !errors.As(failure, &failed) {
 		r.log.Error(failure.Error())
 	}
-	r.pass.tell(ctx, r.log, func(ctx context.Context) error {
-		return r.pass.Master.ReleaseError(ctx, r.url, r.pass.ComputerID, r.pass.Hide(failure.Error()))
+	r.node.tell(ctx, r.log, func(ctx context.Context) error {
+		return r.node.Master.ReleaseError(ctx, r.url, r.node.ComputerID, r.node.Hide(failure.Error()))
 	})
 }
 
@@ -105,7 +105,7 @@ func (p *node) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareReleas
 			continue
 		}
 		p.Logger.Info(fmt.Sprintf("Destroying garbage collected software folder %s ...", directory))
-		r := &release{pass: p, directory: directory, log: p.Logger}
+		r := &release{node: p, directory: directory, log: p.Logger}
 		err := r.removeDirectory(ctx)
 		r.close()
 		if err != nil {
@@ -117,4 +117,4 @@ func (p *node) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareReleas
 }
 
 // step tells the watching user what is being done now.
-func (r *release) step(doing string) { r.pass.Progress.Step(r.url, doing) }
+func (r *release) step(doing string) { r.node.Progress.Step(r.url, doing) }

@@ -4,6 +4,7 @@ package promise
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -65,26 +66,20 @@ func (r *run) look() error {
 	}
 	now := float64(r.Now().UnixNano()) / 1e9
 	for _, c := range r.checks {
-		if r.prepare(c); !c.unready {
+		if c.unready {
+			r.failUnready(c)
+		} else {
 			r.decide(c, now)
 		}
 	}
 	return nil
 }
 
-// prepare fails a promise whose cache file can be neither read nor replaced, as
-// a directory is in its place; the others run (PROM-26).
-func (r *run) prepare(c *check) {
-	name := cacheFolder + "/" + c.title
-	_ = r.files.do(func() error {
-		info, err := r.files.directory.Lstat(name)
-		c.unready = err == nil && info.IsDir()
-		return err
-	})
-	if c.unready {
-		c.state, c.result.Failed = decided, true
-		c.result.Message = fmt.Sprintf("Error: %s is a directory: remove it", filepath.Join(r.Directory, name))
-	}
+// failUnready fails a promise whose cache file can be neither read nor replaced,
+// as a directory is in its place; the others run (PROM-26).
+func (r *run) failUnready(c *check) {
+	c.state, c.result.Failed = decided, true
+	c.result.Message = fmt.Sprintf("Error: %s is a directory: remove it", filepath.Join(r.Directory, cacheFolder, c.title))
 }
 
 func (r *run) list() error {
@@ -120,7 +115,7 @@ func (r *run) add(name string, plugin bool) {
 		c.path = r.path("plugin", name)
 	}
 	c.result = Result{Title: c.title, Name: name, Path: c.path, Plugin: plugin}
-	c.cached = r.readSchedule(c.title)
+	c.cached, c.unready = r.readSchedule(c.title)
 	c.previous = r.readStored(c.title)
 	r.checks = append(r.checks, c)
 }
@@ -178,19 +173,25 @@ func (r *run) removeLeftovers() {
 	})
 }
 
-func (r *run) readSchedule(title string) *schedule {
-	content, err := r.files.read(cacheFolder + "/" + title)
+// readSchedule reads the cache file of a promise; nil: there is none that counts.
+// Blocked says that a directory is in its place.
+func (r *run) readSchedule(title string) (cached *schedule, blocked bool) {
+	name := cacheFolder + "/" + title
+	content, err := r.files.read(name)
 	if err != nil {
-		return nil
+		if !errors.Is(err, fs.ErrNotExist) {
+			info, err := r.files.directory.Lstat(name)
+			blocked = err == nil && info.IsDir()
+		}
+		return nil, blocked
 	}
-	cached := parseSchedule(content)
-	if cached == nil {
-		return nil
+	if cached = parseSchedule(content); cached == nil {
+		return nil, false
 	}
 	if _, err := os.Stat(cached.ModuleFile); err != nil {
-		return nil // the promise was another one
+		return nil, false // the promise was another one
 	}
-	return cached
+	return cached, false
 }
 
 // parseSchedule returns nil for what is no cache file.

@@ -353,7 +353,7 @@ func isXMLCharacter(r rune) bool {
 
 func errForbidden(s string, r rune, size int) error {
 	if r == utf8.RuneError && size <= 1 {
-		return fmt.Errorf("text holds the byte 0x%02X, which is not UTF-8", s[0])
+		return fmt.Errorf("text holds the byte 0x%02X, %w", s[0], ErrNotUTF8)
 	}
 	return fmt.Errorf("text holds the character U+%04X, which XML cannot carry", r)
 }

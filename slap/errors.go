@@ -24,6 +24,9 @@ var (
 	ErrConnection = errors.New("connection error")
 )
 
+// ErrNotUTF8 is the error of a text that is not UTF-8 and says no other encoding.
+var ErrNotUTF8 = errors.New("which is not UTF-8")
+
 // ErrNoHateoas is the error of operations that need the HATEOAS interface of
 // a Master which has none (SLAP-40).
 var ErrNoHateoas = errors.New("SlapOS Master Hateoas API required for this operation is not available.") //nolint:staticcheck,revive // the original's text

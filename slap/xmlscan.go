@@ -72,7 +72,7 @@ func newScanner(data []byte) (*scanner, error) {
 }
 
 func (s *scanner) fail(format string, args ...any) error {
-	return fmt.Errorf("%w: byte %d: %s", errNotWellFormed, s.pos, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: byte %d: %w", errNotWellFormed, s.pos, fmt.Errorf(format, args...))
 }
 
 func (s *scanner) has(prefix string) bool {
@@ -185,7 +185,7 @@ func (s *scanner) lineEnd(start int) (token, error) {
 func (s *scanner) character() error {
 	r, size := utf8.DecodeRune(s.src[s.pos:])
 	if r == utf8.RuneError && size <= 1 || !isXMLCharacter(r) {
-		return s.fail("%v", errForbidden(string(s.src[s.pos:s.pos+1]), r, size))
+		return s.fail("%w", errForbidden(string(s.src[s.pos:s.pos+1]), r, size))
 	}
 	s.pos += size
 	return nil
@@ -326,7 +326,7 @@ func (s *scanner) checkCharacters(text []byte) error {
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRune(text[i:])
 		if r == utf8.RuneError && size <= 1 || !isXMLCharacter(r) {
-			return s.fail("%v", errForbidden(string(text[i:i+1]), r, size))
+			return s.fail("%w", errForbidden(string(text[i:i+1]), r, size))
 		}
 		i += size
 	}

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"slapos/slap/clock"
-
 	starlarkmath "go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
+
+	"slapos/slap/clock"
 )
 
 // names are what every script starts with (CLI-55).

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"net/url"
 
-	"slapos/grid/boot"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/grid/boot"
 )
 
 func newNodeBootCommand(e *environment) *cli.Command {

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"slapos/collect"
 	"slapos/manager/cgroup"
-	"slapos/slap"
 )
 
 type collectOptions struct {
@@ -68,16 +66,11 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 	}
 }
 
-// parseSince reads a duration, in which d stands for days.
+// parseSince is [parseAge] of ten years at most.
 func parseSince(text string) (time.Duration, bool) {
 	const longest = 10 * 365 * 24 * time.Hour
-	if days, found := strings.CutSuffix(text, "d"); found {
-		if number, ok := slap.PythonInt(days); ok && number > 0 && number <= 3650 {
-			return time.Duration(number) * 24 * time.Hour, true
-		}
-	}
-	since, err := time.ParseDuration(text)
-	return since, err == nil && since > 0 && since <= longest
+	since, ok := parseAge(text)
+	return since, ok && since <= longest
 }
 
 func runCollect(ctx context.Context, e *environment, options collectOptions) error {

@@ -98,13 +98,13 @@ func fillFirewall(_ map[string]string, file *configuration, options *grid.Option
 		return err
 	}
 	options.Firewall = &firewall.Options{
-		Command:           textOption(section, "firewall_cmd", grid.DefaultFirewallCommand),
-		ReloadCommand:     textOption(section, "reload_config_cmd", grid.DefaultFirewallReload),
+		Command:           textOption(section, "firewall_cmd", firewall.DefaultCommand),
+		ReloadCommand:     textOption(section, "reload_config_cmd", firewall.DefaultReloadCommand),
 		AuthorizedSources: lines(section["authorized_sources"]),
 		Executable:        section["firewall_executable"],
-		LogFile:           textOption(section, "log_file", grid.DefaultFirewallLog),
+		LogFile:           textOption(section, "log_file", firewall.DefaultLogFile),
 		DBusExecutable:    section["dbus_executable"],
-		DBusLogFile:       textOption(section, "dbus_log_file", grid.DefaultDBusLog),
+		DBusLogFile:       textOption(section, "dbus_log_file", firewall.DefaultDBusLogFile),
 		Testing:           looseOption(section, "testing", false, true), // any text is true for the original
 	}
 	return nil
@@ -113,7 +113,7 @@ func fillFirewall(_ map[string]string, file *configuration, options *grid.Option
 // checkFirewall is for the passes that change rules.
 func checkFirewall(options *grid.Options) error {
 	if options.Firewall != nil && options.Firewall.Command == "" {
-		return &valueError{key: "firewall_cmd", want: "must be a program", without: "it is " + grid.DefaultFirewallCommand}
+		return &valueError{key: "firewall_cmd", want: "must be a program", without: "it is " + firewall.DefaultCommand}
 	}
 	return nil
 }

@@ -248,25 +248,21 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	}
 	var value any
 	var err error
-	switch filepath.Ext(name) {
-	case ".xml":
-		parameters, err := readXMLParameters(data)
-		if line := lineOutsideUTF8(data); err != nil && line > 0 && strings.Contains(err.Error(), "is not UTF-8") {
-			return nil, fmt.Errorf("%s:%d: this is not UTF-8: save the file in that encoding", name, line)
+	switch kind := filepath.Ext(name); {
+	case kind == ".xml": // which may say that it has another encoding
+		var parameters slap.Dict
+		if parameters, err = readXMLParameters(data); err == nil {
+			return sortedObject(parameters), nil
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return sortedObject(parameters), nil
-	}
-	if line := lineOutsideUTF8(data); line > 0 {
-		return nil, fmt.Errorf("%s:%d: this is not UTF-8: save the file in that encoding", name, line)
-	}
-	switch filepath.Ext(name) {
-	case ".yaml", ".yml":
+	case !utf8.Valid(data):
+		err = slap.ErrNotUTF8
+	case kind == ".yaml" || kind == ".yml":
 		value, err = decodeYAML(data)
 	default:
 		value, err = decodeJSON(data)
+	}
+	if line := lineOutsideUTF8(data); line > 0 && errors.Is(err, slap.ErrNotUTF8) {
+		return nil, fmt.Errorf("%s:%d: this is not UTF-8: save the file in that encoding", name, line)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

@@ -21,9 +21,9 @@ type secretForm struct {
 
 // secretForms are how a password or a token stands in a text: in a URL, also one
 // with slips of the pen or percent signs, in a connection string, a query or a
-// document, in a header. The groups of each stay. A number before a slash is the port of a URL without a
-// user. A quoted value may hold escaped quotes, and its backslashes may be
-// doubled: what looks like a value is hidden rather too far than not far enough.
+// document, in a header. The groups of each stay. A number before a slash is the
+// port of a URL without a user. A quoted value may hold escaped quotes, and its
+// backslashes may be doubled: too much is hidden rather than too little.
 var secretForms = sync.OnceValue(func() []secretForm {
 	return []secretForm{
 		{[]string{"@"}, regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"time"
 
-	"slapos/slap/clock"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/slap/clock"
 )
 
 // standalonePatience is how long services may take to end.

@@ -313,6 +313,7 @@ func parseByteSize(text string) (int64, bool) {
 	for i, name := range []string{"K", "M", "G", "T"} {
 		if rest, found := strings.CutSuffix(number, name); found {
 			number, unit = rest, 1<<(10*(i+1))
+			break
 		}
 	}
 	count, err := strconv.ParseFloat(number, 64)

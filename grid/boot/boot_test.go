@@ -19,9 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"slapos/slap/testkit"
-
 	"github.com/vishvananda/netlink"
+
+	"slapos/slap/testkit"
 )
 
 // A bootRecord is what a boot did, in order.

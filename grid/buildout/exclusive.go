@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"time"
 
-	"slapos/slap/clock"
-
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/clock"
 )
 
 // marker is a variable in the environment of every process of a build: the

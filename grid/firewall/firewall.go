@@ -32,9 +32,17 @@ const RulesFile = ".slapos-firewalld-rules"
 // commandTimeout bounds one call of firewall-cmd.
 const commandTimeout = 2 * time.Minute
 
+// What options are when their keys are absent.
+const (
+	DefaultCommand       = "firewall-cmd"
+	DefaultReloadCommand = "slapos node restart firewall"
+	DefaultLogFile       = "/var/log/firewall.log"
+	DefaultDBusLogFile   = "/var/log/dbus.log"
+)
+
 // Options are those of section [firewall] (GRID-78, GRID-80).
 type Options struct {
-	Command           string // see DefaultFirewallCommand
+	Command           string // of the shell
 	ReloadCommand     string // empty: nothing has to be reloaded
 	AuthorizedSources []string
 	// Executable and DBusExecutable are daemons for the supervisor to run.
@@ -72,7 +80,7 @@ type backend interface {
 // New chooses what applies the rules. The environment is that of the
 // commands.
 func New(options Options, environment []string, log *slog.Logger) *Firewall {
-	if _, err := exec.LookPath(options.Command); err != nil && options.Command == "firewall-cmd" {
+	if _, err := exec.LookPath(options.Command); err != nil && options.Command == DefaultCommand {
 		log.Debug("firewalld is not installed: rules of partitions go to nftables")
 		return &Firewall{backend: &nftablesBackend{}}
 	}

@@ -197,11 +197,6 @@ func readRegular(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return ReadOpened(file, limit)
-}
-
-// ReadOpened reads an opened file of at most limit bytes, if it is a regular one.
-func ReadOpened(file *os.File, limit int64) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err

@@ -20,9 +20,8 @@ import (
 const (
 	// nestedDepth bounds the search for nodes inside partitions: partitions
 	// belong to others, who may nest directories without end.
-	nestedDepth          = 128
-	largestConfiguration = 1 << 20
-	configurationName    = "slapos.cfg"
+	nestedDepth       = 128
+	configurationName = "slapos.cfg"
 )
 
 // A nestedSearch follows nodes inside partitions, and nodes inside those.
@@ -68,13 +67,13 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 }
 
 // open opens an instance root, unless it was searched with another one.
-func (n *nestedSearch) open(root string) (*confined.Root, error) {
+func (n *nestedSearch) open(root string) (*confined.Directory, error) {
 	root, err := resolve(root)
 	if err != nil || n.covers(root) {
 		return nil, err
 	}
 	n.visited = append(n.visited, root)
-	return confined.OpenRoot(root)
+	return confined.Open(root)
 }
 
 func (n *nestedSearch) covers(path string) bool {
@@ -88,7 +87,7 @@ func (n *nestedSearch) covers(path string) bool {
 
 // list returns the directories in one directory, and whether slapos.cfg is
 // there too.
-func (n *nestedSearch) list(root *confined.Root, directory string) (below []string, found bool) {
+func (n *nestedSearch) list(root *confined.Directory, directory string) (below []string, found bool) {
 	file, err := root.OpenFile(directory, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		n.options.Logger.Debug("Ignored directory", slog.String("directory", filepath.Join(root.Name(), directory)), slog.Any("error", err))
@@ -119,17 +118,11 @@ func (n *nestedSearch) list(root *confined.Root, directory string) (below []stri
 func isKernelInterface(path string) bool { return path == "/proc" || path == "/sys" || path == "/dev" }
 
 // follow reads one slapos.cfg and searches what that node would search.
-func (n *nestedSearch) follow(ctx context.Context, root *confined.Root, path string) error {
+func (n *nestedSearch) follow(ctx context.Context, root *confined.Directory, path string) error {
 	full := filepath.Join(root.Name(), path)
 	log := n.options.Logger.With("configuration", full)
 	log.Debug("Reading config at " + full)
-	file, err := root.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		log.Debug("Ignored configuration", slog.Any("error", err))
-		return nil
-	}
-	defer file.Close()
-	content, err := parts.ReadOpened(file, largestConfiguration)
+	content, err := root.Read(path)
 	if err != nil {
 		log.Debug("Ignored configuration", slog.Any("error", err))
 		return nil

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"slapos/slap/confined"
 	"slapos/slap/testkit"
-
-	"golang.org/x/sys/unix"
 )
 
 // A pruneNode is a node's directories, with parts named by a digit.

@@ -52,7 +52,7 @@ func (p *Partition) Set(ctx context.Context, group string, programs []supervisor
 // the supervisor has none. What becomes of each program is for the promises to
 // judge.
 func (p *Partition) Start(ctx context.Context) (known bool, err error) {
-	err = ofCall(p.supervision.client.StartGroup(ctx, p.name, false))
+	err = exceptProcesses(p.supervision.client.StartGroup(ctx, p.name, false))
 	if isUnknownName(err) {
 		return false, nil
 	}

@@ -95,11 +95,12 @@ func (s *Supervision) Start(ctx context.Context) error {
 // StartAll starts what is configured. What becomes of each program is not of
 // interest.
 func (s *Supervision) StartAll(ctx context.Context) error {
-	return ofCall(s.client.StartAll(ctx))
+	return exceptProcesses(s.client.StartAll(ctx))
 }
 
-// ofCall is the error of a call for several processes but for theirs.
-func ofCall(err error) error {
+// exceptProcesses is the error of a call for several processes, without what
+// became of single ones.
+func exceptProcesses(err error) error {
 	var failed supervisor.ProcessErrors
 	if errors.As(err, &failed) {
 		return nil

@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"math/rand/v2"
 	"os"
-
 	"testing"
 )
 

@@ -34,7 +34,7 @@ func eachStorage(t *testing.T, test func(t *testing.T, s *Server, url string, le
 		testkit.NoLeaks(t)
 		directory, entries := t.TempDir(), t.TempDir()
 		s, url := start(t, Options{Store: Store{Contents: &Directory{Path: directory}, Entries: &Files{Path: entries}}})
-		test(t, s, url, func() []string { return append(namesIn(t, directory), namesIn(t, entries)...) })
+		test(t, s, url, func() []string { return append(testkit.Names(t, directory), testkit.Names(t, entries)...) })
 	})
 	t.Run("bucket", func(t *testing.T) {
 		testkit.NoLeaks(t)
@@ -45,25 +45,13 @@ func eachStorage(t *testing.T, test func(t *testing.T, s *Server, url string, le
 			if err != nil {
 				t.Fatal(err)
 			}
-			names := append(namesIn(t, bucket.scratch), namesIn(t, entries)...)
+			names := append(testkit.Names(t, bucket.scratch), testkit.Names(t, entries)...)
 			for _, blob := range all {
 				names = append(names, blob.Sum)
 			}
 			return names
 		})
 	})
-}
-
-func namesIn(t *testing.T, directory string) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	return names
 }
 
 // A content is stored whole and an entry too, however they come.

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"slapos/slap/testkit"
-
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
 )
 
 func shell(script string) *Command {

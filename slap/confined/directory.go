@@ -89,7 +89,7 @@ func (d *Directory) Exists(name string) bool {
 // OpenRegular opens a regular file and nothing else. A file that is made has
 // mode 0666, less the process's umask.
 func (d *Directory) OpenRegular(name string, flags int) (*os.File, fs.FileInfo, error) {
-	file, err := d.OpenFile(name, flags|syscall.O_NONBLOCK, 0o666)
+	file, err := d.OpenFile(name, flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o666)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -33,8 +33,8 @@ var (
 )
 
 // Write replaces a file whole, or leaves it as it was. A directory in its place is
-// removed with all that is in it. The file is written under another name first, by default
-// always the same, so that an agent that is killed leaves one file at most.
+// removed with all that is in it. The file is written under another name first, by
+// default always the same, so that an agent that is killed leaves one file at most.
 func (d *Directory) Write(name string, content []byte, a Attributes) error {
 	temporary := temporaryName(name)
 	if a.Temporary != "" {

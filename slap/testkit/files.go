@@ -99,3 +99,16 @@ func OwnerOf(t testing.TB, path string) int {
 	}
 	return int(info.Sys().(*syscall.Stat_t).Uid)
 }
+
+// Names lists a directory, sorted.
+func Names(t testing.TB, directory string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
@@ -100,19 +101,36 @@ func isAt(file *os.File, path string) bool {
 // fewestDigits of a temporary name: shorter ones may be somebody's.
 const fewestDigits = 12
 
+// temporaries are the names that may be temporary files in a directory, by
+// directory. Each is listed once in a process: what a program leaves that is killed
+// later is for the next process.
+var temporaries sync.Map // to func() []string
+
+func temporariesIn(directory string) []string {
+	list, _ := temporaries.LoadOrStore(directory, sync.OnceValue(func() []string {
+		entries, _ := os.ReadDir(directory) // one that can't be listed has none
+		var names []string
+		for _, entry := range entries {
+			if name := entry.Name(); strings.HasPrefix(name, ".") && digitsAtEnd(name) >= fewestDigits && entry.Type().IsRegular() {
+				names = append(names, name)
+			}
+		}
+		return names
+	}))
+	return list.(func() []string)()
+}
+
+func digitsAtEnd(name string) int { return len(name) - len(strings.TrimRight(name, "0123456789")) }
+
 // removeAbandoned removes what killed programs left of a file: a dot, its name and
 // a long number, locked by nobody. What can't be removed is no obstacle.
 func removeAbandoned(directory, prefix string) {
-	entries, err := os.ReadDir(directory)
-	if err != nil {
-		return
-	}
-	for _, entry := range entries {
-		number, ok := strings.CutPrefix(entry.Name(), prefix)
-		if !ok || len(number) < fewestDigits || strings.Trim(number, "0123456789") != "" || !entry.Type().IsRegular() {
+	for _, name := range temporariesIn(directory) {
+		number, ok := strings.CutPrefix(name, prefix)
+		if !ok || digitsAtEnd(number) != len(number) || len(number) < fewestDigits {
 			continue
 		}
-		path := filepath.Join(directory, entry.Name())
+		path := filepath.Join(directory, name)
 		file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		if err != nil {
 			continue

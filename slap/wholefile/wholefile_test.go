@@ -36,7 +36,7 @@ func TestWrite(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o604 {
 		t.Fatal(info.Mode(), err)
 	}
-	if names := list(t, directory); !slices.Equal(names, []string{"slapos.xml"}) {
+	if names := testkit.Names(t, directory); !slices.Equal(names, []string{"slapos.xml"}) {
 		t.Fatal(names)
 	}
 }
@@ -50,16 +50,16 @@ func TestBesideTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if names := list(t, temporary); len(names) != 0 {
+	if names := testkit.Names(t, temporary); len(names) != 0 {
 		t.Fatal(names)
 	}
-	if names := list(t, directory); len(names) != 1 || filepath.Join(directory, names[0]) != file.Name() {
+	if names := testkit.Names(t, directory); len(names) != 1 || filepath.Join(directory, names[0]) != file.Name() {
 		t.Fatal(names)
 	}
 	if err := file.Cleanup(); err != nil {
 		t.Fatal(err)
 	}
-	if names := list(t, directory); len(names) != 0 {
+	if names := testkit.Names(t, directory); len(names) != 0 {
 		t.Fatal(names)
 	}
 }
@@ -82,7 +82,7 @@ func TestKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if names := list(t, directory); !slices.Equal(names, []string{string(left)}) {
+	if names := testkit.Names(t, directory); !slices.Equal(names, []string{string(left)}) {
 		t.Fatal(names)
 	}
 	want := []string{".state", ".state.123456789012345", ".state20261130", ".states1234567890123456", "state1234567890123456"}
@@ -100,7 +100,7 @@ func TestKilled(t *testing.T) {
 	}
 	want = append(want, "state", filepath.Base(file.Name()))
 	slices.Sort(want)
-	if names := list(t, directory); !slices.Equal(names, want) {
+	if names := testkit.Names(t, directory); !slices.Equal(names, want) {
 		t.Errorf("there are %q, want %q", names, want)
 	}
 	if err := file.CloseAtomicallyReplace(); err != nil {
@@ -127,19 +127,7 @@ func TestAtOnce(t *testing.T) {
 	if err != nil || len(content) != 1000 || strings.Trim(string(content), string(content[:1])) != "" {
 		t.Errorf("%d bytes, %v", len(content), err)
 	}
-	if names := list(t, directory); !slices.Equal(names, []string{"state"}) {
+	if names := testkit.Names(t, directory); !slices.Equal(names, []string{"state"}) {
 		t.Error(names)
 	}
-}
-
-func list(t *testing.T, directory string) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	return names
 }

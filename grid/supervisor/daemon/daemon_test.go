@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
 	"slapos/grid/supervisor/config"
 	"slapos/slap/testkit"
 )
