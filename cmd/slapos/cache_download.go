@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 )
 
@@ -81,12 +82,12 @@ func runCacheDownload(ctx context.Context, e *environment, options cacheDownload
 	if options.list {
 		list := []any{}
 		for _, about := range found {
-			list = append(list, plain(about)) // with sorted keys
+			list = append(list, pytext.Plain(about)) // with sorted keys
 		}
-		_, err := fmt.Fprintln(e.stdout, encodeJSON(list))
+		_, err := fmt.Fprintln(e.stdout, pytext.EncodeJSON(list))
 		return err
 	}
-	sum, isText := found[0].values["sha512"].(string)
+	sum, isText := found[0].Values["sha512"].(string)
 	if !isText {
 		return errors.New("the sha512 of the entry is no text")
 	}
@@ -101,23 +102,23 @@ func runCacheDownload(ctx context.Context, e *environment, options cacheDownload
 
 // trustedObjects are what the trusted entries of a key are about; those without
 // a sum are left out (NC-56).
-func (e *environment) trustedObjects(ctx context.Context, client *networkcache.Client, key string) ([]*object, error) {
+func (e *environment) trustedObjects(ctx context.Context, client *networkcache.Client, key string) ([]*pytext.Object, error) {
 	entries, err := client.Entries(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	var found []*object
+	var found []*pytext.Object
 	for _, entry := range entries {
 		if !client.Trusts(entry) {
 			continue
 		}
-		value, err := decodeJSON([]byte(entry.Content))
+		value, err := pytext.DecodeJSON([]byte(entry.Content))
 		if err != nil {
 			e.log.Info(fmt.Sprintf("Failed to parse json-in-json response (%q)", entry.Content))
 			continue
 		}
-		about, isObject := value.(*object)
-		if !isObject || about.values["sha512"] == nil {
+		about, isObject := value.(*pytext.Object)
+		if !isObject || about.Values["sha512"] == nil {
 			e.log.Info(fmt.Sprintf("Bad or missing sha512 in directory response (%s)", entry.Content))
 			continue
 		}

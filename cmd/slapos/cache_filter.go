@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 )
 
@@ -51,29 +52,29 @@ func pythonConstant(text string) (any, error) {
 	case "NaN":
 		return math.NaN(), nil
 	}
-	return decodeJSON([]byte(text))
+	return pytext.DecodeJSON([]byte(text))
 }
 
 // apply returns the entries that pass, in their order.
-func (f entryFilter) apply(entries []*object, log *slog.Logger) []*object {
-	var passed []*object
+func (f entryFilter) apply(entries []*pytext.Object, log *slog.Logger) []*pytext.Object {
+	var passed []*pytext.Object
 	limit := f.value
 	isExtreme := f.operator == "<<" || f.operator == ">>"
 	for _, entry := range entries {
-		value, found := entry.values[f.field]
+		value, found := entry.Values[f.field]
 		if !found {
 			continue
 		}
 		holds, comparable := compareAs(f.operator, value, limit)
 		if !comparable {
 			log.Warn(fmt.Sprintf("Comparison failed: %s %s %s (TypeError)",
-				slap.PythonRepr(plain(value)), f.operator, slap.PythonRepr(plain(limit))))
+				slap.PythonRepr(pytext.Plain(value)), f.operator, slap.PythonRepr(pytext.Plain(limit))))
 		}
 		switch {
 		case !isExtreme && holds:
 			passed = append(passed, entry)
 		case isExtreme && holds:
-			passed, limit = []*object{entry}, value
+			passed, limit = []*pytext.Object{entry}, value
 		case isExtreme && len(passed) > 0 && equalValues(value, limit):
 			passed = append(passed, entry)
 		}
@@ -172,13 +173,13 @@ func equalValues(a, b any) bool {
 	case []any:
 		b, ok := b.([]any)
 		return ok && slices.EqualFunc(a, b, equalValues)
-	case *object:
-		b, ok := b.(*object)
-		if !ok || len(a.values) != len(b.values) {
+	case *pytext.Object:
+		b, ok := b.(*pytext.Object)
+		if !ok || len(a.Values) != len(b.Values) {
 			return false
 		}
-		for key, value := range a.values {
-			if other, found := b.values[key]; !found || !equalValues(value, other) {
+		for key, value := range a.Values {
+			if other, found := b.Values[key]; !found || !equalValues(value, other) {
 				return false
 			}
 		}

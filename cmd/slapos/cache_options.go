@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 )
 
@@ -49,7 +50,7 @@ func (e *environment) signatureKeyFile(options map[string]string) string {
 }
 
 // networkCacheSection is section [networkcache], which must have the keys.
-func networkCacheSection(c *configuration, keys ...string) (map[string]string, error) {
+func networkCacheSection(c *pytext.Configuration, keys ...string) (map[string]string, error) {
 	section, err := c.Section("networkcache")
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/networkcache/server"
 )
@@ -260,15 +261,15 @@ func TestTableLines(t *testing.T) {
 
 // NC-55.
 func TestEntryFilters(t *testing.T) {
-	var entries []*object
+	var entries []*pytext.Object
 	for _, value := range []string{"1", "2.5", "2", "\"2\"", "[4, 2]", "null", "3", "true", "2.50"} {
-		parsed, err := decodeJSON([]byte(`{"n": ` + value + `}`))
+		parsed, err := pytext.DecodeJSON([]byte(`{"n": ` + value + `}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries = append(entries, parsed.(*object))
+		entries = append(entries, parsed.(*pytext.Object))
 	}
-	entries = append(entries, newObject())
+	entries = append(entries, pytext.NewObject())
 	for filter, want := range map[string]string{
 		"n==1":          "1 true",
 		"n>=2":          "2.5 2 3 2.5",
@@ -293,7 +294,7 @@ func TestEntryFilters(t *testing.T) {
 		}
 		var got []string
 		for _, entry := range filters[0].apply(entries, slog.New(slog.DiscardHandler)) {
-			got = append(got, encodeJSONLine(entry.values["n"]))
+			got = append(got, pytext.EncodeJSONLine(entry.Values["n"]))
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %v, want %s", filter, got, want)
@@ -313,11 +314,11 @@ func FuzzEntryFilter(f *testing.F) {
 	f.Add(`n<<[1, "a"]`, `{"n": [1, null]}`)
 	f.Fuzz(func(t *testing.T, filter, entry string) {
 		filters, err := parseEntryFilters([]string{filter})
-		value, jsonErr := decodeJSON([]byte(entry))
-		about, isObject := value.(*object)
+		value, jsonErr := pytext.DecodeJSON([]byte(entry))
+		about, isObject := value.(*pytext.Object)
 		if err != nil || jsonErr != nil || !isObject {
 			return
 		}
-		filters[0].apply([]*object{about, about}, slog.New(slog.DiscardHandler))
+		filters[0].apply([]*pytext.Object{about, about}, slog.New(slog.DiscardHandler))
 	})
 }

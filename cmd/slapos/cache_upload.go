@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/networkcache/archive"
 )
@@ -112,18 +113,18 @@ func (e *environment) openNetworkCache(path string, sign bool) (*networkcache.Cl
 
 // metadataFields are in the order of NC-54.
 func (o cacheUploadOptions) metadataFields() ([]networkcache.Field, error) {
-	metadata := newObject()
+	metadata := pytext.NewObject()
 	if o.metadata != "" {
 		text, err := os.ReadFile(o.metadata)
 		if err != nil {
 			return nil, err
 		}
-		value, err := decodeJSON(text)
+		value, err := pytext.DecodeJSON(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.metadata, err)
 		}
 		isObject := false
-		if metadata, isObject = value.(*object); !isObject {
+		if metadata, isObject = value.(*pytext.Object); !isObject {
 			return nil, fmt.Errorf("Not a dictionary: %s", o.metadata)
 		}
 	}
@@ -132,17 +133,17 @@ func (o cacheUploadOptions) metadataFields() ([]networkcache.Field, error) {
 		if !found {
 			return nil, usageErrorf("argument KEY=VALUE: invalid value %q", field)
 		}
-		metadata.set(name, value)
+		metadata.Set(name, value)
 	}
-	if _, found := metadata.values["url"]; !found && o.key == "" && o.url != "" {
-		metadata.set("url", o.url)
+	if _, found := metadata.Values["url"]; !found && o.key == "" && o.url != "" {
+		metadata.Set("url", o.url)
 	}
-	if _, found := metadata.values["sha512"]; found {
+	if _, found := metadata.Values["sha512"]; found {
 		return nil, errors.New("sha512 can't be given: it is that of the content")
 	}
 	var fields []networkcache.Field
-	for _, name := range metadata.keys {
-		fields = append(fields, networkcache.Field{Name: name, Value: json.RawMessage(encodeJSONLine(metadata.values[name]))})
+	for _, name := range metadata.Keys {
+		fields = append(fields, networkcache.Field{Name: name, Value: json.RawMessage(pytext.EncodeJSONLine(metadata.Values[name]))})
 	}
 	return fields, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/slap"
 )
@@ -111,21 +112,21 @@ func (e *environment) lookupSource(c *cli.Context, key, field, title, failed str
 }
 
 func sourceRow(entry networkcache.Entry, field string) ([]string, error) {
-	value, err := decodeJSON([]byte(entry.Content))
+	value, err := pytext.DecodeJSON([]byte(entry.Content))
 	if err != nil {
 		return nil, fmt.Errorf("entry: %w", err)
 	}
-	about, ok := value.(*object)
+	about, ok := value.(*pytext.Object)
 	if !ok {
 		return nil, errors.New("an entry is about no object")
 	}
 	row := []string{}
 	for _, name := range []string{field, "sha512"} {
-		member, found := about.values[name]
+		member, found := about.Values[name]
 		if !found {
 			return nil, fmt.Errorf("an entry has no %s", name)
 		}
-		row = append(row, slap.PythonString(plain(member)))
+		row = append(row, slap.PythonString(pytext.Plain(member)))
 	}
 	return row, nil
 }

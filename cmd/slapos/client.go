@@ -59,7 +59,7 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	}
 	config.KeyFile, config.CertFile = e.expandUser(config.KeyFile), e.expandUser(config.CertFile)
 	if config.Insecure, err = isTrue(slapos, "master_insecure"); err != nil { // D-16
-		return nil, configuration.place(err, "slapos")
+		return nil, placeValue(configuration, err, "slapos")
 	}
 	if config.MasterURL == "" {
 		return nil, sentencef("No option 'master_url' in section [slapos] of %s", configuration.Path())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 )
 
@@ -58,9 +59,9 @@ func runComputerList(ctx context.Context, e *environment, options clientOptions,
 }
 
 // describeComputer is a computer in the form of JSON.
-func describeComputer(computer slap.ComputerSummary) *object {
-	described := newObject()
-	described.set("reference", computer.Reference)
-	described.set("title", computer.Title)
+func describeComputer(computer slap.ComputerSummary) *pytext.Object {
+	described := pytext.NewObject()
+	described.Set("reference", computer.Reference)
+	described.Set("title", computer.Title)
 	return described
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 
+	"slapos/cmd/slapos/pytext"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -36,8 +38,8 @@ func runComputerToken(ctx context.Context, e *environment, options clientOptions
 		return fmt.Errorf("the master gives no token: %w", err)
 	}
 	if asJSON {
-		described := newObject()
-		described.set("token", token)
+		described := pytext.NewObject()
+		described.Set("token", token)
 		return e.printJSON(described)
 	}
 	_, err = fmt.Fprintln(e.stdout, "Computer token: "+token)

@@ -19,6 +19,7 @@ import (
 	"text/template"
 	"time"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap/wholefile"
 )
 
@@ -68,7 +69,7 @@ func writeExample(path, example string, values any, mode os.FileMode) error {
 		return fmt.Errorf("%s: a value holds a line break", path)
 	}
 	doubled := strings.ReplaceAll(text.String(), "%", "%%")
-	if _, err := parseConfiguration(path, []byte(doubled)); err != nil {
+	if _, err := pytext.ParseConfiguration(path, []byte(doubled)); err != nil {
 		return err
 	}
 	return wholefile.Write(path, []byte(doubled), mode)

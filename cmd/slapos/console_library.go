@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 )
 
@@ -88,7 +89,7 @@ func dictionary(name string, value starlark.Value) (slap.Dict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plain(o).(slap.Dict), nil
+	return pytext.Plain(o).(slap.Dict), nil
 }
 
 // information is what the master knows of a service, under the names of the
@@ -132,9 +133,9 @@ func (c *console) services() (any, error) {
 		return nil, err
 	}
 	services, err := master.Services(c.ctx)
-	list := newObject()
+	list := pytext.NewObject()
 	for _, service := range services {
-		list.set(service.Title, &entity{name: "Instance", attributes: starlark.StringDict{
+		list.Set(service.Title, &entity{name: "Instance", attributes: starlark.StringDict{
 			"_software_release_url": starlark.String(service.SoftwareReleaseURL),
 		}})
 	}
@@ -147,9 +148,9 @@ func (c *console) computers() (any, error) {
 		return nil, err
 	}
 	computers, err := master.Computers(c.ctx)
-	list := newObject()
+	list := pytext.NewObject()
 	for _, computer := range computers {
-		list.set(computer.Title, c.computerEntity(computer.Reference, computer.Title))
+		list.Set(computer.Title, c.computerEntity(computer.Reference, computer.Title))
 	}
 	return list, err
 }

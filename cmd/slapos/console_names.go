@@ -14,6 +14,7 @@ import (
 	starlarkmath "go.starlark.net/lib/math"
 	"go.starlark.net/starlark"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap/clock"
 )
 
@@ -172,10 +173,10 @@ func raise(a arguments) (any, error) {
 }
 
 func (c *console) osModule() *entity {
-	environ := newObject()
+	environ := pytext.NewObject()
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")
-		environ.set(name, c.e.getenv(name))
+		environ.Set(name, c.e.getenv(name))
 	}
 	table, _ := toStarlark(environ)
 	path := methods(map[string]function{
@@ -212,7 +213,7 @@ func (c *console) osModule() *entity {
 			if err := a.unpack("key", &name, "default?", &otherwise); err != nil {
 				return nil, err
 			}
-			if value, found := environ.values[name]; found {
+			if value, found := environ.Values[name]; found {
 				return value, nil
 			}
 			return otherwise, nil
@@ -249,7 +250,7 @@ func jsonLoads(a arguments) (any, error) {
 	if err := a.unpack("s", &text); err != nil {
 		return nil, err
 	}
-	return decodeJSON([]byte(text))
+	return pytext.DecodeJSON([]byte(text))
 }
 
 func jsonDumps(a arguments) (any, error) {
@@ -264,10 +265,10 @@ func jsonDumps(a arguments) (any, error) {
 		return nil, err
 	}
 	if sortKeys {
-		sent = plain(sent)
+		sent = pytext.Plain(sent)
 	}
 	if indent == starlark.None {
-		return encodeJSONLine(sent), nil
+		return pytext.EncodeJSONLine(sent), nil
 	}
-	return encodeJSON(sent), nil
+	return pytext.EncodeJSON(sent), nil
 }

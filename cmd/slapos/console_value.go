@@ -11,6 +11,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 )
 
@@ -121,8 +122,8 @@ func toStarlark(value any) (starlark.Value, error) {
 		}
 		return starlark.NewList(items), nil
 	case slap.Dict:
-		return toStarlarkDict(sortedObject(value))
-	case *object:
+		return toStarlarkDict(pytext.Sorted(value))
+	case *pytext.Object:
 		return toStarlarkDict(value)
 	}
 	return starlark.String(slap.PythonString(value)), nil
@@ -140,10 +141,10 @@ func toStarlarkItems(values []any) ([]starlark.Value, error) {
 	return items, nil
 }
 
-func toStarlarkDict(o *object) (starlark.Value, error) {
-	dict := starlark.NewDict(len(o.keys))
-	for _, key := range o.keys {
-		item, err := toStarlark(o.values[key])
+func toStarlarkDict(o *pytext.Object) (starlark.Value, error) {
+	dict := starlark.NewDict(len(o.Keys))
+	for _, key := range o.Keys {
+		item, err := toStarlark(o.Values[key])
 		if err != nil {
 			return nil, err
 		}
@@ -194,7 +195,7 @@ func fromStarlarkItems(values starlark.Iterable) ([]any, error) {
 }
 
 func fromStarlarkDict(dict *starlark.Dict) (any, error) {
-	o := newObject()
+	o := pytext.NewObject()
 	for _, item := range dict.Items() {
 		key, ok := starlark.AsString(item[0])
 		if !ok {
@@ -204,7 +205,7 @@ func fromStarlarkDict(dict *starlark.Dict) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.set(key, value)
+		o.Set(key, value)
 	}
 	return o, nil
 }

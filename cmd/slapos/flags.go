@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 )
 
@@ -30,7 +31,7 @@ func jsonFlag(usage string) cli.Flag { return &cli.BoolFlag{Name: "json", Usage:
 
 // printJSON prints a result for programs.
 func (e *environment) printJSON(value any) error {
-	_, err := fmt.Fprintln(e.stdout, encodeJSON(value))
+	_, err := fmt.Fprintln(e.stdout, pytext.EncodeJSON(value))
 	return err
 }
 

@@ -43,7 +43,7 @@ func runBang(ctx context.Context, e *environment, path, message, shown string) (
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, "slapos") }()
+	defer func() { err = placeValue(configuration, err, "slapos") }()
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err

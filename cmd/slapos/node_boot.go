@@ -36,7 +36,7 @@ func runBoot(ctx context.Context, e *environment, path, message string) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, "slapos") }()
+	defer func() { err = placeValue(configuration, err, "slapos") }()
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/collect"
 	"slapos/manager/cgroup"
 )
@@ -101,8 +102,8 @@ func runCollect(ctx context.Context, e *environment, options collectOptions) err
 }
 
 // collectSettings is COL-6.
-func (e *environment) collectSettings(configuration *configuration) (settings *collect.Options, err error) {
-	defer func() { err = configuration.place(err, "slapos", "slapformat", "collect") }()
+func (e *environment) collectSettings(configuration *pytext.Configuration) (settings *collect.Options, err error) {
+	defer func() { err = placeValue(configuration, err, "slapos", "slapformat", "collect") }()
 	sections := map[string]map[string]string{}
 	for _, name := range []string{"slapos", "slapformat", "collect"} {
 		section, err := configuration.Section(name)

@@ -16,6 +16,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/format"
 	"slapos/slap"
 	"slapos/slap/clock"
@@ -74,7 +75,7 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) (
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, "slapos", "slapformat") }()
+	defer func() { err = placeValue(configuration, err, "slapos", "slapformat") }()
 	merged, err := formatSettings(configuration, options.given)
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) (
 	run, err := e.readFormatOptions(merged, options.dryRun)
 	var usage *formatUsageError
 	if errors.As(err, &usage) {
-		usage.text += configuration.origin(usage.key, "slapos", "slapformat")
+		usage.text += originOf(configuration, usage.key, "slapos", "slapformat")
 		e.log.Error(usage.text)
 		fmt.Fprintf(e.stderr, "%s\nFor help use --help\n", usage.text)
 		return &exitError{1, nil}
@@ -111,7 +112,7 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) (
 }
 
 // formatSettings merges the two sections and the command line (FMT-1).
-func formatSettings(configuration *configuration, given map[string]string) (map[string]string, error) {
+func formatSettings(configuration *pytext.Configuration, given map[string]string) (map[string]string, error) {
 	var err error
 	merged := map[string]string{}
 	for _, name := range []string{"slapformat", "slapos"} {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/format"
 	"slapos/manager"
 	"slapos/manager/cgroup"
@@ -107,7 +108,7 @@ func readFormatBooleans(merged map[string]string, d *format.Definition) error {
 		}
 		var ok bool
 		if *option.target, ok = parseBoolean(text); !ok {
-			return &formatUsageError{fmt.Sprintf(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, shortened(text)), option.name}
+			return &formatUsageError{fmt.Sprintf(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, pytext.Shortened(text)), option.name}
 		}
 	}
 	return nil
@@ -201,7 +202,7 @@ func readFormatInput(path string, partitions int, limits cgroup.Limits) (*format
 	if err != nil {
 		return nil, err
 	}
-	configuration, err := parseConfiguration(path, content)
+	configuration, err := pytext.ParseConfiguration(path, content)
 	if err != nil {
 		return nil, err
 	}

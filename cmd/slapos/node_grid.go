@@ -19,6 +19,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid"
 	"slapos/grid/pass"
 	"slapos/slap/clock"
@@ -124,7 +125,7 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, gridSections...) }()
+	defer func() { err = placeValue(configuration, err, gridSections...) }()
 	merged, err := mergeGridOptions(c, configuration)
 	if err != nil {
 		return err
@@ -212,7 +213,7 @@ var gridSections = []string{"networkcache", "slapos", "firewall"}
 
 // mergeGridOptions puts section [networkcache] and what was given on the
 // command line over section [slapos] (GRID-4).
-func mergeGridOptions(c *cli.Context, configuration *configuration) (map[string]string, error) {
+func mergeGridOptions(c *cli.Context, configuration *pytext.Configuration) (map[string]string, error) {
 	merged := map[string]string{}
 	for _, name := range slices.Backward(mergedSections) {
 		section, err := configuration.Section(name)

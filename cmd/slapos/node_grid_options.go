@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid"
 	"slapos/grid/firewall"
 	"slapos/grid/supervisor"
@@ -17,7 +18,7 @@ import (
 
 // gridOptions turns the merged options into those of package grid, with the
 // defaults of GRID-5.
-func (e *environment) gridOptions(merged map[string]string, file *configuration) (grid.Options, error) {
+func (e *environment) gridOptions(merged map[string]string, file *pytext.Configuration) (grid.Options, error) {
 	options := grid.Options{
 		ComputerID: merged["computer_id"], MasterURL: merged["master_url"],
 		CertificateRepository: merged["certificate_repository_path"],
@@ -27,7 +28,7 @@ func (e *environment) gridOptions(merged map[string]string, file *configuration)
 		Now: e.now,
 	}
 	options.Instance.IPv4GlobalNetwork = merged["ipv4_global_network"]
-	for _, fill := range []func(map[string]string, *configuration, *grid.Options) error{
+	for _, fill := range []func(map[string]string, *pytext.Configuration, *grid.Options) error{
 		e.fillPlaces, fillNumbers, fillSwitches, fillFirewall, e.fillManagers, e.fillNetworkCache, e.fillSupervisor,
 	} {
 		if err := fill(merged, file, &options); err != nil {
@@ -39,7 +40,7 @@ func (e *environment) gridOptions(merged map[string]string, file *configuration)
 	return options, err
 }
 
-func (e *environment) fillPlaces(merged map[string]string, _ *configuration, options *grid.Options) error {
+func (e *environment) fillPlaces(merged map[string]string, _ *pytext.Configuration, options *grid.Options) error {
 	for _, place := range []struct {
 		name   string
 		target *string
@@ -60,7 +61,7 @@ func (e *environment) fillPlaces(merged map[string]string, _ *configuration, opt
 	return nil
 }
 
-func fillNumbers(merged map[string]string, _ *configuration, options *grid.Options) error {
+func fillNumbers(merged map[string]string, _ *pytext.Configuration, options *grid.Options) error {
 	var err error
 	if options.Jobs, err = wholeOption(merged, "jobs", runtime.NumCPU()); err != nil {
 		return err
@@ -81,7 +82,7 @@ func fillNumbers(merged map[string]string, _ *configuration, options *grid.Optio
 	return err
 }
 
-func fillSwitches(merged map[string]string, _ *configuration, options *grid.Options) error {
+func fillSwitches(merged map[string]string, _ *pytext.Configuration, options *grid.Options) error {
 	var err error
 	if options.Supervisor.LaunchForbidden, err = isTrue(merged, "forbid_supervisord_automatic_launch"); err != nil {
 		return err
@@ -92,7 +93,7 @@ func fillSwitches(merged map[string]string, _ *configuration, options *grid.Opti
 	return err
 }
 
-func fillFirewall(_ map[string]string, file *configuration, options *grid.Options) error {
+func fillFirewall(_ map[string]string, file *pytext.Configuration, options *grid.Options) error {
 	section, err := file.Section("firewall")
 	if err != nil || section == nil {
 		return err
@@ -120,7 +121,7 @@ func checkFirewall(options *grid.Options) error {
 
 // fillManagers makes the managers, with sections [manager:NAME] under NAME
 // (MGR-2).
-func (e *environment) fillManagers(merged map[string]string, file *configuration, options *grid.Options) error {
+func (e *environment) fillManagers(merged map[string]string, file *pytext.Configuration, options *grid.Options) error {
 	config := manager.Config{Options: merged, Managers: map[string]map[string]string{}, Logger: e.log}
 	var err error
 	if config.Firewall, err = file.Section("firewall"); err != nil {
@@ -138,7 +139,7 @@ func (e *environment) fillManagers(merged map[string]string, file *configuration
 }
 
 // fillNetworkCache reads the options of NC-1 that grid passes use.
-func (e *environment) fillNetworkCache(merged map[string]string, _ *configuration, options *grid.Options) error {
+func (e *environment) fillNetworkCache(merged map[string]string, _ *pytext.Configuration, options *grid.Options) error {
 	software := &options.Software
 	software.BuildoutNetworkCache = merged
 	if key := e.signatureKeyFile(merged); key != "" {
@@ -154,7 +155,7 @@ func (e *environment) fillNetworkCache(merged map[string]string, _ *configuratio
 	return nil
 }
 
-func (e *environment) fillSupervisor(merged map[string]string, _ *configuration, options *grid.Options) error {
+func (e *environment) fillSupervisor(merged map[string]string, _ *pytext.Configuration, options *grid.Options) error {
 	insecure, err := isTrue(merged, "master_insecure")
 	options.Supervisor.Executable = e.executable
 	options.Supervisor.WatchdogCommand = supervisor.Watchdog{

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"testing"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid"
 )
 
@@ -17,7 +18,7 @@ func gridOptionsOf(t *testing.T, keys map[string]string) (grid.Options, error) {
 		"computer_id": "COMP-1", "master_url": "http://127.0.0.1:1", "instance_root": t.TempDir(), "software_root": t.TempDir(),
 	}
 	maps.Copy(merged, keys)
-	file, err := parseConfiguration("slapos.cfg", []byte("[slapos]\n"))
+	file, err := pytext.ParseConfiguration("slapos.cfg", []byte("[slapos]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

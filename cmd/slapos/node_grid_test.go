@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/collect"
 	"slapos/grid"
 	"slapos/manager"
@@ -56,7 +57,7 @@ func TestGridCommandLines(t *testing.T) {
 // Section [networkcache] is laid over [slapos], the command line over both, and
 // four switches are the command line's alone: GRID-4.
 func TestMergeGridOptions(t *testing.T) {
-	file, err := parseConfiguration("slapos.cfg", []byte(`[DEFAULT]
+	file, err := pytext.ParseConfiguration("slapos.cfg", []byte(`[DEFAULT]
 place = /srv
 [slapos]
 Instance_Root = %(place)s/instances
@@ -210,7 +211,7 @@ func TestGridNetworkCache(t *testing.T) {
 // MGR-2, CLI-25: a manager gets the options of its own section.
 func TestManagerSections(t *testing.T) {
 	e, _, stderr := newTestEnvironment(t)
-	file, err := parseConfiguration("slapos.cfg", []byte("[slapos]\nmanager_list = devperm\n[manager:devperm]\nallowed-disk-for-vm =\n  /dev/null\n"))
+	file, err := pytext.ParseConfiguration("slapos.cfg", []byte("[slapos]\nmanager_list = devperm\n[manager:devperm]\nallowed-disk-for-vm =\n  /dev/null\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +243,7 @@ func TestCollectFolders(t *testing.T) {
 		"[collect]\nreport_disk_usage = False\ndisk_snapshot_time_cycle = 0\ndisk_snapshot_process_pid_foder = /run/pids\n": {PIDDirectory: "/run/pids"},
 	} {
 		text := "[slapos]\ncomputer_id = C\ninstance_root = /srv\n[slapformat]\npartition_amount = 1\nheating_sensor_id = s\ncomputer_model_id = m\npartition_base_name = p\nuser_base_name = u\n" + own
-		file, err := parseConfiguration("slapos.cfg", []byte(text))
+		file, err := pytext.ParseConfiguration("slapos.cfg", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -127,7 +127,7 @@ func (e *environment) readPromises(c *cli.Context, board *promiseBoard) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, gridSections...) }()
+	defer func() { err = placeValue(configuration, err, gridSections...) }()
 	merged, err := mergeGridOptions(c, configuration)
 	if err != nil {
 		return err

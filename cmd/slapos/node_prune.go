@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/pass"
 	"slapos/grid/prune"
 )
@@ -46,7 +47,7 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) (err er
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, "slapos") }()
+	defer func() { err = placeValue(configuration, err, "slapos") }()
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) (err er
 
 // parseNestedNode reads the configuration of a node inside a partition.
 func parseNestedNode(content []byte) (prune.NestedNode, error) {
-	configuration, err := parseConfiguration(nodeConfigurationFile, content)
+	configuration, err := pytext.ParseConfiguration(nodeConfigurationFile, content)
 	if err != nil {
 		return prune.NestedNode{}, err
 	}

@@ -58,7 +58,7 @@ func runNodeControl(ctx context.Context, e *environment, path string, words []st
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, "slapos") }()
+	defer func() { err = placeValue(configuration, err, "slapos") }()
 	if err := e.checkRoot(slapos); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/supervisor"
 	"slapos/grid/supervisor/config"
 )
@@ -48,7 +49,7 @@ func runNodeSupervisord(ctx context.Context, e *environment, path string, foregr
 
 // supervisorLayout is where the supervisor of the configured node has its
 // files, and its configuration.
-func (e *environment) supervisorLayout(path string) (supervisor.Layout, *configuration, error) {
+func (e *environment) supervisorLayout(path string) (supervisor.Layout, *pytext.Configuration, error) {
 	configuration, err := e.nodeConfiguration(path)
 	if err != nil {
 		return supervisor.Layout{}, nil, err

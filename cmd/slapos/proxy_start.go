@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache/server"
 	"slapos/proxy"
 	"slapos/proxy/store"
@@ -59,7 +60,7 @@ func runProxyStart(ctx context.Context, e *environment, options proxyStartOption
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, "slapproxy", "slapos") }()
+	defer func() { err = placeValue(configuration, err, "slapproxy", "slapos") }()
 	if options.given["port"] != "" {
 		if _, err := wholeOption(options.given, "port", 0); err != nil {
 			return optionError(err, "port")
@@ -159,7 +160,7 @@ func (e *environment) guardProxy(settings map[string]string, options *proxy.Opti
 // proxySettings merges the sections [slapos] and [slapproxy] in the order of
 // the file: the first that has a key wins, the command line over all
 // (PROXY-2).
-func proxySettings(c *configuration, given map[string]string) (map[string]string, error) {
+func proxySettings(c *pytext.Configuration, given map[string]string) (map[string]string, error) {
 	settings := given
 	for _, name := range c.Sections() {
 		if name != "slapos" && name != "slapproxy" {
@@ -189,7 +190,7 @@ func proxySettings(c *configuration, given map[string]string) (map[string]string
 }
 
 // proxyOptions are the options of the master but for its database.
-func (e *environment) proxyOptions(c *configuration, settings map[string]string) (proxy.Options, error) {
+func (e *environment) proxyOptions(c *pytext.Configuration, settings map[string]string) (proxy.Options, error) {
 	products, err := softwareProducts(settings["software_product_list"])
 	if err != nil {
 		return proxy.Options{}, err
@@ -237,7 +238,7 @@ func softwareProducts(list string) (map[string]string, error) {
 }
 
 // externalMasters reads the sections [multimaster/URL] (PROXY-3).
-func externalMasters(c *configuration) ([]proxy.Master, error) {
+func externalMasters(c *pytext.Configuration) ([]proxy.Master, error) {
 	var masters []proxy.Master
 	for _, name := range c.Sections() {
 		url, found := strings.CutPrefix(name, "multimaster/")

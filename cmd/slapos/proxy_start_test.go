@@ -15,13 +15,14 @@ import (
 	"strings"
 	"testing"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/proxy"
 	"slapos/slap/testkit"
 )
 
-func parsed(t *testing.T, text string) *configuration {
+func parsed(t *testing.T, text string) *pytext.Configuration {
 	t.Helper()
-	c, err := parseConfiguration("test.cfg", []byte(text))
+	c, err := pytext.ParseConfiguration("test.cfg", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

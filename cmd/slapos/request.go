@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 	"slapos/slap/schema"
 )
@@ -131,8 +132,8 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 		SoftwareType:    options.softwareType,
 		Reference:       options.reference,
 		Shared:          options.shared,
-		Parameters:      plain(parameters).(slap.Dict),
-		Filter:          plain(node).(slap.Dict),
+		Parameters:      pytext.Plain(parameters).(slap.Dict),
+		Filter:          pytext.Plain(node).(slap.Dict),
 		State:           slap.State(options.state),
 	}
 	fill(&request.SoftwareType, slap.DefaultSoftwareType)
@@ -144,12 +145,12 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	if err != nil || !options.json {
 		return err
 	}
-	described := newObject()
-	described.set("reference", request.Reference)
-	described.set("software-url", request.SoftwareRelease)
-	described.set("software-type", request.SoftwareType)
-	described.set("requested-state", string(instance.RequestedState))
-	described.set("connection-parameters", connection)
+	described := pytext.NewObject()
+	described.Set("reference", request.Reference)
+	described.Set("software-url", request.SoftwareRelease)
+	described.Set("software-type", request.SoftwareType)
+	described.Set("requested-state", string(instance.RequestedState))
+	described.Set("connection-parameters", connection)
 	return e.printJSON(described)
 }
 
@@ -182,7 +183,7 @@ func (e *environment) tellInstance(ctx context.Context, instance *slap.Instance,
 	if err != nil {
 		return nil, fmt.Errorf("connection parameter _: %w", err)
 	}
-	e.log.InfoContext(asResult(ctx), pprint(plain(decoded)))
+	e.log.InfoContext(asResult(ctx), pytext.PPrint(pytext.Plain(decoded)))
 	e.log.Info("You can rerun the command to get up-to-date information.")
 	return decoded, nil
 }
@@ -200,17 +201,17 @@ func (e *environment) tellMismatch(err error) {
 }
 
 // keyValues reads words of the form key=value (CLI-50).
-func keyValues(words []string) (*object, error) {
-	o := newObject()
+func keyValues(words []string) (*pytext.Object, error) {
+	o := pytext.NewObject()
 	for _, word := range words {
 		key, value, found := strings.Cut(word, "=")
 		if !found {
 			return nil, fmt.Errorf("%q is not of the form key=value", word)
 		}
-		if slices.Contains(o.keys, key) {
+		if slices.Contains(o.Keys, key) {
 			return nil, sentencef("Multiple values provided for the same key '%s'", key)
 		}
-		o.set(key, value)
+		o.Set(key, value)
 	}
 	return o, nil
 }
@@ -239,7 +240,7 @@ func (e *environment) openParameters(ctx context.Context, name string) ([]byte, 
 
 // readParameters decodes a parameters file, and puts what it holds under "_"
 // when that is how the release takes it (CLI-51).
-func readParameters(ctx context.Context, name string, data []byte, s schema.Serialisation, software *softwareSchema) (*object, error) {
+func readParameters(ctx context.Context, name string, data []byte, s schema.Serialisation, software *softwareSchema) (*pytext.Object, error) {
 	if s == "" {
 		var err error
 		if s, err = software.declared(ctx); err != nil {
@@ -252,14 +253,14 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	case kind == ".xml": // which may say that it has another encoding
 		var parameters slap.Dict
 		if parameters, err = readXMLParameters(data); err == nil {
-			return sortedObject(parameters), nil
+			return pytext.Sorted(parameters), nil
 		}
 	case !utf8.Valid(data):
 		err = slap.ErrNotUTF8
 	case kind == ".yaml" || kind == ".yml":
-		value, err = decodeYAML(data)
+		value, err = pytext.DecodeYAML(data)
 	default:
-		value, err = decodeJSON(data)
+		value, err = pytext.DecodeJSON(data)
 	}
 	if line := lineOutsideUTF8(data); line > 0 && errors.Is(err, slap.ErrNotUTF8) {
 		return nil, fmt.Errorf("%s:%d: this is not UTF-8: save the file in that encoding", name, line)
@@ -267,16 +268,16 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	parameters, ok := value.(*object)
+	parameters, ok := value.(*pytext.Object)
 	if value == nil { // an empty YAML file
-		parameters, ok = newObject(), true
+		parameters, ok = pytext.NewObject(), true
 	}
 	if !ok {
 		return nil, fmt.Errorf("%s: parameters must be an object of names and values", name)
 	}
-	if s == schema.JSONInXML && !slices.Equal(parameters.keys, []string{"_"}) {
-		wrapped := newObject()
-		wrapped.set("_", encodeJSON(parameters))
+	if s == schema.JSONInXML && !slices.Equal(parameters.Keys, []string{"_"}) {
+		wrapped := pytext.NewObject()
+		wrapped.Set("_", pytext.EncodeJSON(parameters))
 		return wrapped, nil
 	}
 	return parameters, nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap/schema"
 )
 
@@ -58,7 +59,7 @@ func (s *softwareSchema) serialisation(ctx context.Context) schema.Serialisation
 // "$schema" from parameters that are sent key by key (SLAP-91). The error is a
 // schema.Mismatch, or what kept the schema from being used; a release without
 // schema takes everything.
-func (s *softwareSchema) validate(ctx context.Context, parameters *object) error {
+func (s *softwareSchema) validate(ctx context.Context, parameters *pytext.Object) error {
 	release, err := s.load(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // told already
@@ -76,16 +77,16 @@ func (s *softwareSchema) validate(ctx context.Context, parameters *object) error
 		return err
 	}
 	checked := parameters
-	if text, found := parameters.values["_"].(string); found && declared == schema.JSONInXML {
-		value, err := decodeJSON([]byte(text))
+	if text, found := parameters.Values["_"].(string); found && declared == schema.JSONInXML {
+		value, err := pytext.DecodeJSON([]byte(text))
 		if err != nil {
 			return fmt.Errorf("parameter _: %w", err)
 		}
 		var isObject bool
-		if checked, isObject = value.(*object); !isObject {
+		if checked, isObject = value.(*pytext.Object); !isObject {
 			return schema.Mismatch{"$: an object is expected"}
 		}
 	}
-	checked.remove("$schema")
-	return compiled.Check([]byte(encodeJSON(checked)))
+	checked.Remove("$schema")
+	return compiled.Check([]byte(pytext.EncodeJSON(checked)))
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"testing"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 	"slapos/slap/schema"
 )
@@ -71,11 +72,11 @@ func TestSoftwareSchema(t *testing.T) {
 			if declared != test.serialisation || (err == nil) != (test.serialisation != "") {
 				t.Errorf("serialisation %q, %v", declared, err)
 			}
-			parameters, err := decodeJSON([]byte(test.parameters))
+			parameters, err := pytext.DecodeJSON([]byte(test.parameters))
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = software.validate(t.Context(), parameters.(*object))
+			err = software.validate(t.Context(), parameters.(*pytext.Object))
 			var found schema.Mismatch
 			if errors.As(err, &found); !slices.Equal(found, test.mismatch) || (err != nil && found == nil) != test.fails {
 				t.Errorf("%v, want %v", err, test.mismatch)
@@ -98,12 +99,12 @@ func TestLocalSchema(t *testing.T) {
 		}
 	}
 	for _, prefix := range []string{"", "file://", "file:"} {
-		parameters := newObject()
-		parameters.set("a", "b")
-		parameters.set("$schema", "in.json")
+		parameters := pytext.NewObject()
+		parameters.Set("a", "b")
+		parameters.Set("$schema", "in.json")
 		software := newSoftwareSchema(e, prefix+filepath.Join(directory, "sr.cfg"), "")
-		if err := software.validate(t.Context(), parameters); err != nil || len(parameters.keys) != 1 {
-			t.Errorf("%v, %v", err, parameters.keys)
+		if err := software.validate(t.Context(), parameters); err != nil || len(parameters.Keys) != 1 {
+			t.Errorf("%v, %v", err, parameters.Keys)
 		}
 	}
 }
@@ -113,7 +114,7 @@ func TestStatusOf(t *testing.T) {
 		`[]`: "none", `[{"text": "#access ok"}]`: "green", `[{"text": "#error no"}]`: "red",
 		`[{"text": "#error no"}, {"text": "#access ok"}, {"x": 1}, 2]`: "orange", `[{"text": "other"}]`: "none", `{}`: "none",
 	} {
-		value, err := decodeJSON([]byte(news))
+		value, err := pytext.DecodeJSON([]byte(news))
 		if err != nil {
 			t.Fatal(err)
 		}

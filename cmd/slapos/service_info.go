@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 	"slapos/slap/schema"
 )
@@ -70,7 +71,7 @@ func runServiceInfo(ctx context.Context, e *environment, options serviceInfoOpti
 }
 
 // describeService makes the object of CLI-41, with its keys in order.
-func (e *environment) describeService(ctx context.Context, service *slap.ServiceInformation, withNews bool) (*object, error) {
+func (e *environment) describeService(ctx context.Context, service *slap.ServiceInformation, withNews bool) (*pytext.Object, error) {
 	software := newSoftwareSchema(e, service.SoftwareReleaseURL, "")
 	connection, err := serialised(service.ConnectionParameters, software.serialisation(ctx))
 	if err != nil {
@@ -80,42 +81,42 @@ func (e *environment) describeService(ctx context.Context, service *slap.Service
 	if err != nil {
 		return nil, err
 	}
-	info := newObject()
-	info.set("software-url", service.SoftwareReleaseURL)
-	info.set("software-type", service.SoftwareType)
-	info.set("shared", service.Shared)
-	info.set("requested-state", service.RequestedState)
-	info.set("instance-parameters", parameters)
-	info.set("connection-parameters", connection)
+	info := pytext.NewObject()
+	info.Set("software-url", service.SoftwareReleaseURL)
+	info.Set("software-type", service.SoftwareType)
+	info.Set("shared", service.Shared)
+	info.Set("requested-state", service.RequestedState)
+	info.Set("instance-parameters", parameters)
+	info.Set("connection-parameters", connection)
 	if len(service.News) == 0 || string(service.News) == "null" {
-		info.set("status", "unsupported")
+		info.Set("status", "unsupported")
 		return info, nil
 	}
-	news, err := decodeJSON(service.News)
+	news, err := pytext.DecodeJSON(service.News)
 	if err != nil {
 		return nil, fmt.Errorf("news: %w", err)
 	}
-	info.set("status", statusOf(news))
+	info.Set("status", statusOf(news))
 	if withNews {
-		info.set("news", news)
+		info.Set("news", news)
 	}
 	return info, nil
 }
 
 // serviceParameters decodes "_" when it is the only parameter, keeping the
 // order of its keys.
-func serviceParameters(service *slap.ServiceInformation) (*object, error) {
+func serviceParameters(service *slap.ServiceInformation) (*pytext.Object, error) {
 	parameters, err := slap.DecodeInstance([]byte(service.Text("text_content")))
 	if err != nil {
 		return nil, fmt.Errorf("instance parameters: %w", err)
 	}
-	ordered := sortedObject(parameters)
+	ordered := pytext.Sorted(parameters)
 	if text, ok := parameters["_"].(string); ok && len(parameters) == 1 {
-		value, err := decodeJSON([]byte(text))
+		value, err := pytext.DecodeJSON([]byte(text))
 		if err != nil {
 			return nil, fmt.Errorf("instance parameter _: %w", err)
 		}
-		ordered.set("_", value)
+		ordered.Set("_", value)
 	}
 	return ordered, nil
 }
@@ -126,7 +127,7 @@ func serialised(parameters slap.Dict, s schema.Serialisation) (any, error) {
 	if s != schema.JSONInXML || !found {
 		return parameters, nil
 	}
-	return decodeJSON([]byte(text))
+	return pytext.DecodeJSON([]byte(text))
 }
 
 // statusOf sums up a list of news (CLI-41).
@@ -134,8 +135,8 @@ func statusOf(news any) string {
 	var access, failure bool
 	list, _ := news.([]any)
 	for _, item := range list {
-		if o, ok := item.(*object); ok {
-			text, _ := o.values["text"].(string)
+		if o, ok := item.(*pytext.Object); ok {
+			text, _ := o.Values["text"].(string)
 			access = access || strings.HasPrefix(text, "#access")
 			failure = failure || strings.HasPrefix(text, "#error")
 		}

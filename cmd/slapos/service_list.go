@@ -6,6 +6,8 @@ import (
 	"context"
 	"slices"
 
+	"slapos/cmd/slapos/pytext"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -35,10 +37,10 @@ func runServiceList(ctx context.Context, e *environment, options clientOptions) 
 	if err != nil {
 		return err
 	}
-	list := newObject()
+	list := pytext.NewObject()
 	for _, service := range services {
-		list.set(service.Title, service.SoftwareReleaseURL)
+		list.Set(service.Title, service.SoftwareReleaseURL)
 	}
-	slices.Sort(list.keys)
+	slices.Sort(list.Keys)
 	return e.printJSON(list)
 }

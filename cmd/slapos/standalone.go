@@ -116,7 +116,7 @@ func (s *standaloneCloud) readSettings() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = configuration.place(err, "slapproxy", "slapformat") }()
+	defer func() { err = placeValue(configuration, err, "slapproxy", "slapformat") }()
 	sections := map[string]map[string]string{}
 	for _, name := range []string{"slapos", "slapproxy", "slapformat"} {
 		if sections[name], err = configuration.Section(name); err != nil {

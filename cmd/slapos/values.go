@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/pass"
 	"slapos/slap"
 )
@@ -96,7 +97,7 @@ func ruleOf(name string, kinds ...keyKind) keyRule {
 	panic("no rule for key " + name)
 }
 
-// A valueError is a value that can't be used. See [configuration.place].
+// A valueError is a value that can't be used. See [placeValue].
 type valueError struct {
 	key, value string
 	want       string // "must be a whole number" and the like
@@ -106,16 +107,16 @@ type valueError struct {
 func (e *valueError) Error() string { return e.key + " " + e.text() }
 
 func (e *valueError) text() string {
-	text := fmt.Sprintf("%s, not %q", e.want, shortened(e.value))
+	text := fmt.Sprintf("%s, not %q", e.want, pytext.Shortened(e.value))
 	if e.without != "" {
 		text += ": without the key, " + e.without
 	}
 	return text
 }
 
-// place completes a valueError by the file and the section that the value
+// placeValue completes a valueError by the file and the section that the value
 // stands in: the first of the sections that has the key.
-func (c *configuration) place(err error, sections ...string) error {
+func placeValue(c *pytext.Configuration, err error, sections ...string) error {
 	var wrong *valueError
 	if !errors.As(err, &wrong) {
 		return err
@@ -135,12 +136,12 @@ func optionError(err error, option string) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
-	return usageErrorf("argument --%s: invalid value %q: %s", option, shortened(wrong.value), wrong.want)
+	return usageErrorf("argument --%s: invalid value %q: %s", option, pytext.Shortened(wrong.value), wrong.want)
 }
 
-// origin tells in parentheses where a key stands: in the first of the sections
+// originOf tells in parentheses where a key stands: in the first of the sections
 // that has it.
-func (c *configuration) origin(key string, sections ...string) string {
+func originOf(c *pytext.Configuration, key string, sections ...string) string {
 	for _, section := range sections {
 		if _, found := c.Raw(section)[key]; found {
 			return fmt.Sprintf(" (section [%s] of %s)", section, c.Path())

@@ -9,6 +9,7 @@ import (
 	goparser "go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/format"
 	"slapos/grid"
 	"slapos/grid/firewall"
@@ -185,7 +187,7 @@ func ofCollect(t *testing.T, name string, read func(settings map[string]any) any
 			sections[name][key] = value
 		}
 		e, _, _ := newTestEnvironment(t)
-		settings, err := e.collectSettings(&configuration{path: "slapos.cfg", order: []string{"slapos", "slapformat", "collect"}, sections: sections, defaults: map[string]string{}})
+		settings, err := e.collectSettings(configurationOf(t, sections))
 		if err != nil {
 			return nil, err
 		}
@@ -193,10 +195,27 @@ func ofCollect(t *testing.T, name string, read func(settings map[string]any) any
 	}
 }
 
+// configurationOf is a file with these sections.
+func configurationOf(t *testing.T, sections map[string]map[string]string) *pytext.Configuration {
+	t.Helper()
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(sections)) {
+		fmt.Fprintf(&text, "[%s]\n", name)
+		for key, value := range sections[name] {
+			fmt.Fprintf(&text, "%s = %s\n", key, strings.NewReplacer("%", "%%", "\n", "\n ").Replace(value))
+		}
+	}
+	file, err := pytext.ParseConfiguration("slapos.cfg", []byte(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func firewallOf(t *testing.T, section map[string]string) (firewall.Options, error) {
 	t.Helper()
 	var options grid.Options
-	err := fillFirewall(nil, &configuration{sections: map[string]map[string]string{"firewall": section}, defaults: map[string]string{}}, &options)
+	err := fillFirewall(nil, configurationOf(t, map[string]map[string]string{"firewall": section}), &options)
 	return *options.Firewall, err
 }
 
@@ -393,9 +412,8 @@ func TestEmptyTexts(t *testing.T) {
 // key has its rule and its row above.
 func TestNumbersAreReadInOnePlace(t *testing.T) {
 	readers := map[string]string{ // of what is no key and no option
-		"configparser.go": "", "values.go": "strconv.ParseFloat time.ParseDuration", "node_collect.go": "time.ParseDuration",
+		"values.go": "strconv.ParseFloat time.ParseDuration", "node_collect.go": "time.ParseDuration",
 		"help.go": "strconv.Atoi", "main.go": "strconv.Atoi", "words.go": "strconv.ParseFloat",
-		"yaml.go": "strconv.Atoi strconv.ParseFloat", "pythonjson.go": "strconv.ParseFloat strconv.ParseInt",
 	}
 	names, err := fs.Glob(os.DirFS("."), "*.go")
 	if err != nil || len(names) < 50 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package pytext
 
 import (
 	"maps"
@@ -30,7 +30,7 @@ func TestParseConfiguration(t *testing.T) {
 		{"empty value and empty file", "[a]\nx =\n", sections{"a": {"x": ""}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := parseConfiguration("test.cfg", []byte(test.text))
+			c, err := ParseConfiguration("test.cfg", []byte(test.text))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +62,7 @@ func TestParseConfigurationErrors(t *testing.T) {
 		{"[a]\nx = postgres://slap:my%(sec@ret)sword@127.0.0.1/slap\n", "test.cfg: section [a], key x: a % must be written %%, and %(key)s names a key that exists: character 19 of the value"},
 		{"[a]\nx = <%(y)s>\ny = é-pass%word\n", "test.cfg: section [a], key x: a % must be written %%, or begin a reference %(key)s: character 7 of the value of y"},
 	} {
-		c, err := parseConfiguration("test.cfg", []byte(test.text))
+		c, err := ParseConfiguration("test.cfg", []byte(test.text))
 		if err == nil {
 			_, err = c.Section("a")
 		}
@@ -79,7 +79,7 @@ func TestInterpolationIsBounded(t *testing.T) {
 		before := "%(x" + string(rune('0'+level)) + ")s"
 		text += key + " = %%" + strings.Repeat(before, 30) + "\n"
 	}
-	c, err := parseConfiguration("test.cfg", []byte(text))
+	c, err := ParseConfiguration("test.cfg", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func compareWithPython(t *testing.T, python *reference, data []byte) {
 		Resolved map[string]map[string]string // nil for a section that can't be resolved
 	}
 	ok := python.ask(t, "configuration", data, &want)
-	c, err := parseConfiguration("test.cfg", data)
+	c, err := ParseConfiguration("test.cfg", data)
 	if (err == nil) != ok {
 		t.Fatalf("%q: error %v, but Python takes it: %v", data, err, ok)
 	}

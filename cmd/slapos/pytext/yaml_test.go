@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package pytext
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ var yamlSeeds = []string{
 
 func compareYAML(t *testing.T, python *reference, text string) {
 	t.Helper()
-	value, err := decodeYAML([]byte(text))
+	value, err := DecodeYAML([]byte(text))
 	var want string
 	ok := python.ask(t, "from_yaml", []byte(text), &want)
 	if !ok {
@@ -27,7 +27,7 @@ func compareYAML(t *testing.T, python *reference, text string) {
 	if err != nil {
 		t.Fatalf("%q: %v, Python's %s", text, err, want)
 	}
-	got := encodeJSON(value)
+	got := EncodeJSON(value)
 	if strings.Contains(text, "<<") { // the order of merged keys is another one in each PyYAML
 		got, want = sorted(t, got), sorted(t, want)
 	}
@@ -61,12 +61,12 @@ func TestYAMLMerge(t *testing.T) {
 		"{ww: 0, <<: *b, yy: 7}":      `{"xx": 1, "yy": 7, "ww": 0}`, // what is merged stands first, and gives way
 		"{<<: [{<<: *b, xx: 3}, *c]}": `{"xx": 3, "yy": 2, "zz": 6}`,
 	} {
-		value, err := decodeYAML([]byte(base + text))
+		value, err := DecodeYAML([]byte(base + text))
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		got := encodeJSON(value.(*object).values["d"])
+		got := EncodeJSON(value.(*Object).Values["d"])
 		if strings.Join(strings.Fields(got), " ") != strings.Replace(strings.Replace(want, "{", "{ ", 1), "}", " }", 1) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
@@ -92,7 +92,7 @@ func TestYAMLErrors(t *testing.T) {
 		"a: !!python/object/apply:os.system [b]\n": "yaml: line 1: values of kind !!python/object/apply:os.system can't be parameters",
 		"a: !unknown {b: c}\n":                     "yaml: line 1: values of kind !unknown can't be parameters",
 	} {
-		if _, err := decodeYAML([]byte(text)); err == nil || err.Error() != want {
+		if _, err := DecodeYAML([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
@@ -101,7 +101,7 @@ func TestYAMLErrors(t *testing.T) {
 		before := "*" + string(level-1)
 		bomb += string(level) + ": &" + string(level) + " [" + strings.Repeat(before+",", 9) + before + "]\n"
 	}
-	if _, err := decodeYAML([]byte(bomb)); err == nil {
+	if _, err := DecodeYAML([]byte(bomb)); err == nil {
 		t.Error("aliases may multiply without limit")
 	}
 }
@@ -120,8 +120,8 @@ func FuzzYAML(f *testing.F) {
 		if len(text) < 40 && strings.Trim(text, "0123456789abcdefABCDEFxXoOtT.:+-_nNyYlLrsuRSUiI") == "" && !strings.HasSuffix(text, ":") {
 			compareYAML(t, python, "a: "+text+"\n")
 		}
-		if value, err := decodeYAML([]byte(text)); err == nil {
-			encodeJSON(value)
+		if value, err := DecodeYAML([]byte(text)); err == nil {
+			EncodeJSON(value)
 		}
 	})
 }

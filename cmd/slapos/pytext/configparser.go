@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package pytext
 
 import (
 	"errors"
@@ -10,18 +10,18 @@ import (
 	"unicode/utf8"
 )
 
-// parseConfiguration reads the dialect of Python's ConfigParser with its
+// ParseConfiguration reads the dialect of Python's ConfigParser with its
 // defaults: strict, no inline comments, empty lines in values (CLI-22). Beyond
 // it, a byte order mark is skipped. The error names file and line.
-func parseConfiguration(path string, data []byte) (*configuration, error) {
+func ParseConfiguration(path string, data []byte) (*Configuration, error) {
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("%s is not UTF-8 text", path)
 	}
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
 	p := &parser{
-		configuration: &configuration{path: path, sections: map[string]map[string]string{}, defaults: map[string]string{}},
-		seen:          map[string]bool{},
+		read: &Configuration{path: path, sections: map[string]map[string]string{}, defaults: map[string]string{}},
+		seen: map[string]bool{},
 	}
 	for number, line := range strings.Split(text, "\n") {
 		if err := p.line(line); err != nil {
@@ -29,12 +29,12 @@ func parseConfiguration(path string, data []byte) (*configuration, error) {
 		}
 	}
 	p.endKey()
-	return p.configuration, nil
+	return p.read, nil
 }
 
 // A parser holds the place that the next line is read in.
 type parser struct {
-	*configuration
+	read    *Configuration // so far
 	section string
 	values  map[string]string // of the section; nil before the first header
 	key     string            // of the value that goes on; "" for none
@@ -82,15 +82,15 @@ func (p *parser) enter(name string) error {
 	p.endKey()
 	p.section = name
 	if name == "DEFAULT" {
-		p.values = p.defaults
+		p.values = p.read.defaults
 		return nil
 	}
-	if p.Has(name) {
+	if p.read.Has(name) {
 		return fmt.Errorf("section [%s] occurs twice", name)
 	}
 	p.values = map[string]string{}
-	p.sections[name] = p.values
-	p.order = append(p.order, name)
+	p.read.sections[name] = p.values
+	p.read.order = append(p.read.order, name)
 	return nil
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package pytext
 
 import (
 	"bytes"
@@ -17,38 +17,36 @@ import (
 	"slapos/slap"
 )
 
-// JSON as Python's json module reads and writes it: keys keep their order,
-// integers are not floats. Values are nil, bool, *big.Int, int64, float64,
-// string, []any and *object.
-
-// An object is a JSON object with its keys in order.
-type object struct {
-	keys   []string
-	values map[string]any
+// An Object is a JSON object with its keys in order.
+type Object struct {
+	Keys   []string
+	Values map[string]any
 }
 
-func newObject() *object { return &object{values: map[string]any{}} }
+// NewObject makes one without keys.
+func NewObject() *Object { return &Object{Values: map[string]any{}} }
 
-// set stores a value; a key that was there keeps its place.
-func (o *object) set(key string, value any) {
-	if _, found := o.values[key]; !found {
-		o.keys = append(o.keys, key)
+// Set stores a value; a key that was there keeps its place.
+func (o *Object) Set(key string, value any) {
+	if _, found := o.Values[key]; !found {
+		o.Keys = append(o.Keys, key)
 	}
-	o.values[key] = value
+	o.Values[key] = value
 }
 
-func (o *object) remove(key string) {
-	delete(o.values, key)
-	for i, k := range o.keys {
+// Remove forgets a key, if it is there.
+func (o *Object) Remove(key string) {
+	delete(o.Values, key)
+	for i, k := range o.Keys {
 		if k == key {
-			o.keys = append(o.keys[:i:i], o.keys[i+1:]...)
+			o.Keys = append(o.Keys[:i:i], o.Keys[i+1:]...)
 			return
 		}
 	}
 }
 
-// decodeJSON reads exactly one value.
-func decodeJSON(data []byte) (any, error) {
+// DecodeJSON reads exactly one value.
+func DecodeJSON(data []byte) (any, error) {
 	data = pythonConstants(data)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
@@ -142,7 +140,7 @@ func decodeValue(d *json.Decoder) (any, error) {
 }
 
 func decodeObject(d *json.Decoder) (any, error) {
-	o := newObject()
+	o := NewObject()
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
@@ -152,7 +150,7 @@ func decodeObject(d *json.Decoder) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.set(key.(string), value)
+		o.Set(key.(string), value)
 	}
 	_, err := d.Token()
 	return o, err
@@ -174,35 +172,35 @@ func pythonNumber(text string) any {
 	return i
 }
 
-// plain turns objects into dictionaries of the slap protocol.
-func plain(value any) any {
+// Plain turns objects into dictionaries of the slap protocol.
+func Plain(value any) any {
 	switch value := value.(type) {
-	case *object:
-		d := make(slap.Dict, len(value.keys))
-		for key, member := range value.values {
-			d[key] = plain(member)
+	case *Object:
+		d := make(slap.Dict, len(value.Keys))
+		for key, member := range value.Values {
+			d[key] = Plain(member)
 		}
 		return d
 	case []any:
 		list := make([]any, len(value))
 		for i, item := range value {
-			list[i] = plain(item)
+			list[i] = Plain(item)
 		}
 		return list
 	}
 	return value
 }
 
-// encodeJSON writes what json.dumps(value, indent=2) writes. Dictionaries of
+// EncodeJSON writes what json.dumps(value, indent=2) writes. Dictionaries of
 // the slap protocol have their keys sorted.
-func encodeJSON(value any) string {
+func EncodeJSON(value any) string {
 	var b strings.Builder
 	writeJSON(&b, value, "\n")
 	return b.String()
 }
 
-// encodeJSONLine writes what json.dumps(value) writes.
-func encodeJSONLine(value any) string {
+// EncodeJSONLine writes what json.dumps(value) writes.
+func EncodeJSONLine(value any) string {
 	var b strings.Builder
 	writeJSON(&b, value, "")
 	return b.String()
@@ -218,14 +216,14 @@ func writeJSON(b *strings.Builder, value any, newline string) {
 		b.WriteString(strconv.FormatBool(value))
 	case string:
 		b.Write(slap.AppendPythonJSON(nil, value))
-	case *object:
-		writeJSONItems(b, "{", "}", len(value.keys), newline, func(i int, newline string) {
-			b.Write(slap.AppendPythonJSON(nil, value.keys[i]))
+	case *Object:
+		writeJSONItems(b, "{", "}", len(value.Keys), newline, func(i int, newline string) {
+			b.Write(slap.AppendPythonJSON(nil, value.Keys[i]))
 			b.WriteString(": ")
-			writeJSON(b, value.values[value.keys[i]], newline)
+			writeJSON(b, value.Values[value.Keys[i]], newline)
 		})
 	case slap.Dict:
-		writeJSON(b, sortedObject(value), newline)
+		writeJSON(b, Sorted(value), newline)
 	case []any:
 		writeJSONItems(b, "[", "]", len(value), newline, func(i int, newline string) {
 			writeJSON(b, value[i], newline)
@@ -265,12 +263,12 @@ func writeJSONItems(b *strings.Builder, begin, end string, count int, newline st
 	b.WriteString(end)
 }
 
-// sortedObject gives a dictionary an order.
-func sortedObject(d slap.Dict) *object {
-	o := &object{values: d}
+// Sorted gives a dictionary an order.
+func Sorted(d slap.Dict) *Object {
+	o := &Object{Values: d}
 	for key := range d {
-		o.keys = append(o.keys, key)
+		o.Keys = append(o.Keys, key)
 	}
-	slices.Sort(o.keys)
+	slices.Sort(o.Keys)
 	return o
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package pytext
 
 import (
 	"strings"
@@ -22,7 +22,7 @@ var jsonSeeds = []string{
 
 func comparePrinting(t *testing.T, python *reference, text string) {
 	t.Helper()
-	value, err := decodeJSON([]byte(text))
+	value, err := DecodeJSON([]byte(text))
 	var want string
 	ok := python.ask(t, "dumped", []byte(text), &want)
 	if (err == nil) != ok {
@@ -31,13 +31,13 @@ func comparePrinting(t *testing.T, python *reference, text string) {
 	if !ok {
 		return
 	}
-	if got := encodeJSON(value); got != want {
+	if got := EncodeJSON(value); got != want {
 		t.Fatalf("%q: JSON\n%s\nPython's\n%s", text, got, want)
 	}
 	if !python.ask(t, "pretty", []byte(text), &want) {
 		return
 	}
-	if got := pprint(plain(value)); got != want {
+	if got := PPrint(Plain(value)); got != want {
 		t.Fatalf("%q: printed\n%s\nPython's\n%s", text, got, want)
 	}
 }
@@ -59,7 +59,7 @@ func TestDecodeJSONErrors(t *testing.T) {
 		"[1, \"\n\"]":    "line 1: invalid character '\\n' in string literal",
 		"{\"a\": nope }": "line 1: invalid character 'o' in literal null (expecting 'u')",
 	} {
-		if _, err := decodeJSON([]byte(text)); err == nil || err.Error() != want {
+		if _, err := DecodeJSON([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}

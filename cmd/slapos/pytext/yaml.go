@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package pytext
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/big"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,10 +17,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decodeYAML reads one document with the meaning that YAML 1.1 gives to plain
+// DecodeYAML reads one document with the meaning that YAML 1.1 gives to plain
 // words, as PyYAML does: yes and on are true, 010 is eight, 1:30 is ninety. The
-// values are those of decodeJSON.
-func decodeYAML(data []byte) (any, error) {
+// values are those of [DecodeJSON].
+func DecodeYAML(data []byte) (any, error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	switch err := d.Decode(&document); {
@@ -85,7 +84,7 @@ func (r *yamlReader) value(n *yaml.Node, depth int) (any, error) {
 }
 
 func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
-	o := newObject()
+	o := NewObject()
 	for i := 0; i+1 < len(n.Content); i += 2 { // what is merged comes first
 		if n.Content[i].Tag == "!!merge" {
 			if err := r.merge(o, n.Content[i+1], depth+1); err != nil {
@@ -105,7 +104,7 @@ func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.set(key, value)
+		o.Set(key, value)
 	}
 	return o, nil
 }
@@ -114,7 +113,7 @@ func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
 // order in which they are written: PyYAML's since 6.0.4. That of earlier ones
 // differs, and so does, by 6.0.4, which of several wins: there it depends on
 // the length of the key.
-func (r *yamlReader) merge(o *object, n *yaml.Node, depth int) error {
+func (r *yamlReader) merge(o *Object, n *yaml.Node, depth int) error {
 	value, err := r.value(n, depth)
 	if err != nil {
 		return err
@@ -123,16 +122,16 @@ func (r *yamlReader) merge(o *object, n *yaml.Node, depth int) error {
 	if !several {
 		sources = []any{value}
 	}
-	merged := newObject()
+	merged := NewObject()
 	for _, source := range sources {
-		source, ok := source.(*object)
+		source, ok := source.(*Object)
 		if !ok {
 			return fmt.Errorf("yaml: line %d: << takes mappings only", n.Line)
 		}
-		for _, key := range source.keys {
-			if _, found := merged.values[key]; !found {
-				merged.set(key, source.values[key])
-				o.set(key, source.values[key])
+		for _, key := range source.Keys {
+			if _, found := merged.Values[key]; !found {
+				merged.Set(key, source.Values[key])
+				o.Set(key, source.Values[key])
 			}
 		}
 	}
@@ -148,10 +147,10 @@ func (r *yamlReader) key(n *yaml.Node, depth int) (string, error) {
 	switch value := value.(type) {
 	case string:
 		return value, nil
-	case *object, []any:
+	case *Object, []any:
 		return "", fmt.Errorf("yaml: line %d: a key must be text", n.Line)
 	default:
-		return encodeJSON(value), nil
+		return EncodeJSON(value), nil
 	}
 }
 
@@ -197,7 +196,7 @@ func scalar(n *yaml.Node) (any, error) {
 	case "timestamp":
 		return nil, fmt.Errorf("yaml: line %d: %s is a date, which parameters can't hold: quote it", n.Line, text)
 	}
-	return nil, fmt.Errorf("yaml: line %d: %s is no value of kind %s", n.Line, shortened(text), n.Tag)
+	return nil, fmt.Errorf("yaml: line %d: %s is no value of kind %s", n.Line, Shortened(text), n.Tag)
 }
 
 func plainForm(text string) string {
@@ -271,12 +270,4 @@ func unsigned(text string) (digits string, negative bool) {
 		return text[1:], text[0] == '-'
 	}
 	return text, false
-}
-
-// shortened cuts a text that goes into a message.
-func shortened(text string) string {
-	if runes := []rune(text); len(runes) > 40 {
-		return string(slices.Concat(runes[:40], []rune("...")))
-	}
-	return text
 }

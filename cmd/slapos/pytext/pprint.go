@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package pytext
 
 import (
 	"maps"
@@ -11,9 +11,9 @@ import (
 	"slapos/slap"
 )
 
-// pprint is Python's pprint.pformat of a value of the slap protocol: its
+// PPrint is Python's pprint.pformat of a value of the slap protocol: its
 // literal, on several lines when it is wider than 80 columns (CLI-53).
-func pprint(value any) string {
+func PPrint(value any) string {
 	var p prettyPrinter
 	p.format(value, 0, 0, 0)
 	return p.String()

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package pytext reads and writes text as Python does, where files, scripts and
+// people of the original count on it:
+//
+//   - [ParseConfiguration] is ConfigParser: slapos.cfg and its kin (CLI-22);
+//   - [DecodeJSON], [EncodeJSON] and [EncodeJSONLine] are json.loads and
+//     json.dumps;
+//   - [DecodeYAML] is yaml.safe_load of PyYAML;
+//   - [PPrint] is pprint.pformat (CLI-53).
+//
+// Each is tested against Python itself. Values are nil, bool, int64, *big.Int,
+// float64, string, []any and [*Object], which keeps its keys in order; [Plain]
+// makes dictionaries of the slap protocol of them. Errors name the line, and
+// quote nothing of a value that may be a password.
+package pytext
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+)
+
+// A Configuration is a file in the dialect of Python's ConfigParser (CLI-22).
+// Its values stay raw until they are asked for.
+type Configuration struct {
+	path     string
+	order    []string
+	sections map[string]map[string]string
+	defaults map[string]string
+}
+
+// Path is the name of the file.
+func (c *Configuration) Path() string { return c.path }
+
+// Sections lists the names of the sections in the order of the file, without
+// DEFAULT.
+func (c *Configuration) Sections() []string { return c.order }
+
+// Has tells whether there is a section of that name.
+func (c *Configuration) Has(section string) bool {
+	_, found := c.sections[section]
+	return found
+}
+
+// Raw returns a copy of a section with DEFAULT merged, without interpolation;
+// nil when there is no such section.
+func (c *Configuration) Raw(section string) map[string]string {
+	values, found := c.sections[section]
+	if !found {
+		return nil
+	}
+	merged := maps.Clone(c.defaults)
+	maps.Copy(merged, values)
+	return merged
+}
+
+// Section returns a section with DEFAULT merged and % references resolved. Keys
+// are in lower case. A missing section is nil, without error.
+func (c *Configuration) Section(name string) (map[string]string, error) {
+	raw := c.Raw(name)
+	resolved := make(map[string]string, len(raw))
+	for _, key := range slices.Sorted(maps.Keys(raw)) { // of several errors the same one is told always
+		value, err := interpolate(raw, key)
+		if err != nil {
+			return nil, fmt.Errorf("%s: section [%s], key %s: %w", filepath.Clean(c.path), name, key, err)
+		}
+		resolved[key] = value
+	}
+	if raw == nil {
+		return nil, nil
+	}
+	return resolved, nil
+}
+
+// Shortened cuts a text that goes into a message.
+func Shortened(text string) string {
+	if runes := []rune(text); len(runes) > 40 {
+		return string(slices.Concat(runes[:40], []rune("...")))
+	}
+	return text
+}
