@@ -69,8 +69,8 @@ func (t *partition) checkPromises(ctx context.Context, mode promise.Mode) (repor
 
 // hasPromises spares partitions without any the rest of the work.
 func (t *partition) hasPromises() (bool, error) {
-	for _, directory := range []string{"etc/plugin", "etc/promise"} {
-		entries, err := t.root.Entries(directory)
+	for _, kind := range promise.Kinds() {
+		entries, err := t.root.Entries(kind.Folder())
 		if len(entries) > 0 || err != nil {
 			return true, err
 		}

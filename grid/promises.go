@@ -87,8 +87,8 @@ func StoredPromises(options Options) error {
 }
 
 func mayHavePromises(path string) bool {
-	return slices.ContainsFunc([]string{"etc/plugin", "etc/promise"}, func(folder string) bool {
-		_, err := os.Lstat(filepath.Join(path, folder))
+	return slices.ContainsFunc(promise.Kinds(), func(kind promise.Kind) bool {
+		_, err := os.Lstat(filepath.Join(path, kind.Folder()))
 		return err == nil
 	})
 }

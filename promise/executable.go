@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"slapos/promise/process"
+	"slapos/slap"
 )
 
 const (
@@ -26,13 +29,40 @@ const (
 	headStart = 25 * time.Millisecond
 )
 
-// runExecutables runs promises of etc/promise, several at once. Those of one
-// title share their files and run one after the other, after the plugin of that
-// title: pluginEnded has a channel for each plugin, closed at its end.
-func (r *run) runExecutables(ctx context.Context, executables []*check, pluginEnded map[string]chan struct{}) error {
+// executableKind is that of programs (PROM-30).
+type executableKind struct{}
+
+func (executableKind) String() string { return "executable" }
+func (executableKind) Folder() string { return "etc/promise" }
+
+func (k executableKind) accepts(r *run, name string) bool {
+	path := r.path(k, name)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || !mayExecute(path) {
+		r.logger.Warn("Bad promise file at " + slap.PythonRepr(path) + ".")
+		return false
+	}
+	return true
+}
+
+// mayExecute asks the kernel, for the user whose file access this thread has.
+func mayExecute(path string) bool {
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) == nil
+}
+
+func (executableKind) start(ctx context.Context, r *run, _, due []*check) task {
+	r.begin(due)
+	done := make(chan error, 1)
+	go func() { done <- r.runExecutables(ctx, due) }()
+	return task{wait: sync.OnceValue(func() error { return <-done })}
+}
+
+// runExecutables runs several at once. Those of one title share their files and
+// run one after the other.
+func (r *run) runExecutables(ctx context.Context, executables []*check) error {
 	queues := map[string][]*check{}
 	for _, c := range executables {
 		queues[c.title] = append(queues[c.title], c)
+		defer c.end() // of those that an end before time leaves
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.executablesAtOnce())
@@ -44,13 +74,14 @@ func (r *run) runExecutables(ctx context.Context, executables []*check, pluginEn
 		over := make(chan struct{})
 		group.Go(func() error {
 			defer close(over)
-			if ended := pluginEnded[first.title]; ended != nil {
-				<-ended
-			}
 			for _, c := range queue {
+				if c.before != nil {
+					<-c.before.ended
+				}
 				if err := r.runExecutable(ctx, c); err != nil {
 					return err
 				}
+				c.end()
 			}
 			return nil
 		})
@@ -135,7 +166,7 @@ func startError(path string, err error) string {
 // executableEnvironment is clean beside plugins that have an interpreter of
 // their own, and else the agent's (PROM-32).
 func (r *run) executableEnvironment() []string {
-	if r.Interpreter != "" && r.pluginCount > 0 {
+	if r.Interpreter != "" && len(r.of(Plugin)) > 0 {
 		return process.CleanEnvironment(r.Environ, r.user.Home)
 	}
 	return r.Environ

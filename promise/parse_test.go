@@ -148,7 +148,7 @@ func FuzzReceive(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer r.files.close()
-		c := &check{name: "check.py", title: "check"}
+		c := &check{kind: Plugin, name: "check.py", title: "check", ended: make(chan struct{})}
 		d := newDriver(r, []*check{c})
 		for _, line := range []string{first, second, first} {
 			d.receive(t.Context(), line)

@@ -17,6 +17,40 @@ import (
 	"slapos/promise/process"
 )
 
+// pluginKind is that of Python modules (PROM-20).
+type pluginKind struct{}
+
+func (pluginKind) String() string { return "plugin" }
+func (pluginKind) Folder() string { return "etc/plugin" }
+
+func (pluginKind) accepts(r *run, name string) bool {
+	r.removeStaleModule(name)
+	return strings.HasSuffix(name, ".py") && !strings.HasPrefix(name, "__init__")
+}
+
+// start runs the plugins in one Python. The launcher of an old slapos.core runs
+// the executables too.
+func (pluginKind) start(ctx context.Context, r *run, all, plugins []*check) task {
+	if len(all) == 0 {
+		r.removeLeftovers()
+	}
+	if len(plugins) == 0 {
+		return finished
+	}
+	d := newDriver(r, plugins)
+	done := make(chan error, 1)
+	// It owns the driver until wait returns, but for what is told by known.
+	go func() { done <- d.execute(ctx) }()
+	wait := sync.OnceValue(func() error { return <-done })
+	<-d.known
+	if d.runner == launcher {
+		d.hand(append(all, r.of(Executable)...))
+		return task{takes: []Kind{Executable}, wait: sync.OnceValue(func() error { return errors.Join(wait(), d.takeResults()) })}
+	}
+	r.removeLeftovers()
+	return task{wait: wait}
+}
+
 // The Python that runs plugins: bootstrap, library, child and driver; below
 // runtime what stands in for a missing slapos.core.
 //
@@ -47,8 +81,7 @@ type driver struct {
 	run     *run
 	due     []*check
 	started time.Time
-	known   chan struct{}            // closed when runner is known
-	ended   map[string]chan struct{} // by title, closed when that plugin has come to its end
+	known   chan struct{} // closed when runner is known
 	banging sync.WaitGroup
 
 	// The rest is written by the goroutine that reads messages, and read by
@@ -60,6 +93,8 @@ type driver struct {
 	promise  bool // the failure is that of a promise
 	banged   bool
 	printed  int // bytes
+
+	handed []*check // to a launcher
 }
 
 // message is a line of the driver; see python/driver.py.
@@ -80,11 +115,7 @@ type message struct {
 }
 
 func newDriver(r *run, due []*check) *driver {
-	d := &driver{run: r, due: due, started: r.Now(), known: make(chan struct{}), ended: map[string]chan struct{}{}}
-	for _, c := range due {
-		d.ended[c.title] = make(chan struct{})
-	}
-	return d
+	return &driver{run: r, due: due, started: r.Now(), known: make(chan struct{})}
 }
 
 // execute runs the driver until all plugins have come to their end. Those that
@@ -99,7 +130,7 @@ func (d *driver) execute(ctx context.Context) error {
 			if d.runner == ownRunner && ctx.Err() == nil {
 				d.settle(c, r.lacking(c, 0, false))
 			} else {
-				d.end(c)
+				c.end()
 			}
 		}
 	}()
@@ -142,7 +173,7 @@ func (d *driver) refuse() {
 
 func (d *driver) tell(who runner) {
 	if who == ownRunner {
-		d.run.begin()
+		d.run.begin(d.due)
 	}
 	d.runner = who
 	close(d.known)
@@ -150,26 +181,11 @@ func (d *driver) tell(who runner) {
 
 // settle gives a plugin its result, unless it has one.
 func (d *driver) settle(c *check, o outcome) {
-	if d.isEnded(c) {
+	if c.isEnded() {
 		return
 	}
 	d.run.settle(c, o)
-	d.end(c)
-}
-
-func (d *driver) end(c *check) {
-	if !d.isEnded(c) {
-		close(d.ended[c.title])
-	}
-}
-
-func (d *driver) isEnded(c *check) bool {
-	select {
-	case <-d.ended[c.title]:
-		return true
-	default:
-		return false
-	}
+	c.end()
 }
 
 // receive takes a message of the driver. Promises could send some as well:
@@ -274,15 +290,27 @@ func parseRecord(line string) (r record, ok bool) {
 	return r, true
 }
 
-// takeResults reads what a launcher has stored: it has told the log about it.
-func (d *driver) takeResults(due []*check) error {
+// hand gives the checks to a launcher, which tells the log about them.
+func (d *driver) hand(checks []*check) {
+	d.run.mutex.Lock()
+	defer d.run.mutex.Unlock()
+	d.handed, d.run.toldByLauncher = checks, true
+	for _, c := range checks {
+		c.told = true
+	}
+}
+
+// takeResults reads what a launcher has stored.
+func (d *driver) takeResults() error {
 	r := d.run
-	r.toldByLauncher = true
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
 	failed := false
-	for _, c := range r.checks {
+	for _, c := range d.handed {
 		failed = failed || c.result.Failed
 	}
-	for _, c := range due {
+	for _, c := range due(d.handed) {
+		defer c.end()
 		var s *stored
 		_ = r.files.do(func() error { s = r.readStored(c.title); return nil })
 		date := time.Time{}
@@ -334,7 +362,7 @@ func (d *driver) job() ([]byte, error) {
 	}
 	job, err := json.Marshal(map[string]any{
 		"sources": sources, "version": runtimeVersion,
-		"partition": r.Directory, "folder": r.path("plugin", ""), "legacy": r.path("promise", ""),
+		"partition": r.Directory, "folder": r.path(Plugin, ""), "legacy": r.path(Executable, ""),
 		"cache": r.Directory + "/" + cacheFolder,
 		"due":   due, "suspects": suspects, "parallel": r.Parallel, "timeout": r.Timeout.Seconds(),
 		"anomaly": r.Mode == Anomaly, "force": r.Mode == Forced,
@@ -364,6 +392,44 @@ func (r *run) resultType() string {
 		return anomalyResult
 	}
 	return testResult
+}
+
+// removeStaleModule removes compiled Python whose source is gone (PROM-20).
+func (r *run) removeStaleModule(name string) {
+	if !strings.HasSuffix(name, ".pyc") && !strings.HasSuffix(name, ".pyo") {
+		return
+	}
+	path := Plugin.Folder() + "/" + name
+	if _, err := r.files.directory.Stat(path[:len(path)-1]); err != nil {
+		if err := r.files.directory.Remove(path); err != nil {
+			r.logger.Warn("A compiled plugin without its source is left.", "file", path, "error", err)
+		}
+	}
+}
+
+// removeLeftovers removes what slapos.core older than 1.22 has left (PROM-28).
+// One that still runs here keeps it: see launcher.
+func (r *run) removeLeftovers() {
+	old := map[string]bool{"promise_stats.json": true, "promise_status.json": true, "global.json": true, "public.json": true}
+	for _, c := range r.checks {
+		old[c.name+".timestamp"], old[c.name+".periodicity"] = true, true
+	}
+	_ = r.files.do(func() error {
+		names, _ := r.files.names(stateFolder)
+		for _, name := range names {
+			var err error
+			switch {
+			case old[name]:
+				err = r.files.directory.Remove(stateFolder + "/" + name)
+			case name == "history":
+				err = r.files.directory.RemoveAll(stateFolder + "/" + name)
+			}
+			if err != nil {
+				r.logger.Warn("A file of an older slapos.core is left.", "file", name, "error", err)
+			}
+		}
+		return nil
+	})
 }
 
 // lastLine of a text tells what a stack trace ends in.

@@ -2,11 +2,12 @@
 
 // Package promise runs the checks of one partition and keeps their results.
 //
-// A promise is either a plugin, a Python module in etc/plugin with a class
-// RunPromise, or any executable in etc/promise whose exit status 0 is good.
-// [Run] looks at the state files to keep what is due, runs the plugins in one
-// Python of the partition's Software Release and the executables directly, all
-// as the partition's user, and writes the files that monitoring tools read:
+// A promise is of one of several kinds ([Kind]): a plugin is a Python module in
+// etc/plugin with a class RunPromise, an executable any program in etc/promise
+// whose exit status 0 is good. [Run] looks at the state files to keep what is
+// due, runs the plugins in one Python of the partition's Software Release and
+// the executables directly, all as the partition's user, and writes the files
+// that monitoring tools read:
 //
 //	.slapgrid/promise/result/<title>.status.json   last result (PROM-25)
 //	.slapgrid/promise/cache/<title>                when it is due (PROM-23)
@@ -27,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -94,8 +96,8 @@ type Observer interface {
 	Ended(promise Result)
 }
 
-// Report tells what became of the promises, in the order of their directories,
-// plugins first.
+// Report tells what became of the promises, kind after kind, in the order of
+// their directories.
 type Report struct {
 	Promises []Result
 	Checked  int // promises that ran
@@ -117,7 +119,7 @@ type Result struct {
 	Title   string // the name without its extension
 	Name    string // the file's name
 	Path    string
-	Plugin  bool
+	Kind    Kind
 	Failed  bool
 	Message string
 	// Skipped: it was not due, or has this check disabled. The rest is then that
@@ -201,14 +203,11 @@ type run struct {
 	files  *files
 	logger *slog.Logger
 	checks []*check // in order of the report
-	// pluginCount is that of all plugins, due or not (P of PROM-4).
-	pluginCount int
 
 	mutex sync.Mutex
-	next  int  // the first check that the log has not told about
-	begun bool // promises of ours run
-	// toldByLauncher: an old slapos.core has run everything and told the log. Its
-	// text of the first failure is launcherText.
+	next  int // the first check that the log has not told about
+	// toldByLauncher: an old slapos.core runs plugins and executables and tells the
+	// log. Its text of the first failure is launcherText.
 	toldByLauncher bool
 	launcherText   string
 }
@@ -262,35 +261,33 @@ func ownerOf(directory string) (*process.User, error) {
 	return user, err
 }
 
-// check runs what is due: the plugins in one Python, the executables beside it.
+// check runs what is due, kind after kind: a kind starts beside those before it
+// unless the order is strict.
 func (r *run) check(ctx context.Context) error {
-	plugins, executables := r.due()
-	if r.pluginCount == 0 {
-		r.removeLeftovers()
+	last := map[string]*check{} // by title
+	for _, c := range due(r.checks) {
+		c.before, last[c.title] = last[c.title], c
 	}
-	if len(plugins) == 0 {
-		r.begin()
-		return r.runExecutables(ctx, executables, nil)
+	var tasks []task
+	for _, kind := range Kinds() {
+		if slices.ContainsFunc(tasks, func(t task) bool { return slices.Contains(t.takes, kind) }) {
+			continue
+		}
+		all := r.of(kind)
+		task := kind.start(ctx, r, all, due(all))
+		tasks = append(tasks, task)
+		if r.Parallel == 1 {
+			_ = task.wait() // strict order
+		}
 	}
-	d := newDriver(r, plugins)
-	done := make(chan error, 1)
-	// It owns the driver until finish returns, but for what is told by known and ended.
-	go func() { done <- d.execute(ctx) }()
-	finish := sync.OnceValue(func() error { return <-done })
-	<-d.known
-	if d.runner == launcher {
-		return errors.Join(finish(), d.takeResults(append(plugins, executables...)))
+	var err error
+	for _, task := range tasks {
+		err = errors.Join(err, task.wait())
 	}
-	r.removeLeftovers()
-	if r.Parallel == 1 {
-		_ = finish() // strict order
-	}
-	errExecutables := r.runExecutables(ctx, executables, d.ended)
-	err := finish()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return errors.Join(err, errExecutables)
+	return err
 }
 
 func (r *run) report() Report {
@@ -327,6 +324,7 @@ func (r *run) observeList() {
 	r.Observer.Listed(list)
 }
 
-func (r *run) path(kind, name string) string {
-	return filepath.Join(r.Directory, "etc", kind, name)
+// path is that of a promise.
+func (r *run) path(kind Kind, name string) string {
+	return filepath.Join(r.Directory, kind.Folder(), name)
 }

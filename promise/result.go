@@ -156,10 +156,12 @@ func (r *run) executionTime(o outcome) float64 {
 	return max(1, math.Round(o.duration.Seconds()*1000)) / 1000
 }
 
-// begin is called when promises of ours start to run.
-func (r *run) begin() {
+// begin is called when the promises of a kind start to run.
+func (r *run) begin(checks []*check) {
 	r.mutex.Lock()
-	r.begun = true
+	for _, c := range checks {
+		c.begun = true
+	}
 	r.mutex.Unlock()
 	r.tell()
 }
@@ -173,16 +175,13 @@ func (r *run) tell() {
 		r.tellOne(r.checks[r.next])
 		r.next++
 	}
-	if r.begun && r.next < len(r.checks) {
+	if r.next < len(r.checks) && r.checks[r.next].begun {
 		r.announce(r.checks[r.next])
 	}
 }
 
 // tellRest logs what an end before time has left.
 func (r *run) tellRest() {
-	if r.toldByLauncher {
-		return
-	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for ; r.next < len(r.checks); r.next++ {
@@ -193,6 +192,10 @@ func (r *run) tellRest() {
 }
 
 func (r *run) tellOne(c *check) {
+	if c.told {
+		return
+	}
+	c.told = true
 	if c.unready {
 		log := r.logger.With("promise", c.name)
 		log.Error(c.result.Message)

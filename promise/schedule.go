@@ -12,10 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"slapos/slap"
 )
 
 // state of a check within a run.
@@ -28,16 +24,20 @@ const (
 
 // check is one promise.
 type check struct {
+	kind              Kind
 	name, title, path string
-	plugin            bool
-	cached            *schedule // nil: none that counts
-	previous          *stored   // the last result, if any
-	unready           bool      // it could not be prepared, and fails for that (PROM-26)
+	cached            *schedule     // nil: none that counts
+	previous          *stored       // the last result, if any
+	unready           bool          // it could not be prepared, and fails for that (PROM-26)
+	before            *check        // the one before it that is due and has its title, and so its files
+	ended             chan struct{} // closed when nothing more is done for it
 
 	// Guarded by the run's mutex from the moment that promises run.
 	state     state
 	result    Result
+	begun     bool       // its kind has started to run promises
 	announced bool       // in the log
+	told      bool       // all of it is in the log
 	own       []logEntry // what an executable has told its log
 }
 
@@ -83,41 +83,42 @@ func (r *run) failUnready(c *check) {
 }
 
 func (r *run) list() error {
-	plugins, err := r.files.names("etc/plugin")
-	if err != nil {
-		return err
-	}
-	for _, name := range plugins {
-		r.removeStaleModule(name)
-		if strings.HasSuffix(name, ".py") && !strings.HasPrefix(name, "__init__") {
-			r.add(name, true)
+	for _, kind := range Kinds() {
+		names, err := r.files.names(kind.Folder())
+		if err != nil {
+			return err
 		}
-	}
-	r.pluginCount = len(r.checks)
-	executables, err := r.files.names("etc/promise")
-	if err != nil {
-		return err
-	}
-	for _, name := range executables {
-		path := r.path("promise", name)
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || !mayExecute(path) {
-			r.logger.Warn("Bad promise file at " + slap.PythonRepr(path) + ".") // PROM-30
-			continue
+		for _, name := range names {
+			if kind.accepts(r, name) {
+				r.add(kind, name)
+			}
 		}
-		r.add(name, false)
 	}
 	return nil
 }
 
-func (r *run) add(name string, plugin bool) {
-	c := &check{name: name, title: titleOf(name), plugin: plugin, path: r.path("promise", name)}
-	if plugin {
-		c.path = r.path("plugin", name)
-	}
-	c.result = Result{Title: c.title, Name: name, Path: c.path, Plugin: plugin}
+func (r *run) add(kind Kind, name string) {
+	c := &check{kind: kind, name: name, title: titleOf(name), path: r.path(kind, name), ended: make(chan struct{})}
+	c.result = Result{Title: c.title, Name: name, Path: c.path, Kind: kind}
 	c.cached, c.unready = r.readSchedule(c.title)
 	c.previous = r.readStored(c.title)
 	r.checks = append(r.checks, c)
+}
+
+// end says that nothing more is done for a check.
+func (c *check) end() {
+	if !c.isEnded() {
+		close(c.ended)
+	}
+}
+
+func (c *check) isEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // titleOf is the name without its last extension, as Python's splitext has it:
@@ -128,49 +129,6 @@ func titleOf(name string) string {
 		return name
 	}
 	return name[:dot]
-}
-
-// mayExecute asks the kernel, for the user whose file access this thread has.
-func mayExecute(path string) bool {
-	return unix.Faccessat(unix.AT_FDCWD, path, unix.X_OK, unix.AT_EACCESS) == nil
-}
-
-// removeStaleModule removes compiled Python whose source is gone (PROM-20).
-func (r *run) removeStaleModule(name string) {
-	if !strings.HasSuffix(name, ".pyc") && !strings.HasSuffix(name, ".pyo") {
-		return
-	}
-	path := "etc/plugin/" + name
-	if _, err := r.files.directory.Stat(path[:len(path)-1]); err != nil {
-		if err := r.files.directory.Remove(path); err != nil {
-			r.logger.Warn("A compiled plugin without its source is left.", "file", path, "error", err)
-		}
-	}
-}
-
-// removeLeftovers removes what slapos.core older than 1.22 has left (PROM-28).
-// One that still runs here keeps it: see launcher.
-func (r *run) removeLeftovers() {
-	old := map[string]bool{"promise_stats.json": true, "promise_status.json": true, "global.json": true, "public.json": true}
-	for _, c := range r.checks {
-		old[c.name+".timestamp"], old[c.name+".periodicity"] = true, true
-	}
-	_ = r.files.do(func() error {
-		names, _ := r.files.names(stateFolder)
-		for _, name := range names {
-			var err error
-			switch {
-			case old[name]:
-				err = r.files.directory.Remove(stateFolder + "/" + name)
-			case name == "history":
-				err = r.files.directory.RemoveAll(stateFolder + "/" + name)
-			}
-			if err != nil {
-				r.logger.Warn("A file of an older slapos.core is left.", "file", name, "error", err)
-			}
-		}
-		return nil
-	})
 }
 
 // readSchedule reads the cache file of a promise; nil: there is none that counts.
@@ -240,20 +198,6 @@ func (c *check) last() Result {
 		result.Date, _ = time.Parse(resultDate, s.Result.Date)
 	}
 	return result
-}
-
-// due returns what is left to run.
-func (r *run) due() (plugins, executables []*check) {
-	for _, c := range r.checks {
-		switch {
-		case c.state == decided:
-		case c.plugin:
-			plugins = append(plugins, c)
-		default:
-			executables = append(executables, c)
-		}
-	}
-	return plugins, executables
 }
 
 // cacheText is the cache file of an executable (PROM-23).

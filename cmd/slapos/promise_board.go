@@ -175,7 +175,7 @@ func (b *promiseBoard) document() promiseDocument {
 			d.Error = &text
 		}
 		for _, r := range p.promises {
-			result := resultDocument{Title: r.Title, Name: r.Name, Path: r.Path, Kind: promiseKind(r.Result),
+			result := resultDocument{Title: r.Title, Name: r.Name, Path: r.Path, Kind: r.Kind.String(),
 				Failed: r.Failed, Skipped: r.Skipped, Duration: r.Duration.Seconds(), Message: r.Message}
 			if !r.Date.IsZero() {
 				result.Date = &r.Date
@@ -185,11 +185,4 @@ func (b *promiseBoard) document() promiseDocument {
 		document.Partitions = append(document.Partitions, d)
 	}
 	return document
-}
-
-func promiseKind(r promise.Result) string {
-	if r.Plugin {
-		return "plugin"
-	}
-	return "executable"
 }

@@ -27,12 +27,12 @@ var boardTime = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
 func newTestBoard() *promiseBoard {
 	board := newPromiseBoard(func() time.Time { return boardTime })
 	board.begin()
-	good := promise.Result{Title: "good", Name: "good.py", Path: "/a/good.py", Plugin: true, Message: "fine", Duration: 12 * time.Millisecond, Date: boardTime.Add(-3 * time.Hour), Skipped: true}
-	bad := promise.Result{Title: "bad", Name: "bad", Path: "/a/bad", Failed: true, Message: "one\x1b[2J\ttwo\nthree", Duration: 2 * time.Second, Date: boardTime}
-	board.Partition("slappart1").Listed([]promise.Result{{Name: "slow", Path: "/b/slow"}})
+	good := promise.Result{Title: "good", Name: "good.py", Path: "/a/good.py", Kind: promise.Plugin, Message: "fine", Duration: 12 * time.Millisecond, Date: boardTime.Add(-3 * time.Hour), Skipped: true}
+	bad := promise.Result{Title: "bad", Name: "bad", Path: "/a/bad", Kind: promise.Executable, Failed: true, Message: "one\x1b[2J\ttwo\nthree", Duration: 2 * time.Second, Date: boardTime}
+	board.Partition("slappart1").Listed([]promise.Result{{Name: "slow", Path: "/b/slow", Kind: promise.Executable}})
 	board.Partition("slappart2")
 	board.Finished("slappart2", promise.Report{}, errors.New("no Python\nat all"))
-	board.Partition("slappart0").Listed([]promise.Result{good, {Name: "bad", Path: "/a/bad"}})
+	board.Partition("slappart0").Listed([]promise.Result{good, {Name: "bad", Path: "/a/bad", Kind: promise.Executable}})
 	board.Partition("slappart0").Ended(bad)
 	report := promise.Report{Promises: []promise.Result{good, bad}, Checked: 1, Skipped: 1, Failed: 1, Duration: 2 * time.Second}
 	board.Finished("slappart0", report, report.Err())
