@@ -91,7 +91,11 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) (
 	run, err := e.readFormatOptions(merged, options.dryRun)
 	var usage *formatUsageError
 	if errors.As(err, &usage) {
-		usage.text += originOf(configuration, usage.key, "slapos", "slapformat")
+		if origin := originOf(configuration, usage.key, "slapos", "slapformat"); origin != "" {
+			usage.text += origin
+		} else if usage.key != "" {
+			usage.text += " Set it in section [slapos] or [slapformat] of " + configuration.Path() + "."
+		}
 		e.log.Error(usage.text)
 		fmt.Fprintf(e.stderr, "%s\nFor help use --help\n", usage.text)
 		return &exitError{1, nil}

@@ -17,7 +17,7 @@ import (
 // A formatUsageError is told twice, in the log and to the user (FMT-6).
 type formatUsageError struct {
 	text string
-	key  string // that has the value; may be empty
+	key  string // that has the value, or misses it; may be empty
 }
 
 func (e *formatUsageError) Error() string { return e.text }
@@ -45,7 +45,7 @@ func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (
 	}
 	for _, name := range []string{"computer_id", "instance_root", "master_url", "software_root", "computer_xml"} { // FMT-9
 		if merged[name] == "" {
-			return nil, formatUsagef("Parameter '%s' is not defined.", name)
+			return nil, &formatUsageError{fmt.Sprintf("Parameter '%s' is not defined.", name), name}
 		}
 	}
 	for _, name := range []string{"key_file", "cert_file", "master_ca_file"} { // FMT-10

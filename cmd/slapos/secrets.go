@@ -28,6 +28,8 @@ var secretForms = sync.OnceValue(func() []secretForm {
 	return []secretForm{
 		{[]string{"@"}, regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},
 		{[]string{"@"}, regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)")},
+		// A user without a password who is long enough to be a token.
+		{[]string{"@"}, regexp.MustCompile(`(://)[A-Za-z0-9_.~%+-]{20,}(@)`)},
 		// A port that is no number is what stands before the slash of a password.
 		{[]string{"@"}, regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\\s\"'`]*(@)")},
 		{[]string{"@"}, regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\"'`\\n@]*(@)")},

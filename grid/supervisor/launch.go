@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -54,6 +56,9 @@ func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 	running, err := answers(ctx, client, l.Socket(), logger)
 	if err != nil || running {
 		return err
+	}
+	if _, err := os.Stat(l.ConfigFile()); errors.Is(err, fs.ErrNotExist) {
+		return errors.New(launchFailure + l.ConfigFile() + " is missing: slapos node supervisord, or a first slapos node instance, writes it")
 	}
 	logger.Info("Launching supervisord with clean environment.")
 	arguments := []string{"supervisord", "-c", l.ConfigFile()}

@@ -134,6 +134,10 @@ func TestLaunchFailure(t *testing.T) {
 	if exists(l.PIDFile()) || exists(l.Socket()) {
 		t.Error("something is left")
 	}
+	must(t, os.Remove(l.ConfigFile()))
+	if err := launch(t, l); err == nil || !strings.Contains(err.Error(), l.ConfigFile()+" is missing: slapos node supervisord") {
+		t.Errorf("without a configuration: %v", err)
+	}
 }
 
 // TestLaunchWaits checks that a supervisor which is shutting down is waited for,
