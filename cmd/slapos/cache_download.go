@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 )
@@ -39,7 +40,7 @@ Exit codes: 0 done; 1 failed, or nothing found.`,
 			&cli.BoolFlag{Name: "list", Aliases: []string{"l"}, Usage: "list the entries instead"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := exclusive(c, "key", "url"); err != nil {
+			if err := argv.Exclusive(c, "key", "url"); err != nil {
 				return err
 			}
 			return runCacheDownload(c.Context, e, cacheDownloadOptions{
@@ -57,7 +58,7 @@ func runCacheDownload(ctx context.Context, e *environment, options cacheDownload
 	key := options.key
 	if key == "" {
 		if options.url == "" {
-			return usageErrorf("one of the arguments -k/--key -u/--url is required")
+			return argv.UsageErrorf("one of the arguments -k/--key -u/--url is required")
 		}
 		key = sourceKey(options.url)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/networkcache/server"
 	"slapos/proxy"
 )
@@ -44,12 +45,12 @@ Who uses a bucket stands in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else in
 Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "host", Value: "127.0.0.1", Usage: "`ADDRESS` to listen on"},
-			wholeFlag("port", "`PORT` to listen on, 0 for a free one", "5010", 0, maxPort),
+			argv.WholeFlag("port", "`PORT` to listen on, 0 for a free one", "5010", 0, maxPort),
 			&cli.StringFlag{Name: "directory", Usage: "`DIRECTORY` to keep everything in (required)"},
 			&cli.StringFlag{Name: "contents", Usage: "`BUCKET` for the contents, as s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"},
 			&cli.StringFlag{Name: "entries", Usage: "`DATABASE` for the entries, as postgres://… or sqlite:PATH"},
-			measureFlag("max-age", "remove what nobody has downloaded for `TIME`, as 90d or 12h", "", ageForms, parseAge),
-			measureFlag("max-size", "remove what was not used for longest above `SIZE`, as 100G", "", byteSizeForms, parseByteSize),
+			argv.MeasureFlag("max-age", "remove what nobody has downloaded for `TIME`, as 90d or 12h", "", ageForms, parseAge),
+			argv.MeasureFlag("max-size", "remove what was not used for longest above `SIZE`, as 100G", "", byteSizeForms, parseByteSize),
 			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with tokens that allow uploads, one a line"},
 			&cli.StringFlag{Name: "cert-file", Usage: "serve https with the certificate in `FILE`"},
 			&cli.StringFlag{Name: "key-file", Usage: "`FILE` with the key of --cert-file (default: the same file)"},
@@ -59,12 +60,12 @@ Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 		Action: func(c *cli.Context) error {
 			return runCacheStart(c.Context, e, cacheStartOptions{
 				host:            c.String("host"),
-				port:            wholeOf(c, "port"),
+				port:            argv.WholeOf(c, "port"),
 				directory:       c.String("directory"),
 				contents:        c.String("contents"),
 				entries:         c.String("entries"),
-				maximumAge:      measureOf[time.Duration](c, "max-age"),
-				maximumSize:     measureOf[int64](c, "max-size"),
+				maximumAge:      argv.MeasureOf[time.Duration](c, "max-age"),
+				maximumSize:     argv.MeasureOf[int64](c, "max-size"),
 				tokenFile:       c.String("token-file"),
 				certificateFile: c.String("cert-file"),
 				keyFile:         c.String("key-file"),
@@ -77,7 +78,7 @@ Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
 
 func runCacheStart(ctx context.Context, e *environment, options cacheStartOptions) error {
 	if options.directory == "" {
-		return usageErrorf("the following arguments are required: --directory")
+		return argv.UsageErrorf("the following arguments are required: --directory")
 	}
 	served, err := e.cacheServerOptions(options)
 	if err != nil {
@@ -156,7 +157,7 @@ func (e *environment) cacheServerOptions(options cacheStartOptions) (server.Opti
 func (o cacheStartOptions) security() (*tls.Config, error) {
 	if o.certificateFile == "" {
 		if o.clientCAFile != "" || o.keyFile != "" {
-			return nil, usageErrorf("--client-ca-file and --key-file need --cert-file")
+			return nil, argv.UsageErrorf("--client-ca-file and --key-file need --cert-file")
 		}
 		return nil, nil
 	}

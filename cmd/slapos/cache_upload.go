@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/networkcache/archive"
@@ -44,7 +45,7 @@ Exit codes: 0 done; 1 failed.`,
 			&cli.StringFlag{Name: "metadata", Aliases: []string{"m"}, Usage: "JSON `FILE` with fields of the entry"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := exclusive(c, "key", "url"); err != nil {
+			if err := argv.Exclusive(c, "key", "url"); err != nil {
 				return err
 			}
 			return runCacheUpload(c.Context, e, cacheUploadOptions{
@@ -61,7 +62,7 @@ Exit codes: 0 done; 1 failed.`,
 
 func runCacheUpload(ctx context.Context, e *environment, options cacheUploadOptions) error {
 	if options.file == "" && options.url == "" {
-		return usageErrorf("either --file or --url is required")
+		return argv.UsageErrorf("either --file or --url is required")
 	}
 	client, err := e.openNetworkCache(options.configuration, true)
 	if err != nil {
@@ -94,7 +95,7 @@ func runCacheUpload(ctx context.Context, e *environment, options cacheUploadOpti
 // must be given.
 func (e *environment) openNetworkCache(path string, sign bool) (*networkcache.Client, error) {
 	if path == "" {
-		return nil, usageErrorf("the following arguments are required: -c/--config")
+		return nil, argv.UsageErrorf("the following arguments are required: -c/--config")
 	}
 	configuration, err := e.readConfiguration(e.expandUser(path))
 	if err != nil {
@@ -131,7 +132,7 @@ func (o cacheUploadOptions) metadataFields() ([]networkcache.Field, error) {
 	for _, field := range o.fields {
 		name, value, found := strings.Cut(field, "=")
 		if !found {
-			return nil, usageErrorf("argument KEY=VALUE: invalid value %q", field)
+			return nil, argv.UsageErrorf("argument KEY=VALUE: invalid value %q", field)
 		}
 		metadata.Set(name, value)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"slapos/cmd/slapos/argv"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -106,45 +108,45 @@ func newApplication(e *environment) *application {
 
 // run understands the line, opens the log, and runs the command.
 func (a *application) run(ctx context.Context, args []string) error {
-	line, err := readLine(a.commands, a.e.global.flags(), args)
-	if err == nil && line.version {
+	line, err := argv.Read(a.commands, a.e.global.flags(), args)
+	if err == nil && line.Version {
 		_, err = fmt.Fprintln(a.e.stdout, versionText())
 		return err
 	}
-	if err == nil && line.help {
+	if err == nil && line.Help {
 		return a.help(line)
 	}
-	if logErr := a.e.applyGlobalOptions(line.global); logErr != nil {
+	if logErr := a.e.applyGlobalOptions(line.Global); logErr != nil {
 		return a.refuse(ctx, nil, nil, logErr)
 	}
 	if err == nil {
 		err = a.runCommand(ctx, line)
 	}
-	return a.refuse(ctx, line.path, line.command, err)
+	return a.refuse(ctx, line.Path, line.Command, err)
 }
 
 // refuse tells of a line that can't be run: CLI-6, CLI-7. Other errors are
 // returned as they are.
 func (a *application) refuse(ctx context.Context, path []string, command *cli.Command, err error) error {
-	var unknown *unknownCommandError
-	var usage *usageError
+	var unknown *argv.UnknownCommandError
+	var usage *argv.UsageError
 	switch {
 	case errors.As(err, &unknown):
 		a.e.log.Log(ctx, levelCritical, a.unknownText(unknown), "logger", "cliff.commandmanager")
 		return &exitError{5, nil}
 	case errors.As(err, &usage):
 		name := strings.Join(append([]string{"slapos"}, path...), " ")
-		fmt.Fprintf(a.e.stderr, "%s\n%s: error: %s\n", synopsis(path, command), name, usage.text)
+		fmt.Fprintf(a.e.stderr, "%s\n%s: error: %s\n", synopsis(path, command), name, usage.Text)
 		return &exitError{2, nil}
 	}
 	return err
 }
 
 // runCommand hands the ordered words over to package cli.
-func (a *application) runCommand(ctx context.Context, line *line) error {
-	command := *line.command
+func (a *application) runCommand(ctx context.Context, line *argv.Line) error {
+	command := *line.Command
 	command.HideHelp = true
-	command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return invalidValue(err) }
+	command.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return argv.InvalidValue(err) }
 	app := &cli.App{
 		Name:                      "slapos",
 		Commands:                  []*cli.Command{&command},
@@ -156,12 +158,12 @@ func (a *application) runCommand(ctx context.Context, line *line) error {
 		DisableSliceFlagSeparator: true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 	}
-	if name := strings.Join(line.path, " "); a.e.global.verbose > 1 {
+	if name := strings.Join(line.Path, " "); a.e.global.verbose > 1 {
 		a.e.log.Debug("begin " + name)
 		defer a.e.log.Debug("end " + name)
 	}
-	words := append([]string{"slapos", command.Name}, line.options...)
-	words = append(append(words, "--"), line.arguments...)
+	words := append([]string{"slapos", command.Name}, line.Options...)
+	words = append(append(words, "--"), line.Arguments...)
 	return app.RunContext(ctx, words)
 }
 
@@ -188,13 +190,13 @@ func (a *application) each(visit func(path []string, command *cli.Command)) {
 }
 
 // unknownText is the message of CLI-6 and, beyond it, what may have been meant.
-func (a *application) unknownText(unknown *unknownCommandError) string {
-	if unknown.option != "" {
-		return fmt.Sprintf("slapos: invalid option '%s'", unknown.option)
+func (a *application) unknownText(unknown *argv.UnknownCommandError) string {
+	if unknown.Option != "" {
+		return fmt.Sprintf("slapos: invalid option '%s'", unknown.Option)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "slapos: the command '%s' does not exist or is not yet implemented.\n", unknown.words)
-	if near := a.meant(unknown.words); len(near) > 0 {
+	fmt.Fprintf(&b, "slapos: the command '%s' does not exist or is not yet implemented.\n", unknown.Words)
+	if near := a.meant(unknown.Words); len(near) > 0 {
 		fmt.Fprintf(&b, "\nDid you mean %s?\n", quoted(near, " or "))
 	}
 	fmt.Fprintf(&b, "\nAvailable commands: %s\n\nThe help of a command: slapos help COMMAND", quoted(a.names(), ", "))
@@ -207,7 +209,7 @@ func (a *application) meant(words string) []string {
 	names := a.names()
 	fields := strings.Fields(words)
 	for n := len(fields); n > 0; n-- {
-		if near := nearest(strings.Join(fields[:n], " "), names); len(near) > 0 {
+		if near := argv.Nearest(strings.Join(fields[:n], " "), names); len(near) > 0 {
 			return near
 		}
 	}
@@ -219,9 +221,9 @@ func quoted(words []string, separator string) string {
 	return "'" + strings.Join(words, "'"+separator+"'") + "'"
 }
 
-func (a *application) help(line *line) error {
-	if line.command == nil {
+func (a *application) help(line *argv.Line) error {
+	if line.Command == nil {
 		return a.globalHelp(a.e.stdout)
 	}
-	return a.e.commandHelp(a.e.stdout, line.path, line.command)
+	return a.e.commandHelp(a.e.stdout, line.Path, line.Command)
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"slapos/cmd/slapos/argv"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -45,7 +47,7 @@ may stand in the place of the last WORD, one a line, with a tab and its meaning.
 Exit codes: 0 success; 2 wrong usage.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "complete the program with this `NAME`", Value: "slapos"},
-			choiceFlag("shell", "the shell in use", "bash", "fish", "none", "zsh"),
+			argv.ChoiceFlag("shell", "the shell in use", "bash", "fish", "none", "zsh"),
 			&cli.BoolFlag{Name: "values", Usage: "print the values that may stand at the end of the WORDs of a line"},
 		},
 		Action: func(c *cli.Context) error {
@@ -53,7 +55,7 @@ Exit codes: 0 success; 2 wrong usage.`,
 			case c.Bool("values"):
 				return runCompleteValues(c.Context, e, c.Args().Slice())
 			case c.Args().Present():
-				return usageErrorf("unrecognized arguments: %s", strings.Join(c.Args().Slice(), " "))
+				return argv.UsageErrorf("unrecognized arguments: %s", strings.Join(c.Args().Slice(), " "))
 			}
 			return runComplete(e, c.String("name"), c.String("shell"))
 		},
@@ -63,7 +65,7 @@ Exit codes: 0 success; 2 wrong usage.`,
 func runComplete(e *environment, name, shell string) error {
 	function := regexp.MustCompile(`[^A-Za-z0-9_]`).ReplaceAllString(name, "_")
 	if name == "" || strings.ContainsAny(name, " \t\n'\"\\$`;&|<>()") {
-		return usageErrorf("argument --name: %q can't be the name of a program", name)
+		return argv.UsageErrorf("argument --name: %q can't be the name of a program", name)
 	}
 	a := newApplication(e)
 	script, table := completionBash, a.completeTable()
@@ -114,7 +116,7 @@ func (a *application) completeTable() string {
 			name += "_" + strings.ReplaceAll(word, "-", "_")
 		}
 		for _, f := range withHelp(command.Flags) {
-			words[name] = append(words[name], spelled(f)...)
+			words[name] = append(words[name], argv.Spelled(f)...)
 		}
 	})
 	var names []string
@@ -148,7 +150,7 @@ func (a *application) completeFishTable(name, function string) string {
 		for _, f := range withHelp(command.Flags) {
 			_, text := describe(f)
 			options := ""
-			for _, option := range spelled(f) {
+			for _, option := range argv.Spelled(f) {
 				if strings.HasPrefix(option, "--") {
 					options += " -l " + option[2:]
 				} else {
@@ -156,9 +158,9 @@ func (a *application) completeFishTable(name, function string) string {
 				}
 			}
 			switch {
-			case choices(f) != nil || optionSources[f.Names()[0]] != nil:
+			case argv.Choices(f) != nil || optionSources[f.Names()[0]] != nil:
 				options += " -x -a '(__" + function + "_values)'"
-			case takesValue(f):
+			case argv.TakesValue(f):
 				options += " -r"
 			}
 			fmt.Fprintf(&b, "complete -c %s -n '%s'%s -d %s\n", name, in, options, fishQuoted(text))

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // Where the cursor stands decides what may stand there.
@@ -66,8 +68,8 @@ func TestCompletionSources(t *testing.T) {
 	a := newApplication(e)
 	for name := range argumentSources {
 		words := strings.Fields(name)
-		p := a.placeOf(words)
-		if p.command == nil || !strings.Contains(" "+p.command.ArgsUsage+" ", " "+words[len(words)-1]+" ") {
+		p := argv.PlaceOf(newApplication(e).commands, e.global.flags(), words)
+		if p.Command == nil || !strings.Contains(" "+p.Command.ArgsUsage+" ", " "+words[len(words)-1]+" ") {
 			t.Errorf("no command has the argument %s", name)
 		}
 	}

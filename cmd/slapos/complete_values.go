@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/supervisor"
 )
 
@@ -53,75 +54,32 @@ var optionSources = map[string]completionSource{
 // completeValues lists what may stand in the place of the last of the words,
 // which follow the name of the program. Places that take anything give nothing.
 func (a *application) completeValues(ctx context.Context, words []string) ([]completion, error) {
-	p := a.placeOf(words)
+	p := argv.PlaceOf(a.commands, a.e.global.flags(), words)
 	switch {
-	case p.command == nil:
+	case p.Command == nil:
 		return nil, nil
-	case p.option != nil && choices(p.option) != nil:
-		return plainCompletions(choices(p.option)), nil
-	case p.command.Name == "help" && p.option == nil:
-		return a.completeCommand(p.arguments), nil
+	case p.Option != nil && argv.Choices(p.Option) != nil:
+		return plainCompletions(argv.Choices(p.Option)), nil
+	case p.Command.Name == "help" && p.Option == nil:
+		return a.completeCommand(p.Arguments), nil
 	}
-	source := argumentSources[strings.Join(p.path, " ")+" "+argumentName(p.command.ArgsUsage, len(p.arguments))]
-	if p.option != nil {
-		source = optionSources[p.option.Names()[0]]
+	source := argumentSources[strings.Join(p.Path, " ")+" "+argumentName(p.Command.ArgsUsage, len(p.Arguments))]
+	if p.Option != nil {
+		source = optionSources[p.Option.Names()[0]]
 	}
 	if source == nil {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
-	return source(ctx, a.e, p.configuration)
-}
-
-// A place is where the cursor of a shell stands: in a command, at the value of
-// an option or else after some arguments.
-type place struct {
-	path          []string
-	command       *cli.Command
-	option        cli.Flag
-	arguments     []string
-	configuration string // that --cfg says
-}
-
-// placeOf reads words as readLine does, but never refuses any: the line is not
-// finished yet.
-func (a *application) placeOf(words []string) place {
-	if len(words) > 0 {
-		words = words[:len(words)-1]
-	}
-	r := &reader{line: &line{}, words: words, global: a.e.global.flags()}
-	if r.command(a.commands) != nil || r.line.command == nil {
-		return place{}
-	}
-	p := place{path: r.line.path, command: r.line.command}
-	for _, word := range r.words {
-		if r.isOption(word) {
-			p.option = nil
-			if f, rest, err := r.find(word); err == nil && f != nil && takesValue(f) && rest == "" {
-				p.option = f
-			}
-			continue
-		}
-		if p.option == nil {
-			p.arguments = append(p.arguments, word)
-			continue
-		}
-		if p.option.Names()[0] == "cfg" {
-			p.configuration = word
-		}
-		if _, several := p.option.(*wordsFlag); !several {
-			p.option = nil
-		}
-	}
-	return p
+	return source(ctx, a.e, p.Values["cfg"])
 }
 
 // argumentName is the name of an argument in ArgsUsage; the last one stands
 // for those that follow it.
 func argumentName(declared string, index int) string {
 	names := strings.Fields(declared)
-	if len(names) == 0 || index >= len(names) && !strings.HasSuffix(declared, passThroughUsage) {
+	if len(names) == 0 || index >= len(names) && !strings.HasSuffix(declared, argv.PassThrough) {
 		return ""
 	}
 	return names[min(index, len(names)-1)]

@@ -21,6 +21,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/supervisor"
 	"slapos/proxy"
 	"slapos/slap/clock"
@@ -51,7 +52,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: the `FILE` is the one that is written (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
 			&cli.StringFlag{Name: "interface-name", Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
-			wholeFlag("partition-number", "how many partitions to make", "20", 0, maxAmount),
+			argv.WholeFlag("partition-number", "how many partitions to make", "20", 0, maxAmount),
 			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
 			&cli.StringFlag{Name: "daemon-listen-ip", Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
 			&cli.StringFlag{Name: "daemon-listen-port", Usage: "`PORT` that the local master listens on", Value: "8080"},
@@ -64,7 +65,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Action: func(c *cli.Context) error {
 			return runConfigureLocal(c.Context, e, configureLocalOptions{
 				interfaceName:   c.String("interface-name"),
-				partitionNumber: wholeOf(c, "partition-number"),
+				partitionNumber: argv.WholeOf(c, "partition-number"),
 				network:         c.String("ipv4-local-network"),
 				ip:              c.String("daemon-listen-ip"),
 				port:            c.String("daemon-listen-port"),
@@ -89,11 +90,11 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	}
 	port, err := wholeOption(map[string]string{"port": options.port}, "port", 0)
 	if err != nil || port == 0 { // its clients must know the port
-		return usageErrorf("argument --daemon-listen-port: invalid value %q: must be %s", options.port, wholeRange(1, maxPort))
+		return argv.UsageErrorf("argument --daemon-listen-port: invalid value %q: must be %s", options.port, argv.WholeRange(1, maxPort))
 	}
 	options.port = strconv.Itoa(port)
 	if options.ip, err = proxy.Host(options.ip); err != nil {
-		return usageErrorf("argument --daemon-listen-ip: %v", err)
+		return argv.UsageErrorf("argument --daemon-listen-ip: %v", err)
 	}
 	l := &localNode{e, options}
 	if _, err := os.Lstat(l.nodeFile()); err == nil {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"slapos/cmd/slapos/argv"
+
 	"github.com/urfave/cli/v2"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -61,7 +63,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; else what sys.exit was given.`,
 			&cli.BoolFlag{Name: "python", Aliases: []string{"p"}, Usage: "accepted, as --ipython"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := exclusive(c, "ipython", "bpython", "python"); err != nil {
+			if err := argv.Exclusive(c, "ipython", "bpython", "python"); err != nil {
 				return err
 			}
 			options := consoleOptions{

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // documents are the pages of docs by their names, and the README.
@@ -46,7 +48,7 @@ func TestCommandsInDocuments(t *testing.T) {
 				continue
 			}
 			command = end.ReplaceAllString(command, "")
-			_, err := readLine(known, e.global.flags(), strings.Fields(command))
+			_, err := argv.Read(known, e.global.flags(), strings.Fields(command))
 			if err != nil && !strings.Contains(command, "...") && !strings.Contains(command, "|") {
 				t.Errorf("%s shows slapos %s: %v", page, command, err)
 			}

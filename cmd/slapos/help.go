@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"slapos/cmd/slapos/argv"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -91,7 +93,7 @@ func optionEntries(flags []cli.Flag) []entry {
 	var entries []entry
 	for _, f := range flags {
 		placeholder, text := describe(f)
-		entries = append(entries, entry{strings.Join(spelled(f), ", ") + placeholder, text})
+		entries = append(entries, entry{strings.Join(argv.Spelled(f), ", ") + placeholder, text})
 	}
 	return entries
 }
@@ -115,10 +117,10 @@ func describe(f cli.Flag) (placeholder, text string) {
 	if placeholder == "" {
 		placeholder = strings.ToUpper(strings.ReplaceAll(f.Names()[0], "-", "_"))
 	}
-	if values := choices(f); values != nil {
+	if values := argv.Choices(f); values != nil {
 		placeholder = strings.Join(values, "|")
 	}
-	if _, several := f.(*wordsFlag); several {
+	if _, several := f.(*argv.WordsFlag); several {
 		placeholder += "..."
 	}
 	value := strings.Trim(documented.GetDefaultText(), `"`)

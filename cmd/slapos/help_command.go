@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/slap/wholefile"
 )
 
@@ -59,15 +60,14 @@ func runHelp(e *environment, words []string) error {
 	if len(words) == 0 {
 		return a.flatHelp(e.stdout)
 	}
-	r := &reader{line: &line{}, words: words, global: e.global.flags()}
-	if err := r.command(a.commands); err != nil {
+	path, command, rest, err := argv.FindCommand(a.commands, e.global.flags(), words)
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(r.words) > 0 {
-		return usageErrorf("unrecognized arguments: %s", strings.Join(r.words, " "))
-	}
-	if r.line.command == nil {
+	case len(rest) > 0:
+		return argv.UsageErrorf("unrecognized arguments: %s", strings.Join(rest, " "))
+	case command == nil:
 		return fmt.Errorf("no command in %q", words)
 	}
-	return e.commandHelp(e.stdout, r.line.path, r.line.command)
+	return e.commandHelp(e.stdout, path, command)
 }

@@ -85,16 +85,6 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// A usageError is a command line that can't be understood: told with the usage
-// of the command, exit code 2 (CLI-7).
-type usageError struct{ text string }
-
-func (e *usageError) Error() string { return e.text }
-
-func usageErrorf(format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...)}
-}
-
 // sentencef makes an error of a whole sentence, for texts of the original that
 // scripts and people look for.
 func sentencef(format string, args ...any) error { return fmt.Errorf(format, args...) }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"slapos/cmd/slapos/argv"
+
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
@@ -71,15 +73,13 @@ func TestInterrupted(t *testing.T) {
 func TestPrograms(t *testing.T) {
 	known := newApplication(newEnvironment()).commands
 	for name, words := range programs {
-		r := &reader{line: &line{}, words: words}
-		if err := r.command(known); err != nil || r.line.command == nil {
+		if _, command, _, err := argv.FindCommand(known, nil, words); err != nil || command == nil {
 			t.Errorf("%s stands for %q: %v", name, words, err)
 		}
 	}
 	// Programs of slapos.core before 1.1.1, which are commands since.
 	for _, name := range []string{"slapgrid", "slapgrid-cp", "slapgrid-sr", "slapgrid-ur", "slapformat", "slapconsole", "slapproxy", "bang"} {
-		r := &reader{line: &line{}, words: []string{name}}
-		if err := r.command(known); err == nil || programs[name] != nil {
+		if _, _, _, err := argv.FindCommand(known, nil, []string{name}); err == nil || programs[name] != nil {
 			t.Errorf("%s is a program or a command", name)
 		}
 	}
@@ -102,7 +102,7 @@ func TestHelpOfAllCommands(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		for _, f := range append(e.global.flags(), command.Flags...) {
-			for _, option := range spelled(f) {
+			for _, option := range argv.Spelled(f) {
 				if seen[option] {
 					t.Errorf("%s has %s twice", name, option)
 				}

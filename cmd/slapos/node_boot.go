@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/boot"
 )
 
@@ -77,12 +78,12 @@ func runBoot(ctx context.Context, e *environment, path, message string) (err err
 // an error.
 func (e *environment) runWithin(ctx context.Context, words ...string) (int, error) {
 	app := newApplication(e)
-	line, err := readLine(app.commands, new(globalOptions).flags(), words)
+	line, err := argv.Read(app.commands, new(globalOptions).flags(), words)
 	if err == nil {
 		err = app.runCommand(ctx, line)
 	}
-	var usage *usageError
-	var unknown *unknownCommandError
+	var usage *argv.UsageError
+	var unknown *argv.UnknownCommandError
 	if errors.As(err, &usage) || errors.As(err, &unknown) {
 		return 0, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/collect"
 	"slapos/manager/cgroup"
@@ -45,12 +46,12 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 			&cli.BoolFlag{Name: "show", Usage: "print what each partition used"},
 			&cli.StringFlag{Name: "plot", Usage: "draw what each partition used as `FILE`.svg or .png"},
 			&cli.StringFlag{Name: "json", Usage: "write the values of today, as in the csv files, to system_*.json in `DIR`"},
-			measureFlag("since", "how far --show and --plot look back: a `TIME` like 90m, 24h or 7d", "24h", "a time like 90m, 24h or 7d, ten years at most", parseSince),
-			&wordsFlag{&cli.StringSliceFlag{Name: "partition", Usage: "only these partitions, by user or reference `NAME`"}},
+			argv.MeasureFlag("since", "how far --show and --plot look back: a `TIME` like 90m, 24h or 7d", "24h", "a time like 90m, 24h or 7d, ten years at most", parseSince),
+			&argv.WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "partition", Usage: "only these partitions, by user or reference `NAME`"}},
 		},
 		Action: func(c *cli.Context) error {
 			for _, reading := range []string{"show", "plot", "json"} {
-				if err := exclusive(c, "textfile", reading); err != nil {
+				if err := argv.Exclusive(c, "textfile", reading); err != nil {
 					return err
 				}
 			}
@@ -60,7 +61,7 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 				show:          c.Bool("show"),
 				plot:          c.String("plot"),
 				json:          c.String("json"),
-				since:         measureOf[time.Duration](c, "since"),
+				since:         argv.MeasureOf[time.Duration](c, "since"),
 				partitions:    c.StringSlice("partition"),
 			})
 		},

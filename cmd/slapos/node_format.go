@@ -16,6 +16,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/format"
 	"slapos/slap"
@@ -38,8 +39,8 @@ func newNodeFormatCommand(e *environment) *cli.Command {
 		&cli.StringFlag{Name: "computer_json", Usage: "`FILE` for the same as JSON (for development)"},
 		&cli.StringFlag{Name: "input_definition_file", Aliases: []string{"i"}, Usage: "take partitions from a definition `FILE` instead of looking at the machine"},
 		&cli.StringFlag{Name: "output_definition_file", Aliases: []string{"o"}, Usage: "write a definition `FILE` of the computer"},
-		choiceFlag("alter_user", "make and change users (default: True)", "", "True", "False"),
-		choiceFlag("alter_network", "make and change interfaces, addresses and routes (default: True)", "", "True", "False"),
+		argv.ChoiceFlag("alter_user", "make and change users (default: True)", "", "True", "False"),
+		argv.ChoiceFlag("alter_network", "make and change interfaces, addresses and routes (default: True)", "", "True", "False"),
 	}
 	return &cli.Command{
 		Name:  "format",

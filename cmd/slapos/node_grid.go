@@ -19,6 +19,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/grid"
 	"slapos/grid/pass"
@@ -68,10 +69,10 @@ func gridFlags() []cli.Flag {
 		text("signature_private_key_file", "`FILE` with the key that signs uploads to the network cache"),
 		text("master_ca_file", "`FILE` with the authority of the master's certificate"),
 		text("certificate_repository_path", "`DIRECTORY` of the partitions' keys and certificates"),
-		wholeFlag("maximum-periodicity", "`SECONDS` after which an unchanged partition is processed again (default: "+strconv.Itoa(grid.DefaultMaximumPeriodicity)+")", "", math.MinInt, math.MaxInt),
-		wholeFlag("promise-timeout", "`SECONDS` that a promise may take, 0 for no limit (default: 20)", "", 0, maxSeconds),
-		wholeFlag("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", "", 0, maxSeconds),
-		wholeFlag("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", "", 1, maxJobs, "j"),
+		argv.WholeFlag("maximum-periodicity", "`SECONDS` after which an unchanged partition is processed again (default: "+strconv.Itoa(grid.DefaultMaximumPeriodicity)+")", "", math.MinInt, math.MaxInt),
+		argv.WholeFlag("promise-timeout", "`SECONDS` that a promise may take, 0 for no limit (default: 20)", "", 0, maxSeconds),
+		argv.WholeFlag("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", "", 0, maxSeconds),
+		argv.WholeFlag("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", "", 1, maxJobs, "j"),
 		&cli.BoolFlag{Name: "now", Usage: "begin at once, whatever maximal_delay says"},
 		text("maximal_delay", "deprecated: wait up to `SECONDS` before"),
 	}
@@ -117,7 +118,7 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
 		debug.SetGCPercent(400)
 	}
 	if g.only != "" {
-		if err := exclusive(c, "all", g.only); err != nil {
+		if err := argv.Exclusive(c, "all", g.only); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid"
 	"slapos/grid/pass"
 )
@@ -34,7 +35,7 @@ slapos process runs.`,
 			onlyFlag("only-cp", "check only the partition `NAME` (comma-separated list)"),
 			&cli.BoolFlag{Name: "stored", Usage: "run nothing, tell the last results"},
 			&cli.BoolFlag{Name: "watch", Usage: "go on until interrupted; on a terminal, show a table"},
-			wholeFlag("every", "`SECONDS` between two rounds of --watch (default: 30; 2 with --stored)", "", 1, maxSeconds),
+			argv.WholeFlag("every", "`SECONDS` between two rounds of --watch (default: 30; 2 with --stored)", "", 1, maxSeconds),
 			&cli.BoolFlag{Name: "json", Usage: "write the results as JSON to standard output, with --watch one line for each round"},
 			&cli.StringFlag{Name: "textfile", Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
 		},
@@ -48,7 +49,7 @@ slapos process runs.`,
 
 // runPromises is one round, or with --watch many.
 func (e *environment) runPromises(c *cli.Context, g gridCommand) error {
-	if err := exclusive(c, "textfile", "only-cp"); err != nil {
+	if err := argv.Exclusive(c, "textfile", "only-cp"); err != nil {
 		return err
 	}
 	board := newPromiseBoard(e.now)
@@ -81,7 +82,7 @@ func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round f
 	interval := 30 * time.Second
 	switch {
 	case c.IsSet("every"):
-		interval = time.Duration(wholeOf(c, "every")) * time.Second
+		interval = time.Duration(argv.WholeOf(c, "every")) * time.Second
 	case c.Bool("stored"):
 		interval = 2 * time.Second
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/slap/wholefile"
 )
 
@@ -43,7 +44,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 			&cli.StringFlag{Name: "interface-name", Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
 			&cli.StringFlag{Name: "master-url", Usage: "`URL` of the master", Value: publicMasterURL},
 			&cli.StringFlag{Name: "master-url-web", Usage: "`URL` of the web site of the master", Value: publicPanelURL},
-			wholeFlag("partition-number", "how many partitions to make", "10", 0, maxAmount),
+			argv.WholeFlag("partition-number", "how many partitions to make", "10", 0, maxAmount),
 			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
 			&cli.StringFlag{Name: "software-root", Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
 			&cli.StringFlag{Name: "instance-root", Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
@@ -64,7 +65,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 					Command: "node register", MasterURL: c.String("master-url"),
 					SoftwareRoot: c.String("software-root"), InstanceRoot: c.String("instance-root"),
 					InterfaceName: c.String("interface-name"), IPv4LocalNetwork: c.String("ipv4-local-network"),
-					PartitionAmount: wholeOf(c, "partition-number"), CreateTap: createTap,
+					PartitionAmount: argv.WholeOf(c, "partition-number"), CreateTap: createTap,
 					ComputerXML: "/opt/slapos/slapos.xml", LogFile: "/opt/slapos/log/slapos-node-format.log",
 					CacheURL: publicCacheURL, DirURL: publicDirURL,
 				},

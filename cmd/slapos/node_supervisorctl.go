@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/supervisor"
 )
 
@@ -40,7 +41,7 @@ func nodeControl(e *environment, name, usage string, words []string) *cli.Comman
 	return &cli.Command{
 		Name:        name,
 		Usage:       usage,
-		ArgsUsage:   passThroughUsage,
+		ArgsUsage:   argv.PassThrough,
 		Description: supervisorctlDescription,
 		Flags:       []cli.Flag{configFlag()},
 		Action: func(c *cli.Context) error {
@@ -91,7 +92,7 @@ func newSupervisorctlCommand(e *environment) *cli.Command {
 		Name:        "supervisorctl",
 		Usage:       "speak with a supervisor",
 		Hidden:      true,
-		ArgsUsage:   passThroughUsage,
+		ArgsUsage:   argv.PassThrough,
 		Description: "Commands are those of Python's supervisorctl; none is a prompt.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "configuration", Aliases: []string{"c"}, Usage: "configuration `FILE`"},
@@ -103,7 +104,7 @@ func newSupervisorctlCommand(e *environment) *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			if c.String("configuration") == "" && c.String("serverurl") == "" {
-				return usageErrorf("one of -c and -s is required")
+				return argv.UsageErrorf("one of -c and -s is required")
 			}
 			return control(c.Context, e, supervisor.ControlOptions{
 				ConfigFile: c.String("configuration"), ServerURL: c.String("serverurl"), Username: c.String("username"),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/grid/supervisor"
 	"slapos/grid/supervisor/config"
@@ -87,7 +88,7 @@ or another supervisor is in the way.`,
 		},
 		Action: func(c *cli.Context) error {
 			if c.String("configuration") == "" {
-				return usageErrorf("the following arguments are required: -c/--configuration")
+				return argv.UsageErrorf("the following arguments are required: -c/--configuration")
 			}
 			err := runSupervisord(c.Context, e, c)
 			if err == nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"slapos/cmd/slapos/argv"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -42,13 +44,13 @@ func TestOptionValues(t *testing.T) {
 		generic, ok := f.(*cli.GenericFlag)
 		if !ok {
 			switch f.(type) {
-			case *cli.StringFlag, *cli.BoolFlag, *cli.StringSliceFlag, *wordsFlag:
+			case *cli.StringFlag, *cli.BoolFlag, *cli.StringSliceFlag, *argv.WordsFlag:
 			default:
-				t.Errorf("%s is a %T: use wholeFlag or measureFlag, which read as Python does", name, f)
+				t.Errorf("%s is a %T: use argv.WholeFlag or argv.MeasureFlag, which read as Python does", name, f)
 			}
 			return
 		}
-		if choices(f) != nil {
+		if argv.Choices(f) != nil {
 			if err := generic.Value.Set("neither"); err == nil {
 				t.Errorf("%s takes what is no choice", name)
 			}
@@ -68,9 +70,9 @@ func TestOptionValues(t *testing.T) {
 		if generic.Value.String() != row.usual {
 			t.Errorf("%s is %q when absent, want %q", name, generic.Value.String(), row.usual)
 		}
-		w, isWhole := generic.Value.(*whole)
-		if isWhole && (w.least != row.least || w.most != row.most) {
-			t.Errorf("%s takes %d to %d, want %d to %d", name, w.least, w.most, row.least, row.most)
+		w, isWhole := generic.Value.(*argv.Whole)
+		if isWhole && (w.Least != row.least || w.Most != row.most) {
+			t.Errorf("%s takes %d to %d, want %d to %d", name, w.Least, w.Most, row.least, row.most)
 		}
 		for _, text := range oddNumbers[1:] {
 			number, isNumber := map[string]int{"0": 0, "-1": -1, "1_000": 1000, " 5 ": 5, "010": 10, "99999999999999999999": math.MaxInt}[text]
@@ -80,8 +82,8 @@ func TestOptionValues(t *testing.T) {
 			if (err == nil) != (isNumber || isSize) {
 				t.Errorf("%s %q: %v", name, text, err)
 			}
-			if err == nil && isWhole && w.value != number {
-				t.Errorf("%s %q: %d", name, text, w.value)
+			if err == nil && isWhole && w.Value != number {
+				t.Errorf("%s %q: %d", name, text, w.Value)
 			}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // Each command line of the packages' units and cron file is one that the
@@ -31,7 +33,7 @@ func TestPackagedCommands(t *testing.T) {
 			if _, command, is := strings.Cut(text, "slapos node "); is && !strings.HasPrefix(text, "Description") {
 				command, _, _ = strings.Cut(strings.ReplaceAll(command, "%i", "instance"), ">")
 				found++
-				if _, err := readLine(commands(e), e.global.flags(), append([]string{"node"}, strings.Fields(command)...)); err != nil {
+				if _, err := argv.Read(commands(e), e.global.flags(), append([]string{"node"}, strings.Fields(command)...)); err != nil {
 					t.Errorf("%s: %s%v", path, text, err)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/proxy/store"
 )
 
@@ -36,7 +37,7 @@ Exit codes: 0 copied; 1 a database can't be used, or the target isn't empty;
 		Action: func(c *cli.Context) error {
 			options := proxyMigrateOptions{c.String("from"), c.String("to")}
 			if options.from == "" || options.to == "" {
-				return usageErrorf("both --from and --to are needed")
+				return argv.UsageErrorf("both --from and --to are needed")
 			}
 			return runProxyMigrate(c.Context, e, options)
 		},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 	"slapos/slap/schema"
@@ -58,18 +59,18 @@ Exit codes: 0 the instance is there; 1 failed; 2 it isn't ready yet: run the
 command again in a few minutes, or wrong usage.`,
 		Flags: []cli.Flag{
 			clientConfigFlag(),
-			&wordsFlag{&cli.StringSliceFlag{Name: "node", Usage: "where the instance may run, as `KEY=VALUE`: computer_guid=COMP-1234"}},
+			&argv.WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "node", Usage: "where the instance may run, as `KEY=VALUE`: computer_guid=COMP-1234"}},
 			&cli.StringFlag{Name: "type", Usage: "software type (default: default)"},
 			&cli.StringFlag{Name: "state", Usage: "requested state: started, stopped or destroyed (default: as it is, started when new)"},
 			&cli.BoolFlag{Name: "slave", Usage: "ask for a shared instance of one that runs already"},
-			choiceFlag("force-serialisation", "how the parameters of a file are sent (default: as the release declares)",
+			argv.ChoiceFlag("force-serialisation", "how the parameters of a file are sent (default: as the release declares)",
 				"", string(schema.XML), string(schema.JSONInXML)),
-			&wordsFlag{&cli.StringSliceFlag{Name: "parameters", Usage: "instance parameters, as `KEY=VALUE`"}},
+			&argv.WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "parameters", Usage: "instance parameters, as `KEY=VALUE`"}},
 			&cli.StringFlag{Name: "parameters-file", Usage: "read the instance parameters from `FILE`"},
 			jsonFlag("print the instance as JSON on standard output"),
 		},
 		Action: func(c *cli.Context) error {
-			if err := exclusive(c, "parameters", "parameters-file"); err != nil {
+			if err := argv.Exclusive(c, "parameters", "parameters-file"); err != nil {
 				return err
 			}
 			return runRequest(c.Context, e, requestOptions{
@@ -230,7 +231,7 @@ func (e *environment) openParameters(ctx context.Context, name string) ([]byte, 
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return nil, usageErrorf("argument --parameters-file: can't open %v", err)
+		return nil, argv.UsageErrorf("argument --parameters-file: can't open %v", err)
 	}
 	if data == nil {
 		data = []byte{}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/slap"
 )
 
@@ -43,14 +44,14 @@ func TestCommandTable(t *testing.T) {
 				words = []string{group, words[0]}
 			}
 			rows++
-			r := &reader{line: &line{}, global: global, words: words}
-			if err := r.command(known); err != nil || r.line.command == nil {
+			_, command, _, err := argv.FindCommand(known, global, words)
+			if err != nil || command == nil {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
 			spellings := []string{"-h", "--help"}
-			for _, f := range append(slices.Clone(global), r.line.command.Flags...) {
-				spellings = append(spellings, spelled(f)...)
+			for _, f := range append(slices.Clone(global), command.Flags...) {
+				spellings = append(spellings, argv.Spelled(f)...)
 			}
 			wanted := append(option.FindAllString(row[2], -1), "--cfg")
 			if without {
@@ -92,7 +93,7 @@ func TestAcceptedOptions(t *testing.T) {
 		"console -u a":                                                                          "",
 		"node instance --maximum-periodicity often --cfg a --partition-timeout 1 --force-stop --only-sr abc": "unrecognized arguments",
 	} {
-		if _, err := readLine(known, e.global.flags(), strings.Fields(words)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if _, err := argv.Read(known, e.global.flags(), strings.Fields(words)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", words, err, want)
 		}
 	}

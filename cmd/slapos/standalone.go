@@ -17,6 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/supervisor"
 	"slapos/proxy"
 	"slapos/slap/clock"
@@ -137,7 +138,7 @@ func (s *standaloneCloud) readSettings() (err error) {
 	}
 	s.partitions, err = wholeOption(sections["slapformat"], "partition_amount", unset)
 	if err == nil && s.partitions > maxPartitions {
-		err = &valueError{key: "partition_amount", value: amount, want: "must be " + wholeRange(0, maxPartitions)}
+		err = &valueError{key: "partition_amount", value: amount, want: "must be " + argv.WholeRange(0, maxPartitions)}
 	}
 	return err
 }

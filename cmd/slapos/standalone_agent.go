@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/supervisor"
 	"slapos/slap/clock"
 )
@@ -35,14 +36,14 @@ else, and regularly.
 Exit codes: 0 ended; 1 failed.`,
 		Flags: []cli.Flag{
 			rootFlag(),
-			wholeFlag("every", "`SECONDS` between passes when nothing changes", "60", 1, maxSeconds),
+			argv.WholeFlag("every", "`SECONDS` between passes when nothing changes", "60", 1, maxSeconds),
 		},
 		Action: func(c *cli.Context) error {
 			s, err := e.newStandalone(c)
 			if err != nil {
 				return err
 			}
-			s.work(c.Context, time.Duration(wholeOf(c, "every"))*time.Second)
+			s.work(c.Context, time.Duration(argv.WholeOf(c, "every"))*time.Second)
 			return nil
 		},
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"slapos/cmd/slapos/argv"
+
 	"github.com/urfave/cli/v2"
 )
 
@@ -17,7 +19,7 @@ func newStandaloneShellCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:      "shell",
 		Usage:     "start a shell in which slapos speaks with your cloud",
-		ArgsUsage: passThroughUsage,
+		ArgsUsage: argv.PassThrough,
 		Description: `Starts $SHELL, or runs a command instead, with an environment in which all slapos
 commands use the configuration of the cloud:
 slapos standalone shell slapos request NAME URL.

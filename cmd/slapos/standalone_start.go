@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/buildout"
 	"slapos/grid/supervisor"
 	"slapos/proxy"
@@ -43,8 +44,8 @@ that are known to work.
 Exit codes: 0 it runs; 1 failed; 2 wrong usage.`,
 		Flags: []cli.Flag{
 			rootFlag(),
-			wholeFlag("port", "`PORT` of the master, 0 for a free one (default: the one of the last start, or 5000, or else a free one)", "", 0, maxPort),
-			wholeFlag("partitions", "`NUMBER` of partitions (default: that of the last start, or 10)", "", 0, maxPartitions),
+			argv.WholeFlag("port", "`PORT` of the master, 0 for a free one (default: the one of the last start, or 5000, or else a free one)", "", 0, maxPort),
+			argv.WholeFlag("partitions", "`NUMBER` of partitions (default: that of the last start, or 10)", "", 0, maxPartitions),
 			&cli.StringFlag{Name: "python", Usage: "`PATH` of a Python that has zc.buildout"},
 		},
 		Action: func(c *cli.Context) error { return e.startStandalone(c) },
@@ -100,12 +101,12 @@ func (e *environment) startStandalone(c *cli.Context) error {
 func (s *standaloneCloud) choose(c *cli.Context) error {
 	switch {
 	case c.IsSet("partitions"):
-		s.partitions = wholeOf(c, "partitions")
+		s.partitions = argv.WholeOf(c, "partitions")
 	case s.partitions == unset:
 		s.partitions = standalonePartitions
 	}
 	if c.IsSet("port") {
-		s.port = wholeOf(c, "port")
+		s.port = argv.WholeOf(c, "port")
 	}
 	return s.choosePort()
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/grid/pass"
 	"slapos/slap"
@@ -136,7 +137,7 @@ func optionError(err error, option string) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
-	return usageErrorf("argument --%s: invalid value %q: %s", option, pytext.Shortened(wrong.value), wrong.want)
+	return argv.UsageErrorf("argument --%s: invalid value %q: %s", option, pytext.Shortened(wrong.value), wrong.want)
 }
 
 // originOf tells in parentheses where a key stands: in the first of the sections
@@ -168,19 +169,9 @@ func wholeOption(section map[string]string, key string, usual int) (int, error) 
 	}
 	number, ok := slap.PythonInt(text)
 	if !ok || number < rule.least || number > rule.most {
-		return 0, &valueError{key: key, value: text, want: "must be " + wholeRange(rule.least, rule.most)}
+		return 0, &valueError{key: key, value: text, want: "must be " + argv.WholeRange(rule.least, rule.most)}
 	}
 	return number, nil
-}
-
-func wholeRange(least, most int) string {
-	switch {
-	case most == math.MaxInt && least == math.MinInt:
-		return "a whole number"
-	case most == math.MaxInt:
-		return fmt.Sprintf("a whole number from %d", least)
-	}
-	return fmt.Sprintf("a whole number from %d to %d", least, most)
 }
 
 // secondsOption reads a number of seconds, which may have decimals, from the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/grid/supervisor"
 	"slapos/slap"
 )
@@ -44,7 +45,7 @@ Exit codes: 0 the supervisor went away; 1 failed.`,
 		Action: func(c *cli.Context) error {
 			for _, name := range []string{"master-url", "computer-id"} {
 				if c.String(name) == "" {
-					return usageErrorf("the following arguments are required: --%s", name)
+					return argv.UsageErrorf("the following arguments are required: --%s", name)
 				}
 			}
 			return runWatchdog(c.Context, e, watchdogOptions{

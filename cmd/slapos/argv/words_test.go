@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package argv
 
 import (
 	"errors"
@@ -14,27 +14,37 @@ import (
 // sampleCommands have every kind of option and argument.
 func sampleCommands() ([]*cli.Command, []cli.Flag) {
 	return []*cli.Command{
-		{Name: "request", ArgsUsage: "REFERENCE URL", Flags: []cli.Flag{
-			&cli.StringFlag{Name: "cfg"},
-			&wordsFlag{&cli.StringSliceFlag{Name: "node"}},
-			&wordsFlag{&cli.StringSliceFlag{Name: "parameters"}},
-			&cli.StringFlag{Name: "parameters-file"},
-			&cli.BoolFlag{Name: "slave", Aliases: []string{"s"}},
-			&cli.StringFlag{Name: "message", Aliases: []string{"m"}},
-		}},
-		{Name: "console", ArgsUsage: "[SCRIPT] [ARGUMENT...]"},
-		group("node", "node",
-			&cli.Command{Name: "software", Flags: []cli.Flag{
-				&cli.StringFlag{Name: "only-sr", Aliases: []string{"only"}}, &cli.IntFlag{Name: "promise-timeout"},
+			{Name: "request", ArgsUsage: "REFERENCE URL", Flags: []cli.Flag{
+				&cli.StringFlag{Name: "cfg"},
+				&WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "node"}},
+				&WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "parameters"}},
+				&cli.StringFlag{Name: "parameters-file"},
+				&cli.BoolFlag{Name: "slave", Aliases: []string{"s"}},
+				&cli.StringFlag{Name: "message", Aliases: []string{"m"}},
 			}},
-			&cli.Command{Name: "status", ArgsUsage: "...", Flags: []cli.Flag{&cli.StringFlag{Name: "cfg"}}},
-		),
-	}, (&globalOptions{}).flags()
+			{Name: "console", ArgsUsage: "[SCRIPT] [ARGUMENT...]"},
+			{Name: "node", Subcommands: []*cli.Command{
+				&cli.Command{Name: "software", Flags: []cli.Flag{
+					&cli.StringFlag{Name: "only-sr", Aliases: []string{"only"}}, &cli.IntFlag{Name: "promise-timeout"},
+				}},
+				&cli.Command{Name: "status", ArgsUsage: "...", Flags: []cli.Flag{&cli.StringFlag{Name: "cfg"}}},
+			}},
+		}, []cli.Flag{
+			&cli.BoolFlag{Name: "help", Aliases: []string{"h"}},
+			&cli.BoolFlag{Name: "version"},
+			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}},
+			&cli.BoolFlag{Name: "debug"},
+			&cli.StringFlag{Name: "log-file", Aliases: []string{"logfile", "log_file"}},
+			ChoiceFlag("log-format", "", "text", "json"),
+			&cli.BoolFlag{Name: "log-color"},
+			&cli.BoolFlag{Name: "log-time"},
+		}
 }
 
-func readSample(words ...string) (*line, error) {
+func readSample(words ...string) (*Line, error) {
 	commands, global := sampleCommands()
-	return readLine(commands, global, words)
+	return Read(commands, global, words)
 }
 
 // CLI-1: global options anywhere; CLI-5: node alone.
@@ -77,8 +87,8 @@ func TestReadLine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.Join(l.path, " ") != test.path || !slices.Equal(l.global, test.global) ||
-				!slices.Equal(l.options, test.options) || !slices.Equal(l.arguments, test.arguments) {
+			if strings.Join(l.Path, " ") != test.path || !slices.Equal(l.Global, test.global) ||
+				!slices.Equal(l.Options, test.options) || !slices.Equal(l.Arguments, test.arguments) {
 				t.Errorf("got %+v", l)
 			}
 		})
@@ -90,7 +100,7 @@ func TestReadLineKeepsTextWithBlanks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(l.options, []string{"--message=-a b", "--message=-c d"}) || !slices.Equal(l.arguments, []string{"-e f", "g"}) {
+	if !slices.Equal(l.Options, []string{"--message=-a b", "--message=-c d"}) || !slices.Equal(l.Arguments, []string{"-e f", "g"}) {
 		t.Errorf("got %+v", l)
 	}
 }
@@ -114,8 +124,8 @@ func TestReadLineErrors(t *testing.T) {
 		{"node software x", "unrecognized arguments: x"},
 	} {
 		_, err := readSample(strings.Fields(test.words)...)
-		var usage *usageError
-		if !errors.As(err, &usage) || usage.text != test.want {
+		var usage *UsageError
+		if !errors.As(err, &usage) || usage.Text != test.want {
 			t.Errorf("%s: %v, want %s", test.words, err, test.want)
 		}
 	}
@@ -132,8 +142,8 @@ func TestReadLineUnknownCommands(t *testing.T) {
 		{"- node", "", "-"},
 	} {
 		_, err := readSample(strings.Fields(test.words)...)
-		var unknown *unknownCommandError
-		if !errors.As(err, &unknown) || unknown.words != test.unknown || unknown.option != test.option {
+		var unknown *UnknownCommandError
+		if !errors.As(err, &unknown) || unknown.Words != test.unknown || unknown.Option != test.option {
 			t.Errorf("%s: %#v", test.words, err)
 		}
 	}
@@ -145,14 +155,14 @@ func TestReadLineHelp(t *testing.T) {
 		"node software --bad -h": "node software", "request --cfg -h": "request", "node status --help": "node status",
 	} {
 		l, err := readSample(strings.Fields(words)...)
-		if err != nil || !l.help || strings.Join(l.path, " ") != path {
+		if err != nil || !l.Help || strings.Join(l.Path, " ") != path {
 			t.Errorf("%s: %+v, %v", words, l, err)
 		}
 	}
-	if l, err := readSample("request", "--", "--help", "x"); err != nil || l.help {
+	if l, err := readSample("request", "--", "--help", "x"); err != nil || l.Help {
 		t.Errorf("after --: %+v, %v", l, err)
 	}
-	if l, err := readSample("nope", "--version"); err != nil || !l.version {
+	if l, err := readSample("nope", "--version"); err != nil || !l.Version {
 		t.Errorf("version: %+v, %v", l, err)
 	}
 }
@@ -170,10 +180,10 @@ func FuzzReadLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		words := strings.Split(text, "\n")
 		l, err := readSample(words...)
-		if err != nil || l.help || l.version {
+		if err != nil || l.Help || l.Version {
 			return
 		}
-		again := slices.Concat(l.global, l.path, l.options, []string{"--"}, l.arguments)
+		again := slices.Concat(l.Global, l.Path, l.Options, []string{"--"}, l.Arguments)
 		for i, word := range again {
 			if name, found := strings.CutSuffix(word, "=true"); found && slices.Contains(switches, name) {
 				again[i] = name
@@ -186,8 +196,8 @@ func FuzzReadLine(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q read as %q, which is refused: %v", words, again, err)
 		}
-		if !slices.Equal(l.global, second.global) || !slices.Equal(l.path, second.path) ||
-			!slices.Equal(l.options, second.options) || !slices.Equal(l.arguments, second.arguments) {
+		if !slices.Equal(l.Global, second.Global) || !slices.Equal(l.Path, second.Path) ||
+			!slices.Equal(l.Options, second.Options) || !slices.Equal(l.Arguments, second.Arguments) {
 			t.Fatalf("%q read as %+v, then as %+v", words, l, second)
 		}
 	})

@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+// Package argv understands command lines as the original's argparse does: global
+// options anywhere, long names shortened, short ones in clusters, values in the
+// next word or behind "=" (CLI-1 to CLI-7, D-25).
+//
+// [Read] puts the words of a line in the order that package cli wants, by the
+// tables of flags of the commands, and refuses with a [UsageError] what it can't
+// understand. [PlaceOf] says what stands at the cursor of a shell. Beside
+// the flags of package cli there are those whose values are read as Python reads
+// them: [WholeFlag], [MeasureFlag], [ChoiceFlag], [WordsFlag].
+//
+// A command declares its arguments in ArgsUsage: "REFERENCE URL" are two,
+// "[WORD...]" any number, and [PassThrough] takes the rest of the line unchanged.
+package argv
 
 import (
 	"slices"
@@ -11,42 +23,51 @@ import (
 	"github.com/xrash/smetrics"
 )
 
-// A line is a command line in the order that package cli wants (D-25): options
+// A Line is a command line in the order that package cli wants (D-25): options
 // before arguments, each under its first name as --name=value.
-type line struct {
-	global        []string
-	path          []string
-	command       *cli.Command
-	options       []string
-	arguments     []string
-	help, version bool
+type Line struct {
+	Global        []string
+	Path          []string
+	Command       *cli.Command
+	Options       []string
+	Arguments     []string
+	Help, Version bool
 }
 
-// An unknownCommandError is a line whose first words name no command, or that
+// An UnknownCommandError is a line whose first words name no command, or that
 // has an option in their place (CLI-6).
-type unknownCommandError struct{ words, option string }
+type UnknownCommandError struct{ Words, Option string }
 
-func (e *unknownCommandError) Error() string { return "no command " + e.words + e.option }
+func (e *UnknownCommandError) Error() string { return "no command " + e.Words + e.Option }
 
-// readLine puts words in order by the tables of the commands' options. With an
+// Read puts words in order by the tables of the commands' options. With an
 // error, the line holds what was understood up to there.
-func readLine(commands []*cli.Command, global []cli.Flag, words []string) (*line, error) {
-	l := &line{help: standsIn(words, "-h", "--help"), version: standsIn(words, "--version")}
+func Read(commands []*cli.Command, global []cli.Flag, words []string) (*Line, error) {
+	l := &Line{Help: standsIn(words, "-h", "--help"), Version: standsIn(words, "--version")}
 	r := &reader{line: l, words: words, global: global}
 	err := r.command(commands)
 	switch {
-	case l.help || l.version: // win over every error, CLI-3
+	case l.Help || l.Version: // win over every error, CLI-3
 		return l, nil
 	case err != nil:
 		return l, err
-	case l.command == nil: // CLI-2; the original's shell of CLI-9 is none of ours
-		l.help = true
+	case l.Command == nil: // CLI-2; the original's shell of CLI-9 is none of ours
+		l.Help = true
 		return l, nil
 	}
-	if err := r.rest(); err != nil || l.help || l.version {
+	if err := r.rest(); err != nil || l.Help || l.Version {
 		return l, err
 	}
-	return l, checkArguments(l.command.ArgsUsage, l.arguments)
+	return l, checkArguments(l.Command.ArgsUsage, l.Arguments)
+}
+
+// FindCommand reads the name of a command from the first of the words, with the
+// global options between them; rest follows it. The command is nil when the words
+// end before its name does.
+func FindCommand(commands []*cli.Command, global []cli.Flag, words []string) (path []string, command *cli.Command, rest []string, err error) {
+	r := &reader{line: &Line{}, words: words, global: global}
+	err = r.command(commands)
+	return r.line.Path, r.line.Command, r.words, err
 }
 
 // standsIn tells whether one of the names is a word of the line before "--".
@@ -59,13 +80,13 @@ func standsIn(words []string, names ...string) bool {
 
 // A reader goes through the words of one line.
 type reader struct {
-	line   *line
+	line   *Line
 	words  []string // not read yet
 	global []cli.Flag
 	flags  []cli.Flag // of the command
 }
 
-// command reads up to the end of the command's name.
+// Command reads up to the end of the command's name.
 func (r *reader) command(level []*cli.Command) error {
 	var named []string
 	for len(r.words) > 0 {
@@ -74,7 +95,7 @@ func (r *reader) command(level []*cli.Command) error {
 			if known, err := r.option(); err != nil {
 				return err
 			} else if !known {
-				return &unknownCommandError{option: word}
+				return &UnknownCommandError{Option: word}
 			}
 			continue
 		}
@@ -82,7 +103,7 @@ func (r *reader) command(level []*cli.Command) error {
 		named = append(named, word)
 		next := slices.IndexFunc(level, func(c *cli.Command) bool { return c.Name == word })
 		if next < 0 {
-			return &unknownCommandError{words: strings.Join(append(named, r.words...), " ")}
+			return &UnknownCommandError{Words: strings.Join(append(named, r.words...), " ")}
 		}
 		if r.found(named, level[next]) {
 			return nil
@@ -96,7 +117,7 @@ func (r *reader) command(level []*cli.Command) error {
 		}
 	}
 	if named != nil {
-		return &unknownCommandError{words: strings.Join(named, " ")}
+		return &UnknownCommandError{Words: strings.Join(named, " ")}
 	}
 	return nil
 }
@@ -105,21 +126,21 @@ func (r *reader) found(path []string, command *cli.Command) bool {
 	if command.Subcommands != nil {
 		return false
 	}
-	r.line.path, r.line.command, r.flags = path, command, command.Flags
+	r.line.Path, r.line.Command, r.flags = path, command, command.Flags
 	return true
 }
 
 // rest reads what follows the command's name.
 func (r *reader) rest() error {
-	passThrough := strings.HasSuffix(r.line.command.ArgsUsage, passThroughUsage)
+	passThrough := strings.HasSuffix(r.line.Command.ArgsUsage, PassThrough)
 	for len(r.words) > 0 {
 		word := r.words[0]
 		switch {
 		case word == "--":
-			r.line.arguments = append(r.line.arguments, r.words[1:]...)
+			r.line.Arguments = append(r.line.Arguments, r.words[1:]...)
 			r.words = nil
 			continue
-		case passThrough && len(r.line.arguments) > 0:
+		case passThrough && len(r.line.Arguments) > 0:
 			// Of the words that go to another program only global options are ours.
 			if !slices.ContainsFunc(r.global, func(f cli.Flag) bool { return hasName(f, word) }) {
 				break
@@ -137,15 +158,15 @@ func (r *reader) rest() error {
 				return r.unknownOption(word)
 			}
 		}
-		r.line.arguments = append(r.line.arguments, word)
+		r.line.Arguments = append(r.line.Arguments, word)
 		r.words = r.words[1:]
 	}
 	return nil
 }
 
-// passThroughUsage at the end of ArgsUsage says that the words which follow the
+// PassThrough at the end of ArgsUsage says that the words which follow the
 // command's own options are another program's: node supervisorctl.
-const passThroughUsage = "..."
+const PassThrough = "..."
 
 // isOption tells an option, known or not, from an argument that happens to
 // begin with a dash: a number, or text with blanks.
@@ -161,7 +182,7 @@ func (r *reader) isOption(word string) bool {
 	return !number && !strings.Contains(word, " ")
 }
 
-// option reads one option with its values, or a cluster of short ones. It reads
+// Option reads one option with its values, or a cluster of short ones. It reads
 // nothing when the option is not known.
 func (r *reader) option() (known bool, err error) {
 	word := r.words[0]
@@ -176,11 +197,11 @@ func (r *reader) option() (known bool, err error) {
 			}
 			return false, r.unknownOption(r.words[0])
 		}
-		if takesValue(f) {
+		if TakesValue(f) {
 			return true, r.values(f, rest)
 		}
 		if strings.HasPrefix(rest, "=") {
-			return false, usageErrorf("argument %s: takes no value, not '%s'", joinedNames(f), rest[1:])
+			return false, UsageErrorf("argument %s: takes no value, not '%s'", joinedNames(f), rest[1:])
 		}
 		r.emit(f, "true")
 		if rest == "" {
@@ -191,7 +212,7 @@ func (r *reader) option() (known bool, err error) {
 	}
 }
 
-// values reads the values of an option that stands first; rest is what follows
+// Values reads the values of an option that stands first; rest is what follows
 // its name in the same word.
 func (r *reader) values(f cli.Flag, rest string) error {
 	r.words = r.words[1:]
@@ -199,7 +220,7 @@ func (r *reader) values(f cli.Flag, rest string) error {
 		r.emit(f, strings.TrimPrefix(rest, "="))
 		return nil
 	}
-	_, several := f.(*wordsFlag)
+	_, several := f.(*WordsFlag)
 	count := 0
 	for len(r.words) > 0 && (several || count == 0) && !r.isOption(r.words[0]) && r.words[0] != "--" {
 		r.emit(f, r.words[0])
@@ -207,10 +228,10 @@ func (r *reader) values(f cli.Flag, rest string) error {
 		count++
 	}
 	if count == 0 && several {
-		return usageErrorf("argument %s: expected at least one argument", joinedNames(f))
+		return UsageErrorf("argument %s: expected at least one argument", joinedNames(f))
 	}
 	if count == 0 {
-		return usageErrorf("argument %s: expected one argument", joinedNames(f))
+		return UsageErrorf("argument %s: expected one argument", joinedNames(f))
 	}
 	return nil
 }
@@ -220,13 +241,13 @@ func (r *reader) emit(f cli.Flag, value string) {
 	word := "--" + name + "=" + value
 	switch {
 	case !slices.Contains(r.global, f):
-		r.line.options = append(r.line.options, word)
+		r.line.Options = append(r.line.Options, word)
 	case name == "help": // shortened, or in a cluster
-		r.line.help = true
+		r.line.Help = true
 	case name == "version":
-		r.line.version = true
+		r.line.Version = true
 	default:
-		r.line.global = append(r.line.global, word)
+		r.line.Global = append(r.line.Global, word)
 	}
 }
 
@@ -254,13 +275,13 @@ func (r *reader) find(word string) (f cli.Flag, rest string, err error) {
 	}
 	var matches []string
 	for _, candidate := range tables {
-		for _, option := range spelled(candidate) {
+		for _, option := range Spelled(candidate) {
 			if !strings.HasPrefix(option, name) || len(name) < 3 {
 				continue
 			}
 			matches = append(matches, option)
 			if f != nil && f != candidate {
-				err = usageErrorf("ambiguous option: %s could match %s", name, strings.Join(matches, ", "))
+				err = UsageErrorf("ambiguous option: %s could match %s", name, strings.Join(matches, ", "))
 			}
 			f = candidate
 		}
@@ -276,12 +297,12 @@ func (r *reader) unknownOption(word string) error {
 	name, _, _ := strings.Cut(word, "=")
 	var names []string
 	for _, f := range slices.Concat(r.flags, r.global) {
-		names = append(names, spelled(f)...)
+		names = append(names, Spelled(f)...)
 	}
-	if near := nearest(name, names); len(name) > 3 && len(near) > 0 {
-		return usageErrorf("unrecognized arguments: %s (did you mean %s?)", word, strings.Join(near, " or "))
+	if near := Nearest(name, names); len(name) > 3 && len(near) > 0 {
+		return UsageErrorf("unrecognized arguments: %s (did you mean %s?)", word, strings.Join(near, " or "))
 	}
-	return usageErrorf("unrecognized arguments: %s", word)
+	return UsageErrorf("unrecognized arguments: %s", word)
 }
 
 // checkArguments compares the arguments with what ArgsUsage declares.
@@ -296,16 +317,16 @@ func checkArguments(declared string, arguments []string) error {
 		}
 	}
 	if missing != nil {
-		return usageErrorf("the following arguments are required: %s", strings.Join(missing, ", "))
+		return UsageErrorf("the following arguments are required: %s", strings.Join(missing, ", "))
 	}
 	if len(arguments) > most {
-		return usageErrorf("unrecognized arguments: %s", strings.Join(arguments[most:], " "))
+		return UsageErrorf("unrecognized arguments: %s", strings.Join(arguments[most:], " "))
 	}
 	return nil
 }
 
-// spelled lists the names of an option with their dashes, letters first.
-func spelled(f cli.Flag) []string {
+// Spelled lists the names of an option with their dashes, letters first.
+func Spelled(f cli.Flag) []string {
 	var names []string
 	for _, name := range f.Names() {
 		if len(name) == 1 {
@@ -320,21 +341,21 @@ func spelled(f cli.Flag) []string {
 
 func hasName(f cli.Flag, option string) bool {
 	option, _, _ = strings.Cut(option, "=")
-	return slices.Contains(spelled(f), option)
+	return slices.Contains(Spelled(f), option)
 }
 
 // joinedNames names an option in a message, as -q/--quiet.
 func joinedNames(f cli.Flag) string {
-	return strings.Join(spelled(f), "/")
+	return strings.Join(Spelled(f), "/")
 }
 
-func takesValue(f cli.Flag) bool {
+func TakesValue(f cli.Flag) bool {
 	documented, ok := f.(cli.DocGenerationFlag)
 	return !ok || documented.TakesValue()
 }
 
-// nearest returns the names that a word may be a slip for, the best only.
-func nearest(word string, names []string) []string {
+// Nearest returns the names that a word may be a slip for, the best only.
+func Nearest(word string, names []string) []string {
 	best := 1 + len(word)/4
 	var near []string
 	for _, name := range names {
