@@ -222,7 +222,7 @@ var serveMutations = []mutation{
 		`_ = r`,
 	},
 	{
-		"Nothing of the console's history is for others", "cmd/slapos/console_interactive.go", "cmd/slapos.TestConsoleHistory",
+		"Nothing of the console's history is for others", "cmd/slapos/console/interactive.go", "cmd/slapos/console.TestConsoleHistory",
 		`wholefile.Mode(0o600)`,
 		`wholefile.Mode(0o644)`,
 	},

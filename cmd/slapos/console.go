@@ -5,16 +5,16 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"strings"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/console"
 
 	"github.com/urfave/cli/v2"
-	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
 )
+
+// historyFile is the original's (CLI-57).
+const historyFile = "~/.slapconsolehistory"
 
 type consoleOptions struct {
 	clientOptions
@@ -83,229 +83,47 @@ func runConsole(ctx context.Context, e *environment, options consoleOptions) err
 		return err
 	}
 	defer client.Close()
-	c := newConsole(ctx, e, client)
+	s := console.New(ctx, e.consoleOptions(client))
 	switch {
 	case options.code != "":
-		c.setArguments("", append([]string{"-c"}, options.arguments...))
-		err = c.execute("<code>", options.code)
+		err = s.Run(console.Program{Name: "<code>", Source: options.code, Arguments: append([]string{"-c"}, options.arguments...)})
 	case len(options.arguments) > 0:
 		script := options.arguments[0]
 		source, readErr := os.ReadFile(script)
 		if readErr != nil {
 			return readErr
 		}
-		c.setArguments(script, options.arguments)
-		err = c.execute(script, string(source))
+		err = s.Run(console.Program{Name: script, File: script, Source: string(source), Arguments: options.arguments})
 	case isTerminal(e.stdin):
-		c.setArguments("", []string{""})
-		err = c.interact()
+		err = s.Interact()
 	default:
 		source, readErr := e.readInput(ctx)
 		if readErr != nil {
 			return readErr
 		}
-		c.setArguments("", []string{""})
-		err = c.execute("<stdin>", string(source))
+		err = s.Run(console.Program{Name: "<stdin>", Source: string(source), Arguments: []string{""}})
 	}
-	return err
-}
-
-// A console runs code with the names of CLI-55.
-type console struct {
-	ctx     context.Context
-	e       *environment
-	client  *client
-	thread  *starlark.Thread
-	globals starlark.StringDict
-}
-
-func newConsole(ctx context.Context, e *environment, client *client) *console {
-	c := &console{ctx: ctx, e: e, client: client, thread: &starlark.Thread{Name: "console"}}
-	context.AfterFunc(ctx, func() { c.thread.Cancel("interrupted") })
-	c.globals = c.names()
-	return c
-}
-
-// setArguments gives the script its name and sys.argv (CLI-56).
-func (c *console) setArguments(script string, arguments []string) {
-	if script != "" {
-		c.globals["__file__"] = starlark.String(script)
-	}
-	argv := make([]starlark.Value, len(arguments))
-	for i, argument := range arguments {
-		argv[i] = starlark.String(argument)
-	}
-	c.globals["sys"] = c.sysModule(starlark.NewList(argv))
-}
-
-// dialect is Starlark with all that makes it more like Python.
-var dialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true}
-
-// execute runs a whole script.
-func (c *console) execute(name, source string) error {
-	file, err := parsePython(name, source)
-	if err != nil {
-		return err
-	}
-	program, err := starlark.FileProgram(file, c.globals.Has)
-	if err != nil {
-		return err
-	}
-	_, err = program.Init(c.thread, c.globals)
-	return c.failure(err)
-}
-
-// failure turns the error of a run into what the user is told.
-func (c *console) failure(err error) error {
-	var exit *exitError
+	var exit *console.ExitError
 	if errors.As(err, &exit) {
-		if exit.code == 0 {
-			return nil
-		}
-		return exit
-	}
-	if cause := c.ctx.Err(); cause != nil && err != nil {
-		return cause
-	}
-	var evaluation *starlark.EvalError
-	if !errors.As(err, &evaluation) {
-		return err
-	}
-	for i := range evaluation.CallStack {
-		frame := evaluation.CallStack.At(i)
-		if frame.Pos.Filename() != "<builtin>" {
-			return fmt.Errorf("%s: %w", frame.Pos, err)
-		}
+		return &exitError{exit.Code, exit.Err}
 	}
 	return err
 }
 
-// parsePython parses Starlark in which statements that only Python has, raise
-// and import of a module that the console has anyway, are put in other words
-// where the parser stumbles over them.
-func parsePython(name, source string) (*syntax.File, error) {
-	lines := strings.Split(source, "\n")
-	for range len(lines) + 1 {
-		file, err := dialect.Parse(name, strings.Join(lines, "\n"), 0)
-		if err == nil {
-			iterateText(file)
-			return file, nil
-		}
-		var invalid syntax.Error
-		if !errors.As(err, &invalid) {
-			return nil, err
-		}
-		number := int(invalid.Pos.Line) - 1
-		if number < 0 || number >= len(lines) {
-			return nil, err
-		}
-		begin := stumblingWord(lines[number], invalid)
-		if begin < 0 {
-			return nil, err
-		}
-		other, err := inOtherWords(lines[number][begin:])
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", invalid.Pos, err)
-		case other == "":
-			return nil, invalid
-		}
-		lines[number] = lines[number][:begin] + other
+// consoleOptions are what scripts and people have in the console.
+func (e *environment) consoleOptions(client *client) console.Options {
+	return console.Options{
+		Master: client.Client,
+		Product: func(ctx context.Context, name string) (string, error) {
+			return e.softwareURL(ctx, client, productPrefix+name)
+		},
+		Stdin:      e.stdin,
+		Stdout:     e.stdout,
+		Stderr:     e.stderr,
+		Environ:    os.Environ(),
+		ExpandUser: e.expandUser,
+		Now:        e.now,
+		History:    e.expandUser(historyFile),
+		Logger:     e.log,
 	}
-	return nil, fmt.Errorf("%s: too many statements that only Python has", name)
-}
-
-// stumblingWord finds where the reserved word stands that the parser stumbled
-// over, -1 for none. The parser's position is that of the word, or just after.
-func stumblingWord(line string, invalid syntax.Error) int {
-	word, found := strings.CutPrefix(invalid.Msg, "got ")
-	word, _, _ = strings.Cut(word, ",")
-	if !found || !strings.Contains(" is raise import from ", " "+word+" ") {
-		return -1
-	}
-	runes := []rune(line)
-	end := min(len(runes), int(invalid.Pos.Col)-1+len(word))
-	return strings.LastIndex(string(runes[:max(end, 0)]), word)
-}
-
-// iterateText makes for statements and comprehensions go through the characters
-// of a text, as in Python.
-func iterateText(file *syntax.File) {
-	wrap := func(x syntax.Expr) syntax.Expr {
-		begin, end := x.Span()
-		return &syntax.CallExpr{Fn: &syntax.Ident{NamePos: begin, Name: "__iterate__"}, Lparen: begin, Args: []syntax.Expr{x}, Rparen: end}
-	}
-	syntax.Walk(file, func(n syntax.Node) bool {
-		switch n := n.(type) {
-		case *syntax.ForStmt:
-			n.X = wrap(n.X)
-		case *syntax.ForClause:
-			n.X = wrap(n.X)
-		}
-		return true
-	})
-}
-
-// iterate is what iterateText puts around what is gone through.
-func iterate(a arguments) (any, error) {
-	var value starlark.Value
-	err := a.unpack("value", &value)
-	if text, ok := starlark.AsString(value); ok {
-		return strings.Split(text, ""), nil
-	}
-	return value, err
-}
-
-// consoleModules can be imported.
-const consoleModules = " sys os os.path json math time "
-
-// inOtherWords says what only Python understands, up to the end of its line, in
-// Starlark; "" when it can't.
-func inOtherWords(statement string) (string, error) {
-	statement = strings.TrimRight(statement, " \t\r;")
-	keyword, rest, _ := strings.Cut(statement, " ")
-	rest = strings.TrimSpace(rest)
-	next := "" // statement on the same line
-	if keyword == "import" || keyword == "from" {
-		rest, next, _ = strings.Cut(rest, ";")
-		next = strings.TrimSuffix("; "+strings.TrimSpace(next), "; ")
-	}
-	switch {
-	case keyword == "is" && strings.HasPrefix(rest, "not "):
-		return "!= " + rest[4:], nil
-	case keyword == "is":
-		return "== " + rest, nil
-	case keyword == "raise" && rest != "":
-		return "__raise__(" + rest + ")", nil
-	case keyword == "import":
-		var said []string
-		for _, module := range strings.Split(rest, ",") {
-			name, as, renamed := strings.Cut(strings.TrimSpace(module), " as ")
-			if name = strings.TrimSpace(name); !strings.Contains(consoleModules, " "+name+" ") {
-				return "", fmt.Errorf("the console has no module %s: it is Starlark, see slapos console --help", name)
-			}
-			if renamed {
-				said = append(said, strings.TrimSpace(as)+" = "+name)
-			}
-		}
-		return strings.Join(append(said, "pass"), "; ") + next, nil
-	case keyword == "from":
-		module, names, _ := strings.Cut(rest, " import ")
-		if module = strings.TrimSpace(module); module == "__future__" {
-			return "pass" + next, nil
-		}
-		if !strings.Contains(consoleModules, " "+module+" ") {
-			return "", fmt.Errorf("the console has no module %s: it is Starlark, see slapos console --help", module)
-		}
-		var said []string
-		for _, name := range strings.Split(strings.Trim(names, "()"), ",") {
-			name, as, renamed := strings.Cut(strings.TrimSpace(name), " as ")
-			if !renamed {
-				as = name
-			}
-			said = append(said, strings.TrimSpace(as)+" = "+module+"."+strings.TrimSpace(name))
-		}
-		return strings.Join(said, "; ") + next, nil
-	}
-	return "", nil
 }

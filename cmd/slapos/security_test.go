@@ -17,8 +17,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peterh/liner"
-
 	"slapos/slap/testkit"
 )
 
@@ -159,17 +157,6 @@ func TestWriteNew(t *testing.T) {
 	if text, err := os.ReadFile(there); string(text) != "kept" || exists(filepath.Join(folder, "target")) {
 		t.Errorf("it holds %q, %v", text, err)
 	}
-}
-
-// What was typed may hold secrets.
-func TestConsoleHistory(t *testing.T) {
-	e, _, _ := newTestEnvironment(t)
-	terminal := liner.NewLiner()
-	defer terminal.Close()
-	terminal.AppendHistory("request('x', parameters={'password': 'p'})")
-	path := filepath.Join(t.TempDir(), "history")
-	(&console{e: e}).saveHistory(terminal, path)
-	wantModes(t, filepath.Dir(path), map[string]fs.FileMode{"history": 0o600})
 }
 
 // A logger that has values shows no secret in them: a text has them in the

@@ -77,7 +77,7 @@ func (e *environment) describeService(ctx context.Context, service *slap.Service
 	if err != nil {
 		return nil, fmt.Errorf("connection parameters: %w", err)
 	}
-	parameters, err := serviceParameters(service)
+	parameters, err := pytext.ServiceParameters(service)
 	if err != nil {
 		return nil, err
 	}
@@ -101,24 +101,6 @@ func (e *environment) describeService(ctx context.Context, service *slap.Service
 		info.Set("news", news)
 	}
 	return info, nil
-}
-
-// serviceParameters decodes "_" when it is the only parameter, keeping the
-// order of its keys.
-func serviceParameters(service *slap.ServiceInformation) (*pytext.Object, error) {
-	parameters, err := slap.DecodeInstance([]byte(service.Text("text_content")))
-	if err != nil {
-		return nil, fmt.Errorf("instance parameters: %w", err)
-	}
-	ordered := pytext.Sorted(parameters)
-	if text, ok := parameters["_"].(string); ok && len(parameters) == 1 {
-		value, err := pytext.DecodeJSON([]byte(text))
-		if err != nil {
-			return nil, fmt.Errorf("instance parameter _: %w", err)
-		}
-		ordered.Set("_", value)
-	}
-	return ordered, nil
 }
 
 // serialised undoes json-in-xml: it decodes what stands under "_".

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,7 +15,6 @@ import (
 	"time"
 
 	"slapos/cmd/slapos/argv"
-	"slapos/slap"
 )
 
 // CLI-30: each command of the table is there, and has each option of its row.
@@ -167,79 +164,6 @@ func TestComputerToken(t *testing.T) {
 	cfg := n.configuration("[slapos]\nmaster_url = " + server.URL + "\nmaster_rest_url = " + server.URL + "/hateoas\n")
 	if code := n.run("computer", "token", "--cfg", cfg); code != 0 || n.stdout.String() != "Computer token: T\n" {
 		t.Errorf("exit %d: %s%s", code, &n.stdout, &n.stderr)
-	}
-}
-
-// consoleOf is a console before a master that answers 408 to requests and
-// reports of errors, and keeps the software types that it was asked for.
-func consoleOf(t *testing.T) (c *console, kinds *[]string, log io.Reader) {
-	kinds = new([]string)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		*kinds = append(*kinds, r.FormValue("software_type"))
-		w.WriteHeader(http.StatusRequestTimeout)
-	}))
-	t.Cleanup(server.Close)
-	e, _, stderr := newTestEnvironment(t)
-	master, err := slap.NewClient(slap.ClientConfig{MasterURL: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	return newConsole(context.Background(), e, &client{master, nil}), kinds, stderr
-}
-
-// SLAP-42: who names no software type gets the default one; SLAP-58: what is
-// not ready is told when something is asked of it.
-func TestConsoleRequestsInVain(t *testing.T) {
-	c, kinds, _ := consoleOf(t)
-	if err := c.execute("s", "a = request('u', 'r')\nrequest('u', 'r', software_type=None)\nrequest('u', 'r', software_type='')\nrequest('u', 'r', software_type='t')\n"); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(*kinds, []string{"default", "default", "", "t"}) {
-		t.Errorf("types %q", *kinds)
-	}
-	for _, call := range []string{"getState()", "getInstanceGuid()", "getId()", "getConnectionParameterDict()", "getInstanceParameterDict()", "getSoftwareRelease()", "getType()"} {
-		if err := c.execute("s", "request('u', 'r')."+call); err == nil {
-			t.Errorf("%s: no error", call)
-		}
-	}
-}
-
-// SLAP-46: a report of an error that doesn't arrive is logged, others fail.
-func TestConsoleErrorNeverFails(t *testing.T) {
-	c, kinds, log := consoleOf(t)
-	if err := c.execute("s", "slap.registerComputerPartition('C', 'p').error('broken')"); err != nil {
-		t.Error(err)
-	}
-	if text, err := io.ReadAll(log); err != nil || len(*kinds) == 0 || !strings.Contains(string(text), "softwareInstanceError") {
-		t.Errorf("log %s, %v", text, err)
-	}
-	if err := c.execute("s", "slap.registerComputerPartition('C', 'p').bang('m')"); err == nil {
-		t.Error("no error of a bang")
-	}
-	if err := c.execute("s", "slap.registerSoftwareRelease('u').error('broken')"); err != nil {
-		t.Error(err)
-	}
-	if text, err := io.ReadAll(log); err != nil || !strings.Contains(string(text), "computer_guid has not been defined.") {
-		t.Errorf("log %s, %v", text, err)
-	}
-}
-
-// SLAP-45: a release says what it knows, and fails for what it doesn't.
-func TestConsoleRelease(t *testing.T) {
-	c, _, _ := consoleOf(t)
-	if err := c.execute("s", "r = slap.registerSoftwareRelease('u')\nif r.getURI() != 'u' or r.getState() != 'available': fail('wrong')"); err != nil {
-		t.Error(err)
-	}
-	for code, want := range map[string]string{
-		"slap.registerSoftwareRelease('u').getComputerId()": "computer_guid has not been defined.",
-		"slap.registerSoftwareRelease('u').available()":     "computer_guid has not been defined.",
-		"slap.registerSoftwareRelease('').getURI()":         "software_release has not been defined.",
-		"slap.registerSoftwareRelease('').building()":       "software_release has not been defined.",
-	} {
-		if err := c.execute("s", code); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", code, err)
-		}
 	}
 }
 

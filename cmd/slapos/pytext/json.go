@@ -272,3 +272,21 @@ func Sorted(d slap.Dict) *Object {
 	slices.Sort(o.Keys)
 	return o
 }
+
+// ServiceParameters are those of an instance in the order of their names; "_" is
+// decoded when it is the only one, and its keys keep their order.
+func ServiceParameters(service *slap.ServiceInformation) (*Object, error) {
+	parameters, err := slap.DecodeInstance([]byte(service.Text("text_content")))
+	if err != nil {
+		return nil, fmt.Errorf("instance parameters: %w", err)
+	}
+	ordered := Sorted(parameters)
+	if text, ok := parameters["_"].(string); ok && len(parameters) == 1 {
+		value, err := DecodeJSON([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("instance parameter _: %w", err)
+		}
+		ordered.Set("_", value)
+	}
+	return ordered, nil
+}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package console
 
 import (
 	"cmp"
@@ -16,7 +16,7 @@ import (
 // Attributes that the master did not send are fetched when first asked for
 // (SLAP-44).
 type partition struct {
-	c            *console
+	s            *Session
 	id           slap.PartitionID
 	guid         string
 	state        slap.State
@@ -28,9 +28,9 @@ type partition struct {
 	unready      error // the request has not been fulfilled yet
 }
 
-func newPartition(c *console, instance *slap.Instance, unready error) *partition {
+func newPartition(s *Session, instance *slap.Instance, unready error) *partition {
 	p := &partition{
-		c: c, id: instance.ID(), guid: instance.GUID, state: instance.RequestedState,
+		s: s, id: instance.ID(), guid: instance.GUID, state: instance.RequestedState,
 		parameters: instance.Parameters, connection: instance.ConnectionParameters, unready: unready,
 	}
 	if p.connection == nil && instance.HasConnectionXML {
@@ -40,8 +40,8 @@ func newPartition(c *console, instance *slap.Instance, unready error) *partition
 }
 
 // knownPartition is for a partition of which everything was sent.
-func knownPartition(c *console, sent *slap.Partition) *partition {
-	p := &partition{c: c, id: sent.ID()}
+func knownPartition(s *Session, sent *slap.Partition) *partition {
+	p := &partition{s: s, id: sent.ID()}
 	p.fill(sent)
 	return p
 }
@@ -64,23 +64,23 @@ func (p *partition) fill(sent *slap.Partition) {
 	p.fetched = true
 }
 
-// fetch asks the master once, when an attribute is missing.
-func (p *partition) fetch(missing bool) error {
+// ensure asks the master, once, for what is not known yet.
+func (p *partition) ensure(known func() bool) error {
 	if p.unready != nil {
 		return p.unready
 	}
-	if !missing || p.fetched {
+	if p.fetched || known() {
 		return nil
 	}
-	sent, err := p.c.client.Partition(p.c.ctx, p.id)
+	sent, err := p.s.options.Master.Partition(p.s.ctx, p.id)
 	if err == nil {
 		p.fill(sent)
 	}
 	return err
 }
 
-func (c *console) registerPartition(a arguments) (any, error) {
-	p := &partition{c: c}
+func (s *Session) registerPartition(a arguments) (any, error) {
+	p := &partition{s: s}
 	if err := a.unpack("computer_guid", &p.id.Computer, "partition_id", &p.id.Partition); err != nil {
 		return nil, err
 	}
@@ -93,18 +93,18 @@ func (c *console) registerPartition(a arguments) (any, error) {
 func (p *partition) entity() *entity {
 	return &entity{name: "ComputerPartition", attributes: methods(map[string]function{
 		"getId":                      p.known(func() any { return p.id.Partition }),
-		"getInstanceGuid":            p.lazy(func() bool { return p.guid == "" }, func() any { return p.guid }),
-		"getState":                   p.lazy(func() bool { return p.state == "" }, func() any { return p.state }),
-		"getInstanceParameterDict":   p.lazy(func() bool { return p.parameters == nil }, func() any { return p.parameters }),
-		"getConnectionParameterDict": p.lazy(func() bool { return p.connection == nil }, func() any { return p.connection }),
-		"getSoftwareRelease":         p.lazy(func() bool { return p.release == nil }, p.releaseEntity),
-		"getType":                    p.lazy(func() bool { return p.parameters == nil }, func() any { return p.parameters["slap_software_type"] }),
+		"getInstanceGuid":            p.text(func() string { return p.guid }),
+		"getState":                   p.text(func() string { return string(p.state) }),
+		"getInstanceParameterDict":   p.all(func() slap.Dict { return p.parameters }),
+		"getConnectionParameterDict": p.all(func() slap.Dict { return p.connection }),
+		"getSoftwareRelease":         noArguments(p.softwareRelease),
+		"getType":                    noArguments(p.softwareType),
 		"getAccessStatus":            p.known(func() any { return p.accessStatus }),
 		"getStatus":                  p.known(func() any { return p.accessStatus }),
 		"getInstanceParameter":       p.item(func() slap.Dict { return p.parameters }),
 		"getConnectionParameter":     p.item(func() slap.Dict { return p.connection }),
 		"setConnectionDict":          p.setConnection,
-		"bang":                       p.tell(p.c.client.InstanceBang),
+		"bang":                       p.tell(p.s.options.Master.InstanceBang),
 		"error":                      p.tell(p.reportError),
 		"rename":                     p.rename,
 	})}
@@ -115,51 +115,38 @@ func (p *partition) known(get func() any) function {
 	return noArguments(func() (any, error) { return get(), p.unready })
 }
 
-// lazy is a method that asks the master when the attribute is missing.
-func (p *partition) lazy(missing func() bool, get func() any) function {
+// text is a method that returns what only an instance has.
+func (p *partition) text(get func() string) function {
 	return noArguments(func() (any, error) {
-		if err := p.fetch(missing()); err != nil {
+		if err := p.ensure(func() bool { return get() != "" }); err != nil {
 			return nil, err
 		}
-		switch value := get().(type) {
-		case string:
-			return value, p.unallocated(value == "")
-		case slap.State:
-			return value, p.unallocated(value == "")
-		case nil:
-			return nil, p.unallocated(true)
-		default:
-			return value, nil
+		if get() == "" {
+			return nil, p.unallocated()
 		}
+		return get(), nil
 	})
 }
 
-// unallocated is the error for what only an instance has.
-func (p *partition) unallocated(missing bool) error {
-	if missing {
-		return fmt.Errorf("partition %s is not ready: the master does not tell that yet", p.id.Partition)
-	}
-	return nil
-}
-
-func (p *partition) releaseEntity() any {
-	if p.release == nil {
-		return nil
-	}
-	return p.c.releaseEntity(p.release)
+// all is a method that returns all parameters.
+func (p *partition) all(get func() slap.Dict) function {
+	return noArguments(func() (any, error) {
+		err := p.ensure(func() bool { return get() != nil })
+		return get(), err
+	})
 }
 
 // item is a method that looks up one parameter.
-func (p *partition) item(dict func() slap.Dict) function {
+func (p *partition) item(get func() slap.Dict) function {
 	return func(a arguments) (any, error) {
 		var key string
 		if err := a.unpack("key", &key); err != nil {
 			return nil, err
 		}
-		if err := p.fetch(dict() == nil); err != nil {
+		if err := p.ensure(func() bool { return get() != nil }); err != nil {
 			return nil, err
 		}
-		value, found := dict()[key]
+		value, found := get()[key]
 		if !found {
 			return nil, fmt.Errorf("%s not found", key)
 		}
@@ -167,11 +154,37 @@ func (p *partition) item(dict func() slap.Dict) function {
 	}
 }
 
+func (p *partition) softwareRelease() (any, error) {
+	if err := p.ensure(func() bool { return p.release != nil }); err != nil {
+		return nil, err
+	}
+	if p.release == nil {
+		return nil, p.unallocated()
+	}
+	return p.s.releaseEntity(p.release), nil
+}
+
+func (p *partition) softwareType() (any, error) {
+	if err := p.ensure(func() bool { return p.parameters != nil }); err != nil {
+		return nil, err
+	}
+	kind := p.parameters["slap_software_type"]
+	if kind == nil || kind == "" {
+		return nil, p.unallocated()
+	}
+	return kind, nil
+}
+
+// unallocated is the error for what only an instance has.
+func (p *partition) unallocated() error {
+	return fmt.Errorf("partition %s is not ready: the master does not tell that yet", p.id.Partition)
+}
+
 // reportError never fails: what keeps the report from the master is logged
 // (SLAP-46).
 func (p *partition) reportError(ctx context.Context, id slap.PartitionID, text string) error {
-	if err := p.c.client.InstanceError(ctx, id, text); err != nil {
-		p.c.e.log.Error(err.Error())
+	if err := p.s.options.Master.InstanceError(ctx, id, text); err != nil {
+		p.s.options.Logger.Error(err.Error())
 	}
 	return ctx.Err()
 }
@@ -183,7 +196,7 @@ func (p *partition) tell(send func(context.Context, slap.PartitionID, string) er
 		if err := a.unpack("message", &text); err != nil {
 			return nil, err
 		}
-		return nil, send(p.c.ctx, p.id, text)
+		return nil, send(p.s.ctx, p.id, text)
 	}
 }
 
@@ -197,7 +210,7 @@ func (p *partition) setConnection(a arguments) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, p.c.client.SetConnection(p.c.ctx, p.id, dict, shared)
+	return nil, p.s.options.Master.SetConnection(p.s.ctx, p.id, dict, shared)
 }
 
 func (p *partition) rename(a arguments) (any, error) {
@@ -205,5 +218,5 @@ func (p *partition) rename(a arguments) (any, error) {
 	if err := a.unpack("new_name", &name, "slave_reference?", &shared); err != nil {
 		return nil, err
 	}
-	return nil, p.c.client.Rename(p.c.ctx, p.id, name, shared)
+	return nil, p.s.options.Master.Rename(p.s.ctx, p.id, name, shared)
 }

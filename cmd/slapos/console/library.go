@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package console
 
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"go.starlark.net/starlark"
 
@@ -14,38 +15,38 @@ import (
 
 // library is the object slap: what the original's library offers, by the same
 // names (CLI-55, CLI-58).
-func (c *console) library() *entity {
+func (s *Session) library() *entity {
 	return &entity{name: "slap", attributes: methods(map[string]function{
-		"registerComputer":          c.registerComputer,
-		"registerComputerPartition": c.registerPartition,
-		"registerSoftwareRelease":   c.registerRelease,
+		"registerComputer":          s.registerComputer,
+		"registerComputerPartition": s.registerPartition,
+		"registerSoftwareRelease":   s.registerRelease,
 		"registerOpenOrder": noArguments(func() (any, error) {
 			return &entity{name: "OpenOrder", attributes: methods(map[string]function{
-				"request": c.request, "getInformation": c.information, "requestComputer": c.requestComputer,
+				"request": s.request, "getInformation": s.information, "requestComputer": s.requestComputer,
 			})}, nil
 		}),
 		"registerSupply": noArguments(func() (any, error) {
-			return &entity{name: "Supply", attributes: methods(map[string]function{"supply": c.supply})}, nil
+			return &entity{name: "Supply", attributes: methods(map[string]function{"supply": s.supply})}, nil
 		}),
 		"registerToken": noArguments(func() (any, error) {
-			return &entity{name: "Token", attributes: methods(map[string]function{"request": noArguments(c.token)})}, nil
+			return &entity{name: "Token", attributes: methods(map[string]function{"request": noArguments(s.token)})}, nil
 		}),
-		"getOpenOrderDict":                          noArguments(c.services),
-		"getComputerDict":                           noArguments(c.computers),
-		"getSoftwareReleaseListFromSoftwareProduct": c.releases,
+		"getOpenOrderDict":                          noArguments(s.services),
+		"getComputerDict":                           noArguments(s.computers),
+		"getSoftwareReleaseListFromSoftwareProduct": s.releases,
 	})}
 }
 
-func (c *console) supply(a arguments) (any, error) {
+func (s *Session) supply(a arguments) (any, error) {
 	var url, computer string
 	state := string(slap.StateAvailable)
 	if err := a.unpack("software_release", &url, "computer_guid", &computer, "state?", &state); err != nil {
 		return nil, err
 	}
-	return nil, c.client.Supply(c.ctx, url, computer, slap.State(state))
+	return nil, s.options.Master.Supply(s.ctx, url, computer, slap.State(state))
 }
 
-func (c *console) request(a arguments) (any, error) {
+func (s *Session) request(a arguments) (any, error) {
 	var r slap.Request
 	var softwareType, state, parameters, filter starlark.Value = starlark.None, starlark.None, starlark.None, starlark.None
 	err := a.unpack("software_release", &r.SoftwareRelease, "partition_reference", &r.Reference,
@@ -66,14 +67,14 @@ func (c *console) request(a arguments) (any, error) {
 	if text, ok := starlark.AsString(state); ok {
 		r.State = slap.State(text)
 	}
-	instance, err := c.client.Request(c.ctx, r)
+	instance, err := s.options.Master.Request(s.ctx, r)
 	if errors.Is(err, slap.ErrNotReady) { // SLAP-58: told when something is asked of it
-		return newPartition(c, &slap.Instance{}, err).entity(), nil
+		return newPartition(s, &slap.Instance{}, err).entity(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return newPartition(c, instance, nil).entity(), nil
+	return newPartition(s, instance, nil).entity(), nil
 }
 
 // dictionary reads a parameter that is a dictionary or None (SLAP-52).
@@ -83,7 +84,7 @@ func dictionary(name string, value starlark.Value) (slap.Dict, error) {
 	}
 	dict, ok := value.(*starlark.Dict)
 	if !ok {
-		return nil, sentencef("Unexpected type of %s '%s'", name, pythonText(value))
+		return nil, fmt.Errorf("Unexpected type of %s '%s'", name, pythonText(value))
 	}
 	o, err := fromStarlarkDict(dict)
 	if err != nil {
@@ -94,20 +95,20 @@ func dictionary(name string, value starlark.Value) (slap.Dict, error) {
 
 // information is what the master knows of a service, under the names of the
 // original's object.
-func (c *console) information(a arguments) (any, error) {
+func (s *Session) information(a arguments) (any, error) {
 	var reference string
 	if err := a.unpack("partition_reference", &reference); err != nil {
 		return nil, err
 	}
-	master, err := c.client.Hateoas(c.ctx)
+	master, err := s.options.Master.Hateoas(s.ctx)
 	if err != nil {
 		return nil, err
 	}
-	service, err := master.Service(c.ctx, reference)
+	service, err := master.Service(s.ctx, reference)
 	if err != nil {
 		return nil, err
 	}
-	parameters, err := serviceParameters(service)
+	parameters, err := pytext.ServiceParameters(service)
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +128,12 @@ func (c *console) information(a arguments) (any, error) {
 	return &entity{name: "Instance", attributes: attributes}, nil
 }
 
-func (c *console) services() (any, error) {
-	master, err := c.client.Hateoas(c.ctx)
+func (s *Session) services() (any, error) {
+	master, err := s.options.Master.Hateoas(s.ctx)
 	if err != nil {
 		return nil, err
 	}
-	services, err := master.Services(c.ctx)
+	services, err := master.Services(s.ctx)
 	list := pytext.NewObject()
 	for _, service := range services {
 		list.Set(service.Title, &entity{name: "Instance", attributes: starlark.StringDict{
@@ -142,28 +143,28 @@ func (c *console) services() (any, error) {
 	return list, err
 }
 
-func (c *console) computers() (any, error) {
-	master, err := c.client.Hateoas(c.ctx)
+func (s *Session) computers() (any, error) {
+	master, err := s.options.Master.Hateoas(s.ctx)
 	if err != nil {
 		return nil, err
 	}
-	computers, err := master.Computers(c.ctx)
+	computers, err := master.Computers(s.ctx)
 	list := pytext.NewObject()
 	for _, computer := range computers {
-		list.Set(computer.Title, c.computerEntity(computer.Reference, computer.Title))
+		list.Set(computer.Title, s.computerEntity(computer.Reference, computer.Title))
 	}
 	return list, err
 }
 
-func (c *console) token() (any, error) {
-	master, err := c.client.Hateoas(c.ctx)
+func (s *Session) token() (any, error) {
+	master, err := s.options.Master.Hateoas(s.ctx)
 	if err != nil {
 		return nil, err
 	}
-	return master.Token(c.ctx)
+	return master.Token(s.ctx)
 }
 
-func (c *console) releases(a arguments) (any, error) {
+func (s *Session) releases(a arguments) (any, error) {
 	var product, url string
 	if err := a.unpack("software_product_reference?", &product, "software_release_url?", &url); err != nil {
 		return nil, err
@@ -172,77 +173,77 @@ func (c *console) releases(a arguments) (any, error) {
 	case (product == "") == (url == ""):
 		return nil, errors.New("either software_product_reference or software_release_url is needed, and not both")
 	case product != "":
-		return c.client.ProductReleases(c.ctx, product)
+		return s.options.Master.ProductReleases(s.ctx, product)
 	}
-	return c.client.SiblingReleases(c.ctx, url)
+	return s.options.Master.SiblingReleases(s.ctx, url)
 }
 
-func (c *console) registerComputer(a arguments) (any, error) {
+func (s *Session) registerComputer(a arguments) (any, error) {
 	var reference string
 	if err := a.unpack("computer_guid", &reference); err != nil {
 		return nil, err
 	}
-	return c.computerEntity(reference, ""), nil
+	return s.computerEntity(reference, ""), nil
 }
 
-func (c *console) requestComputer(a arguments) (any, error) {
+func (s *Session) requestComputer(a arguments) (any, error) {
 	var title string
 	if err := a.unpack("computer_title", &title); err != nil {
 		return nil, err
 	}
-	computer, err := c.client.RequestComputer(c.ctx, title)
+	computer, err := s.options.Master.RequestComputer(s.ctx, title)
 	if err != nil {
 		return nil, err
 	}
-	return c.computerEntity(computer.Reference, title), nil
+	return s.computerEntity(computer.Reference, title), nil
 }
 
-func (c *console) computerEntity(reference, title string) *entity {
+func (s *Session) computerEntity(reference, title string) *entity {
 	attributes := methods(map[string]function{
 		"getId": noArguments(func() (any, error) { return reference, nil }),
 		"getComputerPartitionList": noArguments(func() (any, error) {
-			computer, err := c.client.FullComputerInformation(c.ctx, reference)
+			computer, err := s.options.Master.FullComputerInformation(s.ctx, reference)
 			if err != nil {
 				return nil, err
 			}
 			var list []any
 			for _, p := range computer.Partitions {
-				list = append(list, knownPartition(c, p).entity())
+				list = append(list, knownPartition(s, p).entity())
 			}
 			return list, nil
 		}),
 		"getSoftwareReleaseList": noArguments(func() (any, error) {
-			computer, err := c.client.FullComputerInformation(c.ctx, reference)
+			computer, err := s.options.Master.FullComputerInformation(s.ctx, reference)
 			if err != nil {
 				return nil, err
 			}
 			var list []any
 			for _, release := range computer.SoftwareReleases {
-				list = append(list, c.releaseEntity(release))
+				list = append(list, s.releaseEntity(release))
 			}
 			return list, nil
 		}),
 		"getStatus": noArguments(func() (any, error) {
-			status, err := c.client.ComputerStatus(c.ctx, reference)
+			status, err := s.options.Master.ComputerStatus(s.ctx, reference)
 			return status, err
 		}),
 		"getInformation": noArguments(func() (any, error) {
-			master, err := c.client.Hateoas(c.ctx)
+			master, err := s.options.Master.Hateoas(s.ctx)
 			if err != nil {
 				return nil, err
 			}
-			information, err := master.Computer(c.ctx, reference)
+			information, err := master.Computer(s.ctx, reference)
 			if err != nil {
 				return nil, err
 			}
-			return c.computerEntity(information.Reference, information.Title), nil
+			return s.computerEntity(information.Reference, information.Title), nil
 		}),
 		"bang": func(a arguments) (any, error) {
 			var message string
 			if err := a.unpack("message", &message); err != nil {
 				return nil, err
 			}
-			return nil, c.client.ComputerBang(c.ctx, reference, message)
+			return nil, s.options.Master.ComputerBang(s.ctx, reference, message)
 		},
 	})
 	attributes["_reference"] = starlark.String(reference)
@@ -250,13 +251,13 @@ func (c *console) computerEntity(reference, title string) *entity {
 	return &entity{name: "Computer", attributes: attributes}
 }
 
-func (c *console) registerRelease(a arguments) (any, error) {
+func (s *Session) registerRelease(a arguments) (any, error) {
 	var url string
 	err := a.unpack("software_release", &url)
-	return c.releaseEntity(&slap.SoftwareRelease{URL: url}), err
+	return s.releaseEntity(&slap.SoftwareRelease{URL: url}), err
 }
 
-func (c *console) releaseEntity(release *slap.SoftwareRelease) *entity {
+func (s *Session) releaseEntity(release *slap.SoftwareRelease) *entity {
 	// known fails for what the release doesn't know of itself (SLAP-45).
 	known := func(name, value string) (string, error) {
 		if value == "" {
@@ -276,16 +277,16 @@ func (c *console) releaseEntity(release *slap.SoftwareRelease) *entity {
 			if err != nil {
 				return nil, err
 			}
-			return nil, call(c.ctx, url, computer)
+			return nil, call(s.ctx, url, computer)
 		})
 	}
 	return &entity{name: "SoftwareRelease", attributes: methods(map[string]function{
 		"getURI":        noArguments(func() (any, error) { return known("software_release", release.URL) }),
 		"getComputerId": noArguments(func() (any, error) { return known("computer_guid", release.Computer) }),
 		"getState":      noArguments(func() (any, error) { return release.State(), nil }),
-		"available":     tell(c.client.AvailableRelease),
-		"building":      tell(c.client.BuildingRelease),
-		"destroyed":     tell(c.client.DestroyedRelease),
+		"available":     tell(s.options.Master.AvailableRelease),
+		"building":      tell(s.options.Master.BuildingRelease),
+		"destroyed":     tell(s.options.Master.DestroyedRelease),
 		"error": func(a arguments) (any, error) {
 			var text string
 			if err := a.unpack("error_log", &text); err != nil {
@@ -293,10 +294,10 @@ func (c *console) releaseEntity(release *slap.SoftwareRelease) *entity {
 			}
 			url, computer, err := names()
 			if err == nil {
-				err = c.client.ReleaseError(c.ctx, url, computer, text)
+				err = s.options.Master.ReleaseError(s.ctx, url, computer, text)
 			}
 			if err != nil { // it never fails (SLAP-46)
-				c.e.log.Error(err.Error())
+				s.options.Logger.Error(err.Error())
 			}
 			return nil, nil
 		},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package console
 
 import (
 	"errors"
@@ -18,34 +18,31 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// historyFile is the original's (CLI-57).
-const historyFile = "~/.slapconsolehistory"
-
-// interact reads statements from the terminal until the end of input. An error
+// Interact reads statements from the terminal until the end of input. An error
 // is told, and the next statement read.
-func (c *console) interact() error {
+func (s *Session) Interact() error {
+	s.setArguments("", []string{""})
 	terminal := liner.NewLiner()
 	defer func() { _ = terminal.Close() }()
 	terminal.SetCtrlCAborts(true)
 	terminal.SetTabCompletionStyle(liner.TabPrints)
 	terminal.SetWordCompleter(func(line string, position int) (head string, completions []string, tail string) {
-		return c.complete(line[:position], line[position:])
+		return s.complete(line[:position], line[position:])
 	})
-	history := c.e.expandUser(historyFile)
-	if file, err := os.Open(history); err == nil {
+	if file, err := os.Open(s.options.History); err == nil {
 		_, _ = terminal.ReadHistory(file) // as far as it can be read
 		file.Close()
 	}
-	defer c.saveHistory(terminal, history)
-	fmt.Fprintln(c.e.stdout, `request(URL, "name"), supply(URL, "COMP-1"), computer("COMP-1"), product.NAME; dir(slap); Ctrl-D ends`)
+	defer s.saveHistory(terminal)
+	fmt.Fprintln(s.options.Stdout, `request(URL, "name"), supply(URL, "COMP-1"), computer("COMP-1"), product.NAME; dir(slap); Ctrl-D ends`)
 	for {
-		done, err := c.statement(terminal)
-		var exit *exitError
-		if errors.As(err, &exit) || c.ctx.Err() != nil {
+		done, err := s.statement(terminal)
+		var exit *ExitError
+		if errors.As(err, &exit) || s.ctx.Err() != nil {
 			return err
 		}
 		if err != nil {
-			c.e.log.Error(err.Error())
+			s.options.Logger.Error(err.Error())
 		}
 		if done {
 			return nil
@@ -53,8 +50,8 @@ func (c *console) interact() error {
 	}
 }
 
-func (c *console) saveHistory(terminal *liner.State, path string) {
-	file, err := wholefile.Create(path, wholefile.Mode(0o600))
+func (s *Session) saveHistory(terminal *liner.State) {
+	file, err := wholefile.Create(s.options.History, wholefile.Mode(0o600))
 	if err != nil {
 		return // a home that can't be written has no history
 	}
@@ -62,13 +59,13 @@ func (c *console) saveHistory(terminal *liner.State, path string) {
 		err = file.CloseAtomicallyReplace()
 	}
 	if err != nil {
-		c.e.log.Debug("history: " + err.Error())
+		s.options.Logger.Debug("history: " + err.Error())
 		_ = file.Cleanup()
 	}
 }
 
 // statement reads and runs one statement; done is true at the end of input.
-func (c *console) statement(terminal *liner.State) (done bool, err error) {
+func (s *Session) statement(terminal *liner.State) (done bool, err error) {
 	prompt := ">>> "
 	var ended error // of the input; the parser hides it
 	first := true
@@ -91,7 +88,7 @@ func (c *console) statement(terminal *liner.State) (done bool, err error) {
 	file, err := dialect.ParseCompoundStmt("<stdin>", readLine)
 	switch {
 	case ended == io.EOF && first:
-		fmt.Fprintln(c.e.stdout)
+		fmt.Fprintln(s.options.Stdout)
 		return true, nil
 	case ended == io.EOF, ended == liner.ErrPromptAborted:
 		return false, nil
@@ -101,41 +98,41 @@ func (c *console) statement(terminal *liner.State) (done bool, err error) {
 		return false, err
 	}
 	iterateText(file)
-	return false, c.run(file)
+	return false, s.run(file)
 }
 
 // run executes a statement; the value of an expression is shown.
-func (c *console) run(file *syntax.File) error {
+func (s *Session) run(file *syntax.File) error {
 	if len(file.Stmts) == 1 {
 		if statement, ok := file.Stmts[0].(*syntax.ExprStmt); ok {
-			value, err := starlark.EvalExprOptions(dialect, c.thread, statement.X, c.globals)
+			value, err := starlark.EvalExprOptions(dialect, s.thread, statement.X, s.globals)
 			if err != nil {
-				return c.failure(err)
+				return s.failure(err)
 			}
 			if value != starlark.None {
-				c.globals["_"] = value
-				fmt.Fprintln(c.e.stdout, pythonLiteral(value, 0))
+				s.globals["_"] = value
+				fmt.Fprintln(s.options.Stdout, pythonLiteral(value, 0))
 			}
 			return nil
 		}
 	}
-	return c.failure(starlark.ExecREPLChunk(file, c.thread, c.globals))
+	return s.failure(starlark.ExecREPLChunk(file, s.thread, s.globals))
 }
 
 // complete finds what the word before the cursor may go on with: a name, or an
 // attribute of one.
-func (c *console) complete(before, after string) (head string, completions []string, tail string) {
+func (s *Session) complete(before, after string) (head string, completions []string, tail string) {
 	begin := strings.LastIndexFunc(before, func(r rune) bool {
 		return r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) + 1
 	head, word := before[:begin], before[begin:]
 	path := strings.Split(word, ".")
-	names := slices.Concat(slices.Collect(maps.Keys(c.globals)), slices.Collect(maps.Keys(starlark.Universe)))
+	names := slices.Concat(slices.Collect(maps.Keys(s.globals)), slices.Collect(maps.Keys(starlark.Universe)))
 	prefix := ""
 	if len(path) > 1 {
 		names = nil
 		prefix = strings.Join(path[:len(path)-1], ".") + "."
-		if value := c.attribute(path[:len(path)-1]); value != nil {
+		if value := s.attribute(path[:len(path)-1]); value != nil {
 			names = value.AttrNames()
 		}
 	}
@@ -151,8 +148,8 @@ func (c *console) complete(before, after string) (head string, completions []str
 
 // attribute follows a path of names to a value with attributes, nil for none.
 // Only tables are looked at: completion calls nothing.
-func (c *console) attribute(path []string) starlark.HasAttrs {
-	value := c.globals[path[0]]
+func (s *Session) attribute(path []string) starlark.HasAttrs {
+	value := s.globals[path[0]]
 	for _, name := range path[1:] {
 		e, ok := value.(*entity)
 		if !ok {

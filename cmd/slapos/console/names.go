@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package console
 
 import (
 	"errors"
@@ -19,26 +19,26 @@ import (
 )
 
 // names are what every script starts with (CLI-55).
-func (c *console) names() starlark.StringDict {
-	product := c.productNames()
+func (s *Session) names() starlark.StringDict {
+	product := s.productNames()
 	names := starlark.StringDict{
 		"__name__":         starlark.String("slapos.client"),
-		"slap":             c.library(),
-		"request":          builtin("request", c.request),
-		"supply":           builtin("supply", c.supply),
-		"getInformation":   builtin("getInformation", c.information),
-		"computer":         builtin("computer", c.registerComputer),
+		"slap":             s.library(),
+		"request":          builtin("request", s.request),
+		"supply":           builtin("supply", s.supply),
+		"getInformation":   builtin("getInformation", s.information),
+		"computer":         builtin("computer", s.registerComputer),
 		"product":          product,
 		"software_product": product,
 		"json":             &entity{name: "module json", attributes: methods(map[string]function{"loads": jsonLoads, "dumps": jsonDumps})},
 		"math":             starlarkmath.Module,
-		"os":               c.osModule(),
-		"time":             &entity{name: "module time", attributes: methods(map[string]function{"time": c.now, "sleep": c.sleep})},
-		"print":            builtin("print", c.print),
+		"os":               s.osModule(),
+		"time":             &entity{name: "module time", attributes: methods(map[string]function{"time": s.now, "sleep": s.sleep})},
+		"print":            builtin("print", s.print),
 		"str":              builtin("str", convert("", pythonText)),
 		"repr":             builtin("repr", convert("", func(v starlark.Value) string { return pythonLiteral(v, 0) })),
-		"exit":             builtin("exit", c.exit),
-		"quit":             builtin("quit", c.exit),
+		"exit":             builtin("exit", s.exit),
+		"quit":             builtin("quit", s.exit),
 		"__iterate__":      builtin("iterate", iterate),
 		"__raise__":        builtin("raise", raise),
 	}
@@ -59,7 +59,7 @@ func convert(none string, text func(starlark.Value) string) function {
 	}
 }
 
-func (c *console) print(a arguments) (any, error) {
+func (s *Session) print(a arguments) (any, error) {
 	separator, end := " ", "\n"
 	var file starlark.Value
 	var flush bool
@@ -71,29 +71,29 @@ func (c *console) print(a arguments) (any, error) {
 	for i, value := range a.args {
 		texts[i] = pythonText(value)
 	}
-	w := c.e.stdout
+	w := s.options.Stdout
 	if file != nil && file.Type() == "stderr" {
-		w = c.e.stderr
+		w = s.options.Stderr
 	}
 	_, err := io.WriteString(w, strings.Join(texts, separator)+end)
 	return nil, err
 }
 
 // productNames resolves product.NAME to the best release (CLI-48).
-func (c *console) productNames() *entity {
+func (s *Session) productNames() *entity {
 	return &entity{name: "SoftwareProductCollection", lookup: func(name string) (starlark.Value, error) {
-		url, err := c.e.softwareURL(c.ctx, c.client, productPrefix+name)
+		url, err := s.options.Product(s.ctx, name)
 		return starlark.String(url), err
 	}}
 }
 
-func (c *console) sysModule(argv *starlark.List) *entity {
+func (s *Session) sysModule(argv *starlark.List) *entity {
 	return &entity{name: "module sys", attributes: starlark.StringDict{
 		"argv":   argv,
-		"exit":   builtin("exit", c.exit),
-		"stdin":  &entity{name: "stdin", attributes: fileMethods(c.e.stdin)},
-		"stdout": &entity{name: "stdout", attributes: methods(map[string]function{"write": writer(c.e.stdout)})},
-		"stderr": &entity{name: "stderr", attributes: methods(map[string]function{"write": writer(c.e.stderr)})},
+		"exit":   builtin("exit", s.exit),
+		"stdin":  &entity{name: "stdin", attributes: fileMethods(s.options.Stdin)},
+		"stdout": &entity{name: "stdout", attributes: methods(map[string]function{"write": writer(s.options.Stdout)})},
+		"stderr": &entity{name: "stderr", attributes: methods(map[string]function{"write": writer(s.options.Stderr)})},
 	}}
 }
 
@@ -118,7 +118,7 @@ func fileMethods(r io.Reader) starlark.StringDict {
 }
 
 // exit is sys.exit: a number is the exit code, another value is told.
-func (c *console) exit(a arguments) (any, error) {
+func (s *Session) exit(a arguments) (any, error) {
 	var status starlark.Value = starlark.None
 	if err := a.unpack("status?", &status); err != nil {
 		return nil, err
@@ -129,12 +129,12 @@ func (c *console) exit(a arguments) (any, error) {
 func exitWith(status starlark.Value) error {
 	switch status := status.(type) {
 	case starlark.NoneType:
-		return &exitError{0, nil}
+		return &ExitError{0, nil}
 	case starlark.Int:
 		code, _ := status.Int64()
-		return &exitError{int(code & 0xff), nil}
+		return &ExitError{int(code & 0xff), nil}
 	}
-	return &exitError{1, errors.New(pythonText(status))}
+	return &ExitError{1, errors.New(pythonText(status))}
 }
 
 // exception makes a value for raise.
@@ -172,11 +172,11 @@ func raise(a arguments) (any, error) {
 	return nil, fmt.Errorf("%s: %s", kind, pythonText(detail))
 }
 
-func (c *console) osModule() *entity {
+func (s *Session) osModule() *entity {
 	environ := pytext.NewObject()
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		environ.Set(name, c.e.getenv(name))
+	for _, variable := range s.options.Environ {
+		name, value, _ := strings.Cut(variable, "=")
+		environ.Set(name, value)
 	}
 	table, _ := toStarlark(environ)
 	path := methods(map[string]function{
@@ -185,7 +185,7 @@ func (c *console) osModule() *entity {
 		"abspath":  onPath(func(path string) any { absolute, _ := filepath.Abs(path); return absolute }),
 		"exists":   onPath(func(path string) any { _, err := os.Stat(path); return err == nil }),
 		"expanduser": onPath(func(path string) any {
-			return c.e.expandUser(path)
+			return s.options.ExpandUser(path)
 		}),
 		"join": func(a arguments) (any, error) {
 			joined := ""
@@ -229,11 +229,11 @@ func onPath(call func(path string) any) function {
 	}
 }
 
-func (c *console) now(a arguments) (any, error) {
-	return float64(c.e.now().UnixMicro()) / 1e6, a.unpack()
+func (s *Session) now(a arguments) (any, error) {
+	return float64(s.options.Now().UnixMicro()) / 1e6, a.unpack()
 }
 
-func (c *console) sleep(a arguments) (any, error) {
+func (s *Session) sleep(a arguments) (any, error) {
 	var value starlark.Value
 	if err := a.unpack("seconds", &value); err != nil {
 		return nil, err
@@ -242,7 +242,7 @@ func (c *console) sleep(a arguments) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("sleep: seconds are a number, not a %s", value.Type())
 	}
-	return nil, clock.Pause(c.ctx, time.Duration(seconds*float64(time.Second)))
+	return nil, clock.Pause(s.ctx, time.Duration(seconds*float64(time.Second)))
 }
 
 func jsonLoads(a arguments) (any, error) {
