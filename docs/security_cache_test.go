@@ -221,9 +221,9 @@ var cacheMutations = []mutation{
 	},
 	{
 		"A key that is written is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
-		`func (f *Files) Add(_ context.Context, key string, entry []byte) error {
+		`func (f *Files) Add(_ context.Context, key string, entry []byte, uploader string) error {
 	if err := checkKey(key); err != nil {`,
-		`func (f *Files) Add(_ context.Context, key string, entry []byte) error {
+		`func (f *Files) Add(_ context.Context, key string, entry []byte, uploader string) error {
 	if err := error(nil); err != nil {`,
 	},
 	{
@@ -284,8 +284,10 @@ var cacheMutations = []mutation{
 	},
 	{
 		"A client's certificate counts when it is verified", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
-		`if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {`,
-		`if r.TLS != nil {`,
+		`if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		return true`,
+		`if r.TLS != nil {
+		return true`,
 	},
 	{
 		"Uploads without a token are from this machine", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
@@ -311,6 +313,31 @@ var cacheMutations = []mutation{
 		"A key's entries have a limit", "networkcache/server/index.go", "networkcache/server.TestFull",
 		`if text.Len() > maximumEntries {`,
 		`if false {`,
+	},
+	{
+		"An uploader's entries have a limit", "networkcache/server/index.go", "networkcache/server.TestIndex",
+		`if uploader != "" && share > maximumShare {`,
+		`if false {`,
+	},
+	{
+		"Uploaders don't share their room", "networkcache/server/index.go", "networkcache/server.TestIndex",
+		`if old.uploader == uploader {`,
+		`if true {`,
+	},
+	{
+		"Whose an entry is outlives the server", "networkcache/server/files.go", "networkcache/server.TestIndex",
+		`list[i].uploader = uploaders[entrySum(list[i].entry)]`,
+		`_ = uploaders[entrySum(list[i].entry)]`,
+	},
+	{
+		"Names of files being written are no keys", "networkcache/server/index.go", "networkcache/server.TestIndex",
+		`case strings.HasPrefix(key, newPrefix):`,
+		`case false:`,
+	},
+	{
+		"An older release isn't preferred", "networkcache/release.go", "networkcache.TestReleaseDates",
+		`newestFirst(entries)`,
+		`_ = entries`,
 	},
 	{
 		"A key has a limit", "networkcache/server/index.go", "networkcache/server.TestEntries",

@@ -4,9 +4,12 @@ package networkcache
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -58,6 +61,39 @@ func (e Entry) SHA512() string {
 		return ""
 	}
 	return about.SHA512
+}
+
+// Date is the signed date of an entry: its field timestamp, in seconds since
+// 1970. Entries of the original have none (NC-47).
+func (e Entry) Date() (date time.Time, dated bool) {
+	var about struct {
+		Timestamp *float64 `json:"timestamp"`
+	}
+	if json.Unmarshal([]byte(e.Content), &about) != nil || about.Timestamp == nil {
+		return time.Time{}, false
+	}
+	seconds := *about.Timestamp
+	if seconds < 0 || seconds > lastSecond {
+		return time.Time{}, false
+	}
+	return time.UnixMicro(int64(seconds * 1e6)), true
+}
+
+// lastSecond is the end of the year 9999.
+const lastSecond = 253402300799
+
+// newestFirst orders entries by their dates: whoever keeps the index can put an
+// old entry first, but not give it another date. Entries without a date keep
+// their order, behind the others.
+func newestFirst(entries []Entry) {
+	dates := make(map[Entry]int64, len(entries))
+	for _, entry := range entries {
+		dates[entry] = -1
+		if date, dated := entry.Date(); dated {
+			dates[entry] = date.UnixMicro()
+		}
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(dates[b], dates[a]) })
 }
 
 // A Field is one member of the JSON object that an entry is about. Fields have

@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 
@@ -41,6 +42,8 @@ type Releases struct {
 	// TemporaryDirectory holds an archive that a server needs the length of;
 	// default: that of the system.
 	TemporaryDirectory string
+	// Now is the clock of signed dates; default: time.Now.
+	Now func() time.Time
 
 	restoring, pushing singleflight.Group // shared parts, by their paths
 }
@@ -52,7 +55,8 @@ func ReleaseKey(url string) string {
 }
 
 // Fetch makes directory, which is named by the release's key, hold the release
-// of url: the first trusted entry that fits and whose content is there (NC-43).
+// of url: the first trusted entry that fits and whose content is there (NC-43),
+// the newest of those with a signed date before the others (NC-47).
 // Those that use shared parts come last, after the parts that they miss (D-11).
 // It says false when there is none. After an error there is nothing, but for
 // shared parts, which are complete by themselves.
@@ -102,6 +106,7 @@ func (f *fetch) first(ctx context.Context, key string, install func(context.Cont
 	if err != nil {
 		return false, err
 	}
+	newestFirst(entries)
 	here := f.platform(ctx)
 	for _, entry := range entries {
 		err := f.check(entry, here)
@@ -214,7 +219,16 @@ func (r *Releases) Push(ctx context.Context, url, directory string, parts []stri
 	if err != nil {
 		return err
 	}
-	return client.Index(ctx, key, sum, fields)
+	return client.Index(ctx, key, sum, append(fields, r.timestamp()))
+}
+
+// timestamp is the signed date of an entry.
+func (r *Releases) timestamp() Field {
+	now := time.Now
+	if r.Now != nil {
+		now = r.Now
+	}
+	return Field{"timestamp", now().Unix()}
 }
 
 // store uploads the archive of a directory: while it is packed to servers that

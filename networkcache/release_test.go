@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const releaseURL = "https://example.invalid/software.cfg"
@@ -29,7 +31,7 @@ func TestReleases(t *testing.T) {
 	node := func() *Releases {
 		return &Releases{
 			Download: config, Upload: config, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(),
-			Platform: debian("12"),
+			Platform: debian("12"), Now: func() time.Time { return time.Unix(1800000000, 0) },
 		}
 	}
 	key := ReleaseKey(releaseURL)
@@ -56,13 +58,13 @@ func TestReleases(t *testing.T) {
 	if err := node().Push(ctx, releaseURL, built, nil, logger); err != nil {
 		t.Fatal(err)
 	}
-	// NC-43: this and no more is told of a build.
+	// NC-43, NC-47: this and no more is told of a build.
 	var entry []string
 	if err := json.Unmarshal([]byte(fake.entries[key][0]), &entry); err != nil || len(entry) != 2 {
 		t.Fatal(entry, err)
 	}
 	sum, rest, _ := strings.Cut(strings.TrimPrefix(entry[0], `{"sha512": "`), `"`)
-	if want := `, "software_url": "` + releaseURL + `", "software_root": "/opt/slapgrid", "multiarch": "x86_64-linux-gnu", "os": ["debian", "12", "bookworm"]}`; fake.contents[sum] == nil || rest != want {
+	if want := `, "software_url": "` + releaseURL + `", "software_root": "/opt/slapgrid", "multiarch": "x86_64-linux-gnu", "os": ["debian", "12", "bookworm"], "timestamp": 1800000000}`; fake.contents[sum] == nil || rest != want {
 		t.Errorf("entry %s", entry[0])
 	}
 	directory, found, err := fetch(node())
@@ -113,5 +115,74 @@ func TestReleases(t *testing.T) {
 	})
 	if left, _ := os.ReadDir(node().TemporaryDirectory); len(left) > 0 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// NC-47: whoever keeps the index can't have an older release installed by
+// listing it first, or by listing entries that nobody signed.
+func TestReleaseDates(t *testing.T) {
+	fake, config := startFake(t)
+	config.SignatureKeyFile, config.CertificateList = newIdentity(t)
+	day := 0
+	node := &Releases{
+		Download: config, Upload: config, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(),
+		Platform: func(context.Context) Platform {
+			return Platform{"x86_64-linux-gnu", [3]string{"debian", "12", "bookworm"}}
+		},
+		Now: func() time.Time { return time.Unix(1800000000, 0).AddDate(0, 0, day) },
+	}
+	key, logger := ReleaseKey(releaseURL), slog.New(slog.DiscardHandler)
+	for day = range 3 {
+		built := filepath.Join(t.TempDir(), key)
+		if err := os.Mkdir(built, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(built, "day"), []byte{'0' + byte(day)}, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := node.Push(t.Context(), releaseURL, built, nil, logger); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signed := slices.Clone(fake.entries[key])
+	slices.Sort(signed)
+	var newest Entry
+	for _, text := range signed {
+		entry, err := ParseEntry([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if date, dated := entry.Date(); dated && date.Equal(time.Unix(1800000000, 0).AddDate(0, 0, 2)) {
+			newest = entry
+		}
+	}
+	forged := newest
+	forged.Content = strings.Replace(forged.Content, `"timestamp": 1`, `"timestamp": 2`, 1)
+	if forged == newest {
+		t.Fatal(newest.Content)
+	}
+	for _, order := range [][]string{{signed[0], signed[1], signed[2]}, {signed[2], signed[1], signed[0]}, {signed[1], string(forged.Text()), signed[2], signed[0]}} {
+		fake.entries[key] = order
+		directory := filepath.Join(t.TempDir(), key)
+		if found, err := node.Fetch(t.Context(), releaseURL, directory, logger); !found || err != nil {
+			t.Fatal(found, err)
+		}
+		if text, err := os.ReadFile(filepath.Join(directory, "day")); string(text) != "2" {
+			t.Errorf("release of day %s, %v", text, err)
+		}
+	}
+}
+
+// A date is a number of seconds; anything else is none.
+func TestEntryDate(t *testing.T) {
+	for text, want := range map[string]int64{
+		`{"timestamp": 1800000000}`: 1800000000, `{"timestamp": 1800000000.75}`: 1800000000, `{"timestamp": 0}`: 0,
+		`{}`: -1, `{"timestamp": "1800000000"}`: -1, `{"timestamp": null}`: -1, `{"timestamp": -1}`: -1, `{"timestamp": 1e300}`: -1,
+		`{"timestamp": 1e999}`: -1, `[]`: -1, `x`: -1, `{"timestamp": [1]}`: -1,
+	} {
+		date, dated := Entry{Content: text}.Date()
+		if got := date.Unix(); dated != (want >= 0) || dated && got != want {
+			t.Errorf("%s: %v %v", text, date, dated)
+		}
 	}
 }

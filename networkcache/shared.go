@@ -177,6 +177,7 @@ func (r *Releases) pushPart(ctx context.Context, client *Client, path string, he
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", err
 	}
+	newestFirst(entries)
 	for _, entry := range entries {
 		platform, err := EntryPlatform(entry)
 		if err == nil && platform.Compatible(here) && entry.partPath() == path && client.Trusts(entry) && client.has(ctx, entry.SHA512()) {
@@ -187,7 +188,9 @@ func (r *Releases) pushPart(ctx context.Context, client *Client, path string, he
 	if sum, err = r.store(ctx, client, path); err != nil {
 		return "", err
 	}
-	return sum, client.Index(ctx, PartKey(path), sum, []Field{{"shared_part", path}, {"multiarch", here.Multiarch}, {"os", here.OS}})
+	return sum, client.Index(ctx, PartKey(path), sum, []Field{
+		{"shared_part", path}, {"multiarch", here.Multiarch}, {"os", here.OS}, r.timestamp(),
+	})
 }
 
 // partPath is the path of the shared part that an entry is about.

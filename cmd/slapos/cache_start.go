@@ -120,7 +120,7 @@ func (e *environment) openCacheStore(ctx context.Context, options cacheStartOpti
 	if store.Contents, err = server.OpenBlobs(ctx, contents, directory, e.bucketLogin()); err != nil {
 		return err
 	}
-	store.Entries, err = server.OpenIndex(ctx, entries)
+	store.Entries, err = server.OpenIndex(ctx, entries, filepath.Join(directory, "uploaders"))
 	return err
 }
 

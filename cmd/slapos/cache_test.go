@@ -198,6 +198,16 @@ func TestCacheLookup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for name, timestamp := range map[string]any{"dated": time.Now().Add(-72 * time.Hour).Unix(), "garbled": "x"} {
+		fields := []networkcache.Field{{Name: "software_url", Value: name}, {Name: "multiarch", Value: here.Multiarch}, {Name: "os", Value: here.OS}, {Name: "timestamp", Value: timestamp}}
+		if err := client.Index(context.Background(), networkcache.ReleaseKey(name), "0", fields); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := l.run(t, "slapos", "cachelookup", "binary-sr", "--cfg", l.configuration, name)
+		if hasAge := strings.Contains(stderr, "verified? age ") && strings.Contains(stderr, " 3d "); code != 0 || hasAge != (name == "dated") {
+			t.Errorf("%s: %d\n%s", name, code, stderr)
+		}
+	}
 	shared := networkcache.ReleaseKey("shared")
 	fields := []networkcache.Field{{Name: "software_url", Value: "shared"}, {Name: "multiarch", Value: here.Multiarch}, {Name: "os", Value: here.OS}}
 	if err := client.Index(context.Background(), networkcache.SharedReleaseKey(shared), "0", fields); err != nil {

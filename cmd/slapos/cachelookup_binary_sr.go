@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,7 +23,8 @@ func newCacheLookupBinaryCommand(e *environment) *cli.Command {
 		ArgsUsage: "URL-OR-MD5",
 		Description: `Lists the systems for which the network cache has the built Software Release of
 that URL, or of a URL with that md5 sum. Compatible are those that this node
-could run, verified those that are signed by somebody it trusts.` + lookupExitCodes,
+could run, verified those that are signed by somebody it trusts. The age is that of
+the signed date, where there is one.` + lookupExitCodes,
 		Flags:  []cli.Flag{configFlag()},
 		Action: func(c *cli.Context) error { return runCacheLookupBinary(c, e) },
 	}
@@ -52,7 +54,7 @@ func runCacheLookupBinary(c *cli.Context, e *environment) error {
 		if err != nil {
 			return err
 		}
-		rows, err := binaryRows(ctx, client, entries)
+		rows, err := binaryRows(ctx, client, entries, e.now())
 		if err != nil {
 			return err
 		}
@@ -66,22 +68,34 @@ func runCacheLookupBinary(c *cli.Context, e *environment) error {
 	return l.run(c.Context, e)
 }
 
-// binaryRows are sorted by platform, those not verified first.
-func binaryRows(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry) ([][]string, error) {
+// binaryRows are sorted by platform, those not verified first. When an entry
+// has a signed date, a last column tells ages (NC-47).
+func binaryRows(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry, now time.Time) ([][]string, error) {
 	here := networkcache.DetectPlatform(ctx, "/")
 	var rows [][]string
+	anyDated := false
 	for _, entry := range entries {
 		platform, err := networkcache.EntryPlatform(entry)
 		if err != nil {
 			return nil, err
 		}
+		age := "-"
+		if date, dated := entry.Date(); dated {
+			age, anyDated = shortAge(now.Sub(date)), true
+		}
 		rows = append(rows, []string{
 			platform.Multiarch, platform.OS[0], platform.OS[1], platform.OS[2],
-			yesOrNo(platform.Compatible(here)), yesOrNo(client.Trusts(entry)),
+			yesOrNo(platform.Compatible(here)), yesOrNo(client.Trusts(entry)), age,
 		})
 	}
-	slices.SortStableFunc(rows, func(a, b []string) int { return slices.CompareFunc(a, b, strings.Compare) })
-	return append([][]string{{"multiarch", "distribution", "version", "id", "compatible?", "verified?"}}, rows...), nil
+	slices.SortStableFunc(rows, func(a, b []string) int { return slices.CompareFunc(a[:6], b[:6], strings.Compare) })
+	rows = append([][]string{{"multiarch", "distribution", "version", "id", "compatible?", "verified?", "age"}}, rows...)
+	if !anyDated {
+		for i := range rows {
+			rows[i] = rows[i][:6]
+		}
+	}
+	return rows, nil
 }
 
 func yesOrNo(yes bool) string {

@@ -48,7 +48,7 @@ func (e *environment) openProxyCache(ctx context.Context, settings map[string]st
 	if cache.Contents, err = server.OpenBlobs(ctx, contents, scratch, e.bucketLogin()); err != nil {
 		return nil, err
 	}
-	if cache.Entries, err = server.OpenIndex(ctx, entries); err != nil {
+	if cache.Entries, err = server.OpenIndex(ctx, entries, ""); err != nil {
 		return nil, err
 	}
 	if cache.MaximumAge == 0 && cache.MaximumSize == 0 {

@@ -72,7 +72,7 @@ func TestOpenProxyCache(t *testing.T) {
 				if _, err := cache.Contents.Store(ctx, strings.NewReader("x"), ""); err != nil {
 					t.Error(err)
 				}
-				if err := cache.Entries.Add(ctx, "key", []byte(`["{}",""]`)); err != nil {
+				if err := cache.Entries.Add(ctx, "key", []byte(`["{}",""]`), ""); err != nil {
 					t.Error(err)
 				}
 				if _, err := cache.Entries.Read(ctx, "other"); !errors.Is(err, fs.ErrNotExist) {

@@ -139,7 +139,7 @@ func TestBucketUse(t *testing.T) {
 // A server over a bucket and a database, as a fleet has it.
 func TestBucketServer(t *testing.T) {
 	b := startBucket(t, "cache")
-	index, err := OpenIndex(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "index.db"))
+	index, err := OpenIndex(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "index.db"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -128,7 +129,7 @@ func TestHostileKeys(t *testing.T) {
 	f := &Files{Path: filepath.Join(folder, "index")}
 	for name, call := range map[string]func(key string) error{
 		"read":    func(key string) error { _, err := f.Read(t.Context(), key); return err },
-		"add":     func(key string) error { return f.Add(t.Context(), key, []byte(`["",""]`)) },
+		"add":     func(key string) error { return f.Add(t.Context(), key, []byte(`["",""]`), "") },
 		"replace": func(key string) error { return f.Replace(t.Context(), key, []byte(`[["",""]]`)) },
 		"remove":  func(key string) error { return f.Remove(t.Context(), key) },
 	} {
@@ -144,18 +145,18 @@ func TestHostileKeys(t *testing.T) {
 // TestFull: the entries of a key have a limit.
 func TestFull(t *testing.T) {
 	for _, place := range []string{t.TempDir(), "sqlite:" + filepath.Join(t.TempDir(), "db")} {
-		x, err := OpenIndex(t.Context(), place)
+		x, err := OpenIndex(t.Context(), place, t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer x.Close()
 		var refused *Refusal
 		large := fmt.Appendf(nil, `["%s",""]`, strings.Repeat("x", maximumEntries*2/3))
-		if err := x.Add(t.Context(), "key", large); err != nil {
+		if err := x.Add(t.Context(), "key", large, ""); err != nil {
 			t.Fatal(err)
 		}
 		large[2] = 'y'
-		if err := x.Add(t.Context(), "key", large); !errors.As(err, &refused) {
+		if err := x.Add(t.Context(), "key", large, ""); !errors.As(err, &refused) {
 			t.Errorf("%.6s: %v", place, err)
 		}
 	}
@@ -186,8 +187,8 @@ func TestIndex(t *testing.T) {
 		"postgres": postgresAddress,
 	} {
 		t.Run(name, func(t *testing.T) {
-			address := place(t)
-			x, err := OpenIndex(t.Context(), address)
+			address, uploaders := place(t), filepath.Join(t.TempDir(), "uploaders")
+			x, err := OpenIndex(t.Context(), address, uploaders)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,7 +198,15 @@ func TestIndex(t *testing.T) {
 			testReplace(t, x)
 			testFilter(t, x)
 			testTogether(t, x)
-			again, err := OpenIndex(t.Context(), address)
+			testShares(t, x, func() Index {
+				again, err := OpenIndex(t.Context(), address, uploaders)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { again.Close() })
+				return again
+			})
+			again, err := OpenIndex(t.Context(), address, uploaders)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,8 +223,8 @@ func testKeys(t *testing.T, x Index) {
 	if keys, err := x.Keys(ctx); len(keys) != 0 || err != nil {
 		t.Errorf("keys of nothing: %v %v", keys, err)
 	}
-	for _, key := range []string{"", ".", "..", "a/b", "../x", "\x00", strings.Repeat("k", 256)} {
-		if err := x.Add(ctx, key, []byte(`["",""]`)); err == nil {
+	for _, key := range []string{"", ".", "..", "a/b", "../x", "\x00", strings.Repeat("k", 256), ".new-x"} {
+		if err := x.Add(ctx, key, []byte(`["",""]`), ""); err == nil {
 			t.Errorf("key %.10q was taken", key)
 		}
 		if _, err := x.Read(ctx, key); !errors.Is(err, fs.ErrNotExist) {
@@ -224,7 +233,7 @@ func testKeys(t *testing.T, x Index) {
 	}
 	good := []string{strings.Repeat("k", 255), "...", "a b", "é:%2f", "o'x"}
 	for _, key := range good {
-		if err := x.Add(ctx, key, []byte(`["é \u0000",""]`)); err != nil {
+		if err := x.Add(ctx, key, []byte(`["é \u0000",""]`), ""); err != nil {
 			t.Errorf("key %.10q: %v", key, err)
 		}
 		if text, err := x.Read(ctx, key); err != nil || string(text) != `[["é \u0000",""]]` {
@@ -248,14 +257,14 @@ func testKeys(t *testing.T, x Index) {
 
 func testOrder(t *testing.T, x Index) {
 	for _, n := range []int{1, 2, 3, 2} {
-		if err := x.Add(t.Context(), "order", fmt.Appendf(nil, "\t[\"%d\",\"\"] \n", n)); err != nil {
+		if err := x.Add(t.Context(), "order", fmt.Appendf(nil, "\t[\"%d\",\"\"] \n", n), ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if text, err := x.Read(t.Context(), "order"); err != nil || string(text) != `[["2",""], ["3",""], ["1",""]]` {
 		t.Errorf("order: %s %v", text, err)
 	}
-	err := x.Add(t.Context(), "order", fmt.Appendf(nil, `["%s",""]`, strings.Repeat("x", maximumEntries)))
+	err := x.Add(t.Context(), "order", fmt.Appendf(nil, `["%s",""]`, strings.Repeat("x", maximumEntries)), "")
 	if !errors.Is(err, errFull) {
 		t.Errorf("too many: %v", err)
 	}
@@ -307,7 +316,7 @@ func testTogether(t *testing.T, x Index) {
 	var running sync.WaitGroup
 	for n := range 10 {
 		running.Go(func() {
-			if err := x.Add(context.Background(), "together", fmt.Appendf(nil, `["%d",""]`, n)); err != nil {
+			if err := x.Add(context.Background(), "together", fmt.Appendf(nil, `["%d",""]`, n), ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -320,26 +329,114 @@ func testTogether(t *testing.T, x Index) {
 	}
 }
 
+// testShares checks NC-75: who fills a key keeps nobody else out, also after a restart, and
+// may go on when room was made.
+func testShares(t *testing.T, x Index, again func() Index) {
+	ctx := t.Context()
+	junk := func(n int) []byte { return fmt.Appendf(nil, `["%d %s",""]`, n, strings.Repeat("x", maximumShare/4)) }
+	var full error
+	for n := 0; n < 10 && full == nil; n++ {
+		full = x.Add(ctx, "shares", junk(n), "mallory")
+	}
+	if !errors.Is(full, errShare) {
+		t.Fatalf("junk: %v", full)
+	}
+	x = again()
+	if err := x.Add(ctx, "shares", junk(99), "mallory"); !errors.Is(err, errShare) {
+		t.Errorf("junk after a restart: %v", err)
+	}
+	for _, entry := range [][]byte{[]byte(`["ours",""]`), junk(50), junk(51)} {
+		if err := x.Add(ctx, "shares", entry, "alice"); err != nil {
+			t.Errorf("another uploader: %v", err)
+		}
+	}
+	if err := x.Add(ctx, "other", junk(0), "mallory"); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	if err := x.Add(ctx, "shares", junk(0), "mallory"); err != nil {
+		t.Errorf("an entry that is there moves: %v", err)
+	}
+	ours := func(e networkcache.Entry) bool { return e.Content == "ours" || strings.HasPrefix(e.Content, "1 ") }
+	if changed, err := x.Filter(ctx, "shares", ours); !changed || err != nil {
+		t.Errorf("filter: %v %v", changed, err)
+	}
+	if err := x.Add(ctx, "shares", junk(98), "mallory"); err != nil {
+		t.Errorf("after room was made: %v", err)
+	}
+	for _, key := range []string{"shares", "other"} {
+		if err := x.Remove(ctx, key); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A table of a version without uploaders gets them, also when several servers
+// open it at once, and keeps its entries.
+func TestOldTable(t *testing.T) {
+	for name, address := range map[string]string{
+		"sqlite":   "sqlite:" + filepath.Join(t.TempDir(), "index.db"),
+		"postgres": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := strings.Replace(sqliteTable, ", uploader TEXT NOT NULL DEFAULT ''", "", 1)
+			driver, source := "sqlite", sqliteSource(strings.TrimPrefix(address, "sqlite:"))
+			if name == "postgres" {
+				address = postgresAddress(t)
+				table = strings.Replace(postgresTable, ",\n\tuploader TEXT NOT NULL DEFAULT ''", "", 1)
+				driver, source = "pgx", address
+			}
+			if strings.Contains(table, "uploader") {
+				t.Fatal(table)
+			}
+			pool, err := sql.Open(driver, source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			for _, statement := range []string{table, `INSERT INTO shadir_entry (entry_key, entry) VALUES ('key', '["old",""]')`} {
+				if _, err := pool.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var running sync.WaitGroup
+			for range 3 {
+				running.Go(func() {
+					x, err := OpenIndex(t.Context(), address, "")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer x.Close()
+					if text, err := x.Read(t.Context(), "key"); err != nil || string(text) != `[["old",""]]` {
+						t.Errorf("%s, %v", text, err)
+					}
+				})
+			}
+			running.Wait()
+		})
+	}
+}
+
 // Several servers can share the file of an index.
 func TestSharedFile(t *testing.T) {
 	address := "sqlite:" + filepath.Join(t.TempDir(), "index.db")
 	var running sync.WaitGroup
 	for server := range 3 {
-		x, err := OpenIndex(t.Context(), address)
+		x, err := OpenIndex(t.Context(), address, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer x.Close()
 		running.Go(func() {
 			for n := range 10 {
-				if err := x.Add(context.Background(), "key", fmt.Appendf(nil, `["%d %d",""]`, server, n)); err != nil {
+				if err := x.Add(context.Background(), "key", fmt.Appendf(nil, `["%d %d",""]`, server, n), ""); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	running.Wait()
-	x, err := OpenIndex(t.Context(), address)
+	x, err := OpenIndex(t.Context(), address, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +447,7 @@ func TestSharedFile(t *testing.T) {
 		t.Errorf("%d entries, %v", len(list), err)
 	}
 	for _, bad := range []string{"sqlite:/nonexistent/x.db", "postgres://secret:word@127.0.0.1:1/x"} {
-		_, err := OpenIndex(t.Context(), bad)
+		_, err := OpenIndex(t.Context(), bad, "")
 		if err == nil || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "word") {
 			t.Errorf("%s: %v", bad, err)
 		}

@@ -4,6 +4,8 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -18,13 +20,14 @@ import (
 // Files keep the entries of each key in a file that is named by the key, as the
 // original's local cache does. Only one server may write there.
 type Files struct {
-	Path string // a directory, made when there is something to keep
-	mu   sync.Mutex
-}
+	// Path of a directory, made when there is something to keep.
+	Path string
+	// Uploaders is another one: for each key a JSON object of the sums (SHA-256)
+	// of entries and who uploaded them. With "", nobody knows that.
+	Uploaders string
 
-// newPrefix begins the names of files that are being written. As keys they
-// count for nobody.
-const newPrefix = ".new-"
+	mu sync.Mutex
+}
 
 func (f *Files) file(key string) string { return filepath.Join(f.Path, key) }
 
@@ -37,7 +40,7 @@ func (f *Files) Read(_ context.Context, key string) ([]byte, error) {
 }
 
 // Add implements [Index].
-func (f *Files) Add(_ context.Context, key string, entry []byte) error {
+func (f *Files) Add(_ context.Context, key string, entry []byte, uploader string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
@@ -47,7 +50,13 @@ func (f *Files) Add(_ context.Context, key string, entry []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return keyError(key, err)
 	}
-	return f.writeList(key, added(entry, list))
+	if f.Uploaders == "" {
+		uploader = ""
+	}
+	if list, err = added(entry, uploader, list); err != nil {
+		return keyError(key, err)
+	}
+	return f.writeList(key, list)
 }
 
 // Replace implements [Index].
@@ -57,7 +66,7 @@ func (f *Files) Replace(_ context.Context, key string, list []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.write(key, list)
+	return writeFile(f.Path, key, list, 0o644)
 }
 
 // Remove implements [Index].
@@ -67,7 +76,15 @@ func (f *Files) Remove(_ context.Context, key string) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := os.Remove(f.file(key)); !errors.Is(err, fs.ErrNotExist) {
+	return errors.Join(f.forget(f.Path, key), f.forget(f.Uploaders, key))
+}
+
+// forget removes a file. One that isn't there is no error.
+func (f *Files) forget(directory, key string) error {
+	if directory == "" {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(directory, key)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -75,23 +92,33 @@ func (f *Files) Remove(_ context.Context, key string) error {
 
 // Keys implements [Index].
 func (f *Files) Keys(context.Context) ([]string, error) {
-	files, err := os.ReadDir(f.Path)
+	if f.Uploaders != "" {
+		if _, err := namesIn(f.Uploaders); err != nil {
+			return nil, err
+		}
+	}
+	return namesIn(f.Path)
+}
+
+// namesIn lists the files of a directory, and removes those that were being
+// written long ago.
+func namesIn(directory string) (names []string, err error) {
+	files, err := os.ReadDir(directory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var keys []string
 	for _, file := range files {
 		switch {
 		case !file.Type().IsRegular():
 		case !strings.HasPrefix(file.Name(), newPrefix):
-			keys = append(keys, file.Name())
+			names = append(names, file.Name())
 		default:
 			if info, err := file.Info(); err == nil {
-				removeAbandoned(f.file(file.Name()), info.ModTime())
+				removeAbandoned(filepath.Join(directory, file.Name()), info.ModTime())
 			}
 		}
 	}
-	return keys, nil
+	return names, nil
 }
 
 // Filter implements [Index]. Text that is no JSON is left as it is, with an
@@ -108,7 +135,7 @@ func (f *Files) Filter(_ context.Context, key string, keep func(networkcache.Ent
 	case err == nil && len(kept) == len(list) && len(list) > 0:
 		return false, nil
 	case len(kept) == 0:
-		return true, os.Remove(f.file(key))
+		return true, errors.Join(os.Remove(f.file(key)), f.forget(f.Uploaders, key))
 	}
 	return true, f.writeList(key, kept)
 }
@@ -116,40 +143,77 @@ func (f *Files) Filter(_ context.Context, key string, keep func(networkcache.Ent
 // Close implements [Index].
 func (f *Files) Close() error { return nil }
 
-func (f *Files) readList(key string) ([]json.RawMessage, error) {
+func (f *Files) readList(key string) ([]listed, error) {
 	text, err := os.ReadFile(f.file(key))
 	if err != nil {
 		return nil, err
 	}
-	return parseList(text)
+	list, err := parseList(text)
+	if err != nil || f.Uploaders == "" {
+		return list, err
+	}
+	// What can't be read is known of nobody: it bounds less, and harms nobody.
+	var uploaders map[string]string
+	if text, err := os.ReadFile(filepath.Join(f.Uploaders, key)); err == nil && json.Unmarshal(text, &uploaders) == nil {
+		for i := range list {
+			list[i].uploader = uploaders[entrySum(list[i].entry)]
+		}
+	}
+	return list, nil
 }
 
-func (f *Files) writeList(key string, list []json.RawMessage) error {
+func entrySum(entry []byte) string {
+	sum := sha256.Sum256(entry)
+	return hex.EncodeToString(sum[:])
+}
+
+func (f *Files) writeList(key string, list []listed) error {
 	text, err := listText(list)
 	if err != nil {
 		return err
 	}
-	return f.write(key, text)
-}
-
-// write makes a file appear whole. Its name may be as long as names can be,
-// which leaves no room for the longer temporary ones of package renameio.
-func (f *Files) write(key string, text []byte) error {
-	if err := os.MkdirAll(f.Path, 0o755); err != nil {
+	if err := f.writeUploaders(key, list); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(f.Path, newPrefix+"*")
+	return writeFile(f.Path, key, text, 0o644)
+}
+
+// writeUploaders is called first: an entry of nobody would be counted for none.
+func (f *Files) writeUploaders(key string, list []listed) error {
+	uploaders := map[string]string{}
+	for _, l := range list {
+		if l.uploader != "" {
+			uploaders[entrySum(l.entry)] = l.uploader
+		}
+	}
+	if f.Uploaders == "" || len(uploaders) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(uploaders)
+	if err != nil {
+		return err
+	}
+	return writeFile(f.Uploaders, key, text, 0o600)
+}
+
+// writeFile makes a file appear whole. Its name may be as long as names can be,
+// which leaves no room for the longer temporary ones of package renameio.
+func writeFile(directory, name string, text []byte, mode os.FileMode) error {
+	if err := os.MkdirAll(directory, mode|mode&0o444>>2); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(directory, newPrefix+"*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(file.Name()) // unless it has its other name
 	_, err = file.Write(text)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(file.Name(), f.file(key)); err != nil {
+	if err := os.Rename(file.Name(), filepath.Join(directory, name)); err != nil {
 		return err
 	}
-	return syncDirectory(f.Path)
+	return syncDirectory(directory)
 }

@@ -22,8 +22,10 @@ import (
 type Index interface {
 	// Read returns the entries of a key as a JSON list, newest first.
 	Read(ctx context.Context, key string) ([]byte, error)
-	// Add puts an entry before the others. One that is there already moves.
-	Add(ctx context.Context, key string, entry []byte) error
+	// Add puts an entry of an uploader before the others. One that is there
+	// already moves. Each uploader has its own room under a key, so that none
+	// can keep the others out (NC-75); who is "" has all that there is.
+	Add(ctx context.Context, key string, entry []byte, uploader string) error
 	// Replace puts a JSON list in the place of all entries.
 	Replace(ctx context.Context, key string, list []byte) error
 	// Remove forgets a key. One that isn't there is no error.
@@ -38,28 +40,43 @@ type Index interface {
 }
 
 // OpenIndex opens a database, if the place is the address postgres://… of one
-// or sqlite:PATH, else a directory, which is made when it is needed first.
-func OpenIndex(ctx context.Context, place string) (Index, error) {
+// or sqlite:PATH, else a directory; it and the directory uploaders, which tells
+// whose its entries are, are made when they are needed first. Without that, or
+// with "", uploaders share the room of a key.
+func OpenIndex(ctx context.Context, place, uploaders string) (Index, error) {
 	if IsDatabase(place) {
 		return openTable(ctx, place)
 	}
-	return &Files{Path: strings.TrimPrefix(place, "file:")}, nil
+	return &Files{Path: strings.TrimPrefix(place, "file:"), Uploaders: uploaders}, nil
 }
 
-// maximumEntries bounds all entries of a key, in bytes.
-const maximumEntries = 16 << 20
+// maximumEntries bounds all entries of a key, in bytes: clients read no more.
+// maximumShare bounds those of one uploader.
+const (
+	maximumEntries = 16 << 20
+	maximumShare   = 256 << 10
+)
 
-var errFull = &Refusal{http.StatusInsufficientStorage, "Too many entries"}
+var (
+	errFull  = &Refusal{http.StatusInsufficientStorage, "Too many entries"}
+	errShare = &Refusal{http.StatusInsufficientStorage, "Too many entries of this uploader"}
+)
 
 // maximumKey is the longest name that a file can have, in bytes.
 const maximumKey = 255
 
-// checkKey refuses keys that can't be names of files. To look for one that is
-// impossible finds nothing; to write it is refused.
+// newPrefix begins the names of files that are being written. As keys they are
+// reserved, also in databases: entries move from one place to another.
+const newPrefix = ".new-"
+
+// checkKey refuses keys that can't be names of files, or are those of others. To
+// look for one that is impossible finds nothing; to write it is refused.
 func checkKey(key string) error {
 	switch {
 	case key == "" || key == "." || key == ".." || strings.ContainsAny(key, "/\x00"):
 		return errKey
+	case strings.HasPrefix(key, newPrefix):
+		return errReservedKey
 	case len(key) > maximumKey:
 		return errLongKey
 	}
@@ -67,29 +84,40 @@ func checkKey(key string) error {
 }
 
 var (
-	errKey     = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Invalid key"}, fs.ErrNotExist)
-	errLongKey = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Key too long"}, fs.ErrNotExist)
+	errKey         = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Invalid key"}, fs.ErrNotExist)
+	errReservedKey = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Reserved key"}, fs.ErrNotExist)
+	errLongKey     = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Key too long"}, fs.ErrNotExist)
 )
 
 // errNoList means that what is under a key is JSON, but no list.
 var errNoList = errors.New("no list of entries")
 
-func parseList(text []byte) ([]json.RawMessage, error) {
+// A listed entry is one of a list, and whose it is; "" when nobody knows.
+type listed struct {
+	entry    json.RawMessage
+	uploader string
+}
+
+func parseList(text []byte) ([]listed, error) {
 	if !json.Valid(text) {
 		return nil, errors.New("no JSON")
 	}
-	var list []json.RawMessage
-	if json.Unmarshal(text, &list) != nil || list == nil {
+	var entries []json.RawMessage
+	if json.Unmarshal(text, &entries) != nil || entries == nil {
 		return nil, errNoList
+	}
+	list := make([]listed, len(entries))
+	for i, entry := range entries {
+		list[i].entry = entry
 	}
 	return list, nil
 }
 
-func listText(list []json.RawMessage) ([]byte, error) {
+func listText(list []listed) ([]byte, error) {
 	var text bytes.Buffer
-	for i, entry := range list {
+	for i, l := range list {
 		text.WriteString([]string{"[", ", "}[min(i, 1)])
-		text.Write(entry)
+		text.Write(l.entry)
 	}
 	text.WriteByte(']')
 	if text.Len() > maximumEntries {
@@ -99,23 +127,30 @@ func listText(list []json.RawMessage) ([]byte, error) {
 }
 
 // added puts an entry before the others of a list.
-func added(entry []byte, list []json.RawMessage) []json.RawMessage {
+func added(entry []byte, uploader string, list []listed) ([]listed, error) {
 	entry = bytes.TrimSpace(entry)
-	kept := []json.RawMessage{entry}
+	kept, share := []listed{{entry, uploader}}, len(entry)
 	for _, old := range list {
-		if !bytes.Equal(old, entry) {
-			kept = append(kept, old)
+		if bytes.Equal(old.entry, entry) {
+			continue
+		}
+		kept = append(kept, old)
+		if old.uploader == uploader {
+			share += len(old.entry)
 		}
 	}
-	return kept
+	if uploader != "" && share > maximumShare {
+		return nil, errShare
+	}
+	return kept, nil
 }
 
 // filtered are the entries of a list that keep says true of.
-func filtered(list []json.RawMessage, keep func(networkcache.Entry) bool) []json.RawMessage {
-	var kept []json.RawMessage
-	for _, text := range list {
-		if entry, err := networkcache.ParseEntry(text); err == nil && keep(entry) {
-			kept = append(kept, text)
+func filtered(list []listed, keep func(networkcache.Entry) bool) []listed {
+	var kept []listed
+	for _, l := range list {
+		if entry, err := networkcache.ParseEntry(l.entry); err == nil && keep(entry) {
+			kept = append(kept, l)
 		}
 	}
 	return kept

@@ -189,7 +189,7 @@ func (s *Server) putEntry(w http.ResponseWriter, r *http.Request) error {
 	if _, err := networkcache.ParseEntry(text); err != nil || !utf8.Valid(text) {
 		return &Refusal{http.StatusBadRequest, "Invalid entry format"}
 	}
-	if err := s.store.Entries.Add(r.Context(), r.PathValue("key"), text); err != nil {
+	if err := s.store.Entries.Add(r.Context(), r.PathValue("key"), text, uploaderOf(r)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusCreated)

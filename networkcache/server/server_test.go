@@ -223,13 +223,24 @@ func TestUploaders(t *testing.T) {
 		}
 	}
 	r := httptest.NewRequest("POST", "/", nil)
-	r.RemoteAddr, r.TLS = "192.0.2.1:1", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{}}}
+	r.RemoteAddr, r.TLS = "192.0.2.1:1", &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{RawSubjectPublicKeyInfo: []byte("key")}}}
 	if (Uploaders{}).Allow(r) {
 		t.Error("a certificate that nobody verified is good")
 	}
 	r.TLS.VerifiedChains = [][]*x509.Certificate{r.TLS.PeerCertificates}
 	if !(Uploaders{}).Allow(r) {
 		t.Error("a verified certificate isn't good")
+	}
+	names := map[string]bool{uploaderOf(r): true}
+	for _, authorization := range []string{"", "Bearer a", "Bearer b", "Basic dTph"} {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Header.Set("Authorization", authorization)
+		if names[uploaderOf(r)] = true; strings.Contains(uploaderOf(r), "Bearer") {
+			t.Errorf("%s tells the token", uploaderOf(r))
+		}
+	}
+	if len(names) != 4 { // a token is the same as a bearer and as a password
+		t.Errorf("uploaders %v", names)
 	}
 	_, url := start(t, Options{MayUpload: func(*http.Request) bool { return false }})
 	for _, request := range []string{"POST cache", "POST cache/", "PUT cache/" + sumOf("x"), "PUT dir/key", "POST update"} {

@@ -41,10 +41,13 @@ func isPostgres(place string) bool {
 // Newer entries have larger numbers.
 const (
 	sqliteTable = `CREATE TABLE IF NOT EXISTS shadir_entry (
-	number INTEGER PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL)`
+	number INTEGER PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL, uploader TEXT NOT NULL DEFAULT '')`
 	postgresTable = `CREATE TABLE IF NOT EXISTS shadir_entry (
-	number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL)`
+	number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL,
+	uploader TEXT NOT NULL DEFAULT '')`
 	tableIndex = `CREATE INDEX IF NOT EXISTS shadir_entry_key ON shadir_entry (entry_key)`
+	// Tables made by earlier versions have no uploaders.
+	uploaderColumn = `ALTER TABLE shadir_entry ADD COLUMN uploader TEXT NOT NULL DEFAULT ''`
 )
 
 func openTable(ctx context.Context, address string) (*Table, error) {
@@ -61,6 +64,9 @@ func openTable(ctx context.Context, address string) (*Table, error) {
 				_, err = t.pool.ExecContext(ctx, statement)
 			}
 		}
+		if err == nil {
+			err = t.complete(ctx)
+		}
 		if err != nil {
 			t.pool.Close()
 		}
@@ -69,6 +75,19 @@ func openTable(ctx context.Context, address string) (*Table, error) {
 		return nil, fmt.Errorf("entries in %s: %s", redacted(address), strings.Join(strings.Fields(err.Error()), " "))
 	}
 	return t, nil
+}
+
+// complete adds what an older table lacks. Another server may be faster.
+func (t *Table) complete(ctx context.Context) error {
+	const probe = "SELECT uploader FROM shadir_entry LIMIT 1"
+	if _, err := column(ctx, t.pool, probe); err == nil {
+		return nil
+	}
+	_, err := t.pool.ExecContext(ctx, uploaderColumn)
+	if _, again := column(ctx, t.pool, probe); again == nil {
+		return nil
+	}
+	return err
 }
 
 // sqliteSource asks for write-ahead logging and transactions that write from
@@ -111,13 +130,20 @@ func (t *Table) Read(ctx context.Context, key string) ([]byte, error) {
 	return listText(list)
 }
 
-func (t *Table) list(ctx context.Context, from querier, key string) ([]json.RawMessage, error) {
-	texts, err := column(ctx, from, "SELECT entry FROM shadir_entry WHERE entry_key = $1 ORDER BY number DESC", storable(key))
-	list := make([]json.RawMessage, len(texts))
-	for i, text := range texts {
-		list[i] = json.RawMessage(text)
+func (t *Table) list(ctx context.Context, from querier, key string) (list []listed, err error) {
+	rows, err := from.QueryContext(ctx, "SELECT entry, uploader FROM shadir_entry WHERE entry_key = $1 ORDER BY number DESC", storable(key))
+	if err != nil {
+		return nil, err
 	}
-	return list, err
+	defer rows.Close()
+	for rows.Next() {
+		var entry, uploader string
+		if err := rows.Scan(&entry, &uploader); err != nil {
+			return nil, err
+		}
+		list = append(list, listed{json.RawMessage(entry), uploader})
+	}
+	return list, rows.Err()
 }
 
 // column reads the only column of an answer.
@@ -144,7 +170,7 @@ func storable(text string) string {
 }
 
 // A change makes another list of entries of one.
-type change func([]json.RawMessage) ([]json.RawMessage, error)
+type change func([]listed) ([]listed, error)
 
 // change changes the entries of a key, again when the database says that
 // somebody else was faster.
@@ -198,7 +224,9 @@ func (t *Table) changeWithin(ctx context.Context, transaction *sql.Tx, key strin
 		return err
 	}
 	for i := len(list) - 1; i >= 0; i-- {
-		if _, err := transaction.ExecContext(ctx, "INSERT INTO shadir_entry (entry_key, entry) VALUES ($1, $2)", key, string(list[i])); err != nil {
+		_, err := transaction.ExecContext(ctx, "INSERT INTO shadir_entry (entry_key, entry, uploader) VALUES ($1, $2, $3)",
+			key, string(list[i].entry), storable(list[i].uploader))
+		if err != nil {
 			return err
 		}
 	}
@@ -206,18 +234,18 @@ func (t *Table) changeWithin(ctx context.Context, transaction *sql.Tx, key strin
 }
 
 // Add implements [Index].
-func (t *Table) Add(ctx context.Context, key string, entry []byte) error {
-	return t.change(ctx, key, func(list []json.RawMessage) ([]json.RawMessage, error) { return added(entry, list), nil })
+func (t *Table) Add(ctx context.Context, key string, entry []byte, uploader string) error {
+	return t.change(ctx, key, func(list []listed) ([]listed, error) { return added(entry, storable(uploader), list) })
 }
 
 // Replace implements [Index].
 func (t *Table) Replace(ctx context.Context, key string, list []byte) error {
-	return t.change(ctx, key, func([]json.RawMessage) ([]json.RawMessage, error) { return parseList(list) })
+	return t.change(ctx, key, func([]listed) ([]listed, error) { return parseList(list) })
 }
 
 // Remove implements [Index].
 func (t *Table) Remove(ctx context.Context, key string) error {
-	return t.change(ctx, key, func([]json.RawMessage) ([]json.RawMessage, error) { return nil, nil })
+	return t.change(ctx, key, func([]listed) ([]listed, error) { return nil, nil })
 }
 
 // Keys implements [Index].
@@ -229,7 +257,7 @@ var errUnchanged = errors.New("unchanged")
 
 // Filter implements [Index].
 func (t *Table) Filter(ctx context.Context, key string, keep func(networkcache.Entry) bool) (changed bool, err error) {
-	err = t.change(ctx, key, func(list []json.RawMessage) ([]json.RawMessage, error) {
+	err = t.change(ctx, key, func(list []listed) ([]listed, error) {
 		kept := filtered(list, keep)
 		if len(kept) == len(list) {
 			return nil, errUnchanged

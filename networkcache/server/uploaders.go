@@ -5,8 +5,10 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -31,6 +33,19 @@ func (u Uploaders) Allow(r *http.Request) bool {
 		return u.knows(token)
 	}
 	return !u.NotLoopback && isLoopback(r)
+}
+
+// uploaderOf names who sends a request that was allowed: the sum of a key or of a
+// token, or this machine with all that is on it.
+func uploaderOf(r *http.Request) string {
+	kind, secret := "loopback", []byte(nil)
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		kind, secret = "certificate", r.TLS.VerifiedChains[0][0].RawSubjectPublicKeyInfo
+	} else if token := requestToken(r); token != "" {
+		kind, secret = "token", []byte(token)
+	}
+	sum := sha256.Sum256(slices.Concat([]byte(kind+" of an uploader\x00"), secret))
+	return kind + ":" + hex.EncodeToString(sum[:16])
 }
 
 func requestToken(r *http.Request) string {
