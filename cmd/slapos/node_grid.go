@@ -21,7 +21,7 @@ import (
 
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
-	"slapos/grid"
+	"slapos/grid/instance"
 	"slapos/grid/pass"
 	"slapos/slap/clock"
 )
@@ -36,11 +36,11 @@ type gridCommand struct {
 	// only names the option that limits the pass; may be empty.
 	only string
 	// prepare changes the options by the command's own flags; may be nil.
-	prepare func(c *cli.Context, options *grid.Options) error
+	prepare func(c *cli.Context, options *gridOptions) error
 	// brief passes handle many small answers and are over soon: they collect
 	// garbage less often.
 	brief bool
-	run   func(ctx context.Context, options grid.Options) (pass.Result, error)
+	run   func(ctx context.Context, options *gridOptions) (pass.Result, error)
 }
 
 func (e *environment) newGridCommand(g gridCommand) *cli.Command {
@@ -69,7 +69,7 @@ func gridFlags() []cli.Flag {
 		text("signature_private_key_file", "`FILE` with the key that signs uploads to the network cache"),
 		text("master_ca_file", "`FILE` with the authority of the master's certificate"),
 		text("certificate_repository_path", "`DIRECTORY` of the partitions' keys and certificates"),
-		argv.WholeFlag("maximum-periodicity", "`SECONDS` after which an unchanged partition is processed again (default: "+strconv.Itoa(grid.DefaultMaximumPeriodicity)+")", "", math.MinInt, math.MaxInt),
+		argv.WholeFlag("maximum-periodicity", "`SECONDS` after which an unchanged partition is processed again (default: "+strconv.Itoa(instance.DefaultMaximumPeriodicity)+")", "", math.MinInt, math.MaxInt),
 		argv.WholeFlag("promise-timeout", "`SECONDS` that a promise may take, 0 for no limit (default: 20)", "", 0, maxSeconds),
 		argv.WholeFlag("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", "", 0, maxSeconds),
 		argv.WholeFlag("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", "", 1, maxJobs, "j"),
@@ -90,9 +90,9 @@ func forceFlags(only, usage string) []cli.Flag {
 }
 
 // prepareForce reads forceFlags.
-func prepareForce(c *cli.Context, options *grid.Options) {
-	options.Force = options.Force || c.Bool("force") || c.Bool("all")
-	options.BuildoutDebug = c.Bool("buildout-debug")
+func prepareForce(c *cli.Context, options *gridOptions) {
+	options.Node.Force = options.Node.Force || c.Bool("force") || c.Bool("all")
+	options.Node.BuildoutDebug = c.Bool("buildout-debug")
 }
 
 // onlyOption is what the option limits the pass to, or else the key in the file
@@ -144,8 +144,8 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
 	if err != nil {
 		return err
 	}
-	defer options.Master.Close()
-	options.Only = onlyOption(c, merged, g.only)
+	defer options.Node.Master.Close()
+	options.Node.Only = onlyOption(c, merged, g.only)
 	if g.prepare != nil {
 		if err := g.prepare(c, &options); err != nil {
 			return err
@@ -160,8 +160,8 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
 	}
 	defer release()
 	// Masters see this of every node, first of all; no pass needs the answer (SLAP-40).
-	_, _ = options.Master.Hateoas(c.Context)
-	result, err := g.run(c.Context, options)
+	_, _ = options.Node.Master.Hateoas(c.Context)
+	result, err := g.run(c.Context, &options)
 	if err == nil && result.ExitCode() != 0 {
 		return &exitError{result.ExitCode(), nil} // told in the log
 	}

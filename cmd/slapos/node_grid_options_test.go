@@ -7,11 +7,10 @@ import (
 	"testing"
 
 	"slapos/cmd/slapos/pytext"
-	"slapos/grid"
 )
 
 // gridOptionsOf are the options that a pass gets from keys of section [slapos].
-func gridOptionsOf(t *testing.T, keys map[string]string) (grid.Options, error) {
+func gridOptionsOf(t *testing.T, keys map[string]string) (gridOptions, error) {
 	t.Helper()
 	e, _, _ := newTestEnvironment(t)
 	merged := map[string]string{
@@ -24,7 +23,7 @@ func gridOptionsOf(t *testing.T, keys map[string]string) (grid.Options, error) {
 	}
 	options, err := e.gridOptions(merged, file)
 	if err == nil {
-		options.Master.Close()
+		options.Node.Master.Close()
 	}
 	return options, err
 }

@@ -15,7 +15,6 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/collect"
-	"slapos/grid"
 	"slapos/manager"
 )
 
@@ -111,8 +110,8 @@ func TestGridTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if usual.Buildout != "" || usual.SharedParts != nil || usual.BuildTimeParts != nil || usual.Instance.StorageHome != "" ||
-		usual.Instance.IPv4GlobalNetwork != "" || len(usual.Managers) > 0 || usual.Firewall != nil || usual.CertificateRepository != "" {
+	if usual.Node.Buildout != "" || usual.Node.SharedParts != nil || usual.Node.BuildTimeParts != nil || usual.Instance.StorageHome != "" ||
+		usual.Instance.IPv4GlobalNetwork != "" || len(usual.Node.Managers) > 0 || usual.Instance.Firewall != nil || usual.Instance.CertificateRepository != "" {
 		t.Errorf("without keys: %+v", usual)
 	}
 	set, err := gridOptionsOf(t, map[string]string{
@@ -126,12 +125,12 @@ func TestGridTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Buildout != "/b/bootstrap" || !slices.Equal(set.SharedParts, []string{"/a", "/b"}) || !slices.Equal(set.BuildTimeParts, []string{"/c"}) ||
+	if set.Node.Buildout != "/b/bootstrap" || !slices.Equal(set.Node.SharedParts, []string{"/a", "/b"}) || !slices.Equal(set.Node.BuildTimeParts, []string{"/c"}) ||
 		set.Instance.StorageHome != filepath.Join(working, "disks") || set.Instance.IPv4GlobalNetwork != "10.0.0.0/8" ||
-		set.Instance.PartitionTimeout.Seconds() != 4 || len(set.Managers) != 2 {
+		set.Instance.PartitionTimeout.Seconds() != 4 || len(set.Node.Managers) != 2 {
 		t.Errorf("with keys: %+v", set)
 	}
-	if got := set.Hide("401 Client Error: Unauthorized for url: http://me:s3cret@master/"); got != "401 Client Error: Unauthorized for url: http://me:***@master/" {
+	if got := set.Node.Hide("401 Client Error: Unauthorized for url: http://me:s3cret@master/"); got != "401 Client Error: Unauthorized for url: http://me:***@master/" {
 		t.Errorf("the master is told %q", got)
 	}
 }
@@ -219,16 +218,16 @@ func TestManagerSections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var options grid.Options
-	if err := e.fillManagers(slapos, file, &options); err != nil || len(options.Managers) != 1 {
-		t.Fatal(options.Managers, err)
+	var options gridOptions
+	if err := e.fillManagers(slapos, file, &options); err != nil || len(options.Node.Managers) != 1 {
+		t.Fatal(options.Node.Managers, err)
 	}
 	partition := &manager.Partition{ID: "slappart0", Path: t.TempDir(), UID: 1, GID: 1}
 	request := []byte(`[{"disk": "/dev/zero"}]`)
 	if err := os.WriteFile(filepath.Join(partition.Path, ".slapos-disk-permission"), request, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := options.Managers[0].Instance(t.Context(), partition); err != nil || !strings.Contains(stderr.String(), "disk is not in the list of allowed disks") {
+	if err := options.Node.Managers[0].Instance(t.Context(), partition); err != nil || !strings.Contains(stderr.String(), "disk is not in the list of allowed disks") {
 		t.Errorf("%v: %s", err, stderr)
 	}
 }

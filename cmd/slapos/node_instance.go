@@ -3,9 +3,12 @@
 package main
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
-	"slapos/grid"
+	"slapos/grid/instance"
+	"slapos/grid/pass"
 )
 
 func newNodeInstanceCommand(e *environment) *cli.Command {
@@ -21,7 +24,7 @@ kept running; 5 not root; 10 another slapos process runs.`,
 		pidFileKey: "pidfile_instance", pidFile: "/opt/slapos/slapgrid-cp.pid",
 		flags: append(forceFlags("only-cp", "process only the partition `NAME` (comma-separated list)"),
 			&cli.BoolFlag{Name: "force-stop", Usage: "stop services instead of starting them"}),
-		prepare: func(c *cli.Context, options *grid.Options) error {
+		prepare: func(c *cli.Context, options *gridOptions) error {
 			if err := checkFirewall(options); err != nil {
 				return err
 			}
@@ -31,6 +34,8 @@ kept running; 5 not root; 10 another slapos process runs.`,
 			return nil
 		},
 		brief: true,
-		run:   grid.InstancePass,
+		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {
+			return instance.Pass(ctx, options.forInstance())
+		},
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
-	"slapos/grid"
+	"slapos/grid/instance"
 	"slapos/grid/pass"
 )
 
@@ -40,7 +40,9 @@ slapos process runs.`,
 			&cli.StringFlag{Name: "textfile", Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
 		},
 		brief: true,
-		run:   grid.PromisePass,
+		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {
+			return instance.PromisePass(ctx, options.forInstance())
+		},
 	}
 	command := e.newGridCommand(g)
 	command.Action = func(c *cli.Context) error { return e.runPromises(c, g) }
@@ -53,7 +55,7 @@ func (e *environment) runPromises(c *cli.Context, g gridCommand) error {
 		return err
 	}
 	board := newPromiseBoard(e.now)
-	g.prepare = func(_ *cli.Context, options *grid.Options) error {
+	g.prepare = func(_ *cli.Context, options *gridOptions) error {
 		options.Instance.Promises = board
 		return nil
 	}
@@ -139,13 +141,13 @@ func (e *environment) readPromises(c *cli.Context, board *promiseBoard) (err err
 	if err := requireOptions(merged, "instance_root"); err != nil {
 		return err
 	}
-	options := grid.Options{Logger: e.log}
-	if options.InstanceRoot, err = filepath.Abs(merged["instance_root"]); err != nil {
+	options := instance.Options{Node: pass.Node{Logger: e.log}}
+	if options.Node.InstanceRoot, err = filepath.Abs(merged["instance_root"]); err != nil {
 		return err
 	}
-	options.Only = onlyOption(c, merged, "only-cp")
-	options.Instance.Promises = board
-	if err := grid.StoredPromises(options); err != nil {
+	options.Node.Only = onlyOption(c, merged, "only-cp")
+	options.Promises = board
+	if err := instance.StoredPromises(options); err != nil {
 		return err
 	}
 	isDrawn := c.Bool("watch") && isTerminal(e.stdout)

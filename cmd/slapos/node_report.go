@@ -3,9 +3,12 @@
 package main
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
-	"slapos/grid"
+	"slapos/grid/pass"
+	"slapos/grid/report"
 )
 
 func newNodeReportCommand(e *environment) *cli.Command {
@@ -18,8 +21,10 @@ and destroys the instances that the master wants destroyed.
 Exit codes: 0 done; 1 a script, a report or a partition failed, or the master
 can't be reached; 5 not root; 10 another slapos process runs.`,
 		pidFileKey: "pidfile_report", pidFile: "/opt/slapos/slapgrid-ur.pid",
-		prepare: func(_ *cli.Context, options *grid.Options) error { return checkFirewall(options) },
+		prepare: func(_ *cli.Context, options *gridOptions) error { return checkFirewall(options) },
 		brief:   true,
-		run:     grid.ReportPass,
+		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {
+			return report.Pass(ctx, options.forReport())
+		},
 	})
 }

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
-	"slapos/grid"
+	"slapos/grid/pass"
+	"slapos/grid/software"
 )
 
 func newNodeSoftwareCommand(e *environment) *cli.Command {
@@ -21,12 +24,14 @@ Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs.`,
 		pidFileKey: "pidfile_software", pidFile: "/opt/slapos/slapgrid-sr.pid",
 		flags: append(forceFlags("only-sr", "process only the software with this `URL` or md5 sum of it (comma-separated list)"),
 			&cli.BoolFlag{Name: "garbage-collect", Usage: "remove software that the master doesn't list as available"}),
-		prepare: func(c *cli.Context, options *grid.Options) error {
+		prepare: func(c *cli.Context, options *gridOptions) error {
 			prepareForce(c, options)
 			options.Software.GarbageCollect = c.Bool("garbage-collect")
 			e.watchPass(options)
 			return nil
 		},
-		run: grid.SoftwarePass,
+		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {
+			return software.Pass(ctx, options.forSoftware())
+		},
 	})
 }

@@ -3,14 +3,14 @@
 package main
 
 import (
-	"slapos/grid"
+	"slapos/grid/software"
 	"slapos/networkcache"
 )
 
 // releaseCache is the cache of built Software Releases that the options of a
 // node name, [networkcache] among them (GRID-4); upload says whether what is
 // built here goes there (GRID-28). Without URLs cache is nil.
-func (e *environment) releaseCache(options map[string]string, reserve int64) (cache grid.ReleaseCache, upload bool) {
+func (e *environment) releaseCache(options map[string]string, reserve int64) (cache software.Cache, upload bool) {
 	releases := &networkcache.Releases{
 		Download:     e.networkCacheConfig(options, "download-binary", ""),
 		SoftwareRoot: options["software_root"],

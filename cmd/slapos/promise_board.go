@@ -12,7 +12,7 @@ import (
 )
 
 // A promiseBoard collects how the promises of partitions come out. It implements
-// grid.PromiseObserver.
+// instance.PromiseObserver.
 type promiseBoard struct {
 	now     func() time.Time
 	changed chan struct{} // has a value when there is something to draw

@@ -13,18 +13,16 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
-
-	"slapos/grid"
 )
 
 // watchPass shows a line below the log on a terminal (D-15).
-func (e *environment) watchPass(options *grid.Options) {
-	if !isTerminal(e.stderr) || options.BuildoutDebug {
+func (e *environment) watchPass(options *gridOptions) {
+	if !isTerminal(e.stderr) || options.Node.BuildoutDebug {
 		return
 	}
 	line := &statusLine{terminal: e.stderr, now: e.now, width: terminalWidth(e.stderr)}
-	options.Progress = line
-	options.Logger = slog.New(&statusHandler{line, options.Logger.Handler()})
+	options.Node.Progress = line
+	options.Node.Logger = slog.New(&statusHandler{line, options.Node.Logger.Handler()})
 }
 
 func terminalWidth(stream io.Writer) func() int {
@@ -39,7 +37,7 @@ func terminalWidth(stream io.Writer) func() int {
 }
 
 // A statusLine is the last line of a terminal: what is worked on, and for how
-// long. It implements [grid.Progress].
+// long. It implements [pass.Progress].
 type statusLine struct {
 	terminal io.Writer
 	now      func() time.Time

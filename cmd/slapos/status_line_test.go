@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"slapos/grid"
 )
 
 // D-15: on a terminal.
@@ -60,9 +58,9 @@ func TestStatusLine(t *testing.T) {
 // D-15: elsewhere.
 func TestNoStatusLineElsewhere(t *testing.T) {
 	e := &environment{stderr: io.Discard, now: time.Now}
-	var options grid.Options
+	var options gridOptions
 	e.watchPass(&options)
-	if options.Progress != nil || options.Logger != nil {
+	if options.Node.Progress != nil || options.Node.Logger != nil {
 		t.Error("progress is shown where nobody watches")
 	}
 }

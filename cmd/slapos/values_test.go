@@ -22,7 +22,6 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/format"
-	"slapos/grid"
 	"slapos/grid/firewall"
 )
 
@@ -48,7 +47,7 @@ type keyTable struct {
 
 func keyTables(t *testing.T) map[string]keyTable {
 	const mega = 1 << 20
-	ofGrid := func(read func(grid.Options) any) func(map[string]string) (any, error) {
+	ofGrid := func(read func(gridOptions) any) func(map[string]string) (any, error) {
 		return func(section map[string]string) (any, error) {
 			options, err := gridOptionsOf(t, section)
 			return read(options), err
@@ -101,13 +100,13 @@ func keyTables(t *testing.T) map[string]keyTable {
 		"5.0": int64(5), "2.5": int64(2), "010": int64(10)}
 	endless := map[string]any{"0": 0, "-1": -1, "99999999999999999999": math.MaxInt}
 	tables := map[string]keyTable{
-		"jobs":                    {ofGrid(func(o grid.Options) any { return o.Jobs }), whole(runtime.NumCPU(), nil)},
-		"maximum_periodicity":     {ofGrid(func(o grid.Options) any { return o.Instance.MaximumPeriodicity }), whole(86400, endless)},
-		"promise_timeout":         {ofGrid(func(o grid.Options) any { return o.Instance.PromiseTimeout }), seconds(20*time.Second, 0)},
-		"partition_timeout":       {ofGrid(func(o grid.Options) any { return o.Instance.PartitionTimeout }), seconds(0, 0)},
-		"partition-timeout":       {ofGrid(func(o grid.Options) any { return o.Instance.PartitionTimeout }), seconds(0, 0)},
-		"software_min_free_space": {ofGrid(func(o grid.Options) any { return o.Software.MinFreeSpace }), space},
-		"instance_min_free_space": {ofGrid(func(o grid.Options) any { return o.Instance.MinFreeSpace }), space},
+		"jobs":                    {ofGrid(func(o gridOptions) any { return o.Node.Jobs }), whole(runtime.NumCPU(), nil)},
+		"maximum_periodicity":     {ofGrid(func(o gridOptions) any { return o.Instance.MaximumPeriodicity }), whole(86400, endless)},
+		"promise_timeout":         {ofGrid(func(o gridOptions) any { return o.Instance.PromiseTimeout }), seconds(20*time.Second, 0)},
+		"partition_timeout":       {ofGrid(func(o gridOptions) any { return o.Instance.PartitionTimeout }), seconds(0, 0)},
+		"partition-timeout":       {ofGrid(func(o gridOptions) any { return o.Instance.PartitionTimeout }), seconds(0, 0)},
+		"software_min_free_space": {ofGrid(func(o gridOptions) any { return o.Software.MinFreeSpace }), space},
+		"instance_min_free_space": {ofGrid(func(o gridOptions) any { return o.Instance.MinFreeSpace }), space},
 		"maximal_delay": {func(section map[string]string) (any, error) { return wholeOption(section, "maximal_delay", 0) },
 			whole(0, map[string]any{"0": 0})},
 		"port": {func(section map[string]string) (any, error) { return wholeOption(section, "port", -1) },
@@ -143,10 +142,10 @@ func keyTables(t *testing.T) map[string]keyTable {
 			return read(&d), err
 		}, map[string]any{absent: name != "create_tun"}}
 	}
-	tables["develop"] = keyTable{ofGrid(func(o grid.Options) any { return o.Force }), map[string]any{absent: false, "": false}}
-	tables["forbid_supervisord_automatic_launch"] = keyTable{ofGrid(func(o grid.Options) any { return o.Supervisor.LaunchForbidden }), map[string]any{absent: false}}
+	tables["develop"] = keyTable{ofGrid(func(o gridOptions) any { return o.Node.Force }), map[string]any{absent: false, "": false}}
+	tables["forbid_supervisord_automatic_launch"] = keyTable{ofGrid(func(o gridOptions) any { return o.Supervisor.LaunchForbidden }), map[string]any{absent: false}}
 	tables["master_insecure"] = keyTable{
-		ofGrid(func(o grid.Options) any { return strings.Contains(o.Supervisor.WatchdogCommand, "insecure") }), map[string]any{absent: false},
+		ofGrid(func(o gridOptions) any { return strings.Contains(o.Supervisor.WatchdogCommand, "insecure") }), map[string]any{absent: false},
 	}
 	tables["root_check"] = keyTable{func(section map[string]string) (any, error) {
 		e, _, _ := newTestEnvironment(t)
@@ -214,9 +213,9 @@ func configurationOf(t *testing.T, sections map[string]map[string]string) *pytex
 
 func firewallOf(t *testing.T, section map[string]string) (firewall.Options, error) {
 	t.Helper()
-	var options grid.Options
+	var options gridOptions
 	err := fillFirewall(nil, configurationOf(t, map[string]map[string]string{"firewall": section}), &options)
-	return *options.Firewall, err
+	return *options.Instance.Firewall, err
 }
 
 // Every key that is more than a text, with every kind of value: what is written

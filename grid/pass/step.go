@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package pass is what all passes of the agent have in common: steps and their
-// outcomes, results and exit codes, logs of items that are worked on at once, the pid
-// file, sizes and free space. It knows neither partitions nor releases.
+// Package pass is what all passes of the agent have in common: a [Node] and how
+// its items are worked on at once, steps and their outcomes, the logs of items,
+// results and exit codes, the pid file, sizes and free space. It knows neither
+// partitions nor releases; what a pass has of supervisor and firewall comes from
+// the rooms above.
 package pass
 
 import (
@@ -11,7 +13,7 @@ import (
 	"log/slog"
 )
 
-// A Step is one part of what is Done to a release or a partition. The agent can
+// A Step is one part of what is done to a release or a partition. The agent can
 // be killed before, in and after any step: each looks at what is there and does
 // what is missing, so that the next pass comes to the same end.
 type Step[T any] struct {
@@ -21,15 +23,24 @@ type Step[T any] struct {
 	Always bool
 }
 
-// Outcome of a step that did not fail.
+// Outcome of a step.
 type Outcome string
 
 const (
 	Done    Outcome = "done"
-	Skipped Outcome = "skipped" // nothing was to be Done
+	Skipped Outcome = "skipped" // nothing was to be done
+	Failed  Outcome = "failed"  // comes with an error
 )
 
-// DoneIf is the Outcome of a step that had something to do, or not.
+// Ended is the outcome of a step that is over with err, or done without one.
+func Ended(err error) (Outcome, error) {
+	if err != nil {
+		return Failed, err
+	}
+	return Done, nil
+}
+
+// DoneIf is the outcome of a step that had something to do, or not.
 func DoneIf(something bool) Outcome {
 	if something {
 		return Done
@@ -48,15 +59,15 @@ func RunSteps[T any](ctx context.Context, item T, log *slog.Logger, steps []Step
 		if failure != nil && !s.Always {
 			continue
 		}
-		result, err := s.Do(item, ctx)
+		outcome, err := s.Do(item, ctx)
 		if err != nil {
-			log.Debug(fmt.Sprintf("Step %s: failed", s.Name), "error", err)
+			log.Debug(fmt.Sprintf("Step %s: %s", s.Name, outcome), "error", err)
 			if failure == nil {
 				failure = err
 			}
 			continue
 		}
-		log.Debug(fmt.Sprintf("Step %s: %s", s.Name, result))
+		log.Debug(fmt.Sprintf("Step %s: %s", s.Name, outcome))
 	}
 	return failure
 }

@@ -31,6 +31,8 @@ type Options struct {
 	WatchdogCommand string
 	// LaunchForbidden leaves starting it to somebody else.
 	LaunchForbidden bool
+	// Daemons are programs of the node, those without a command being absent.
+	Daemons []supervisor.SystemDaemon
 }
 
 // A Supervision is what one pass has of the supervisor. Its methods may be called
@@ -40,19 +42,17 @@ type Supervision struct {
 	layout  supervisor.Layout
 	client  *supervisor.Client
 	log     *slog.Logger
-	// daemons are programs of the node, those without a command being absent.
-	daemons []supervisor.SystemDaemon
 
 	changes changes
 	unseen  unseen
 }
 
 // New makes the supervision of an instance root; close it after use.
-func New(instanceRoot string, options Options, daemons []supervisor.SystemDaemon, log *slog.Logger) *Supervision {
+func New(instanceRoot string, options Options, log *slog.Logger) *Supervision {
 	layout := supervisor.Layout{InstanceRoot: instanceRoot, Logger: log}
 	return &Supervision{
 		options: options, layout: layout, client: supervisor.NewClient(layout.Socket()), log: log,
-		daemons: daemons, changes: newChanges(),
+		changes: newChanges(),
 	}
 }
 
@@ -68,7 +68,7 @@ func (s *Supervision) WriteConfiguration(ctx context.Context) error {
 	if err := supervisor.WriteConfiguration(s.layout, s.options.WatchdogCommand); err != nil {
 		return err
 	}
-	for _, daemon := range s.daemons {
+	for _, daemon := range s.options.Daemons {
 		changed, err := s.layout.WriteSystemDaemon(daemon)
 		if err != nil {
 			return err

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"slapos/grid/buildout"
+	"slapos/grid/pass"
+	"slapos/slap/confined"
+)
+
+const (
+	softwareLink  = "software_release"
+	profileFile   = "buildout.cfg"
+	partitionMode = 0o750
+)
+
+func (d *deployment) checkSpace(context.Context) (pass.Outcome, error) {
+	d.Log.Info(fmt.Sprintf("Installing Computer Partition %s...", d.ID.Partition))
+	return pass.Ended(pass.CheckFreeSpace(d.Path, d.options.MinFreeSpace, "instance_min_free_space"))
+}
+
+// linkRelease shows the partition's user where the software is (GRID-56).
+func (d *deployment) linkRelease(context.Context) (pass.Outcome, error) {
+	if d.url == "" {
+		return pass.Failed, fmt.Errorf("Partition %s has no software release: the master names none.", d.ID.Partition)
+	}
+	return pass.Ended(d.Root.Link(d.release, softwareLink))
+}
+
+func (d *deployment) checkMode(context.Context) (pass.Outcome, error) {
+	if mode := d.Root.Mode.Perm() | d.Root.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky); mode != partitionMode {
+		return pass.Failed, fmt.Errorf("Wrong permissions in %s: actual permissions are: 0%o, wanted are 0%o", d.Path, unixMode(mode), partitionMode)
+	}
+	return pass.Done, nil
+}
+
+// unixMode has the special bits where chmod has them.
+func unixMode(mode fs.FileMode) uint32 {
+	bits := uint32(mode.Perm())
+	for flag, bit := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if mode&flag != 0 {
+			bits |= bit
+		}
+	}
+	return bits
+}
+
+// writeProfile makes the profile of the instance from the template of the
+// release and what the node adds.
+func (d *deployment) writeProfile(context.Context) (pass.Outcome, error) {
+	if info, err := os.Stat(d.release); err != nil || !info.IsDir() {
+		return pass.Failed, fmt.Errorf("Software Release %s is not present on system.\nCannot deploy instance.", d.url)
+	}
+	template, err := d.readTemplate()
+	if err != nil {
+		return pass.Failed, err
+	}
+	profile := append(template, buildout.InstanceTail(buildout.InstanceSettings{
+		ComputerID: d.ID.Computer, PartitionID: d.ID.Partition,
+		MasterURL: d.Node.MasterURL, SoftwareURL: d.url,
+		KeyFile: d.KeyFile, CertFile: d.CertificateFile,
+		SharedParts: d.Node.SharedParts, BuildTimeParts: d.Node.BuildTimeParts,
+		RequestedState:    string(d.Wanted.RequestedState),
+		StorageHome:       d.options.StorageHome,
+		IPv4GlobalNetwork: d.options.IPv4GlobalNetwork,
+	})...)
+	return pass.Ended(d.Root.Write(profileFile, profile, confined.Attributes{Mode: 0o640, UID: -1, GID: d.Root.GID}))
+}
+
+// readTemplate reads instance.cfg of the release, which old ones call
+// template.cfg.
+func (d *deployment) readTemplate() ([]byte, error) {
+	release, err := confined.Open(d.release)
+	if err != nil {
+		return nil, err
+	}
+	defer release.Close()
+	for _, name := range []string{"instance.cfg", "template.cfg"} {
+		template, err := release.Read(name)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return template, err
+		}
+	}
+	return nil, fmt.Errorf("Software Release %s is not correctly installed.\nMissing file: %s", d.url, filepath.Join(d.release, "instance.cfg"))
+}
+
+// runBuildout deploys the instance with the buildout of its release, or with
+// what the release offers instead of it.
+func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
+	if err := d.checkOwner(); err != nil {
+		return pass.Failed, err
+	}
+	d.Step("deploying")
+	n := d.Node
+	builder := &buildout.Builder{
+		Directory: d.Path, Environment: d.environment(), Python: n.Python, Script: n.Buildout,
+		Debug: n.BuildoutDebug, Timeout: d.options.PartitionTimeout, Logger: d.Log,
+	}
+	end, err := builder.Begin(ctx)
+	if err != nil {
+		return pass.Failed, err
+	}
+	defer end()
+	own := filepath.Join(d.Path, "sbin", "buildout")
+	script, err := d.chooseBuildout(ctx, builder, own)
+	if err != nil {
+		return pass.Failed, err
+	}
+	if _, err := os.Stat(script); errors.Is(err, fs.ErrNotExist) {
+		if err := builder.Bootstrap(ctx, "buildout:bin-directory="+filepath.Dir(own)); err != nil {
+			return pass.Failed, err
+		}
+		script = own
+	}
+	return pass.Ended(builder.Run(ctx, script))
+}
+
+// checkOwner refuses a user that nothing may run as, before anything does.
+func (d *deployment) checkOwner() error {
+	_, err := d.Owner()
+	return err
+}
+
+// chooseBuildout runs the bootstrap program of the release, if it has one,
+// which makes the partition's own buildout.
+func (d *deployment) chooseBuildout(ctx context.Context, builder *buildout.Builder, own string) (script string, err error) {
+	bin := filepath.Join(d.release, "bin")
+	entries, err := os.ReadDir(bin)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	var bootstraps []string
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), "bootstrap") {
+			bootstraps = append(bootstraps, filepath.Join(bin, entry.Name()))
+		}
+	}
+	switch len(bootstraps) {
+	case 0:
+		d.Log.Info(fmt.Sprintf("Falling back to default buildout '%s'", filepath.Join(bin, "buildout")))
+		return filepath.Join(bin, "buildout"), nil
+	case 1:
+		return own, builder.BootstrapBy(ctx, bootstraps[0])
+	}
+	return "", fmt.Errorf("Software Release %s has more than one bootstrap program in %s: %d", d.url, bin, len(bootstraps))
+}
+
+// lockRetention notes for how long the partition is kept once it is destroyed.
+func (d *deployment) lockRetention(context.Context) (pass.Outcome, error) {
+	info, err := os.Stat(d.release)
+	if err != nil {
+		return pass.Failed, err
+	}
+	uid, gid := confined.Owner(info)
+	return pass.Ended(d.LockRetention(uid, gid))
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package instance brings the partitions of a node to the states that the master
+// wants, and runs their promises. [Pass] asks the master for the list and works on
+// up to Jobs partitions at once; [PromisePass] runs promises alone.
+//
+// What a pass does with a partition, by the state that the master wants and
+// whether its .timestamp says that this was done already (GRID-43 to GRID-60):
+//
+//	                        ┌ started: promises, in anomaly mode
+//	         ┌ up to date ──┴ other: nothing ──────────────────────────┐
+//	managers─┤                                                         ├─ managers
+//	         └ changed: .timestamp goes                                │
+//	             started:   certificate ─ install ─ start ─ firewall   │
+//	                          ─ promises ─ tell started ─ tell requests┤
+//	             stopped:   certificate ─ install ─ firewall           │
+//	                          ─ stop ─ tell stopped ─ tell requests ───┤
+//	             destroyed: certificate ─ stop ─ no firewall           │
+//	                          ─ tell stopped ──────────────────────────┤
+//	                                                                   │
+//	             success: .timestamp is written, after the managers ───┘
+//
+// .timestamp is what makes a partition up to date. It goes before and comes
+// after everything else, so an agent that is killed in between is followed by
+// one that does all again. A destroyed partition is stopped here; package report
+// empties it. Without a master, what runs is kept running.
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"strings"
+
+	"slapos/grid/buildout"
+	"slapos/grid/firewall"
+	"slapos/grid/partition"
+	"slapos/grid/pass"
+	"slapos/grid/supervision"
+	"slapos/promise"
+	"slapos/slap"
+)
+
+// An instancePass is one pass over the partitions.
+type instancePass struct {
+	options     Options
+	node        *pass.Node // of options
+	supervision *supervision.Supervision
+	partitions  *partition.Opener
+	firewall    *firewall.Firewall // nil: partitions have no rules
+	releases    releases
+}
+
+func newPass(options Options) *instancePass {
+	options.Node = options.Node.WithDefaults()
+	p := &instancePass{options: options, node: &options.Node}
+	p.supervision = supervision.New(p.node.InstanceRoot, options.Supervisor, p.node.Logger)
+	p.partitions = &partition.Opener{
+		Node: p.node, Supervision: p.supervision, CertificateRepository: options.CertificateRepository,
+	}
+	if options.Firewall != nil {
+		p.firewall = firewall.New(*options.Firewall, p.node.Environment, p.node.Logger)
+	}
+	p.releases = releases{maximumPeriodicity: options.MaximumPeriodicity, log: p.node.Logger}
+	return p
+}
+
+func (p *instancePass) close() { p.supervision.Close() }
+
+// Pass brings the partitions of this node to the states that the master wants
+// (GRID-40 to GRID-60). A partition that fails is reported to the master and in
+// the result. When the master can't be reached, what runs is kept running
+// (GRID-70), which the result tells as well. The error is that of the pass
+// itself, which could not begin or was interrupted.
+func Pass(ctx context.Context, options Options) (pass.Result, error) {
+	p := newPass(options)
+	defer p.close()
+	result, err := p.process(ctx)
+	if ctx.Err() != nil {
+		return result, ctx.Err()
+	}
+	if err != nil && pass.IsOffline(err) {
+		p.node.Logger.Error(err.Error())
+		result.Offline, result.OfflineErr = true, p.workOffline(ctx)
+		if result.OfflineErr != nil {
+			p.node.Logger.Error(fmt.Sprintf("Error in offline mode while starting partitions: %v", result.OfflineErr))
+		}
+		return result, nil
+	}
+	return result, err
+}
+
+func (p *instancePass) process(ctx context.Context) (pass.Result, error) {
+	p.node.Logger.Info("Processing computer partitions...")
+	if err := p.supervision.Start(ctx); err != nil {
+		return pass.Result{}, err
+	}
+	p.supervision.FindIdle(ctx)
+	deployments, err := p.openWanted(ctx)
+	if err != nil {
+		return pass.Result{}, err
+	}
+	failures := make([]error, len(deployments))
+	p.node.Progress.Plan(len(deployments))
+	err = p.node.Each(ctx, len(deployments), func(ctx context.Context, i int, log *slog.Logger) error {
+		d := deployments[i]
+		defer d.Close()
+		p.node.Progress.Begin(d.ID.Partition)
+		defer p.node.Progress.End(d.ID.Partition)
+		d.LogTo(log)
+		failures[i] = d.process(ctx)
+		if pass.IsOffline(failures[i]) {
+			return failures[i]
+		}
+		if failures[i] != nil {
+			d.reportFailure(ctx, failures[i])
+		}
+		return nil
+	})
+	for _, d := range deployments {
+		d.Close()
+	}
+	result := sortFailures(deployments, failures)
+	if err != nil {
+		return result, err
+	}
+	if err := p.supervision.Finish(ctx); err != nil {
+		p.node.Logger.Warn(err.Error())
+	}
+	if len(p.node.Only) == 0 && len(result.Failed) == 0 {
+		if err := p.supervision.NoteSeen(); err != nil {
+			p.node.Logger.Warn(err.Error())
+		}
+	}
+	result.LogSummary(p.node.Logger)
+	return result, nil
+}
+
+// openWanted opens the partitions to be processed: those that are not free, and
+// that Only names if it names any.
+func (p *instancePass) openWanted(ctx context.Context) ([]*deployment, error) {
+	computer, err := p.node.Master.FullComputerInformation(ctx, p.node.ComputerID)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNames(p.node.Only, computer.Partitions); err != nil {
+		return nil, err
+	}
+	var chosen []*deployment
+	for _, opened := range p.partitions.OpenProcessed(ctx, computer.Partitions) {
+		if len(p.node.Only) > 0 && !slices.Contains(p.node.Only, opened.ID.Partition) {
+			opened.Close()
+			continue
+		}
+		chosen = append(chosen, p.newDeployment(opened))
+	}
+	return chosen, nil
+}
+
+// checkNames refuses names that the master doesn't know (GRID-41).
+func checkNames(names []string, partitions []*slap.Partition) error {
+	known := map[string]bool{}
+	for _, partition := range partitions {
+		known[partition.Reference] = true
+	}
+	var unknown []string
+	for _, name := range names {
+		if !known[name] && !slices.Contains(unknown, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	sort.Strings(unknown)
+	switch len(unknown) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("Unknown partition: %s", unknown[0])
+	}
+	return fmt.Errorf("Unknown partitions: %s", strings.Join(unknown, ", "))
+}
+
+// reportFailure tells the log and the master. The log has the output of a
+// build already (GRID-54).
+func (d *deployment) reportFailure(ctx context.Context, failure error) {
+	var failed *buildout.Error
+	if !errors.As(failure, &failed) {
+		d.Log.Error(failure.Error())
+	}
+	d.TellError(ctx, failure)
+}
+
+// sortFailures tells failed promises from other failures.
+func sortFailures(deployments []*deployment, failures []error) pass.Result {
+	var result pass.Result
+	for i, failure := range failures {
+		if failure == nil {
+			continue
+		}
+		f := pass.Failure{Item: deployments[i].ID.Partition, Type: deployments[i].SoftwareType(), Err: failure}
+		var failed *promise.Error
+		if errors.As(failure, &failed) {
+			result.PromiseFailed = append(result.PromiseFailed, f)
+		} else {
+			result.Failed = append(result.Failed, f)
+		}
+	}
+	return result
+}

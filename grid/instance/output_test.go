@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package instance
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap"
+	"slapos/slap/testkit"
+)
+
+// What a buildout prints is in the log while it still runs.
+func TestOutputInRealTime(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	gate := filepath.Join(filepath.Dir(n.options.SoftwareRoot), "gate")
+	if err := unix.Mkfifo(gate, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	open := func() {
+		if err := os.WriteFile(gate, []byte("go on\n"), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	const built = "http://release/b.cfg"
+	n.want(slap.StateAvailable, built)
+	n.buildWith("echo building; read line <" + gate)
+	testkit.Once(t, "the build's line is in the log", func() bool { return n.log.index("building") >= 0 }, open)
+	n.run(0)
+	n.deployWith("echo deploying; read line <" + gate)
+	testkit.Once(t, "the deployment's line is in both logs", func() bool {
+		content, _ := os.ReadFile(n.at("slappart0", ".slapgrid/log/instance.log"))
+		return n.log.index("deploying") >= 0 && strings.Contains(string(content), " deploying\n")
+	}, open)
+	n.process(0)
+}

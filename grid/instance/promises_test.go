@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package instance
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"slapos/slap"
+	"slapos/slap/testkit"
+)
+
+// PROM-1, PROM-41, PROM-42.
+func TestInstancePassPromises(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	n.options.Instance.PromiseTimeout = 24 * time.Hour // one that has ended is not waited for
+	n.deployWith(service("promise", "check", "test -e ok || { echo not ok; exit 1; }"))
+	result := n.process(2)
+	if len(result.PromiseFailed) != 1 || len(result.Failed) != 0 {
+		t.Errorf("result %+v", result)
+	}
+	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	if got := calls[1].form.Get("error_log"); got != "Promise 'check' failed with output: not ok" {
+		t.Errorf("reported %q", got)
+	}
+	if testkit.Exists(n.at("slappart0", ".timestamp")) || testkit.Exists(n.at("slappart0", ".slapgrid-slappart0-error.log")) {
+		t.Error("a timestamp, or an error file")
+	}
+	if n.log.index("  slappart0[test]: Promise 'check' failed with output: not ok") < 0 {
+		t.Errorf("log\n%s", n.log)
+	}
+	if log := testkit.ReadFile(t, n.at("slappart0", ".slapgrid/log/instance.log")); !strings.Contains(log, "Checking promise check...") {
+		t.Errorf("instance.log\n%s", log)
+	}
+	testkit.WriteFile(t, n.at("slappart0", "ok"), "")
+	n.process(0)
+	n.master.take()
+
+	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
+		t.Errorf("result %+v, %v", result, err)
+	}
+	os.Remove(n.at("slappart0", "ok"))
+	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 2 {
+		t.Errorf("result %+v, %v", result, err)
+	}
+	n.master.expect(t, false, "getFullComputerInformation", "getFullComputerInformation")
+
+	// Only what is to be started is checked (PROM-2).
+	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
+		t.Errorf("stopped: result %+v, %v", result, err)
+	}
+}
+
+// Plugins run with the Python of the release, the one of its buildout.
+// PROM-4.
+func TestInstancePassPlugins(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	python := n.path(testRelease, "bin", "python")
+	n.script(python, "RELEASE=its exec "+testkit.Python(t)+` "$@"`)
+	const plugin = `
+import os, sys
+sys.path[0:0] = []
+from zope.interface import implementer
+from slapos.grid.promise import interface
+from slapos.grid.promise.generic import GenericPromise
+@implementer(interface.IPromise)
+class RunPromise(GenericPromise):
+    def sense(self):
+        self.logger.info('run by %s Python', os.environ.get('RELEASE'))
+`
+	testkit.WriteFile(t, n.path(testRelease, "check.py"), plugin)
+	testkit.WriteFile(t, n.path(testRelease, "bin", "buildout"), "#!"+python+"\nimport os, shutil\n"+
+		"os.makedirs('etc/plugin')\nshutil.copy('"+n.path(testRelease, "check.py")+"', 'etc/plugin')\n")
+	n.process(0)
+	if n.log.index("run by its Python") < 0 {
+		t.Errorf("log\n%s", n.log)
+	}
+}
+
+// A partition that is up to date tells the master what it doesn't know yet.
+// PROM-1.
+func TestInstancePassAnomalies(t *testing.T) {
+	for _, test := range []struct {
+		status string // "-": none
+		good   bool
+		want   string
+	}{
+		{"-", true, "startedComputerPartition slappart0"},
+		{"#error", true, "startedComputerPartition slappart0"},
+		{"#access", true, ""},
+		{"-", false, "softwareInstanceError slappart0"},
+		{"#error", false, ""},
+		{"#access", false, "softwareInstanceError slappart0"},
+	} {
+		t.Run(fmt.Sprint(test.status, test.good), func(t *testing.T) {
+			n := newInstanceNode(t, "slappart0")
+			n.process(0)
+			n.master.take()
+			if err := os.MkdirAll(n.at("slappart0", "etc", "promise"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			exit := map[bool]string{true: "exit 0", false: "exit 1"}[test.good]
+			n.script(n.at("slappart0", "etc", "promise", "check"), exit)
+			if !test.good {
+				// One bad run is no anomaly yet.
+				if _, err := PromisePass(t.Context(), n.options); err != nil {
+					t.Fatal(err)
+				}
+				n.master.take()
+			}
+			n.change("slappart0", func(p *slap.Partition) { p.AccessStatus, p.HasAccessStatus = test.status, test.status != "-" })
+			n.process(0)
+			want := []string{"getFullComputerInformation"}
+			if test.want != "" {
+				want = append(want, test.want)
+			}
+			n.master.expect(t, false, want...)
+		})
+	}
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package instance
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"slapos/grid/buildout"
+	"slapos/slap/confined"
+)
+
+// releases are what instances must know of their Software Releases, each read
+// once in a pass.
+type releases struct {
+	maximumPeriodicity int // of those that have none
+	log                *slog.Logger
+
+	periodicities, interpreters sync.Map // by directory
+}
+
+// periodicity is that of a release, or else the node's (GRID-46).
+func (r *releases) periodicity(release string) int {
+	if release == "" {
+		return r.maximumPeriodicity
+	}
+	read, _ := r.periodicities.LoadOrStore(release, sync.OnceValue(func() int {
+		periodicity, err := readPeriodicity(release)
+		if err == nil {
+			return periodicity
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			r.log.Error(fmt.Sprintf("Ignored the periodicity of %s: %v", release, err))
+		}
+		return r.maximumPeriodicity
+	}))
+	return read.(func() int)()
+}
+
+// readPeriodicity removes a file that holds no number.
+func readPeriodicity(release string) (int, error) {
+	const name = "periodicity"
+	root, err := confined.Open(release)
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	content, err := root.Read(name)
+	if err != nil {
+		return 0, err
+	}
+	periodicity, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("%s is no whole number", filepath.Join(release, name)), root.Clear(name))
+	}
+	return periodicity, nil
+}
+
+// interpreter is the Python of a release, empty when it names none (GRID-44).
+func (r *releases) interpreter(release string) (string, error) {
+	if release == "" {
+		return "", nil
+	}
+	read, _ := r.interpreters.LoadOrStore(release, sync.OnceValues(func() (string, error) {
+		name, err := buildout.Interpreter(filepath.Join(release, buildout.ReleaseScript))
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", nil
+		}
+		return name, err
+	}))
+	return read.(func() (string, error))()
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package instance
+
+import (
+	"context"
+	"fmt"
+
+	"slapos/grid/pass"
+	"slapos/grid/supervisor"
+)
+
+// startServices configures what is in etc/run and etc/service, and starts what
+// of it doesn't run (GRID-59, GRID-73); or stops it, if that is forced.
+func (d *deployment) startServices(ctx context.Context) (pass.Outcome, error) {
+	if d.options.ForceStop {
+		return d.StopServices(ctx)
+	}
+	program, err := d.Program()
+	if err != nil {
+		return pass.Failed, err
+	}
+	programs, err := supervisor.Services(d.Root.FS(), d.Path, program)
+	if err != nil {
+		return pass.Failed, err
+	}
+	name := d.ID.Partition
+	if len(programs) == 0 {
+		d.Log.Warn(fmt.Sprintf("No runners nor services found for partition '%s'", name))
+	}
+	d.started = true
+	if err := d.Services.Set(ctx, name, programs, d.Log); err != nil || len(programs) == 0 {
+		return pass.Failed, err
+	}
+	return d.startGroup(ctx)
+}
+
+// startGroup starts what doesn't run of the partition's own group.
+func (d *deployment) startGroup(ctx context.Context) (pass.Outcome, error) {
+	known, err := d.Services.Start(ctx)
+	if err != nil {
+		return pass.Failed, fmt.Errorf("start services: %w", err)
+	}
+	if !known {
+		d.Log.Info(fmt.Sprintf("Nothing to start on %s...", d.ID.Partition))
+		return pass.Skipped, nil
+	}
+	d.Log.Info(fmt.Sprintf("Requested start of %s...", d.ID.Partition))
+	return pass.Done, nil
+}

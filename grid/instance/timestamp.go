@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package instance
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"slapos/slap"
+	"slapos/slap/confined"
+)
+
+// timestampFile holds the master's timestamp of what was processed last with
+// success; when that was is the time of the file.
+const timestampFile = ".timestamp"
+
+// timestamp is the master's, unless the partition has to be processed whatever
+// it is (GRID-45).
+func (d *deployment) timestamp() (timestamp string, ok bool) {
+	if d.options.ForceStop && d.Wanted.RequestedState == slap.StateStarted {
+		return "", false
+	}
+	return d.Wanted.Timestamp()
+}
+
+// isUpToDate tells whether there is nothing to process. If there is, the
+// timestamp goes first, so that a failure is tried again at every pass.
+func (d *deployment) isUpToDate() (bool, error) {
+	wanted, given := d.timestamp()
+	if d.Node.Force || !given {
+		return false, nil
+	}
+	periodicity := d.releases.periodicity(d.release)
+	if periodicity == 0 {
+		return false, nil
+	}
+	processed, info, err := d.Root.ReadFile(timestampFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil && string(processed) == wanted && isRecent(info.ModTime(), periodicity, d.Node.Now()) {
+		return true, nil
+	}
+	return false, d.Root.Clear(timestampFile)
+}
+
+// isRecent applies a periodicity in seconds, of which a negative one never
+// ends.
+func isRecent(processed time.Time, periodicity int, now time.Time) bool {
+	return periodicity < 0 || now.Sub(processed).Seconds() <= float64(periodicity)
+}
+
+func (d *deployment) writeTimestamp() error {
+	timestamp, given := d.timestamp()
+	if !given {
+		return nil
+	}
+	return d.Root.Write(timestampFile, []byte(timestamp), confined.AgentFile)
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"slapos/grid/pass"
+	"slapos/slap"
+	"slapos/slap/wholefile"
+)
+
+// RefreshCertificate asks the master for the partition's key and certificate
+// and writes what has changed, readable to its user alone (GRID-51).
+func (p *Partition) RefreshCertificate(ctx context.Context) (pass.Outcome, error) {
+	if p.KeyFile == "" {
+		return pass.Skipped, nil
+	}
+	certificate, key, err := p.Node.Master.Certificate(ctx, p.ID)
+	if errors.Is(err, slap.ErrNotFound) {
+		return pass.Failed, fmt.Errorf("Partition %s is not known by SlapOS Master.", p.ID.Partition)
+	}
+	if err != nil {
+		return pass.Failed, err
+	}
+	if err := p.writeSecret("certificate", p.CertificateFile, certificate); err != nil {
+		return pass.Failed, err
+	}
+	return pass.Ended(p.writeSecret("key", p.KeyFile, key))
+}
+
+func (p *Partition) writeSecret(kind, path, content string) error {
+	present, err := os.ReadFile(path)
+	switch {
+	case err == nil && string(present) == content:
+		return nil
+	case err == nil:
+		p.Log.Info(fmt.Sprintf("Changed %s content. Updating '%s'", kind, path))
+	case errors.Is(err, fs.ErrNotExist):
+		p.Log.Info(fmt.Sprintf("Missing %s file. Creating '%s'", kind, path))
+	default:
+		return err
+	}
+	file, err := wholefile.Create(path, wholefile.ExactMode(0o400))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer file.Cleanup()
+	if os.Geteuid() == 0 {
+		if err := file.Chown(p.Root.UID, p.Root.GID); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	if _, err := file.WriteString(content); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

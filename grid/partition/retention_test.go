@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package partition
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap"
+	"slapos/slap/testkit"
+)
+
+func TestRetentionDelay(t *testing.T) {
+	for _, test := range []struct {
+		value any
+		want  float64
+	}{{nil, 0}, {1, 1}, {1.5, 1.5}, {"2.5", 2.5}, {" 3 ", 3}, {"x", 0}, {"", 0}, {"inf", 0}, {"nan", 0}, {slap.Tuple{}, 0}, {true, 0}} {
+		if got := retentionDelay(slap.Dict{"retention_delay": test.value}, slog.New(slog.DiscardHandler)); got != test.want {
+			t.Errorf("%v gives %v", test.value, got)
+		}
+	}
+	if got := retentionDelay(nil, slog.Default()); got != 0 {
+		t.Error(got)
+	}
+}
+
+func TestLockRetention(t *testing.T) {
+	root := openPartitionDirectory(t)
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = 29997
+	}
+	for _, days := range []float64{0, 7} {
+		if err := lockRetention(root, days, uid, os.Getgid()); err != nil {
+			t.Fatal(err)
+		}
+		content, _ := root.Read(RetentionDelayFile)
+		info, err := root.Stat(RetentionDelayFile)
+		if string(content) != "0.0" || err != nil || info.Mode() != 0o644 || int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+			t.Errorf("after %v: %q, %v, %v", days, content, info, err)
+		}
+	}
+}
+
+func TestRetentionOver(t *testing.T) {
+	now := time.Unix(1_800_000_000, 500_000_000)
+	day := 24 * time.Hour
+	for name, test := range map[string]struct {
+		delay, date string // "-": no file
+		now         time.Time
+		want        bool
+		wantDate    string // "-": no file
+		fails       bool
+	}{
+		"never installed":         {"-", "-", now, true, "-", false},
+		"no delay":                {"0.0", "-", now, true, "-", false},
+		"negative delay":          {"-1", "-", now, true, "-", false},
+		"delay":                   {"2.0", "-", now, false, "1800172800.0", false},
+		"fraction of a day":       {"0.00001", "-", now, false, "1800000000.864", false},
+		"smaller than now":        {"0.000001", "-", now, true, "1800000000.0864", false},
+		"date to come":            {"2.0", "1800172800.0", now.Add(day), false, "1800172800.0", false},
+		"date is there":           {"2.0", "1800172800.0", now.Add(2 * day), true, "1800172800.0", false},
+		"date without delay file": {"-", "1800172800.0", now, false, "1800172800.0", false},
+		"garbage delay":           {"x", "-", now, false, "-", true},
+		"empty delay":             {"", "-", now, false, "-", true},
+		"garbage date":            {"1.0", "nan", now, false, "nan", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := openPartitionDirectory(t)
+			for file, content := range map[string]string{RetentionDelayFile: test.delay, RetentionDateFile: test.date} {
+				if content != "-" {
+					testkit.WriteFile(t, root.Join(file), content)
+				}
+			}
+			uid := os.Getuid()
+			if uid == 0 && test.delay != "-" {
+				uid = 29997
+				if err := os.Chown(root.Join(RetentionDelayFile), uid, 29997); err != nil {
+					t.Fatal(err)
+				}
+			}
+			over, err := retentionOver(root, test.now)
+			if over != test.want || (err != nil) != test.fails {
+				t.Errorf("over: %v, %v", over, err)
+			}
+			date, err := root.Read(RetentionDateFile)
+			if err != nil {
+				date = []byte("-")
+			}
+			if string(date) != test.wantDate {
+				t.Errorf("date is %q", date)
+			}
+			if info, err := root.Stat(RetentionDateFile); err == nil && test.date == "-" && int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+				t.Errorf("the date belongs to %d, not to %d as the delay", info.Sys().(*syscall.Stat_t).Uid, uid)
+			}
+		})
+	}
+}
+
+// What is no regular file was not written by an agent, and locks nothing.
+func TestRetentionHostileFiles(t *testing.T) {
+	for name, create := range map[string]func(path string) error{
+		"pipe":                func(path string) error { return unix.Mkfifo(path, 0o644) },
+		"link to the outside": func(path string) error { return os.Symlink("/dev/zero", path) },
+		"directory":           func(path string) error { return os.MkdirAll(filepath.Join(path, "a"), 0o755) },
+	} {
+		root := openPartitionDirectory(t)
+		for _, file := range []string{RetentionDelayFile, RetentionDateFile} {
+			if err := create(root.Join(file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if over, err := retentionOver(root, time.Now()); !over || err != nil {
+			t.Errorf("%s: %v, %v", name, over, err)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package report tells the master what a node and its instances used, and destroys
+// the instances that the master wants destroyed. [Pass] does one after the other:
+//
+//	each partition:  scripts in etc/report ─ usage reports are collected
+//	all partitions:  one report of the computer ─ sent ─ the files that it was made of go
+//	each partition that is to be destroyed:
+//
+//	  stop ─ certificate ─ tell stopped ─ managers ─┬─ usage unsent: later
+//	                                                ├─ a process is waited for: later
+//	                                                ├─ retention lock: later
+//	                                                │
+//	    ┌───────────────────────────────────────────┘
+//	    └ destroy script ─ services ─ certificate goes ─ data disks ─ directory is empty
+//	                                                                       │
+//	      free ─────────────────────────────────────────── tell destroyed ─┘
+//
+// Later is in one of the next reports, and no failure. A destruction that was
+// interrupted, anywhere, is done again by the next report: the master lists the
+// partition until it was told that it is destroyed.
+package report
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"slapos/grid/partition"
+	"slapos/grid/pass"
+	"slapos/grid/supervision"
+	"slapos/slap/confined"
+)
+
+// Options of [Pass]. Empty optional fields mean none, unless said otherwise.
+type Options struct {
+	Node       pass.Node
+	Supervisor supervision.Options
+	// CertificateRepository is the directory of the partitions' keys and
+	// certificates; empty: partitions have none.
+	CertificateRepository string
+	// StorageHome is the root of data disks, absolute.
+	StorageHome string
+}
+
+// Pass sends what the computer and its partitions used to the master, and
+// destroys the partitions that the master wants destroyed (GRID-83). A partition
+// that fails is reported to the master and in the result; the error is that of
+// the pass itself, which could not begin or was interrupted.
+func Pass(ctx context.Context, options Options) (pass.Result, error) {
+	r := newReport(options)
+	defer r.close()
+	if err := r.supervision.Start(ctx); err != nil {
+		return pass.Result{}, err
+	}
+	computer, err := r.node.Master.FullComputerInformation(ctx, r.node.ComputerID)
+	if err != nil {
+		return pass.Result{}, err
+	}
+	for _, opened := range r.opener().OpenProcessed(ctx, computer.Partitions) {
+		defer opened.Close()
+		r.partitions = append(r.partitions, r.newPartition(opened))
+	}
+	r.node.Logger.Info("Aggregating and sending usage reports...")
+	if err := r.run(ctx); err != nil {
+		return r.result(), err
+	}
+	r.node.Logger.Info("Finished usage reports.")
+	return r.result(), nil
+}
+
+// A report is one run of it.
+type report struct {
+	options     Options
+	node        *pass.Node // of options
+	supervision *supervision.Supervision
+	partitions  []*reportedPartition
+	failed      []pass.Failure // that are of no partition
+}
+
+func newReport(options Options) *report {
+	options.Node = options.Node.WithDefaults()
+	r := &report{options: options, node: &options.Node}
+	r.supervision = supervision.New(r.node.InstanceRoot, options.Supervisor, r.node.Logger)
+	return r
+}
+
+func (r *report) close() { r.supervision.Close() }
+
+func (r *report) opener() *partition.Opener {
+	return &partition.Opener{Node: r.node, Supervision: r.supervision, CertificateRepository: r.options.CertificateRepository}
+}
+
+// A reportedPartition is a partition, what was used in it, and what failed.
+type reportedPartition struct {
+	*partition.Partition
+	options  *Options
+	usage    collectedUsage
+	failures []error
+}
+
+func (r *report) newPartition(opened *partition.Partition) *reportedPartition {
+	return &reportedPartition{Partition: opened, options: &r.options, usage: collectedUsage{partition: opened}}
+}
+
+// run is the report in its order: scripts and collection, what is sent, which
+// is one call for all partitions, then destruction.
+func (r *report) run(ctx context.Context) error {
+	shared, err := r.openSharedUsage()
+	if err != nil {
+		return err
+	}
+	if shared != nil {
+		defer shared.Close()
+	}
+	err = r.eachPartition(ctx, func(p *reportedPartition, ctx context.Context) error {
+		return errors.Join(p.runReportScripts(ctx), p.usage.collect(shared))
+	})
+	if err != nil {
+		return err
+	}
+	r.send(ctx, shared)
+	return r.eachPartition(ctx, (*reportedPartition).retire)
+}
+
+// send sends what was collected. A failure that concerns all partitions is told
+// as that of the last one, which is not destroyed then (GRID-83).
+func (r *report) send(ctx context.Context, shared *confined.Directory) {
+	if err := r.sendComputerUsage(ctx, shared); err != nil {
+		r.node.Logger.Error(err.Error())
+		r.failed = append(r.failed, pass.Failure{Item: r.node.ComputerID, Err: err})
+	}
+	var collected []*collectedUsage
+	for _, p := range r.partitions {
+		collected = append(collected, &p.usage)
+	}
+	if err := r.sendUsage(ctx, collected); err != nil {
+		last := r.partitions[len(r.partitions)-1]
+		last.usage.unsent = true
+		last.fail(ctx, err)
+	}
+	for _, p := range r.partitions {
+		if p.usage.refused != nil {
+			p.fail(ctx, p.usage.refused)
+		}
+	}
+}
+
+// eachPartition does some work for all partitions, several at once. The
+// failure of one concerns no other.
+func (r *report) eachPartition(ctx context.Context, work func(*reportedPartition, context.Context) error) error {
+	return r.node.Each(ctx, len(r.partitions), func(ctx context.Context, i int, log *slog.Logger) error {
+		p := r.partitions[i]
+		p.LogTo(log)
+		if err := work(p, ctx); err != nil {
+			p.fail(ctx, err)
+		}
+		return ctx.Err()
+	})
+}
+
+// fail tells the log and the master of a failure.
+func (p *reportedPartition) fail(ctx context.Context, failure error) {
+	p.failures = append(p.failures, failure)
+	p.Log.Error(failure.Error())
+	p.TellError(ctx, failure)
+}
+
+func (r *report) result() pass.Result {
+	result := pass.Result{Failed: r.failed}
+	for _, p := range r.partitions {
+		if err := errors.Join(p.failures...); err != nil {
+			result.Failed = append(result.Failed, pass.Failure{Item: p.ID.Partition, Type: p.SoftwareType(), Err: err})
+		}
+	}
+	return result
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"slapos/grid/pass"
+	"slapos/manager"
+	"slapos/slap"
+)
+
+// A postponement is why something isn't done in this run and will be in a
+// later one. It is no failure.
+type postponement string
+
+func (why postponement) Error() string { return string(why) }
+
+// retireSteps take a partition out of service that the master wants destroyed.
+var retireSteps = []pass.Step[*reportedPartition]{
+	{Name: "stop", Do: (*reportedPartition).StopServices},
+	{Name: "certificate", Do: (*reportedPartition).RefreshCertificate},
+	{Name: "report stopped", Do: (*reportedPartition).ReportStopped},
+	{Name: "managers", Do: (*reportedPartition).callManagers},
+	{Name: "usage", Do: (*reportedPartition).checkUsage},
+	{Name: "processes", Do: (*reportedPartition).checkProcesses},
+	{Name: "destroy", Do: (*reportedPartition).destroy},
+	{Name: "report destroyed", Do: (*reportedPartition).reportDestroyed},
+}
+
+func (p *reportedPartition) retire(ctx context.Context) error {
+	if p.Wanted.RequestedState != slap.StateDestroyed {
+		return nil
+	}
+	err := pass.RunSteps(ctx, p, p.Log, retireSteps)
+	var later postponement
+	if errors.As(err, &later) {
+		p.Log.Info(later.Error())
+		return nil
+	}
+	return err
+}
+
+func (p *reportedPartition) callManagers(ctx context.Context) (pass.Outcome, error) {
+	managed := p.Managed()
+	managed.Retention = func(context.Context) (bool, error) { return p.RetentionOver() }
+	for _, m := range p.Node.Managers {
+		if err := m.Report(ctx, managed); err != nil {
+			return pass.Failed, fmt.Errorf("manager %s: %w", m.Name(), err)
+		}
+	}
+	return pass.Done, nil
+}
+
+func (p *reportedPartition) checkUsage(context.Context) (pass.Outcome, error) {
+	if p.usage.unsent {
+		return pass.Failed, postponement(fmt.Sprintf("Ignoring destruction of '%s', as no report usage was sent", p.ID.Partition))
+	}
+	return pass.Done, nil
+}
+
+// checkProcesses looks at the processes that the destruction waits for
+// (MGR-42). The partition's user can write the list: those of other partitions
+// don't count.
+func (p *reportedPartition) checkProcesses(ctx context.Context) (pass.Outcome, error) {
+	list, err := p.Root.Read(manager.WaitList)
+	if errors.Is(err, fs.ErrNotExist) {
+		return pass.Skipped, nil
+	}
+	if err != nil {
+		p.Log.Warn("Ignored " + p.Root.Join(manager.WaitList) + ": " + err.Error())
+		return pass.Skipped, nil
+	}
+	running, err := p.Services.Running(ctx)
+	if err != nil {
+		return pass.Failed, err
+	}
+	for line := range strings.Lines(string(list)) {
+		if name := strings.TrimSpace(line); slices.Contains(running, name) {
+			p.Log.Debug("Still running: " + name)
+			return pass.Failed, postponement("There are running processes into the partition, wait until they finish...")
+		}
+	}
+	return pass.Done, nil
+}
+
+// reportDestroyed tells the master. One that doesn't know the partition any
+// more, or fails, will list it again, or not (GRID-83).
+func (p *reportedPartition) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
+	err := p.Node.Master.Destroyed(ctx, p.ID)
+	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrServer) {
+		p.Log.Debug("Ignored failure to report a destroyed partition", "error", err)
+		return pass.Skipped, nil
+	}
+	return pass.Ended(err)
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package software
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"slapos/grid/buildout"
+	"slapos/grid/pass"
+	"slapos/promise/process"
+	"slapos/slap/confined"
+)
+
+// makeDirectory makes the directory of the release, which belongs to the owner
+// of the directory of all releases (GRID-29), and begins the build there.
+func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
+	all, err := confined.Open(r.node.SoftwareRoot)
+	if err != nil {
+		return pass.Failed, err
+	}
+	defer all.Close()
+	name := filepath.Base(r.directory)
+	created := !all.Exists(name)
+	if err := all.MakeDirectory(name, 0o755); err != nil {
+		return pass.Failed, err
+	}
+	if err := all.GiveAway(name); err != nil {
+		return pass.Failed, err
+	}
+	if err := r.begin(ctx); err != nil {
+		return pass.Failed, err
+	}
+	if created {
+		if err := r.root.Chmod(".", 0o755); err != nil {
+			return pass.Failed, err
+		}
+	}
+	if err := r.root.MakeDirectory("extends-cache", 0o755); err != nil {
+		return pass.Failed, err
+	}
+	return pass.Ended(r.root.GiveAway("extends-cache"))
+}
+
+// copyNetrc gives the build the logins of its owner, whose home isn't that of
+// the build (GRID-30).
+func (r *release) copyNetrc(context.Context) (pass.Outcome, error) {
+	const name = ".netrc"
+	user, err := process.LookupUser(r.root.UID, r.root.GID)
+	if err != nil {
+		return pass.Failed, fmt.Errorf("owner of %s: %w", r.directory, err)
+	}
+	if filepath.Clean(user.Home) == filepath.Clean(r.directory) {
+		return pass.Skipped, nil
+	}
+	if err := r.root.Clear(name); err != nil {
+		return pass.Failed, err
+	}
+	logins, err := readLogins(filepath.Clean(user.Home), name, user.UID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return pass.Skipped, nil
+	}
+	if err != nil {
+		return pass.Failed, err
+	}
+	return pass.Ended(r.root.Write(name, logins, confined.Attributes{Mode: 0o600, UID: r.root.UID, GID: r.root.GID}))
+}
+
+// readLogins reads a file for a user who could have put anything in its place:
+// it must be the user's own or, as when root wrote it there, certainly no link.
+func readLogins(home, name string, uid int) ([]byte, error) {
+	root, err := confined.Open(home)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	content, info, err := root.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if fileOwner, _ := confined.Owner(info); fileOwner != uid && !root.IsOneName(info) {
+		return nil, fmt.Errorf("%s belongs to another user: chown it to user %d", root.Join(name), uid)
+	}
+	return content, nil
+}
+
+// writeProfile writes buildout.cfg unless there is one, and notes the revision
+// of a profile that lies in a git repository here (GRID-31).
+func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
+	const name = "buildout.cfg"
+	before, err := r.root.Read(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return pass.Failed, err
+	}
+	profile := before
+	if err != nil {
+		profile = buildout.ReleaseProfile(r.url, r.node.SharedParts, r.node.BuildTimeParts)
+	}
+	if revision, ok := buildout.GitRevision(ctx, r.url, r.node.Environment); ok {
+		profile = buildout.NoteRevision(profile, revision, r.node.Now())
+	}
+	if string(profile) == string(before) {
+		return pass.Skipped, nil
+	}
+	return pass.Ended(r.root.Write(name, profile, confined.Attributes{Mode: 0o644, UID: r.root.UID, GID: r.root.GID}))
+}
+
+// networkCacheOptions are handed to buildout in this order (GRID-32).
+var networkCacheOptions = []string{
+	"signature-private-key-file", "upload-cache-url", "upload-dir-url",
+	"shacache-ca-file", "shacache-cert-file", "shacache-key-file",
+	"shadir-ca-file", "shadir-cert-file", "shadir-key-file",
+}
+
+// parameters of both calls of buildout (GRID-32).
+func (r *release) parameters() []string {
+	parameters := []string{
+		"buildout:extends-cache=" + filepath.Join(r.directory, "extends-cache"),
+		"buildout:directory=" + r.directory,
+	}
+	cache := r.options.BuildoutNetworkCache
+	if cache["signature-private-key-file"] != "" || cache["upload-cache-url"] != "" || cache["upload-dir-url"] != "" {
+		parameters = append(parameters, "buildout:networkcache-section=networkcache")
+	}
+	for _, name := range networkCacheOptions {
+		if value := cache[name]; value != "" {
+			parameters = append(parameters, "networkcache:"+name+"="+value)
+		}
+	}
+	if !r.node.Force {
+		parameters = append(parameters, "-N")
+	}
+	return append(parameters, "-c", filepath.Join(r.directory, "buildout.cfg"))
+}
+
+const bootstrapSkipped = "bin/buildout-bootstrap-skipped"
+
+// bootstrap makes bin/buildout. With one there already, it is done at every
+// other attempt only: the failure may lie in either (GRID-34).
+func (r *release) bootstrap(ctx context.Context) (pass.Outcome, error) {
+	if r.root.Exists(bootstrapSkipped) {
+		if err := r.root.Clear(bootstrapSkipped); err != nil {
+			return pass.Failed, err
+		}
+	} else if r.root.Exists(buildout.ReleaseScript) {
+		if err := r.root.Write(bootstrapSkipped, nil, confined.AgentFile); err != nil {
+			return pass.Failed, err
+		}
+		r.bootstrapSkipped = true
+		return pass.Skipped, nil
+	}
+	r.step("bootstrapping")
+	return pass.Ended(r.builder.Bootstrap(ctx, r.parameters()...))
+}
+
+func (r *release) runBuildout(ctx context.Context) (pass.Outcome, error) {
+	r.step("building")
+	if err := r.builder.Run(ctx, filepath.Join(r.directory, buildout.ReleaseScript), r.parameters()...); err != nil {
+		return pass.Failed, err
+	}
+	if r.bootstrapSkipped {
+		return pass.Ended(r.root.Clear(bootstrapSkipped))
+	}
+	return pass.Done, nil
+}

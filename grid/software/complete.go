@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package software
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"slapos/grid/pass"
+	"slapos/slap/confined"
+)
+
+// completedFile marks a release that is built and reported. It holds the time.
+const completedFile = ".completed"
+
+func (r *release) isComplete() bool {
+	_, err := os.Lstat(filepath.Join(r.directory, completedFile))
+	return err == nil
+}
+
+// forgetCompletion takes the mark away while the release changes, so that the
+// next pass builds again what this one can't finish.
+func (r *release) forgetCompletion(context.Context) (pass.Outcome, error) {
+	if !r.isComplete() {
+		return pass.Skipped, nil
+	}
+	root, err := confined.Open(r.directory)
+	if err != nil {
+		return pass.Failed, err
+	}
+	defer root.Close()
+	return pass.Ended(root.Clear(completedFile))
+}
+
+// complete marks the release (GRID-23).
+func (r *release) complete(context.Context) (pass.Outcome, error) {
+	return pass.Ended(r.root.Write(completedFile, []byte(r.node.Now().Local().Format(time.ANSIC)), confined.AgentFile))
+}

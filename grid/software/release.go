@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package software
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+
+	"slapos/grid/buildout"
+	"slapos/grid/pass"
+	"slapos/slap"
+	"slapos/slap/confined"
+)
+
+// A release is one Software Release while the pass works on it.
+type release struct {
+	node      *pass.Node
+	options   *Options
+	uploads   *uploads
+	url       string
+	state     slap.State
+	directory string
+	log       *slog.Logger
+
+	root    *confined.Directory // the directory, once it is open
+	fetched bool                // from the cache
+	builder *buildout.Builder
+	end     func() // of the builder's right to build alone
+	// bootstrapSkipped: the marker file of that name was left (GRID-34).
+	bootstrapSkipped bool
+}
+
+// What is done with a release, see the package's drawing. beginSteps are followed
+// by fetchedSteps or buildSteps.
+var (
+	beginSteps = []pass.Step[*release]{
+		{Name: "announce", Do: (*release).announce},
+		{Name: "forget completion", Do: (*release).forgetCompletion},
+		{Name: "free space", Do: (*release).checkSpace},
+		{Name: "fetch", Do: (*release).fetch},
+	}
+	fetchedSteps = []pass.Step[*release]{
+		{Name: "report", Do: (*release).reportAvailable},
+		{Name: "directory", Do: (*release).openDirectory},
+		{Name: "complete", Do: (*release).complete},
+	}
+	buildSteps = []pass.Step[*release]{
+		{Name: "directory", Do: (*release).makeDirectory},
+		{Name: "netrc", Do: (*release).copyNetrc},
+		{Name: "profile", Do: (*release).writeProfile},
+		{Name: "bootstrap", Do: (*release).bootstrap},
+		{Name: "buildout", Do: (*release).runBuildout},
+		{Name: "upload", Do: (*release).upload},
+		{Name: "report", Do: (*release).reportAvailable},
+		{Name: "complete", Do: (*release).complete},
+	}
+	removeSteps = []pass.Step[*release]{
+		{Name: "remove", Do: (*release).remove},
+		{Name: "report", Do: (*release).reportDestroyed},
+	}
+)
+
+func (p *releasePass) newRelease(wanted *slap.SoftwareRelease, log *slog.Logger) *release {
+	return &release{
+		node: p.node, options: &p.options, uploads: &p.uploads,
+		url: wanted.URL, state: wanted.State(), directory: buildout.ReleaseDirectory(p.node.SoftwareRoot, wanted.URL),
+		log: log.With("release", wanted.URL),
+	}
+}
+
+// process does what the master wants of the release (GRID-22).
+func (r *release) process(ctx context.Context) error {
+	defer r.close()
+	switch {
+	case !r.isNamed():
+		return nil
+	case r.state == slap.StateDestroyed:
+		return pass.RunSteps(ctx, r, r.log, removeSteps)
+	case r.state == slap.StateAvailable && (r.node.Force || !r.isComplete()):
+		return r.install(ctx)
+	}
+	return nil
+}
+
+func (r *release) install(ctx context.Context) error {
+	if err := pass.RunSteps(ctx, r, r.log, beginSteps); err != nil {
+		return err
+	}
+	if r.fetched {
+		return pass.RunSteps(ctx, r, r.log, fetchedSteps)
+	}
+	return pass.RunSteps(ctx, r, r.log, buildSteps)
+}
+
+// isNamed tells whether Only names the release, by its URL or md5 sum, or names
+// none.
+func (r *release) isNamed() bool {
+	only := r.node.Only
+	return len(only) == 0 || slices.Contains(only, r.url) || slices.Contains(only, buildout.ReleaseName(r.url))
+}
+
+// exists tells whether there is anything in the place of the directory.
+func (r *release) exists() bool {
+	_, err := os.Lstat(r.directory)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func (r *release) close() {
+	if r.end != nil {
+		r.end()
+	}
+	if r.root != nil {
+		r.root.Close()
+	}
+}
+
+// openDirectory opens the directory that came from the cache.
+func (r *release) openDirectory(context.Context) (pass.Outcome, error) { return pass.Ended(r.open()) }
+
+func (r *release) open() (err error) {
+	r.root, err = confined.Open(r.directory)
+	return err
+}
+
+// begin opens the directory and makes sure that nobody else builds there.
+func (r *release) begin(ctx context.Context) (err error) {
+	if err := r.open(); err != nil {
+		return err
+	}
+	n := r.node
+	r.builder = &buildout.Builder{
+		Directory: r.directory, Environment: n.Environment, Python: n.Python,
+		Script: n.Buildout, Debug: n.BuildoutDebug, Logger: r.log,
+	}
+	r.end, err = r.builder.Begin(ctx)
+	return err
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package software
+
+import (
+	"context"
+	"fmt"
+
+	"slapos/grid/pass"
+	"slapos/slap/confined"
+)
+
+// remove removes the release from this node (GRID-38).
+func (r *release) remove(ctx context.Context) (pass.Outcome, error) {
+	if !r.exists() {
+		return pass.Skipped, nil
+	}
+	r.log.Info(fmt.Sprintf("Destroying '%s' ...", r.url))
+	r.step("removing")
+	if err := r.removeDirectory(ctx); err != nil {
+		return pass.Failed, err
+	}
+	r.log.Info(fmt.Sprintf("Destroyed '%s' .", r.url))
+	return pass.Done, nil
+}
+
+// removeDirectory ends what still builds there first, and takes the mark of
+// completion away before anything else.
+func (r *release) removeDirectory(ctx context.Context) error {
+	if err := r.begin(ctx); err == nil {
+		if err := r.root.Clear(completedFile); err != nil {
+			return err
+		}
+	} else if ctx.Err() != nil {
+		return err
+	}
+	// What can't be opened as a directory can still be removed.
+	return confined.Remove(ctx, r.directory)
+}

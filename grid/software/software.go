@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package software installs and removes the Software Releases of a node as the
+// master wants. [Pass] asks the master for the list and works on up to Jobs
+// releases at once. This is the life of one; what makes it complete is the file
+// .completed in its directory:
+//
+//	available ─ complete: nothing is done
+//	     │
+//	     └ else ─ announce ─ .completed goes ─ free space ─ cache ─┬─────────────┐
+//	                                                          not found        found
+//	                                                               │             │
+//	              directory ─ netrc ─ profile ─ bootstrap ─ buildout             │
+//	                                                               │             │
+//	                             upload, which goes on beside the pass           │
+//	                                                               │             │
+//	                                  tell the master ─ .completed ┴─────────────┘
+//
+//	destroyed ─ what still builds ends, .completed goes ─ remove ─ tell the master
+//
+// The mark appears after the master knows, and goes before anything else changes:
+// a pass that is killed anywhere is followed by one that does all of it again.
+// Building itself is package buildout's, what is in the cache a [Cache]'s.
+package software
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+
+	"slapos/grid/buildout"
+	"slapos/grid/pass"
+	"slapos/grid/supervision"
+	"slapos/slap"
+)
+
+// A releasePass is one pass over the releases.
+type releasePass struct {
+	options Options
+	node    *pass.Node // of options
+	uploads uploads
+}
+
+// Pass makes the Software Releases of this node those that the master wants
+// (GRID-20 to GRID-38). A release that fails is reported to the master and in
+// the result; the error is that of the pass itself, which could not begin or was
+// interrupted.
+func Pass(ctx context.Context, options Options) (pass.Result, error) {
+	options.Node = options.Node.WithDefaults()
+	p := &releasePass{options: options, node: &options.Node, uploads: newUploads()}
+	if info, err := os.Stat(p.node.SoftwareRoot); err != nil || !info.IsDir() {
+		return pass.Result{}, fmt.Errorf("%s does not exist.", p.node.SoftwareRoot)
+	}
+	if err := p.writeSupervisor(ctx); err != nil {
+		return pass.Result{}, err
+	}
+	p.node.Logger.Info("Processing software releases...")
+	computer, err := p.node.Master.FullComputerInformation(ctx, p.node.ComputerID)
+	if err != nil {
+		return pass.Result{}, err
+	}
+	result, err := p.processReleases(ctx, computer.SoftwareReleases)
+	p.uploads.running.Wait()
+	if err != nil {
+		return result, err
+	}
+	if p.options.GarbageCollect {
+		p.removeUnlisted(ctx, computer.SoftwareReleases)
+	}
+	p.node.Logger.Info("Finished software releases.")
+	return result, ctx.Err()
+}
+
+// writeSupervisor writes the supervisor's configuration, which commands beside
+// the agent read.
+func (p *releasePass) writeSupervisor(ctx context.Context) error {
+	s := supervision.New(p.node.InstanceRoot, p.options.Supervisor, p.node.Logger)
+	defer s.Close()
+	return s.WriteConfiguration(ctx)
+}
+
+func (p *releasePass) processReleases(ctx context.Context, wanted []*slap.SoftwareRelease) (pass.Result, error) {
+	failures := make([]error, len(wanted))
+	p.node.Progress.Plan(len(wanted))
+	err := p.node.Each(ctx, len(wanted), func(ctx context.Context, i int, log *slog.Logger) error {
+		r := p.newRelease(wanted[i], log)
+		p.node.Progress.Begin(r.url)
+		defer p.node.Progress.End(r.url)
+		failures[i] = r.process(ctx)
+		if failures[i] != nil {
+			r.reportFailure(ctx, failures[i])
+		}
+		return nil
+	})
+	var result pass.Result
+	for i, failure := range failures {
+		if failure != nil {
+			result.Failed = append(result.Failed, pass.Failure{Item: wanted[i].URL, Err: failure})
+		}
+	}
+	return result, err
+}
+
+// reportFailure tells the log and the master. The log has the output of a
+// build already (GRID-24).
+func (r *release) reportFailure(ctx context.Context, failure error) {
+	var failed *buildout.Error
+	if !errors.As(failure, &failed) {
+		r.log.Error(failure.Error())
+	}
+	r.node.Tell(ctx, r.log, func(ctx context.Context) error {
+		return r.node.Master.ReleaseError(ctx, r.url, r.node.ComputerID, r.node.Hide(failure.Error()))
+	})
+}
+
+var releaseName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}$`) })
+
+// removeUnlisted removes the releases that the master doesn't list as available
+// (GRID-25). Failures are told and change nothing.
+func (p *releasePass) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareRelease) {
+	available := map[string]bool{}
+	for _, w := range wanted {
+		if w.State() == slap.StateAvailable {
+			available[buildout.ReleaseName(w.URL)] = true
+		}
+	}
+	entries, err := os.ReadDir(p.node.SoftwareRoot)
+	if err != nil {
+		p.node.Logger.Error(fmt.Sprintf("Problem while listing software releases: %v", err))
+	}
+	for _, entry := range entries {
+		directory := filepath.Join(p.node.SoftwareRoot, entry.Name())
+		if !releaseName().MatchString(entry.Name()) || available[entry.Name()] {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(directory, "buildout.cfg")); err != nil {
+			continue
+		}
+		p.node.Logger.Info(fmt.Sprintf("Destroying garbage collected software folder %s ...", directory))
+		r := &release{node: p.node, options: &p.options, directory: directory, log: p.node.Logger}
+		err := r.removeDirectory(ctx)
+		r.close()
+		if err != nil {
+			p.node.Logger.Error(fmt.Sprintf("Problem while destroying garbage collected software folder %s: %v", directory, err))
+			continue
+		}
+		p.node.Logger.Info(fmt.Sprintf("Destroyed %s .", directory))
+	}
+}
+
+// step tells the watching user what is being done now.
+func (r *release) step(doing string) { r.node.Progress.Step(r.url, doing) }

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package software
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"slapos/grid/pass"
+	"slapos/slap"
+)
+
+// tell tells the master news of the release. Some of its answers say nothing, so
+// an error says what it would not hear.
+func (r *release) tell(ctx context.Context, news string, call func(ctx context.Context, url, computer string) error) error {
+	if err := call(ctx, r.url, r.node.ComputerID); err != nil {
+		return fmt.Errorf("tell the master that %s %s: %w", r.url, news, err)
+	}
+	return nil
+}
+
+// announce tells the master that the release is being built. Not every master
+// wants to know.
+func (r *release) announce(ctx context.Context) (pass.Outcome, error) {
+	err := r.tell(ctx, "is being built", r.node.Master.BuildingRelease)
+	if errors.Is(err, slap.ErrNotFound) {
+		return pass.Skipped, nil
+	}
+	if err != nil {
+		return pass.Failed, err
+	}
+	r.log.Info(fmt.Sprintf("Installing software release %s ...", r.url))
+	return pass.Done, nil
+}
+
+func (r *release) reportAvailable(ctx context.Context) (pass.Outcome, error) {
+	return pass.Ended(r.tell(ctx, "is available", r.node.Master.AvailableRelease))
+}
+
+func (r *release) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
+	return pass.Ended(r.tell(ctx, "is destroyed", r.node.Master.DestroyedRelease))
+}

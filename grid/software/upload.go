@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package software
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"slapos/grid/parts"
+	"slapos/grid/pass"
+	"slapos/slap/clock"
+)
+
+// upload begins to put a release that was built here into the cache (GRID-28).
+// The master is told at once that it is available (D-21).
+func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
+	o := r.options
+	if !o.Upload || o.Cache == nil {
+		return pass.Skipped, nil
+	}
+	if _, listed := prefixOf(r.url, o.UploadBlacklist); listed {
+		r.log.Info("Can't upload to binary cache: Software Release URL is blacklisted.")
+		return pass.Skipped, nil
+	}
+	var used []string
+	if r.root.Exists(".shared") { // D-11
+		var err error
+		if used, err = parts.Used(r.node.SharedParts, r.directory, r.log); err != nil {
+			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))
+			return pass.Skipped, nil
+		}
+	}
+	r.uploads.begin(ctx, o, upload{r.url, r.directory, used, r.log})
+	return pass.Done, nil
+}
+
+// uploadsAtOnce bounds the memory of a pass that built many releases.
+const uploadsAtOnce = 2
+
+// uploads run beside the pass, which waits for them at its end.
+type uploads struct {
+	running sync.WaitGroup
+	slots   chan struct{} // one for each push under way
+}
+
+// An upload is one release on its way to the cache.
+type upload struct {
+	url, directory string
+	parts          []string // shared ones that it uses
+	log            *slog.Logger
+}
+
+func newUploads() uploads { return uploads{slots: make(chan struct{}, uploadsAtOnce)} }
+
+func (u *uploads) begin(ctx context.Context, o *Options, release upload) {
+	u.running.Go(func() {
+		if err := u.try(ctx, o, release); err != nil {
+			release.log.Warn(fmt.Sprintf("Given up uploading %s: %v", release.url, err))
+		}
+	})
+}
+
+func (u *uploads) try(ctx context.Context, o *Options, release upload) error {
+	delay := o.UploadDelay
+	for try := range o.UploadTries {
+		u.slots <- struct{}{}
+		release.log.Info(fmt.Sprintf("Trying to upload archive of software release (try %d)...", try))
+		err := o.Cache.Push(ctx, release.url, release.directory, release.parts, release.log)
+		<-u.slots
+		if err == nil || errors.Is(err, context.Canceled) || try == o.UploadTries-1 {
+			return err
+		}
+		release.log.Info(fmt.Sprintf("Failed to upload %s, next try in %s: %v", release.url, delay, err))
+		if err := clock.Pause(ctx, delay); err != nil {
+			return err
+		}
+		delay *= 2
+	}
+	return nil
+}
