@@ -154,7 +154,7 @@ func TestRunCommandLine(t *testing.T) {
 	}
 	t.Run("failing in debug mode", func(t *testing.T) {
 		// GRID-14: nothing of what is on the terminal is known, and so reported.
-		b.Environment = append(b.Environment, "FAIL=3")
+		b.Debug, b.Environment = true, append(b.Environment, "FAIL=3")
 		script := writeScript(t, filepath.Join(b.Directory, "bin", "buildout"), "#!"+show+"\n")
 		err := b.Run(t.Context(), script)
 		var failure *Error

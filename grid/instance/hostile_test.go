@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/firewall"
+	"slapos/grid/partition"
 	"slapos/grid/testenv"
 	"slapos/manager"
 	"slapos/slap"
@@ -37,7 +38,7 @@ func hostilePlaces(id string) []string {
 		".slapgrid-" + id + "-error.log", ".slapos-request-transaction-" + id,
 		"etc", "etc/service", "etc/run", "etc/service/web", "etc/promise", "etc/promise/check", "etc/plugin", "etc/report", "etc/report/usage",
 		"." + id + "_web.log", "." + id + "_web.log.1", "sbin", "sbin/destroy", "sbin/buildout", "var", "var/xml_report", "var/xml_report/x",
-		retentionDelayFile, retentionDateFile, firewall.RulesFile, manager.WaitList, legacyState, ".slapos-resource", "DATA",
+		partition.RetentionDelayFile, partition.RetentionDateFile, firewall.RulesFile, manager.WaitList, legacyState, ".slapos-resource", "DATA",
 	}
 }
 
@@ -154,7 +155,7 @@ func TestHostilePartitions(t *testing.T) {
 		order := chosen.Perm(len(hostilePlaces("")))
 		t.Run(kind, func(t *testing.T) {
 			n := newInstanceNode(t)
-			n.options.Jobs = 8
+			n.Pass.Jobs = 8
 			const good = "slappart"
 			names, before, places := []string{good}, map[string]os.FileInfo{}, map[string]string{}
 			for i := range hostilePlaces("") {
@@ -168,33 +169,33 @@ func TestHostilePartitions(t *testing.T) {
 				if places[name] != "" {
 					n.spoil(name, places[name], kinds[kind])
 				}
-				before[name] = statOf(t, n.at(name))
+				before[name] = testenv.Stat(t, n.At(name))
 			}
-			n.finishes(func() error { _, err := InstancePass(t.Context(), n.options); return err })
-			if !slices.Contains(n.running(), good+":web-on-watch") || !testkit.Exists(n.at(good, ".timestamp")) {
-				t.Errorf("the good partition is not started: %v", n.running())
+			n.finishes(func() error { _, err := n.pass(t.Context()); return err })
+			if !slices.Contains(n.Running(), good+":web-on-watch") || !testkit.Exists(n.At(good, ".timestamp")) {
+				t.Errorf("the good partition is not started: %v", n.Running())
 			}
 			for _, name := range names {
-				n.change(name, func(p *slap.Partition) { p.RequestedState = slap.StateDestroyed })
-				n.touch(name)
+				n.Change(name, func(p *slap.Partition) { p.RequestedState = slap.StateDestroyed })
+				n.Touch(name)
 			}
-			n.finishes(func() error { _, err := InstancePass(t.Context(), n.options); return err })
-			n.expectRunning()
-			n.finishes(func() error { _, err := ReportPass(t.Context(), n.options); return err })
+			n.finishes(func() error { _, err := n.pass(t.Context()); return err })
+			n.ExpectRunning()
+			n.finishes(func() error { _, err := n.report(); return err })
 			for _, name := range names {
 				// A script that fails and a lock that can't be read keep a partition,
 				// until the operator removes them (GRID-84).
-				if slices.Contains([]string{destroyScript, retentionDelayFile, retentionDateFile}, places[name]) {
-					os.RemoveAll(n.at(name, places[name]))
-					n.finishes(func() error { _, err := ReportPass(t.Context(), n.options); return err })
+				if slices.Contains([]string{"sbin/destroy", partition.RetentionDelayFile, partition.RetentionDateFile}, places[name]) {
+					os.RemoveAll(n.At(name, places[name]))
+					n.finishes(func() error { _, err := n.report(); return err })
 				}
-				if emptied(t, n.at(name), before[name]); t.Failed() {
+				if testenv.Emptied(t, n.At(name), before[name]); t.Failed() {
 					t.Fatalf("%s: %s as %s", name, kind, places[name])
 				}
 			}
-			for _, call := range n.master.take() {
-				if text := fmt.Sprint(call.form); strings.Contains(text, secret) {
-					t.Errorf("the master was told the secret: %s %s", call.path, text)
+			for _, call := range n.Master.Take() {
+				if text := fmt.Sprint(call.Form); strings.Contains(text, secret) {
+					t.Errorf("the master was told the secret: %s %s", call.Path, text)
 				}
 			}
 			outside.check(t)
@@ -204,60 +205,60 @@ func TestHostilePartitions(t *testing.T) {
 
 // makeFullPartition makes a partition with all that the agent looks for.
 func (n *instanceNode) makeFullPartition(name string) {
-	n.t.Helper()
-	if err := os.Mkdir(n.at(name), 0o750); err != nil {
-		n.t.Fatal(err)
+	n.T.Helper()
+	if err := os.Mkdir(n.At(name), 0o750); err != nil {
+		n.T.Fatal(err)
 	}
 	for path, content := range map[string]string{
 		"etc/service/web": "#!/bin/sh\nexec sleep 1000\n", "etc/promise/check": "#!/bin/sh\n", "etc/report/usage": "#!/bin/sh\n",
 		"var/xml_report/empty": "", "sbin/destroy": "#!/bin/sh\n", ".slapgrid/log/instance.log": "",
 		".slapgrid/promise/result/x": "", ".slapgrid/promise/cache/x": "", ".slapgrid/promise/log/x": "",
 	} {
-		testkit.WriteFile(n.t, n.at(name, path), content)
+		testkit.WriteFile(n.T, n.At(name, path), content)
 		if strings.HasPrefix(content, "#!") {
-			os.Chmod(n.at(name, path), 0o755)
+			os.Chmod(n.At(name, path), 0o755)
 		}
 	}
-	n.allocate(name, slap.StateStarted)
+	n.Allocate(name, slap.StateStarted)
 	n.handOverTree(name)
 }
 
 func (n *instanceNode) handOverTree(name string) {
-	n.t.Helper()
-	err := filepath.WalkDir(n.at(name), func(path string, entry fs.DirEntry, err error) error {
+	n.T.Helper()
+	err := filepath.WalkDir(n.At(name), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil {
-			testkit.HandOver(n.t, path)
+			testkit.HandOver(n.T, path)
 		}
 		return err
 	})
 	if err != nil {
-		n.t.Fatal(err)
+		n.T.Fatal(err)
 	}
 }
 
 // spoil replaces what is in a place.
 func (n *instanceNode) spoil(name, place string, create func(path string) error) {
-	n.t.Helper()
-	path := n.at(name, place)
+	n.T.Helper()
+	path := n.At(name, place)
 	if err := errorsOf(os.RemoveAll(path), os.MkdirAll(filepath.Dir(path), 0o755), create(path)); err != nil {
-		n.t.Fatalf("%s: %v", place, err)
+		n.T.Fatalf("%s: %v", place, err)
 	}
 	if info, err := os.Lstat(path); err == nil && (info.IsDir() || info.Mode().IsRegular() && confined.Links(info) == 1) {
-		testkit.HandOver(n.t, path)
+		testkit.HandOver(n.T, path)
 	}
 }
 
 // finishes runs a pass that must not wait for anything a user can withhold.
 func (n *instanceNode) finishes(pass func() error) {
-	n.t.Helper()
+	n.T.Helper()
 	done := make(chan error, 1)
 	go func() { done <- pass() }()
 	select {
 	case err := <-done:
 		if err != nil {
-			n.t.Fatalf("%v\n%s", err, n.log)
+			n.T.Fatalf("%v\n%s", err, n.Log)
 		}
 	case <-time.After(3 * time.Minute):
-		n.t.Fatalf("the pass does not end\n%s", n.log)
+		n.T.Fatalf("the pass does not end\n%s", n.Log)
 	}
 }

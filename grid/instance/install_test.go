@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/testenv"
 	"slapos/slap/testkit"
 )
 
-func TestInstancePassBootstraps(t *testing.T) {
+func TestPassBootstraps(t *testing.T) {
 	for name, test := range map[string]struct {
 		release string // what the release has in bin
 		want    string
@@ -22,43 +23,43 @@ func TestInstancePassBootstraps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newInstanceNode(t, "slappart0")
-			if err := os.Remove(n.path(testRelease, "bin", "buildout")); err != nil {
+			if err := os.Remove(n.Path(testenv.Release, "bin", "buildout")); err != nil {
 				t.Fatal(err)
 			}
 			const makeOwn = "mkdir -p sbin; printf '#!/bin/sh\\necho own >> log\\n' > sbin/buildout; chmod 755 sbin/buildout"
-			n.script(n.options.Buildout, "echo bootstrap $@ >> log\n"+makeOwn)
+			n.Script(n.Pass.Buildout, "echo bootstrap $@ >> log\n"+makeOwn)
 			if test.release != "" {
-				n.script(n.path(testRelease, "bin", test.release), "echo bootstrap $HOME >> log\n"+makeOwn)
+				n.Script(n.Path(testenv.Release, "bin", test.release), "echo bootstrap $HOME >> log\n"+makeOwn)
 			}
 			n.process(0)
 			home := readHome(t)
-			want := strings.NewReplacer("DIR", n.at("slappart0"), "HOME", home).Replace(test.want)
-			if got := testkit.ReadFile(t, n.at("slappart0", "log")); got != want {
+			want := strings.NewReplacer("DIR", n.At("slappart0"), "HOME", home).Replace(test.want)
+			if got := testkit.ReadFile(t, n.At("slappart0", "log")); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
 	}
 }
 
-func TestInstancePassBootstrapFails(t *testing.T) {
+func TestPassBootstrapFails(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
-	n.script(n.path(testRelease, "bin", "bootstrap-it"), "echo broken; exit 3")
+	n.Script(n.Path(testenv.Release, "bin", "bootstrap-it"), "echo broken; exit 3")
 	n.process(1)
-	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
-	want := "Failed to bootstrap buildout in '" + n.at("slappart0") + "'.:\nbroken\n\n"
-	if got := calls[1].form.Get("error_log"); got != want {
+	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	want := "Failed to bootstrap buildout in '" + n.At("slappart0") + "'.:\nbroken\n\n"
+	if got := calls[1].Form.Get("error_log"); got != want {
 		t.Errorf("reported %q, want %q", got, want)
 	}
 }
 
 // A buildout that takes longer than partition_timeout is ended.
-func TestInstancePassTimesOut(t *testing.T) {
+func TestPassTimesOut(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
-	n.options.Instance.PartitionTimeout = time.Second
-	n.deployWith(`if [ $(basename $PWD) = slappart0 ]; then echo begun; sleep 60; fi`)
+	n.options.PartitionTimeout = time.Second
+	n.DeployWith(`if [ $(basename $PWD) = slappart0 ]; then echo begun; sleep 60; fi`)
 	n.process(1)
-	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
-	if got := calls[1].form.Get("error_log"); !strings.Contains(got, "begun\n") || !strings.Contains(got, "timed out after 1 seconds") {
+	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
+	if got := calls[1].Form.Get("error_log"); !strings.Contains(got, "begun\n") || !strings.Contains(got, "timed out after 1 seconds") {
 		t.Errorf("reported %q", got)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"slapos/grid/pass"
+	"slapos/grid/software"
 	"slapos/grid/supervision"
 	"slapos/grid/supervisor"
 	"slapos/grid/testenv"
@@ -43,41 +44,41 @@ func TestKilledAgent(t *testing.T) {
 		kills = 18
 	}
 	n := newInstanceNode(t, "slappart0", "slappart1")
-	base := filepath.Dir(n.options.InstanceRoot)
+	base := n.Base()
 	double := filepath.Join(base, "double")
 	// A build holds a lock as long as any process of it lives.
 	alone := "exec 9>>lock; flock -n 9 || echo $PWD >> " + double + "; sleep 0.05 & wait; "
-	n.bootstrapWith(alone + "true")
-	n.buildWith(alone + "true")
+	n.BootstrapWith(alone + "true")
+	n.BuildWith(alone + "true")
 	// Complete, or a pass after one that was killed in its build would bootstrap
 	// it anew, and with that replace the script of deployWith.
-	testkit.WriteFile(t, n.path(testRelease, completedFile), "")
+	testkit.WriteFile(t, n.Path(testenv.Release, ".completed"), "")
 	testkit.WriteFile(t, double, "")
 	os.Chmod(double, 0o666)
 	agent := killedAgent{t: t, root: base}
 	for round := 0; agent.kills < kills; round++ {
 		url := fmt.Sprint("http://release/", round)
-		n.want(slap.StateAvailable, testRelease, url)
+		n.Want(slap.StateAvailable, testenv.Release, url)
 		state := []slap.State{slap.StateStarted, slap.StateStarted, slap.StateStopped}[round%3]
 		// Replaced whole: the one of before may be about to be read by its shell.
-		n.deployWith(alone + `mkdir -p etc/service etc/run
+		n.DeployWith(alone + `mkdir -p etc/service etc/run
 for file in etc/service/web etc/run/job` + fmt.Sprint(round/3) + `; do
   printf '#!/bin/sh\nexec sleep 1000\n' > new; chmod 755 new; mv new $file
 done`)
-		n.touch("slappart0")
-		n.change("slappart0", func(p *slap.Partition) { p.RequestedState = state })
-		n.master.set(func() { n.options.MasterURL = n.master.URL })
+		n.Touch("slappart0")
+		n.Change("slappart0", func(p *slap.Partition) { p.RequestedState = state })
+		n.Master.Set(func() { n.Pass.MasterURL = n.Master.URL })
 		unchanged := 0
 		if round > 0 {
-			unchanged = n.processes()["slappart1:web-on-watch"].Pid
+			unchanged = n.Processes()["slappart1:web-on-watch"].Pid
 		}
 		for range 3 {
-			agent.runAndKill(n.master.URL)
+			agent.runAndKill(n.Master.URL)
 			if rand.N(4) == 0 {
 				agent.killSupervisor(n)
 			}
 		}
-		agent.run(n.master.URL)
+		agent.run(n.Master.URL)
 		n.checkConverged(url, state, unchanged)
 		if got := testkit.ReadFile(t, double); got != "" {
 			t.Errorf("builds ran at the same time in %s", got)
@@ -92,9 +93,9 @@ done`)
 // checkConverged looks at a node after a pass that nobody disturbed. unchanged
 // is the process of the partition that the master doesn't change, 0 at first.
 func (n *instanceNode) checkConverged(url string, state slap.State, unchanged int) {
-	n.t.Helper()
-	if !testkit.Exists(n.path(url, completedFile)) {
-		n.t.Errorf("%s is not complete", url)
+	n.T.Helper()
+	if !testkit.Exists(n.Path(url, ".completed")) {
+		n.T.Errorf("%s is not complete", url)
 	}
 	want := map[string]bool{"slappart1:web-on-watch": true}
 	if state == slap.StateStarted {
@@ -102,23 +103,23 @@ func (n *instanceNode) checkConverged(url string, state slap.State, unchanged in
 	}
 	n.waitFor("services run", func() bool {
 		for name := range want {
-			if n.processes()[name].Statename != "RUNNING" {
+			if n.Processes()[name].Statename != "RUNNING" {
 				return false
 			}
 		}
 		return true
 	})
-	processes := n.processes()
-	if n.t.Failed() {
-		n.t.Errorf("processes %+v", processes)
+	processes := n.Processes()
+	if n.T.Failed() {
+		n.T.Errorf("processes %+v", processes)
 	}
 	for name, info := range processes {
 		if strings.HasPrefix(name, "slappart0:") && state != slap.StateStarted {
-			n.t.Errorf("%s is known although the partition is stopped: %+v", name, info)
+			n.T.Errorf("%s is known although the partition is stopped: %+v", name, info)
 		}
 	}
 	if now := processes["slappart1:web-on-watch"].Pid; unchanged != 0 && now != unchanged {
-		n.t.Errorf("the service of the unchanged partition was process %d, is %d", unchanged, now)
+		n.T.Errorf("the service of the unchanged partition was process %d, is %d", unchanged, now)
 	}
 	for _, partition := range []string{"slappart0", "slappart1"} {
 		known := 0
@@ -130,15 +131,15 @@ func (n *instanceNode) checkConverged(url string, state slap.State, unchanged in
 		n.waitFor("as many processes as the supervisor knows", func() bool { return len(servicesOf(n, partition)) == known })
 	}
 	for _, name := range []string{"slappart0", "slappart1"} {
-		if !testkit.Exists(n.at(name, timestampFile)) {
-			n.t.Errorf("%s has no timestamp", name)
+		if !testkit.Exists(n.At(name, timestampFile)) {
+			n.T.Errorf("%s has no timestamp", name)
 		}
 	}
 }
 
 func (n *instanceNode) waitFor(what string, condition func() bool) {
-	n.t.Helper()
-	testkit.Eventually(n.t, testkit.Patience, what, condition)
+	n.T.Helper()
+	testkit.Eventually(n.T, testkit.Patience, what, condition)
 }
 
 // servicesOf finds the living processes that a supervisor of the node started
@@ -148,7 +149,7 @@ func servicesOf(n *instanceNode, partition string) (pids []int) {
 	for _, path := range paths {
 		environ, err := os.ReadFile(path)
 		variables := "\x00" + string(environ)
-		if err == nil && strings.Contains(variables, "\x00SUPERVISOR_SERVER_URL=unix://"+n.layout().Socket()+"\x00") &&
+		if err == nil && strings.Contains(variables, "\x00SUPERVISOR_SERVER_URL=unix://"+n.Layout().Socket()+"\x00") &&
 			strings.Contains(variables, "\x00SUPERVISOR_GROUP_NAME="+partition+"\x00") {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			pids = append(pids, pid)
@@ -231,7 +232,7 @@ func (a *killedAgent) run(master string) {
 
 // killSupervisor leaves the services alone.
 func (a *killedAgent) killSupervisor(n *instanceNode) {
-	content, err := os.ReadFile(n.layout().PIDFile())
+	content, err := os.ReadFile(n.Layout().PIDFile())
 	if err != nil {
 		return
 	}
@@ -253,20 +254,21 @@ func runKilledAgent(t *testing.T, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := Options{
-		ComputerID: testComputer, MasterURL: master, Master: client,
+	node := pass.Node{
+		ComputerID: testenv.Computer, MasterURL: master, Master: client,
 		SoftwareRoot: filepath.Join(root, "software"), InstanceRoot: filepath.Join(root, "instance"),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})), Jobs: 2,
 		Environment: []string{"PATH=" + os.Getenv("PATH")},
 		Python:      filepath.Join(root, "python"), Buildout: filepath.Join(root, "bootstrap"),
-		Software:   SoftwareOptions{MinFreeSpace: 1},
-		Instance:   InstanceOptions{MinFreeSpace: 1, MaximumPeriodicity: -1},
-		Supervisor: supervision.Options{Executable: executable},
 	}
-	for _, pass := range []func(context.Context, Options) (pass.Result, error){SoftwarePass, InstancePass} {
-		if result, err := pass(context.Background(), options); err != nil || result.ExitCode() != 0 {
-			t.Fatal(result, err)
-		}
+	supervisor := supervision.Options{Executable: executable}
+	result, err := software.Pass(context.Background(), software.Options{Node: node, Supervisor: supervisor, MinFreeSpace: 1})
+	if err != nil || result.ExitCode() != 0 {
+		t.Fatal(result, err)
+	}
+	result, err = Pass(context.Background(), Options{Node: node, Supervisor: supervisor, MinFreeSpace: 1, MaximumPeriodicity: -1})
+	if err != nil || result.ExitCode() != 0 {
+		t.Fatal(result, err)
 	}
 }
 
@@ -275,29 +277,29 @@ func runKilledAgent(t *testing.T, root string) {
 // once; what was stopped by hand stays so.
 func TestServicesComeBack(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
-	n.deployWith(service("service", "web", "exec sleep 1000"))
+	n.DeployWith(testenv.Service("service", "web", "exec sleep 1000"))
 	n.process(0)
-	n.stopSupervisor()
+	n.StopSupervisor()
 	n.process(0)
-	n.expectRunning("slappart0:web-on-watch", "slappart1:web-on-watch")
-	client := supervisor.NewClient(n.layout().Socket())
+	n.ExpectRunning("slappart0:web-on-watch", "slappart1:web-on-watch")
+	client := supervisor.NewClient(n.Layout().Socket())
 	defer client.Close()
 	if err := client.StopProcess(t.Context(), "slappart1:web-on-watch"); err != nil {
 		t.Fatal(err)
 	}
-	before := n.processes()["slappart0:web-on-watch"].Pid
+	before := n.Processes()["slappart0:web-on-watch"].Pid
 	(&killedAgent{t: t}).killSupervisor(n)
 	n.process(0)
 	n.process(0)
 	n.waitFor("the services run once", func() bool {
 		return len(servicesOf(n, "slappart0")) == 1 && len(servicesOf(n, "slappart1")) == 1
 	})
-	if now := n.processes()["slappart0:web-on-watch"].Pid; now != before {
+	if now := n.Processes()["slappart0:web-on-watch"].Pid; now != before {
 		t.Errorf("a service that outlived the supervisor was process %d, is %d", before, now)
 	}
 	if err := client.StopProcess(t.Context(), "slappart1:web-on-watch"); err != nil {
 		t.Fatal(err)
 	}
 	n.process(0)
-	n.expectRunning("slappart0:web-on-watch")
+	n.ExpectRunning("slappart0:web-on-watch")
 }

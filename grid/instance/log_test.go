@@ -12,12 +12,12 @@ import (
 func TestInstanceLogRotation(t *testing.T) {
 	testkit.NoLeaks(t) // the log is closed
 	n := newInstanceNode(t, "slappart0")
-	log := n.at("slappart0", ".slapgrid/log/instance.log")
+	log := n.At("slappart0", ".slapgrid/log/instance.log")
 	n.process(0)
 	if err := os.Truncate(log, maxInstanceLog); err != nil {
 		t.Fatal(err)
 	}
-	n.touch("slappart0")
+	n.Touch("slappart0")
 	n.process(0)
 	if info, err := os.Stat(log + ".1"); err != nil || info.Size() != maxInstanceLog {
 		t.Errorf("old log: %v, %v", info, err)

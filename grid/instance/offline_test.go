@@ -8,50 +8,51 @@ import (
 	"testing"
 
 	"slapos/grid/supervisor"
+	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
 
-func TestInstancePassOffline(t *testing.T) {
+func TestPassOffline(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
-	n.deployWith(service("service", "web", "exec sleep 1000"))
+	n.DeployWith(testenv.Service("service", "web", "exec sleep 1000"))
 	n.process(0)
-	client := supervisor.NewClient(n.layout().Socket())
+	client := supervisor.NewClient(n.Layout().Socket())
 	defer client.Close()
 	if err := client.StopAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testkit.WriteFile(t, n.at("slappart1", ".requested_state"), "stopped")
-	n.master.set(func() { n.master.status["getFullComputerInformation"] = http.StatusServiceUnavailable })
+	testkit.WriteFile(t, n.At("slappart1", ".requested_state"), "stopped")
+	n.Master.Set(func() { n.Master.Status["getFullComputerInformation"] = http.StatusServiceUnavailable })
 	n.process(3)
-	n.expectRunning("slappart0:web-on-watch")
-	if testkit.Exists(n.at("slappart1", ".requested_state")) {
+	n.ExpectRunning("slappart0:web-on-watch")
+	if testkit.Exists(n.At("slappart1", ".requested_state")) {
 		t.Error("the state of old is left")
 	}
 
 	// The master goes away in the middle of the pass.
-	n.master.set(func() {
-		delete(n.master.status, "getFullComputerInformation")
-		n.master.status["startedComputerPartition"] = http.StatusInternalServerError
+	n.Master.Set(func() {
+		delete(n.Master.Status, "getFullComputerInformation")
+		n.Master.Status["startedComputerPartition"] = http.StatusInternalServerError
 	})
-	n.touch("slappart0")
-	n.touch("slappart1")
-	n.master.take()
+	n.Touch("slappart0")
+	n.Touch("slappart1")
+	n.Master.Take()
 	n.process(3)
-	n.master.expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart0")
-	n.expectRunning("slappart0:web-on-watch")
+	n.Master.Expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart0")
+	n.ExpectRunning("slappart0:web-on-watch")
 
-	n.master.Close()
+	n.Master.Close()
 	n.process(3)
-	if _, err := PromisePass(t.Context(), n.options); !errors.Is(err, slap.ErrConnection) {
+	if _, err := n.promises(); !errors.Is(err, slap.ErrConnection) {
 		t.Errorf("promises without a master: %v", err)
 	}
 }
 
-func TestInstancePassUnknownComputer(t *testing.T) {
+func TestPassUnknownComputer(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
-	n.master.set(func() { n.master.status["getFullComputerInformation"] = http.StatusNotFound })
-	if _, err := InstancePass(t.Context(), n.options); !errors.Is(err, slap.ErrNotFound) {
+	n.Master.Set(func() { n.Master.Status["getFullComputerInformation"] = http.StatusNotFound })
+	if _, err := n.pass(t.Context()); !errors.Is(err, slap.ErrNotFound) {
 		t.Errorf("error %v", err)
 	}
 }

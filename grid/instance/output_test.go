@@ -17,7 +17,7 @@ import (
 // What a buildout prints is in the log while it still runs.
 func TestOutputInRealTime(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
-	gate := filepath.Join(filepath.Dir(n.options.SoftwareRoot), "gate")
+	gate := filepath.Join(n.Base(), "gate")
 	if err := unix.Mkfifo(gate, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -27,14 +27,14 @@ func TestOutputInRealTime(t *testing.T) {
 		}
 	}
 	const built = "http://release/b.cfg"
-	n.want(slap.StateAvailable, built)
-	n.buildWith("echo building; read line <" + gate)
-	testkit.Once(t, "the build's line is in the log", func() bool { return n.log.index("building") >= 0 }, open)
-	n.run(0)
-	n.deployWith("echo deploying; read line <" + gate)
+	n.Want(slap.StateAvailable, built)
+	n.BuildWith("echo building; read line <" + gate)
+	testkit.Once(t, "the build's line is in the log", func() bool { return n.Log.Index("building") >= 0 }, open)
+	n.build(0)
+	n.DeployWith("echo deploying; read line <" + gate)
 	testkit.Once(t, "the deployment's line is in both logs", func() bool {
-		content, _ := os.ReadFile(n.at("slappart0", ".slapgrid/log/instance.log"))
-		return n.log.index("deploying") >= 0 && strings.Contains(string(content), " deploying\n")
+		content, _ := os.ReadFile(n.At("slappart0", ".slapgrid/log/instance.log"))
+		return n.Log.Index("deploying") >= 0 && strings.Contains(string(content), " deploying\n")
 	}, open)
 	n.process(0)
 }

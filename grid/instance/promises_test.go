@@ -9,58 +9,59 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
 
 // PROM-1, PROM-41, PROM-42.
-func TestInstancePassPromises(t *testing.T) {
+func TestPassPromises(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
-	n.options.Instance.PromiseTimeout = 24 * time.Hour // one that has ended is not waited for
-	n.deployWith(service("promise", "check", "test -e ok || { echo not ok; exit 1; }"))
+	n.options.PromiseTimeout = 24 * time.Hour // one that has ended is not waited for
+	n.DeployWith(testenv.Service("promise", "check", "test -e ok || { echo not ok; exit 1; }"))
 	result := n.process(2)
 	if len(result.PromiseFailed) != 1 || len(result.Failed) != 0 {
 		t.Errorf("result %+v", result)
 	}
-	calls := n.master.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
-	if got := calls[1].form.Get("error_log"); got != "Promise 'check' failed with output: not ok" {
+	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	if got := calls[1].Form.Get("error_log"); got != "Promise 'check' failed with output: not ok" {
 		t.Errorf("reported %q", got)
 	}
-	if testkit.Exists(n.at("slappart0", ".timestamp")) || testkit.Exists(n.at("slappart0", ".slapgrid-slappart0-error.log")) {
+	if testkit.Exists(n.At("slappart0", ".timestamp")) || testkit.Exists(n.At("slappart0", ".slapgrid-slappart0-error.log")) {
 		t.Error("a timestamp, or an error file")
 	}
-	if n.log.index("  slappart0[test]: Promise 'check' failed with output: not ok") < 0 {
-		t.Errorf("log\n%s", n.log)
+	if n.Log.Index("  slappart0[test]: Promise 'check' failed with output: not ok") < 0 {
+		t.Errorf("log\n%s", n.Log)
 	}
-	if log := testkit.ReadFile(t, n.at("slappart0", ".slapgrid/log/instance.log")); !strings.Contains(log, "Checking promise check...") {
+	if log := testkit.ReadFile(t, n.At("slappart0", ".slapgrid/log/instance.log")); !strings.Contains(log, "Checking promise check...") {
 		t.Errorf("instance.log\n%s", log)
 	}
-	testkit.WriteFile(t, n.at("slappart0", "ok"), "")
+	testkit.WriteFile(t, n.At("slappart0", "ok"), "")
 	n.process(0)
-	n.master.take()
+	n.Master.Take()
 
-	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
+	if result, err := n.promises(); err != nil || result.ExitCode() != 0 {
 		t.Errorf("result %+v, %v", result, err)
 	}
-	os.Remove(n.at("slappart0", "ok"))
-	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 2 {
+	os.Remove(n.At("slappart0", "ok"))
+	if result, err := n.promises(); err != nil || result.ExitCode() != 2 {
 		t.Errorf("result %+v, %v", result, err)
 	}
-	n.master.expect(t, false, "getFullComputerInformation", "getFullComputerInformation")
+	n.Master.Expect(t, false, "getFullComputerInformation", "getFullComputerInformation")
 
 	// Only what is to be started is checked (PROM-2).
-	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
-	if result, err := PromisePass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
+	n.Change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+	if result, err := n.promises(); err != nil || result.ExitCode() != 0 {
 		t.Errorf("stopped: result %+v, %v", result, err)
 	}
 }
 
 // Plugins run with the Python of the release, the one of its buildout.
 // PROM-4.
-func TestInstancePassPlugins(t *testing.T) {
+func TestPassPlugins(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
-	python := n.path(testRelease, "bin", "python")
-	n.script(python, "RELEASE=its exec "+testkit.Python(t)+` "$@"`)
+	python := n.Path(testenv.Release, "bin", "python")
+	n.Script(python, "RELEASE=its exec "+testkit.Python(t)+` "$@"`)
 	const plugin = `
 import os, sys
 sys.path[0:0] = []
@@ -72,18 +73,18 @@ class RunPromise(GenericPromise):
     def sense(self):
         self.logger.info('run by %s Python', os.environ.get('RELEASE'))
 `
-	testkit.WriteFile(t, n.path(testRelease, "check.py"), plugin)
-	testkit.WriteFile(t, n.path(testRelease, "bin", "buildout"), "#!"+python+"\nimport os, shutil\n"+
-		"os.makedirs('etc/plugin')\nshutil.copy('"+n.path(testRelease, "check.py")+"', 'etc/plugin')\n")
+	testkit.WriteFile(t, n.Path(testenv.Release, "check.py"), plugin)
+	testkit.WriteFile(t, n.Path(testenv.Release, "bin", "buildout"), "#!"+python+"\nimport os, shutil\n"+
+		"os.makedirs('etc/plugin')\nshutil.copy('"+n.Path(testenv.Release, "check.py")+"', 'etc/plugin')\n")
 	n.process(0)
-	if n.log.index("run by its Python") < 0 {
-		t.Errorf("log\n%s", n.log)
+	if n.Log.Index("run by its Python") < 0 {
+		t.Errorf("log\n%s", n.Log)
 	}
 }
 
 // A partition that is up to date tells the master what it doesn't know yet.
 // PROM-1.
-func TestInstancePassAnomalies(t *testing.T) {
+func TestPassAnomalies(t *testing.T) {
 	for _, test := range []struct {
 		status string // "-": none
 		good   bool
@@ -99,26 +100,26 @@ func TestInstancePassAnomalies(t *testing.T) {
 		t.Run(fmt.Sprint(test.status, test.good), func(t *testing.T) {
 			n := newInstanceNode(t, "slappart0")
 			n.process(0)
-			n.master.take()
-			if err := os.MkdirAll(n.at("slappart0", "etc", "promise"), 0o755); err != nil {
+			n.Master.Take()
+			if err := os.MkdirAll(n.At("slappart0", "etc", "promise"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			exit := map[bool]string{true: "exit 0", false: "exit 1"}[test.good]
-			n.script(n.at("slappart0", "etc", "promise", "check"), exit)
+			n.Script(n.At("slappart0", "etc", "promise", "check"), exit)
 			if !test.good {
 				// One bad run is no anomaly yet.
-				if _, err := PromisePass(t.Context(), n.options); err != nil {
+				if _, err := n.promises(); err != nil {
 					t.Fatal(err)
 				}
-				n.master.take()
+				n.Master.Take()
 			}
-			n.change("slappart0", func(p *slap.Partition) { p.AccessStatus, p.HasAccessStatus = test.status, test.status != "-" })
+			n.Change("slappart0", func(p *slap.Partition) { p.AccessStatus, p.HasAccessStatus = test.status, test.status != "-" })
 			n.process(0)
 			want := []string{"getFullComputerInformation"}
 			if test.want != "" {
 				want = append(want, test.want)
 			}
-			n.master.expect(t, false, want...)
+			n.Master.Expect(t, false, want...)
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"slapos/grid/firewall"
 	"slapos/grid/supervisor"
+	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
@@ -22,10 +23,10 @@ import (
 // Once it was killed, ours takes its services over.
 func TestPythonSupervisor(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
-	if err := supervisor.WriteConfiguration(n.layout(), ""); err != nil {
+	if err := supervisor.WriteConfiguration(n.Layout(), ""); err != nil {
 		t.Fatal(err)
 	}
-	python := exec.Command(filepath.Join(filepath.Dir(testkit.Python(t)), "supervisord"), "-n", "-c", n.layout().ConfigFile())
+	python := exec.Command(filepath.Join(filepath.Dir(testkit.Python(t)), "supervisord"), "-n", "-c", n.Layout().ConfigFile())
 	python.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // where it keeps the logs of programs that name none
 	if err := python.Start(); err != nil {
 		t.Fatal(err)
@@ -33,23 +34,23 @@ func TestPythonSupervisor(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- python.Wait() }()
 	t.Cleanup(func() { python.Process.Kill() })
-	client := supervisor.NewClient(n.layout().Socket())
+	client := supervisor.NewClient(n.Layout().Socket())
 	defer client.Close()
 	n.waitFor("Python's supervisor answers", func() bool {
 		_, _, err := client.State(context.Background())
 		return err == nil
 	})
-	n.deployWith(service("service", "web", "exec sleep 1000") + service("run", "job", "exec sleep 1000"))
+	n.DeployWith(testenv.Service("service", "web", "exec sleep 1000") + testenv.Service("run", "job", "exec sleep 1000"))
 	n.process(0)
-	n.expectRunning("slappart0:job", "slappart0:web-on-watch", "slappart1:job", "slappart1:web-on-watch")
-	before := n.processes()
-	n.deployWith("rm etc/run/job")
-	n.touch("slappart0")
-	n.change("slappart1", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
-	n.touch("slappart1")
+	n.ExpectRunning("slappart0:job", "slappart0:web-on-watch", "slappart1:job", "slappart1:web-on-watch")
+	before := n.Processes()
+	n.DeployWith("rm etc/run/job")
+	n.Touch("slappart0")
+	n.Change("slappart1", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+	n.Touch("slappart1")
 	n.process(0)
-	n.expectRunning("slappart0:web-on-watch")
-	web := n.processes()["slappart0:web-on-watch"]
+	n.ExpectRunning("slappart0:web-on-watch")
+	web := n.Processes()["slappart0:web-on-watch"]
 	if web.Pid == before["slappart0:web-on-watch"].Pid {
 		t.Error("the changed group was not started again")
 	}
@@ -65,8 +66,8 @@ func TestPythonSupervisor(t *testing.T) {
 	}
 	client.Close()
 	n.process(0)
-	n.expectRunning("slappart0:web-on-watch")
-	if now := n.processes()["slappart0:web-on-watch"]; now.Pid != web.Pid {
+	n.ExpectRunning("slappart0:web-on-watch")
+	if now := n.Processes()["slappart0:web-on-watch"]; now.Pid != web.Pid {
 		t.Errorf("the service was process %d, is %d", web.Pid, now.Pid)
 	}
 	if found := servicesOf(n, "slappart0"); len(found) != 1 {
@@ -84,13 +85,14 @@ func TestSystemDaemons(t *testing.T) {
 	files := map[string]string{"firewall.conf": "", "dbus.conf": ""}
 	write := func() {
 		t.Helper()
-		p := newNode(n.options)
+		n.Supervisor.Daemons = n.options.Firewall.Daemons()
+		p := newPass(n.passOptions())
 		defer p.close()
 		if err := p.supervision.WriteConfiguration(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for name := range files {
-			content, _ := os.ReadFile(filepath.Join(n.layout().ConfigDir(), name))
+			content, _ := os.ReadFile(filepath.Join(n.Layout().ConfigDir(), name))
 			files[name] = string(content)
 		}
 	}
@@ -124,17 +126,17 @@ func TestSystemDaemons(t *testing.T) {
 // that is no reason to work offline.
 func TestRequestsRefused(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
-	n.deployWith(`echo reference > .slapos-request-transaction-$(basename $PWD)`)
-	n.master.set(func() {
-		n.master.refuse = func(call masterCall) int {
-			if call.path == "updateComputerPartitionRelatedInstanceList" && call.form.Get("computer_partition_id") == "slappart0" {
+	n.DeployWith(`echo reference > .slapos-request-transaction-$(basename $PWD)`)
+	n.Master.Set(func() {
+		n.Master.Refuse = func(call testenv.Call) int {
+			if call.Path == "updateComputerPartitionRelatedInstanceList" && call.Form.Get("computer_partition_id") == "slappart0" {
 				return 500
 			}
 			return 0
 		}
 	})
 	result := n.process(1)
-	if result.Offline || len(result.Failed) != 1 || result.Failed[0].Item != "slappart0" || !testkit.Exists(n.at("slappart1", timestampFile)) {
+	if result.Offline || len(result.Failed) != 1 || result.Failed[0].Item != "slappart0" || !testkit.Exists(n.At("slappart1", timestampFile)) {
 		t.Errorf("result %+v", result)
 	}
 }

@@ -7,64 +7,65 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
 
-func TestInstancePassTimestamp(t *testing.T) {
-	deployed := func(n *instanceNode) int { return strings.Count(testkit.ReadFile(n.t, n.at("slappart0", "log")), "\n") }
+func TestPassTimestamp(t *testing.T) {
+	deployed := func(n *instanceNode) int { return strings.Count(testkit.ReadFile(n.T, n.At("slappart0", "log")), "\n") }
 	for name, test := range map[string]struct {
 		between func(*instanceNode)
 		want    int // times that it was deployed after the second pass
 		lost    bool
 	}{
 		"unchanged": {func(*instanceNode) {}, 1, false},
-		"changed":   {func(n *instanceNode) { n.touch("slappart0") }, 2, false},
+		"changed":   {func(n *instanceNode) { n.Touch("slappart0") }, 2, false},
 		"older": {func(n *instanceNode) {
-			n.change("slappart0", func(p *slap.Partition) { p.Parameters["timestamp"] = "0.5" })
+			n.Change("slappart0", func(p *slap.Partition) { p.Parameters["timestamp"] = "0.5" })
 		}, 2, false},
 		"none": {func(n *instanceNode) {
-			n.change("slappart0", func(p *slap.Partition) { delete(p.Parameters, "timestamp") })
+			n.Change("slappart0", func(p *slap.Partition) { delete(p.Parameters, "timestamp") })
 		}, 2, false},
-		"forced":      {func(n *instanceNode) { n.options.Force = true }, 2, false},
-		"force-stop":  {func(n *instanceNode) { n.options.Instance.ForceStop = true }, 2, false},
-		"always":      {func(n *instanceNode) { n.options.Instance.MaximumPeriodicity = 0 }, 2, false},
-		"period over": {func(n *instanceNode) { n.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) } }, 2, false},
+		"forced":      {func(n *instanceNode) { n.Pass.Force = true }, 2, false},
+		"force-stop":  {func(n *instanceNode) { n.options.ForceStop = true }, 2, false},
+		"always":      {func(n *instanceNode) { n.options.MaximumPeriodicity = 0 }, 2, false},
+		"period over": {func(n *instanceNode) { n.Pass.Now = func() time.Time { return time.Now().Add(25 * time.Hour) } }, 2, false},
 		"period over, stopped": {func(n *instanceNode) {
-			n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
-			n.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+			n.Change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+			n.Pass.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
 		}, 2, false},
 		"period over and failed": {func(n *instanceNode) {
-			n.options.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
-			n.deployWith("exit 1")
+			n.Pass.Now = func() time.Time { return time.Now().Add(25 * time.Hour) }
+			n.DeployWith("exit 1")
 		}, 2, true},
-		"period not over": {func(n *instanceNode) { n.options.Now = func() time.Time { return time.Now().Add(23 * time.Hour) } }, 1, false},
+		"period not over": {func(n *instanceNode) { n.Pass.Now = func() time.Time { return time.Now().Add(23 * time.Hour) } }, 1, false},
 		"no period": {func(n *instanceNode) {
-			n.options.Instance.MaximumPeriodicity = -1
-			n.options.Now = func() time.Time { return time.Now().Add(1e4 * time.Hour) }
+			n.options.MaximumPeriodicity = -1
+			n.Pass.Now = func() time.Time { return time.Now().Add(1e4 * time.Hour) }
 		}, 1, false},
-		"period of release": {func(n *instanceNode) { testkit.WriteFile(n.t, n.path(testRelease, "periodicity"), "0\n") }, 2, false},
+		"period of release": {func(n *instanceNode) { testkit.WriteFile(n.T, n.Path(testenv.Release, "periodicity"), "0\n") }, 2, false},
 		"unreadable period": {func(n *instanceNode) {
-			testkit.WriteFile(n.t, n.path(testRelease, "periodicity"), "often")
-			n.options.Instance.MaximumPeriodicity = 0
+			testkit.WriteFile(n.T, n.Path(testenv.Release, "periodicity"), "often")
+			n.options.MaximumPeriodicity = 0
 		}, 2, false},
-		"changed and failed": {func(n *instanceNode) { n.touch("slappart0"); n.deployWith("exit 1") }, 2, true},
-		"forced and failed":  {func(n *instanceNode) { n.options.Force = true; n.deployWith("exit 1") }, 2, false},
+		"changed and failed": {func(n *instanceNode) { n.Touch("slappart0"); n.DeployWith("exit 1") }, 2, true},
+		"forced and failed":  {func(n *instanceNode) { n.Pass.Force = true; n.DeployWith("exit 1") }, 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newInstanceNode(t, "slappart0")
 			n.process(0)
 			test.between(n)
-			if _, err := InstancePass(t.Context(), n.options); err != nil {
+			if _, err := n.pass(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if got := deployed(n); got != test.want {
-				t.Errorf("deployed %d times, want %d\n%s", got, test.want, n.log)
+				t.Errorf("deployed %d times, want %d\n%s", got, test.want, n.Log)
 			}
-			if lost := !testkit.Exists(n.at("slappart0", ".timestamp")); lost != test.lost {
+			if lost := !testkit.Exists(n.At("slappart0", ".timestamp")); lost != test.lost {
 				t.Errorf("timestamp lost: %v, want %v", lost, test.lost)
 			}
-			if name == "unreadable period" && testkit.Exists(n.path(testRelease, "periodicity")) {
+			if name == "unreadable period" && testkit.Exists(n.Path(testenv.Release, "periodicity")) {
 				t.Error("the file that holds no number is left")
 			}
 		})

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/slap"
+	"slapos/slap/confined"
 	"slapos/slap/testkit"
 )
 
@@ -120,4 +121,20 @@ func TestRetentionHostileFiles(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, over, err)
 		}
 	}
+}
+
+// openPartitionDirectory makes the directory of a partition, and opens it.
+func openPartitionDirectory(t *testing.T) *confined.Directory {
+	t.Helper()
+	directory := filepath.Join(t.TempDir(), "slappart0")
+	if err := os.Mkdir(directory, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	testkit.HandOver(t, directory)
+	root, err := confined.Open(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	return root
 }

@@ -12,13 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/firewall"
+	"slapos/grid/partition"
 	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -27,25 +27,8 @@ import (
 // destroyOne destroys the only partition of a test.
 func (r *reportTest) destroyOne() error {
 	r.t.Helper()
-	_, partitions := r.open()
-	return partitions[0].destroy(context.Background())
-}
-
-// emptied checks that nothing but the directory is left, as it was.
-func emptied(t *testing.T, directory string, before os.FileInfo) {
-	t.Helper()
-	after, err := os.Stat(directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	was, is := before.Sys().(*syscall.Stat_t), after.Sys().(*syscall.Stat_t)
-	if is.Uid != was.Uid || is.Gid != was.Gid || is.Mode != was.Mode || is.Ino != was.Ino {
-		t.Errorf("the directory is %d:%d %o, was %d:%d %o", is.Uid, is.Gid, is.Mode, was.Uid, was.Gid, was.Mode)
-	}
-	entries, err := os.ReadDir(directory)
-	if err != nil || len(entries) > 0 {
-		t.Errorf("left: %v, %v", entries, err)
-	}
+	_, err := r.open().partitions[0].destroy(context.Background())
+	return err
 }
 
 func TestDestroy(t *testing.T) {
@@ -53,7 +36,7 @@ func TestDestroy(t *testing.T) {
 	base := filepath.Dir(r.root)
 	directory := r.partition(0, slap.StateDestroyed, map[string]string{
 		"sbin/destroy":    "#!/bin/sh\necho \"$PWD $(id -u) $#\" >seen; test -e etc/run/service && echo destroying\n",
-		"etc/run/service": "", ".slapos-resource": "{}", ".slapgrid/log/instance.log": "", ".hidden/x": "", retentionDelayFile: "0.0",
+		"etc/run/service": "", ".slapos-resource": "{}", ".slapgrid/log/instance.log": "", ".hidden/x": "", partition.RetentionDelayFile: "0.0",
 	})
 	before, _ := os.Stat(directory)
 	outside := testkit.WriteFile(t, filepath.Join(base, "outside", "file"), "")
@@ -61,7 +44,7 @@ func TestDestroy(t *testing.T) {
 	r.options.CertificateRepository = filepath.Join(base, "certificates")
 	key := testkit.WriteFile(t, filepath.Join(r.options.CertificateRepository, "slappart0.key"), "")
 	other := testkit.WriteFile(t, filepath.Join(r.options.CertificateRepository, "slappart1.key"), "")
-	r.options.Instance.StorageHome = filepath.Join(base, "disks")
+	r.options.StorageHome = filepath.Join(base, "disks")
 	data := testkit.WriteFile(t, filepath.Join(base, "disks", "disk1", "slappart0", "deep", "file"), "")
 	neighbours := testkit.WriteFile(t, filepath.Join(base, "disks", "disk1", "slappart1", "file"), "")
 	os.Symlink(filepath.Dir(outside), filepath.Join(base, "disks", "disk2"))
@@ -71,7 +54,7 @@ func TestDestroy(t *testing.T) {
 	if err := r.destroyOne(); err != nil {
 		t.Fatal(err)
 	}
-	emptied(t, directory, before)
+	testenv.Emptied(t, directory, before)
 	for _, path := range []string{key, filepath.Dir(data)} {
 		testkit.MustNotExist(t, path)
 	}
@@ -104,10 +87,10 @@ func TestDestroyScriptFails(t *testing.T) {
 
 func TestDestroyRetained(t *testing.T) {
 	r := newReportTest(t)
-	directory := r.partition(0, slap.StateDestroyed, map[string]string{retentionDelayFile: "2.0", destroyScript: "#!/bin/sh\ntouch ran\n"})
+	directory := r.partition(0, slap.StateDestroyed, map[string]string{partition.RetentionDelayFile: "2.0", destroyScript: "#!/bin/sh\ntouch ran\n"})
 	before, _ := os.Stat(directory)
 	now := time.Now()
-	r.options.Now = func() time.Time { return now }
+	r.options.Node.Now = func() time.Time { return now }
 	for range 2 {
 		if err := r.destroyOne(); !errors.Is(err, errRetained) {
 			t.Errorf("error is %v", err)
@@ -119,7 +102,7 @@ func TestDestroyRetained(t *testing.T) {
 	if err := r.destroyOne(); err != nil {
 		t.Fatal(err)
 	}
-	emptied(t, directory, before)
+	testenv.Emptied(t, directory, before)
 }
 
 // TestDestroyHostile has a user who does not want to go.
@@ -144,7 +127,7 @@ func TestDestroyHostile(t *testing.T) {
 		},
 		"very deep": func(t *testing.T, directory, _ string) { testkit.MakeDeep(t, filepath.Join(directory, "deep"), 3000) },
 		"the lock's delay is a link": func(t *testing.T, directory, _ string) {
-			os.Symlink("nowhere", filepath.Join(directory, retentionDelayFile))
+			os.Symlink("nowhere", filepath.Join(directory, partition.RetentionDelayFile))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +140,7 @@ func TestDestroyHostile(t *testing.T) {
 			if err := r.destroyOne(); err != nil {
 				t.Error(err)
 			}
-			emptied(t, directory, before)
+			testenv.Emptied(t, directory, before)
 			testkit.MustExist(t, kept)
 		})
 	}
@@ -170,13 +153,13 @@ func TestDestroyKilled(t *testing.T) {
 	const marker = "SLAPOS_TEST_DESTROY"
 	r := newReportTest(t)
 	if root := os.Getenv(marker); root != "" { // the agent that is killed
-		r.root, r.options.InstanceRoot = root, root
+		r.root, r.options.Node.InstanceRoot = root, root
 		r.options.CertificateRepository = filepath.Join(filepath.Dir(root), "certificates")
-		r.options.Instance.StorageHome = filepath.Join(filepath.Dir(root), "disks")
+		r.options.StorageHome = filepath.Join(filepath.Dir(root), "disks")
 		r.options.Supervisor.LaunchForbidden = true
-		r.answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "C", "key": "K"}
+		r.Answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "C", "key": "K"}
 		r.list(0, slap.StateDestroyed)
-		if result, err := ReportPass(context.Background(), r.options); err != nil || result.ExitCode() != 0 {
+		if result, err := Pass(context.Background(), r.options); err != nil || result.ExitCode() != 0 {
 			t.Fatal(result, err)
 		}
 		return
@@ -188,8 +171,8 @@ func TestDestroyKilled(t *testing.T) {
 	for round := range 2 {
 		files := map[string]string{
 			// Fails once the instance is no longer whole.
-			destroyScript:      "#!/bin/sh\ntest -e last/file\n",
-			retentionDelayFile: "1.0", retentionDateFile: "1.0", "last/file": "",
+			destroyScript:                "#!/bin/sh\ntest -e last/file\n",
+			partition.RetentionDelayFile: "1.0", partition.RetentionDateFile: "1.0", "last/file": "",
 			"etc/run/service": sleeper,
 		}
 		for i := range 700 {
@@ -221,7 +204,7 @@ func TestDestroyKilled(t *testing.T) {
 			}
 			kills++
 		}
-		emptied(t, directory, before)
+		testenv.Emptied(t, directory, before)
 		if running := r.running(); len(running) > 0 {
 			t.Errorf("still running: %v", running)
 		}

@@ -16,39 +16,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"slapos/grid/firewall"
+	"slapos/grid/partition"
 	"slapos/grid/pass"
 	"slapos/grid/supervisor"
+	"slapos/grid/testenv"
 	"slapos/manager"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
-
-// superviseForTests makes the test program be the supervisor, as slapos is when
-// it is started under that name.
-func superviseForTests() {
-	executable, err := os.Executable()
-	switch {
-	case err != nil:
-	case os.Args[len(os.Args)-1] == "--ready-fd=3":
-		pipe, environ := os.NewFile(3, "ready"), os.Environ()
-		// An agent passes no TMPDIR on (GRID-12); logs without a name go where the
-		// test's node is, and away with it.
-		os.Setenv("TMPDIR", filepath.Dir(os.Args[2]))
-		err = supervisor.Serve(context.Background(), supervisor.ServeOptions{ConfigFile: os.Args[2], Environ: environ,
-			Ready: func() { supervisor.Report(pipe, nil) }})
-		if err != nil {
-			supervisor.Report(pipe, err)
-		}
-	default:
-		err = supervisor.Detach(context.Background(), executable, append(os.Args, "--ready-fd=3"), os.Environ())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "Error:", err)
-		os.Exit(2)
-	}
-	os.Exit(0)
-}
 
 // supervise starts the node's supervisor.
 func (r *reportTest) supervise() {
@@ -58,7 +33,7 @@ func (r *reportTest) supervise() {
 		r.t.Fatal(err)
 	}
 	r.options.Supervisor.Executable = executable
-	if err := newNode(r.options).supervision.Start(context.Background()); err != nil {
+	if err := newReport(r.options).supervision.Start(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
 	pid := testkit.ReadFile(r.t, r.layout().PIDFile())
@@ -76,7 +51,7 @@ func (r *reportTest) supervise() {
 }
 
 func (r *reportTest) layout() supervisor.Layout {
-	return supervisor.Layout{InstanceRoot: r.options.InstanceRoot}
+	return supervisor.Layout{InstanceRoot: r.options.Node.InstanceRoot}
 }
 
 // runService starts what is in etc/run of partition slappart<n>, in the
@@ -142,7 +117,7 @@ func (r *reportTest) configured() []string {
 // report runs a whole report.
 func (r *reportTest) report(wantCode int) pass.Result {
 	r.t.Helper()
-	result, err := ReportPass(context.Background(), r.options)
+	result, err := Pass(context.Background(), r.options)
 	if err != nil || result.ExitCode() != wantCode {
 		r.t.Errorf("exit code %d, want %d, error %v, failures %v", result.ExitCode(), wantCode, err, result.Failed)
 	}
@@ -151,18 +126,18 @@ func (r *reportTest) report(wantCode int) pass.Result {
 
 const sleeper = "#!/bin/sh\nexec sleep 1000\n"
 
-func TestReportPass(t *testing.T) {
+func TestPass(t *testing.T) {
 	r := newReportTest(t)
-	r.options.Jobs = 1
+	r.options.Node.Jobs = 1
 	r.options.CertificateRepository = filepath.Join(filepath.Dir(r.root), "certificates")
 	os.Mkdir(r.options.CertificateRepository, 0o755)
-	r.answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "C", "key": "K"}
+	r.Answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "C", "key": "K"}
 	script := "#!/bin/sh\ncat >$1 <<END\n" + usageOf("script") + "\nEND\n"
 	started := r.partition(0, slap.StateStarted, map[string]string{"etc/report/usage": script, "var/xml_report/x": usageOf("file"), "etc/run/s": sleeper})
 	destroyed := r.partition(1, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper, "etc/report/usage": script, "var/xml_report/x": "broken"})
 	before, _ := os.Stat(destroyed)
 	free := r.partition(2, slap.StateDestroyed, map[string]string{".slapgrid/log/x": "", ".timestamp": "1", ".slapos-resource": "{}"})
-	r.computer.Partitions[2].SoftwareRelease = nil
+	r.Wanted.Partitions[2].SoftwareRelease = nil
 	r.list(3, slap.StateStarted) // without directory
 	r.partition(4, slap.StateStarted, map[string]string{"etc/report/usage": "#!/bin/sh\nexit 1\n"})
 	r.supervise()
@@ -173,22 +148,22 @@ func TestReportPass(t *testing.T) {
 	if len(result.Failed) != 1 || result.Failed[0].Item != "slappart4" {
 		t.Errorf("failures: %v", result.Failed)
 	}
-	calls := r.expect(t, false, "getFullComputerInformation",
+	calls := r.Expect(t, false, "getFullComputerInformation",
 		"softwareInstanceError slappart3", "softwareInstanceError slappart4", "useComputer",
 		"getComputerPartitionCertificate slappart1", "stoppedComputerPartition slappart1", "destroyedComputerPartition slappart1")
 	for i, want := range map[int]string{1: "Partition directory " + r.root + "/slappart3 does not exist.", 2: "Script 'usage' failed."} {
-		if text := calls[i].form.Get("error_log"); text != want {
+		if text := calls[i].Form.Get("error_log"); text != want {
 			t.Errorf("told %q", text)
 		}
 	}
-	usage := calls[3].form.Get("use_string")
+	usage := calls[3].Form.Get("use_string")
 	for text, want := range map[string]int{"<reference>slappart0</reference>": 2, "<reference>slappart1</reference>": 1,
 		"<resource>script</resource>": 2, "<resource>file</resource>": 1} {
 		if strings.Count(usage, text) != want {
 			t.Errorf("%s is not %d times in %s", text, want, usage)
 		}
 	}
-	emptied(t, destroyed, before)
+	testenv.Emptied(t, destroyed, before)
 	testkit.MustExist(t, filepath.Join(started, "etc/report/usage"))
 	if left, _ := os.ReadDir(free); len(left) != 1 {
 		t.Errorf("free partition: %v", left)
@@ -203,63 +178,54 @@ func TestReportPass(t *testing.T) {
 		t.Errorf("certificates: %v", left)
 	}
 
-	r.take()
+	r.Take()
 	r.report(1)
-	r.expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart3", "softwareInstanceError slappart4", "useComputer",
+	r.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart3", "softwareInstanceError slappart4", "useComputer",
 		"getComputerPartitionCertificate slappart1", "stoppedComputerPartition slappart1", "destroyedComputerPartition slappart1")
 }
 
-func TestReportPassMasterFails(t *testing.T) {
+func TestPassMasterFails(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
-	r.set(func() { r.status["getFullComputerInformation"] = http.StatusServiceUnavailable })
-	if _, err := ReportPass(context.Background(), r.options); !errors.Is(err, slap.ErrServer) {
+	r.Set(func() { r.Status["getFullComputerInformation"] = http.StatusServiceUnavailable })
+	if _, err := Pass(context.Background(), r.options); !errors.Is(err, slap.ErrServer) {
 		t.Error(err)
 	}
 }
 
-func TestReportPassMasterRefuses(t *testing.T) {
+func TestPassMasterRefuses(t *testing.T) {
 	for status, wantCode := range map[int]int{http.StatusNotFound: 0, http.StatusInternalServerError: 0, http.StatusForbidden: 1} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			r := newReportTest(t)
 			r.options.Supervisor.LaunchForbidden = true
 			directory := r.partition(0, slap.StateDestroyed, map[string]string{"file": ""})
 			before, _ := os.Stat(directory)
-			r.set(func() {
-				r.status["stoppedComputerPartition"], r.status["destroyedComputerPartition"] = http.StatusInternalServerError, status
+			r.Set(func() {
+				r.Status["stoppedComputerPartition"], r.Status["destroyedComputerPartition"] = http.StatusInternalServerError, status
 			})
 			r.report(wantCode)
-			emptied(t, directory, before)
+			testenv.Emptied(t, directory, before)
 		})
 	}
 }
 
-func TestReportPassUsageUnsent(t *testing.T) {
+func TestPassUsageUnsent(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
 	withUsage := r.partition(0, slap.StateDestroyed, map[string]string{"var/xml_report/x": usageOf("x")})
 	without := r.partition(1, slap.StateDestroyed, map[string]string{"file": ""})
 	before, _ := os.Stat(without)
 	last := r.partition(2, slap.StateDestroyed, map[string]string{"file": ""})
-	r.set(func() { r.status["useComputer"] = http.StatusServiceUnavailable })
+	r.Set(func() { r.Status["useComputer"] = http.StatusServiceUnavailable })
 	r.report(1)
 	testkit.MustExist(t, filepath.Join(withUsage, "var/xml_report/x"))
 	testkit.MustExist(t, filepath.Join(last, "file"))
-	emptied(t, without, before)
-	r.set(func() { r.status["useComputer"] = 0 })
+	testenv.Emptied(t, without, before)
+	r.Set(func() { r.Status["useComputer"] = 0 })
 	r.report(0)
 	for _, directory := range []string{withUsage, last} {
-		emptied(t, directory, statOf(t, directory))
+		testenv.Emptied(t, directory, testenv.Stat(t, directory))
 	}
-}
-
-func statOf(t *testing.T, directory string) os.FileInfo {
-	t.Helper()
-	info, err := os.Stat(directory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info
 }
 
 // A reportManager is a manager with nothing but a report hook.
@@ -273,55 +239,55 @@ func (reportManager) Name() string { return "test" }
 func (m reportManager) Report(_ context.Context, p *manager.Partition) error { return m.report(p) }
 
 // MGR-3, MGR-4.
-func TestReportPassManager(t *testing.T) {
+func TestPassManager(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
-	directory := r.partition(0, slap.StateDestroyed, map[string]string{retentionDelayFile: "1.0"})
+	directory := r.partition(0, slap.StateDestroyed, map[string]string{partition.RetentionDelayFile: "1.0"})
 	r.partition(1, slap.StateStarted, nil)
 	failure := errors.New("no")
 	var asked []string
-	r.options.Managers = []manager.Manager{reportManager{report: func(p *manager.Partition) error {
+	r.options.Node.Managers = []manager.Manager{reportManager{report: func(p *manager.Partition) error {
 		over, err := p.Retention(context.Background())
 		asked = append(asked, fmt.Sprint(p.ID, " ", over, " ", err, " ", p.State))
 		return failure
 	}}}
 	r.report(1)
-	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "softwareInstanceError slappart0")
+	r.Expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "softwareInstanceError slappart0")
 	if !slices.Equal(asked, []string{"slappart0 false <nil> destroyed"}) {
 		t.Errorf("the manager saw %q", asked)
 	}
-	testkit.MustExist(t, filepath.Join(directory, retentionDateFile))
+	testkit.MustExist(t, filepath.Join(directory, partition.RetentionDateFile))
 
 	failure = nil
 	r.report(0) // the lock holds: no failure
-	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0")
+	r.Expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0")
 	if !strings.Contains(r.log.String(), "Impossible to destroy partition yet because of retention lock.") {
 		t.Error("the lock was not told")
 	}
 
 	// Without a lock, too, nothing is destroyed as long as the manager fails.
-	for _, name := range []string{retentionDelayFile, retentionDateFile} {
+	for _, name := range []string{partition.RetentionDelayFile, partition.RetentionDateFile} {
 		if err := os.Remove(filepath.Join(directory, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	failure = errors.New("no")
 	r.report(1)
-	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "softwareInstanceError slappart0")
+	r.Expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "softwareInstanceError slappart0")
 	failure = nil
 	r.report(0)
-	r.expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "destroyedComputerPartition slappart0")
+	r.Expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "destroyedComputerPartition slappart0")
 }
 
 // MGR-42.
-func TestReportPassWaitsForProcesses(t *testing.T) {
+func TestPassWaitsForProcesses(t *testing.T) {
 	r := newReportTest(t)
 	waiting := r.partition(0, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper,
 		manager.WaitList: "slappart0-prerm:none\n\n  slappart0-prerm:s  \n"})
 	greedy := r.partition(1, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper,
 		manager.WaitList: "slappart2:s\nslappart0-prerm:s\nslappart1:s\nwatchdog:watchdog\n"})
 	odd := r.partition(3, slap.StateDestroyed, nil)
-	before := statOf(t, greedy)
+	before := testenv.Stat(t, greedy)
 	r.partition(2, slap.StateStarted, map[string]string{"etc/run/s": sleeper})
 	if err := unix.Mkfifo(filepath.Join(odd, manager.WaitList), 0o666); err != nil {
 		t.Fatal(err)
@@ -332,8 +298,8 @@ func TestReportPassWaitsForProcesses(t *testing.T) {
 	r.runService(2)
 	r.report(0)
 	testkit.MustExist(t, filepath.Join(waiting, manager.WaitList))
-	emptied(t, greedy, before)
-	emptied(t, odd, statOf(t, odd))
+	testenv.Emptied(t, greedy, before)
+	testenv.Emptied(t, odd, testenv.Stat(t, odd))
 	if running := r.running(); !slices.Equal(running, []string{"slappart0-prerm:s", "slappart2:s"}) {
 		t.Errorf("running: %v", running)
 	}
@@ -343,27 +309,27 @@ func TestReportPassWaitsForProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.report(0)
-	emptied(t, waiting, statOf(t, waiting))
+	testenv.Emptied(t, waiting, testenv.Stat(t, waiting))
 }
 
 // MGR-43: without the manager prerm, its scripts are files like others.
-func TestReportPassIgnoresPreRemove(t *testing.T) {
+func TestPassIgnoresPreRemove(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
 	proof := filepath.Join(filepath.Dir(r.root), "proof")
 	directory := r.partition(0, slap.StateDestroyed, map[string]string{"etc/prerm/script": "#!/bin/sh\ntouch " + proof + "\n"})
-	before := statOf(t, directory)
+	before := testenv.Stat(t, directory)
 	r.report(0)
-	emptied(t, directory, before)
+	testenv.Emptied(t, directory, before)
 	testkit.MustNotExist(t, proof)
 }
 
-// TestReportPassParallel has a partition that waits for the next one.
+// TestPassParallel has a partition that waits for the next one.
 // D-6.
-func TestReportPassParallel(t *testing.T) {
+func TestPassParallel(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
-	r.options.Jobs = 2
+	r.options.Node.Jobs = 2
 	base := filepath.Dir(r.root)
 	shared := filepath.Join(base, "shared")
 	os.Mkdir(shared, 0o777)
@@ -377,13 +343,13 @@ func TestReportPassParallel(t *testing.T) {
 		r.partition(2+i, slap.StateDestroyed, map[string]string{destroyScript: script})
 	}
 	r.report(0)
-	r.expect(t, true, "getFullComputerInformation", "stoppedComputerPartition slappart2", "destroyedComputerPartition slappart2",
+	r.Expect(t, true, "getFullComputerInformation", "stoppedComputerPartition slappart2", "destroyedComputerPartition slappart2",
 		"stoppedComputerPartition slappart3", "destroyedComputerPartition slappart3")
 }
 
-// TestReportPassServiceWithoutFile has an agent that was killed after it had
+// TestPassServiceWithoutFile has an agent that was killed after it had
 // removed the supervisor's file and before it had stopped the service.
-func TestReportPassServiceWithoutFile(t *testing.T) {
+func TestPassServiceWithoutFile(t *testing.T) {
 	r := newReportTest(t)
 	directory := r.partition(0, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper})
 	r.supervise()
@@ -392,69 +358,21 @@ func TestReportPassServiceWithoutFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.report(0)
-	emptied(t, directory, statOf(t, directory))
+	testenv.Emptied(t, directory, testenv.Stat(t, directory))
 	if running := r.running(); len(running) > 0 {
 		t.Errorf("running: %v", running)
 	}
 }
 
-func TestReportPassInterrupted(t *testing.T) {
+func TestPassInterrupted(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
 	directory := r.partition(0, slap.StateDestroyed, map[string]string{destroyScript: "#!/bin/sh\nmkfifo fifo; touch here; read x <fifo\n"})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	testkit.Once(t, "the script has started", func() bool { return testkit.Exists(filepath.Join(directory, "here")) }, cancel)
-	if _, err := ReportPass(ctx, r.options); !errors.Is(err, context.Canceled) {
+	if _, err := Pass(ctx, r.options); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	testkit.MustExist(t, filepath.Join(directory, "here"))
-}
-
-// TestLifeOfAnInstance deploys, stops, starts and destroys one: a stopped
-// partition has no file of the supervisor, a destroyed one is an empty
-// directory of the same owner and mode.
-func TestLifeOfAnInstance(t *testing.T) {
-	n := newInstanceNode(t, "slappart0")
-	directory := n.at("slappart0")
-	before := statOf(t, directory)
-	n.deployWith("mkdir -p etc/report var/xml_report a/b; chmod 0 a/b a; ln -s / root\n" + service("service", "server", "exec sleep 1000"))
-	calls := filepath.Join(filepath.Dir(n.options.InstanceRoot), "calls")
-	n.options.Firewall = &firewall.Options{ReloadCommand: "true",
-		Command: `f() { echo "$*" >>` + calls + `; case "$*" in *query*) echo no;; *) echo success;; esac; }; f`}
-	n.change("slappart0", func(p *slap.Partition) {
-		p.Parameters["ip_list"] = []any{slap.Tuple{"route_x", "10.0.0.1"}}
-	})
-	n.master.set(func() { n.master.answers["getHostingSubscriptionIpList"] = []any{} })
-	n.process(0)
-	n.expectRunning("slappart0:server-on-watch")
-	if rules := testkit.ReadFile(t, filepath.Join(directory, firewall.RulesFile)); !strings.Contains(rules, "-d 10.0.0.1 -j REJECT") {
-		t.Errorf("rules: %s", rules)
-	}
-
-	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
-	n.touch("slappart0")
-	n.process(0)
-	n.expectRunning()
-	if files, _ := filepath.Glob(filepath.Join(n.layout().ConfigDir(), "slappart*")); len(files) > 0 {
-		t.Errorf("supervisor files of a stopped partition: %v", files)
-	}
-
-	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStarted })
-	n.touch("slappart0")
-	n.process(0)
-	n.change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateDestroyed })
-	n.touch("slappart0")
-	n.process(0)
-	n.expectRunning()
-	if rules := testkit.ReadFile(t, filepath.Join(directory, firewall.RulesFile)); rules != "[]" {
-		t.Errorf("rules of a destroyed partition: %s", rules)
-	}
-	testkit.MustExist(t, filepath.Join(directory, "buildout.cfg"))
-	for range 2 {
-		if result, err := ReportPass(t.Context(), n.options); err != nil || result.ExitCode() != 0 {
-			t.Fatal(result, err)
-		}
-		emptied(t, directory, before)
-	}
 }

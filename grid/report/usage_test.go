@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/grid/pass"
 	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/confined"
@@ -27,7 +28,7 @@ import (
 
 // A reportTest is a node with partitions of an ordinary user.
 type reportTest struct {
-	*testMaster
+	*testenv.Master
 	t       *testing.T
 	root    string // instance root
 	options Options
@@ -48,12 +49,12 @@ func (b *lockedBuffer) Write(text []byte) (int, error) {
 
 func newReportTest(t *testing.T) *reportTest {
 	t.Parallel()
-	r := &reportTest{testMaster: newTestMaster(t), t: t, root: filepath.Join(testenv.Directory(t), "instance")}
+	r := &reportTest{Master: testenv.NewMaster(t), t: t, root: filepath.Join(testenv.Directory(t), "instance")}
 	if err := os.Mkdir(r.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r.options = Options{
-		ComputerID: testComputer, MasterURL: r.URL, Master: r.client,
+	r.options.Node = pass.Node{
+		ComputerID: testenv.Computer, MasterURL: r.URL, Master: r.Client,
 		InstanceRoot: r.root, SoftwareRoot: filepath.Join(filepath.Dir(r.root), "software"),
 		Environment: []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=/nonexistent"},
 		Logger:      slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -85,9 +86,9 @@ func (r *reportTest) partition(n int, state slap.State, files map[string]string)
 // list has the master list a partition.
 func (r *reportTest) list(n int, state slap.State) {
 	name := fmt.Sprint("slappart", n)
-	r.computer.Partitions = append(r.computer.Partitions, &slap.Partition{
-		Computer: testComputer, Reference: name, RequestedState: state, NeedModification: true,
-		SoftwareRelease: &slap.SoftwareRelease{URL: "http://example.com/software.cfg", Computer: testComputer},
+	r.Wanted.Partitions = append(r.Wanted.Partitions, &slap.Partition{
+		Computer: testenv.Computer, Reference: name, RequestedState: state, NeedModification: true,
+		SoftwareRelease: &slap.SoftwareRelease{URL: "http://example.com/software.cfg", Computer: testenv.Computer},
 		Parameters:      slap.Dict{}, ConnectionParameters: slap.Dict{},
 	})
 }
@@ -106,20 +107,19 @@ func (r *reportTest) handOver(directory string) {
 	}
 }
 
-// open makes a pass and opens the partitions of the master, in order.
-func (r *reportTest) open() (*node, []*partition) {
+// open makes a report and opens the partitions of the master, in order.
+func (r *reportTest) open() *report {
 	r.t.Helper()
-	p := newNode(r.options)
-	var partitions []*partition
-	for _, wanted := range r.computer.Partitions {
-		t, err := p.openPartition(wanted, p.Logger)
+	opened := newReport(r.options)
+	for _, wanted := range r.Wanted.Partitions {
+		p, err := opened.opener().Open(wanted, opened.node.Logger)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		r.t.Cleanup(t.close)
-		partitions = append(partitions, t)
+		r.t.Cleanup(p.Close)
+		opened.partitions = append(opened.partitions, opened.newPartition(p))
 	}
-	return p, partitions
+	return opened
 }
 
 // usageOf is a valid report of one movement.
@@ -138,8 +138,8 @@ func TestRunReportScripts(t *testing.T) {
 		"var/xml_report/old":   "",
 	})
 	os.Symlink("/nonexistent", filepath.Join(directory, "etc/report/40-link"))
-	_, partitions := r.open()
-	err := partitions[0].runReportScripts(context.Background())
+	p := r.open().partitions[0]
+	err := p.runReportScripts(context.Background())
 	want := "Script '10-first' failed.\nScript '30-third' failed.\nScript '40-link' failed."
 	if err == nil || err.Error() != want {
 		t.Errorf("error is %v", err)
@@ -148,7 +148,7 @@ func TestRunReportScripts(t *testing.T) {
 	if len(written) != 1 {
 		t.Fatalf("written: %v", written)
 	}
-	user, err := partitions[0].owner()
+	user, err := p.Owner()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestRunReportScriptsNone(t *testing.T) {
 	testkit.WriteFile(t, filepath.Join(filepath.Dir(r.root), "scripts", "script"), "#!/bin/sh\necho >"+proof+"\n")
 	os.Chmod(filepath.Join(filepath.Dir(r.root), "scripts", "script"), 0o755)
 	os.Symlink("../../../scripts", filepath.Join(directory, "etc/report"))
-	_, partitions := r.open()
+	partitions := r.open().partitions
 	for i, wantError := range []bool{false, false, true} {
 		if err := partitions[i].runReportScripts(context.Background()); (err != nil) != wantError {
 			t.Errorf("partition %d: %v", i, err)
@@ -202,13 +202,13 @@ func TestCollectUsage(t *testing.T) {
 	large.Close()
 	before, _ := os.ReadDir(reports)
 
-	p, partitions := r.open()
-	shared, err := p.openSharedUsage()
+	opened := r.open()
+	shared, err := opened.openSharedUsage()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer shared.Close()
-	u := &collectedUsage{partition: partitions[0]}
+	u := &opened.partitions[0].usage
 	if err := u.collect(shared); err != nil {
 		t.Fatal(err)
 	}
@@ -219,11 +219,11 @@ func TestCollectUsage(t *testing.T) {
 	if !slices.Equal(resources, []string{"own", "shared"}) {
 		t.Errorf("collected %v", resources)
 	}
-	if err := p.sendUsage(context.Background(), []*collectedUsage{u}); err != nil {
+	if err := opened.sendUsage(context.Background(), []*collectedUsage{u}); err != nil {
 		t.Error(err)
 	}
-	call := r.expect(t, false, "useComputer")[0]
-	if report := call.form.Get("use_string"); strings.Count(report, "<reference>slappart0</reference>") != 2 || call.form.Get("computer_id") != testComputer {
+	call := r.Expect(t, false, "useComputer")[0]
+	if report := call.Form.Get("use_string"); strings.Count(report, "<reference>slappart0</reference>") != 2 || call.Form.Get("computer_id") != testenv.Computer {
 		t.Errorf("report is %s", report)
 	}
 	after, _ := os.ReadDir(reports)
@@ -247,9 +247,8 @@ func TestCollectUsageElsewhere(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(directory, "var/xml_report"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	_, partitions := r.open()
-	for i, partition := range partitions {
-		u := &collectedUsage{partition: partition}
+	for i, p := range r.open().partitions {
+		u := &p.usage
 		if err := u.collect(nil); (err == nil) != (i == 2) || len(u.files) > 0 {
 			t.Errorf("partition %d: %v, %v", i, u.files, err)
 		}
@@ -265,30 +264,29 @@ func TestCollectUsageBounded(t *testing.T) {
 		files[fmt.Sprint("var/xml_report/", i)] = usageOf("x") + padding
 	}
 	r.partition(0, slap.StateStarted, files)
-	p, partitions := r.open()
+	opened := r.open()
 	for _, want := range []int{4, 2} {
-		u := &collectedUsage{partition: partitions[0]}
+		u := &collectedUsage{partition: opened.partitions[0].Partition}
 		if err := u.collect(nil); err != nil || len(u.movements) != want {
 			t.Errorf("collected %d, %v", len(u.movements), err)
 		}
-		if err := p.sendUsage(context.Background(), []*collectedUsage{u}); err != nil {
+		if err := opened.sendUsage(context.Background(), []*collectedUsage{u}); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
 func TestSendUsageFailures(t *testing.T) {
-	collect := func(r *reportTest) (*node, []*collectedUsage) {
-		p, partitions := r.open()
+	collect := func(r *reportTest) (*report, []*collectedUsage) {
+		opened := r.open()
 		var collected []*collectedUsage
-		for _, partition := range partitions {
-			u := &collectedUsage{partition: partition}
-			if err := u.collect(nil); err != nil {
+		for _, p := range opened.partitions {
+			if err := p.usage.collect(nil); err != nil {
 				t.Fatal(err)
 			}
-			collected = append(collected, u)
+			collected = append(collected, &p.usage)
 		}
-		return p, collected
+		return opened, collected
 	}
 	setup := func(t *testing.T) *reportTest {
 		r := newReportTest(t)
@@ -304,9 +302,9 @@ func TestSendUsageFailures(t *testing.T) {
 	}
 	t.Run("server error", func(t *testing.T) {
 		r := setup(t)
-		r.set(func() { r.status["useComputer"] = http.StatusServiceUnavailable })
-		p, collected := collect(r)
-		if err := p.sendUsage(context.Background(), collected); !errors.Is(err, slap.ErrServer) {
+		r.Set(func() { r.Status["useComputer"] = http.StatusServiceUnavailable })
+		opened, collected := collect(r)
+		if err := opened.sendUsage(context.Background(), collected); !errors.Is(err, slap.ErrServer) {
 			t.Error(err)
 		}
 		for i, u := range collected {
@@ -314,24 +312,24 @@ func TestSendUsageFailures(t *testing.T) {
 				t.Errorf("partition %d: unsent %v", i, u.unsent)
 			}
 		}
-		r.set(func() { r.status["useComputer"] = 0 })
-		p, collected = collect(r)
-		if err := p.sendUsage(context.Background(), collected); err != nil || left(r) != 0 {
+		r.Set(func() { r.Status["useComputer"] = 0 })
+		opened, collected = collect(r)
+		if err := opened.sendUsage(context.Background(), collected); err != nil || left(r) != 0 {
 			t.Errorf("the next run: %v, %d files left", err, left(r))
 		}
 	})
 	t.Run("one is refused", func(t *testing.T) {
 		r := setup(t)
-		r.set(func() {
-			r.refuse = func(call masterCall) int {
-				if strings.Contains(call.form.Get("use_string"), "resource1") {
+		r.Set(func() {
+			r.Refuse = func(call testenv.Call) int {
+				if strings.Contains(call.Form.Get("use_string"), "resource1") {
 					return http.StatusBadRequest
 				}
 				return 0
 			}
 		})
-		p, collected := collect(r)
-		if err := p.sendUsage(context.Background(), collected); err != nil || left(r) != 1 {
+		opened, collected := collect(r)
+		if err := opened.sendUsage(context.Background(), collected); err != nil || left(r) != 1 {
 			t.Errorf("error %v, %d files left", err, left(r))
 		}
 		for i, u := range collected {
@@ -339,7 +337,7 @@ func TestSendUsageFailures(t *testing.T) {
 				t.Errorf("partition %d: unsent %v, refused %v", i, u.unsent, u.refused)
 			}
 		}
-		r.expect(t, false, "useComputer", "useComputer", "useComputer", "useComputer")
+		r.Expect(t, false, "useComputer", "useComputer", "useComputer", "useComputer")
 	})
 }
 
@@ -347,29 +345,29 @@ func TestSendComputerUsage(t *testing.T) {
 	r := newReportTest(t)
 	valid := aggregateUsage("anything", []partitionUsage{{"p", []usageMovement{{
 		{"resource", "r"}, {"quantity", "1"}, {"price", "2"}, {"VAT", ""}}}}}, time.Now())
-	reports := filepath.Join(r.root, usageDirectory, testComputer)
+	reports := filepath.Join(r.root, usageDirectory, testenv.Computer)
 	for name, content := range map[string]string{"1": valid, "2": usageOf("x"), "3": "", "4": valid} {
 		testkit.WriteFile(t, filepath.Join(reports, name), content)
 	}
-	p := newNode(r.options)
-	shared, err := p.openSharedUsage()
+	opened := newReport(r.options)
+	shared, err := opened.openSharedUsage()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer shared.Close()
-	r.set(func() { r.status["useComputer"] = http.StatusServiceUnavailable })
-	if err := p.sendComputerUsage(context.Background(), shared); !errors.Is(err, slap.ErrServer) {
+	r.Set(func() { r.Status["useComputer"] = http.StatusServiceUnavailable })
+	if err := opened.sendComputerUsage(context.Background(), shared); !errors.Is(err, slap.ErrServer) {
 		t.Error(err)
 	}
 	testkit.MustExist(t, filepath.Join(reports, "1"))
-	r.take()
-	r.set(func() { r.status["useComputer"] = 0 })
-	if err := p.sendComputerUsage(context.Background(), shared); err != nil {
+	r.Take()
+	r.Set(func() { r.Status["useComputer"] = 0 })
+	if err := opened.sendComputerUsage(context.Background(), shared); err != nil {
 		t.Error(err)
 	}
-	calls := r.expect(t, false, "useComputer", "useComputer")
-	if calls[0].form.Get("use_string") != valid {
-		t.Errorf("sent %s", calls[0].form)
+	calls := r.Expect(t, false, "useComputer", "useComputer")
+	if calls[0].Form.Get("use_string") != valid {
+		t.Errorf("sent %s", calls[0].Form)
 	}
 	entries, _ := os.ReadDir(reports)
 	if len(entries) != 2 || entries[0].Name() != "2" || entries[1].Name() != "3" {

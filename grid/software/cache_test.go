@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
@@ -49,7 +50,7 @@ func (c *testCache) Push(_ context.Context, url, _ string, parts []string, _ *sl
 }
 
 // NC-2, NC-43, NC-46, NC-60.
-func TestSoftwarePassCache(t *testing.T) {
+func TestPassCache(t *testing.T) {
 	cached, built, blacklisted := "http://release/cached", "http://release/built", "http://other/built"
 	for name, test := range map[string]struct {
 		change       func(*softwareNode, *testCache)
@@ -64,15 +65,15 @@ func TestSoftwarePassCache(t *testing.T) {
 		},
 		"blacklists": {
 			change: func(n *softwareNode, _ *testCache) {
-				n.options.Software.DownloadBlacklist = []string{"http://release/c"}
-				n.options.Software.UploadBlacklist = []string{"http://other"}
+				n.options.DownloadBlacklist = []string{"http://release/c"}
+				n.options.UploadBlacklist = []string{"http://other"}
 			},
 			wantBuilt: []string{cached, built, blacklisted}, wantPushed: []string{cached, built},
 		},
 		"no upload": {
 			change: func(n *softwareNode, _ *testCache) {
-				n.options.Software.Upload = false
-				n.options.Software.UploadBlacklist = []string{"http://other"}
+				n.options.Upload = false
+				n.options.UploadBlacklist = []string{"http://other"}
 			},
 			wantBuilt: []string{built, blacklisted},
 		},
@@ -82,19 +83,19 @@ func TestSoftwarePassCache(t *testing.T) {
 		},
 		"forced": {
 			change: func(n *softwareNode, _ *testCache) {
-				n.options.Software.DownloadForced = []string{"http://release/"}
+				n.options.DownloadForced = []string{"http://release/"}
 			},
 			wantExit: 1, wantBuilt: []string{blacklisted}, wantPushed: []string{blacklisted},
 			wantReported: "Binary cache forced for '" + built + "', but failed to download, will retry again",
 		},
 		"shared parts": {
-			change:    func(n *softwareNode, _ *testCache) { n.buildWith("echo buildout >> log; touch .shared") },
+			change:    func(n *softwareNode, _ *testCache) { n.BuildWith("echo buildout >> log; touch .shared") },
 			wantBuilt: []string{built, blacklisted},
 		},
 		"shared parts that are known": {
 			change: func(n *softwareNode, _ *testCache) {
 				root := t.TempDir()
-				n.options.SharedParts = []string{root}
+				n.Pass.SharedParts = []string{root}
 				for part, text := range map[string]string{
 					"a/" + strings.Repeat("a", 32): strings.Repeat("b", 32), "b/" + strings.Repeat("b", 32): "", "c/" + strings.Repeat("c", 32): "",
 				} {
@@ -105,7 +106,7 @@ func TestSoftwarePassCache(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				n.buildWith("echo buildout >> log; touch .shared; echo " + root + "/a/" + strings.Repeat("a", 32) + " > .installed.cfg")
+				n.BuildWith("echo buildout >> log; touch .shared; echo " + root + "/a/" + strings.Repeat("a", 32) + " > .installed.cfg")
 			},
 			wantBuilt: []string{built, blacklisted}, wantPushed: []string{built + " a b", blacklisted + " a b"},
 		},
@@ -113,13 +114,13 @@ func TestSoftwarePassCache(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newSoftwareNode(t)
 			cache := &testCache{releases: map[string]bool{cached: true}}
-			n.options.Software.Cache, n.options.Software.Upload = cache, true
-			n.want(slap.StateAvailable, cached, built, blacklisted)
+			n.options.Cache, n.options.Upload = cache, true
+			n.Want(slap.StateAvailable, cached, built, blacklisted)
 			test.change(n, cache)
 			n.run(test.wantExit)
 			var gotBuilt []string
 			for _, url := range []string{cached, built, blacklisted} {
-				if testkit.Exists(n.path(url, "log")) {
+				if testkit.Exists(n.Path(url, "log")) {
 					gotBuilt = append(gotBuilt, url)
 				}
 			}
@@ -132,8 +133,8 @@ func TestSoftwarePassCache(t *testing.T) {
 				t.Errorf("pushed %q, want %q", cache.pushed, test.wantPushed)
 			}
 			reported := ""
-			for _, call := range n.master.take() {
-				reported += call.form.Get("error_log")
+			for _, call := range n.Master.Take() {
+				reported += call.Form.Get("error_log")
 			}
 			if reported != test.wantReported {
 				t.Errorf("reported %q, want %q", reported, test.wantReported)
@@ -163,16 +164,12 @@ func (c *patientCache) Push(ctx context.Context, _, _ string, _ []string, _ *slo
 
 // D-21: the master hears that a release is available while its upload goes on,
 // fails, and is tried once more; all before the pass ends.
-func TestSoftwarePassUploadsBeside(t *testing.T) {
+func TestPassUploadsBeside(t *testing.T) {
 	n := newSoftwareNode(t)
-	told := func() bool {
-		n.master.mu.Lock()
-		defer n.master.mu.Unlock()
-		return slices.ContainsFunc(n.master.calls, func(c masterCall) bool { return c.path == "availableSoftwareRelease" })
-	}
+	told := func() bool { return n.Master.Told("availableSoftwareRelease") }
 	cache := &patientCache{happened: func(ctx context.Context) bool { return testkit.Await(ctx, testkit.Patience, told) }}
-	n.options.Software.Cache, n.options.Software.Upload = cache, true
-	n.want(slap.StateAvailable, testRelease)
+	n.options.Cache, n.options.Upload = cache, true
+	n.Want(slap.StateAvailable, testenv.Release)
 	n.run(0)
 	if !cache.before || len(cache.pushed) != 2 {
 		t.Errorf("told before: %v, uploads %q", cache.before, cache.pushed)

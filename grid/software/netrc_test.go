@@ -19,7 +19,7 @@ import (
 // GRID-30: a build finds the logins of its owner in its own home, and loses them
 // when the owner does. The owner's home is one of the test: it runs again where
 // it can give passwd another content.
-func TestSoftwarePassLogins(t *testing.T) {
+func TestPassLogins(t *testing.T) {
 	const marker = "SLAPOS_TEST_LOGINS"
 	if os.Getenv(marker) == "" {
 		words := []string{"--mount"}
@@ -48,18 +48,18 @@ func TestSoftwarePassLogins(t *testing.T) {
 	testkit.HandOver(t, netrc)
 
 	n := newSoftwareNode(t)
-	n.buildWith("cp $HOME/.netrc seen")
-	n.want(slap.StateAvailable, testRelease)
+	n.BuildWith("cp $HOME/.netrc seen")
+	n.Want(slap.StateAvailable, testenv.Release)
 	n.run(0)
-	if got := testkit.ReadFile(t, n.path(testRelease, "seen")); got != "machine m login l password p\n" {
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "seen")); got != "machine m login l password p\n" {
 		t.Errorf("the build saw %q", got)
 	}
-	copied := n.path(testRelease, ".netrc")
+	copied := n.Path(testenv.Release, ".netrc")
 	if info, err := os.Stat(copied); err != nil || info.Mode() != 0o600 || testkit.OwnerOf(t, copied) != testkit.User() {
 		t.Errorf("%v, %v", info, err)
 	}
 	os.Remove(netrc)
-	n.options.Force = true
+	n.Pass.Force = true
 	n.run(1)
 	testkit.MustNotExist(t, copied)
 }

@@ -13,211 +13,212 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/buildout"
 	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
 
-func TestSoftwarePassBuilds(t *testing.T) {
+func TestPassBuilds(t *testing.T) {
 	n := newSoftwareNode(t)
-	n.want(slap.StateAvailable, testRelease)
+	n.Want(slap.StateAvailable, testenv.Release)
 	n.run(0)
-	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "availableSoftwareRelease "+testRelease)
-	if got := testkit.ReadFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\n" {
+	n.Master.Expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testenv.Release, "availableSoftwareRelease "+testenv.Release)
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "log")); got != "bootstrap\nbuildout\n" {
 		t.Errorf("log of the build: %q", got)
 	}
-	if _, err := time.Parse(time.ANSIC, testkit.ReadFile(t, n.path(testRelease, ".completed"))); err != nil {
+	if _, err := time.Parse(time.ANSIC, testkit.ReadFile(t, n.Path(testenv.Release, ".completed"))); err != nil {
 		t.Error(err)
 	}
-	want := "[buildout]\nextends = " + testRelease + "\nshared-part-list = \nbuild-time-part-list = \n\n"
-	if got := testkit.ReadFile(t, n.path(testRelease, "buildout.cfg")); got != want {
+	want := "[buildout]\nextends = " + testenv.Release + "\nshared-part-list = \nbuild-time-part-list = \n\n"
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "buildout.cfg")); got != want {
 		t.Errorf("profile %q", got)
 	}
 	for _, name := range []string{"", "buildout.cfg", "extends-cache"} {
-		if uid := testkit.OwnerOf(t, n.path(testRelease, name)); uid != testkit.User() {
+		if uid := testkit.OwnerOf(t, n.Path(testenv.Release, name)); uid != testkit.User() {
 			t.Errorf("owner of %q is %d", name, uid)
 		}
 	}
-	if info, _ := os.Stat(n.path(testRelease)); info.Mode().Perm() != 0o755 {
+	if info, _ := os.Stat(n.Path(testenv.Release)); info.Mode().Perm() != 0o755 {
 		t.Errorf("mode %v", info.Mode())
 	}
-	if n.log.index("built") < 0 {
-		t.Errorf("the output is not in the log:\n%s", n.log)
+	if n.Log.Index("built") < 0 {
+		t.Errorf("the output is not in the log:\n%s", n.Log)
 	}
 
 	n.run(0)
-	n.master.expect(t, false, "getFullComputerInformation")
+	n.Master.Expect(t, false, "getFullComputerInformation")
 
-	n.options.Force = true
+	n.Pass.Force = true
 	n.run(0)
-	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "availableSoftwareRelease "+testRelease)
-	if got := testkit.ReadFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\nbuildout\n" {
+	n.Master.Expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testenv.Release, "availableSoftwareRelease "+testenv.Release)
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "log")); got != "bootstrap\nbuildout\nbuildout\n" {
 		t.Errorf("log after a forced build: %q", got)
 	}
 }
 
-func TestSoftwarePassParameters(t *testing.T) {
+func TestPassParameters(t *testing.T) {
 	n := newSoftwareNode(t)
-	n.buildWith(`echo "$@" > arguments`)
-	n.options.Software.BuildoutNetworkCache = map[string]string{"upload-dir-url": "http://dir", "shadir-key-file": "/key"}
-	n.options.SharedParts = []string{"/a", "/b"}
-	n.want(slap.StateAvailable, testRelease)
+	n.BuildWith(`echo "$@" > arguments`)
+	n.options.BuildoutNetworkCache = map[string]string{"upload-dir-url": "http://dir", "shadir-key-file": "/key"}
+	n.Pass.SharedParts = []string{"/a", "/b"}
+	n.Want(slap.StateAvailable, testenv.Release)
 	n.run(0)
-	directory := n.path(testRelease)
+	directory := n.Path(testenv.Release)
 	want := strings.ReplaceAll("-U buildout:extends-cache=DIR/extends-cache buildout:directory=DIR "+
 		"buildout:networkcache-section=networkcache networkcache:upload-dir-url=http://dir networkcache:shadir-key-file=/key "+
 		"-N -c DIR/buildout.cfg\n", "DIR", directory)
-	if got := testkit.ReadFile(t, n.path(testRelease, "arguments")); got != want {
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "arguments")); got != want {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
-	if got := testkit.ReadFile(t, n.path(testRelease, "buildout.cfg")); !strings.Contains(got, "shared-part-list = \n\t/a\n\t/b\n") {
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "buildout.cfg")); !strings.Contains(got, "shared-part-list = \n\t/a\n\t/b\n") {
 		t.Errorf("profile %q", got)
 	}
 }
 
-func TestSoftwarePassFailsAndRetries(t *testing.T) {
+func TestPassFailsAndRetries(t *testing.T) {
 	n := newSoftwareNode(t)
 	other := "http://release/b.cfg"
-	n.buildWith(`if [ "$PWD" = ` + n.path(testRelease) + ` ]; then echo broken; exit 1; fi`)
-	n.want(slap.StateAvailable, testRelease, other)
+	n.BuildWith(`if [ "$PWD" = ` + n.Path(testenv.Release) + ` ]; then echo broken; exit 1; fi`)
+	n.Want(slap.StateAvailable, testenv.Release, other)
 	result := n.run(1)
-	if len(result.Failed) != 1 || result.Failed[0].Item != testRelease {
+	if len(result.Failed) != 1 || result.Failed[0].Item != testenv.Release {
 		t.Errorf("failures %+v", result.Failed)
 	}
-	calls := n.master.expect(t, false, "getFullComputerInformation",
-		"buildingSoftwareRelease "+testRelease, "softwareReleaseError "+testRelease,
+	calls := n.Master.Expect(t, false, "getFullComputerInformation",
+		"buildingSoftwareRelease "+testenv.Release, "softwareReleaseError "+testenv.Release,
 		"buildingSoftwareRelease "+other, "availableSoftwareRelease "+other)
-	want := "Failed to run buildout profile in directory '" + n.path(testRelease) + "':\nbroken\n\n"
-	if got := calls[2].form.Get("error_log"); got != want {
+	want := "Failed to run buildout profile in directory '" + n.Path(testenv.Release) + "':\nbroken\n\n"
+	if got := calls[2].Form.Get("error_log"); got != want {
 		t.Errorf("reported %q, want %q", got, want)
 	}
 	// GRID-34: bootstrap, none, bootstrap.
 	n.run(1)
-	if !testkit.Exists(n.path(testRelease, "bin", "buildout-bootstrap-skipped")) {
+	if !testkit.Exists(n.Path(testenv.Release, "bin", "buildout-bootstrap-skipped")) {
 		t.Error("no marker after the second run")
 	}
 	n.run(1)
-	if got := testkit.ReadFile(t, n.path(testRelease, "log")); got != "bootstrap\nbuildout\nbuildout\nbootstrap\nbuildout\n" {
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "log")); got != "bootstrap\nbuildout\nbuildout\nbootstrap\nbuildout\n" {
 		t.Errorf("log of the builds: %q", got)
 	}
-	n.buildWith("true")
-	n.script(n.path(testRelease, "bin", "buildout"), "exit 0")
+	n.BuildWith("true")
+	n.Script(n.Path(testenv.Release, "bin", "buildout"), "exit 0")
 	n.run(0)
-	if testkit.Exists(n.path(testRelease, "bin", "buildout-bootstrap-skipped")) || !testkit.Exists(n.path(testRelease, ".completed")) {
+	if testkit.Exists(n.Path(testenv.Release, "bin", "buildout-bootstrap-skipped")) || !testkit.Exists(n.Path(testenv.Release, ".completed")) {
 		t.Error("the marker is left, or the release incomplete")
 	}
 }
 
 // A master that takes no reports of errors keeps no release from being built.
-func TestSoftwarePassErrorsInVain(t *testing.T) {
+func TestPassErrorsInVain(t *testing.T) {
 	n := newSoftwareNode(t)
 	other := "http://release/b.cfg"
-	n.buildWith(`if [ "$PWD" = ` + n.path(testRelease) + ` ]; then exit 1; fi`)
-	n.want(slap.StateAvailable, testRelease, other)
-	n.master.set(func() { n.master.status["softwareReleaseError"] = http.StatusInternalServerError })
+	n.BuildWith(`if [ "$PWD" = ` + n.Path(testenv.Release) + ` ]; then exit 1; fi`)
+	n.Want(slap.StateAvailable, testenv.Release, other)
+	n.Master.Set(func() { n.Master.Status["softwareReleaseError"] = http.StatusInternalServerError })
 	n.run(1)
-	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "softwareReleaseError "+testRelease,
+	n.Master.Expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testenv.Release, "softwareReleaseError "+testenv.Release,
 		"buildingSoftwareRelease "+other, "availableSoftwareRelease "+other)
 }
 
 // A release is complete only once the master knows.
-func TestSoftwarePassReportsAgain(t *testing.T) {
+func TestPassReportsAgain(t *testing.T) {
 	n := newSoftwareNode(t)
-	n.want(slap.StateAvailable, testRelease)
-	n.master.set(func() { n.master.status["availableSoftwareRelease"] = http.StatusRequestTimeout })
+	n.Want(slap.StateAvailable, testenv.Release)
+	n.Master.Set(func() { n.Master.Status["availableSoftwareRelease"] = http.StatusRequestTimeout })
 	result := n.run(1)
-	const want = "tell the master that " + testRelease + " is available: "
+	const want = "tell the master that " + testenv.Release + " is available: "
 	if len(result.Failed) != 1 || !strings.HasPrefix(result.Failed[0].Err.Error(), want) {
 		t.Errorf("failures %+v, want %q", result.Failed, want)
 	}
-	if testkit.Exists(n.path(testRelease, ".completed")) {
+	if testkit.Exists(n.Path(testenv.Release, ".completed")) {
 		t.Error("complete though the master doesn't know")
 	}
-	n.master.set(func() { delete(n.master.status, "availableSoftwareRelease") })
-	n.master.set(func() { n.master.status["buildingSoftwareRelease"] = http.StatusNotFound })
+	n.Master.Set(func() { delete(n.Master.Status, "availableSoftwareRelease") })
+	n.Master.Set(func() { n.Master.Status["buildingSoftwareRelease"] = http.StatusNotFound })
 	n.run(0)
-	if got := testkit.ReadFile(t, n.path(testRelease, "log")); strings.Count(got, "buildout\n") != 2 {
+	if got := testkit.ReadFile(t, n.Path(testenv.Release, "log")); strings.Count(got, "buildout\n") != 2 {
 		t.Errorf("log of the builds: %q", got)
 	}
 }
 
-func TestSoftwarePassRemoves(t *testing.T) {
+func TestPassRemoves(t *testing.T) {
 	n := newSoftwareNode(t)
-	n.want(slap.StateAvailable, testRelease)
+	n.Want(slap.StateAvailable, testenv.Release)
 	n.run(0)
-	n.master.take()
-	n.want(slap.StateDestroyed, testRelease)
+	n.Master.Take()
+	n.Want(slap.StateDestroyed, testenv.Release)
 	for range 2 {
 		n.run(0)
-		n.master.expect(t, false, "getFullComputerInformation", "destroyedSoftwareRelease "+testRelease)
-		if testkit.Exists(n.path(testRelease)) {
+		n.Master.Expect(t, false, "getFullComputerInformation", "destroyedSoftwareRelease "+testenv.Release)
+		if testkit.Exists(n.Path(testenv.Release)) {
 			t.Error("still there")
 		}
 	}
 }
 
-func TestSoftwarePassOnly(t *testing.T) {
+func TestPassOnly(t *testing.T) {
 	n := newSoftwareNode(t)
-	a, b, c := testRelease, "http://release/b.cfg", "http://release/c.cfg"
-	n.want(slap.StateAvailable, a, b, c)
-	n.options.Only = []string{md5Sum(a), c}
+	a, b, c := testenv.Release, "http://release/b.cfg", "http://release/c.cfg"
+	n.Want(slap.StateAvailable, a, b, c)
+	n.Pass.Only = []string{buildout.ReleaseName(a), c}
 	n.run(0)
-	if !testkit.Exists(n.path(a)) || testkit.Exists(n.path(b)) || !testkit.Exists(n.path(c)) {
+	if !testkit.Exists(n.Path(a)) || testkit.Exists(n.Path(b)) || !testkit.Exists(n.Path(c)) {
 		t.Error("not those that were named")
 	}
 }
 
-func TestSoftwarePassGarbage(t *testing.T) {
+func TestPassGarbage(t *testing.T) {
 	n := newSoftwareNode(t)
-	kept, gone, unnamed := testRelease, "http://release/old.cfg", "http://release/kept.cfg"
-	n.want(slap.StateAvailable, kept, gone, unnamed)
+	kept, gone, unnamed := testenv.Release, "http://release/old.cfg", "http://release/kept.cfg"
+	n.Want(slap.StateAvailable, kept, gone, unnamed)
 	n.run(0)
-	foreign := filepath.Join(n.options.SoftwareRoot, strings.Repeat("g", 32))
-	noProfile := filepath.Join(n.options.SoftwareRoot, strings.Repeat("a", 32))
+	foreign := filepath.Join(n.Pass.SoftwareRoot, strings.Repeat("g", 32))
+	noProfile := filepath.Join(n.Pass.SoftwareRoot, strings.Repeat("a", 32))
 	testkit.WriteFile(t, filepath.Join(foreign, "buildout.cfg"), "")
 	testkit.WriteFile(t, filepath.Join(noProfile, "other"), "")
-	n.want(slap.StateAvailable, kept, unnamed)
-	n.options.Software.GarbageCollect = true
-	n.options.Only = []string{kept} // GRID-25: the other stays nevertheless
+	n.Want(slap.StateAvailable, kept, unnamed)
+	n.options.GarbageCollect = true
+	n.Pass.Only = []string{kept} // GRID-25: the other stays nevertheless
 	n.run(0)
-	if testkit.Exists(n.path(gone)) || !testkit.Exists(n.path(kept)) || !testkit.Exists(n.path(unnamed)) || !testkit.Exists(foreign) || !testkit.Exists(noProfile) {
+	if testkit.Exists(n.Path(gone)) || !testkit.Exists(n.Path(kept)) || !testkit.Exists(n.Path(unnamed)) || !testkit.Exists(foreign) || !testkit.Exists(noProfile) {
 		t.Error("not what the master doesn't list was removed")
 	}
 }
 
-func TestSoftwarePassFreeSpace(t *testing.T) {
+func TestPassFreeSpace(t *testing.T) {
 	n := newSoftwareNode(t)
-	n.want(slap.StateAvailable, testRelease)
-	n.options.Software.MinFreeSpace = 1 << 62
+	n.Want(slap.StateAvailable, testenv.Release)
+	n.options.MinFreeSpace = 1 << 62
 	n.run(1)
-	calls := n.master.take()
-	if text := calls[len(calls)-1].form.Get("error_log"); !strings.Contains(text, "(option 'software_min_free_space')") {
+	calls := n.Master.Take()
+	if text := calls[len(calls)-1].Form.Get("error_log"); !strings.Contains(text, "(option 'software_min_free_space')") {
 		t.Errorf("reported %q", text)
 	}
-	if testkit.Exists(n.path(testRelease)) {
+	if testkit.Exists(n.Path(testenv.Release)) {
 		t.Error("the build began")
 	}
 }
 
-func TestSoftwarePassInterrupted(t *testing.T) {
+func TestPassInterrupted(t *testing.T) {
 	n := newSoftwareNode(t)
-	n.buildWith("echo $$ > pid; sleep 600")
-	n.want(slap.StateAvailable, testRelease, "http://release/b.cfg")
+	n.BuildWith("echo $$ > pid; sleep 600")
+	n.Want(slap.StateAvailable, testenv.Release, "http://release/b.cfg")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	testkit.Once(t, "the build has begun", func() bool { return testkit.Exists(n.path(testRelease, "pid")) }, cancel)
-	if _, err := SoftwarePass(ctx, n.options); !errors.Is(err, context.Canceled) {
+	testkit.Once(t, "the build has begun", func() bool { return testkit.Exists(n.Path(testenv.Release, "pid")) }, cancel)
+	if _, err := n.pass(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-	n.master.expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testRelease, "softwareReleaseError "+testRelease)
+	n.Master.Expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testenv.Release, "softwareReleaseError "+testenv.Release)
 }
 
 // D-6: builds at once, each one's log whole and in the order of their start.
-func TestSoftwarePassParallel(t *testing.T) {
+func TestPassParallel(t *testing.T) {
 	n := newSoftwareNode(t)
-	n.options.Jobs = 4
+	n.Pass.Jobs = 4
 	// Each build waits for all to have begun.
-	n.buildWith(`touch ../begun-$(basename $PWD)
+	n.BuildWith(`touch ../begun-$(basename $PWD)
 while [ $(ls .. | grep -c begun) -lt 4 ]; do sleep 0.01; done
 echo one $PWD; echo two $PWD`)
 	var urls, want []string
@@ -226,23 +227,23 @@ echo one $PWD; echo two $PWD`)
 		urls = append(urls, url)
 		want = append(want, "buildingSoftwareRelease "+url, "availableSoftwareRelease "+url)
 	}
-	n.want(slap.StateAvailable, urls...)
+	n.Want(slap.StateAvailable, urls...)
 	if os.Geteuid() == 0 { // builds write beside their directories
-		os.Chmod(n.options.SoftwareRoot, 0o777)
+		os.Chmod(n.Pass.SoftwareRoot, 0o777)
 	}
 	n.run(0)
-	n.master.expect(t, true, append(want, "getFullComputerInformation")...)
+	n.Master.Expect(t, true, append(want, "getFullComputerInformation")...)
 	last := -1
 	for _, url := range urls {
-		one, two := n.log.index("one "+n.path(url)), n.log.index("two "+n.path(url))
+		one, two := n.Log.Index("one "+n.Path(url)), n.Log.Index("two "+n.Path(url))
 		if one < last || two != one+1 {
-			t.Errorf("%s is not in order in the log:\n%s", url, n.log)
+			t.Errorf("%s is not in order in the log:\n%s", url, n.Log)
 		}
 		last = two
 	}
 }
 
-func TestSoftwarePassNetrc(t *testing.T) {
+func TestPassNetrc(t *testing.T) {
 	home := testenv.Directory(t)
 	testkit.HandOver(t, home)
 	secret := testkit.WriteFile(t, filepath.Join(t.TempDir(), "secret"), "secret")

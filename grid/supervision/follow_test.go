@@ -111,7 +111,7 @@ func scriptedSupervision(t *testing.T, answer func(method string) any) *Supervis
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Shutdown(context.Background()) })
-	s := New(root, Options{}, nil, slog.New(slog.DiscardHandler))
+	s := New(root, Options{}, slog.New(slog.DiscardHandler))
 	t.Cleanup(s.Close)
 	return s
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package testenv gives the tests of the node agent what they need of the
-// machine: directories and users to work with, and a way to Python for them, as
-// root and as an ordinary user.
+// Package testenv is what the tests of the node agent share. [Main] gives them what
+// they need of the machine: directories and users to work with, and a way to Python
+// for them, as root and as an ordinary user. A [Node] is one to run passes on, with a
+// [Master] that says what a test wants, a supervisor, and a [Recorder] of its log.
 package testenv
 
 import (
@@ -41,10 +42,14 @@ func Directory(t testing.TB) string {
 
 const reachable = "SLAPOS_TEST_PYTHON_REACHABLE"
 
-// Main runs the tests of a package. Run by root, testkit.User may be unable to reach
+// Main runs the tests of a package, or is the supervisor that one of them started.
+// Run by root, testkit.User may be unable to reach
 // the interpreter that the test environment was made with, somewhere in root's
 // home: the tests then run in a mount namespace of their own where it is.
 func Main(m *testing.M) {
+	if os.Args[0] == "supervisord" {
+		supervise()
+	}
 	if os.Geteuid() == 0 && os.Getenv(reachable) == "" {
 		if err := reachPython(); err != nil {
 			fmt.Fprintln(os.Stderr, "make Python reachable:", err)

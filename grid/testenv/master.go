@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package testenv
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+
+	"slapos/slap"
+)
+
+// A Master is a master that says what a test wants and keeps what it is
+// told.
+type Master struct {
+	*httptest.Server
+	// Client is one of it.
+	Client *slap.Client
+
+	// What it says. Once a pass runs, only Set may change it.
+	Wanted  *slap.Computer
+	Answers map[string]any // by path, for other GETs
+	Status  map[string]int // by path, when not 200
+	Refuse  func(Call) int // the status of one call, 0 for the usual one
+
+	mu    sync.Mutex
+	calls []Call
+}
+
+// A Call is one of a master's.
+type Call struct {
+	Path string
+	Form url.Values
+}
+
+// line is the call as tests compare it: the path, and what it is about.
+func (c Call) line() string {
+	for _, name := range []string{"url", "computer_partition_id"} {
+		if value := c.Form.Get(name); value != "" {
+			return c.Path + " " + value
+		}
+	}
+	return c.Path
+}
+
+// Computer is the reference of the node.
+const Computer = "COMP-1"
+
+// NewMaster starts a master, which ends with the test. It wants nothing.
+func NewMaster(t testing.TB) *Master {
+	t.Helper()
+	m := &Master{
+		Wanted:  &slap.Computer{Reference: Computer, Partitions: []*slap.Partition{}, SoftwareReleases: []*slap.SoftwareRelease{}},
+		Answers: map[string]any{},
+		Status:  map[string]int{},
+	}
+	m.Server = httptest.NewServer(m)
+	t.Cleanup(m.Close)
+	client, err := slap.NewClient(slap.ClientConfig{MasterURL: m.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	m.Client = client
+	return m
+}
+
+// ServeHTTP answers a call and keeps it.
+func (m *Master) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	path := r.URL.Path[1:]
+	m.calls = append(m.calls, Call{path, r.Form})
+	status := m.Status[path]
+	if m.Refuse != nil && status == 0 {
+		status = m.Refuse(m.calls[len(m.calls)-1])
+	}
+	if status != 0 {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	answer, found := m.Answers[path]
+	if path == "getFullComputerInformation" {
+		answer, found = m.Wanted, true
+	}
+	if !found {
+		if r.Method == http.MethodGet {
+			http.NotFound(w, r)
+		}
+		return
+	}
+	body, err := slap.Marshal(answer)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Write(body)
+}
+
+// Set changes what the master says.
+func (m *Master) Set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+}
+
+// Take returns the calls since the last time.
+func (m *Master) Take() []Call {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	calls := m.calls
+	m.calls = nil
+	return calls
+}
+
+// Expect compares the calls since the last time, sorted if the order isn't
+// certain.
+func (m *Master) Expect(t testing.TB, sorted bool, want ...string) []Call {
+	t.Helper()
+	calls := m.Take()
+	var got []string
+	for _, call := range calls {
+		got = append(got, call.line())
+	}
+	if sorted {
+		slices.Sort(got)
+		slices.Sort(want)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("calls of the master\n  %q\nwant\n  %q", got, want)
+	}
+	return calls
+}
+
+// Told tells whether there was such a call since the last time.
+func (m *Master) Told(path string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.calls, func(c Call) bool { return c.Path == path })
+}
