@@ -82,7 +82,7 @@ var gridMutations = []mutation{
 		`file, err := os.OpenFile(filepath.Join(r.Name(), name), flag, mode)`,
 	},
 	{
-		"A partition's name is one name", "grid/partition.go", "grid.TestInstancePassRefusesPaths",
+		"A partition's name is one name", "grid/partition/open.go", "grid/instance.TestPassRefusesPaths",
 		`if name != filepath.Base(path) {`,
 		`if false {`,
 	},
@@ -95,22 +95,22 @@ var gridMutations = []mutation{
 		`	entry`,
 	},
 	{
-		"A partition's directory has the mode 0750", "grid/partition_install.go", "grid.TestInstancePassRefuses",
+		"A partition's directory has the mode 0750", "grid/instance/install.go", "grid/instance.TestPassRefuses",
 		`mode != partitionMode {`,
 		`false && mode != partitionMode {`,
 	},
 	{
-		"A partition's key and certificate are its user's alone", "grid/partition_certificate.go", "grid.TestInstancePassCertificates",
+		"A partition's key and certificate are its user's alone", "grid/partition/certificate.go", "grid/instance.TestPassCertificates",
 		`wholefile.ExactMode(0o400)`,
 		`wholefile.ExactMode(0o444)`,
 	},
 	{
-		"A build's logins are no link to another user's", "grid/release_build.go", "grid.TestSoftwarePassNetrc",
+		"A build's logins are no link to another user's", "grid/software/build.go", "grid/software.TestPassNetrc",
 		`fileOwner != uid && !root.IsOneName(info) {`,
 		`false && fileOwner != uid {`,
 	},
 	{
-		"A build's copy of logins is its user's alone", "grid/release_build.go", "grid.TestSoftwarePassLogins",
+		"A build's copy of logins is its user's alone", "grid/software/build.go", "grid/software.TestPassLogins",
 		`confined.Attributes{Mode: 0o600, UID: r.root.UID`,
 		`confined.Attributes{Mode: 0o644, UID: r.root.UID`,
 	},
@@ -130,14 +130,14 @@ var gridMutations = []mutation{
 		`true`,
 	},
 	{
-		"A retention lock is a regular file", "grid/retention.go", "grid.TestRetentionHostileFiles",
+		"A retention lock is a regular file", "grid/partition/retention.go", "grid/partition.TestRetentionHostileFiles",
 		`err == nil && !info.Mode().IsRegular() {
 		return 0`,
 		`err == nil && info == nil {
 		return 0`,
 	},
 	{
-		"A retention lock that can't be read holds", "grid/retention.go", "grid.TestRetentionOver",
+		"A retention lock that can't be read holds", "grid/partition/retention.go", "grid/partition.TestRetentionOver",
 		`return 0, false, fmt.Errorf("retention lock`,
 		`return 0, false, nil
 		_ = fmt.Errorf("retention lock`,

@@ -159,13 +159,6 @@ func (o *Options) format(ctx context.Context, previous *Computer, result *Result
 	if err := o.Machine.CGroups.Available(); err != nil && o.AlterUser {
 		o.Logger.Warn("partitions are not limited by control groups", "error", err)
 	}
-	defer func() {
-		for _, m := range o.Managers {
-			if err := m.FormatTearDown(ctx, &manager.Computer{Reference: o.ComputerID}); err != nil {
-				o.Logger.Error("manager "+m.Name()+" failed at the end", "error", err)
-			}
-		}
-	}()
 	refused := map[LinkAddress]bool{}
 	for {
 		err := o.formatOnce(ctx, previous, refused, result)

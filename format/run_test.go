@@ -339,18 +339,13 @@ func (m recordingManager) Format(_ context.Context, computer *manager.Computer) 
 	return nil
 }
 
-func (m recordingManager) FormatTearDown(context.Context, *manager.Computer) error {
-	*m.calls = append(*m.calls, "tear down")
-	return nil
-}
-
-// FMT-43, FMT-47, FMT-70.
+// FMT-43, FMT-70.
 // MGR-3.
 func TestManagers(t *testing.T) {
 	n := newNode(t, 1)
 	var calls []string
 	n.options.Managers = []manager.Manager{recordingManager{calls: &calls, fail: errors.New("no")}}
-	want := []string{"format COMP-1234", "apply", "tear down"}
+	want := []string{"format COMP-1234", "apply"}
 	if _, err := Run(t.Context(), n.options); err == nil || !slices.Equal(calls, want) {
 		t.Errorf("calls %q, error %v", calls, err)
 	}

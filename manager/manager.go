@@ -2,7 +2,7 @@
 
 // Package manager holds the resource managers of a node: small plugins, named
 // in the option manager_list, that are called while the node is formatted and
-// while its software releases and partitions are processed.
+// while its partitions are processed.
 //
 // [ParseList] reads the option, [New] makes the managers in the order of the
 // list, and format and grid call the hooks of [Manager] at the moments of the
@@ -11,13 +11,13 @@
 // every pass.
 //
 //	hook              called by      for each           moment
-//	Format            node format    computer           before partitions are made
-//	FormatTearDown    node format    computer           at the end, also after an error
-//	Software          node software  software release   before anything else
-//	SoftwareTearDown  node software  software release   after success only
-//	Instance          node instance  partition          before the timestamp rule
-//	InstanceTearDown  node instance  partition          always, at the end
+//	Format            node format    computer            before partitions are made
+//	Instance          node instance  partition           before the timestamp rule
+//	InstanceTearDown  node instance  partition           always, at the end
 //	Report            node report    destroyed partition after stop, before destruction
+//
+// The original has three more, of which none of its managers does anything:
+// formatTearDown, software and softwareTearDown.
 //
 // The managers are built in. Python managers of the original's installation
 // cannot be loaded, and naming one is an error (MGR-1).
@@ -35,7 +35,7 @@ import (
 )
 
 // Manager is one resource manager. An error returned by a hook fails the
-// computer, software release or partition it was called for, and nothing else.
+// computer or partition it was called for, and nothing else.
 // Conditions that a user of the partition can cause (a malformed request file)
 // are logged as warnings and are no errors.
 type Manager interface {
@@ -44,9 +44,6 @@ type Manager interface {
 	// Format adds what the manager wants of the machine to computer. It reads
 	// the machine and changes nothing itself: see [Computer.Do].
 	Format(ctx context.Context, computer *Computer) error
-	FormatTearDown(ctx context.Context, computer *Computer) error
-	Software(ctx context.Context, software *Software) error
-	SoftwareTearDown(ctx context.Context, software *Software) error
 	Instance(ctx context.Context, partition *Partition) error
 	InstanceTearDown(ctx context.Context, partition *Partition) error
 	Report(ctx context.Context, partition *Partition) error
@@ -68,7 +65,7 @@ type Config struct {
 	System System
 }
 
-// Computer is the argument of the format hooks.
+// Computer is the argument of Format.
 type Computer struct {
 	Reference    string
 	SoftwareRoot string
@@ -76,13 +73,6 @@ type Computer struct {
 	// Do adds a change to the plan of node format: what it does, for a reader,
 	// and the function that does it, called when and if the plan is applied.
 	Do func(description string, apply func(context.Context) error)
-}
-
-// Software is the argument of the software hooks.
-type Software struct {
-	URL   string
-	Path  string
-	State slap.State
 }
 
 // Partition is the argument of the instance and report hooks.
@@ -182,9 +172,6 @@ func Names() []string {
 type hooks struct{}
 
 func (hooks) Format(context.Context, *Computer) error            { return nil }
-func (hooks) FormatTearDown(context.Context, *Computer) error    { return nil }
-func (hooks) Software(context.Context, *Software) error          { return nil }
-func (hooks) SoftwareTearDown(context.Context, *Software) error  { return nil }
 func (hooks) Instance(context.Context, *Partition) error         { return nil }
 func (hooks) InstanceTearDown(context.Context, *Partition) error { return nil }
 func (hooks) Report(context.Context, *Partition) error           { return nil }
