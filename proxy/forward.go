@@ -74,11 +74,7 @@ func (p *Proxy) isSelf(r *http.Request, given string) bool {
 
 // forward asks another master for an instance, and notes that it did
 // (PROXY-71 to PROXY-75).
-func (p *Proxy) forward(ctx context.Context, master *Master, order store.Order) (outcome, error) {
-	requester, err := p.store.Requester(ctx, order)
-	if err != nil {
-		return outcome{}, err
-	}
+func (p *Proxy) forward(ctx context.Context, master *Master, order store.Order, requester store.Requester) (outcome, error) {
 	client, err := p.clientOf(master)
 	if err != nil {
 		return outcome{}, err
@@ -90,7 +86,8 @@ func (p *Proxy) forward(ctx context.Context, master *Master, order store.Order) 
 	if master.Computer != "" && master.Partition != "" {
 		request.Requester = slap.PartitionID{Computer: master.Computer, Partition: master.Partition}
 	} else {
-		request.Filter = maps.Clone(request.Filter)
+		request.Filter = slap.Dict{}
+		maps.Copy(request.Filter, order.Filter)
 		request.Filter["source_instance_id"] = request.Reference
 	}
 	state := string(request.State)
@@ -102,11 +99,7 @@ func (p *Proxy) forward(ctx context.Context, master *Master, order store.Order) 
 	if err != nil && !errors.Is(err, slap.ErrNotReady) {
 		return outcome{}, err
 	}
-	if order.State == slap.StateDestroyed {
-		if err := p.store.UnsetForwarded(ctx, request.Reference, master.URL); err != nil {
-			return outcome{}, err
-		}
-	} else if err := p.store.SetForwarded(ctx, request.Reference, master.URL); err != nil {
+	if err := p.store.Forwarded(ctx, request.Reference, master.URL, order.State); err != nil {
 		return outcome{}, err
 	}
 	if err != nil {

@@ -52,7 +52,7 @@ func TestForward(t *testing.T) {
 		`<string>connection_xml</string><none/><string>ip_list</string><list id="i6"><tuple><string>tap0</string><string>10.0.0.1</string></tuple></list><string>slap_computer_id</string>`+
 		`<string>local_computer</string><string>slap_computer_partition_id</string><string>slappart0</string><string>slap_server_url</string><string>slap_server_url</string>`+
 		`<string>slap_software_release_url</string><string>`+release+`</string><string>slap_software_type</string><string>default</string></dictionary></object></marshal>`)
-	p, err := behind.Partition(t.Context(), slap.PartitionID{Computer: "local_computer", Partition: "slappart0"})
+	p, err := behind.Instance(t.Context(), store.At{Computer: "local_computer", Partition: "slappart0"})
 	if err != nil || p.Title != "user_fi" {
 		t.Errorf("behind: %v, %v", p, err)
 	}

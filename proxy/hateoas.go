@@ -88,7 +88,7 @@ func (p *Proxy) hateoasSearch(w http.ResponseWriter, r *http.Request, query fiel
 func (p *Proxy) search(r *http.Request, query string) ([]any, error) {
 	prefix := originOf(r).prefix
 	if query == queryServices {
-		roots, err := p.store.Roots(r.Context())
+		roots, err := p.store.List(r.Context(), store.Roots())
 		if err != nil {
 			return nil, err
 		}
@@ -96,10 +96,11 @@ func (p *Proxy) search(r *http.Request, query string) ([]any, error) {
 	}
 	if value, ok := strings.CutPrefix(query, queryService); ok && isQuoted(value) {
 		title := strings.Trim(value, `"`)
-		roots, err := p.store.RootsTitled(r.Context(), title)
+		selection := store.RootsTitled(title)
 		if title == "" {
-			roots, err = p.store.Roots(r.Context())
+			selection = store.Roots()
 		}
+		roots, err := p.store.List(r.Context(), selection)
 		if err != nil {
 			return nil, err
 		}
@@ -127,9 +128,13 @@ func isQuoted(value string) bool {
 	return false
 }
 
-func partitionRows(prefix string, roots *store.Roots) []any {
+func partitionRows(prefix string, roots []*store.Instance) []any {
 	rows := []any{}
-	for _, p := range roots.Partitions {
+	for _, i := range roots {
+		if i.Shared {
+			continue
+		}
+		p := i.Partition
 		rows = append(rows, slap.Dict{
 			"reference": p.ID.Partition, "computer_reference": p.ID.Computer, "slap_state": "busy",
 			"software_release": p.SoftwareRelease, "software_type": p.SoftwareType,
@@ -143,10 +148,10 @@ func partitionRows(prefix string, roots *store.Roots) []any {
 	return rows
 }
 
-func sharedRows(prefix string, roots *store.Roots) []any {
+func sharedRows(prefix string, roots []*store.Instance) []any {
 	rows := []any{}
-	for _, i := range roots.Shared {
-		if i.Partition == nil || i.Parameters == nil {
+	for _, i := range roots {
+		if !i.Shared || !i.Hosted() {
 			continue
 		}
 		rows = append(rows, slap.Dict{
@@ -173,13 +178,14 @@ func (p *Proxy) computerRows(r *http.Request, prefix string, wanted func(store.C
 }
 
 func (p *Proxy) hateoasPartition(w http.ResponseWriter, r *http.Request, title string) error {
-	partition, err := p.store.Titled(r.Context(), title)
-	if errors.Is(err, store.ErrNotFound) {
-		return errNoPage
-	}
+	instances, err := p.store.List(r.Context(), store.Titled(title))
 	if err != nil {
 		return err
 	}
+	if len(instances) == 0 {
+		return errNoPage
+	}
+	partition := instances[0].Partition
 	return writeService(w, partition, service{
 		title: title, state: partition.State, kind: partition.SoftwareType,
 		parameters: partition.Parameters, connection: partition.Connection,
@@ -187,7 +193,7 @@ func (p *Proxy) hateoasPartition(w http.ResponseWriter, r *http.Request, title s
 }
 
 func (p *Proxy) hateoasShared(w http.ResponseWriter, r *http.Request, title string) error {
-	instance, err := p.store.Named(r.Context(), store.Name{Title: title, Shared: true})
+	instance, err := p.store.Instance(r.Context(), store.Name{Title: title, Shared: true})
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrNoHost) {
 		return errNoPage
 	}

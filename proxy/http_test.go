@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"slapos/proxy"
+	"slapos/proxy/store"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
@@ -120,12 +121,12 @@ func TestAuthorization(t *testing.T) {
 	l.load(4)
 	l.request("root")
 	root := func(title string) string {
-		roots, err := l.Roots(t.Context())
+		roots, err := l.List(t.Context(), store.Roots())
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range roots.Partitions {
-			if p.Title == title {
+		for _, root := range roots {
+			if root.Title == title {
 				return "root"
 			}
 		}

@@ -140,6 +140,8 @@ func rpcError(err error) error {
 	switch {
 	case errors.As(err, &full):
 		return refuse(http.StatusForbidden, "%s", err.Error())
+	case errors.Is(err, store.ErrShared):
+		return refuse(http.StatusForbidden, "NotImplemented")
 	case errors.Is(err, slap.ErrConnection):
 		return refuse(statusUnreachable, "%s", err.Error())
 	}

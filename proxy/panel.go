@@ -19,7 +19,7 @@ import (
 // faces.
 func (p *Proxy) newPanel() *panel.Panel {
 	return panel.New(panel.Options{
-		Store: p.store, Computer: p.options.Computer, Supply: p.supply,
+		Store: p.store, Computer: p.options.Computer,
 		Request: func(r *http.Request, order store.Order) (slap.PartitionID, error) {
 			result, err := p.request(r, order)
 			if err != nil {

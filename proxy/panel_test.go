@@ -42,7 +42,7 @@ func writeRelease(t *testing.T, serialisation string) string {
 // named returns an instance.
 func (l *lab) named(name store.Name) *store.Instance {
 	l.Helper()
-	instance, err := l.Named(l.Context(), name)
+	instance, err := l.Instance(l.Context(), name)
 	if err != nil {
 		l.Fatalf("%v: %v", name, err)
 	}

@@ -35,31 +35,27 @@ func (p *Proxy) request(r *http.Request, order store.Order) (outcome, error) {
 		if master == nil {
 			if partition := frontend(originOf(r), order); partition != nil {
 				p.log.Warn("a frontend is answered by its own address", "instance", order.Reference, "frontend", partition.Reference)
-				requester, err := p.store.Requester(ctx, order)
-				return outcome{partition: partition, requester: requester}, err
+				resolved, err := p.store.Resolve(ctx, order)
+				return outcome{partition: partition, requester: resolved.Requester}, err
 			}
 		}
 	}
 	if p.mayForward(order) {
-		allocated, err := p.store.Allocated(ctx, order)
+		resolved, err := p.store.Resolve(ctx, order)
 		if err != nil {
 			return outcome{}, err
 		}
-		if !allocated {
+		if !resolved.Allocated {
 			master, err := p.masterFor(r, order)
 			if err != nil {
 				return outcome{}, err
 			}
 			if master != nil {
-				return p.forward(ctx, master, order)
+				return p.forward(ctx, master, order, resolved.Requester)
 			}
 		}
 	}
-	request := p.store.Request
-	if order.Shared {
-		request = p.store.RequestShared
-	}
-	instance, err := request(ctx, order)
+	instance, err := p.store.Request(ctx, order)
 	var full *store.AllocationError
 	if errors.As(err, &full) {
 		p.log.Warn(full.Reason)
@@ -70,7 +66,7 @@ func (p *Proxy) request(r *http.Request, order store.Order) (outcome, error) {
 // blameRequester prefers an error about the requester, which the original
 // looks at first.
 func (p *Proxy) blameRequester(ctx context.Context, order store.Order, err error) error {
-	if _, worse := p.store.Requester(ctx, order); worse != nil {
+	if _, worse := p.store.Resolve(ctx, order); worse != nil {
 		return worse
 	}
 	return err
@@ -105,6 +101,16 @@ func answerFor(err error) error {
 		return refuse(http.StatusRequestTimeout, "Resource not ready")
 	case errors.Is(err, slap.ErrConnection):
 		return refuse(statusUnreachable, "%s", err.Error())
+	}
+	return err
+}
+
+// unlessUnknown forgives an instance that the store doesn't know: both
+// protocols call what can't be done to it a success (PROXY-41, PROXY-42,
+// PROXY-120 to PROXY-122).
+func unlessUnknown(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
 	return err
 }

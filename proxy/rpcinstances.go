@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,7 +96,7 @@ func (p *Proxy) rpcInstance(r *http.Request, input slap.Dict) (any, error) {
 		return nil, err
 	}
 	guid := text(input, "instance_guid")
-	instance, err := p.store.Named(r.Context(), name)
+	instance, err := p.store.Instance(r.Context(), name)
 	switch {
 	case errors.Is(err, store.ErrNoHost):
 		return nil, refuse(http.StatusForbidden, "No partition hosting %s found.", guid)
@@ -111,63 +112,49 @@ func (p *Proxy) rpcInstance(r *http.Request, input slap.Dict) (any, error) {
 
 func (p *Proxy) rpcPartition(r *http.Request, input slap.Dict) (any, error) {
 	id := slap.PartitionID{Computer: text(input, "computer_guid"), Partition: text(input, "compute_partition_id")}
-	partition, err := p.store.Partition(r.Context(), id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && partition.Title == "" {
+	instance, err := p.store.Instance(r.Context(), store.At(id))
+	if errors.Is(err, store.ErrNotFound) || err == nil && instance.Title == "" {
 		return nil, refuse(http.StatusForbidden, "No instance on partition %s found.", id.Partition)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return partitionObject(partition)
-}
-
-func partitionObject(partition *store.Partition) (object, error) {
-	parameters, err := partition.ParameterDict()
-	if err != nil {
-		return nil, err
-	}
-	connection, err := partition.ConnectionDict()
-	if err != nil {
-		return nil, err
-	}
-	return documentOf(&store.Instance{
-		Name:      store.Name{Title: partition.Title, Root: partition.Root},
-		Partition: partition, State: partition.State, Parameters: parameters, Connection: connection,
-	}).object(), nil
+	return documentOf(instance).object(), nil
 }
 
 func (p *Proxy) rpcTree(r *http.Request, input slap.Dict) (any, error) {
 	title := text(input, "title")
-	roots, err := p.store.RootsTitled(r.Context(), title)
+	roots, err := p.store.List(r.Context(), store.RootsTitled(title))
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case len(roots.Partitions) == 1 && len(roots.Shared) == 0:
-		partition, err := p.store.Partition(r.Context(), roots.Partitions[0].ID)
+	none := refuse(http.StatusForbidden, "No instance tree %s found.", title)
+	if len(roots) != 1 {
+		return nil, none
+	}
+	switch root := roots[0]; {
+	case root.Partition == nil:
+		return nil, refuse(http.StatusForbidden, "No partition hosting %s found.", title)
+	case !root.Shared:
+		instance, err := p.store.Instance(r.Context(), store.At(root.Partition.ID))
 		if err != nil {
 			return nil, err
 		}
-		return partitionObject(partition)
-	case len(roots.Partitions) == 0 && len(roots.Shared) == 1 && roots.Shared[0].Partition == nil:
-		return nil, refuse(http.StatusForbidden, "No partition hosting %s found.", title)
-	case len(roots.Partitions) == 0 && len(roots.Shared) == 1 && roots.Shared[0].Parameters != nil:
-		return documentOf(roots.Shared[0]).object(), nil
+		return documentOf(instance).object(), nil
+	case root.Parameters != nil:
+		return documentOf(root).object(), nil
 	}
-	return nil, refuse(http.StatusForbidden, "No instance tree %s found.", title)
+	return nil, none
 }
 
 func (p *Proxy) rpcTrees(r *http.Request, _ slap.Dict) (any, error) {
-	roots, err := p.store.Roots(r.Context())
+	roots, err := p.store.List(r.Context(), store.Roots())
 	if err != nil {
 		return nil, err
 	}
 	result := []object{}
-	for _, partition := range roots.Partitions {
-		result = append(result, object{{"title", partition.Title}})
-	}
-	for _, shared := range roots.Shared {
-		result = append(result, object{{"title", shared.Title}})
+	for _, root := range roots {
+		result = append(result, object{{"title", root.Title}})
 	}
 	return object{{"result_list", result}}, nil
 }
@@ -177,7 +164,7 @@ func (p *Proxy) rpcHosted(r *http.Request, input slap.Dict) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosted, err := p.store.Hosted(r.Context(), name)
+	hosted, err := p.store.List(r.Context(), store.HostedBy(name))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, noInstance(input)
 	}
@@ -209,18 +196,11 @@ func (p *Proxy) rpcRequest(r *http.Request, input slap.Dict) (any, error) {
 		Reference:       text(input, "title"),
 		SoftwareRelease: text(input, "software_release_uri"),
 		SoftwareType:    text(input, "software_type"),
-		State:           slap.State(text(input, "state")),
+		State:           cmp.Or(slap.State(text(input, "state")), store.DefaultState),
 	}, Authorized: authorization(r)}
 	order.Shared, _ = input["shared"].(bool)
-	if order.Parameters, _ = input["parameters"].(slap.Dict); order.Parameters == nil {
-		order.Parameters = slap.Dict{}
-	}
-	if order.Filter, _ = input["sla_parameters"].(slap.Dict); order.Filter == nil {
-		order.Filter = slap.Dict{}
-	}
-	if order.State == "" {
-		order.State = slap.StateStarted
-	}
+	order.Parameters, _ = input["parameters"].(slap.Dict)
+	order.Filter, _ = input["sla_parameters"].(slap.Dict)
 	result, err := p.request(r, order)
 	if err != nil {
 		return nil, err
@@ -248,11 +228,10 @@ func (p *Proxy) rpcInstanceState(r *http.Request, input slap.Dict) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if name.Shared {
-		return success("Ignored"), nil
-	}
-	waiting, err := p.store.DestroyNamed(r.Context(), name)
+	waiting, err := p.store.Destroy(r.Context(), name)
 	switch {
+	case errors.Is(err, store.ErrShared):
+		return success("Ignored"), nil
 	case errors.Is(err, store.ErrNotFound):
 		return nil, noInstance(input)
 	case err == nil && len(waiting) > 0:
@@ -261,30 +240,20 @@ func (p *Proxy) rpcInstanceState(r *http.Request, input slap.Dict) (any, error) 
 	return success("Destroyed"), err
 }
 
-// ownName is the name of an instance of its own partition: what follows isn't
-// done for shared ones.
-func ownName(input slap.Dict) (store.Name, error) {
-	name, err := nameOf(input)
-	if err == nil && name.Shared {
-		err = refuse(http.StatusForbidden, "NotImplemented")
-	}
-	return name, err
-}
-
 func (p *Proxy) rpcBang(r *http.Request, input slap.Dict) (any, error) {
-	name, err := ownName(input)
+	name, err := nameOf(input)
 	if err != nil {
 		return nil, err
 	}
-	return success("Bang handled"), p.store.BangNamed(r.Context(), name)
+	return success("Bang handled"), unlessUnknown(p.store.Bang(r.Context(), name, store.Below))
 }
 
 func (p *Proxy) rpcRename(r *http.Request, input slap.Dict) (any, error) {
-	name, err := ownName(input)
+	name, err := nameOf(input)
 	if err != nil {
 		return nil, err
 	}
-	return success("Renamed"), p.store.RenameNamed(r.Context(), name, text(input, "title"))
+	return success("Renamed"), unlessUnknown(p.store.Rename(r.Context(), name, text(input, "title"), store.Alone))
 }
 
 func (p *Proxy) rpcPublish(r *http.Request, input slap.Dict) (any, error) {
@@ -293,5 +262,5 @@ func (p *Proxy) rpcPublish(r *http.Request, input slap.Dict) (any, error) {
 		return nil, err
 	}
 	connection := input["connection_parameter_dict"].(slap.Dict)
-	return success("Updated"), p.store.SetNamedConnection(r.Context(), name, connection)
+	return success("Updated"), unlessUnknown(p.store.Publish(r.Context(), name, connection))
 }

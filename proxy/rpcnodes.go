@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -60,12 +61,10 @@ func (p *Proxy) rpcUsage(r *http.Request, input slap.Dict) (any, error) {
 
 func (p *Proxy) rpcSupply(r *http.Request, input slap.Dict) (any, error) {
 	software := store.Software{
-		URL: text(input, "software_release_uri"), Computer: text(input, "computer_guid"), State: slap.State(text(input, "state")),
+		URL: text(input, "software_release_uri"), Computer: text(input, "computer_guid"),
+		State: cmp.Or(slap.State(text(input, "state")), store.DefaultSoftwareState),
 	}
-	if software.State == "" {
-		software.State = slap.StateAvailable
-	}
-	return success("Supplied %s to be %s", software.URL, software.State), p.supply(r, software)
+	return success("Supplied %s to be %s", software.URL, software.State), p.store.Supply(r.Context(), software)
 }
 
 func (p *Proxy) rpcReleases(r *http.Request, input slap.Dict) (any, error) {
@@ -108,7 +107,7 @@ func (p *Proxy) rpcInstances(r *http.Request, input slap.Dict) (any, error) {
 			}
 			result = append(result, object{
 				{"title", partition.Title},
-				{"instance_guid", rpcGUID(store.Name{Title: partition.Title, Root: partition.Root})},
+				{"instance_guid", rpcGUID(partition.Name())},
 				{"state", partition.State},
 				{"compute_partition_id", partition.ID.Partition},
 				{"software_release_uri", partition.SoftwareRelease},

@@ -32,16 +32,28 @@ func guid(p *store.Partition) string { return p.ID.Computer + "-" + p.ID.Partiti
 
 // marshalPartition gives a partition the form of PROXY-33.
 func marshalPartition(p *store.Partition) (*slap.Partition, error) {
-	answer := &slap.Partition{
-		Computer: p.ID.Computer, Reference: p.ID.Partition, InstanceGUID: guid(p), RequestedState: slap.StateDestroyed,
-	}
 	if p.SoftwareRelease == "" {
-		return answer, nil
+		return marshalFree(p), nil
 	}
 	parameters, err := p.ParameterDict()
 	if err != nil {
 		return nil, err
 	}
+	connection, err := p.ConnectionDict()
+	if err != nil {
+		return nil, err
+	}
+	return marshalUsed(p, parameters, connection)
+}
+
+func marshalFree(p *store.Partition) *slap.Partition {
+	return &slap.Partition{
+		Computer: p.ID.Computer, Reference: p.ID.Partition, InstanceGUID: guid(p), RequestedState: slap.StateDestroyed,
+	}
+}
+
+func marshalUsed(p *store.Partition, parameters, connection slap.Dict) (*slap.Partition, error) {
+	answer := marshalFree(p)
 	shared, err := p.SharedList()
 	if err != nil {
 		return nil, err
@@ -61,9 +73,9 @@ func marshalPartition(p *store.Partition) (*slap.Partition, error) {
 	answer.NeedModification = true
 	answer.Parameters = parameters
 	answer.SoftwareRelease = &slap.SoftwareRelease{URL: p.SoftwareRelease, Computer: p.ID.Computer}
-	answer.ConnectionParameters, err = p.ConnectionDict()
+	answer.ConnectionParameters = connection
 	setState(answer, p.State)
-	return answer, err
+	return answer, nil
 }
 
 // setState writes a state even when it is empty, as it may be in a database.

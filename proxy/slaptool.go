@@ -89,14 +89,17 @@ func (p *Proxy) registerComputerPartition(w http.ResponseWriter, r *http.Request
 	if err := query.mandatory("computer_partition_reference", &id.Partition, "computer_reference", &id.Computer); err != nil {
 		return err
 	}
-	partition, err := p.store.Partition(r.Context(), id)
+	instance, err := p.store.Instance(r.Context(), store.At(id))
 	if errors.Is(err, store.ErrNotFound) {
 		return errOurs // PROXY-34
 	}
 	if err != nil {
 		return err
 	}
-	answer, err := marshalPartition(partition)
+	if instance.Partition.SoftwareRelease == "" {
+		return writeMarshalled(w, marshalFree(instance.Partition))
+	}
+	answer, err := marshalUsed(instance.Partition, instance.Parameters, instance.Connection)
 	if err != nil {
 		return err
 	}
@@ -118,20 +121,12 @@ func (p *Proxy) loadComputerConfiguration(w http.ResponseWriter, r *http.Request
 	return writeText(w, http.StatusOK, "done")
 }
 
-// supply is the operation behind both faces (PROXY-36).
-func (p *Proxy) supply(r *http.Request, software store.Software) error {
-	if software.State != slap.StateAvailable && software.State != slap.StateDestroyed {
-		return fmt.Errorf("wrong state %s", software.State)
-	}
-	return p.store.Supply(r.Context(), software)
-}
-
 func (p *Proxy) supplySupply(w http.ResponseWriter, r *http.Request) error {
 	var url, computer, state string
 	if err := mandatory(r, "url", &url, "computer_id", &computer, "state", &state); err != nil {
 		return err
 	}
-	if err := p.supply(r, store.Software{URL: url, Computer: computer, State: slap.State(state)}); err != nil {
+	if err := p.store.Supply(r.Context(), store.Software{URL: url, Computer: computer, State: slap.State(state)}); err != nil {
 		return err
 	}
 	return writeText(w, http.StatusOK, fmt.Sprintf("Supplied %s to be %s", slap.PythonRepr(url), state))
@@ -194,12 +189,11 @@ func (p *Proxy) setConnection(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return fmt.Errorf("connection parameters of %s are no dictionary", id.Partition)
 	}
+	var subject store.Subject = store.At(id)
 	if reference := form.get("slave_reference"); reference != "" && reference != "None" {
-		err = p.store.SetSharedConnection(r.Context(), reference, id.Partition, connection)
-	} else {
-		err = p.store.SetConnection(r.Context(), id, connection)
+		subject = store.Reference{Text: reference, Host: id.Partition}
 	}
-	if err != nil {
+	if err := unlessUnknown(p.store.Publish(r.Context(), subject, connection)); err != nil {
 		return err
 	}
 	return writeText(w, http.StatusOK, "done")
@@ -210,7 +204,7 @@ func (p *Proxy) softwareInstanceBang(w http.ResponseWriter, r *http.Request) err
 	if err := mandatory(r, "computer_id", &id.Computer, "computer_partition_id", &id.Partition); err != nil {
 		return err
 	}
-	if err := p.store.Bang(r.Context(), id); err != nil {
+	if err := unlessUnknown(p.store.Bang(r.Context(), store.At(id), store.Tree)); err != nil {
 		return err
 	}
 	return writeText(w, http.StatusOK, "OK")
@@ -222,7 +216,7 @@ func (p *Proxy) softwareInstanceRename(w http.ResponseWriter, r *http.Request) e
 	if err := mandatory(r, "new_name", &title, "computer_partition_id", &id.Partition, "computer_id", &id.Computer); err != nil {
 		return err
 	}
-	err := p.store.Rename(r.Context(), id, title)
+	err := p.store.Rename(r.Context(), store.At(id), title, store.Below)
 	if errors.Is(err, store.ErrNotFound) {
 		return writeText(w, http.StatusOK, unknownPartition(id))
 	}
@@ -245,7 +239,7 @@ func (p *Proxy) destroyedComputerPartition(w http.ResponseWriter, r *http.Reques
 	if err := mandatory(r, "computer_partition_id", &id.Partition, "computer_id", &id.Computer); err != nil {
 		return err
 	}
-	waiting, err := p.store.Destroy(r.Context(), id)
+	waiting, err := p.store.Destroy(r.Context(), store.At(id))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return writeText(w, http.StatusOK, unknownPartition(id))

@@ -223,8 +223,8 @@ func TestOldNode(t *testing.T) {
 	l.expectStatus(l.request("new"), 200) // of type default
 	l.expect(l.post("/setComputerPartitionConnectionXml", "computer_id", "local_computer", "computer_partition_id", "slappart1",
 		"connection_xml", marshal(t, slap.Dict{"url": "u"}), "slave_reference", "None"), 200, "done")
-	p, err := l.Partition(t.Context(), slap.PartitionID{Computer: "local_computer", Partition: "slappart1"})
-	if err != nil || p.Title != "child" || p.Root != "root" || p.SoftwareType != "RootSoftwareInstance" || !strings.Contains(*p.Connection, ">u<") {
+	p, err := l.Instance(t.Context(), store.At{Computer: "local_computer", Partition: "slappart1"})
+	if err != nil || p.Title != "child" || p.Root != "root" || p.SoftwareType != "RootSoftwareInstance" || !strings.Contains(*p.ConnectionXML, ">u<") {
 		t.Errorf("child: %+v, %v", p, err)
 	}
 	// Hosts are of the type that is asked for, to the letter.

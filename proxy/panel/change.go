@@ -43,7 +43,7 @@ func (p *Panel) supply(w http.ResponseWriter, r *http.Request) error {
 	if software.URL == "" || software.Computer == "" {
 		return p.showSupply(w, r, http.StatusUnprocessableEntity, form, "Say which software release, and for which computer.")
 	}
-	if err := p.options.Supply(r, software); err != nil {
+	if err := p.store.Supply(r.Context(), software); err != nil {
 		return err
 	}
 	return goTo(w, "computer", url.Values{"id": {software.Computer}}, "supplied")
@@ -81,7 +81,7 @@ func (p *Panel) remove(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, one := range known {
 		if one.URL == software.URL {
-			if err := p.options.Supply(r, software); err != nil {
+			if err := p.store.Supply(r.Context(), software); err != nil {
 				return err
 			}
 			return goTo(w, "computer", url.Values{"id": {software.Computer}}, "removed")
@@ -105,7 +105,7 @@ func (p *Panel) state(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Panel) destroyForm(w http.ResponseWriter, r *http.Request) error {
 	name := nameOf(r.URL.Query())
-	instance, err := p.store.Named(r.Context(), name)
+	instance, err := p.store.Instance(r.Context(), name)
 	if err != nil {
 		return missing(err)
 	}
@@ -125,7 +125,7 @@ func (p *Panel) setState(w http.ResponseWriter, r *http.Request, form url.Values
 	if name.Root != "" || name.Shared && state != slap.StateDestroyed {
 		return ErrNoPage // not ours to choose: no page has such a form
 	}
-	if err := p.store.SetNamedState(r.Context(), name, state); err != nil {
+	if err := p.store.SetState(r.Context(), name, state); err != nil {
 		return missing(err)
 	}
 	if name.Shared {

@@ -69,36 +69,44 @@ func (p *Panel) overview(w http.ResponseWriter, r *http.Request) error {
 		line.Software = len(software)
 		page.Computers = append(page.Computers, line)
 	}
-	roots, err := p.store.Roots(r.Context())
+	roots, err := p.store.List(r.Context(), store.Roots())
 	if err != nil {
 		return err
 	}
-	page.Instances = search(rootLines(roots), page.Search)
+	page.Instances = search(instanceLines(roots), page.Search)
 	return p.show(w, r, http.StatusOK, "overview.html", view{Title: "Overview", Page: page})
 }
 
-// rootLines lists the roots of trees. Shared instances that were destroyed
-// are known for ever, and not shown.
-func rootLines(roots *store.Roots) []instanceLine {
-	lines := partitionLines(roots.Partitions)
-	for _, shared := range roots.Shared {
-		if shared.Partition != nil && shared.Parameters != nil {
-			lines = append(lines, instanceLine{Name: shared.Name, State: shared.State, SoftwareType: shared.SoftwareType,
-				SoftwareRelease: shared.Partition.SoftwareRelease, At: shared.Partition.ID})
+// instanceLines lists instances. Shared ones that were destroyed are known for
+// ever, and not shown.
+func instanceLines(instances []*store.Instance) []instanceLine {
+	var lines []instanceLine
+	for _, i := range instances {
+		switch {
+		case !i.Shared:
+			lines = append(lines, lineOf(i.Partition))
+		case i.Hosted():
+			lines = append(lines, instanceLine{Name: i.Name, State: i.State, SoftwareType: i.SoftwareType,
+				SoftwareRelease: i.Partition.SoftwareRelease, At: i.Partition.ID})
 		}
 	}
 	return lines
 }
 
+// partitionLines lists the instances in partitions.
 func partitionLines(partitions []*store.Partition) []instanceLine {
 	var lines []instanceLine
 	for _, partition := range partitions {
 		if partition.Busy {
-			lines = append(lines, instanceLine{store.Name{Title: partition.Title, Root: partition.Root}, partition.State,
-				partition.SoftwareType, partition.SoftwareRelease, partition.ID, partition.Addresses})
+			lines = append(lines, lineOf(partition))
 		}
 	}
 	return lines
+}
+
+func lineOf(p *store.Partition) instanceLine {
+	return instanceLine{Name: p.Name(), State: p.State, SoftwareType: p.SoftwareType, SoftwareRelease: p.SoftwareRelease,
+		At: p.ID, Addresses: p.Addresses}
 }
 
 // search keeps the instances that hold all words somewhere.
@@ -177,21 +185,21 @@ type instancePage struct {
 
 func (p *Panel) instance(w http.ResponseWriter, r *http.Request) error {
 	name := nameOf(r.URL.Query())
-	instance, err := p.store.Named(r.Context(), name)
+	instance, err := p.store.Instance(r.Context(), name)
 	if err != nil {
 		return missing(err)
 	}
 	page := instancePage{Instance: instance, Values: valuesOf(instance.Connection), Parameters: valuesOf(instance.Parameters), Own: name.Root == ""}
 	if !name.Shared {
-		if page.Hosted, err = p.store.Hosted(r.Context(), name); err != nil {
+		if page.Hosted, err = p.store.List(r.Context(), store.HostedBy(name)); err != nil {
 			return missing(err)
 		}
 		if name.Root == "" {
-			tree, err := p.store.Tree(r.Context(), name.Title)
+			tree, err := p.store.List(r.Context(), store.InTree(name.Title))
 			if err != nil {
 				return err
 			}
-			page.Tree = partitionLines(tree)
+			page.Tree = instanceLines(tree)
 		}
 	}
 	return p.show(w, r, http.StatusOK, "instance.html", view{Title: "Instance " + name.Title, Page: page})

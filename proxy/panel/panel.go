@@ -47,8 +47,6 @@ type Options struct {
 	// Request asks for an instance and says where it is: by the rules of all
 	// requests, forwarding included.
 	Request func(r *http.Request, order store.Order) (slap.PartitionID, error)
-	// Supply asks for a software release, or for its removal.
-	Supply func(r *http.Request, software store.Software) error
 }
 
 // Panel serves the pages.

@@ -64,7 +64,7 @@ func (p *Panel) requestForm(w http.ResponseWriter, r *http.Request) error {
 	}
 	values := map[string]any{}
 	if page.Exists {
-		instance, err := p.store.Named(r.Context(), page.Name)
+		instance, err := p.store.Instance(r.Context(), page.Name)
 		if err != nil {
 			return missing(err)
 		}
@@ -100,7 +100,7 @@ func (p *Panel) newRequestPage(ctx context.Context, name store.Name, values url.
 		return nil, err
 	}
 	if page.State == "" {
-		page.State = string(slap.StateStarted)
+		page.State = string(store.DefaultState)
 	}
 	if page.Release != "" {
 		page.readSchema(ctx)
@@ -111,7 +111,7 @@ func (p *Panel) newRequestPage(ctx context.Context, name store.Name, values url.
 // known completes the form of an instance that exists; chosen says that the
 // serialisation isn't to be taken from there.
 func (p *Panel) known(ctx context.Context, page *requestPage, chosen bool) error {
-	instance, err := p.store.Named(ctx, page.Name)
+	instance, err := p.store.Instance(ctx, page.Name)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNoHost):
 		return nil
@@ -359,7 +359,7 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 
 // requested shows the instance; one that another master has isn't here.
 func (p *Panel) requested(w http.ResponseWriter, r *http.Request, page *requestPage, at slap.PartitionID) error {
-	switch _, err := p.store.Partition(r.Context(), at); {
+	switch _, err := p.store.Instance(r.Context(), store.At(at)); {
 	case errors.Is(err, store.ErrNotFound):
 		return goTo(w, "./", url.Values{}, "forwarded")
 	case err != nil:

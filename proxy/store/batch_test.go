@@ -70,7 +70,7 @@ func TestBatch(t *testing.T) {
 		})
 	}, true)
 	gone, leave := context.WithCancel(t.Context())
-	start(func() error { return d.Supply(gone, Software{URL: "gone", Computer: "c"}) }, true)
+	start(func() error { return d.Supply(gone, Software{URL: "gone", Computer: "c", State: slap.StateAvailable}) }, true)
 	testkit.Eventually(t, testkit.Patience, "all of them wait", func() bool { return len(d.writer.jobs) >= operations+2 })
 	leave()
 	close(release)

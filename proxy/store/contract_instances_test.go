@@ -19,16 +19,16 @@ func testConnection(t *testing.T, at place) {
 	l.request(order("root"))
 	l.request(order("child", by("slappart0")))
 	publish := func(url string) func() {
-		return func() { l.must(l.SetConnection(l.ctx, id("slappart1"), slap.Dict{"url": url})) }
+		return func() { l.must(l.Publish(l.ctx, in("slappart1"), slap.Dict{"url": url})) }
 	}
 	l.equal("first", l.touched(publish("a"), "slappart0", "slappart1"), []string{"slappart0"})
 	l.equal("same", l.touched(publish("a"), "slappart0", "slappart1"), []string(nil))
 	l.equal("other", l.touched(publish("b"), "slappart0", "slappart1"), []string{"slappart0"})
 	l.equal("stored", *l.at("slappart1").Connection, "<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"url\">b</parameter>\n</instance>\n")
-	l.must(l.SetConnection(l.ctx, id("nope"), slap.Dict{}))
+	l.unknown("publish", l.Publish(l.ctx, in("nope"), slap.Dict{}))
 	l.equal("by name", l.touched(func() {
-		l.must(l.SetNamedConnection(l.ctx, store.Name{Title: "child", Root: "root"}, slap.Dict{"url": "c"}))
-		l.must(l.SetNamedConnection(l.ctx, store.Name{Title: "nope"}, slap.Dict{}))
+		l.must(l.Publish(l.ctx, store.Name{Title: "child", Root: "root"}, slap.Dict{"url": "c"}))
+		l.unknown("publish by name", l.Publish(l.ctx, store.Name{Title: "nope"}, slap.Dict{}))
 	}, "slappart0", "slappart1"), []string{"slappart0"})
 }
 
@@ -37,16 +37,16 @@ func testRename(t *testing.T, at place) {
 	l := newLab(t, at, 3)
 	l.request(order("root"))
 	l.request(order("child", by("slappart0")))
-	l.equal("time", l.touched(func() { l.must(l.Rename(l.ctx, id("slappart0"), "new")) }, "slappart0", "slappart1"), []string(nil))
+	l.equal("time", l.touched(func() { l.must(l.Rename(l.ctx, in("slappart0"), "new", store.Below)) }, "slappart0", "slappart1"), []string(nil))
 	l.equal("root", l.at("slappart0").Title, "new")
 	l.equal("child's root", l.at("slappart1").Root, "new")
-	if err := l.Rename(l.ctx, id("nope"), "x"); !errors.Is(err, store.ErrNotFound) {
+	if err := l.Rename(l.ctx, in("nope"), "x", store.Below); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("unknown: %v", err)
 	}
-	l.must(l.RenameNamed(l.ctx, store.Name{Title: "new"}, "newer"))
+	l.must(l.Rename(l.ctx, store.Name{Title: "new"}, "newer", store.Alone))
 	l.equal("renamed by name", l.at("slappart0").Title, "newer")
 	l.equal("child's root stays", l.at("slappart1").Root, "new")
-	l.must(l.Rename(l.ctx, id("slappart2"), "free"))
+	l.must(l.Rename(l.ctx, in("slappart2"), "free", store.Below))
 	l.equal("others of no tree", l.at("slappart0").Root, "")
 }
 
@@ -59,13 +59,13 @@ func testDestroy(t *testing.T, at place) {
 	var waiting []string
 	l.equal("time", l.touched(func() {
 		var err error
-		waiting, err = l.Destroy(l.ctx, id("slappart0"))
+		waiting, err = l.Destroy(l.ctx, in("slappart0"))
 		l.must(err)
 	}, "slappart0", "slappart1", "slappart2"), []string(nil))
 	l.equal("waiting", waiting, []string{"a", "b"})
 	l.equal("asked to go", l.at("slappart1").State, "destroyed")
 	l.must(l.Destroy2("slappart1"))
-	_, err := l.DestroyNamed(l.ctx, store.Name{Title: "a", Root: "root"})
+	_, err := l.Destroy(l.ctx, store.Name{Title: "a", Root: "root"})
 	l.must(err)
 	l.must(l.Destroy2("slappart0"))
 	l.must(l.Destroy2("slappart0")) // free already
@@ -75,10 +75,10 @@ func testDestroy(t *testing.T, at place) {
 	if l.timestamp("slappart0") == 0 {
 		t.Error("the time stamp is kept")
 	}
-	if _, err := l.Destroy(l.ctx, id("nope")); !errors.Is(err, store.ErrNotFound) {
+	if _, err := l.Destroy(l.ctx, in("nope")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("unknown: %v", err)
 	}
-	if _, err := l.DestroyNamed(l.ctx, store.Name{Title: "nope"}); !errors.Is(err, store.ErrNotFound) {
+	if _, err := l.Destroy(l.ctx, store.Name{Title: "nope"}); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("unknown name: %v", err)
 	}
 }
@@ -90,47 +90,41 @@ func testNames(t *testing.T, at place) {
 	l.request(order("child", by("slappart0")))
 	l.requestShared(order("s_h", by("slappart0"), with(slap.Dict{"n": int64(1)})))
 	l.requestShared(order("lone"))
-	named, err := l.Named(l.ctx, store.Name{Title: "child", Root: "r_1"})
+	named, err := l.Instance(l.ctx, store.Name{Title: "child", Root: "r_1"})
 	l.must(err)
 	l.equal("child", named.Partition.ID.Partition, "slappart1")
 	l.equal("addresses", len(named.Partition.Addresses), 2)
-	shared, err := l.Named(l.ctx, store.Name{Title: "s_h", Root: "r_1", Shared: true})
+	shared, err := l.Instance(l.ctx, store.Name{Title: "s_h", Root: "r_1", Shared: true})
 	l.must(err)
 	l.equal("as stored", fmt.Sprintf("%#v", shared.Parameters), `map[string]interface {}{"n":1}`)
-	hosted, err := l.Hosted(l.ctx, store.Name{Title: "r_1"})
+	hosted, err := l.List(l.ctx, store.HostedBy(store.Name{Title: "r_1"}))
 	l.must(err)
 	l.equal("hosted", []store.Name{hosted[0].Name, hosted[1].Name},
 		[]store.Name{{Title: "s_h", Root: "r_1", Shared: true}, {Title: "lone", Shared: true}})
 	for _, name := range []store.Name{{Title: "nope"}, {Title: "nope", Shared: true}} {
-		if _, err := l.Named(l.ctx, name); !errors.Is(err, store.ErrNotFound) {
+		if _, err := l.Instance(l.ctx, name); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%v: %v", name, err)
 		}
-		if _, err := l.Hosted(l.ctx, name); !errors.Is(err, store.ErrNotFound) {
+		if _, err := l.List(l.ctx, store.HostedBy(name)); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("hosted by %v: %v", name, err)
 		}
 	}
-	roots, err := l.Roots(l.ctx)
-	l.must(err)
-	l.equal("roots", []int{len(roots.Partitions), len(roots.Shared)}, []int{1, 1})
-	l.equal("root", roots.Shared[0].Title, "lone")
-	roots, err = l.RootsTitled(l.ctx, "r_1")
-	l.must(err)
-	l.equal("titled", []int{len(roots.Partitions), len(roots.Shared)}, []int{1, 0})
-	p, err := l.Titled(l.ctx, "child")
-	l.must(err)
-	l.equal("titled", p.ID.Partition, "slappart1")
-	if _, err := l.Titled(l.ctx, "nope"); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("titled: %v", err)
-	}
+	l.equal("roots", l.list(store.Roots()), []store.Name{{Title: "r_1"}, {Title: "lone", Shared: true}})
+	l.equal("roots of a title", l.list(store.RootsTitled("r_1")), []store.Name{{Title: "r_1"}})
+	l.equal("shared roots of a title", l.list(store.RootsTitled("lone")), []store.Name{{Title: "lone", Shared: true}})
+	l.equal("titled", l.list(store.Titled("child")), []store.Name{{Title: "child", Root: "r_1"}})
+	l.equal("none titled", l.list(store.Titled("nope")), []store.Name(nil))
+	l.equal("in the tree", l.list(store.InTree("r_1")), []store.Name{{Title: "child", Root: "r_1"}})
+	l.equal("in no tree", l.list(store.InTree("")), []store.Name(nil))
 	all := []string{"slappart0", "slappart1"}
-	l.equal("bang", l.touched(func() { l.must(l.BangNamed(l.ctx, store.Name{Title: "r_1"})) }, all...), all)
-	l.equal("bang child", l.touched(func() { l.must(l.BangNamed(l.ctx, store.Name{Title: "child", Root: "r_1"})) }, all...), all[1:])
-	l.equal("bang nothing", l.touched(func() { l.must(l.BangNamed(l.ctx, store.Name{})) }, all...), []string(nil))
+	l.equal("bang", l.touched(func() { l.must(l.Bang(l.ctx, store.Name{Title: "r_1"}, store.Below)) }, all...), all)
+	l.equal("bang child", l.touched(func() { l.must(l.Bang(l.ctx, store.Name{Title: "child", Root: "r_1"}, store.Below)) }, all...), all[1:])
+	l.equal("bang nothing", l.touched(func() { l.unknown("bang", l.Bang(l.ctx, store.Name{}, store.Below)) }, all...), []string(nil))
 	l.must(l.Destroy2("slappart1"))
 	l.requestShared(order("lone", state("destroyed")))
-	roots, err = l.Roots(l.ctx)
+	roots, err := l.List(l.ctx, store.Roots())
 	l.must(err)
-	l.equal("destroyed shared", roots.Shared[0].Parameters, slap.Dict(nil))
+	l.equal("destroyed shared", roots[1].Hosted(), false)
 }
 
 func testUsage(t *testing.T, at place) {
@@ -161,7 +155,7 @@ func testVersion(t *testing.T, at place) {
 	l.equal("new", changed("c", func() { l.request(order("i")) }), true)
 	l.equal("same", changed("c", func() { l.request(order("i")) }), false)
 	l.equal("other computer", changed("d", func() { l.request(order("j")) }), false)
-	l.equal("bang", changed("c", func() { l.must(l.Bang(l.ctx, id("slappart0"))) }), true)
+	l.equal("bang", changed("c", func() { l.must(l.Bang(l.ctx, in("slappart0"), store.Tree)) }), true)
 	l.equal("failed", changed("c", func() { _, _ = l.Request(l.ctx, order("k")) }), false)
 	l.equal("usage", changed("c", func() { l.must(l.AddUsage(l.ctx, "c", "x")) }), false)
 	l.equal("supply", changed("c", func() { l.must(l.Supply(l.ctx, store.Software{URL: "u", Computer: "c", State: "available"})) }), true)
@@ -191,9 +185,9 @@ func testFailure(t *testing.T, at place) {
 			_, err := l.Request(l.ctx, order("x", func(o *store.Order) { o.SoftwareType = "\uFFFE" }))
 			return err
 		},
-		"shared": func() error { _, err := l.RequestShared(l.ctx, order("\x01")); return err },
-		"rename": func() error { return l.Rename(l.ctx, id("slappart0"), "\x07") },
-		"named":  func() error { return l.RenameNamed(l.ctx, store.Name{Title: "kept"}, "\x07") },
+		"shared": func() error { _, err := l.Request(l.ctx, order("\x01", shared)); return err },
+		"rename": func() error { return l.Rename(l.ctx, in("slappart0"), "\x07", store.Below) },
+		"named":  func() error { return l.Rename(l.ctx, store.Name{Title: "kept"}, "\x07", store.Alone) },
 		"supply": func() error { return l.Supply(l.ctx, store.Software{URL: "\x07", Computer: "c", State: "available"}) },
 		"format": func() error {
 			d := description("c", 1)
@@ -207,7 +201,7 @@ func testFailure(t *testing.T, at place) {
 		}
 	}
 	l.equal("untouched", l.at("slappart0"), kept)
-	_, err := l.Destroy(l.ctx, id("slappart0"))
+	_, err := l.Destroy(l.ctx, in("slappart0"))
 	l.must(err)
 	after := l.at("slappart0")
 	after.Timestamp = before.Timestamp // kept by destruction
@@ -300,23 +294,23 @@ func testNamedState(t *testing.T, at place) {
 	l.request(order("root", with(slap.Dict{"a": "1"})))
 	l.request(order("child", by("slappart0")))
 	l.requestShared(order("guest"))
-	set := func(name store.Name, state slap.State) error { return l.SetNamedState(l.ctx, name, state) }
+	set := func(name store.Name, state slap.State) error { return l.SetState(l.ctx, name, state) }
 	l.equal("stopped", l.touched(func() { l.must(set(store.Name{Title: "root"}, slap.StateStopped)) }, "slappart0", "slappart1"), []string{"slappart0"})
 	l.equal("again", l.touched(func() { l.must(set(store.Name{Title: "root"}, slap.StateStopped)) }, "slappart0"), []string(nil))
-	root, err := l.Named(l.ctx, store.Name{Title: "root"})
+	root, err := l.Instance(l.ctx, store.Name{Title: "root"})
 	l.must(err)
 	l.equal("state", root.State, "stopped")
 	l.equal("parameters", root.Parameters, slap.Dict{"a": "1"})
-	tree, err := l.Tree(l.ctx, "root")
+	tree, err := l.List(l.ctx, store.InTree("root"))
 	l.must(err)
-	l.equal("tree", []string{tree[0].Title, tree[0].Requester}, []string{"child", "slappart0"})
+	l.equal("tree", []string{tree[0].Title, tree[0].Partition.Requester}, []string{"child", "slappart0"})
 
 	guest := store.Name{Title: "guest", Shared: true}
 	if err := set(guest, slap.StateStopped); err == nil {
 		t.Error("a shared instance is stopped")
 	}
 	l.must(set(guest, slap.StateDestroyed))
-	hosted, err := l.Hosted(l.ctx, store.Name{Title: "root"})
+	hosted, err := l.List(l.ctx, store.HostedBy(store.Name{Title: "root"}))
 	l.must(err)
 	l.equal("hosted", len(hosted), 0)
 	for _, name := range []store.Name{{Title: "nope"}, {Title: "nope", Shared: true}} {

@@ -74,7 +74,7 @@ func testLoadComputer(t *testing.T, at place) {
 	if _, err := l.Node(l.ctx, "nope"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("unknown computer: %v", err)
 	}
-	if _, err := l.Partition(l.ctx, id("nope")); !errors.Is(err, store.ErrNotFound) {
+	if _, err := l.Instance(l.ctx, in("nope")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("unknown partition: %v", err)
 	}
 	counts, err := l.Statistics(l.ctx)
@@ -128,11 +128,11 @@ func testTrace(t *testing.T, at place) {
 	l.equal("requester", l.at("slappart2").Requester, "slappart0")
 	l.request(order("child2", by("slappart1")))
 	l.equal("publish", l.touched(func() {
-		l.must(l.SetConnection(l.ctx, id("slappart2"), slap.Dict{"url": "x"}))
+		l.must(l.Publish(l.ctx, in("slappart2"), slap.Dict{"url": "x"}))
 	}, all...), []string{"slappart1"})
-	l.equal("bang", l.touched(func() { l.must(l.Bang(l.ctx, id("slappart2"))) }, all...), all[:3])
+	l.equal("bang", l.touched(func() { l.must(l.Bang(l.ctx, in("slappart2"), store.Tree)) }, all...), all[:3])
 	l.equal("same time", l.timestamp("slappart0"), l.timestamp("slappart2"))
-	l.equal("bang nobody", l.touched(func() { l.must(l.Bang(l.ctx, id("nope"))) }, all...), []string(nil))
+	l.equal("bang nobody", l.touched(func() { l.unknown("bang", l.Bang(l.ctx, in("nope"), store.Tree)) }, all...), []string(nil))
 }
 
 // testRequestAgain goes through PROXY-51, PROXY-62 and PROXY-63.
@@ -192,9 +192,9 @@ func testRequester(t *testing.T, at place) {
 		{order("x", by("slappart1")), store.Requester{ID: "slappart1"}},
 		{order("x", by("slappart1"), as("slappart0")), store.Requester{ID: "slappart0", Root: "root"}},
 	} {
-		got, err := l.Requester(l.ctx, c.order)
+		got, err := l.Resolve(l.ctx, c.order)
 		l.must(err)
-		l.equal("requester", got, c.want)
+		l.equal("requester", got.Requester, c.want)
 	}
 	var unknown *store.RequesterError
 	_, err := l.Request(l.ctx, order("x", as("")))
@@ -203,15 +203,15 @@ func testRequester(t *testing.T, at place) {
 	}
 	// PROXY-61.
 	allocated := func(o store.Order) bool {
-		found, err := l.Allocated(l.ctx, o)
+		found, err := l.Resolve(l.ctx, o)
 		l.must(err)
-		return found
+		return found.Allocated
 	}
 	l.equal("allocated", allocated(order("root")), true)
 	l.equal("in a tree", allocated(order("root", by("slappart0"))), false)
-	l.must(l.SetForwarded(l.ctx, "user_x", "http://m"))
-	l.must(l.SetForwarded(l.ctx, "user_x", "http://m"))
-	l.must(l.UnsetForwarded(l.ctx, "user_x", "http://m"))
+	l.must(l.Forwarded(l.ctx, "user_x", "http://m", ""))
+	l.must(l.Forwarded(l.ctx, "user_x", "http://m", ""))
+	l.must(l.Forwarded(l.ctx, "user_x", "http://m", "destroyed"))
 }
 
 // testShared goes through PROXY-65 and PROXY-66, with the time stamps of
@@ -236,20 +236,20 @@ func testShared(t *testing.T, at place) {
 	l.equal("again", l.touched(func() { l.requestShared(ask()) }, "slappart0"), []string(nil))
 	l.equal("changed", l.touched(func() { l.requestShared(ask(with(slap.Dict{"k": "w"}))) }, "slappart0"), []string{"slappart0"})
 	l.equal("published", l.touched(func() {
-		l.must(l.SetSharedConnection(l.ctx, "other_sl", "slappart0", slap.Dict{"url": "u"}))
-		l.must(l.SetSharedConnection(l.ctx, "nope", "slappart0", slap.Dict{"url": "u"}))
+		l.must(l.Publish(l.ctx, store.Reference{Text: "other_sl", Host: "slappart0"}, slap.Dict{"url": "u"}))
+		l.unknown("publish shared", l.Publish(l.ctx, store.Reference{Text: "nope", Host: "slappart0"}, slap.Dict{"url": "u"}))
 	}, "slappart0", "slappart1"), []string{"slappart1"})
 	l.equal("connection", l.requestShared(ask(with(slap.Dict{"k": "w"}))).Connection, slap.Dict{"url": "u"})
-	allocated, err := l.Allocated(l.ctx, ask())
+	resolved, err := l.Resolve(l.ctx, ask())
 	l.must(err)
-	l.equal("allocated", allocated, true)
+	l.equal("allocated", resolved.Allocated, true)
 
 	on := func(guid string) func(*store.Order) {
 		return func(o *store.Order) { o.Filter = slap.Dict{"instance_guid": guid} }
 	}
 	l.equal("by guid", l.requestShared(order("s2", on("c-slappart1"))).Partition.ID.Partition, "slappart1")
 	l.equal("by partition", l.requestShared(order("s3", on("slappart1"))).Partition.ID.Partition, "slappart1")
-	_, err = l.RequestShared(l.ctx, order("s4", on("c-slappart2")))
+	_, err = l.Request(l.ctx, order("s4", shared, on("c-slappart2")))
 	var none *store.AllocationError
 	if !errors.As(err, &none) || none.Reason != "No partition corresponding to slave request: ['http://example.com/sr.cfg', 'c', 'default', 'slappart2']" {
 		t.Errorf("no host: %v", err)
@@ -264,7 +264,7 @@ func testShared(t *testing.T, at place) {
 
 // Destroy2 frees a partition that has no descendants.
 func (l *lab) Destroy2(partition string) error {
-	waiting, err := l.Destroy(l.ctx, id(partition))
+	waiting, err := l.Destroy(l.ctx, in(partition))
 	if len(waiting) > 0 {
 		err = fmt.Errorf("waits for %v", waiting)
 	}

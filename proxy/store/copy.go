@@ -30,18 +30,29 @@ type TableCount struct {
 	Rows  int64
 }
 
-// copiedTables are the tables of a master, in the order of their rows where
-// that means something.
-var copiedTables = []struct{ name, columns, order string }{
-	{"config18", "name, value", "name"},
-	{"computer18", "reference, address, netmask", "rowid"},
-	{"software18", "url, computer_reference, requested_state", "rowid"},
-	{"partition18", "reference, computer_reference, slap_state, software_release, xml, connection_xml, slave_instance_list, " +
-		"software_type, partition_reference, requested_by, requester_id, requested_state, timestamp", "rowid"},
-	{"slave18", "reference, computer_reference, connection_xml, hosted_by, requester_id", "rowid"},
-	{"partition_network18", "partition_reference, computer_reference, reference, address, netmask", "rowid"},
-	{"forwarded_partition_request18", "partition_reference, master_url", "partition_reference, master_url"},
-	{usageTable, "computer_reference, time, report", "time"},
+// copiedTable is a table of a master, in the order of its rows where that means
+// something.
+type copiedTable struct {
+	name, order string
+	columns     []string
+}
+
+// copiedTables are all of them.
+func copiedTables() []copiedTable {
+	return []copiedTable{
+		{name: "config18", order: "name", columns: []string{"name", "value"}},
+		copyOf(&computerTable),
+		copyOf(&softwareTable),
+		copyOf(&partitionTable),
+		copyOf(&sharedTable),
+		{name: "partition_network18", order: "rowid", columns: []string{"partition_reference", "computer_reference", "reference", "address", "netmask"}},
+		{name: "forwarded_partition_request18", order: "partition_reference, master_url", columns: []string{"partition_reference", "master_url"}},
+		{name: usageTable, order: "time", columns: []string{"computer_reference", "time", "report"}},
+	}
+}
+
+func copyOf[R any](t *table[R]) copiedTable {
+	return copiedTable{name: t.name, order: t.order, columns: t.names()}
 }
 
 // usageTable is there in a file only since the first report.
@@ -115,7 +126,7 @@ func (c *copied) begin(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, table := range copiedTables {
+	for _, table := range copiedTables() {
 		if !tables[table.name] {
 			if table.name == usageTable {
 				continue
@@ -194,7 +205,7 @@ func expectEmpty(ctx context.Context, uri string) error {
 		return reader.dialect.describe(err)
 	}
 	known := map[string]bool{"change18": true}
-	for _, table := range copiedTables {
+	for _, table := range copiedTables() {
 		known[table.name] = true
 	}
 	for table := range tables {
@@ -236,7 +247,7 @@ func nameOf(uri string) string { return (&Reader{dialect: dialectOf(uri)}).Name(
 // any more; inside is that of the transaction, which must end in order.
 func (c *copied) copyTo(ctx, inside context.Context, t *transaction, progress func(done, total int64)) (counts []TableCount, err error) {
 	var done int64
-	for _, table := range copiedTables {
+	for _, table := range copiedTables() {
 		if table.name == usageTable && c.totals[table.name] > 0 {
 			if err := t.script(inside, usageSchema); err != nil {
 				return nil, err
@@ -245,7 +256,7 @@ func (c *copied) copyTo(ctx, inside context.Context, t *transaction, progress fu
 			counts = append(counts, TableCount{Table: table.name})
 			continue
 		}
-		n, err := c.copyTable(ctx, inside, t, table.name, table.columns, table.order, func(rows int64) { progress(done+rows, c.total) })
+		n, err := c.copyTable(ctx, inside, t, table, func(rows int64) { progress(done+rows, c.total) })
 		if err != nil {
 			return nil, fmt.Errorf("table %s: %w", table.name, err)
 		}
@@ -255,26 +266,26 @@ func (c *copied) copyTo(ctx, inside context.Context, t *transaction, progress fu
 	return counts, nil
 }
 
-func (c *copied) copyTable(ctx, inside context.Context, t *transaction, name, columns, order string, progress func(rows int64)) (n int64, err error) {
+func (c *copied) copyTable(ctx, inside context.Context, t *transaction, table copiedTable, progress func(rows int64)) (n int64, err error) {
 	var present int64
-	if _, err := t.row(inside, "SELECT count(*) FROM "+name, nil, &present); err != nil {
+	if _, err := t.row(inside, "SELECT count(*) FROM "+table.name, nil, &present); err != nil {
 		return 0, err
 	}
 	if present > 0 {
 		return 0, errors.New("it has rows since a moment ago: another program uses this database")
 	}
+	columns := strings.Join(table.columns, ", ")
 	const chunk = 500
 	var rows [][]any
 	flush := func() error {
-		err := t.insert(inside, "", name+" ("+columns+")", rows, "")
+		err := t.insert(inside, "", table.name+" ("+columns+")", rows, "")
 		rows = rows[:0]
 		progress(n)
 		return err
 	}
-	width := strings.Count(columns, ",") + 1
-	err = c.session.rows(ctx, "SELECT "+columns+" FROM "+name+" ORDER BY "+order, nil, func(from *sql.Rows) error {
-		row := make([]any, width)
-		into := make([]any, width)
+	err = c.session.rows(ctx, "SELECT "+columns+" FROM "+table.name+" ORDER BY "+table.order, nil, func(from *sql.Rows) error {
+		row := make([]any, len(table.columns))
+		into := make([]any, len(row))
 		for i := range row {
 			into[i] = &row[i]
 		}
@@ -299,11 +310,11 @@ func (c *copied) copyTable(ctx, inside context.Context, t *transaction, name, co
 	if err != nil {
 		return 0, err
 	}
-	if _, err := t.row(inside, "SELECT count(*) FROM "+name, nil, &present); err != nil {
+	if _, err := t.row(inside, "SELECT count(*) FROM "+table.name, nil, &present); err != nil {
 		return 0, err
 	}
-	if present != n || n != c.totals[name] {
-		return 0, fmt.Errorf("%d of %d rows arrived", present, c.totals[name])
+	if present != n || n != c.totals[table.name] {
+		return 0, fmt.Errorf("%d of %d rows arrived", present, c.totals[table.name])
 	}
 	return n, nil
 }

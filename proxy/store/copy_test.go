@@ -43,9 +43,9 @@ func TestCopy(t *testing.T) {
 		l.request(order(fmt.Sprintf("i%d", i), with(slap.Dict{"text": "é\n<&>\u2028", "n": int64(i)})))
 	}
 	l.requestShared(order("shared"))
-	l.must(l.SetConnection(l.ctx, id("slappart3"), slap.Dict{"url": "x"}))
+	l.must(l.Publish(l.ctx, in("slappart3"), slap.Dict{"url": "x"}))
 	l.must(l.Supply(l.ctx, store.Software{URL: release, Computer: "c", State: "available"}))
-	l.must(l.SetForwarded(l.ctx, "user_x", "http://other/"))
+	l.must(l.Forwarded(l.ctx, "user_x", "http://other/", "started"))
 	l.must(l.AddUsage(l.ctx, "c", "<journal/>"))
 	want := content(t, l.uri)
 

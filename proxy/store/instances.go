@@ -9,15 +9,54 @@ import (
 	"slapos/slap"
 )
 
-// SetConnection implements [Instances].
-func (d *Database) SetConnection(ctx context.Context, id slap.PartitionID, connection slap.Dict) error {
+// Instance implements [Instances].
+func (d *Database) Instance(ctx context.Context, subject Subject) (instance *Instance, err error) {
+	err = d.read(ctx, func(ctx context.Context, s *session) error {
+		if reference, shared := subject.shared(); shared {
+			instance, err = s.sharedBy(ctx, subject, reference)
+			return err
+		}
+		p, err := s.owned(ctx, subject)
+		if err != nil {
+			return err
+		}
+		if err := s.addresses(ctx, p); err != nil {
+			return err
+		}
+		instance, err = decoded(p)
+		return err
+	})
+	return instance, err
+}
+
+// instance gives a partition the form of an instance.
+func (p *Partition) instance() *Instance {
+	return &Instance{Name: p.Name(), Partition: p, State: p.State, SoftwareType: p.SoftwareType, ConnectionXML: p.Connection}
+}
+
+// decoded is the instance in a partition with its parameters.
+func decoded(p *Partition) (*Instance, error) {
+	instance := p.instance()
+	var err error
+	if instance.Parameters, err = p.ParameterDict(); err != nil {
+		return nil, err
+	}
+	instance.Connection, err = p.ConnectionDict()
+	return instance, err
+}
+
+// Publish implements [Instances].
+func (d *Database) Publish(ctx context.Context, subject Subject, connection slap.Dict) error {
 	document, err := slap.EncodeInstance(connection)
 	if err != nil {
-		return fmt.Errorf("connection parameters of %s: %w", id.Partition, err)
+		return fmt.Errorf("connection parameters of %s: %w", subject, err)
 	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		p, err := t.at(ctx, id)
-		if err != nil || p == nil {
+		if reference, shared := subject.shared(); shared {
+			return t.publishShared(ctx, reference, string(document))
+		}
+		p, err := t.owned(ctx, subject)
+		if err != nil {
 			return err
 		}
 		return t.publish(ctx, p, string(document))
@@ -30,8 +69,8 @@ func (t *transaction) publish(ctx context.Context, p *Partition, document string
 	if p.Connection != nil && *p.Connection == document {
 		return nil
 	}
-	if _, err := t.write(ctx, p.ID.Computer, "UPDATE partition18 SET connection_xml = $1 WHERE reference = $2 AND computer_reference = $3",
-		document, p.ID.Partition, p.ID.Computer); err != nil {
+	p.Connection = &document
+	if err := t.set(ctx, p, "connection_xml"); err != nil {
 		return err
 	}
 	return t.touch(ctx, slap.PartitionID{Computer: p.ID.Computer, Partition: p.Requester})
@@ -42,105 +81,118 @@ func (t *transaction) touch(ctx context.Context, id slap.PartitionID) error {
 	if id.Partition == "" {
 		return nil
 	}
-	_, err := t.write(ctx, id.Computer, "UPDATE partition18 SET timestamp = $1 WHERE reference = $2 AND computer_reference = $3",
-		t.time, id.Partition, id.Computer)
-	return err
+	return t.set(ctx, &Partition{ID: id, Timestamp: &t.time}, "timestamp")
 }
 
-// SetSharedConnection implements [Instances].
-func (d *Database) SetSharedConnection(ctx context.Context, reference, host string, connection slap.Dict) error {
-	document, err := slap.EncodeInstance(connection)
-	if err != nil {
-		return fmt.Errorf("connection parameters of %s: %w", reference, err)
+// SetState implements [Instances].
+func (d *Database) SetState(ctx context.Context, subject Subject, state slap.State) error {
+	reference, shared := subject.shared()
+	if shared && state != slap.StateDestroyed {
+		return fmt.Errorf("shared instance %s: %w", subject, &StateError{state})
 	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		rows, err := t.sharedRows(ctx, "WHERE reference = $1 ORDER BY rowid", reference)
+		if shared {
+			return t.dismissShared(ctx, reference)
+		}
+		p, err := t.owned(ctx, subject)
 		if err != nil {
 			return err
 		}
-		for i, row := range rows {
-			at := host
-			if at == "" {
-				at = row.host
-			}
-			changed := row.connection == nil || *row.connection != string(document)
-			if !changed && row.host == at {
-				continue
-			}
-			// Every row of that reference is told, the requester of the first.
-			if err := t.note(ctx, "UPDATE slave18 SET connection_xml = $1, hosted_by = $2 WHERE reference = $3 AND computer_reference = $4",
-				string(document), at, reference, row.computer); err != nil {
-				return err
-			}
-			if changed && i == 0 {
-				if err := t.touch(ctx, slap.PartitionID{Computer: row.computer, Partition: row.requester}); err != nil {
-					return err
-				}
-			}
+		requested := *p
+		if requested.State = string(state); requested.Parameters == nil {
+			none := noParameters
+			requested.Parameters = &none
 		}
-		return nil
+		return t.update(ctx, p, requested)
 	})
 }
 
-// Bang implements [Instances].
-func (d *Database) Bang(ctx context.Context, id slap.PartitionID) error {
-	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		p, err := t.at(ctx, id)
-		if err != nil || p == nil {
-			return err
-		}
-		return t.bang(ctx, p.RootTitle(), "")
-	})
-}
-
-// bang renews the time stamps of an instance and of all whose root it is,
-// with the same time (PROXY-42).
-func (t *transaction) bang(ctx context.Context, title, root string) error {
-	if title == "" {
-		return nil
-	}
-	if _, err := t.write(ctx, "", "UPDATE partition18 SET timestamp = $1 WHERE partition_reference = $2 AND requested_by = $3",
-		t.time, title, root); err != nil {
+// Bang implements [Instances]. All time stamps are the same (PROXY-42).
+func (d *Database) Bang(ctx context.Context, subject Subject, reach Reach) error {
+	if err := alone(subject); err != nil {
 		return err
 	}
-	_, err := t.write(ctx, "", "UPDATE partition18 SET timestamp = $1 WHERE requested_by = $2 AND requested_by <> ''", t.time, title)
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		name, err := t.name(ctx, subject)
+		if err != nil {
+			return err
+		}
+		if reach == Tree {
+			name = name.tree()
+		}
+		return t.bang(ctx, name, reach)
+	})
+}
+
+// name is that of an instance, which need not exist when it is given by name.
+func (s *session) name(ctx context.Context, subject Subject) (Name, error) {
+	if name, given := subject.(Name); given {
+		return name, nil
+	}
+	p, err := s.owned(ctx, subject)
+	if err != nil {
+		return Name{}, err
+	}
+	return p.Name(), nil
+}
+
+func (t *transaction) bang(ctx context.Context, name Name, reach Reach) error {
+	if name.Title == "" {
+		return ErrNotFound
+	}
+	banged, err := t.write(ctx, "", "UPDATE partition18 SET timestamp = $1 WHERE partition_reference = $2 AND requested_by = $3",
+		t.time, name.Title, name.Root)
+	if err == nil && reach != Alone {
+		// Those below are there even when the root has another title by now.
+		var below int64
+		below, err = t.write(ctx, "", "UPDATE partition18 SET timestamp = $1 WHERE requested_by = $2 AND requested_by <> ''", t.time, name.Title)
+		banged += below
+	}
+	if err == nil && banged == 0 {
+		err = ErrNotFound
+	}
 	return err
 }
 
 // Rename implements [Instances].
-func (d *Database) Rename(ctx context.Context, id slap.PartitionID, title string) error {
+func (d *Database) Rename(ctx context.Context, subject Subject, title string, reach Reach) error {
+	if err := alone(subject); err != nil {
+		return err
+	}
 	if err := checkText("title", title); err != nil {
 		return err
 	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		p, err := t.at(ctx, id)
-		if err != nil {
-			return err
-		}
-		if p == nil {
-			return ErrNotFound
-		}
-		if p.Root == "" && p.Title != "" {
-			if _, err := t.write(ctx, "", "UPDATE partition18 SET requested_by = $1 WHERE requested_by = $2 AND requested_by <> ''",
-				title, p.Title); err != nil {
+		if reach != Alone {
+			p, err := t.owned(ctx, subject)
+			if err != nil {
 				return err
 			}
+			if p.Root == "" && p.Title != "" {
+				if _, err := t.write(ctx, "", "UPDATE partition18 SET requested_by = $1 WHERE requested_by = $2 AND requested_by <> ''",
+					title, p.Title); err != nil {
+					return err
+				}
+			}
 		}
-		_, err = t.write(ctx, id.Computer, "UPDATE partition18 SET partition_reference = $1 WHERE reference = $2 AND computer_reference = $3",
-			title, id.Partition, id.Computer)
+		condition, args := subject.where()
+		renamed, err := t.write(ctx, subject.computer(), "UPDATE partition18 SET partition_reference = $3 "+condition, append(args[:], title)...)
+		if err == nil && renamed == 0 {
+			err = ErrNotFound
+		}
 		return err
 	})
 }
 
 // Destroy implements [Instances].
-func (d *Database) Destroy(ctx context.Context, id slap.PartitionID) (waiting []string, err error) {
+func (d *Database) Destroy(ctx context.Context, subject Subject) (waiting []string, err error) {
+	if err := alone(subject); err != nil {
+		return nil, err
+	}
 	err = d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		p, err := t.at(ctx, id)
+		p, err := t.owned(ctx, subject)
 		if err != nil {
 			return err
-		}
-		if p == nil {
-			return ErrNotFound
 		}
 		waiting, err = t.destroy(ctx, p)
 		return err
@@ -152,7 +204,8 @@ func (d *Database) Destroy(ctx context.Context, id slap.PartitionID) (waiting []
 // (PROXY-44).
 func (t *transaction) destroy(ctx context.Context, p *Partition) (waiting []string, err error) {
 	if p.Root == "" && p.Title != "" {
-		descendants, err := t.partitions(ctx, "WHERE requested_by = $1 AND requested_by <> '' ORDER BY partition_reference", p.Title)
+		descendants, err := partitionTable.read(ctx, t.session,
+			"WHERE requested_by = $1 AND requested_by <> '' ORDER BY partition_reference", p.Title)
 		if err != nil {
 			return nil, err
 		}
@@ -165,9 +218,6 @@ func (t *transaction) destroy(ctx context.Context, p *Partition) (waiting []stri
 			return waiting, err
 		}
 	}
-	_, err = t.write(ctx, p.ID.Computer, `UPDATE partition18 SET slap_state = 'free', software_release = NULL, xml = NULL,
-		connection_xml = NULL, slave_instance_list = NULL, software_type = NULL, partition_reference = NULL,
-		requested_by = '', requester_id = '', requested_state = 'started'
-		WHERE reference = $1 AND computer_reference = $2`, p.ID.Partition, p.ID.Computer)
+	_, err = t.write(ctx, p.ID.Computer, freeing(), p.ID.Partition, p.ID.Computer)
 	return nil, err
 }

@@ -4,6 +4,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -127,20 +128,41 @@ func (l *lab) request(o store.Order) *store.Instance {
 func (l *lab) requestShared(o store.Order) *store.Instance {
 	l.Helper()
 	o.Shared = true
-	i, err := l.RequestShared(l.ctx, o)
-	l.must(err)
-	return i
+	return l.request(o)
 }
+
+func shared(o *store.Order) { o.Shared = true }
 
 func id(partition string) slap.PartitionID {
 	return slap.PartitionID{Computer: "c", Partition: partition}
 }
 
+func in(partition string) store.At { return store.At(id(partition)) }
+
 func (l *lab) at(partition string) *store.Partition {
 	l.Helper()
-	p, err := l.Partition(l.ctx, id(partition))
+	i, err := l.Instance(l.ctx, in(partition))
 	l.must(err)
-	return p
+	return i.Partition
+}
+
+// unknown expects an operation on something that isn't there to say so.
+func (l *lab) unknown(what string, err error) {
+	l.Helper()
+	if !errors.Is(err, store.ErrNotFound) {
+		l.Errorf("%s: %v", what, err)
+	}
+}
+
+// list returns the names of the instances that are selected.
+func (l *lab) list(selection store.Selection) (names []store.Name) {
+	l.Helper()
+	instances, err := l.List(l.ctx, selection)
+	l.must(err)
+	for _, i := range instances {
+		names = append(names, i.Name)
+	}
+	return names
 }
 
 func (l *lab) timestamp(partition string) float64 {

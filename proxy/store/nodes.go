@@ -23,8 +23,8 @@ func (d *Database) LoadComputer(ctx context.Context, c ComputerDescription) erro
 		if _, err := t.write(ctx, c.Reference, "DELETE FROM computer18 WHERE reference = $1", c.Reference); err != nil {
 			return err
 		}
-		if _, err := t.write(ctx, c.Reference, "INSERT INTO computer18 (reference, address, netmask) VALUES ($1, $2, $3)",
-			c.Reference, c.Address, c.Netmask); err != nil {
+		computer := Computer{Reference: c.Reference, Address: c.Address, Netmask: c.Netmask}
+		if _, err := t.write(ctx, c.Reference, computerTable.insertion(), computerTable.values(&computer)...); err != nil {
 			return err
 		}
 		if err := t.forgetPartitions(ctx, c); err != nil {
@@ -111,13 +111,9 @@ func (t *transaction) insert(ctx context.Context, computer, table string, rows [
 // Computers implements [Nodes].
 func (d *Database) Computers(ctx context.Context) (computers []Computer, err error) {
 	err = d.look(ctx, func(ctx context.Context, s *session) error {
-		computers = nil
-		return s.rows(ctx, "SELECT reference, address, netmask FROM computer18 ORDER BY rowid", nil, func(rows *sql.Rows) error {
-			var c Computer
-			err := rows.Scan(&c.Reference, &c.Address, &c.Netmask)
-			computers = append(computers, c)
-			return err
-		})
+		rows, err := computerTable.read(ctx, s, "ORDER BY rowid")
+		computers = valuesOf(rows)
+		return err
 	})
 	return computers, err
 }
@@ -144,7 +140,7 @@ func (d *Database) Node(ctx context.Context, computer string) (*Node, error) {
 		if node.Software, err = s.software(ctx, computer); err != nil {
 			return err
 		}
-		if node.Partitions, err = s.partitions(ctx, "WHERE computer_reference = $1 ORDER BY rowid", computer); err != nil {
+		if node.Partitions, err = partitionTable.read(ctx, s, "WHERE computer_reference = $1 ORDER BY rowid", computer); err != nil {
 			return err
 		}
 		return s.allAddresses(ctx, computer, node.Partitions)
@@ -157,22 +153,11 @@ func (d *Database) NodeVersion(ctx context.Context, computer string) (int64, err
 	return d.changes.version(ctx, computer)
 }
 
-// Partition implements [Nodes].
-func (d *Database) Partition(ctx context.Context, id slap.PartitionID) (p *Partition, err error) {
-	err = d.read(ctx, func(ctx context.Context, s *session) error {
-		if p, err = s.at(ctx, id); err != nil {
-			return err
-		}
-		if p == nil {
-			return ErrNotFound
-		}
-		return s.addresses(ctx, p)
-	})
-	return p, err
-}
-
 // Supply implements [Nodes].
 func (d *Database) Supply(ctx context.Context, software Software) error {
+	if software.State != slap.StateAvailable && software.State != slap.StateDestroyed {
+		return &StateError{software.State}
+	}
 	if err := checkText("software release", software.URL, "computer", software.Computer); err != nil {
 		return err
 	}
@@ -181,8 +166,7 @@ func (d *Database) Supply(ctx context.Context, software Software) error {
 			software.URL, software.Computer); err != nil {
 			return err
 		}
-		_, err := t.write(ctx, software.Computer, "INSERT INTO software18 (url, computer_reference, requested_state) VALUES ($1, $2, $3)",
-			software.URL, software.Computer, software.State)
+		_, err := t.write(ctx, software.Computer, softwareTable.insertion(), softwareTable.values(&software)...)
 		return err
 	})
 }
@@ -208,18 +192,11 @@ func (d *Database) Software(ctx context.Context, computer string) (list []Softwa
 }
 
 func (s *session) software(ctx context.Context, computer string) ([]Software, error) {
-	list := []Software{}
-	err := s.rows(ctx, "SELECT url, requested_state FROM software18 WHERE computer_reference = $1 ORDER BY rowid",
-		[]any{computer}, func(rows *sql.Rows) error {
-			var url, state sql.NullString
-			err := rows.Scan(&url, &state)
-			list = append(list, Software{URL: url.String, Computer: computer, State: slap.State(state.String)})
-			return err
-		})
-	return list, err
+	rows, err := softwareTable.read(ctx, s, "WHERE computer_reference = $1 ORDER BY rowid", computer)
+	return valuesOf(rows), err
 }
 
-// AddUsage implements [Store].
+// AddUsage implements [Nodes].
 func (d *Database) AddUsage(ctx context.Context, computer, report string) error {
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
 		// Made with the first report only: the original would not know what
@@ -233,7 +210,7 @@ func (d *Database) AddUsage(ctx context.Context, computer, report string) error 
 	})
 }
 
-// Usage implements [Store].
+// Usage implements [Nodes].
 func (d *Database) Usage(ctx context.Context, computer string, limit int) (reports []UsageReport, err error) {
 	err = d.look(ctx, func(ctx context.Context, s *session) error {
 		reports = nil
@@ -259,7 +236,7 @@ func (d *Database) hasUsage(ctx context.Context, s *session) (bool, error) {
 	return s.row(ctx, "SELECT 1 FROM sqlite_master WHERE name = 'usage18'", nil, &one)
 }
 
-// Statistics implements [Store].
+// Statistics implements [Nodes].
 func (d *Database) Statistics(ctx context.Context) (counts []StateCount, err error) {
 	err = d.look(ctx, func(ctx context.Context, s *session) error {
 		counts = nil

@@ -5,7 +5,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,83 +30,159 @@ type sharedRow struct {
 	connection *string
 }
 
-// shared reads the first row that a condition selects, nil without one.
-func (s *session) shared(ctx context.Context, condition string, args ...any) (*sharedRow, error) {
-	rows, err := s.sharedRows(ctx, condition+" ORDER BY rowid LIMIT 1", args...)
-	if err != nil || len(rows) == 0 {
-		return nil, err
-	}
-	return &rows[0], nil
+var sharedTable = table[sharedRow]{name: "slave18", order: "rowid", columns: []column[sharedRow]{
+	{name: "reference", at: func(r *sharedRow) cell { return text{&r.reference} }},
+	{name: "computer_reference", at: func(r *sharedRow) cell { return text{&r.computer} }},
+	{name: "connection_xml", at: func(r *sharedRow) cell { return optional[string]{&r.connection} }},
+	{name: "hosted_by", at: func(r *sharedRow) cell { return text{&r.host} }},
+	{name: "requester_id", at: func(r *sharedRow) cell { return text{&r.requester} }},
+}}
+
+// sharedOn reads the row of a shared instance on a computer, nil without one.
+func (s *session) sharedOn(ctx context.Context, reference, computer string) (*sharedRow, error) {
+	return sharedTable.first(ctx, s, "WHERE reference = $1 AND computer_reference = $2", reference, computer)
 }
 
-func (s *session) sharedRows(ctx context.Context, condition string, args ...any) ([]sharedRow, error) {
-	var list []sharedRow
-	err := s.rows(ctx, "SELECT reference, computer_reference, hosted_by, requester_id, connection_xml FROM slave18 "+condition,
-		args, func(rows *sql.Rows) error {
-			var r sharedRow
-			var reference, computer, host sql.NullString
-			err := rows.Scan(&reference, &computer, &host, &r.requester, &r.connection)
-			r.reference, r.computer, r.host = reference.String, computer.String, host.String
-			list = append(list, r)
-			return err
-		})
-	return list, err
+// sharedAnywhere reads the first row of a shared instance.
+func (s *session) sharedAnywhere(ctx context.Context, reference Reference) (*sharedRow, error) {
+	row, err := sharedTable.first(ctx, s, "WHERE reference = $1", reference.Text)
+	if err == nil && row == nil {
+		err = ErrNotFound
+	}
+	return row, err
 }
 
-// RequestShared implements [Requests].
-func (d *Database) RequestShared(ctx context.Context, order Order) (instance *Instance, err error) {
-	if err := order.check(); err != nil {
+// sharedBy reads a shared instance, which has the name that it was asked by.
+func (s *session) sharedBy(ctx context.Context, subject Subject, reference Reference) (*Instance, error) {
+	row, err := s.sharedAnywhere(ctx, reference)
+	if err != nil {
 		return nil, err
 	}
-	document, err := slap.EncodeInstance(order.Parameters)
+	name, given := subject.(Name)
+	if !given {
+		if name, err = s.nameShared(ctx, *row); err != nil {
+			return nil, err
+		}
+	}
+	return s.sharedInstance(ctx, row, name)
+}
+
+// sharedInstance joins a row with its entry in the host's list. When either is
+// missing, the instance lacks what they say, and the error is ErrNoHost or
+// ErrNotFound.
+func (s *session) sharedInstance(ctx context.Context, row *sharedRow, name Name) (*Instance, error) {
+	instance := &Instance{Name: name, State: string(slap.StateStarted), ConnectionXML: row.connection}
+	var err error
+	if instance.Connection, err = decode(row.connection, "connection parameters of "+row.reference); err != nil {
+		return nil, err
+	}
+	if instance.Partition, err = s.partition(ctx, At{Computer: row.computer, Partition: row.host}); err != nil {
+		return nil, err
+	}
+	if instance.Partition == nil {
+		return instance, ErrNoHost
+	}
+	entry, err := entryOf(instance.Partition, row.reference)
+	if err != nil {
+		return instance, err
+	}
+	instance.SoftwareType, instance.Parameters = entryText(entry, sharedType), ownParameters(entry)
+	return instance, nil
+}
+
+// requestShared adds, updates or (state destroyed) removes a shared instance
+// on a host.
+func (d *Database) requestShared(ctx context.Context, t *transaction, order Order, document string) (*Instance, error) {
+	// The answer went through the document, and is text (SLAP-27).
+	parameters, err := slap.DecodeInstance([]byte(document))
 	if err != nil {
 		return nil, fmt.Errorf("parameters of %s: %w", order.Reference, err)
 	}
-	// What is answered went through the document, and is text (SLAP-27).
-	parameters, err := slap.DecodeInstance(document)
+	requester, err := t.requester(ctx, order)
 	if err != nil {
-		return nil, fmt.Errorf("parameters of %s: %w", order.Reference, err)
+		return nil, err
 	}
-	err = d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		requester, err := t.requester(ctx, order)
-		if err != nil {
-			return err
-		}
-		name := Name{Title: order.Reference, Root: requester.Root, Shared: true}
-		host, err := t.host(ctx, d.computerOf(order), order)
-		if err != nil {
-			return err
-		}
-		if err := t.enlist(ctx, host, name, order); err != nil {
-			return err
-		}
-		row, err := t.recordShared(ctx, host, name, requester)
-		if err != nil {
-			return err
-		}
-		if err := t.addresses(ctx, host); err != nil {
-			return err
-		}
-		// The host is the one on record, were another chosen this time (PROXY-67).
-		host.ID.Partition = row.host
-		instance = &Instance{
-			Name: name, Partition: host, SoftwareType: host.SoftwareType,
-			State: string(slap.StateStarted), Parameters: parameters, ConnectionXML: row.connection,
-		}
-		instance.Connection, err = decode(row.connection, "connection parameters of "+row.reference)
-		return err
-	})
+	name := Name{Title: order.Reference, Root: requester.Root, Shared: true}
+	host, err := t.host(ctx, d.computerOf(order), order)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.enlist(ctx, host, name.Reference(), order.Request); err != nil {
+		return nil, err
+	}
+	row, err := t.recordShared(ctx, host, name, requester)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.addresses(ctx, host); err != nil {
+		return nil, err
+	}
+	// The host is the one on record, were another chosen this time (PROXY-67).
+	host.ID.Partition = row.host
+	instance := &Instance{
+		Name: name, Partition: host, SoftwareType: host.SoftwareType,
+		State: string(slap.StateStarted), Parameters: parameters, ConnectionXML: row.connection,
+	}
+	instance.Connection, err = decode(row.connection, "connection parameters of "+row.reference)
 	return instance, err
+}
+
+// dismissShared takes a shared instance from the list of its host.
+func (t *transaction) dismissShared(ctx context.Context, reference Reference) error {
+	row, err := t.sharedAnywhere(ctx, reference)
+	if err != nil {
+		return err
+	}
+	host, err := t.partition(ctx, At{Computer: row.computer, Partition: row.host})
+	if err != nil {
+		return err
+	}
+	if host == nil {
+		return ErrNoHost
+	}
+	return t.enlist(ctx, host, reference.Text, slap.Request{State: slap.StateDestroyed})
+}
+
+// publishShared stores the connection parameters of a shared instance
+// (PROXY-41).
+func (t *transaction) publishShared(ctx context.Context, reference Reference, document string) error {
+	rows, err := sharedTable.read(ctx, t.session, "WHERE reference = $1 ORDER BY rowid", reference.Text)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return ErrNotFound
+	}
+	for i, row := range rows {
+		at := reference.Host
+		if at == "" {
+			at = row.host
+		}
+		changed := row.connection == nil || *row.connection != document
+		if !changed && row.host == at {
+			continue
+		}
+		// Every row of that reference is told, the requester of the first.
+		if err := t.note(ctx, "UPDATE slave18 SET connection_xml = $1, hosted_by = $2 WHERE reference = $3 AND computer_reference = $4",
+			document, at, reference.Text, row.computer); err != nil {
+			return err
+		}
+		if changed && i == 0 {
+			if err := t.touch(ctx, slap.PartitionID{Computer: row.computer, Partition: row.requester}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // enlist puts the entry of a shared instance in its host's list, or takes it
 // out of there.
-func (t *transaction) enlist(ctx context.Context, host *Partition, name Name, order Order) error {
+func (t *transaction) enlist(ctx context.Context, host *Partition, reference string, order slap.Request) error {
 	list, err := host.SharedList()
 	if err != nil {
 		return err
 	}
-	reference := name.Reference()
 	entry := slap.Dict{sharedTitle: reference, sharedType: order.SoftwareType, sharedReference: reference}
 	maps.Copy(entry, order.Parameters)
 	at := slices.IndexFunc(list, func(item any) bool { return entryText(item, sharedReference) == reference })
@@ -127,14 +202,15 @@ func (t *transaction) enlist(ctx context.Context, host *Partition, name Name, or
 	if !changed {
 		return nil
 	}
-	text, err := slap.Marshal(list)
+	document, err := slap.Marshal(list)
 	if err != nil {
 		return fmt.Errorf("shared instance %s: %w", reference, err)
 	}
-	_, err = t.write(ctx, host.ID.Computer,
-		"UPDATE partition18 SET slave_instance_list = $1, timestamp = $2 WHERE reference = $3 AND computer_reference = $4",
-		string(text), t.time, host.ID.Partition, host.ID.Computer)
-	return err
+	// The timestamp in the answer is the one before this change.
+	written := *host
+	marshalled := string(document)
+	written.Shared, written.Timestamp = &marshalled, &t.time
+	return t.set(ctx, &written, "slave_instance_list", "timestamp")
 }
 
 func differ(a, b any) (bool, error) {
@@ -149,7 +225,7 @@ func differ(a, b any) (bool, error) {
 // recordShared keeps the row of a shared instance, which outlives its entry.
 func (t *transaction) recordShared(ctx context.Context, host *Partition, name Name, requester Requester) (*sharedRow, error) {
 	reference := name.Reference()
-	row, err := t.shared(ctx, "WHERE reference = $1 AND computer_reference = $2", reference, host.ID.Computer)
+	row, err := t.sharedOn(ctx, reference, host.ID.Computer)
 	switch {
 	case err != nil:
 	case row == nil:
@@ -197,7 +273,7 @@ func ownParameters(entry slap.Dict) slap.Dict {
 // an underscore: the requester knows its root; when it is gone, the first
 // underscore is taken.
 func (s *session) nameShared(ctx context.Context, row sharedRow) (Name, error) {
-	requester, err := s.at(ctx, slap.PartitionID{Computer: row.computer, Partition: row.requester})
+	requester, err := s.partition(ctx, At{Computer: row.computer, Partition: row.requester})
 	if err != nil {
 		return Name{}, err
 	}

@@ -306,8 +306,8 @@ func TestRebase(t *testing.T) {
 			t.Errorf("%s became %s, want %s", supplied[i], software.URL, want[i])
 		}
 	}
-	p, err := s.Partition(t.Context(), id("slappart0"))
-	if err != nil || p.SoftwareRelease != path("new/moved.cfg") {
+	p, err := s.Instance(t.Context(), in("slappart0"))
+	if err != nil || p.Partition.SoftwareRelease != path("new/moved.cfg") {
 		t.Errorf("partition: %v, %v", p, err)
 	}
 	s.Close()

@@ -35,6 +35,17 @@ import (
 // store doesn't know.
 var ErrNotFound = errors.New("not found")
 
+// ErrNoHost says that the partition of a shared instance is gone.
+var ErrNoHost = errors.New("host not found")
+
+// ErrShared says that an operation is none for shared instances.
+var ErrShared = errors.New("a shared instance has no partition of its own")
+
+// StateError says that something can't be in a state.
+type StateError struct{ State slap.State }
+
+func (e *StateError) Error() string { return fmt.Sprintf("wrong state %s", e.State) }
+
 // AllocationError says that a request can't be placed. The text is part of
 // the protocol (PROXY-62, PROXY-65).
 type AllocationError struct{ Reason string }
@@ -56,22 +67,14 @@ func (e *RequesterError) Error() string {
 // Store is the memory of the local master.
 type Store interface {
 	Nodes
-	Requests
 	Instances
-	Names
+	Requests
 
-	// AddUsage keeps a usage report of a computer, which need not be known.
-	AddUsage(ctx context.Context, computer, report string) error
-	// Usage returns the newest reports of a computer, at most limit, newest
-	// first. No report is no error.
-	Usage(ctx context.Context, computer string, limit int) ([]UsageReport, error)
-	// Statistics counts partitions by their state.
-	Statistics(ctx context.Context) ([]StateCount, error)
 	// Close waits for operations under way and closes the database.
 	Close() error
 }
 
-// Nodes are the operations on computers and their software.
+// Nodes are the operations on computers, their software and their use.
 type Nodes interface {
 	// LoadComputer makes a computer what the description says: partitions
 	// that it doesn't name are forgotten with their instances, those that it
@@ -86,92 +89,72 @@ type Nodes interface {
 	// NodeVersion changes whenever the answer of Node may have changed, and
 	// is much cheaper. Computers that are not known have one too.
 	NodeVersion(ctx context.Context, computer string) (int64, error)
-	// Partition returns a partition with its addresses.
-	Partition(ctx context.Context, id slap.PartitionID) (*Partition, error)
 
 	// Supply asks for a software release on a computer, which need not be
-	// known, or for its removal (PROXY-36).
+	// known, or for its removal (PROXY-36). It returns a *[StateError] for
+	// another state than available and destroyed.
 	Supply(ctx context.Context, software Software) error
 	// RemoveSoftware forgets a software release; an unknown one is no error.
 	RemoveSoftware(ctx context.Context, computer, url string) error
 	// Software lists the releases of a known computer.
 	Software(ctx context.Context, computer string) ([]Software, error)
+
+	// AddUsage keeps a usage report of a computer, which need not be known.
+	AddUsage(ctx context.Context, computer, report string) error
+	// Usage returns the newest reports of a computer, at most limit, newest
+	// first. No report is no error.
+	Usage(ctx context.Context, computer string, limit int) ([]UsageReport, error)
+	// Statistics counts partitions by their state.
+	Statistics(ctx context.Context) ([]StateCount, error)
 }
 
-// Requests are the operations behind a request for an instance (PROXY-61). All
-// return a *[RequesterError] when the order's authorized partition is unknown.
-type Requests interface {
-	// Requester says in whose name an order is made.
-	Requester(ctx context.Context, order Order) (Requester, error)
-	// Allocated reports whether the instance exists already.
-	Allocated(ctx context.Context, order Order) (bool, error)
-	// Request finds or allocates an instance of its own partition, and brings
-	// it up to date. It returns an *[AllocationError] when no partition is
-	// free.
-	Request(ctx context.Context, order Order) (*Instance, error)
-	// RequestShared adds, updates or (state destroyed) removes a shared
-	// instance on a host. It returns an *[AllocationError] without one.
-	RequestShared(ctx context.Context, order Order) (*Instance, error)
-	// SetForwarded notes that the instance called name is asked of another
-	// master, UnsetForwarded that it no longer is. Both may be repeated.
-	SetForwarded(ctx context.Context, name, masterURL string) error
-	UnsetForwarded(ctx context.Context, name, masterURL string) error
-}
-
-// Instances are the operations on the instance of a partition.
+// Instances are the operations on instances that exist. Each takes any kind of
+// [Subject], unless said otherwise. Shared instances have no partition of
+// their own: Bang, Rename and Destroy return [ErrShared] for them.
 type Instances interface {
-	// SetConnection publishes the connection parameters of a partition. When
-	// they change, the requester's time stamp does too (PROXY-50). An unknown
-	// partition is no error.
-	SetConnection(ctx context.Context, id slap.PartitionID, connection slap.Dict) error
-	// SetSharedConnection does the same for the shared instance of that
-	// reference, "<root title>_<title>", and notes its host unless that is "".
-	SetSharedConnection(ctx context.Context, reference, host string, connection slap.Dict) error
-	// Bang renews the time stamps of the whole tree of an instance. An unknown
-	// partition is no error.
-	Bang(ctx context.Context, id slap.PartitionID) error
-	// Rename changes the title of an instance, and of the tree when it is a
-	// root.
-	Rename(ctx context.Context, id slap.PartitionID, title string) error
-	// Destroy frees a partition. A root whose descendants still exist is not
-	// freed: they are asked to go, and their titles returned (PROXY-44).
-	Destroy(ctx context.Context, id slap.PartitionID) (waiting []string, err error)
+	// Instance returns an instance, with the addresses of a partition of its
+	// own. A partition known by [At] may be free: its instance has no title.
+	// When only the host of a shared instance is missing, the error is
+	// [ErrNoHost].
+	Instance(ctx context.Context, subject Subject) (*Instance, error)
+	// List returns the instances that a [Selection] describes, those with a
+	// partition of their own first, each kind in the order of creation.
+	List(ctx context.Context, selection Selection) ([]*Instance, error)
+
+	// Publish sets the connection parameters of an instance. When they change,
+	// the requester's time stamp does too (PROXY-50).
+	Publish(ctx context.Context, subject Subject, connection slap.Dict) error
+	// SetState asks for another state of an instance, and leaves all else as
+	// it was requested. A shared one can only be destroyed: its host no longer
+	// lists it. It returns a *[StateError] for another state of a shared one.
+	SetState(ctx context.Context, subject Subject, state slap.State) error
+	// Bang renews the time stamps of an instance and, as far as reach says, of
+	// its tree.
+	Bang(ctx context.Context, subject Subject, reach Reach) error
+	// Rename changes the title of an instance. Unless reach is Alone, the
+	// instances below a root follow it; otherwise they keep the old title as
+	// that of their root.
+	Rename(ctx context.Context, subject Subject, title string, reach Reach) error
+	// Destroy frees the partition of an instance. A root whose descendants
+	// still exist is not freed: they are asked to go, and their titles
+	// returned (PROXY-44).
+	Destroy(ctx context.Context, subject Subject) (waiting []string, err error)
 }
 
-// Names are the operations that know instances by their name.
-type Names interface {
-	// Named returns the instance of that name. When only the host of a shared
-	// one is missing, the error is ErrNoHost.
-	Named(ctx context.Context, name Name) (*Instance, error)
-	// Titled returns the first partition, of any tree, whose instance has that
-	// title.
-	Titled(ctx context.Context, title string) (*Partition, error)
-	// Hosted lists the shared instances on the partition of that instance.
-	Hosted(ctx context.Context, name Name) ([]*Instance, error)
-	// Roots returns the roots of all instance trees, without addresses.
-	Roots(ctx context.Context) (*Roots, error)
-	// RootsTitled returns those of that title.
-	RootsTitled(ctx context.Context, title string) (*Roots, error)
-
-	// Tree lists the partitions of the instances below the root of that title,
-	// without addresses.
-	Tree(ctx context.Context, root string) ([]*Partition, error)
-
-	// SetNamedState asks for another state of an instance, and leaves all
-	// else as it was asked for. A shared one can only be destroyed: its host
-	// no longer lists it.
-	SetNamedState(ctx context.Context, name Name, state slap.State) error
-	// SetNamedConnection publishes connection parameters as SetConnection
-	// does. An unknown name is no error.
-	SetNamedConnection(ctx context.Context, name Name, connection slap.Dict) error
-	// BangNamed renews the time stamps of the instance and of the tree that
-	// it is the root of (PROXY-120).
-	BangNamed(ctx context.Context, name Name) error
-	// RenameNamed changes the title of that instance only (PROXY-121).
-	RenameNamed(ctx context.Context, name Name, title string) error
-	// DestroyNamed does as Destroy.
-	DestroyNamed(ctx context.Context, name Name) (waiting []string, err error)
+// Requests are the operations behind a request for an instance (PROXY-61).
+// Those that take an order return a *[RequesterError] when its authorized
+// partition is unknown.
+type Requests interface {
+	// Resolve says in whose name an order is made, and whether its instance
+	// exists already.
+	Resolve(ctx context.Context, order Order) (Resolved, error)
+	// Request finds or allocates an instance, and brings it up to date; a
+	// shared one that is requested as destroyed is taken from its host. It
+	// returns an *[AllocationError] when no partition is free, or none is a
+	// host for a shared instance.
+	Request(ctx context.Context, order Order) (*Instance, error)
+	// Forwarded notes that the instance called name was requested of another
+	// master in that state; a destroyed one is no longer noted. It may be
+	// repeated.
+	Forwarded(ctx context.Context, name, masterURL string, state slap.State) error
 }
-
-// ErrNoHost says that the partition of a shared instance is gone.
-var ErrNoHost = errors.New("host not found")

@@ -2,11 +2,7 @@
 
 package store
 
-import (
-	"fmt"
-
-	"slapos/slap"
-)
+import "slapos/slap"
 
 // ComputerDescription is what a computer says of itself when it is formatted.
 // Address and Netmask are nil when it doesn't.
@@ -37,6 +33,12 @@ type Computer struct {
 	Netmask   *string
 }
 
+var computerTable = table[Computer]{name: "computer18", order: "rowid", columns: []column[Computer]{
+	{name: "reference", at: func(c *Computer) cell { return text{&c.Reference} }},
+	{name: "address", at: func(c *Computer) cell { return optional[string]{&c.Address} }},
+	{name: "netmask", at: func(c *Computer) cell { return optional[string]{&c.Netmask} }},
+}}
+
 // Node is a computer with all that it should run.
 type Node struct {
 	Computer string
@@ -54,79 +56,21 @@ type Software struct {
 	State    slap.State
 }
 
-// Partition is a partition and the instance in it, if any.
-type Partition struct {
-	ID   slap.PartitionID
-	Busy bool
-	// SoftwareRelease, SoftwareType and Title are empty when free.
-	SoftwareRelease string
-	SoftwareType    string
-	Title           string
-	// Root is the title of the root of the tree, "" for a root.
-	Root string
-	// Requester is the partition that asked last, "user" when none did.
-	Requester string
-	State     string
-	// Parameters and Connection are <instance> documents, nil when there are
-	// none.
-	Parameters *string
-	Connection *string
-	// Shared is the marshalled list of hosted shared instances, nil when it
-	// never was a host.
-	Shared *string
-	// Timestamp is the time of the last change, in seconds since 1970; nil
-	// when never set.
-	Timestamp *float64
-	Addresses []slap.Address
-}
+var softwareTable = table[Software]{name: "software18", order: "rowid", columns: []column[Software]{
+	{name: "url", at: func(s *Software) cell { return text{&s.URL} }},
+	{name: "computer_reference", at: func(s *Software) cell { return text{&s.Computer} }},
+	{name: "requested_state", at: func(s *Software) cell { return text{(*string)(&s.State)} }},
+}}
 
-// RootTitle is the title of the root of the tree, which may be the instance
-// itself.
-func (p *Partition) RootTitle() string {
-	if p.Root != "" {
-		return p.Root
-	}
-	return p.Title
-}
+// The defaults of protocols that have no word for "as it is": what the state
+// of a request is when it names none (PROXY-106, PROXY-118).
+const (
+	DefaultState         = slap.StateStarted
+	DefaultSoftwareState = slap.StateAvailable
+)
 
-// ParameterDict decodes the parameters.
-func (p *Partition) ParameterDict() (slap.Dict, error) {
-	return decode(p.Parameters, "parameters of "+p.ID.Partition)
-}
-
-// ConnectionDict decodes the connection parameters.
-func (p *Partition) ConnectionDict() (slap.Dict, error) {
-	return decode(p.Connection, "connection parameters of "+p.ID.Partition)
-}
-
-// SharedList decodes the list of hosted shared instances.
-func (p *Partition) SharedList() ([]any, error) {
-	if p.Shared == nil || *p.Shared == "" {
-		return []any{}, nil
-	}
-	value, err := slap.Unmarshal([]byte(*p.Shared))
-	if err != nil {
-		return nil, fmt.Errorf("shared instances of %s: %w", p.ID.Partition, err)
-	}
-	list, ok := value.([]any)
-	if !ok {
-		return nil, fmt.Errorf("shared instances of %s: not a list", p.ID.Partition)
-	}
-	return list, nil
-}
-
-func decode(document *string, what string) (slap.Dict, error) {
-	if document == nil {
-		return slap.Dict{}, nil
-	}
-	dict, err := slap.DecodeInstance([]byte(*document))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	return dict, nil
-}
-
-// Order is a request for an instance, as it came in.
+// Order is a request for an instance, as it came in. An empty State leaves
+// that of an instance as it is, and is [DefaultState] for a new one.
 type Order struct {
 	slap.Request
 	// Authorized is the partition that the Authorization header names; it
@@ -152,19 +96,17 @@ type Requester struct {
 	Root string
 }
 
-// Name names an instance: its title, the title of the root of its tree (""
-// for a root), and whether it is shared.
-type Name struct {
-	Title  string
-	Root   string
-	Shared bool
+// Resolved is what the store knows of an order.
+type Resolved struct {
+	Requester
+	// Allocated is true when the instance exists.
+	Allocated bool
 }
 
-// Reference is the name under which a shared instance is stored.
-func (n Name) Reference() string { return n.Root + "_" + n.Title }
-
 // Instance is an instance and the partition that it runs in; for a shared
-// one, the partition that hosts it.
+// one, the partition that hosts it. In a list, those of a partition of their
+// own have no Parameters and no Connection, and shared ones have no Partition
+// when it is gone, and no Parameters when they were destroyed.
 type Instance struct {
 	Name
 	Partition *Partition
@@ -180,12 +122,8 @@ type Instance struct {
 	ConnectionXML *string
 }
 
-// Roots are the roots of instance trees. A shared instance whose host is gone
-// has no Partition; one that was destroyed has no Parameters.
-type Roots struct {
-	Partitions []*Partition
-	Shared     []*Instance
-}
+// Hosted tells whether a host lists a shared instance of a list.
+func (i *Instance) Hosted() bool { return i.Partition != nil && i.Parameters != nil }
 
 // UsageReport is a usage report, and when it came in seconds since 1970.
 type UsageReport struct {
