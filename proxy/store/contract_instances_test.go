@@ -319,3 +319,70 @@ func testNamedState(t *testing.T, at place) {
 		}
 	}
 }
+
+// testSubjects has every kind of name mean the same instance, and every reach
+// what it says.
+func testSubjects(t *testing.T, at place) {
+	l := newLab(t, at, 4)
+	l.request(order("root"))
+	l.request(order("child", by("slappart0")))
+	l.request(order("grandchild", by("slappart1")))
+	l.requestShared(order("guest", by("slappart1")))
+	own, name := in("slappart1"), store.Name{Title: "child", Root: "root"}
+	for what, subject := range map[string]store.Subject{"at": own, "name": name} {
+		found, err := l.Instance(l.ctx, subject)
+		l.must(err)
+		l.equal(what, found.Name, name)
+		l.equal(what, found.Partition.ID.Partition, "slappart1")
+		all := []string{"slappart0", "slappart1", "slappart2"}
+		for reach, touched := range map[store.Reach][]string{store.Alone: all[1:2], store.Below: all[1:2], store.Tree: all} {
+			l.equal(fmt.Sprint(what, " bangs ", reach), l.touched(func() { l.must(l.Bang(l.ctx, subject, reach)) }, all...), touched)
+		}
+		l.must(l.SetState(l.ctx, subject, slap.StateStopped))
+		l.equal(what, l.at("slappart1").State, "stopped")
+		l.must(l.SetState(l.ctx, subject, slap.StateStarted))
+	}
+	l.must(l.Bang(l.ctx, in("slappart0"), store.Alone))
+	for _, subject := range []store.Subject{in("slappart0"), store.Name{Title: "again"}} {
+		l.must(l.Rename(l.ctx, subject, "again", store.Below))
+		l.equal("below", l.list(store.InTree("again")), []store.Name{{Title: "child", Root: "again"}, {Title: "grandchild", Root: "again"}})
+	}
+	l.unknown("rename", l.Rename(l.ctx, store.Name{Title: "nope"}, "x", store.Alone))
+	l.must(l.Rename(l.ctx, in("slappart0"), "root", store.Alone))
+	l.equal("alone", len(l.list(store.InTree("again"))), 2)
+
+	for what, subject := range map[string]store.Subject{
+		"name": store.Name{Title: "guest", Root: "root", Shared: true}, "reference": store.Reference{Text: "root_guest"},
+	} {
+		guest, err := l.Instance(l.ctx, subject)
+		l.must(err)
+		l.equal(what, guest.Partition.ID.Partition, "slappart0")
+		l.equal(what, guest.Shared, true)
+		l.must(l.Publish(l.ctx, subject, slap.Dict{"by": what}))
+		guest, err = l.Instance(l.ctx, subject)
+		l.must(err)
+		l.equal(what, guest.Connection, slap.Dict{"by": what})
+		for do, err := range map[string]error{
+			"bang": l.Bang(l.ctx, subject, store.Below), "rename": l.Rename(l.ctx, subject, "x", store.Alone),
+			"destroy": func() error { _, err := l.Destroy(l.ctx, subject); return err }(),
+		} {
+			if !errors.Is(err, store.ErrShared) {
+				t.Errorf("%s by %s: %v", do, what, err)
+			}
+		}
+		var wrong *store.StateError
+		if err := l.SetState(l.ctx, subject, slap.StateStopped); !errors.As(err, &wrong) {
+			t.Errorf("stopped by %s: %v", what, err)
+		}
+		_, err = l.List(l.ctx, store.HostedBy(subject))
+		l.unknown("hosted by a shared one", err)
+	}
+	l.must(l.SetState(l.ctx, store.Reference{Text: "root_guest"}, slap.StateDestroyed))
+	hosted, err := l.List(l.ctx, store.HostedBy(in("slappart0")))
+	l.must(err)
+	l.equal("hosted", len(hosted), 0)
+	var wrong *store.StateError
+	if err := l.Supply(l.ctx, store.Software{URL: "u", Computer: "c", State: "started"}); !errors.As(err, &wrong) || err.Error() != "wrong state started" {
+		t.Errorf("supply: %v", err)
+	}
+}

@@ -33,6 +33,7 @@ func contract(t *testing.T, at place) {
 		{"rename", testRename},
 		{"destroy", testDestroy},
 		{"names", testNames},
+		{"subjects", testSubjects},
 		{"named state", testNamedState},
 		{"usage", testUsage},
 		{"version", testVersion},
