@@ -42,6 +42,9 @@ type Releases struct {
 	// TemporaryDirectory holds an archive that a server needs the length of;
 	// default: that of the system.
 	TemporaryDirectory string
+	// Dated has a signed date in the entry of each release, which the original
+	// doesn't write (NC-47). Entries that it doesn't know always have one.
+	Dated bool
 	// Now is the clock of signed dates; default: time.Now.
 	Now func() time.Time
 
@@ -219,7 +222,10 @@ func (r *Releases) Push(ctx context.Context, url, directory string, parts []stri
 	if err != nil {
 		return err
 	}
-	return client.Index(ctx, key, sum, append(fields, r.timestamp()))
+	if r.Dated || len(parts) > 0 {
+		fields = append(fields, r.timestamp())
+	}
+	return client.Index(ctx, key, sum, fields)
 }
 
 // timestamp is the signed date of an entry.

@@ -58,13 +58,13 @@ func TestReleases(t *testing.T) {
 	if err := node().Push(ctx, releaseURL, built, nil, logger); err != nil {
 		t.Fatal(err)
 	}
-	// NC-43, NC-47: this and no more is told of a build.
+	// NC-43: this and no more is told of a build.
 	var entry []string
 	if err := json.Unmarshal([]byte(fake.entries[key][0]), &entry); err != nil || len(entry) != 2 {
 		t.Fatal(entry, err)
 	}
 	sum, rest, _ := strings.Cut(strings.TrimPrefix(entry[0], `{"sha512": "`), `"`)
-	if want := `, "software_url": "` + releaseURL + `", "software_root": "/opt/slapgrid", "multiarch": "x86_64-linux-gnu", "os": ["debian", "12", "bookworm"], "timestamp": 1800000000}`; fake.contents[sum] == nil || rest != want {
+	if want := `, "software_url": "` + releaseURL + `", "software_root": "/opt/slapgrid", "multiarch": "x86_64-linux-gnu", "os": ["debian", "12", "bookworm"]}`; fake.contents[sum] == nil || rest != want {
 		t.Errorf("entry %s", entry[0])
 	}
 	directory, found, err := fetch(node())
@@ -125,7 +125,7 @@ func TestReleaseDates(t *testing.T) {
 	config.SignatureKeyFile, config.CertificateList = newIdentity(t)
 	day := 0
 	node := &Releases{
-		Download: config, Upload: config, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(),
+		Download: config, Upload: config, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(), Dated: true,
 		Platform: func(context.Context) Platform {
 			return Platform{"x86_64-linux-gnu", [3]string{"debian", "12", "bookworm"}}
 		},

@@ -184,8 +184,9 @@ func (e *environment) fillNetworkCache(merged map[string]string, _ *pytext.Confi
 	o.UploadBlacklist = lines(merged["upload-to-binary-cache-url-blacklist"])
 	o.DownloadForced = lines(merged["download-from-binary-cache-force-url-list"])
 	o.UploadTries, o.UploadDelay = software.DefaultUploadTries, software.DefaultUploadDelay
-	o.Cache, o.Upload = e.releaseCache(merged, o.MinFreeSpace)
-	return nil
+	var err error
+	o.Cache, o.Upload, err = e.releaseCache(merged, o.MinFreeSpace)
+	return err
 }
 
 func (e *environment) fillSupervisor(merged map[string]string, _ *pytext.Configuration, options *gridOptions) error {

@@ -83,6 +83,7 @@ var keyRules = [...]keyRule{
 	{"slapproxy", "port", wholeKind, 0, maxPort},
 	{"slapproxy", "shacache_max_age", ageKind, 0, 0},
 	{"slapproxy", "shacache_max_size", byteSizeKind, 0, 0},
+	{"networkcache", "signature-date", truthKind, 0, 0},
 	{"collect", "disk_snapshot_time_cycle", wholeKind, math.MinInt, math.MaxInt},
 	{"collect", "report_disk_usage", looseKind, 0, 0},
 	{"firewall", "testing", looseKind, 0, 0},

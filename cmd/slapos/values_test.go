@@ -23,6 +23,7 @@ import (
 	"slapos/cmd/slapos/pytext"
 	"slapos/format"
 	"slapos/grid/firewall"
+	"slapos/networkcache"
 )
 
 // absent stands for a key that is not written.
@@ -147,6 +148,15 @@ func keyTables(t *testing.T) map[string]keyTable {
 	tables["master_insecure"] = keyTable{
 		ofGrid(func(o gridOptions) any { return strings.Contains(o.Supervisor.WatchdogCommand, "insecure") }), map[string]any{absent: false},
 	}
+	tables["signature-date"] = keyTable{func(section map[string]string) (any, error) {
+		section["download-binary-cache-url"] = "http://127.0.0.1:1"
+		e, _, _ := newTestEnvironment(t)
+		cache, _, err := e.releaseCache(section, 0)
+		if err != nil {
+			return nil, err
+		}
+		return cache.(*networkcache.Releases).Dated, nil
+	}, map[string]any{absent: false}}
 	tables["root_check"] = keyTable{func(section map[string]string) (any, error) {
 		e, _, _ := newTestEnvironment(t)
 		e.uid = 1000
@@ -280,6 +290,8 @@ func TestKeyPlaces(t *testing.T) {
 		"slapformat": {"node", "format", "--dry_run"},
 		"slapproxy":  {"proxy", "start"},
 		"collect":    {"node", "collect", "--show"},
+
+		"networkcache": {"node", "software"},
 	}
 	special := map[string][]string{"collect_cache": commands["collect"], "maximal_delay": {"node", "report"}}
 	more := map[string][][]string{
@@ -304,7 +316,8 @@ func TestKeyPlaces(t *testing.T) {
 				"slapformat": {"partition_amount": "1", "partition_base_name": "part", "user_base_name": "user", "computer_xml": n.directory + "/x.xml", "create_tap": "false"},
 				"slapproxy": {"port": "0", "database_uri": n.directory + "/proxy.db", "shacache_content_directory": n.directory + "/c",
 					"shacache_metadata_directory": n.directory + "/m"},
-				"collect": {},
+				"collect":      {},
+				"networkcache": {},
 			}
 			sections[rule.section][rule.name] = "-7.x"
 			var text strings.Builder
