@@ -183,8 +183,8 @@ var serveMutations = []mutation{
 	},
 	{
 		"A signature key is its owner's alone", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestGenerateSignatureKey",
-		`writeNew(keyFile, key, 0o600)`,
-		`writeNew(keyFile, key, 0o644)`,
+		`writeNew(options.keyFile, key, 0o600)`,
+		`writeNew(options.keyFile, key, 0o644)`,
 	},
 	{
 		"A signature key takes no other file's place", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestWriteNew",

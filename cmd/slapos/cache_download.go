@@ -21,7 +21,17 @@ type cacheDownloadOptions struct {
 	filters                 []string
 }
 
+func (o *cacheDownloadOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "config", Destination: &o.configuration, Aliases: []string{"c"}, Usage: "`FILE` with a section [networkcache] (required)"},
+		&cli.StringFlag{Name: "key", Destination: &o.key, Aliases: []string{"k"}, Usage: "`KEY` of the entries"},
+		&cli.StringFlag{Name: "url", Destination: &o.url, Aliases: []string{"u"}, Usage: "`URL` of a file, instead of a key"},
+		&cli.BoolFlag{Name: "list", Destination: &o.list, Aliases: []string{"l"}, Usage: "list the entries instead"},
+	}
+}
+
 func newCacheDownloadCommand(e *environment) *cli.Command {
+	options := new(cacheDownloadOptions)
 	return &cli.Command{
 		Name:      "download",
 		Usage:     "download a file from the network cache",
@@ -33,23 +43,13 @@ the given one, >> those with the highest above it. With 'n>=[4,2]' and
 'n<<Infinity' the oldest version counts that is at least 4.2.
 
 Exit codes: 0 done; 1 failed, or nothing found.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "`FILE` with a section [networkcache] (required)"},
-			&cli.StringFlag{Name: "key", Aliases: []string{"k"}, Usage: "`KEY` of the entries"},
-			&cli.StringFlag{Name: "url", Aliases: []string{"u"}, Usage: "`URL` of a file, instead of a key"},
-			&cli.BoolFlag{Name: "list", Aliases: []string{"l"}, Usage: "list the entries instead"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			if err := argv.Exclusive(c, "key", "url"); err != nil {
 				return err
 			}
-			return runCacheDownload(c.Context, e, cacheDownloadOptions{
-				configuration: c.String("config"),
-				key:           c.String("key"),
-				url:           c.String("url"),
-				list:          c.Bool("list"),
-				filters:       c.Args().Slice(),
-			})
+			options.filters = c.Args().Slice()
+			return runCacheDownload(c.Context, e, *options)
 		},
 	}
 }

@@ -13,7 +13,19 @@ import (
 	"slapos/networkcache"
 )
 
+type cacheGenerateKeyOptions struct {
+	keyFile, commonName string
+	certificateFile     string
+}
+
+func (o *cacheGenerateKeyOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "cert-file", Destination: &o.certificateFile, Value: "-", Usage: "write the certificate to `FILE` too"},
+	}
+}
+
 func newCacheGenerateKeyCommand(e *environment) *cli.Command {
+	options := new(cacheGenerateKeyOptions)
 	return &cli.Command{
 		Name:      "generate-signature-key",
 		Usage:     "make a key and a certificate to sign uploads with",
@@ -22,30 +34,29 @@ func newCacheGenerateKeyCommand(e *environment) *cli.Command {
 in signature-certificate-list who trust the owner of the key.
 
 Exit codes: 0 done; 1 failed, or one of the files exists.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "cert-file", Value: "-", Usage: "write the certificate to `FILE` too"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runCacheGenerateKey(e, c.Args().Get(0), c.Args().Get(1), c.String("cert-file"))
+			options.keyFile, options.commonName = c.Args().Get(0), c.Args().Get(1)
+			return runCacheGenerateKey(e, *options)
 		},
 	}
 }
 
-func runCacheGenerateKey(e *environment, keyFile, commonName, certificateFile string) error {
-	for _, file := range [][2]string{{"Certificate", certificateFile}, {"Key", keyFile}} {
+func runCacheGenerateKey(e *environment, options cacheGenerateKeyOptions) error {
+	for _, file := range [][2]string{{"Certificate", options.certificateFile}, {"Key", options.keyFile}} {
 		if _, err := os.Lstat(file[1]); file[1] != "-" && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s '%s' exists, will not overwrite.", file[0], file[1])
 		}
 	}
-	key, certificate, err := networkcache.GenerateKey(commonName, e.now())
+	key, certificate, err := networkcache.GenerateKey(options.commonName, e.now())
 	if err != nil {
 		return err
 	}
-	if err := writeNew(keyFile, key, 0o600); err != nil {
+	if err := writeNew(options.keyFile, key, 0o600); err != nil {
 		return err
 	}
-	if certificateFile != "-" {
-		if err := writeNew(certificateFile, certificate, 0o644); err != nil {
+	if options.certificateFile != "-" {
+		if err := writeNew(options.certificateFile, certificate, 0o644); err != nil {
 			return err
 		}
 	}
@@ -53,7 +64,7 @@ func runCacheGenerateKey(e *environment, keyFile, commonName, certificateFile st
 
 %s
 Don't forget to add the certificate to the signature-certificate-list in your SlapOS configuration file.
-`, commonName, keyFile, certificateFile, certificate)
+`, options.commonName, options.keyFile, options.certificateFile, certificate)
 	return err
 }
 

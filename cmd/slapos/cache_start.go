@@ -29,7 +29,25 @@ type cacheStartOptions struct {
 	notLoopback                            bool
 }
 
+func (o *cacheStartOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "host", Destination: &o.host, Value: "127.0.0.1", Usage: "`ADDRESS` to listen on"},
+		argv.WholeFlag(&o.port, "port", "`PORT` to listen on, 0 for a free one", "5010", 0, maxPort),
+		&cli.StringFlag{Name: "directory", Destination: &o.directory, Usage: "`DIRECTORY` to keep everything in (required)"},
+		&cli.StringFlag{Name: "contents", Destination: &o.contents, Usage: "`BUCKET` for the contents, as s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"},
+		&cli.StringFlag{Name: "entries", Destination: &o.entries, Usage: "`DATABASE` for the entries, as postgres://… or sqlite:PATH"},
+		argv.MeasureFlag(&o.maximumAge, "max-age", "remove what nobody has downloaded for `TIME`, as 90d or 12h", "", ageForms, parseAge),
+		argv.MeasureFlag(&o.maximumSize, "max-size", "remove what was not used for longest above `SIZE`, as 100G", "", byteSizeForms, parseByteSize),
+		&cli.StringFlag{Name: "token-file", Destination: &o.tokenFile, Usage: "`FILE` with tokens that allow uploads, one a line"},
+		&cli.StringFlag{Name: "cert-file", Destination: &o.certificateFile, Usage: "serve https with the certificate in `FILE`"},
+		&cli.StringFlag{Name: "key-file", Destination: &o.keyFile, Usage: "`FILE` with the key of --cert-file (default: the same file)"},
+		&cli.StringFlag{Name: "client-ca-file", Destination: &o.clientCAFile, Usage: "`FILE` with the authorities whose clients may upload"},
+		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "this machine is no exception: for servers behind another one"},
+	}
+}
+
 func newCacheStartCommand(e *environment) *cli.Command {
+	options := new(cacheStartOptions)
 	return &cli.Command{
 		Name:  "start",
 		Usage: "serve the network cache",
@@ -43,35 +61,9 @@ Who uses a bucket stands in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else in
 ~/.aws/credentials, else the machine's cloud tells.
 
 Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "host", Value: "127.0.0.1", Usage: "`ADDRESS` to listen on"},
-			argv.WholeFlag("port", "`PORT` to listen on, 0 for a free one", "5010", 0, maxPort),
-			&cli.StringFlag{Name: "directory", Usage: "`DIRECTORY` to keep everything in (required)"},
-			&cli.StringFlag{Name: "contents", Usage: "`BUCKET` for the contents, as s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"},
-			&cli.StringFlag{Name: "entries", Usage: "`DATABASE` for the entries, as postgres://… or sqlite:PATH"},
-			argv.MeasureFlag("max-age", "remove what nobody has downloaded for `TIME`, as 90d or 12h", "", ageForms, parseAge),
-			argv.MeasureFlag("max-size", "remove what was not used for longest above `SIZE`, as 100G", "", byteSizeForms, parseByteSize),
-			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with tokens that allow uploads, one a line"},
-			&cli.StringFlag{Name: "cert-file", Usage: "serve https with the certificate in `FILE`"},
-			&cli.StringFlag{Name: "key-file", Usage: "`FILE` with the key of --cert-file (default: the same file)"},
-			&cli.StringFlag{Name: "client-ca-file", Usage: "`FILE` with the authorities whose clients may upload"},
-			&cli.BoolFlag{Name: "no-loopback-upload", Usage: "this machine is no exception: for servers behind another one"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runCacheStart(c.Context, e, cacheStartOptions{
-				host:            c.String("host"),
-				port:            argv.WholeOf(c, "port"),
-				directory:       c.String("directory"),
-				contents:        c.String("contents"),
-				entries:         c.String("entries"),
-				maximumAge:      argv.MeasureOf[time.Duration](c, "max-age"),
-				maximumSize:     argv.MeasureOf[int64](c, "max-size"),
-				tokenFile:       c.String("token-file"),
-				certificateFile: c.String("cert-file"),
-				keyFile:         c.String("key-file"),
-				clientCAFile:    c.String("client-ca-file"),
-				notLoopback:     c.Bool("no-loopback-upload"),
-			})
+			return runCacheStart(c.Context, e, *options)
 		},
 	}
 }

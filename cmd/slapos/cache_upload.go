@@ -27,7 +27,18 @@ type cacheUploadOptions struct {
 	fields                                  []string // NAME=VALUE
 }
 
+func (o *cacheUploadOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "config", Destination: &o.configuration, Aliases: []string{"c"}, Usage: "`FILE` with a section [networkcache] (required)"},
+		&cli.StringFlag{Name: "key", Destination: &o.key, Aliases: []string{"k"}, Usage: "`KEY` of the entry, of the form SCHEME:NAME (default: file-urlmd5: and the md5 sum of the URL)"},
+		&cli.StringFlag{Name: "url", Destination: &o.url, Aliases: []string{"u"}, Usage: "upload what `URL` holds"},
+		&cli.StringFlag{Name: "file", Destination: &o.file, Aliases: []string{"f"}, Usage: "upload `FILE`, also when there is a URL"},
+		&cli.StringFlag{Name: "metadata", Destination: &o.metadata, Aliases: []string{"m"}, Usage: "JSON `FILE` with fields of the entry"},
+	}
+}
+
 func newCacheUploadCommand(e *environment) *cli.Command {
+	options := new(cacheUploadOptions)
 	return &cli.Command{
 		Name:      "upload",
 		Usage:     "upload a file to the network cache",
@@ -37,25 +48,13 @@ that leads to it has the fields of the metadata file, each KEY=VALUE, and the
 URL when no key is given. A file without key and URL gets no entry.
 
 Exit codes: 0 done; 1 failed.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "`FILE` with a section [networkcache] (required)"},
-			&cli.StringFlag{Name: "key", Aliases: []string{"k"}, Usage: "`KEY` of the entry, of the form SCHEME:NAME (default: file-urlmd5: and the md5 sum of the URL)"},
-			&cli.StringFlag{Name: "url", Aliases: []string{"u"}, Usage: "upload what `URL` holds"},
-			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "upload `FILE`, also when there is a URL"},
-			&cli.StringFlag{Name: "metadata", Aliases: []string{"m"}, Usage: "JSON `FILE` with fields of the entry"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			if err := argv.Exclusive(c, "key", "url"); err != nil {
 				return err
 			}
-			return runCacheUpload(c.Context, e, cacheUploadOptions{
-				configuration: c.String("config"),
-				key:           c.String("key"),
-				url:           c.String("url"),
-				file:          c.String("file"),
-				metadata:      c.String("metadata"),
-				fields:        c.Args().Slice(),
-			})
+			options.fields = c.Args().Slice()
+			return runCacheUpload(c.Context, e, *options)
 		},
 	}
 }

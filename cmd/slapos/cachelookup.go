@@ -11,8 +11,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/urfave/cli/v2"
-
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/slap"
@@ -82,33 +80,40 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 	return &exitError{1, nil}
 }
 
-// lookupSource is the lookup of a downloaded file or a package: the table has
-// the field of the entries that names it.
-func (e *environment) lookupSource(c *cli.Context, key, field, title, failed string) error {
+// A sourceLookup is the lookup of a downloaded file or a package.
+type sourceLookup struct {
+	configuration string
+	key           string
+	field         string // of the entries that names it, for the table
+	title         string // of the table
+	failed        string // told of a failure that is neither of lookup's
+}
+
+func (s sourceLookup) run(ctx context.Context, e *environment) error {
 	l := &lookup{
-		configuration: c.String("cfg"),
+		configuration: s.configuration,
 		download:      "download",
-		key:           key,
+		key:           s.key,
 		notFound:      "Object not found in cache.",
 		unreachable:   "Problem to connect to shacache.",
-		failed:        failed,
+		failed:        s.failed,
 		empty:         "Object found in cache, but has no entry.",
 	}
 	l.show = func(_ context.Context, client *networkcache.Client, entries []networkcache.Entry, options map[string]string) error {
-		rows := [][]string{{field, "sha512", "signed"}}
+		rows := [][]string{{s.field, "sha512", "signed"}}
 		for _, entry := range entries {
-			row, err := sourceRow(entry, field)
+			row, err := sourceRow(entry, s.field)
 			if err != nil {
 				return err
 			}
 			rows = append(rows, append(row, slap.PythonString(client.Trusts(entry))))
 		}
-		e.log.Info(title)
-		e.log.Info(fmt.Sprintf("SHADIR URL: %s/%s\n", options["download-dir-url"], key))
+		e.log.Info(s.title)
+		e.log.Info(fmt.Sprintf("SHADIR URL: %s/%s\n", options["download-dir-url"], s.key))
 		_, err := fmt.Fprintln(e.stdout, strings.Join(tableLines(rows), "\n"))
 		return err
 	}
-	return l.run(c.Context, e)
+	return l.run(ctx, e)
 }
 
 func sourceRow(entry networkcache.Entry, field string) ([]string, error) {

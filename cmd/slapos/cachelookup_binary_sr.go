@@ -17,6 +17,7 @@ import (
 )
 
 func newCacheLookupBinaryCommand(e *environment) *cli.Command {
+	var configuration string
 	return &cli.Command{
 		Name:      "binary-sr",
 		Usage:     "perform a query to the networkcache",
@@ -25,21 +26,22 @@ func newCacheLookupBinaryCommand(e *environment) *cli.Command {
 that URL, or of a URL with that md5 sum. Compatible are those that this node
 could run, verified those that are signed by somebody it trusts. The age is that of
 the signed date, where there is one.` + lookupExitCodes,
-		Flags:  []cli.Flag{configFlag()},
-		Action: func(c *cli.Context) error { return runCacheLookupBinary(c, e) },
+		Flags: []cli.Flag{configFlag(&configuration)},
+		Action: func(c *cli.Context) error {
+			return runCacheLookupBinary(c.Context, e, configuration, c.Args().First())
+		},
 	}
 }
 
 var beginsWithMD5 = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}`) })
 
-func runCacheLookupBinary(c *cli.Context, e *environment) error {
-	name := c.Args().First()
+func runCacheLookupBinary(ctx context.Context, e *environment, configuration, name string) error {
 	key := name
 	if !beginsWithMD5().MatchString(name) {
 		key = networkcache.ReleaseKey(name)
 	}
 	l := &lookup{
-		configuration: c.String("cfg"),
+		configuration: configuration,
 		download:      "download-binary",
 		key:           key,
 		sharedKey:     networkcache.SharedReleaseKey(key),
@@ -65,7 +67,7 @@ func runCacheLookupBinary(c *cli.Context, e *environment) error {
 		}
 		return nil
 	}
-	return l.run(c.Context, e)
+	return l.run(ctx, e)
 }
 
 // binaryRows are sorted by platform, those not verified first. When an entry
@@ -103,30 +105,40 @@ func yesOrNo(yes bool) string {
 }
 
 func newCacheLookupURLCommand(e *environment) *cli.Command {
+	var configuration string
 	return &cli.Command{
 		Name:        "url",
 		Usage:       "perform a query to the networkcache.",
 		ArgsUsage:   "URL",
 		Description: `Lists what the network cache has for a file that builds download from a URL.` + lookupExitCodes,
-		Flags:       []cli.Flag{configFlag()},
+		Flags:       []cli.Flag{configFlag(&configuration)},
 		Action: func(c *cli.Context) error {
 			url := c.Args().First()
-			return e.lookupSource(c, sourceKey(url), "url", "Software source URL: "+url, "Error while looking object "+url)
+			l := sourceLookup{
+				configuration: configuration, key: sourceKey(url), field: "url",
+				title: "Software source URL: " + url, failed: "Error while looking object " + url,
+			}
+			return l.run(c.Context, e)
 		},
 	}
 }
 
 func newCacheLookupPyPICommand(e *environment) *cli.Command {
+	var configuration string
 	return &cli.Command{
 		Name:        "pypi",
 		Usage:       "perform a query to the networkcache.",
 		ArgsUsage:   "NAME VERSION",
 		Description: `Lists what the network cache has of one version of a Python package.` + lookupExitCodes,
-		Flags:       []cli.Flag{configFlag()},
+		Flags:       []cli.Flag{configFlag(&configuration)},
 		Action: func(c *cli.Context) error {
 			name, version := c.Args().Get(0), c.Args().Get(1)
-			return e.lookupSource(c, "pypi:"+name+"="+version, "basename",
-				fmt.Sprintf("Python egg %s version %s", name, version), fmt.Sprintf("Error while looking egg %s version %s", name, version))
+			l := sourceLookup{
+				configuration: configuration, key: "pypi:" + name + "=" + version, field: "basename",
+				title:  fmt.Sprintf("Python egg %s version %s", name, version),
+				failed: fmt.Sprintf("Error while looking egg %s version %s", name, version),
+			}
+			return l.run(c.Context, e)
 		},
 	}
 }

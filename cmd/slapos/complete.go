@@ -28,7 +28,21 @@ var (
 	completionFish string
 )
 
+type completeOptions struct {
+	name, shell string
+	values      bool
+}
+
+func (o *completeOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "name", Destination: &o.name, Usage: "complete the program with this `NAME`", Value: "slapos"},
+		argv.ChoiceFlag(&o.shell, "shell", "the shell in use", "bash", "fish", "none", "zsh"),
+		&cli.BoolFlag{Name: "values", Destination: &o.values, Usage: "print the values that may stand at the end of the WORDs of a line"},
+	}
+}
+
 func newCompleteCommand(e *environment) *cli.Command {
+	options := new(completeOptions)
 	return &cli.Command{
 		Name:      "complete",
 		Usage:     "print a completion script for a shell",
@@ -45,19 +59,15 @@ for these the script runs slapos complete --values -- WORD..., which prints what
 may stand in the place of the last WORD, one a line, with a tab and its meaning.
 
 Exit codes: 0 success; 2 wrong usage.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "name", Usage: "complete the program with this `NAME`", Value: "slapos"},
-			argv.ChoiceFlag("shell", "the shell in use", "bash", "fish", "none", "zsh"),
-			&cli.BoolFlag{Name: "values", Usage: "print the values that may stand at the end of the WORDs of a line"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			switch {
-			case c.Bool("values"):
+			case options.values:
 				return runCompleteValues(c.Context, e, c.Args().Slice())
 			case c.Args().Present():
 				return argv.UsageErrorf("unrecognized arguments: %s", strings.Join(c.Args().Slice(), " "))
 			}
-			return runComplete(e, c.String("name"), c.String("shell"))
+			return runComplete(e, options.name, options.shell)
 		},
 	}
 }

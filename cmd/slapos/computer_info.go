@@ -12,7 +12,18 @@ import (
 	"slapos/slap"
 )
 
+type computerInfoOptions struct {
+	clientOptions
+	reference string
+	json      bool
+}
+
+func (o *computerInfoOptions) flags() []cli.Flag {
+	return []cli.Flag{clientConfigFlag(&o.configuration), jsonFlag(&o.json, "print an object with the keys reference and title")}
+}
+
 func newComputerInfoCommand(e *environment) *cli.Command {
+	options := new(computerInfoOptions)
 	return &cli.Command{
 		Name:      "info",
 		Usage:     "show the reference and the title of a computer",
@@ -22,31 +33,32 @@ func newComputerInfoCommand(e *environment) *cli.Command {
 
 Exit codes: 0 success; 1 failed; 2 no such computer, it isn't ready, or wrong
 usage.`,
-		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print an object with the keys reference and title")},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runComputerInfo(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Args().First(), c.Bool("json"))
+			options.reference = c.Args().First()
+			return runComputerInfo(c.Context, e, *options)
 		},
 	}
 }
 
-func runComputerInfo(ctx context.Context, e *environment, options clientOptions, reference string, asJSON bool) error {
-	master, done, err := e.openHateoas(ctx, options)
+func runComputerInfo(ctx context.Context, e *environment, options computerInfoOptions) error {
+	master, done, err := e.openHateoas(ctx, options.clientOptions)
 	if err != nil {
 		return err
 	}
 	defer done()
-	computer, err := master.Computer(ctx, reference)
+	computer, err := master.Computer(ctx, options.reference)
 	switch {
 	case errors.Is(err, slap.ErrNotReady):
 		fmt.Fprintln(e.stdout, "Computer does not exist or is not ready yet.") // CLI-43
 		return &exitError{2, nil}
 	case errors.Is(err, slap.ErrNotFound):
-		fmt.Fprintf(e.stdout, "Computer %s does not exist.\n", reference)
+		fmt.Fprintf(e.stdout, "Computer %s does not exist.\n", options.reference)
 		return &exitError{2, nil}
 	case err != nil:
 		return err
 	}
-	if asJSON {
+	if options.json {
 		return e.printJSON(describeComputer(computer.ComputerSummary))
 	}
 	_, err = fmt.Fprintf(e.stdout, "Computer Reference: %s\nComputer Title    : %s\n", computer.Reference, computer.Title)

@@ -12,7 +12,17 @@ import (
 	"slapos/slap"
 )
 
+type computerListOptions struct {
+	clientOptions
+	json bool
+}
+
+func (o *computerListOptions) flags() []cli.Flag {
+	return []cli.Flag{clientConfigFlag(&o.configuration), jsonFlag(&o.json, "print the list as JSON")}
+}
+
 func newComputerListCommand(e *environment) *cli.Command {
+	options := new(computerListOptions)
 	return &cli.Command{
 		Name:     "list",
 		Usage:    "list your computers",
@@ -21,15 +31,15 @@ func newComputerListCommand(e *environment) *cli.Command {
 list of objects with the keys reference and title.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print the list as JSON")},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runComputerList(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Bool("json"))
+			return runComputerList(c.Context, e, *options)
 		},
 	}
 }
 
-func runComputerList(ctx context.Context, e *environment, options clientOptions, asJSON bool) error {
-	master, done, err := e.openHateoas(ctx, options)
+func runComputerList(ctx context.Context, e *environment, options computerListOptions) error {
+	master, done, err := e.openHateoas(ctx, options.clientOptions)
 	if err != nil {
 		return err
 	}
@@ -38,7 +48,7 @@ func runComputerList(ctx context.Context, e *environment, options clientOptions,
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	if options.json {
 		list := []any{}
 		for _, computer := range computers {
 			list = append(list, describeComputer(computer))

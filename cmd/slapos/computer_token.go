@@ -11,7 +11,17 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+type computerTokenOptions struct {
+	clientOptions
+	json bool
+}
+
+func (o *computerTokenOptions) flags() []cli.Flag {
+	return []cli.Flag{clientConfigFlag(&o.configuration), jsonFlag(&o.json, "print an object with the key token")}
+}
+
 func newComputerTokenCommand(e *environment) *cli.Command {
+	options := new(computerTokenOptions)
 	return &cli.Command{
 		Name:     "token",
 		Usage:    "get a token that registers a computer",
@@ -20,15 +30,15 @@ func newComputerTokenCommand(e *environment) *cli.Command {
 gives none.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print an object with the key token")},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runComputerToken(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Bool("json"))
+			return runComputerToken(c.Context, e, *options)
 		},
 	}
 }
 
-func runComputerToken(ctx context.Context, e *environment, options clientOptions, asJSON bool) error {
-	master, done, err := e.openHateoas(ctx, options)
+func runComputerToken(ctx context.Context, e *environment, options computerTokenOptions) error {
+	master, done, err := e.openHateoas(ctx, options.clientOptions)
 	if err != nil {
 		return err
 	}
@@ -37,7 +47,7 @@ func runComputerToken(ctx context.Context, e *environment, options clientOptions
 	if err != nil {
 		return fmt.Errorf("the master gives no token: %w", err)
 	}
-	if asJSON {
+	if options.json {
 		described := pytext.NewObject()
 		described.Set("token", token)
 		return e.printJSON(described)

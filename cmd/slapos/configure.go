@@ -13,14 +13,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
-	"text/template"
 	"time"
-
-	"slapos/cmd/slapos/pytext"
-	"slapos/slap/wholefile"
 )
 
 // The files that node register and the configure commands write.
@@ -53,27 +47,6 @@ const (
 	publicCacheURL = "http://shacache.nxdcdn.com"
 	publicDirURL   = "http://shadir.nxdcdn.com"
 )
-
-// writeExample writes an example with its values filled in. A percent sign in
-// a value is doubled, as the reader undoes it.
-func writeExample(path, example string, values any, mode os.FileMode) error {
-	filled, err := template.New(filepath.Base(path)).Parse(example)
-	if err != nil {
-		return err
-	}
-	var text strings.Builder
-	if err := filled.Execute(&text, values); err != nil {
-		return err
-	}
-	if strings.ContainsAny(fmt.Sprint(values), "\r\n") {
-		return fmt.Errorf("%s: a value holds a line break", path)
-	}
-	doubled := strings.ReplaceAll(text.String(), "%", "%%")
-	if _, err := pytext.ParseConfiguration(path, []byte(doubled)); err != nil {
-		return err
-	}
-	return wholefile.Write(path, []byte(doubled), mode)
-}
 
 // askToken returns the token, asked for on standard output until one is given.
 func (e *environment) askToken(token, prompt string) (string, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap/wholefile"
 )
 
@@ -26,7 +27,18 @@ type configureClientOptions struct {
 	insecure             bool
 }
 
+func (o *configureClientOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		clientConfigFlag(&o.configuration),
+		&cli.StringFlag{Name: "master-url", Destination: &o.masterURL, Usage: "`URL` of the master", Value: publicMasterURL},
+		&cli.StringFlag{Name: "master-url-web", Destination: &o.masterWeb, Usage: "`URL` of the web site of the master", Value: publicPanelURL},
+		&cli.StringFlag{Name: "token", Destination: &o.token, Usage: "credential security token (default: asked for)"},
+		&cli.BoolFlag{Name: "insecure", Destination: &o.insecure, Usage: "don't verify the certificate of the web site"},
+	}
+}
+
 func newConfigureClientCommand(e *environment) *cli.Command {
+	options := new(configureClientOptions)
 	return &cli.Command{
 		Name:     "client",
 		Usage:    "set this account up as a client of a master",
@@ -37,21 +49,9 @@ the configuration at the place that client commands read, client.crt and
 client.key beside it.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{
-			clientConfigFlag(),
-			&cli.StringFlag{Name: "master-url", Usage: "`URL` of the master", Value: publicMasterURL},
-			&cli.StringFlag{Name: "master-url-web", Usage: "`URL` of the web site of the master", Value: publicPanelURL},
-			&cli.StringFlag{Name: "token", Usage: "credential security token (default: asked for)"},
-			&cli.BoolFlag{Name: "insecure", Usage: "don't verify the certificate of the web site"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runConfigureClient(c.Context, e, configureClientOptions{
-				configuration: c.String("cfg"),
-				masterURL:     c.String("master-url"),
-				masterWeb:     c.String("master-url-web"),
-				token:         c.String("token"),
-				insecure:      c.Bool("insecure"),
-			})
+			return runConfigureClient(c.Context, e, *options)
 		},
 	}
 }
@@ -88,7 +88,7 @@ func runConfigureClient(ctx context.Context, e *environment, options configureCl
 		return err
 	}
 	values := struct{ MasterURL, CertFile, KeyFile string }{options.masterURL, certificateFile, keyFile}
-	if err := writeExample(path, clientExample, values, 0o600); err != nil {
+	if err := pytext.WriteExample(path, clientExample, values, 0o600); err != nil {
 		return err
 	}
 	e.log.Info("SlapOS client configuration written to " + path)

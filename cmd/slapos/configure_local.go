@@ -22,6 +22,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/supervisor"
 	"slapos/proxy"
 	"slapos/slap/clock"
@@ -40,7 +41,24 @@ type configureLocalOptions struct {
 	shacache        bool
 }
 
+func (o *configureLocalOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: the `FILE` is the one that is written (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
+		&cli.StringFlag{Name: "interface-name", Destination: &o.interfaceName, Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
+		argv.WholeFlag(&o.partitionNumber, "partition-number", "how many partitions to make", "20", 0, maxAmount),
+		&cli.StringFlag{Name: "ipv4-local-network", Destination: &o.network, Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
+		&cli.StringFlag{Name: "daemon-listen-ip", Destination: &o.ip, Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
+		&cli.StringFlag{Name: "daemon-listen-port", Destination: &o.port, Usage: "`PORT` that the local master listens on", Value: "8080"},
+		&cli.StringFlag{Name: "slapos-instance-root", Destination: &o.instanceRoot, Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
+		&cli.StringFlag{Name: "slapos-software-root", Destination: &o.softwareRoot, Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
+		&cli.StringFlag{Name: "slapos-buildout-directory", Destination: &o.home, Usage: "`DIRECTORY` of slapos itself, for its database and logs", Value: "/opt/slapos"},
+		&cli.StringFlag{Name: "slapos-configuration-directory", Destination: &o.directory, Usage: "`DIRECTORY` of the configuration", Value: "/etc/opt/slapos"},
+		&cli.BoolFlag{Name: "enable-shacache-proxy", Destination: &o.shacache, Usage: "have the local master keep a cache of sources and built releases, and use it"},
+	}
+}
+
 func newConfigureLocalCommand(e *environment) *cli.Command {
+	options := new(configureLocalOptions)
 	return &cli.Command{
 		Name:  "local",
 		Usage: "make this computer a node with a master of its own",
@@ -49,32 +67,9 @@ master (slapos proxy start) as one of its services, formats the computer, and
 makes the client commands of this account talk to that master.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: the `FILE` is the one that is written (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
-			&cli.StringFlag{Name: "interface-name", Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
-			argv.WholeFlag("partition-number", "how many partitions to make", "20", 0, maxAmount),
-			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
-			&cli.StringFlag{Name: "daemon-listen-ip", Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
-			&cli.StringFlag{Name: "daemon-listen-port", Usage: "`PORT` that the local master listens on", Value: "8080"},
-			&cli.StringFlag{Name: "slapos-instance-root", Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
-			&cli.StringFlag{Name: "slapos-software-root", Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
-			&cli.StringFlag{Name: "slapos-buildout-directory", Usage: "`DIRECTORY` of slapos itself, for its database and logs", Value: "/opt/slapos"},
-			&cli.StringFlag{Name: "slapos-configuration-directory", Usage: "`DIRECTORY` of the configuration", Value: "/etc/opt/slapos"},
-			&cli.BoolFlag{Name: "enable-shacache-proxy", Usage: "have the local master keep a cache of sources and built releases, and use it"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runConfigureLocal(c.Context, e, configureLocalOptions{
-				interfaceName:   c.String("interface-name"),
-				partitionNumber: argv.WholeOf(c, "partition-number"),
-				network:         c.String("ipv4-local-network"),
-				ip:              c.String("daemon-listen-ip"),
-				port:            c.String("daemon-listen-port"),
-				instanceRoot:    c.String("slapos-instance-root"),
-				softwareRoot:    c.String("slapos-software-root"),
-				home:            c.String("slapos-buildout-directory"),
-				directory:       c.String("slapos-configuration-directory"),
-				shacache:        c.Bool("enable-shacache-proxy"),
-			})
+			return runConfigureLocal(c.Context, e, *options)
 		},
 	}
 }
@@ -181,7 +176,7 @@ func (l *localNode) writeFiles() error {
 	if l.home != "/opt/slapos" {
 		proxy.Database = filepath.Join(l.home, "slapproxy.db")
 	}
-	if err := writeExample(l.proxyFile(), proxyExample, proxy, 0o644); err != nil {
+	if err := pytext.WriteExample(l.proxyFile(), proxyExample, proxy, 0o644); err != nil {
 		return err
 	}
 	service := l.service(filepath.Join(logs, "slapos-proxy.log"))
@@ -189,7 +184,7 @@ func (l *localNode) writeFiles() error {
 		return err
 	}
 	// Last, since its presence refuses another try.
-	return writeExample(l.nodeFile(), nodeExample, node, 0o644)
+	return pytext.WriteExample(l.nodeFile(), nodeExample, node, 0o644)
 }
 
 // service is the proxy as a program of the supervisor.

@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"slapos/cmd/slapos/pytext"
 )
 
 func TestWriteExample(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slapos.cfg")
 	values := nodeValues{ComputerID: "COMP-1", MasterURL: "http://[::1]:5000/100%", PartitionAmount: 3, CacheURL: "http://cache"}
-	if err := writeExample(path, nodeExample, values, 0o644); err != nil {
+	if err := pytext.WriteExample(path, nodeExample, values, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	e, _, _ := newTestEnvironment(t)
@@ -39,7 +41,7 @@ func TestWriteExample(t *testing.T) {
 		}
 	}
 	values.ComputerID = "COMP-1\nsomething = /"
-	if err := writeExample(path, nodeExample, values, 0o644); err == nil {
+	if err := pytext.WriteExample(path, nodeExample, values, 0o644); err == nil {
 		t.Error("a value with a line break was written")
 	}
 }

@@ -22,7 +22,21 @@ type consoleOptions struct {
 	arguments []string
 }
 
+func (o *consoleOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		clientConfigFlag(&o.configuration),
+		&cli.StringFlag{Name: "master_url", Aliases: []string{"u"}, Usage: "accepted, without effect: the configuration names the master"},
+		&cli.StringFlag{Name: "key_file", Destination: &o.keyFile, Aliases: []string{"k"}, Usage: "key of the client certificate"},
+		&cli.StringFlag{Name: "cert_file", Destination: &o.certFile, Usage: "client certificate"},
+		&cli.StringFlag{Name: "command", Destination: &o.code, Aliases: []string{"c"}, Usage: "run `CODE`; a CODE that names a file is --cert_file, whose short form -c was"},
+		&cli.BoolFlag{Name: "ipython", Aliases: []string{"i"}, Usage: "accepted: there is one console (default: True)"},
+		&cli.BoolFlag{Name: "bpython", Aliases: []string{"b"}, Usage: "accepted, as --ipython"},
+		&cli.BoolFlag{Name: "python", Aliases: []string{"p"}, Usage: "accepted, as --ipython"},
+	}
+}
+
 func newConsoleCommand(e *environment) *cli.Command {
+	options := new(consoleOptions)
 	return &cli.Command{
 		Name:      "console",
 		Usage:     "talk to the master in a small Python-like language",
@@ -52,27 +66,16 @@ import of the modules above and raise are understood. dir(x) lists what x has.
 Arguments that begin with a dash are written after --.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; else what sys.exit was given.`,
-		Flags: []cli.Flag{
-			clientConfigFlag(),
-			&cli.StringFlag{Name: "master_url", Aliases: []string{"u"}, Usage: "accepted, without effect: the configuration names the master"},
-			&cli.StringFlag{Name: "key_file", Aliases: []string{"k"}, Usage: "key of the client certificate"},
-			&cli.StringFlag{Name: "cert_file", Usage: "client certificate"},
-			&cli.StringFlag{Name: "command", Aliases: []string{"c"}, Usage: "run `CODE`; a CODE that names a file is --cert_file, whose short form -c was"},
-			&cli.BoolFlag{Name: "ipython", Aliases: []string{"i"}, Usage: "accepted: there is one console (default: True)"},
-			&cli.BoolFlag{Name: "bpython", Aliases: []string{"b"}, Usage: "accepted, as --ipython"},
-			&cli.BoolFlag{Name: "python", Aliases: []string{"p"}, Usage: "accepted, as --ipython"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			if err := argv.Exclusive(c, "ipython", "bpython", "python"); err != nil {
 				return err
 			}
-			options := consoleOptions{
-				clientOptions{c.String("cfg"), c.String("key_file"), c.String("cert_file")}, c.String("command"), c.Args().Slice(),
-			}
+			options.arguments = c.Args().Slice()
 			if _, err := os.Stat(options.code); err == nil && options.code != "" {
 				options.certFile, options.code = options.code, ""
 			}
-			return runConsole(c.Context, e, options)
+			return runConsole(c.Context, e, *options)
 		},
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,20 +12,41 @@ import (
 )
 
 // configFlag is --cfg of node and proxy commands (CLI-20).
-func configFlag() cli.Flag {
-	return &cli.StringFlag{Name: "cfg", Usage: "SlapOS configuration `FILE` (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"}
+func configFlag(target *string) cli.Flag {
+	return &cli.StringFlag{Name: "cfg", Destination: target, Usage: "SlapOS configuration `FILE` (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"}
 }
 
 // clientConfigFlag is --cfg of client commands (CLI-20).
-func clientConfigFlag() cli.Flag {
-	return &cli.StringFlag{Name: "cfg", Usage: "SlapOS client configuration `FILE` (default: $SLAPOS_CLIENT_CONFIGURATION or " + clientConfigurationFile + ")"}
+func clientConfigFlag(target *string) cli.Flag {
+	return &cli.StringFlag{Name: "cfg", Destination: target, Usage: "SlapOS client configuration `FILE` (default: $SLAPOS_CLIENT_CONFIGURATION or " + clientConfigurationFile + ")"}
 }
 
 // jsonFlag is --json of commands that print a result.
-func jsonFlag(usage string) cli.Flag { return &cli.BoolFlag{Name: "json", Usage: usage} }
+func jsonFlag(target *bool, usage string) cli.Flag {
+	return &cli.BoolFlag{Name: "json", Destination: target, Usage: usage}
+}
 
 // printJSON prints a result for programs.
 func (e *environment) printJSON(value any) error {
 	_, err := fmt.Fprintln(e.stdout, pytext.EncodeJSON(value))
 	return err
+}
+
+// replacingKeys are the values of those options that are given, by the names of
+// the keys that they replace, as they would be written in the file.
+func replacingKeys(c *cli.Context, options []cli.Flag) map[string]string {
+	given := map[string]string{}
+	for _, option := range options {
+		name := option.Names()[0]
+		if !c.IsSet(name) {
+			continue
+		}
+		key := strings.ReplaceAll(name, "-", "_")
+		if value, ok := c.Generic(name).(fmt.Stringer); ok {
+			given[key] = value.String()
+		} else {
+			given[key] = c.String(name)
+		}
+	}
+	return given
 }

@@ -31,7 +31,7 @@ func (o *globalOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "debug", Destination: &o.debug, Usage: "tell the causes of an error one by one"},
 		&cli.StringFlag{Name: "log-file", Aliases: []string{"logfile", "log_file"}, Destination: &o.logFile,
 			Usage: "append the log, debug messages included, to `FILE` (default: console only)"},
-		argv.ChoiceFlag("log-format", "form of the log's lines", "text", "json"),
+		argv.ChoiceFlag(&o.logFormat, "log-format", "form of the log's lines", "text", "json"),
 		&cli.BoolFlag{Name: "log-color", Usage: "accepted, without effect: terminals get colours unless NO_COLOR is set (default: True)"},
 		&cli.BoolFlag{Name: "log-time", Destination: &o.noTime, Usage: "leave the time out of the console's lines"},
 	}
@@ -50,7 +50,6 @@ func (e *environment) applyGlobalOptions(words []string) error {
 	if err := set.Parse(words); err != nil {
 		return argv.InvalidValue(err)
 	}
-	e.global.logFormat = set.Lookup("log-format").Value.String()
 	e.global.verbose = 0
 	for _, word := range words {
 		if word == "--verbose=true" {

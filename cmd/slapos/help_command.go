@@ -15,7 +15,20 @@ import (
 	"slapos/slap/wholefile"
 )
 
+type helpOptions struct {
+	manual   string // directory
+	markdown bool
+}
+
+func (o *helpOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "man", Destination: &o.manual, Usage: "write a man page for each command into `DIRECTORY`"},
+		&cli.BoolFlag{Name: "markdown", Destination: &o.markdown, Usage: "print the help of all commands as Markdown"},
+	}
+}
+
 func newHelpCommand(e *environment) *cli.Command {
+	options := new(helpOptions)
 	return &cli.Command{
 		Name:      "help",
 		Usage:     "show the help of a command",
@@ -24,15 +37,12 @@ func newHelpCommand(e *environment) *cli.Command {
 man pages or as one page of Markdown are for packages of slapos.
 
 Exit codes: 0 success; 5 no such command.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "man", Usage: "write a man page for each command into `DIRECTORY`"},
-			&cli.BoolFlag{Name: "markdown", Usage: "print the help of all commands as Markdown"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			switch {
-			case c.String("man") != "":
-				return writeManual(e, c.String("man"))
-			case c.Bool("markdown"):
+			case options.manual != "":
+				return writeManual(e, options.manual)
+			case options.markdown:
 				_, err := io.WriteString(e.stdout, newApplication(e).reference())
 				return err
 			}

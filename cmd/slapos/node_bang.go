@@ -13,7 +13,21 @@ import (
 	"slapos/slap"
 )
 
+type bangOptions struct {
+	configuration string
+	message       string
+	given         bool // the message
+}
+
+func (o *bangOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(&o.configuration),
+		&cli.StringFlag{Name: "message", Destination: &o.message, Aliases: []string{"m"}, Usage: "`TEXT` for the master", DefaultText: "None"},
+	}
+}
+
 func newNodeBangCommand(e *environment) *cli.Command {
+	options := new(bangOptions)
 	return &cli.Command{
 		Name:  "bang",
 		Usage: "ask for an update of all partitions",
@@ -21,25 +35,23 @@ func newNodeBangCommand(e *environment) *cli.Command {
 "slapos node instance" every partition is processed.
 
 Exit codes: 0 done; 1 failed; 5 not root.`,
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "`TEXT` for the master", DefaultText: "None"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			message := "None" // what the original sends without -m (GRID-2)
-			shown := message
-			if c.IsSet("message") {
-				message = c.String("message")
-				shown = slap.PythonRepr(message)
-			}
-			return runBang(c.Context, e, c.String("cfg"), message, shown)
+			options.given = c.IsSet("message")
+			return runBang(c.Context, e, *options)
 		},
 	}
 }
 
 // runBang sends the message; shown is how it is told to the user.
-func runBang(ctx context.Context, e *environment, path, message, shown string) (err error) {
-	configuration, err := e.nodeConfiguration(path)
+func runBang(ctx context.Context, e *environment, options bangOptions) (err error) {
+	message := "None" // what the original sends without -m (GRID-2)
+	shown := message
+	if options.given {
+		message = options.message
+		shown = slap.PythonRepr(message)
+	}
+	configuration, err := e.nodeConfiguration(options.configuration)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,17 @@ import (
 	"slapos/grid/boot"
 )
 
+type bootOptions struct{ configuration, message string }
+
+func (o *bootOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(&o.configuration),
+		&cli.StringFlag{Name: "message", Destination: &o.message, Aliases: []string{"m"}, Usage: "`TEXT` of the bang", Value: "Reboot"},
+	}
+}
+
 func newNodeBootCommand(e *environment) *cli.Command {
+	options := new(bootOptions)
 	return &cli.Command{
 		Name:  "boot",
 		Usage: "bring the node back after the machine was started",
@@ -24,16 +34,15 @@ has every partition processed at the next run of "slapos node instance". Each
 step is tried until it succeeds.
 
 Exit codes: 0 done; 1 failed; 5 not root.`,
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "`TEXT` of the bang", Value: "Reboot"},
+		Flags: options.flags(),
+		Action: func(c *cli.Context) error {
+			return runBoot(c.Context, e, *options)
 		},
-		Action: func(c *cli.Context) error { return runBoot(c.Context, e, c.String("cfg"), c.String("message")) },
 	}
 }
 
-func runBoot(ctx context.Context, e *environment, path, message string) (err error) {
-	configuration, err := e.nodeConfiguration(path)
+func runBoot(ctx context.Context, e *environment, options bootOptions) (err error) {
+	configuration, err := e.nodeConfiguration(options.configuration)
 	if err != nil {
 		return err
 	}
@@ -66,7 +75,7 @@ func runBoot(ctx context.Context, e *environment, path, message string) (err err
 			return e.runWithin(ctx, "node", "format", "--cfg="+configuration.Path(), "--now", "--verbose")
 		},
 		Bang: func(ctx context.Context) (int, error) {
-			return e.runWithin(ctx, "node", "bang", "--cfg="+configuration.Path(), "--message="+message)
+			return e.runWithin(ctx, "node", "bang", "--cfg="+configuration.Path(), "--message="+options.message)
 		},
 		Logger:       e.log,
 		NetworkPause: boot.DefaultNetworkPause, CommandPause: boot.DefaultCommandPause,

@@ -25,10 +25,23 @@ type collectOptions struct {
 	plot          string
 	json          string
 	since         time.Duration
-	partitions    []string
+	partitions    cli.StringSlice
+}
+
+func (o *collectOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(&o.configuration),
+		&cli.StringFlag{Name: "textfile", Destination: &o.textfile, Usage: "also write metrics for node_exporter to `DIR`/" + collect.TextfileName},
+		&cli.BoolFlag{Name: "show", Destination: &o.show, Usage: "print what each partition used"},
+		&cli.StringFlag{Name: "plot", Destination: &o.plot, Usage: "draw what each partition used as `FILE`.svg or .png"},
+		&cli.StringFlag{Name: "json", Destination: &o.json, Usage: "write the values of today, as in the csv files, to system_*.json in `DIR`"},
+		argv.MeasureFlag(&o.since, "since", "how far --show and --plot look back: a `TIME` like 90m, 24h or 7d", "24h", "a time like 90m, 24h or 7d, ten years at most", parseSince),
+		argv.Words(&o.partitions, "partition", "only these partitions, by user or reference `NAME`"),
+	}
 }
 
 func newNodeCollectCommand(e *environment) *cli.Command {
+	options := new(collectOptions)
 	return &cli.Command{
 		Name:  "collect",
 		Usage: "collect and store what the system and its partitions use",
@@ -40,30 +53,14 @@ each minute.
 With --show, --plot or --json nothing is collected: they read the database.
 
 Exit codes: 0 done; 1 failed; 5 not root.`,
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.StringFlag{Name: "textfile", Usage: "also write metrics for node_exporter to `DIR`/" + collect.TextfileName},
-			&cli.BoolFlag{Name: "show", Usage: "print what each partition used"},
-			&cli.StringFlag{Name: "plot", Usage: "draw what each partition used as `FILE`.svg or .png"},
-			&cli.StringFlag{Name: "json", Usage: "write the values of today, as in the csv files, to system_*.json in `DIR`"},
-			argv.MeasureFlag("since", "how far --show and --plot look back: a `TIME` like 90m, 24h or 7d", "24h", "a time like 90m, 24h or 7d, ten years at most", parseSince),
-			&argv.WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "partition", Usage: "only these partitions, by user or reference `NAME`"}},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			for _, reading := range []string{"show", "plot", "json"} {
 				if err := argv.Exclusive(c, "textfile", reading); err != nil {
 					return err
 				}
 			}
-			return runCollect(c.Context, e, collectOptions{
-				configuration: c.String("cfg"),
-				textfile:      c.String("textfile"),
-				show:          c.Bool("show"),
-				plot:          c.String("plot"),
-				json:          c.String("json"),
-				since:         argv.MeasureOf[time.Duration](c, "since"),
-				partitions:    c.StringSlice("partition"),
-			})
+			return runCollect(c.Context, e, *options)
 		},
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // readCollected shows or draws what was collected.
 func (e *environment) readCollected(ctx context.Context, settings *collect.Options, options collectOptions) error {
-	names, err := collectedNames(settings.Partitions, options.partitions)
+	names, err := collectedNames(settings.Partitions, options.partitions.Value())
 	if err != nil {
 		return err
 	}

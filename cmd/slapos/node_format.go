@@ -26,22 +26,32 @@ import (
 // The command's own options; the others are options of the configuration file
 // under the same name (FMT-1).
 type formatOptions struct {
-	configuration string
-	now           bool
-	dryRun        bool
-	json          bool
-	given         map[string]string
+	configuration     string
+	now, dryRun, json bool
+	replacing         []cli.Flag
+	given             map[string]string // values of the command line by the names of the keys that they replace
 }
 
-func newNodeFormatCommand(e *environment) *cli.Command {
-	files := []cli.Flag{
+func (o *formatOptions) flags() []cli.Flag {
+	o.replacing = []cli.Flag{
 		&cli.StringFlag{Name: "computer_xml", Aliases: []string{"x"}, Usage: "`FILE` with the computer's description, made if it does not exist"},
 		&cli.StringFlag{Name: "computer_json", Usage: "`FILE` for the same as JSON (for development)"},
 		&cli.StringFlag{Name: "input_definition_file", Aliases: []string{"i"}, Usage: "take partitions from a definition `FILE` instead of looking at the machine"},
 		&cli.StringFlag{Name: "output_definition_file", Aliases: []string{"o"}, Usage: "write a definition `FILE` of the computer"},
-		argv.ChoiceFlag("alter_user", "make and change users (default: True)", "", "True", "False"),
-		argv.ChoiceFlag("alter_network", "make and change interfaces, addresses and routes (default: True)", "", "True", "False"),
+		argv.ChoiceFlag(new(string), "alter_user", "make and change users (default: True)", "", "True", "False"),
+		argv.ChoiceFlag(new(string), "alter_network", "make and change interfaces, addresses and routes (default: True)", "", "True", "False"),
 	}
+	return append([]cli.Flag{
+		configFlag(&o.configuration),
+		&cli.BoolFlag{Name: "now", Destination: &o.now, Usage: "begin at once, not after a random delay of up to an hour"},
+		&cli.BoolFlag{Name: "dry_run", Aliases: []string{"n"}, Destination: &o.dryRun, Usage: "print what would be changed, and change nothing"},
+		&cli.BoolFlag{Name: "json", Destination: &o.json, Usage: "print the plan of --dry_run as JSON"},
+		&cli.StringFlag{Name: "console", Aliases: []string{"c"}, Usage: "obsolete, no effect"},
+	}, o.replacing...)
+}
+
+func newNodeFormatCommand(e *environment) *cli.Command {
+	options := new(formatOptions)
 	return &cli.Command{
 		Name:  "format",
 		Usage: "create users, partitions and network configuration",
@@ -51,21 +61,10 @@ or told: the plan is printed, one equivalent command per line.
 
 Exit codes: 0 done; 1 failed; 2 done and saved, but the master was not told;
 5 not root.`,
-		Flags: append([]cli.Flag{
-			configFlag(),
-			&cli.BoolFlag{Name: "now", Usage: "begin at once, not after a random delay of up to an hour"},
-			&cli.BoolFlag{Name: "dry_run", Aliases: []string{"n"}, Usage: "print what would be changed, and change nothing"},
-			&cli.BoolFlag{Name: "json", Usage: "print the plan of --dry_run as JSON"},
-			&cli.StringFlag{Name: "console", Aliases: []string{"c"}, Usage: "obsolete, no effect"},
-		}, files...),
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			options := formatOptions{c.String("cfg"), c.Bool("now"), c.Bool("dry_run"), c.Bool("json"), map[string]string{}}
-			for _, flag := range files {
-				if name := flag.Names()[0]; c.IsSet(name) {
-					options.given[name] = c.String(name)
-				}
-			}
-			return runNodeFormat(c.Context, e, options)
+			options.given = replacingKeys(c, options.replacing)
+			return runNodeFormat(c.Context, e, *options)
 		},
 	}
 }
@@ -99,7 +98,7 @@ func runNodeFormat(ctx context.Context, e *environment, options formatOptions) (
 		}
 		e.log.Error(usage.text)
 		fmt.Fprintf(e.stderr, "%s\nFor help use --help\n", usage.text)
-		return &exitError{1, nil}
+		return &exitError{code: 1}
 	}
 	if err != nil {
 		return err
@@ -189,7 +188,7 @@ func (e *environment) reportFormat(ctx context.Context, run *format.Options, err
 		return &criticalError{err}
 	case err != nil:
 		e.log.Error("slapos failed to prepare the computer.", "error", err)
-		return &exitError{1, nil}
+		return &exitError{code: 1}
 	case !run.DryRun:
 		e.log.Info(prepared)
 	}

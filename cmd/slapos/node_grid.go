@@ -17,11 +17,12 @@ import (
 	"strings"
 	"time"
 
+	"slapos/grid/instance"
+
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
-	"slapos/grid/instance"
 	"slapos/grid/pass"
 	"slapos/slap/clock"
 )
@@ -30,13 +31,12 @@ import (
 // have in common is here: options, checks, pid file, exit code.
 type gridCommand struct {
 	name, usage, description string
+	options                  *passOptions
 	flags                    []cli.Flag
 	// pidFileKey names the pid file in section [slapos]; pidFile is the default.
 	pidFileKey, pidFile string
-	// only names the option that limits the pass; may be empty.
-	only string
-	// prepare changes the options by the command's own flags; may be nil.
-	prepare func(c *cli.Context, options *gridOptions) error
+	// prepare changes the options by the command's own; may be nil.
+	prepare func(options *gridOptions) error
 	// brief passes handle many small answers and are over soon: they collect
 	// garbage less often.
 	brief bool
@@ -46,16 +46,32 @@ type gridCommand struct {
 func (e *environment) newGridCommand(g gridCommand) *cli.Command {
 	return &cli.Command{
 		Name: g.name, Usage: g.usage, Description: g.description,
-		Flags:  append(gridFlags(), g.flags...),
-		Action: func(c *cli.Context) error { return e.runGrid(c, g) },
+		Flags: g.flags,
+		Action: func(c *cli.Context) error {
+			if err := g.options.read(c); err != nil {
+				return err
+			}
+			return e.runGrid(c.Context, g)
+		},
 	}
 }
 
-// gridFlags are the options of all passes (GRID-1).
-func gridFlags() []cli.Flag {
+// passOptions are the options of all passes (GRID-1).
+type passOptions struct {
+	configuration string
+	now           bool
+	onlyName      string // the option that limits the pass; "" for none
+	only          string // its value: names, comma-separated
+	replacing     []cli.Flag
+	given         map[string]string // values of the command line by the names of the keys that they replace
+}
+
+func (o *passOptions) flags() []cli.Flag {
 	text := func(name, usage string) cli.Flag { return &cli.StringFlag{Name: name, Usage: usage} }
-	return []cli.Flag{
-		configFlag(),
+	whole := func(name, usage string, least, most int, aliases ...string) cli.Flag {
+		return argv.WholeFlag(new(int), name, usage, "", least, most, aliases...)
+	}
+	o.replacing = []cli.Flag{
 		text("instance-root", "`DIRECTORY` of partitions"),
 		text("software-root", "`DIRECTORY` of software"),
 		text("master-url", "`URL` of the master"),
@@ -69,65 +85,76 @@ func gridFlags() []cli.Flag {
 		text("signature_private_key_file", "`FILE` with the key that signs uploads to the network cache"),
 		text("master_ca_file", "`FILE` with the authority of the master's certificate"),
 		text("certificate_repository_path", "`DIRECTORY` of the partitions' keys and certificates"),
-		argv.WholeFlag("maximum-periodicity", "`SECONDS` after which an unchanged partition is processed again (default: "+strconv.Itoa(instance.DefaultMaximumPeriodicity)+")", "", math.MinInt, math.MaxInt),
-		argv.WholeFlag("promise-timeout", "`SECONDS` that a promise may take, 0 for no limit (default: 20)", "", 0, maxSeconds),
-		argv.WholeFlag("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", "", 0, maxSeconds),
-		argv.WholeFlag("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", "", 1, maxJobs, "j"),
-		&cli.BoolFlag{Name: "now", Usage: "begin at once, whatever maximal_delay says"},
+		whole("maximum-periodicity", "`SECONDS` after which an unchanged partition is processed again (default: "+strconv.Itoa(instance.DefaultMaximumPeriodicity)+")", math.MinInt, math.MaxInt),
+		whole("promise-timeout", "`SECONDS` that a promise may take, 0 for no limit (default: 20)", 0, maxSeconds),
+		whole("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", 0, maxSeconds),
+		whole("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", 1, maxJobs, "j"),
 		text("maximal_delay", "deprecated: wait up to `SECONDS` before"),
 	}
+	last := len(o.replacing) - 1
+	return slices.Concat(
+		[]cli.Flag{configFlag(&o.configuration)},
+		o.replacing[:last],
+		[]cli.Flag{&cli.BoolFlag{Name: "now", Destination: &o.now, Usage: "begin at once, whatever maximal_delay says"}},
+		o.replacing[last:],
+	)
 }
 
-// forceFlags are options of the passes that change things; only names the
-// option that limits the pass.
-func forceFlags(only, usage string) []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{Name: "buildout-debug", Usage: "let buildout use the terminal and stop in its debugger"},
-		&cli.BoolFlag{Name: "force", Usage: "process what is up to date, too"},
-		&cli.BoolFlag{Name: "all", Usage: "deprecated name of --force"},
-		onlyFlag(only, usage),
-	}
+// onlyFlag limits a pass to what it names.
+func (o *passOptions) onlyFlag(name, usage string) cli.Flag {
+	o.onlyName = name
+	return &cli.StringFlag{Name: name, Aliases: []string{"only"}, Destination: &o.only, Usage: usage}
 }
 
-// prepareForce reads forceFlags.
-func prepareForce(c *cli.Context, options *gridOptions) {
-	options.Node.Force = options.Node.Force || c.Bool("force") || c.Bool("all")
-	options.Node.BuildoutDebug = c.Bool("buildout-debug")
-}
-
-// onlyOption is what the option limits the pass to, or else the key in the file
-// that is called alike.
-func onlyOption(c *cli.Context, merged map[string]string, name string) []string {
-	if name == "" {
+// read takes the values that the command line gives.
+func (o *passOptions) read(c *cli.Context) error {
+	o.given = replacingKeys(c, o.replacing)
+	if o.onlyName == "" {
 		return nil
 	}
-	value := cmp.Or(c.String(name), merged[name], merged[strings.ReplaceAll(name, "-", "_")])
+	return argv.Exclusive(c, "all", o.onlyName)
+}
+
+// limits is what the option limits the pass to, or else the key in the file that
+// has its name.
+func (o *passOptions) limits(merged map[string]string) []string {
+	if o.onlyName == "" {
+		return nil
+	}
+	value := cmp.Or(o.only, merged[o.onlyName], merged[strings.ReplaceAll(o.onlyName, "-", "_")])
 	if value == "" {
 		return nil
 	}
 	return strings.Split(value, ",")
 }
 
-func onlyFlag(name, usage string) cli.Flag {
-	return &cli.StringFlag{Name: name, Aliases: []string{"only"}, Usage: usage}
+// forceOptions are those of the passes that change things.
+type forceOptions struct{ buildoutDebug, force, all bool }
+
+func (o *forceOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "buildout-debug", Destination: &o.buildoutDebug, Usage: "let buildout use the terminal and stop in its debugger"},
+		&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "process what is up to date, too"},
+		&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "deprecated name of --force"},
+	}
+}
+
+func (o *forceOptions) apply(options *gridOptions) {
+	options.Node.Force = options.Node.Force || o.force || o.all
+	options.Node.BuildoutDebug = o.buildoutDebug
 }
 
 // runGrid follows the order of GRID-6 and CLI-36.
-func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
+func (e *environment) runGrid(ctx context.Context, g gridCommand) (err error) {
 	if g.brief {
 		debug.SetGCPercent(400)
 	}
-	if g.only != "" {
-		if err := argv.Exclusive(c, "all", g.only); err != nil {
-			return err
-		}
-	}
-	configuration, err := e.nodeConfiguration(c.String("cfg"))
+	configuration, err := e.nodeConfiguration(g.options.configuration)
 	if err != nil {
 		return err
 	}
 	defer func() { err = placeValue(configuration, err, gridSections...) }()
-	merged, err := mergeGridOptions(c, configuration)
+	merged, err := mergeGridOptions(g.options.given, configuration)
 	if err != nil {
 		return err
 	}
@@ -145,13 +172,13 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
 		return err
 	}
 	defer options.Node.Master.Close()
-	options.Node.Only = onlyOption(c, merged, g.only)
+	options.Node.Only = g.options.limits(merged)
 	if g.prepare != nil {
-		if err := g.prepare(c, &options); err != nil {
+		if err := g.prepare(&options); err != nil {
 			return err
 		}
 	}
-	if err := e.delayGrid(c, merged); err != nil {
+	if err := e.delayGrid(ctx, g.options, merged); err != nil {
 		return err
 	}
 	release, err := e.takePIDFile(merged, g)
@@ -160,10 +187,10 @@ func (e *environment) runGrid(c *cli.Context, g gridCommand) (err error) {
 	}
 	defer release()
 	// Masters see this of every node, first of all; no pass needs the answer (SLAP-40).
-	_, _ = options.Node.Master.Hateoas(c.Context)
-	result, err := g.run(c.Context, &options)
+	_, _ = options.Node.Master.Hateoas(ctx)
+	result, err := g.run(ctx, &options)
 	if err == nil && result.ExitCode() != 0 {
-		return &exitError{result.ExitCode(), nil} // told in the log
+		return &exitError{code: result.ExitCode()} // told in the log
 	}
 	return err
 }
@@ -181,7 +208,7 @@ func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (rele
 	var running *pass.RunningError
 	if errors.As(err, &running) {
 		e.log.Info(err.Error())
-		return nil, &exitError{pass.ExitRunning, nil}
+		return nil, &exitError{code: pass.ExitRunning}
 	}
 	if err != nil {
 		return nil, &criticalError{err}
@@ -190,12 +217,12 @@ func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (rele
 }
 
 // delayGrid spreads the work of many nodes over time (GRID-9).
-func (e *environment) delayGrid(c *cli.Context, merged map[string]string) error {
-	if c.Bool("now") {
+func (e *environment) delayGrid(ctx context.Context, options *passOptions, merged map[string]string) error {
+	if options.now {
 		return nil
 	}
 	maximum, err := wholeOption(merged, "maximal_delay", 0)
-	if err != nil && c.IsSet("maximal_delay") {
+	if _, given := options.given["maximal_delay"]; given && err != nil {
 		return optionError(err, "maximal_delay")
 	}
 	if err != nil || maximum == 0 {
@@ -203,7 +230,7 @@ func (e *environment) delayGrid(c *cli.Context, merged map[string]string) error 
 	}
 	seconds := 1 + rand.IntN(maximum)
 	e.log.Info(fmt.Sprintf("Sleeping for %d seconds. To disable this feature, check --now parameter in slapgrid help.", seconds))
-	return clock.Pause(c.Context, time.Duration(seconds)*time.Second)
+	return clock.Pause(ctx, time.Duration(seconds)*time.Second)
 }
 
 // mergedSections are those of GRID-4, the one that wins first.
@@ -214,7 +241,7 @@ var gridSections = []string{"networkcache", "slapos", "firewall"}
 
 // mergeGridOptions puts section [networkcache] and what was given on the
 // command line over section [slapos] (GRID-4).
-func mergeGridOptions(c *cli.Context, configuration *pytext.Configuration) (map[string]string, error) {
+func mergeGridOptions(given map[string]string, configuration *pytext.Configuration) (map[string]string, error) {
 	merged := map[string]string{}
 	for _, name := range slices.Backward(mergedSections) {
 		section, err := configuration.Section(name)
@@ -227,21 +254,8 @@ func mergeGridOptions(c *cli.Context, configuration *pytext.Configuration) (map[
 	for _, name := range []string{"force", "force_stop", "now", "buildout_debug"} {
 		delete(merged, name)
 	}
-	for _, f := range gridFlags() {
-		name := f.Names()[0]
-		if c.IsSet(name) && name != "cfg" && name != "now" {
-			merged[strings.ReplaceAll(name, "-", "_")] = optionText(c, name)
-		}
-	}
+	maps.Copy(merged, given)
 	return merged, nil
-}
-
-// optionText is the value of an option as it would be written in the file.
-func optionText(c *cli.Context, name string) string {
-	if value, ok := c.Generic(name).(fmt.Stringer); ok {
-		return value.String()
-	}
-	return c.String(name)
 }
 
 // requireGridOptions names what is missing, sorted (GRID-6).

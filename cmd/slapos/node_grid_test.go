@@ -77,7 +77,8 @@ computer_id = CACHE
 		t.Fatal(err)
 	}
 	set := flag.NewFlagSet("", flag.ContinueOnError)
-	for _, f := range gridFlags() {
+	options := new(passOptions)
+	for _, f := range options.flags() {
 		if err := f.Apply(set); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +86,10 @@ computer_id = CACHE
 	if err := set.Parse([]string{"--computer-id", "LINE", "--promise-timeout", "7"}); err != nil {
 		t.Fatal(err)
 	}
-	merged, err := mergeGridOptions(cli.NewContext(nil, set, nil), file)
+	if err := options.read(cli.NewContext(nil, set, nil)); err != nil {
+		t.Fatal(err)
+	}
+	merged, err := mergeGridOptions(options.given, file)
 	if err != nil {
 		t.Fatal(err)
 	}

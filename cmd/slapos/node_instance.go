@@ -4,14 +4,29 @@ package main
 
 import (
 	"context"
-
-	"github.com/urfave/cli/v2"
+	"slices"
 
 	"slapos/grid/instance"
 	"slapos/grid/pass"
+
+	"github.com/urfave/cli/v2"
 )
 
+type instanceOptions struct {
+	passOptions
+	forceOptions
+	forceStop bool
+}
+
+func (o *instanceOptions) flags() []cli.Flag {
+	return slices.Concat(o.passOptions.flags(), o.forceOptions.flags(), []cli.Flag{
+		o.onlyFlag("only-cp", "process only the partition `NAME` (comma-separated list)"),
+		&cli.BoolFlag{Name: "force-stop", Destination: &o.forceStop, Usage: "stop services instead of starting them"},
+	})
+}
+
 func newNodeInstanceCommand(e *environment) *cli.Command {
+	own := new(instanceOptions)
 	return e.newGridCommand(gridCommand{
 		name:  "instance",
 		usage: "deploy, start and stop instances as the master wants",
@@ -20,16 +35,15 @@ runs is kept running.
 
 Exit codes: 0 done; 1 failed; 2 only promises failed; 3 no master, and services
 kept running; 5 not root; 10 another slapos process runs.`,
-		only:       "only-cp",
+		options:    &own.passOptions,
+		flags:      own.flags(),
 		pidFileKey: "pidfile_instance", pidFile: "/opt/slapos/slapgrid-cp.pid",
-		flags: append(forceFlags("only-cp", "process only the partition `NAME` (comma-separated list)"),
-			&cli.BoolFlag{Name: "force-stop", Usage: "stop services instead of starting them"}),
-		prepare: func(c *cli.Context, options *gridOptions) error {
+		prepare: func(options *gridOptions) error {
 			if err := checkFirewall(options); err != nil {
 				return err
 			}
-			options.Instance.ForceStop = c.Bool("force-stop")
-			prepareForce(c, options)
+			options.Instance.ForceStop = own.forceStop
+			own.apply(options)
 			e.watchPass(options)
 			return nil
 		},

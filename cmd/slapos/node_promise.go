@@ -13,14 +13,35 @@ import (
 	"strings"
 	"time"
 
+	"slapos/grid/instance"
+
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
-	"slapos/grid/instance"
 	"slapos/grid/pass"
 )
 
+type promiseOptions struct {
+	passOptions
+	stored, watch, json bool
+	every               int // seconds; 0: not given
+	textfile            string
+	hasTextfile         bool // also an empty one
+}
+
+func (o *promiseOptions) flags() []cli.Flag {
+	return append(o.passOptions.flags(),
+		o.onlyFlag("only-cp", "check only the partition `NAME` (comma-separated list)"),
+		&cli.BoolFlag{Name: "stored", Destination: &o.stored, Usage: "run nothing, tell the last results"},
+		&cli.BoolFlag{Name: "watch", Destination: &o.watch, Usage: "go on until interrupted; on a terminal, show a table"},
+		argv.WholeFlag(&o.every, "every", "`SECONDS` between two rounds of --watch (default: 30; 2 with --stored)", "", 1, maxSeconds),
+		&cli.BoolFlag{Name: "json", Destination: &o.json, Usage: "write the results as JSON to standard output, with --watch one line for each round"},
+		&cli.StringFlag{Name: "textfile", Destination: &o.textfile, Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
+	)
+}
+
 func newNodePromiseCommand(e *environment) *cli.Command {
+	options := new(promiseOptions)
 	g := gridCommand{
 		name:  "promise",
 		usage: "check the promises of started instances",
@@ -29,69 +50,68 @@ what the last runs found, this command's and those of "slapos node instance".
 
 Exit codes: 0 all are good; 1 failed; 2 a promise failed; 5 not root; 10 another
 slapos process runs.`,
-		only:       "only-cp",
+		options:    &options.passOptions,
+		flags:      options.flags(),
 		pidFileKey: "pidfile_instance", pidFile: "/opt/slapos/slapgrid-cp.pid",
-		flags: []cli.Flag{
-			onlyFlag("only-cp", "check only the partition `NAME` (comma-separated list)"),
-			&cli.BoolFlag{Name: "stored", Usage: "run nothing, tell the last results"},
-			&cli.BoolFlag{Name: "watch", Usage: "go on until interrupted; on a terminal, show a table"},
-			argv.WholeFlag("every", "`SECONDS` between two rounds of --watch (default: 30; 2 with --stored)", "", 1, maxSeconds),
-			&cli.BoolFlag{Name: "json", Usage: "write the results as JSON to standard output, with --watch one line for each round"},
-			&cli.StringFlag{Name: "textfile", Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
-		},
 		brief: true,
 		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {
 			return instance.PromisePass(ctx, options.forInstance())
 		},
 	}
 	command := e.newGridCommand(g)
-	command.Action = func(c *cli.Context) error { return e.runPromises(c, g) }
+	command.Action = func(c *cli.Context) error {
+		if err := argv.Exclusive(c, "textfile", "only-cp"); err != nil {
+			return err
+		}
+		options.hasTextfile = c.IsSet("textfile")
+		if err := options.read(c); err != nil {
+			return err
+		}
+		return e.runPromiseRounds(c.Context, g, options)
+	}
 	return command
 }
 
-// runPromises is one round, or with --watch many.
-func (e *environment) runPromises(c *cli.Context, g gridCommand) error {
-	if err := argv.Exclusive(c, "textfile", "only-cp"); err != nil {
-		return err
-	}
+// runPromiseRounds is one round, or with --watch many.
+func (e *environment) runPromiseRounds(ctx context.Context, g gridCommand, options *promiseOptions) error {
 	board := newPromiseBoard(e.now)
-	g.prepare = func(_ *cli.Context, options *gridOptions) error {
+	g.prepare = func(options *gridOptions) error {
 		options.Instance.Promises = board
 		return nil
 	}
-	round := func() error { return e.runGrid(c, g) }
-	if c.Bool("stored") {
-		round = func() error { return e.readPromises(c, board) }
+	round := func() error { return e.runGrid(ctx, g) }
+	if options.stored {
+		round = func() error { return e.readPromises(options, board) }
 	}
-	if !c.Bool("watch") {
-		err := round()
-		var exit *exitError
-		if err != nil && (!errors.As(err, &exit) || exit.code != pass.ExitPromiseFailed) {
-			return err
-		}
-		if err := e.tellPromises(c, board); err != nil {
-			return err
-		}
+	if options.watch {
+		return e.watchPromises(ctx, options, board, round)
+	}
+	err := round()
+	var exit *exitError
+	if err != nil && (!errors.As(err, &exit) || exit.code != pass.ExitPromiseFailed) {
 		return err
 	}
-	return e.watchPromises(c, board, round)
+	if err := e.tellPromises(options, board); err != nil {
+		return err
+	}
+	return err
 }
 
 // watchPromises goes on until the context ends. What fails is tried again: a
 // master may come back, and another process may end. A configuration that can't
 // be read ends it at once.
-func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round func() error) error {
+func (e *environment) watchPromises(ctx context.Context, options *promiseOptions, board *promiseBoard, round func() error) error {
 	interval := 30 * time.Second
 	switch {
-	case c.IsSet("every"):
-		interval = time.Duration(argv.WholeOf(c, "every")) * time.Second
-	case c.Bool("stored"):
+	case options.every > 0:
+		interval = time.Duration(options.every) * time.Second
+	case options.stored:
 		interval = 2 * time.Second
 	}
-	if _, err := e.nodeConfiguration(c.String("cfg")); err != nil {
+	if _, err := e.nodeConfiguration(options.configuration); err != nil {
 		return err
 	}
-	if isTerminal(e.stdout) && !c.Bool("json") {
+	if isTerminal(e.stdout) && !options.json {
 		defer e.showTable(board)()
 	}
 	ticker := time.NewTicker(interval)
@@ -101,7 +121,7 @@ func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round f
 		err := round()
 		var exit *exitError
 		switch {
-		case c.Context.Err() != nil:
+		case ctx.Err() != nil:
 			return nil
 		case errors.As(err, &exit) && exit.code == pass.ExitPromiseFailed:
 			err = nil
@@ -112,12 +132,12 @@ func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round f
 		}
 		board.end(err)
 		if err == nil {
-			if err := e.tellPromises(c, board); err != nil {
+			if err := e.tellPromises(options, board); err != nil {
 				return err
 			}
 		}
 		select {
-		case <-c.Context.Done():
+		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 		}
@@ -125,13 +145,13 @@ func (e *environment) watchPromises(c *cli.Context, board *promiseBoard, round f
 }
 
 // readPromises tells the board the last results, without master and pid file.
-func (e *environment) readPromises(c *cli.Context, board *promiseBoard) (err error) {
-	configuration, err := e.nodeConfiguration(c.String("cfg"))
+func (e *environment) readPromises(options *promiseOptions, board *promiseBoard) (err error) {
+	configuration, err := e.nodeConfiguration(options.configuration)
 	if err != nil {
 		return err
 	}
 	defer func() { err = placeValue(configuration, err, gridSections...) }()
-	merged, err := mergeGridOptions(c, configuration)
+	merged, err := mergeGridOptions(options.given, configuration)
 	if err != nil {
 		return err
 	}
@@ -141,36 +161,36 @@ func (e *environment) readPromises(c *cli.Context, board *promiseBoard) (err err
 	if err := requireOptions(merged, "instance_root"); err != nil {
 		return err
 	}
-	options := instance.Options{Node: pass.Node{Logger: e.log}}
-	if options.Node.InstanceRoot, err = filepath.Abs(merged["instance_root"]); err != nil {
+	looked := instance.Options{Node: pass.Node{Logger: e.log}}
+	if looked.Node.InstanceRoot, err = filepath.Abs(merged["instance_root"]); err != nil {
 		return err
 	}
-	options.Node.Only = onlyOption(c, merged, "only-cp")
-	options.Promises = board
-	if err := instance.StoredPromises(options); err != nil {
+	looked.Node.Only = options.limits(merged)
+	looked.Promises = board
+	if err := instance.StoredPromises(looked); err != nil {
 		return err
 	}
-	isDrawn := c.Bool("watch") && isTerminal(e.stdout)
-	if !isDrawn && !c.Bool("json") && !c.IsSet("textfile") {
+	isDrawn := options.watch && isTerminal(e.stdout)
+	if !isDrawn && !options.json && !options.hasTextfile {
 		fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n"))
 	}
 	if board.failed() > 0 {
-		return &exitError{pass.ExitPromiseFailed, nil}
+		return &exitError{code: pass.ExitPromiseFailed}
 	}
 	return nil
 }
 
 // tellPromises writes what the options ask for.
-func (e *environment) tellPromises(c *cli.Context, board *promiseBoard) error {
-	if directory := c.String("textfile"); directory != "" {
+func (e *environment) tellPromises(options *promiseOptions, board *promiseBoard) error {
+	if directory := options.textfile; directory != "" {
 		if err := writePromiseMetrics(filepath.Join(e.expandUser(directory), "slapos_promise.prom"), board); err != nil {
 			return err
 		}
 	}
-	if !c.Bool("json") {
+	if !options.json {
 		return nil
 	}
-	if c.Bool("watch") {
+	if options.watch {
 		return json.NewEncoder(e.stdout).Encode(board.document())
 	}
 	text, err := json.MarshalIndent(board.document(), "", "  ")

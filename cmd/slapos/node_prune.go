@@ -17,10 +17,19 @@ import (
 type pruneOptions struct {
 	configuration string
 	dryRun        bool
-	additional    []string
+	additional    cli.StringSlice
+}
+
+func (o *pruneOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(&o.configuration),
+		&cli.BoolFlag{Name: "dry-run", Destination: &o.dryRun, Usage: "only tell what would be removed"},
+		&cli.StringSliceFlag{Name: "additional-software-directory", Destination: &o.additional, Usage: "software in `DIRECTORY` uses shared parts too (repeatable)"},
+	}
 }
 
 func newNodePruneCommand(e *environment) *cli.Command {
+	options := new(pruneOptions)
 	return &cli.Command{
 		Name:  "prune",
 		Usage: "remove shared parts that no software uses",
@@ -30,13 +39,9 @@ nor by nodes that run inside partitions.
 
 Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs;
 255 no shared_part_list, or software is being processed.`,
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.BoolFlag{Name: "dry-run", Usage: "only tell what would be removed"},
-			&cli.StringSliceFlag{Name: "additional-software-directory", Usage: "software in `DIRECTORY` uses shared parts too (repeatable)"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runPrune(c.Context, e, pruneOptions{c.String("cfg"), c.Bool("dry-run"), c.StringSlice("additional-software-directory")})
+			return runPrune(c.Context, e, *options)
 		},
 	}
 }
@@ -80,7 +85,7 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) (err er
 		SharedRoot:         shared[len(shared)-1],
 		SoftwareRoot:       slapos["software_root"],
 		InstanceRoot:       slapos["instance_root"],
-		AdditionalSoftware: options.additional,
+		AdditionalSoftware: options.additional.Value(),
 		DryRun:             options.dryRun,
 		ParseNested:        parseNestedNode,
 		Logger:             e.log,

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap/wholefile"
 )
 
@@ -24,11 +25,30 @@ type registerOptions struct {
 	name             string
 	masterWeb        string
 	token            string
+	createTap        bool
 	dryRun, insecure bool
 	values           nodeValues
 }
 
+func (o *registerOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(&o.configuration),
+		&cli.StringFlag{Name: "interface-name", Destination: &o.values.InterfaceName, Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
+		&cli.StringFlag{Name: "master-url", Destination: &o.values.MasterURL, Usage: "`URL` of the master", Value: publicMasterURL},
+		&cli.StringFlag{Name: "master-url-web", Destination: &o.masterWeb, Usage: "`URL` of the web site of the master", Value: publicPanelURL},
+		argv.WholeFlag(&o.values.PartitionAmount, "partition-number", "how many partitions to make", "10", 0, maxAmount),
+		&cli.StringFlag{Name: "ipv4-local-network", Destination: &o.values.IPv4LocalNetwork, Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
+		&cli.StringFlag{Name: "software-root", Destination: &o.values.SoftwareRoot, Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
+		&cli.StringFlag{Name: "instance-root", Destination: &o.values.InstanceRoot, Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
+		&cli.StringFlag{Name: "token", Destination: &o.token, Usage: "computer security token (default: asked for)"},
+		&cli.BoolFlag{Name: "create-tap", Destination: &o.createTap, Aliases: []string{"t"}, Usage: "make a tap for each partition, for virtual machines; the interface must be a bridge"},
+		&cli.BoolFlag{Name: "dry-run", Destination: &o.dryRun, Aliases: []string{"n"}, Usage: "write nothing; the master is asked all the same, and NAME is taken after that"},
+		&cli.BoolFlag{Name: "insecure", Destination: &o.insecure, Usage: "don't verify the certificate of the web site"},
+	}
+}
+
 func newNodeRegisterCommand(e *environment) *cli.Command {
+	options := new(registerOptions)
 	return &cli.Command{
 		Name:      "register",
 		Usage:     "register this computer at a master and write its configuration",
@@ -39,39 +59,23 @@ ssl. A directory that has a slapos.cfg already is kept under the name DIR.old,
 DIR.old.1 and so on.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.StringFlag{Name: "interface-name", Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
-			&cli.StringFlag{Name: "master-url", Usage: "`URL` of the master", Value: publicMasterURL},
-			&cli.StringFlag{Name: "master-url-web", Usage: "`URL` of the web site of the master", Value: publicPanelURL},
-			argv.WholeFlag("partition-number", "how many partitions to make", "10", 0, maxAmount),
-			&cli.StringFlag{Name: "ipv4-local-network", Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
-			&cli.StringFlag{Name: "software-root", Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
-			&cli.StringFlag{Name: "instance-root", Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
-			&cli.StringFlag{Name: "token", Usage: "computer security token (default: asked for)"},
-			&cli.BoolFlag{Name: "create-tap", Aliases: []string{"t"}, Usage: "make a tap for each partition, for virtual machines; the interface must be a bridge"},
-			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "write nothing; the master is asked all the same, and NAME is taken after that"},
-			&cli.BoolFlag{Name: "insecure", Usage: "don't verify the certificate of the web site"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			createTap := "False"
-			if c.Bool("create-tap") {
-				createTap = "True"
-			}
-			return runRegister(c.Context, e, registerOptions{
-				configuration: c.String("cfg"), name: c.Args().First(), masterWeb: c.String("master-url-web"), token: c.String("token"),
-				dryRun: c.Bool("dry-run"), insecure: c.Bool("insecure"),
-				values: nodeValues{
-					Command: "node register", MasterURL: c.String("master-url"),
-					SoftwareRoot: c.String("software-root"), InstanceRoot: c.String("instance-root"),
-					InterfaceName: c.String("interface-name"), IPv4LocalNetwork: c.String("ipv4-local-network"),
-					PartitionAmount: argv.WholeOf(c, "partition-number"), CreateTap: createTap,
-					ComputerXML: "/opt/slapos/slapos.xml", LogFile: "/opt/slapos/log/slapos-node-format.log",
-					CacheURL: publicCacheURL, DirURL: publicDirURL,
-				},
-			})
+			options.name = c.Args().First()
+			return runRegister(c.Context, e, *options)
 		},
 	}
+}
+
+// complete sets the values that no option has.
+func (o *registerOptions) complete() {
+	v := &o.values
+	v.Command, v.CreateTap = "node register", "False"
+	if o.createTap {
+		v.CreateTap = "True"
+	}
+	v.ComputerXML, v.LogFile = "/opt/slapos/slapos.xml", "/opt/slapos/log/slapos-node-format.log"
+	v.CacheURL, v.DirURL = publicCacheURL, publicDirURL
 }
 
 // runRegister does CLI-90.
@@ -87,6 +91,7 @@ func runRegister(ctx context.Context, e *environment, options registerOptions) e
 	if err != nil {
 		return err
 	}
+	options.complete()
 	r := &registration{e: e, directory: filepath.Dir(path), dryRun: options.dryRun}
 	if _, err := os.Stat(filepath.Dir(r.directory)); err != nil { // before a name is taken
 		return err
@@ -153,7 +158,7 @@ func (r *registration) write(values nodeValues, certificate, key string) error {
 	}
 	path := filepath.Join(r.directory, "slapos.cfg")
 	if !r.dryRun {
-		if err := writeExample(path, nodeExample, values, 0o644); err != nil {
+		if err := pytext.WriteExample(path, nodeExample, values, 0o644); err != nil {
 			return err
 		}
 	}

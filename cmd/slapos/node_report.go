@@ -12,6 +12,7 @@ import (
 )
 
 func newNodeReportCommand(e *environment) *cli.Command {
+	own := new(passOptions)
 	return e.newGridCommand(gridCommand{
 		name:  "report",
 		usage: "report usage and destroy instances",
@@ -20,8 +21,10 @@ and destroys the instances that the master wants destroyed.
 
 Exit codes: 0 done; 1 a script, a report or a partition failed, or the master
 can't be reached; 5 not root; 10 another slapos process runs.`,
+		options:    own,
+		flags:      own.flags(),
 		pidFileKey: "pidfile_report", pidFile: "/opt/slapos/slapgrid-ur.pid",
-		prepare: func(_ *cli.Context, options *gridOptions) error { return checkFirewall(options) },
+		prepare: checkFirewall,
 		brief:   true,
 		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {
 			return report.Pass(ctx, options.forReport())

@@ -4,14 +4,29 @@ package main
 
 import (
 	"context"
-
-	"github.com/urfave/cli/v2"
+	"slices"
 
 	"slapos/grid/pass"
 	"slapos/grid/software"
+
+	"github.com/urfave/cli/v2"
 )
 
+type softwareOptions struct {
+	passOptions
+	forceOptions
+	garbageCollect bool
+}
+
+func (o *softwareOptions) flags() []cli.Flag {
+	return slices.Concat(o.passOptions.flags(), o.forceOptions.flags(), []cli.Flag{
+		o.onlyFlag("only-sr", "process only the software with this `URL` or md5 sum of it (comma-separated list)"),
+		&cli.BoolFlag{Name: "garbage-collect", Destination: &o.garbageCollect, Usage: "remove software that the master doesn't list as available"},
+	})
+}
+
 func newNodeSoftwareCommand(e *environment) *cli.Command {
+	own := new(softwareOptions)
 	return e.newGridCommand(gridCommand{
 		name:  "software",
 		usage: "install and remove software as the master wants",
@@ -20,13 +35,12 @@ complete, or fetches it from the network cache, and removes those that are to be
 destroyed.
 
 Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs.`,
-		only:       "only-sr",
+		options:    &own.passOptions,
+		flags:      own.flags(),
 		pidFileKey: "pidfile_software", pidFile: "/opt/slapos/slapgrid-sr.pid",
-		flags: append(forceFlags("only-sr", "process only the software with this `URL` or md5 sum of it (comma-separated list)"),
-			&cli.BoolFlag{Name: "garbage-collect", Usage: "remove software that the master doesn't list as available"}),
-		prepare: func(c *cli.Context, options *gridOptions) error {
-			prepareForce(c, options)
-			options.Software.GarbageCollect = c.Bool("garbage-collect")
+		prepare: func(options *gridOptions) error {
+			own.apply(options)
+			options.Software.GarbageCollect = own.garbageCollect
 			e.watchPass(options)
 			return nil
 		},

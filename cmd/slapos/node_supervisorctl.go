@@ -38,14 +38,15 @@ func newNodeControlCommands(e *environment) []*cli.Command {
 }
 
 func nodeControl(e *environment, name, usage string, words []string) *cli.Command {
+	var configuration string
 	return &cli.Command{
 		Name:        name,
 		Usage:       usage,
 		ArgsUsage:   argv.PassThrough,
 		Description: supervisorctlDescription,
-		Flags:       []cli.Flag{configFlag()},
+		Flags:       []cli.Flag{configFlag(&configuration)},
 		Action: func(c *cli.Context) error {
-			return runNodeControl(c.Context, e, c.String("cfg"), append(words[:len(words):len(words)], c.Args().Slice()...))
+			return runNodeControl(c.Context, e, configuration, append(words[:len(words):len(words)], c.Args().Slice()...))
 		},
 	}
 }
@@ -87,28 +88,37 @@ func control(ctx context.Context, e *environment, options supervisor.ControlOpti
 
 // newSupervisorctlCommand is the program supervisorctl, for configurations
 // other than the node's (CLI-104).
+type supervisorctlOptions struct {
+	configuration, url, username, password, history string
+}
+
+func (o *supervisorctlOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "configuration", Destination: &o.configuration, Aliases: []string{"c"}, Usage: "configuration `FILE`"},
+		&cli.StringFlag{Name: "serverurl", Destination: &o.url, Aliases: []string{"s"}, Usage: "`URL` of the supervisor"},
+		&cli.StringFlag{Name: "username", Destination: &o.username, Aliases: []string{"u"}, Usage: "`NAME` to log in with"},
+		&cli.StringFlag{Name: "password", Destination: &o.password, Aliases: []string{"p"}, Usage: "`PASSWORD` to log in with"},
+		&cli.StringFlag{Name: "history-file", Destination: &o.history, Aliases: []string{"r"}, Usage: "keep the commands of the prompt in `FILE`"},
+		&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "accepted, without effect: no command is a prompt"},
+	}
+}
+
 func newSupervisorctlCommand(e *environment) *cli.Command {
+	options := new(supervisorctlOptions)
 	return &cli.Command{
 		Name:        "supervisorctl",
 		Usage:       "speak with a supervisor",
 		Hidden:      true,
 		ArgsUsage:   argv.PassThrough,
 		Description: "Commands are those of Python's supervisorctl; none is a prompt.",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "configuration", Aliases: []string{"c"}, Usage: "configuration `FILE`"},
-			&cli.StringFlag{Name: "serverurl", Aliases: []string{"s"}, Usage: "`URL` of the supervisor"},
-			&cli.StringFlag{Name: "username", Aliases: []string{"u"}, Usage: "`NAME` to log in with"},
-			&cli.StringFlag{Name: "password", Aliases: []string{"p"}, Usage: "`PASSWORD` to log in with"},
-			&cli.StringFlag{Name: "history-file", Aliases: []string{"r"}, Usage: "keep the commands of the prompt in `FILE`"},
-			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "accepted, without effect: no command is a prompt"},
-		},
+		Flags:       options.flags(),
 		Action: func(c *cli.Context) error {
-			if c.String("configuration") == "" && c.String("serverurl") == "" {
+			if options.configuration == "" && options.url == "" {
 				return argv.UsageErrorf("one of -c and -s is required")
 			}
 			return control(c.Context, e, supervisor.ControlOptions{
-				ConfigFile: c.String("configuration"), ServerURL: c.String("serverurl"), Username: c.String("username"),
-				Password: c.String("password"), HistoryFile: c.String("history-file"), Args: c.Args().Slice(),
+				ConfigFile: options.configuration, ServerURL: options.url, Username: options.username,
+				Password: options.password, HistoryFile: options.history, Args: c.Args().Slice(),
 			})
 		},
 	}

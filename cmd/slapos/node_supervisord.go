@@ -16,7 +16,20 @@ import (
 	"slapos/grid/supervisor/config"
 )
 
+type nodeSupervisordOptions struct {
+	configuration string
+	foreground    bool
+}
+
+func (o *nodeSupervisordOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(&o.configuration),
+		&cli.BoolFlag{Name: "nodaemon", Destination: &o.foreground, Aliases: []string{"n"}, Usage: "stay in the foreground"},
+	}
+}
+
 func newNodeSupervisordCommand(e *environment) *cli.Command {
+	options := new(nodeSupervisordOptions)
 	return &cli.Command{
 		Name:  "supervisord",
 		Usage: "start the supervisor of this node's services",
@@ -25,18 +38,15 @@ services are not touched. The supervisor knows the watchdog only after the first
 "slapos node instance".
 
 Exit codes: 0 it runs; 1 failed.`,
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.BoolFlag{Name: "nodaemon", Aliases: []string{"n"}, Usage: "stay in the foreground"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runNodeSupervisord(c.Context, e, c.String("cfg"), c.Bool("nodaemon"))
+			return runNodeSupervisord(c.Context, e, *options)
 		},
 	}
 }
 
-func runNodeSupervisord(ctx context.Context, e *environment, path string, foreground bool) error {
-	layout, _, err := e.supervisorLayout(path)
+func runNodeSupervisord(ctx context.Context, e *environment, options nodeSupervisordOptions) error {
+	layout, _, err := e.supervisorLayout(options.configuration)
 	if err != nil {
 		return err
 	}
@@ -44,7 +54,7 @@ func runNodeSupervisord(ctx context.Context, e *environment, path string, foregr
 		return err
 	}
 	return supervisor.Launch(ctx, layout, supervisor.LaunchOptions{
-		Executable: e.executable, Foreground: foreground, Logger: e.log,
+		Executable: e.executable, Foreground: options.foreground, Logger: e.log,
 	})
 }
 
@@ -70,7 +80,22 @@ const readyDescriptor = 3
 
 // newSupervisordCommand is the program supervisord, which Launch starts and
 // which stands in for Python's (CLI-104).
+type supervisordOptions struct {
+	configuration                  string
+	foreground, silent, background bool
+}
+
+func (o *supervisordOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "configuration", Destination: &o.configuration, Aliases: []string{"c"}, Usage: "configuration `FILE`"},
+		&cli.BoolFlag{Name: "nodaemon", Destination: &o.foreground, Aliases: []string{"n"}, Usage: "stay in the foreground"},
+		&cli.BoolFlag{Name: "silent", Destination: &o.silent, Aliases: []string{"s"}, Usage: "no log on standard output in the foreground"},
+		&cli.BoolFlag{Name: "background", Destination: &o.background, Hidden: true},
+	}
+}
+
 func newSupervisordCommand(e *environment) *cli.Command {
+	options := new(supervisordOptions)
 	return &cli.Command{
 		Name:   "supervisord",
 		Usage:  "the supervisor itself",
@@ -80,50 +105,44 @@ background unless told otherwise.
 
 Exit codes: 0 started, or ended in the foreground; 2 the configuration is wrong
 or another supervisor is in the way.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "configuration", Aliases: []string{"c"}, Usage: "configuration `FILE`"},
-			&cli.BoolFlag{Name: "nodaemon", Aliases: []string{"n"}, Usage: "stay in the foreground"},
-			&cli.BoolFlag{Name: "silent", Aliases: []string{"s"}, Usage: "no log on standard output in the foreground"},
-			&cli.BoolFlag{Name: "background", Hidden: true},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			if c.String("configuration") == "" {
+			if options.configuration == "" {
 				return argv.UsageErrorf("the following arguments are required: -c/--configuration")
 			}
-			err := runSupervisord(c.Context, e, c)
+			err := runSupervisord(c.Context, e, *options)
 			if err == nil {
 				return nil
 			}
 			fmt.Fprintf(e.stderr, "Error: %v\n", err)
-			return &exitError{2, nil}
+			return &exitError{code: 2}
 		},
 	}
 }
 
-func runSupervisord(ctx context.Context, e *environment, c *cli.Context) error {
-	path := c.String("configuration")
-	options := supervisor.ServeOptions{ConfigFile: path, Silent: c.Bool("silent"), Environ: e.environ, Stdout: e.stdout}
+func runSupervisord(ctx context.Context, e *environment, options supervisordOptions) error {
+	served := supervisor.ServeOptions{ConfigFile: options.configuration, Silent: options.silent, Environ: e.environ, Stdout: e.stdout}
 	_ = os.WriteFile("/proc/self/comm", []byte("supervisord"), 0) // for ps and the like (CLI-106)
-	if c.Bool("background") {
+	if options.background {
 		pipe := os.NewFile(readyDescriptor, "ready")
 		if pipe == nil {
 			return errors.New("the option --background is not for users")
 		}
-		options.Silent = true
-		options.Ready = func() { supervisor.Report(pipe, nil) }
-		err := supervisor.Serve(ctx, options)
+		served.Silent = true
+		served.Ready = func() { supervisor.Report(pipe, nil) }
+		err := supervisor.Serve(ctx, served)
 		if err != nil {
 			supervisor.Report(pipe, err)
 		}
 		return err
 	}
-	settings, err := config.Load(path, e.environ)
+	settings, err := config.Load(options.configuration, e.environ)
 	if err != nil {
 		return err
 	}
-	if c.Bool("nodaemon") || settings.NoDaemon {
-		return supervisor.Serve(ctx, options)
+	if options.foreground || settings.NoDaemon {
+		return supervisor.Serve(ctx, served)
 	}
 	// The word supervisord in the command line tells other tools what this is.
-	return supervisor.Detach(ctx, e.executable, []string{"supervisord", "-c", path, "--background"}, e.environ)
+	return supervisor.Detach(ctx, e.executable, []string{"supervisord", "-c", options.configuration, "--background"}, e.environ)
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,8 +83,8 @@ func TestOptionValues(t *testing.T) {
 			if (err == nil) != (isNumber || isSize) {
 				t.Errorf("%s %q: %v", name, text, err)
 			}
-			if err == nil && isWhole && w.Value != number {
-				t.Errorf("%s %q: %d", name, text, w.Value)
+			if err == nil && isWhole && generic.Value.String() != strconv.Itoa(number) {
+				t.Errorf("%s %q: %s", name, text, generic.Value)
 			}
 		}
 	}

@@ -16,7 +16,15 @@ import (
 
 type proxyMigrateOptions struct{ from, to string }
 
+func (o *proxyMigrateOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "from", Destination: &o.from, Usage: "`DATABASE` to copy"},
+		&cli.StringFlag{Name: "to", Destination: &o.to, Usage: "`DATABASE` to fill"},
+	}
+}
+
 func newProxyMigrateCommand(e *environment) *cli.Command {
+	options := new(proxyMigrateOptions)
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "copy all that a proxy knows into another database",
@@ -30,16 +38,12 @@ A database is sqlite:FILE, or FILE alone, or postgres://user@host/name.
 
 Exit codes: 0 copied; 1 a database can't be used, or the target isn't empty;
 2 wrong usage.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "from", Usage: "`DATABASE` to copy"},
-			&cli.StringFlag{Name: "to", Usage: "`DATABASE` to fill"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			options := proxyMigrateOptions{c.String("from"), c.String("to")}
 			if options.from == "" || options.to == "" {
 				return argv.UsageErrorf("both --from and --to are needed")
 			}
-			return runProxyMigrate(c.Context, e, options)
+			return runProxyMigrate(c.Context, e, *options)
 		},
 	}
 }

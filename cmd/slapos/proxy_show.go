@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,10 +21,15 @@ type proxyShowOptions struct {
 	sections      []string
 }
 
-func newProxyShowCommand(e *environment) *cli.Command {
+// showable are the sections in the order in which they are shown.
+func showable() []string {
+	return append(slices.Clone(proxy.Sections), proxy.SectionUsage)
+}
+
+func (o *proxyShowOptions) flags() []cli.Flag {
 	flags := []cli.Flag{
-		configFlag(),
-		&cli.StringFlag{Name: "database-uri", Aliases: []string{"u"}, Usage: "SQLite `FILE`, or postgres://…"},
+		configFlag(&o.configuration),
+		&cli.StringFlag{Name: "database-uri", Aliases: []string{"u"}, Destination: &o.database, Usage: "SQLite `FILE`, or postgres://…"},
 	}
 	usages := map[string]string{
 		"computers":        "view computer information",
@@ -34,10 +40,14 @@ func newProxyShowCommand(e *environment) *cli.Command {
 		"network":          "view network settings",
 		proxy.SectionUsage: "view usage reports, only with this option",
 	}
-	sections := append(append([]string{}, proxy.Sections...), proxy.SectionUsage)
-	for _, section := range sections {
+	for _, section := range showable() {
 		flags = append(flags, &cli.BoolFlag{Name: section, Usage: usages[section]})
 	}
+	return flags
+}
+
+func newProxyShowCommand(e *environment) *cli.Command {
+	options := new(proxyShowOptions)
 	return &cli.Command{
 		Name:  "show",
 		Usage: "display proxy instances and parameters",
@@ -45,15 +55,14 @@ func newProxyShowCommand(e *environment) *cli.Command {
 does. On a terminal, the output goes through $PAGER.
 
 Exit codes: 0 shown; 1 the configuration or the database can't be read.`,
-		Flags: flags,
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			options := proxyShowOptions{configuration: c.String("cfg"), database: c.String("database-uri")}
-			for _, section := range sections {
+			for _, section := range showable() {
 				if c.Bool(section) {
 					options.sections = append(options.sections, section)
 				}
 			}
-			return runProxyShow(c.Context, e, options)
+			return runProxyShow(c.Context, e, *options)
 		},
 	}
 }

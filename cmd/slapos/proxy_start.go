@@ -20,14 +20,32 @@ import (
 )
 
 type proxyStartOptions struct {
-	configuration string
-	// given are the options of the command line, by the names of the keys that
-	// they go before.
-	given     map[string]string
-	accessLog string
+	configuration          string
+	database, port, host   string
+	releaseRoot, accessLog string
+}
+
+// given are the options of the command line by the names of the keys that they
+// replace; an empty one is none.
+func (o *proxyStartOptions) given() map[string]string {
+	return map[string]string{
+		"database_uri": o.database, "port": o.port, "host": o.host, "local_software_release_root": o.releaseRoot,
+	}
+}
+
+func (o *proxyStartOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		configFlag(&o.configuration),
+		&cli.StringFlag{Name: "database-uri", Destination: &o.database, Aliases: []string{"u"}, Usage: "SQLite `FILE`, or postgres://…"},
+		&cli.StringFlag{Name: "port", Destination: &o.port, Usage: "`PORT` to listen on, 0 for a free one"},
+		&cli.StringFlag{Name: "host", Destination: &o.host, Usage: "`ADDRESS` to listen on (default: 127.0.0.1)"},
+		&cli.StringFlag{Name: "local-software-release-root", Destination: &o.releaseRoot, Usage: "`DIRECTORY` below which local software releases lie"},
+		&cli.StringFlag{Name: "access-log", Destination: &o.accessLog, Usage: "append a line for each request to `FILE`"},
+	}
 }
 
 func newProxyStartCommand(e *environment) *cli.Command {
+	options := new(proxyStartOptions)
 	return &cli.Command{
 		Name:  "start",
 		Usage: "minimalist, stand-alone SlapOS Master",
@@ -37,20 +55,9 @@ a client certificate (listen_client_ca_file) or a token (listen_token_file).
 
 Exit codes: 0 stopped; 1 the configuration, the database or the address can't
 be used.`,
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.StringFlag{Name: "database-uri", Aliases: []string{"u"}, Usage: "SQLite `FILE`, or postgres://…"},
-			&cli.StringFlag{Name: "port", Usage: "`PORT` to listen on, 0 for a free one"},
-			&cli.StringFlag{Name: "host", Usage: "`ADDRESS` to listen on (default: 127.0.0.1)"},
-			&cli.StringFlag{Name: "local-software-release-root", Usage: "`DIRECTORY` below which local software releases lie"},
-			&cli.StringFlag{Name: "access-log", Usage: "append a line for each request to `FILE`"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			given := map[string]string{}
-			for _, name := range []string{"database-uri", "port", "host", "local-software-release-root"} {
-				given[strings.ReplaceAll(name, "-", "_")] = c.String(name) // an empty one is none
-			}
-			return runProxyStart(c.Context, e, proxyStartOptions{c.String("cfg"), given, c.String("access-log")})
+			return runProxyStart(c.Context, e, *options)
 		},
 	}
 }
@@ -61,12 +68,13 @@ func runProxyStart(ctx context.Context, e *environment, options proxyStartOption
 		return err
 	}
 	defer func() { err = placeValue(configuration, err, "slapproxy", "slapos") }()
-	if options.given["port"] != "" {
-		if _, err := wholeOption(options.given, "port", 0); err != nil {
+	given := options.given()
+	if given["port"] != "" {
+		if _, err := wholeOption(given, "port", 0); err != nil {
 			return optionError(err, "port")
 		}
 	}
-	settings, err := proxySettings(configuration, options.given)
+	settings, err := proxySettings(configuration, given)
 	if err != nil {
 		return err
 	}

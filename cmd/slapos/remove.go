@@ -10,7 +10,17 @@ import (
 	"slapos/slap"
 )
 
+type removeOptions struct {
+	clientOptions
+	url, node string
+}
+
+func (o *removeOptions) flags() []cli.Flag {
+	return []cli.Flag{clientConfigFlag(&o.configuration)}
+}
+
 func newRemoveCommand(e *environment) *cli.Command {
+	options := new(removeOptions)
 	return &cli.Command{
 		Name:      "remove",
 		Usage:     "have a software release removed from a node",
@@ -21,24 +31,26 @@ the reference of a computer. product.NAME stands for the best release of a
 software product.
 
 Exit codes: 0 the master took the request; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag()},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runRemove(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Args().Get(0), c.Args().Get(1))
+			options.url, options.node = c.Args().Get(0), c.Args().Get(1)
+			return runRemove(c.Context, e, *options)
 		},
 	}
 }
 
-func runRemove(ctx context.Context, e *environment, options clientOptions, url, node string) error {
-	client, err := e.openClient(options)
+func runRemove(ctx context.Context, e *environment, options removeOptions) error {
+	client, err := e.openClient(options.clientOptions)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	e.log.Info("Requesting deletion of " + url + " Software Release...")
-	if url, err = e.softwareURL(ctx, client, url); err != nil {
+	e.log.Info("Requesting deletion of " + options.url + " Software Release...")
+	url, err := e.softwareURL(ctx, client, options.url)
+	if err != nil {
 		return err
 	}
-	if err := client.Supply(ctx, url, node, slap.StateDestroyed); err != nil {
+	if err := client.Supply(ctx, url, options.node, slap.StateDestroyed); err != nil {
 		return err
 	}
 	e.log.Info("Done.")

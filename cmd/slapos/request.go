@@ -24,17 +24,33 @@ import (
 type requestOptions struct {
 	clientOptions
 	reference, url string
-	node           []string
+	node           cli.StringSlice
 	softwareType   string
 	state          string
 	shared         bool
 	serialisation  string
-	parameters     []string
+	parameters     cli.StringSlice
 	parametersFile string
 	json           bool
 }
 
+func (o *requestOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		clientConfigFlag(&o.configuration),
+		argv.Words(&o.node, "node", "where the instance may run, as `KEY=VALUE`: computer_guid=COMP-1234"),
+		&cli.StringFlag{Name: "type", Destination: &o.softwareType, Usage: "software type (default: default)"},
+		&cli.StringFlag{Name: "state", Destination: &o.state, Usage: "requested state: started, stopped or destroyed (default: as it is, started when new)"},
+		&cli.BoolFlag{Name: "slave", Destination: &o.shared, Usage: "ask for a shared instance of one that runs already"},
+		argv.ChoiceFlag(&o.serialisation, "force-serialisation", "how the parameters of a file are sent (default: as the release declares)",
+			"", string(schema.XML), string(schema.JSONInXML)),
+		argv.Words(&o.parameters, "parameters", "instance parameters, as `KEY=VALUE`"),
+		&cli.StringFlag{Name: "parameters-file", Destination: &o.parametersFile, Usage: "read the instance parameters from `FILE`"},
+		jsonFlag(&o.json, "print the instance as JSON on standard output"),
+	}
+}
+
 func newRequestCommand(e *environment) *cli.Command {
+	options := new(requestOptions)
 	return &cli.Command{
 		Name:      "request",
 		Usage:     "ask for an instance, or change one, and show what it published",
@@ -57,35 +73,13 @@ REFERENCE and SOFTWARE_URL before them.
 
 Exit codes: 0 the instance is there; 1 failed; 2 it isn't ready yet: run the
 command again in a few minutes, or wrong usage.`,
-		Flags: []cli.Flag{
-			clientConfigFlag(),
-			&argv.WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "node", Usage: "where the instance may run, as `KEY=VALUE`: computer_guid=COMP-1234"}},
-			&cli.StringFlag{Name: "type", Usage: "software type (default: default)"},
-			&cli.StringFlag{Name: "state", Usage: "requested state: started, stopped or destroyed (default: as it is, started when new)"},
-			&cli.BoolFlag{Name: "slave", Usage: "ask for a shared instance of one that runs already"},
-			argv.ChoiceFlag("force-serialisation", "how the parameters of a file are sent (default: as the release declares)",
-				"", string(schema.XML), string(schema.JSONInXML)),
-			&argv.WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: "parameters", Usage: "instance parameters, as `KEY=VALUE`"}},
-			&cli.StringFlag{Name: "parameters-file", Usage: "read the instance parameters from `FILE`"},
-			jsonFlag("print the instance as JSON on standard output"),
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			if err := argv.Exclusive(c, "parameters", "parameters-file"); err != nil {
 				return err
 			}
-			return runRequest(c.Context, e, requestOptions{
-				clientOptions:  clientOptions{configuration: c.String("cfg")},
-				reference:      c.Args().Get(0),
-				url:            c.Args().Get(1),
-				node:           c.StringSlice("node"),
-				softwareType:   c.String("type"),
-				state:          c.String("state"),
-				shared:         c.Bool("slave"),
-				serialisation:  c.String("force-serialisation"),
-				parameters:     c.StringSlice("parameters"),
-				parametersFile: c.String("parameters-file"),
-				json:           c.Bool("json"),
-			})
+			options.reference, options.url = c.Args().Get(0), c.Args().Get(1)
+			return runRequest(c.Context, e, *options)
 		},
 	}
 }
@@ -98,11 +92,11 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	if err != nil {
 		return err
 	}
-	node, err := keyValues(options.node)
+	node, err := keyValues(options.node.Value())
 	if err != nil {
 		return err
 	}
-	parameters, err := keyValues(options.parameters)
+	parameters, err := keyValues(options.parameters.Value())
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,20 @@ import (
 type serviceInfoOptions struct {
 	clientOptions
 	reference string
+	json      bool // without effect: it is JSON anyway
 	news      bool
 }
 
+func (o *serviceInfoOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		clientConfigFlag(&o.configuration),
+		jsonFlag(&o.json, "print JSON, as it does anyway"),
+		&cli.BoolFlag{Name: "news", Destination: &o.news, Usage: "add the news of the instances"},
+	}
+}
+
 func newServiceInfoCommand(e *environment) *cli.Command {
+	options := new(serviceInfoOptions)
 	return &cli.Command{
 		Name:      "info",
 		Usage:     "show what the master knows of a service",
@@ -33,15 +43,10 @@ red), or unsupported when the master keeps no news.
 
 Exit codes: 0 success; 1 failed; 2 no such service, it isn't ready, or wrong
 usage.`,
-		Flags: []cli.Flag{
-			clientConfigFlag(),
-			jsonFlag("print JSON, as it does anyway"),
-			&cli.BoolFlag{Name: "news", Usage: "add the news of the instances"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runServiceInfo(c.Context, e, serviceInfoOptions{
-				clientOptions{configuration: c.String("cfg")}, c.Args().First(), c.Bool("news"),
-			})
+			options.reference = c.Args().First()
+			return runServiceInfo(c.Context, e, *options)
 		},
 	}
 }

@@ -11,7 +11,17 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+type serviceListOptions struct {
+	clientOptions
+	json bool // without effect: it is JSON anyway
+}
+
+func (o *serviceListOptions) flags() []cli.Flag {
+	return []cli.Flag{clientConfigFlag(&o.configuration), jsonFlag(&o.json, "print JSON, as it does anyway")}
+}
+
 func newServiceListCommand(e *environment) *cli.Command {
+	options := new(serviceListOptions)
 	return &cli.Command{
 		Name:     "list",
 		Usage:    "list your services and their software",
@@ -20,15 +30,15 @@ func newServiceListCommand(e *environment) *cli.Command {
 title.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag(), jsonFlag("print JSON, as it does anyway")},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runServiceList(c.Context, e, clientOptions{configuration: c.String("cfg")})
+			return runServiceList(c.Context, e, *options)
 		},
 	}
 }
 
-func runServiceList(ctx context.Context, e *environment, options clientOptions) error {
-	master, done, err := e.openHateoas(ctx, options)
+func runServiceList(ctx context.Context, e *environment, options serviceListOptions) error {
+	master, done, err := e.openHateoas(ctx, options.clientOptions)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"os"
 	"os/exec"
 	"slices"
@@ -11,11 +12,13 @@ import (
 	"syscall"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/cloud"
 
 	"github.com/urfave/cli/v2"
 )
 
 func newStandaloneShellCommand(e *environment) *cli.Command {
+	var root string
 	return &cli.Command{
 		Name:      "shell",
 		Usage:     "start a shell in which slapos speaks with your cloud",
@@ -25,33 +28,36 @@ commands use the configuration of the cloud:
 slapos standalone shell slapos request NAME URL.
 
 Exit codes: those of the shell or the command; 1 nothing runs, or it can't be started.`,
-		Flags: []cli.Flag{rootFlag()},
+		Flags: []cli.Flag{rootFlag(&root)},
 		Action: func(c *cli.Context) error {
-			s, err := e.newStandalone(c)
-			if err != nil {
-				return err
-			}
-			if err := s.requireRunning(c.Context); err != nil {
-				return err
-			}
-			words := c.Args().Slice()
-			if len(words) == 0 {
-				words = []string{cmp.Or(e.getenv("SHELL"), "/bin/sh")}
-			}
-			return s.become(words)
+			return runStandaloneShell(c.Context, e, root, c.Args().Slice())
 		},
 	}
 }
 
+func runStandaloneShell(ctx context.Context, e *environment, root string, words []string) error {
+	c, err := e.openCloud(root)
+	if err != nil {
+		return err
+	}
+	if err := requireRunning(ctx, c); err != nil {
+		return err
+	}
+	if len(words) == 0 {
+		words = []string{cmp.Or(e.getenv("SHELL"), "/bin/sh")}
+	}
+	return e.become(c, words)
+}
+
 // become replaces this process by a command in the environment of the cloud.
-func (s *standaloneCloud) become(words []string) error {
-	search := s.path("bin") + string(os.PathListSeparator) + s.e.getenv("PATH")
-	environ := slices.DeleteFunc(slices.Clone(s.e.environ), func(variable string) bool {
+func (e *environment) become(c *cloud.Cloud, words []string) error {
+	search := c.Path("bin") + string(os.PathListSeparator) + e.getenv("PATH")
+	environ := slices.DeleteFunc(slices.Clone(e.environ), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		return name == "PATH" || name == "SLAPOS_CONFIGURATION" || name == "SLAPOS_CLIENT_CONFIGURATION"
 	})
 	environ = append(environ, "PATH="+search,
-		"SLAPOS_CONFIGURATION="+s.configurationFile(), "SLAPOS_CLIENT_CONFIGURATION="+s.configurationFile())
+		"SLAPOS_CONFIGURATION="+c.ConfigurationFile(), "SLAPOS_CLIENT_CONFIGURATION="+c.ConfigurationFile())
 	if err := os.Setenv("PATH", search); err != nil {
 		return err
 	}

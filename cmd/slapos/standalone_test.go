@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/cmd/slapos/cloud"
 	"slapos/slap/testkit"
 )
 
@@ -116,7 +117,7 @@ func (c *cloudTest) stop() {
 	_ = command.Run()
 }
 
-func (c *cloudTest) status() (status standaloneStatus) {
+func (c *cloudTest) status() (status cloud.Status) {
 	c.t.Helper()
 	if err := json.Unmarshal([]byte(c.standalone(0, "status", "--json")), &status); err != nil {
 		c.t.Fatal(err)
@@ -182,7 +183,7 @@ func TestStandalone(t *testing.T) {
 	c.waitFor("the instance publishes", func() bool {
 		return strings.Contains(c.standalone(0, "shell", "sh", "-c", "slapos service info first"), `"hello": "cloud"`)
 	})
-	var service programStatus
+	var service cloud.ProgramStatus
 	isRunning := func() bool {
 		status := c.status()
 		if len(status.Instances) != 1 || len(status.Instances[0].Services) != 1 {
@@ -193,7 +194,7 @@ func TestStandalone(t *testing.T) {
 	}
 	c.waitFor("the service runs", isRunning)
 	status := c.status()
-	if !status.Running || status.Free != 1 || status.Releases[0] != (releaseStatus{c.release, "installed"}) || service.Name != "sleeper-on-watch" {
+	if !status.Running || status.Free != 1 || status.Releases[0] != (cloud.ReleaseStatus{URL: c.release, State: "installed"}) || service.Name != "sleeper-on-watch" {
 		t.Errorf("status %+v", status)
 	}
 	if text := c.standalone(0, "status"); !strings.Contains(text, "1 of 1 services run") || !strings.Contains(text, "1 partitions are free.") {
@@ -244,45 +245,29 @@ func TestStandaloneLibrary(t *testing.T) {
 	}
 }
 
-// TestStandaloneFiles checks what is written against its readers, also where
-// names are unusual.
-func TestStandaloneFiles(t *testing.T) {
+// TestStandaloneSettings reads again what a start has written, also where names
+// are unusual.
+func TestStandaloneSettings(t *testing.T) {
+	e := &environment{executable: "/opt/my programs/slapos", uid: os.Geteuid(), getenv: os.Getenv, log: slog.New(slog.DiscardHandler)}
+	settings := cloud.Settings{Host: "127.0.0.1", Port: 5001, Partitions: 2, Python: "/usr/bin/python3"}
 	root := filepath.Join(t.TempDir(), "half of a 'cloud'")
-	e := &environment{executable: "/opt/my programs/slapos", uid: os.Geteuid(), getenv: os.Getenv, now: time.Now, log: slog.New(slog.DiscardHandler)}
-	s := &standaloneCloud{e: e, root: root, standaloneSettings: standaloneSettings{"127.0.0.1", 5001, 2, "/usr/bin/python3"}}
-	if err := s.writeFiles(); err != nil {
-		t.Fatal(err)
-	}
-	again := &standaloneCloud{e: e, root: root}
-	if err := again.readSettings(); err != nil || again.standaloneSettings != s.standaloneSettings {
-		t.Errorf("read %+v, %v", again.standaloneSettings, err)
-	}
-	testkit.WriteFile(t, s.configurationFile(), "[slapproxy]\nhost = [::1]\nport = 5001\n")
-	if err := again.readSettings(); err != nil || again.masterURL() != "http://[::1]:5001" {
-		t.Errorf("host in brackets: %s, %v", again.masterURL(), err)
-	}
-	if err := s.writeFiles(); err != nil {
-		t.Fatal(err)
-	}
-	shown, err := exec.Command(testkit.Python(t), "-c", `
-import sys
-from supervisor.options import ServerOptions
-options = ServerOptions()
-options.realize(['-c', sys.argv[1]])
-for group in options.process_group_configs:
-    for program in group.process_configs:
-        print(program.name, program.autostart, program.command)
-`, s.path("etc/supervisord.conf")).CombinedOutput()
-	if err != nil {
-		t.Fatalf("supervisor: %v: %s", err, shown)
-	}
-	for _, want := range []string{
-		"slapos-proxy True '/opt/my programs/slapos' proxy start --cfg ",
-		"slapos-agent True '/opt/my programs/slapos' standalone agent --root ",
-		"slapos-node-instance-all False ",
-	} {
-		if !strings.Contains(string(shown), want) {
-			t.Errorf("no %q in\n%s", want, shown)
+	var clouds [2]*cloud.Cloud
+	for i := range clouds {
+		var err error
+		if clouds[i], err = cloud.New(cloud.Options{Root: root, Executable: e.executable, User: e.uid, Logger: e.log}); err != nil {
+			t.Fatal(err)
 		}
+	}
+	written, again := clouds[0], clouds[1]
+	written.Settings = settings
+	if err := written.WriteFiles(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.readCloudSettings(again); err != nil || again.Settings != settings {
+		t.Errorf("read %+v, %v", again.Settings, err)
+	}
+	testkit.WriteFile(t, written.ConfigurationFile(), "[slapproxy]\nhost = [::1]\nport = 5001\n")
+	if err := e.readCloudSettings(again); err != nil || again.MasterURL() != "http://[::1]:5001" {
+		t.Errorf("host in brackets: %s, %v", again.MasterURL(), err)
 	}
 }

@@ -10,7 +10,17 @@ import (
 	"slapos/slap"
 )
 
+type supplyOptions struct {
+	clientOptions
+	url, node string
+}
+
+func (o *supplyOptions) flags() []cli.Flag {
+	return []cli.Flag{clientConfigFlag(&o.configuration)}
+}
+
 func newSupplyCommand(e *environment) *cli.Command {
+	options := new(supplyOptions)
 	return &cli.Command{
 		Name:      "supply",
 		Usage:     "have a software release installed on a node",
@@ -21,24 +31,26 @@ the reference of a computer. product.NAME stands for the best release of a
 software product.
 
 Exit codes: 0 the master took the request; 1 failed; 2 wrong usage.`,
-		Flags: []cli.Flag{clientConfigFlag()},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runSupply(c.Context, e, clientOptions{configuration: c.String("cfg")}, c.Args().Get(0), c.Args().Get(1))
+			options.url, options.node = c.Args().Get(0), c.Args().Get(1)
+			return runSupply(c.Context, e, *options)
 		},
 	}
 }
 
-func runSupply(ctx context.Context, e *environment, options clientOptions, url, node string) error {
-	client, err := e.openClient(options)
+func runSupply(ctx context.Context, e *environment, options supplyOptions) error {
+	client, err := e.openClient(options.clientOptions)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	e.log.Info("Requesting software installation of " + url + "...")
-	if url, err = e.softwareURL(ctx, client, url); err != nil {
+	e.log.Info("Requesting software installation of " + options.url + "...")
+	url, err := e.softwareURL(ctx, client, options.url)
+	if err != nil {
 		return err
 	}
-	if err := client.Supply(ctx, url, node, slap.StateAvailable); err != nil {
+	if err := client.Supply(ctx, url, options.node, slap.StateAvailable); err != nil {
 		return err
 	}
 	e.log.Info("Done.")

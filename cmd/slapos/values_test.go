@@ -460,11 +460,3 @@ func TestNumbersAreReadInOnePlace(t *testing.T) {
 		t.Errorf("only %d calls were found", found)
 	}
 }
-
-// 0 is a free port.
-func TestPortZero(t *testing.T) {
-	s := &standaloneCloud{standaloneSettings: standaloneSettings{host: "127.0.0.1", port: 0}}
-	if err := s.choosePort(); err != nil || s.port < 1 {
-		t.Errorf("%d %v", s.port, err)
-	}
-}

@@ -24,7 +24,19 @@ type watchdogOptions struct {
 
 // newWatchdogCommand is the program slapos-watchdog, which the supervisor runs
 // (CLI-79, D-19).
+func (o *watchdogOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "master-url", Destination: &o.masterURL, Usage: "`URL` of the master (required)"},
+		&cli.StringFlag{Name: "computer-id", Destination: &o.computerID, Usage: "`REFERENCE` of this computer (required)"},
+		&cli.StringFlag{Name: "certificate-repository-path", Destination: &o.certificates, Usage: "`DIRECTORY` of the partitions' certificates"},
+		&cli.StringFlag{Name: "instance-root-path", Destination: &o.instanceRoot, Usage: "`DIRECTORY` of the partitions"},
+		&cli.StringFlag{Name: "master-ca-file", Destination: &o.masterCAFile, Usage: "`FILE` of the authority that the master is verified against"},
+		&cli.BoolFlag{Name: "master-insecure", Destination: &o.masterInsecure, Usage: "do not verify the master"},
+	}
+}
+
 func newWatchdogCommand(e *environment) *cli.Command {
+	options := new(watchdogOptions)
 	return &cli.Command{
 		Name:   "watchdog",
 		Usage:  "tell the master when a watched service ends",
@@ -34,25 +46,15 @@ process whose name ends in -on-watch ends, the master is told to have its
 partition processed again; once for each deployment.
 
 Exit codes: 0 the supervisor went away; 1 failed.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "master-url", Usage: "`URL` of the master (required)"},
-			&cli.StringFlag{Name: "computer-id", Usage: "`REFERENCE` of this computer (required)"},
-			&cli.StringFlag{Name: "certificate-repository-path", Usage: "`DIRECTORY` of the partitions' certificates"},
-			&cli.StringFlag{Name: "instance-root-path", Usage: "`DIRECTORY` of the partitions"},
-			&cli.StringFlag{Name: "master-ca-file", Usage: "`FILE` of the authority that the master is verified against"},
-			&cli.BoolFlag{Name: "master-insecure", Usage: "do not verify the master"},
-		},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			for _, name := range []string{"master-url", "computer-id"} {
-				if c.String(name) == "" {
-					return argv.UsageErrorf("the following arguments are required: --%s", name)
-				}
+			switch {
+			case options.masterURL == "":
+				return argv.UsageErrorf("the following arguments are required: --master-url")
+			case options.computerID == "":
+				return argv.UsageErrorf("the following arguments are required: --computer-id")
 			}
-			return runWatchdog(c.Context, e, watchdogOptions{
-				masterURL: c.String("master-url"), computerID: c.String("computer-id"),
-				certificates: c.String("certificate-repository-path"), instanceRoot: c.String("instance-root-path"),
-				masterCAFile: c.String("master-ca-file"), masterInsecure: c.Bool("master-insecure"),
-			})
+			return runWatchdog(c.Context, e, *options)
 		},
 	}
 }

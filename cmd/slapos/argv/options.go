@@ -17,14 +17,20 @@ import (
 )
 
 // A WordsFlag takes all the words that follow it, up to the next option:
-// --node a=b c=d. Read it by Context.StringSlice.
+// --node a=b c=d.
 type WordsFlag struct{ *cli.StringSliceFlag }
 
+// Words makes a WordsFlag that stores its words in target.
+func Words(target *cli.StringSlice, name, usage string) cli.Flag {
+	return &WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: name, Usage: usage, Destination: target}}
+}
+
 // ChoiceFlag is an option with a fixed set of values, the first of which is the
-// default; read it by Context.String. A first value "" says that there is no
-// default. Help shows the values in the place of a name for them.
-func ChoiceFlag(name, usage string, values ...string) cli.Flag {
-	c := &choice{value: values[0], values: values}
+// default. A first value "" says that there is no default. Help shows the values
+// in the place of a name for them.
+func ChoiceFlag(target *string, name, usage string, values ...string) cli.Flag {
+	*target = values[0]
+	c := &choice{target: target, values: values}
 	if values[0] == "" {
 		c.values = values[1:]
 	}
@@ -42,43 +48,50 @@ func Choices(f cli.Flag) []string {
 }
 
 type choice struct {
-	value  string
+	target *string
 	values []string
 }
 
-func (c *choice) String() string { return c.value }
+func (c *choice) String() string {
+	if c == nil || c.target == nil {
+		return ""
+	}
+	return *c.target
+}
 
 func (c *choice) Set(text string) error {
 	if !slices.Contains(c.values, text) {
 		return errors.New("choose from " + strings.Join(c.values, ", "))
 	}
-	c.value = text
+	*c.target = text
 	return nil
 }
 
 // A Whole is the value of a WholeFlag.
 type Whole struct {
-	Value       int
-	given       bool
 	Least, Most int
+	target      *int
+	given       bool
 }
 
 func (w *Whole) String() string {
 	if w == nil || !w.given {
 		return ""
 	}
-	return strconv.Itoa(w.Value)
+	return strconv.Itoa(*w.target)
 }
 
+// Set reads a whole number as Python's int() does.
 func (w *Whole) Set(text string) error {
 	number, ok := slap.PythonInt(text)
 	if !ok || number < w.Least || number > w.Most {
 		return errors.New("must be " + WholeRange(w.Least, w.Most))
 	}
-	w.Value, w.given = number, true
+	*w.target, w.given = number, true
 	return nil
 }
 
+// WholeRange describes the whole numbers between two.
 func WholeRange(least, most int) string {
 	switch {
 	case most == math.MaxInt && least == math.MinInt:
@@ -90,25 +103,22 @@ func WholeRange(least, most int) string {
 }
 
 // WholeFlag is an option whose value is a whole number, as Python's int() reads
-// it. Read it by [WholeOf]. Usual shows in the help; "" says that there is no
-// default.
-func WholeFlag(name, usage, usual string, least, most int, aliases ...string) *cli.GenericFlag {
-	w := &Whole{Least: least, Most: most}
+// it. Usual is the default, and shows in the help; "" says that there is none:
+// then target stays as it is.
+func WholeFlag(target *int, name, usage, usual string, least, most int, aliases ...string) *cli.GenericFlag {
+	w := &Whole{Least: least, Most: most, target: target}
 	if usual != "" {
 		_ = w.Set(usual) // a constant
 	}
 	return &cli.GenericFlag{Name: name, Aliases: aliases, Usage: usage, Value: w}
 }
 
-// WholeOf is the value of a WholeFlag: its default, when it is not given.
-func WholeOf(c *cli.Context, name string) int { return c.Generic(name).(*Whole).Value }
-
 // A measure is the value of a MeasureFlag.
 type measure[T any] struct {
-	text  string
-	value T
-	forms string
-	parse func(string) (T, bool)
+	text   string
+	target *T
+	forms  string
+	parse  func(string) (T, bool)
 }
 
 func (m *measure[T]) String() string {
@@ -123,22 +133,20 @@ func (m *measure[T]) Set(text string) error {
 	if !ok {
 		return errors.New("must be " + m.forms)
 	}
-	m.text, m.value = text, value
+	m.text, *m.target = text, value
 	return nil
 }
 
-// MeasureFlag is an option whose value has a unit, in one of the forms. Read it
-// by [MeasureOf]. Usual shows in the help; "" says that there is no default.
-func MeasureFlag[T any](name, usage, usual, forms string, parse func(string) (T, bool)) *cli.GenericFlag {
-	m := &measure[T]{forms: forms, parse: parse}
+// MeasureFlag is an option whose value has a unit, in one of the forms. Usual is
+// the default, and shows in the help; "" says that there is none: then target
+// stays as it is.
+func MeasureFlag[T any](target *T, name, usage, usual, forms string, parse func(string) (T, bool)) *cli.GenericFlag {
+	m := &measure[T]{target: target, forms: forms, parse: parse}
 	if usual != "" {
 		_ = m.Set(usual) // a constant
 	}
 	return &cli.GenericFlag{Name: name, Usage: usage, Value: m}
 }
-
-// MeasureOf is the value of a MeasureFlag; zero, when there is none.
-func MeasureOf[T any](c *cli.Context, name string) T { return c.Generic(name).(*measure[T]).value }
 
 // Exclusive refuses a line that has more than one of the named options.
 func Exclusive(c *cli.Context, names ...string) error {

@@ -36,7 +36,7 @@ func sampleCommands() ([]*cli.Command, []cli.Flag) {
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}},
 			&cli.BoolFlag{Name: "debug"},
 			&cli.StringFlag{Name: "log-file", Aliases: []string{"logfile", "log_file"}},
-			ChoiceFlag("log-format", "", "text", "json"),
+			ChoiceFlag(new(string), "log-format", "", "text", "json"),
 			&cli.BoolFlag{Name: "log-color"},
 			&cli.BoolFlag{Name: "log-time"},
 		}

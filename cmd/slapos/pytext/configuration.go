@@ -17,9 +17,14 @@ package pytext
 
 import (
 	"fmt"
+	"html/template"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"slapos/slap/wholefile"
 )
 
 // A Configuration is a file in the dialect of Python's ConfigParser (CLI-22).
@@ -80,4 +85,25 @@ func Shortened(text string) string {
 		return string(slices.Concat(runes[:40], []rune("...")))
 	}
 	return text
+}
+
+// WriteExample writes an example with its values filled in. A percent sign in
+// a value is doubled, as the reader undoes it.
+func WriteExample(path, example string, values any, mode os.FileMode) error {
+	filled, err := template.New(filepath.Base(path)).Parse(example)
+	if err != nil {
+		return err
+	}
+	var text strings.Builder
+	if err := filled.Execute(&text, values); err != nil {
+		return err
+	}
+	if strings.ContainsAny(fmt.Sprint(values), "\r\n") {
+		return fmt.Errorf("%s: a value holds a line break", path)
+	}
+	doubled := strings.ReplaceAll(text.String(), "%", "%%")
+	if _, err := ParseConfiguration(path, []byte(doubled)); err != nil {
+		return err
+	}
+	return wholefile.Write(path, []byte(doubled), mode)
 }

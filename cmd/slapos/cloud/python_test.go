@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package cloud
 
 import (
 	"log/slog"
@@ -14,8 +14,8 @@ import (
 )
 
 // The environment of a cloud gets what the tests run with, and messages name it.
-func TestStandaloneRequirements(t *testing.T) {
-	pins, err := os.ReadFile(filepath.Join("..", "..", ".ci", "requirements.txt"))
+func TestRequirements(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join("..", "..", "..", ".ci", "requirements.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,25 +23,25 @@ func TestStandaloneRequirements(t *testing.T) {
 		return regexp.MustCompile(`(?m)^(#.*)?\n`).ReplaceAllString(text, "")
 	}
 	var want string
-	for _, text := range strings.Split(string(pins), "\n# [") {
+	for _, text := range strings.Split(string(file), "\n# [") {
 		if name, text, _ := strings.Cut(text, "]"); name == "build" || name == "buildout" {
 			_, text, _ = strings.Cut(text, "\n")
 			want += section(text + "\n")
 		}
 	}
-	have := string(standaloneRequirements)
+	have := string(pins)
 	if have := section(have); have == "" || have != section(want) {
-		t.Errorf("cmd/slapos/standalone/requirements.txt is not what .ci/requirements.txt has in build and buildout:\n%s", have)
+		t.Errorf("cmd/slapos/cloud/requirements.txt is not what .ci/requirements.txt has in build and buildout:\n%s", have)
 	}
 	for _, name := range strings.Fields(buildout.Packages) {
 		if !strings.Contains(have, "\n"+strings.Replace(name, "zc.", "zc-", 1)+" \\\n") {
-			t.Errorf("%s is not in cmd/slapos/standalone/requirements.txt", name)
+			t.Errorf("%s is not in cmd/slapos/cloud/requirements.txt", name)
 		}
 	}
 }
 
-// TestStandalonePython has a Python that notes what it is told.
-func TestStandalonePython(t *testing.T) {
+// TestPython has a Python that notes what it is told.
+func TestPython(t *testing.T) {
 	for _, test := range []struct{ name, env, want, told string }{
 		{"none has it", "", "", "--no-deps --require-hashes -r ROOT/python/requirements.txt\n"},
 		{"too old", "OLD=1", "is older than Python 3.11: install a newer python3 with venv, or name a Python with zc.buildout by --python", ""},
@@ -65,7 +65,7 @@ esac
 			if name, value, set := strings.Cut(test.env, "="); set {
 				t.Setenv(name, value)
 			}
-			s := &standaloneCloud{e: &environment{getenv: os.Getenv, log: slog.New(slog.DiscardHandler)}, root: root}
+			s := &Cloud{options: Options{Root: root, Logger: slog.New(slog.DiscardHandler)}}
 			err := s.findPython(t.Context(), "")
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasSuffix(err.Error(), test.want)) {
 				t.Fatalf("error %v, want %q", err, test.want)
@@ -75,16 +75,16 @@ esac
 				t.Errorf("pip is told %q, want %q", told, want)
 			}
 			if err == nil {
-				if written, err := os.ReadFile(filepath.Join(root, "python/requirements.txt")); err != nil || string(written) != string(standaloneRequirements) {
+				if written, err := os.ReadFile(filepath.Join(root, "python/requirements.txt")); err != nil || string(written) != string(pins) {
 					t.Errorf("%q, %v", written, err)
 				}
 				// The next start takes what is there.
 				if err := os.Remove(filepath.Join(bin, "python3")); err != nil {
 					t.Fatal(err)
 				}
-				next := &standaloneCloud{e: s.e, root: root}
-				if err := next.findPython(t.Context(), ""); err != nil || next.python != filepath.Join(root, "python/bin/python") {
-					t.Errorf("%q, %v", next.python, err)
+				next := &Cloud{options: s.options}
+				if err := next.findPython(t.Context(), ""); err != nil || next.Settings.Python != filepath.Join(root, "python/bin/python") {
+					t.Errorf("%q, %v", next.Settings.Python, err)
 				}
 			}
 		})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package cloud
 
 import (
 	"bytes"
@@ -10,10 +10,11 @@ import (
 	"strconv"
 	"strings"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap/wholefile"
 )
 
-const standaloneConfiguration = `[slapos]
+const configuration = `[slapos]
 software_root = {{.Root}}/soft
 instance_root = {{.Root}}/inst
 shared_part_list = {{.Root}}/shared
@@ -46,35 +47,35 @@ database_uri = {{.Root}}/var/proxy.db
 local_software_release_root = /
 `
 
-// writeFiles makes the directory of the cloud and its files.
-func (s *standaloneCloud) writeFiles() error {
+// WriteFiles makes the directory of the cloud and its files.
+func (c *Cloud) WriteFiles() error {
 	for _, name := range []string{"bin", "etc", "var/log", "var/run", "soft", "shared", "inst/etc/supervisord.conf.d"} {
-		if err := os.MkdirAll(s.path(name), 0o750); err != nil {
+		if err := os.MkdirAll(c.Path(name), 0o750); err != nil {
 			return err
 		}
 	}
-	definition, err := s.definition()
+	definition, err := c.definition()
 	if err != nil {
 		return err
 	}
 	wrapper := fmt.Sprintf("#!/bin/sh\nexport SLAPOS_CONFIGURATION=%[1]s SLAPOS_CLIENT_CONFIGURATION=%[1]s\nexec %[2]s \"$@\"\n",
-		shellQuote(s.configurationFile()), shellQuote(s.e.executable)) // CLI-109
+		ShellQuote(c.ConfigurationFile()), ShellQuote(c.options.Executable)) // CLI-109
 	for _, file := range []struct {
 		name, text string
 		mode       os.FileMode
 	}{
 		{"etc/slapformat-definition.cfg", definition, 0o644},
-		{"etc/supervisord.conf", s.supervisorConfiguration(), 0o600},
+		{"etc/supervisord.conf", c.supervisorConfiguration(), 0o600},
 		{"bin/slapos", wrapper, 0o755},
 	} {
-		if err := writeChanged(s.path(file.name), []byte(file.text), file.mode); err != nil {
+		if err := writeChanged(c.Path(file.name), []byte(file.text), file.mode); err != nil {
 			return err
 		}
 	}
-	return writeExample(s.configurationFile(), standaloneConfiguration, struct {
+	return pytext.WriteExample(c.ConfigurationFile(), configuration, struct {
 		Root, MasterURL, Computer, Python, Host string
 		Port, Partitions                        int
-	}{s.root, s.masterURL(), standaloneComputer, s.python, s.host, s.port, s.partitions}, 0o644)
+	}{c.options.Root, c.MasterURL(), Computer, c.Settings.Python, c.Settings.Host, c.Settings.Port, c.Settings.Partitions}, 0o644)
 }
 
 func writeChanged(path string, text []byte, mode os.FileMode) error {
@@ -87,14 +88,14 @@ func writeChanged(path string, text []byte, mode os.FileMode) error {
 // definition describes the partitions (CLI-102). Each has an IPv4 address of its
 // own, all of 127.0.0.0/8 being this machine, so that services don't meet at a
 // port; there is only one such address in IPv6.
-func (s *standaloneCloud) definition() (string, error) {
-	account := strconv.Itoa(s.e.uid)
+func (c *Cloud) definition() (string, error) {
+	account := strconv.Itoa(c.options.User)
 	if known, err := user.LookupId(account); err == nil {
 		account = known.Username
 	}
 	var b strings.Builder
 	b.WriteString("[computer]\naddress = 127.0.0.1/255.255.255.255\n")
-	for i := range s.partitions {
+	for i := range c.Settings.Partitions {
 		fmt.Fprintf(&b, "\n[partition_%d]\naddress = 127.1.0.%d/255.255.255.255 ::1/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\n"+
 			"pathname = slappart%d\nuser = %s\nnetwork_interface =\n", i, i+1, i, account)
 	}
@@ -103,9 +104,9 @@ func (s *standaloneCloud) definition() (string, error) {
 
 // supervisorConfiguration lists the programs of the cloud, by the names that the
 // library gives them (CLI-104).
-func (s *standaloneCloud) supervisorConfiguration() string {
+func (c *Cloud) supervisorConfiguration() string {
 	escape := strings.NewReplacer("%", "%%").Replace
-	slapos, configuration := shellQuote(s.e.executable), shellQuote(s.configurationFile())
+	slapos, configuration := ShellQuote(c.options.Executable), ShellQuote(c.ConfigurationFile())
 	var b strings.Builder
 	fmt.Fprintf(&b, `[unix_http_server]
 file = %[1]s/var/run/sv.sock
@@ -121,11 +122,11 @@ strip_ansi = true
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
-`, escape(s.root))
+`, escape(c.options.Root))
 	program := func(name, log, command string, lasting bool) {
 		fmt.Fprintf(&b, "\n[program:%s]\ncommand = %s\nautostart = %[3]t\nautorestart = %[3]t\nstartsecs = 0\nstopwaitsecs = 60\n"+
 			"redirect_stderr = true\nstdout_logfile = %[4]s/var/log/%[5]s.log\nstdout_logfile_maxbytes = 5MB\nstdout_logfile_backups = 1\n",
-			name, escape(command), lasting, escape(s.root), log)
+			name, escape(command), lasting, escape(c.options.Root), log)
 		if !lasting {
 			b.WriteString("startretries = 0\n")
 		}
@@ -136,8 +137,8 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 	}
 	program("slapos-proxy", "slapos-proxy", slapos+" proxy start --cfg "+configuration+" --verbose", true)
 	program("slapos-instance-supervisord", "slapos-instance-supervisord",
-		slapos+" supervisord --nodaemon --configuration "+shellQuote(s.services().ConfigFile()), true)
-	program("slapos-agent", "slapos-agent", slapos+" standalone agent --root "+shellQuote(s.root), true)
+		slapos+" supervisord --nodaemon --configuration "+ShellQuote(c.services().ConfigFile()), true)
+	program("slapos-agent", "slapos-agent", slapos+" standalone agent --root "+ShellQuote(c.options.Root), true)
 	node("software", "software")
 	node("software-all", "software --force")
 	node("instance", "instance")
@@ -146,8 +147,8 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 	return b.String()
 }
 
-// shellQuote makes one word of a text, for shells and for the supervisor.
-func shellQuote(text string) string {
+// ShellQuote makes one word of a text, for shells and for the supervisor.
+func ShellQuote(text string) string {
 	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@") == "" && text != "" {
 		return text
 	}
