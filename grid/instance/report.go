@@ -20,15 +20,6 @@ func (d *deployment) reportStarted(ctx context.Context) (pass.Outcome, error) {
 	return pass.Ended(d.Node.Master.Started(ctx, d.ID))
 }
 
-// reportStopped tells the master, whatever it answers (GRID-52).
-func (d *deployment) reportStopped(ctx context.Context) (pass.Outcome, error) {
-	if err := d.Node.Master.Stopped(ctx, d.ID); err != nil {
-		d.Log.Debug("Ignored failure to report a stopped partition", "error", err)
-		return pass.Skipped, ctx.Err()
-	}
-	return pass.Done, nil
-}
-
 // requestedFile is where code in the partition notes the instances that it asks
 // for, one reference on a line.
 func (d *deployment) requestedFile() string {

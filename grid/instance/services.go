@@ -29,8 +29,11 @@ func (d *deployment) startServices(ctx context.Context) (pass.Outcome, error) {
 		d.Log.Warn(fmt.Sprintf("No runners nor services found for partition '%s'", name))
 	}
 	d.started = true
-	if err := d.Services.Set(ctx, name, programs, d.Log); err != nil || len(programs) == 0 {
+	if err := d.Services.Set(ctx, name, programs, d.Log); err != nil {
 		return pass.Failed, err
+	}
+	if len(programs) == 0 {
+		return pass.Skipped, nil
 	}
 	return d.startGroup(ctx)
 }
