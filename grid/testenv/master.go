@@ -101,7 +101,7 @@ func (m *Master) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Write(body)
+	_, _ = w.Write(body) // the test sees what a client misses
 }
 
 // Set changes what the master says.
