@@ -199,18 +199,18 @@ var gridMutations = []mutation{
 	},
 	{
 		"A partition's directory is made with the mode 0750", "format/plan.go", "format.TestPlanOfFirstRun",
-		`p.directory(path, 0o750,`,
-		`p.directory(path, 0o755,`,
+		`makeDirectory{path: path, mode: 0o750}`,
+		`makeDirectory{path: path, mode: 0o755}`,
 	},
 	{
 		"The directory of certificates is root's alone", "format/plan.go", "format.TestCertificateRepositoryIsPrivate",
-		`os.Mkdir(path, 0o700)`,
-		`os.Mkdir(path, 0o755)`,
+		`certificatesMode fs.FileMode = 0o700`,
+		`certificatesMode fs.FileMode = 0o755`,
 	},
 	{
 		"Root's account is left alone", "format/plan.go", "format.TestSharedUsers",
-		`if user.Name == "root" {`,
-		`if user.Name == "" {`,
+		`if user.Name == "root" ||`,
+		`if user.Name == "" ||`,
 	},
 	// Removing trees.
 	{

@@ -5,6 +5,7 @@ package format
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,7 +62,7 @@ func readAccounts(directory string) (*Accounts, error) {
 		if err != nil || err2 != nil {
 			continue
 		}
-		accounts.Users[fields[0]] = User{uid, gid, fields[5], fields[6], allLocked || locked[fields[0]]}
+		accounts.Users[fields[0]] = User{UID: uid, GID: gid, Home: fields[5], Shell: fields[6], Locked: allLocked || locked[fields[0]]}
 	}
 	for fields := range records(group, 4) {
 		gid, err := strconv.Atoi(fields[2])
@@ -69,7 +70,7 @@ func readAccounts(directory string) (*Accounts, error) {
 			continue
 		}
 		members := strings.FieldsFunc(fields[3], func(r rune) bool { return r == ',' })
-		accounts.Groups[fields[0]] = Group{gid, members}
+		accounts.Groups[fields[0]] = Group{GID: gid, Members: members}
 	}
 	return accounts, nil
 }
@@ -89,6 +90,34 @@ func records(content []byte, fields int) func(yield func([]string) bool) {
 				return
 			}
 		}
+	}
+}
+
+// unknownID is the number of a user or group that is not made yet.
+const unknownID = -1
+
+// clone copies the accounts, so that a plan can go on with what it makes.
+func (a *Accounts) clone() *Accounts {
+	return &Accounts{Users: maps.Clone(a.Users), Groups: maps.Clone(a.Groups)}
+}
+
+// put makes the accounts what they are once the commands of a user were run. New
+// numbers are known only later.
+func (a *Accounts) put(user plannedUser) {
+	group, found := a.Groups[user.Name]
+	if !found {
+		group = Group{GID: unknownID}
+		a.Groups[user.Name] = group
+	}
+	known, found := a.Users[user.Name]
+	if !found {
+		known.UID = unknownID
+	}
+	a.Users[user.Name] = User{UID: known.UID, GID: group.GID, Home: user.Home, Shell: userShell, Locked: true}
+	if user.Group != "" && !a.isMember(user.Name, user.Group) {
+		shared := a.Groups[user.Group]
+		shared.Members = append(slices.Clone(shared.Members), user.Name)
+		a.Groups[user.Group] = shared
 	}
 }
 

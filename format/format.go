@@ -27,6 +27,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"slapos/manager"
@@ -64,6 +66,8 @@ type Result struct {
 	Computer *Computer
 	// Plan is what was, or in a dry run would be, changed.
 	Plan Plan
+
+	failures []PartitionFailure
 }
 
 // PostError says that the computer is formatted and its description saved, but
@@ -73,8 +77,38 @@ type PostError struct{ Err error }
 func (e *PostError) Error() string { return e.Err.Error() }
 func (e *PostError) Unwrap() error { return e.Err }
 
+// PartitionFailure says why the directories of a partition are not ready.
+type PartitionFailure struct {
+	Reference string
+	Err       error
+}
+
+// PartitionsError says that partitions are not ready because of what is in their
+// directories. The others are, and the computer's description is saved.
+type PartitionsError struct {
+	Failures []PartitionFailure
+	// Post is nil when the master took the description.
+	Post error
+}
+
+func (e *PartitionsError) Error() string {
+	var texts []string
+	for _, failure := range e.Failures {
+		texts = append(texts, fmt.Sprintf("partition %s: %v", failure.Reference, failure.Err))
+	}
+	if e.Post != nil {
+		texts = append(texts, fmt.Sprintf("the master was not told: %v", e.Post))
+	}
+	return strings.Join(texts, "; ") + ": see what is in the place of that directory, remove or unmount it, and format again; all other partitions are ready"
+}
+
+func hasFailed(failures []PartitionFailure, partition *Partition) bool {
+	return slices.ContainsFunc(failures, func(f PartitionFailure) bool { return f.Reference == partition.Reference })
+}
+
 // Run formats the computer. On a [*PostError] all but telling the master is
-// done; on any other error nothing was saved. The result is never nil.
+// done, on a [*PartitionsError] all but some partitions; on any other error
+// nothing was saved. The result is never nil.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o.setDefaults()
 	result := &Result{}
@@ -98,12 +132,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return result, err
 	}
 	(<-public)(result.Computer)
-	state := state{o.ComputerXML, o.ComputerJSON, o.Now, o.Logger}
+	state := state{computerXML: o.ComputerXML, computerJSON: o.ComputerJSON, now: o.Now, log: o.Logger}
 	document := result.Computer.document()
-	if err := state.save(result.Computer, document, func(name string) error {
+	failures, err := state.save(result.Computer, document, result.failures, func(name string) error {
 		_, err := o.Machine.user(ctx, name)
 		return err
-	}); err != nil {
+	})
+	if err != nil {
 		return result, err
 	}
 	o.Logger.Info(fmt.Sprintf("Posting information to '%s'", o.MasterURL))
@@ -111,7 +146,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if errors.Is(err, slap.ErrNotFound) { // FMT-87
 		err = fmt.Errorf("%w: this computer is not known to the master, or computer_id %q and the certificates do not match", err, o.ComputerID)
 	}
-	if err != nil {
+	switch {
+	case len(failures) > 0:
+		return result, &PartitionsError{Failures: failures, Post: err}
+	case err != nil:
 		return result, &PostError{err}
 	}
 	return result, nil
@@ -174,7 +212,7 @@ func (o *Options) format(ctx context.Context, previous *Computer, result *Result
 }
 
 func (o *Options) formatOnce(ctx context.Context, previous *Computer, refused map[LinkAddress]bool, result *Result) error {
-	present, err := o.Machine.Present(ctx, &o.Definition)
+	present, err := o.Machine.Present(ctx, &o.Definition, previous)
 	if err != nil {
 		return err
 	}
@@ -189,17 +227,44 @@ func (o *Options) formatOnce(ctx context.Context, previous *Computer, refused ma
 		}
 		o.Logger.Info(fmt.Sprintf("Stored computer definition in '%s'", o.OutputDefinition))
 	}
-	planner := &planner{definition: &o.Definition, wanted: wanted, present: present, machine: &o.Machine, log: o.Logger}
-	defer planner.probe.close()
-	plan, fault := planner.build(ctx, o.Managers)
-	result.Plan = append(result.Plan, plan...)
-	if o.DryRun {
-		return fault
+	if err := wanted.askManagers(ctx, o.Managers); err != nil {
+		wanted.Fault = &Fault{Partition: -1, Err: err}
 	}
-	if err := plan.Apply(ctx, o.Logger, o.Progress); err != nil {
+	planned := makePlan(wanted, present)
+	for _, text := range planned.warnings {
+		o.Logger.Warn(text)
+	}
+	result.Plan, result.failures = append(result.Plan, planned.plan...), planned.failures
+	if o.DryRun {
+		if planned.fault == nil && len(planned.failures) > 0 {
+			return &PartitionsError{Failures: planned.failures}
+		}
+		return planned.fault
+	}
+	failures, err := planned.plan.Apply(ctx, &o.Machine, o.Logger, o.Progress)
+	result.failures = append(result.failures, failures...)
+	if err != nil {
 		return err
 	}
-	return fault
+	return planned.fault
+}
+
+// askManagers asks the managers for their part of the plan (FMT-43).
+func (w *Wanted) askManagers(ctx context.Context, managers []manager.Manager) error {
+	for _, m := range managers {
+		err := m.Format(ctx, &manager.Computer{
+			Reference:    w.Computer.Reference,
+			SoftwareRoot: w.Computer.SoftwareRoot,
+			InstanceRoot: w.Computer.InstanceRoot,
+			Do: func(description string, apply func(context.Context) error) {
+				w.Managed = append(w.Managed, Step{Action: "manager", Command: description, change: managed{do: apply}})
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("manager %s: %w", m.Name(), err)
+		}
+	}
+	return nil
 }
 
 // describeSystem fills in what the master wants to know of the machine.

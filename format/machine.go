@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"slapos/manager/cgroup"
 )
@@ -74,9 +75,14 @@ func (m *Machine) MissingPrograms(d *Definition) []string {
 	return missing
 }
 
-// Present is the machine as it is.
+// Present is the machine as it is: all that a plan depends on.
 type Present struct {
 	Accounts *Accounts
+	// Directories are those that may have to be made, by path. One that is missing
+	// has no entry.
+	Directories map[string]Directory
+	// CGroups is nil when partitions get no control groups.
+	CGroups *cgroup.State
 	// Network is nil when nothing of it matters.
 	Network *NetworkState
 	// NonlocalBind: programs may listen on addresses that are on no interface.
@@ -85,17 +91,42 @@ type Present struct {
 	Storage []string
 }
 
+// Directory is a directory, or what is in its place.
+type Directory struct {
+	UID, GID    int
+	Mode        fs.FileMode // permissions
+	IsDirectory bool
+	// Err says why nothing of it is known.
+	Err error
+}
+
 const nonlocalBind = "net/ipv6/ip_nonlocal_bind"
 
-// Present reads the machine.
-func (m *Machine) Present(ctx context.Context, d *Definition) (*Present, error) {
-	present := &Present{}
+// Present reads the machine, for the computer that the definition and what an
+// earlier run saved describe.
+func (m *Machine) Present(ctx context.Context, d *Definition, previous *Computer) (*Present, error) {
+	present := &Present{Directories: map[string]Directory{}}
 	var err error
 	if present.Accounts, err = readAccounts(m.Etc); err != nil {
 		return nil, fmt.Errorf("read users and groups: %w", err)
 	}
 	if present.Storage, err = storageDirectories(d.InstanceStorageHome); err != nil {
 		return nil, err
+	}
+	computer, err := describe(d, previous)
+	if err != nil {
+		return nil, err
+	}
+	if err := computer.place(present.Storage); err != nil {
+		return nil, err
+	}
+	m.readDirectories(present, computer, d)
+	if d.AlterUser && m.CGroups.Available() == nil { // partitions get groups where users are kept apart
+		var references []string
+		for _, partition := range computer.Partitions {
+			references = append(references, partition.Reference)
+		}
+		present.CGroups = m.CGroups.Read(references)
 	}
 	if d.Input != nil && !d.AlterNetwork {
 		return present, nil
@@ -109,6 +140,32 @@ func (m *Machine) Present(ctx context.Context, d *Definition) (*Present, error) 
 	}
 	present.NonlocalBind = strings.TrimSpace(string(content)) == "1"
 	return present, nil
+}
+
+// readDirectories looks at the directories that formatting makes. Trouble with
+// one is for the plan to decide about.
+func (m *Machine) readDirectories(present *Present, computer *Computer, d *Definition) {
+	paths := []string{computer.InstanceRoot, computer.SoftwareRoot}
+	for _, partition := range computer.Partitions {
+		paths = append(paths, partition.directories()...)
+	}
+	if d.CertificateRepository != "" {
+		paths = append(paths, d.CertificateRepository)
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			present.Directories[path] = Directory{Err: err}
+		default:
+			directory := Directory{UID: unknownID, GID: unknownID, Mode: info.Mode().Perm(), IsDirectory: info.IsDir()}
+			if status, ok := info.Sys().(*syscall.Stat_t); ok {
+				directory.UID, directory.GID = int(status.Uid), int(status.Gid)
+			}
+			present.Directories[path] = directory
+		}
+	}
 }
 
 // storageDirectories are home/data<number>, in the order of the numbers.
@@ -153,7 +210,7 @@ func (m *Machine) user(ctx context.Context, name string) (User, error) {
 			uid, err := strconv.Atoi(fields[2])
 			gid, err2 := strconv.Atoi(fields[3])
 			if fields[0] == name && err == nil && err2 == nil {
-				return User{uid, gid, fields[5], fields[6], true}, nil
+				return User{UID: uid, GID: gid, Home: fields[5], Shell: fields[6], Locked: true}, nil
 			}
 		}
 	}

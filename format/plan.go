@@ -4,16 +4,13 @@ package format
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"strings"
-	"syscall"
 
-	"slapos/manager"
 	"slapos/manager/cgroup"
 )
 
@@ -30,249 +27,249 @@ type Step struct {
 	// for reading, none of them but those of users is ever run.
 	Command string `json:"command"`
 
-	apply func(context.Context) error
+	change change
+	// partition is the one whose directories the step prepares. Its failure keeps
+	// nothing but the rest of these steps from being done.
+	partition *Partition
 }
 
 func (s Step) String() string { return s.Command }
 
-// Apply carries the plan out, up to the first step that fails. The log has each
-// step at debug level (FMT-64); progress is called after each one.
-func (p Plan) Apply(ctx context.Context, log *slog.Logger, progress func(done, total int)) error {
+// Apply carries the plan out on the machine, up to the first step that fails.
+// What fails in the directories of one partition fails that partition only; it
+// is in the list. The log has each step at debug level (FMT-64); progress is
+// called after each one.
+func (p Plan) Apply(ctx context.Context, m *Machine, log *slog.Logger, progress func(done, total int)) ([]PartitionFailure, error) {
+	e := &execution{machine: m, log: log}
+	defer e.close()
+	var failures []PartitionFailure
 	for i, step := range p {
 		if err := ctx.Err(); err != nil {
-			return err
+			return failures, err
 		}
-		log.Debug(step.Command)
-		if err := step.apply(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.Command, err)
+		if step.partition == nil || !hasFailed(failures, step.partition) {
+			log.Debug(step.Command)
+			err := step.change.apply(ctx, e)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", step.Command, err)
+			}
+			switch {
+			case err != nil && (step.partition == nil || ctx.Err() != nil):
+				return failures, err
+			case err != nil:
+				failures = append(failures, PartitionFailure{Reference: step.partition.Reference, Err: err})
+			}
 		}
 		progress(i+1, len(p))
 	}
-	return nil
+	return failures, nil
+}
+
+// planned is what planning comes to.
+type planned struct {
+	plan Plan
+	// warnings are for the log.
+	warnings []string
+	// failures are the partitions whose directories can't be planned.
+	failures []PartitionFailure
+	// fault is what keeps the plan from being all: that of wanted, or of the machine.
+	fault error
 }
 
 // planner collects the steps of a plan.
 type planner struct {
-	definition *Definition
-	wanted     *Wanted
-	present    *Present
-	machine    *Machine
-	log        *slog.Logger
-	plan       Plan
-	probe      probe
-	there      map[LinkAddress]bool    // addresses, present or planned
-	unsettled  map[LinkAddress]bool    // present, but perhaps another machine's
-	routes     map[routeTarget][]Route // present
-	addresses  map[int][]WantedAddress // by partition
+	planned
+	wanted  *Wanted
+	present *Present
 
-	withoutCGroups bool // found out while the plan is applied
+	// What is there, and what the plan will have made so far.
+	accounts    *Accounts
+	directories map[string]Directory
+	devices     map[string]bool
+	there       map[LinkAddress]bool // addresses
+	routes      map[routeTarget][]Route
+
+	users     map[string]plannedUser // as they should be, by name
+	probed    await
+	unsettled map[LinkAddress]bool    // present, but perhaps another machine's
+	addresses map[int][]WantedAddress // wanted, by partition
 }
 
-// build returns what must be done so that the machine is as wanted. The error is
-// what keeps it from being all: the fault of wanted, or of the machine.
+// makePlan returns what must be done so that the machine is as wanted. It looks
+// at nothing but its arguments and changes neither.
 //
 // The order is that of FMT-41 to FMT-59, except that ranges and directories
 // come last: all addresses are added before one wait for all of them.
-func (p *planner) build(ctx context.Context, managers []manager.Manager) (Plan, error) {
+func makePlan(wanted *Wanted, present *Present) planned {
+	p := &planner{wanted: wanted, present: present, accounts: present.Accounts.clone(),
+		directories: maps.Clone(present.Directories), devices: map[string]bool{}, users: map[string]plannedUser{}}
+	if p.directories == nil {
+		p.directories = map[string]Directory{}
+	}
+	p.fault = p.build()
+	return p.planned
+}
+
+func (p *planner) build() error {
 	computer, fault := p.wanted.Computer, p.wanted.Fault
-	p.roots(computer)
-	if err := p.managers(ctx, managers); err != nil {
-		return p.plan, err
-	}
-	if fault != nil && fault.Partition < 0 {
-		return p.plan, fault.Err
-	}
-	if p.definition.AlterNetwork && computer.PartitionHasIPv6Range && !p.present.NonlocalBind {
-		p.sysctl(nonlocalBind, "1")
-	}
-	if p.definition.AlterNetwork {
-		p.index()
-	}
+	d := p.wanted.Definition
 	partitions := computer.Partitions
 	if fault != nil {
 		partitions = partitions[:fault.Partition+1]
 	}
-	p.cgroupsTop()
+	p.wantUsers(partitions)
+	if err := p.roots(computer); err != nil {
+		return err
+	}
+	p.plan = append(p.plan, p.wanted.Managed...)
+	if fault != nil && fault.Partition < 0 {
+		return fault.Err
+	}
+	if d.AlterNetwork && computer.PartitionHasIPv6Range && !p.present.NonlocalBind {
+		p.add("sysctl", "sysctl "+strings.ReplaceAll(nonlocalBind, "/", ".")+"=1", setSysctl{name: nonlocalBind, value: "1"})
+	}
+	if d.AlterNetwork {
+		p.index()
+	}
+	if groups := p.present.CGroups; groups != nil {
+		p.cgroups(groups.PrepareTop())
+	}
 	for i, partition := range partitions {
-		if p.definition.AlterUser {
-			p.user(plannedUser{partition.User, partition.Path, computer.SoftwareUser})
+		p.user(partition.User)
+		if groups := p.present.CGroups; groups != nil { // D-12
+			p.cgroups(groups.Prepare(partition.Reference, d.limits(i)))
 		}
-		p.cgroup(i, partition)
-		if !p.definition.AlterNetwork {
+		if !d.AlterNetwork {
 			continue
 		}
 		if err := p.network(i, partition); err != nil {
-			return p.plan, fmt.Errorf("partition %s: %w", partition.Reference, err)
+			return fmt.Errorf("partition %s: %w", partition.Reference, err)
 		}
 	}
-	p.wait()
+	if n := len(p.probed.added) + len(p.probed.found); n > 0 {
+		p.add("wait", fmt.Sprintf("wait for duplicate address detection of %d addresses", n), p.probed)
+	}
 	if fault != nil {
 		partitions = partitions[:fault.Partition]
 	}
 	for _, partition := range partitions {
 		if err := p.rangeRoute(partition); err != nil {
-			return p.plan, err
+			return err
 		}
-		for _, path := range append([]string{partition.Path}, partition.ExternalStorage...) {
-			p.directory(path, 0o750, os.Mkdir, p.owner(partition.User))
+		if err := p.partitionDirectories(partition); err != nil {
+			p.failures = append(p.failures, PartitionFailure{Reference: partition.Reference, Err: err})
 		}
 	}
 	if fault != nil {
-		return p.plan, fault.Err
+		return fault.Err
 	}
-	p.certificates()
-	return p.plan, nil
+	return p.certificates()
 }
 
-func (p *planner) add(action, command string, apply func(context.Context) error) {
-	p.plan = append(p.plan, Step{action, command, apply})
+func (p *planner) add(action, command string, change change) {
+	p.plan = append(p.plan, Step{Action: action, Command: command, change: change})
+}
+
+func (p *planner) warn(format string, values ...any) {
+	p.warnings = append(p.warnings, fmt.Sprintf(format, values...))
 }
 
 // roots plans the two roots and the software user (FMT-41, FMT-42).
-func (p *planner) roots(computer *Computer) {
-	p.directory(computer.InstanceRoot, 0o755, os.MkdirAll, "")
-	p.directory(computer.SoftwareRoot, 0o755, os.MkdirAll, "")
-	if p.definition.AlterUser {
-		p.user(plannedUser{computer.SoftwareUser, computer.SoftwareRoot, ""})
-		p.setOwner(computer.SoftwareRoot, computer.SoftwareUser)
+func (p *planner) roots(computer *Computer) error {
+	for _, path := range []string{computer.InstanceRoot, computer.SoftwareRoot} {
+		if err := p.directory(makeDirectory{path: path, mode: 0o755, parents: true}, ""); err != nil {
+			return err
+		}
 	}
+	p.user(computer.SoftwareUser)
+	p.setOwner(computer.SoftwareRoot, p.owner(computer.SoftwareUser))
+	return nil
 }
 
 // owner is the name, or "" when owners are none of our business.
 func (p *planner) owner(user string) string {
-	if p.definition.AlterUser {
+	if p.wanted.Definition.AlterUser {
 		return user
 	}
 	return ""
 }
 
+// partitionDirectories plans the directory of a partition and those that it has
+// in external storage (FMT-46, FMT-49).
+func (p *planner) partitionDirectories(partition *Partition) (err error) {
+	first := len(p.plan)
+	for _, path := range partition.directories() {
+		if err = p.directory(makeDirectory{path: path, mode: 0o750}, p.owner(partition.User)); err != nil {
+			break
+		}
+	}
+	for i := range p.plan[first:] {
+		p.plan[first+i].partition = partition
+	}
+	return err
+}
+
 // directory plans a directory with its mode and, unless empty, its owner.
-func (p *planner) directory(path string, mode fs.FileMode, create func(string, fs.FileMode) error, owner string) {
-	information, err := os.Stat(path)
-	if err != nil {
-		p.add("make-directory", fmt.Sprintf("mkdir -m %04o %s", mode, path), func(context.Context) error {
-			if err := create(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
-				return err
-			}
-			return os.Chmod(path, mode) // whatever the umask
-		})
+func (p *planner) directory(wanted makeDirectory, owner string) error {
+	present, found := p.directories[wanted.path]
+	if present.Err != nil {
+		return present.Err
 	}
-	if owner != "" {
-		p.setOwner(path, owner)
-	}
-	if err == nil && information.Mode().Perm() != mode {
-		p.add("set-mode", fmt.Sprintf("chmod %04o %s", mode, path), func(context.Context) error { return os.Chmod(path, mode) })
-	}
-}
-
-// setOwner plans that a user and its primary group own a path.
-func (p *planner) setOwner(path, name string) {
-	user, known := p.present.Accounts.Users[name]
-	if information, err := os.Stat(path); err == nil && known {
-		if stat, ok := information.Sys().(*syscall.Stat_t); ok && int(stat.Uid) == user.UID && int(stat.Gid) == user.GID {
-			return
-		}
-	}
-	p.add("set-owner", fmt.Sprintf("chown %s: %s", name, path), func(ctx context.Context) error {
-		user, err := p.machine.user(ctx, name)
-		if err != nil {
-			return err
-		}
-		return p.machine.Chown(path, user.UID, user.GID)
-	})
-}
-
-// user plans a user, its group, and that nobody logs in as it (FMT-48). Root is
-// never changed.
-func (p *planner) user(user plannedUser) {
-	if user.Name == "root" {
-		return
-	}
-	accounts := p.present.Accounts
-	for _, words := range user.commands(accounts) {
-		p.add("account", strings.Join(words, " "), func(ctx context.Context) error {
-			_, err := p.machine.Run(ctx, words...)
-			p.machine.accounts = nil
-			switch {
-			case err == nil:
-				return nil
-			case words[0] == "usermod":
-				// It refuses while the user runs something; the next run tries again.
-				p.log.Warn("user is not changed", "error", err)
-				return nil
-			case p.machine.isDone(user, words):
-				return nil // by a program that a stopped run had left behind
-			}
-			return err
-		})
-	}
-	// From here on the plan counts on it. New numbers are known only later.
-	group, found := accounts.Groups[user.Name]
 	if !found {
-		group = Group{GID: -1}
-		accounts.Groups[user.Name] = group
+		p.add("make-directory", fmt.Sprintf("mkdir -m %04o %s", wanted.mode, wanted.path), wanted)
+		p.directories[wanted.path] = Directory{UID: unknownID, GID: unknownID, Mode: wanted.mode, IsDirectory: true}
 	}
-	known, found := accounts.Users[user.Name]
-	if !found {
-		known.UID = -1
-	}
-	accounts.Users[user.Name] = User{known.UID, group.GID, user.Home, userShell, true}
-	if user.Group != "" && !accounts.isMember(user.Name, user.Group) {
-		shared := accounts.Groups[user.Group]
-		shared.Members = append(shared.Members, user.Name)
-		accounts.Groups[user.Group] = shared
-	}
-}
-
-// managers asks the managers for their part of the plan (FMT-43).
-func (p *planner) managers(ctx context.Context, managers []manager.Manager) error {
-	computer := p.wanted.Computer
-	for _, m := range managers {
-		err := m.Format(ctx, &manager.Computer{
-			Reference:    computer.Reference,
-			SoftwareRoot: computer.SoftwareRoot,
-			InstanceRoot: computer.InstanceRoot,
-			Do:           func(description string, apply func(context.Context) error) { p.add("manager", description, apply) },
-		})
-		if err != nil {
-			return fmt.Errorf("manager %s: %w", m.Name(), err)
-		}
+	p.setOwner(wanted.path, owner)
+	if found && present.Mode != wanted.mode {
+		p.add("set-mode", fmt.Sprintf("chmod %04o %s", wanted.mode, wanted.path), setMode{path: wanted.path, mode: wanted.mode})
+		present = p.directories[wanted.path]
+		present.Mode = wanted.mode
+		p.directories[wanted.path] = present
 	}
 	return nil
 }
 
-// usesCGroups: partitions get control groups where users are kept apart at all.
-func (p *planner) usesCGroups() bool {
-	return p.definition.AlterUser && p.machine.CGroups.Available() == nil
+// setOwner plans that a user, unless empty, and its primary group own a
+// directory.
+func (p *planner) setOwner(path, name string) {
+	if name == "" {
+		return
+	}
+	user, known := p.accounts.Users[name]
+	directory := p.directories[path]
+	if known && user.UID != unknownID && directory.UID == user.UID && directory.GID == user.GID {
+		return
+	}
+	p.add("set-owner", fmt.Sprintf("chown %s: %s", name, path), setOwner{path: path, user: name})
 }
 
-func (p *planner) cgroupsTop() {
-	if p.usesCGroups() {
-		p.cgroupChanges(p.machine.CGroups.PrepareTop())
+// wantUsers finds how each user should be. One whom several partitions share has
+// the home that the last of them gives it.
+func (p *planner) wantUsers(partitions []*Partition) {
+	computer := p.wanted.Computer
+	p.users[computer.SoftwareUser] = plannedUser{Name: computer.SoftwareUser, Home: computer.SoftwareRoot}
+	for _, partition := range partitions {
+		p.users[partition.User] = plannedUser{Name: partition.User, Home: partition.Path, Group: computer.SoftwareUser}
 	}
 }
 
-// cgroup plans the control group of a partition (D-12).
-func (p *planner) cgroup(i int, partition *Partition) {
-	if p.usesCGroups() {
-		p.cgroupChanges(p.machine.CGroups.Prepare(partition.Reference, p.definition.limits(i)))
+// user plans a user, its group, and that nobody logs in as it (FMT-48). Root is
+// never changed.
+func (p *planner) user(name string) {
+	user := p.users[name]
+	if user.Name == "root" || !p.wanted.Definition.AlterUser {
+		return
 	}
+	for _, words := range user.commands(p.accounts) {
+		p.add("account", strings.Join(words, " "), changeAccount{command: words, user: user})
+	}
+	p.accounts.put(user)
 }
 
-// cgroupChanges plans changes that nothing else depends on: where the kernel
-// refuses one, as it may inside a container, the rest is left out.
-func (p *planner) cgroupChanges(changes []cgroup.Change) {
+// cgroups plans changes of control groups.
+func (p *planner) cgroups(changes []cgroup.Change) {
 	for _, change := range changes {
-		p.add("cgroup", change.Description, func(context.Context) error {
-			if p.withoutCGroups {
-				return nil
-			}
-			if err := change.Apply(); err != nil {
-				p.withoutCGroups = true
-				p.log.Warn("partitions are not limited by control groups", "error", err)
-			}
-			return nil
-		})
+		p.add("cgroup", change.String(), changeCGroup{change})
 	}
 }
 
@@ -284,25 +281,28 @@ func (d *Definition) limits(i int) cgroup.Limits {
 	return d.Limits
 }
 
-func (p *planner) sysctl(name, value string) {
-	p.add("sysctl", "sysctl "+strings.ReplaceAll(name, "/", ".")+"="+value, func(context.Context) error {
-		return os.WriteFile(filepath.Join(p.machine.ProcSys, name), []byte(value), 0)
-	})
+// certificates plans the directory for certificates of partitions (FMT-76).
+func (p *planner) certificates() error {
+	path := p.wanted.Definition.CertificateRepository
+	if path == "" {
+		return nil
+	}
+	present, found := p.directories[path]
+	switch {
+	case present.Err != nil:
+		return fmt.Errorf("certificate_repository_path: %w", present.Err)
+	case found && !present.IsDirectory:
+		return fmt.Errorf("certificate_repository_path %s is no directory: remove it, or name another one", path)
+	case !found:
+		p.add("make-directory", "mkdir -p -m 0700 "+path, makeDirectory{path: path, mode: certificatesMode, parents: true})
+	}
+	return nil
 }
 
-// certificates plans the directory for certificates of partitions (FMT-76).
-func (p *planner) certificates() {
-	path := p.definition.CertificateRepository
-	if path == "" {
-		return
-	}
-	if information, err := os.Stat(path); err == nil && information.IsDir() {
-		return
-	}
-	p.add("make-directory", "mkdir -p -m 0700 "+path, func(context.Context) error {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		return os.Mkdir(path, 0o700)
-	})
+// certificatesMode: private keys are in there.
+const certificatesMode fs.FileMode = 0o700
+
+// directories are those of a partition.
+func (p *Partition) directories() []string {
+	return slices.Concat([]string{p.Path}, p.ExternalStorage)
 }

@@ -3,16 +3,16 @@
 package format
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
 // network plans the devices, addresses and routes of one partition (FMT-50 to
 // FMT-59); the route to its range comes later.
 func (p *planner) network(i int, partition *Partition) error {
-	if tap := &partition.Tap; p.definition.CreateTap {
+	if tap := &partition.Tap; p.wanted.Definition.CreateTap {
 		if err := p.device(tap.Name, TapMode, partition.User); err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (p *planner) missing(i int, device string, mode DeviceMode) {
 		if !p.there[key] {
 			p.address(address, mode)
 		} else if p.unsettled[address.LinkAddress] && !address.Device {
-			p.probe.found = append(p.probe.found, address.LinkAddress)
+			p.probed.found = append(p.probed.found, address.LinkAddress)
 		}
 		p.there[key] = true
 	}
@@ -60,14 +60,14 @@ func (p *planner) index() {
 	p.routes, p.addresses = map[routeTarget][]Route{}, map[int][]WantedAddress{}
 	for name, link := range p.present.Network.Links {
 		for _, address := range link.Addresses {
-			p.there[withoutPrefix(LinkAddress{name, address})] = true
+			p.there[withoutPrefix(LinkAddress{Link: name, Address: address})] = true
 		}
 		for _, address := range link.Unsettled {
-			p.unsettled[LinkAddress{name, address}] = true
+			p.unsettled[LinkAddress{Link: name, Address: address}] = true
 		}
 	}
 	for _, route := range p.present.Network.Routes {
-		target := routeTarget{route.Destination, route.Link}
+		target := routeTarget{destination: route.Destination, link: route.Link}
 		p.routes[target] = append(p.routes[target], route)
 	}
 	for _, address := range p.wanted.Addresses {
@@ -83,7 +83,7 @@ func withoutPrefix(address LinkAddress) LinkAddress {
 
 // rangeRoute makes the addresses of a partition's range the machine's own.
 func (p *planner) rangeRoute(partition *Partition) error {
-	if !p.definition.AlterNetwork || partition.Range == nil {
+	if !p.wanted.Definition.AlterNetwork || partition.Range == nil {
 		return nil
 	}
 	network, err := netip.ParsePrefix(partition.Range.Network)
@@ -100,33 +100,29 @@ func (p *planner) device(name string, mode DeviceMode, user string) error {
 	if name == "" {
 		return fmt.Errorf("its %s has no name", mode)
 	}
-	owner, found := p.present.Accounts.Users[user]
+	owner, found := p.accounts.Users[user]
 	if !found {
-		user, owner = "root", p.present.Accounts.Users["root"]
+		user, owner = "root", p.accounts.Users["root"]
+	}
+	if p.devices[name] {
+		return nil // another partition has the same
 	}
 	link := p.present.Network.Links[name]
 	if link == nil {
-		p.add("make-device", fmt.Sprintf("ip tuntap add dev %s mode %s user %s && ip link set %s up", name, mode, user, name), func(ctx context.Context) error {
-			owner, err := p.machine.user(ctx, user)
-			if err != nil {
-				return err
-			}
-			return p.machine.Network.AddTunTap(ctx, name, mode, owner.UID)
-		})
+		p.devices[name] = true
+		p.add("make-device", fmt.Sprintf("ip tuntap add dev %s mode %s user %s && ip link set %s up", name, mode, user, name), makeDevice{name: name, mode: mode, user: user})
 		return nil
 	}
 	if !link.TunTap {
 		return fmt.Errorf("network interface %s is there but is no %s: rename or remove it", name, mode)
 	}
 	switch {
-	case owner.UID < 0: // the user is new, so the device is somebody else's
-		p.log.Warn(fmt.Sprintf("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %s got %d", name, user, link.Owner))
+	case owner.UID == unknownID: // the user is new, so the device is somebody else's
+		p.warn("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %s got %d", name, user, link.Owner)
 	case link.Owner != owner.UID:
-		p.log.Warn(fmt.Sprintf("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %d got %d", name, owner.UID, link.Owner))
+		p.warn("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %d got %d", name, owner.UID, link.Owner)
 	case !link.Up: // a run was stopped here; no route can lead there
-		p.add("make-device", fmt.Sprintf("ip link set %s up", name), func(ctx context.Context) error {
-			return p.machine.Network.SetUp(ctx, name)
-		})
+		p.add("make-device", fmt.Sprintf("ip link set %s up", name), setDeviceUp{name: name})
 	}
 	return nil
 }
@@ -135,32 +131,15 @@ func (p *planner) device(name string, mode DeviceMode, user string) error {
 // of their range; failures on tuns do not matter (FMT-56).
 func (p *planner) address(address WantedAddress, mode DeviceMode) {
 	is6 := address.Address.Addr().Is6()
-	options := AddressOptions{NoPrefixRoute: mode == TapMode && is6}
+	c := addAddress{WantedAddress: address, options: AddressOptions{NoPrefixRoute: mode == TapMode && is6}, probed: is6 && !address.Device, optional: mode == TunMode}
 	command := fmt.Sprintf("ip addr add %s dev %s", address.Address, address.Link)
-	if options.NoPrefixRoute {
+	if c.options.NoPrefixRoute {
 		command += " noprefixroute"
 	}
-	probed := is6 && !address.Device
-	if probed {
-		p.probe.added = append(p.probe.added, address.LinkAddress)
+	if c.probed {
+		p.probed.added = append(p.probed.added, address.LinkAddress)
 	}
-	p.add("add-address", command, func(ctx context.Context) error {
-		if probed {
-			if err := p.probe.start(ctx, p.machine.Network); err != nil {
-				return err
-			}
-		}
-		err := p.machine.Network.AddAddress(ctx, address.Link, address.Address, options)
-		switch {
-		case err != nil && mode == TunMode:
-			p.log.Debug("address of tun is not added", "error", err)
-		case err != nil:
-			return err
-		case address.Restored:
-			p.log.Info(fmt.Sprintf("Successfully added IPv6 %s to %s.", address.Address.Addr(), address.Link))
-		}
-		return nil
-	})
+	p.add("add-address", command, c)
 }
 
 // tapRoutes plans the routes to what is behind a tap (FMT-55).
@@ -191,19 +170,20 @@ func (p *planner) tapRoutes(tap *Device) error {
 // route plans a route, in the place of one to the same network on the same
 // interface that has another gateway.
 func (p *planner) route(wanted Route) {
-	for _, present := range p.routes[routeTarget{wanted.Destination, wanted.Link}] {
-		if present == wanted {
-			return
-		}
+	target := routeTarget{destination: wanted.Destination, link: wanted.Link}
+	if slices.Contains(p.routes[target], wanted) {
+		return
+	}
+	left := []Route{wanted}
+	for _, present := range p.routes[target] {
 		if wanted.Gateway.IsValid() && !present.Local {
-			p.add("delete-route", routeCommand("del", present), func(ctx context.Context) error {
-				return p.machine.Network.DeleteRoute(ctx, present)
-			})
+			p.add("delete-route", routeCommand("del", present), deleteRoute{present})
+		} else {
+			left = append(left, present)
 		}
 	}
-	p.add("add-route", routeCommand("add", wanted), func(ctx context.Context) error {
-		return p.machine.Network.AddRoute(ctx, wanted)
-	})
+	p.add("add-route", routeCommand("add", wanted), addRoute{wanted})
+	p.routes[target] = left
 }
 
 func routeCommand(verb string, route Route) string {

@@ -127,27 +127,30 @@ type state struct {
 }
 
 // save writes all of them, the computer file last (FMT-76). The user of each
-// partition must be known by then.
-func (s *state) save(computer *Computer, document slap.Dict, known func(user string) error) error {
+// partition must be known by then. Partitions that failed are passed over; what
+// can't be written in others is added to the list.
+func (s *state) save(computer *Computer, document slap.Dict, failures []PartitionFailure, known func(user string) error) ([]PartitionFailure, error) {
 	resources, _ := document["partition_list"].([]any)
 	for i, partition := range computer.Partitions {
-		if err := s.saveResources(partition, resources[i]); err != nil {
-			return fmt.Errorf("partition %s: write its resources: %w", partition.Reference, err)
+		if !hasFailed(failures, partition) {
+			if err := s.saveResources(partition, resources[i]); err != nil {
+				failures = append(failures, PartitionFailure{Reference: partition.Reference, Err: fmt.Errorf("write its resources: %w", err)})
+			}
 		}
 		if err := known(partition.User); err != nil {
-			return fmt.Errorf("partition %s: %w: make that user, or set alter_user = true", partition.Reference, err)
+			return failures, fmt.Errorf("partition %s: %w: make that user, or set alter_user = true", partition.Reference, err)
 		}
 	}
 	if s.computerJSON != "" {
 		if err := wholefile.Write(s.computerJSON, pythonJSON(document, "  "), 0o666); err != nil {
-			return fmt.Errorf("write computer as JSON: %w", err)
+			return failures, fmt.Errorf("write computer as JSON: %w", err)
 		}
 	}
 	compact, err := slap.Marshal(document)
 	if err != nil {
-		return err
+		return failures, err
 	}
-	return s.saveComputer(indentXML(compact))
+	return failures, s.saveComputer(indentXML(compact))
 }
 
 // saveComputer archives the former computer file and writes the new one, unless

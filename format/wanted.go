@@ -12,8 +12,11 @@ import (
 
 // Wanted is how a computer should be.
 type Wanted struct {
-	Computer  *Computer
-	Addresses []WantedAddress
+	Definition *Definition // that it was worked out from
+	Computer   *Computer
+	Addresses  []WantedAddress
+	// Managed is what the managers find missing.
+	Managed Plan
 	// Fault is what stands in the way of the rest. Everything before it is
 	// wanted nevertheless: one bad partition does not keep the ones before it
 	// from getting their addresses back after a restart of the machine.
@@ -141,7 +144,7 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 	if err != nil {
 		return nil, err
 	}
-	if err := computer.checkDevices(d); err != nil {
+	if err := computer.checkNames(d, previous, present.Accounts); err != nil {
 		return nil, err
 	}
 	var global []netip.Prefix
@@ -151,16 +154,10 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 		}
 		computer.chooseAddress(global)
 	}
-	for _, partition := range computer.Partitions {
-		if partition.Path, err = filepath.Abs(filepath.Join(computer.InstanceRoot, partition.Reference)); err != nil {
-			return nil, err
-		}
-		partition.ExternalStorage = nil
-		for _, directory := range present.Storage {
-			partition.ExternalStorage = append(partition.ExternalStorage, directory+"/"+partition.Reference)
-		}
+	if err := computer.place(present.Storage); err != nil {
+		return nil, err
 	}
-	wanted := &Wanted{Computer: computer}
+	wanted := &Wanted{Definition: d, Computer: computer}
 	if !d.AlterNetwork {
 		return wanted, nil // stored values stay as they are (FMT-61)
 	}
@@ -168,24 +165,15 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 	return wanted, nil
 }
 
-// checkDevices looks at the names of the interfaces that will be made, before
-// anything is.
-func (c *Computer) checkDevices(d *Definition) error {
-	if !d.AlterNetwork {
-		return nil
-	}
+// place gives each partition its directories (FMT-45, FMT-46).
+func (c *Computer) place(storage []string) (err error) {
 	for _, partition := range c.Partitions {
-		var names []string
-		if d.CreateTap {
-			names = append(names, partition.Tap.Name)
+		if partition.Path, err = filepath.Abs(filepath.Join(c.InstanceRoot, partition.Reference)); err != nil {
+			return err
 		}
-		if partition.Tun != nil {
-			names = append(names, partition.Tun.Name)
-		}
-		for _, name := range names {
-			if err := checkInterfaceName(name); err != nil {
-				return fmt.Errorf("partition %s: %w", partition.Reference, err)
-			}
+		partition.ExternalStorage = nil
+		for _, directory := range storage {
+			partition.ExternalStorage = append(partition.ExternalStorage, directory+"/"+partition.Reference)
 		}
 	}
 	return nil
@@ -204,7 +192,7 @@ func (c *Computer) chooseAddress(global []netip.Prefix) {
 func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []netip.Prefix, refused map[LinkAddress]bool, log *slog.Logger) {
 	computer := w.Computer
 	if computer.Interface == nil {
-		w.Fault = &Fault{-1, errors.New("a definition file with alter_network = true needs interface_name and ipv4_local_network")}
+		w.Fault = &Fault{Partition: -1, Err: errors.New("a definition file with alter_network = true needs interface_name and ipv4_local_network")}
 		return
 	}
 	a := newAllocator(computer, present, global, refused, log)
@@ -213,7 +201,7 @@ func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []neti
 	if d.CreateTap && d.TapGatewayInterface != "" {
 		var err error
 		if gateway, err = tapNetworks(d.TapGatewayInterface, present, len(computer.Partitions)); err != nil {
-			w.Fault = &Fault{-1, err}
+			w.Fault = &Fault{Partition: -1, Err: err}
 			return
 		}
 	}
@@ -226,7 +214,7 @@ func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []neti
 			network = gateway[i]
 		}
 		if err := a.partition(d, i, partition, network); err != nil {
-			w.Fault = &Fault{i, fmt.Errorf("partition %s: %w", partition.Reference, err)}
+			w.Fault = &Fault{Partition: i, Err: fmt.Errorf("partition %s: %w", partition.Reference, err)}
 			return
 		}
 	}

@@ -24,7 +24,7 @@ var netipAddr = netip.MustParseAddr
 // want works out what a node wants, without changing anything.
 func (n *node) want(t *testing.T, previous *Computer, refused map[LinkAddress]bool) *Wanted {
 	t.Helper()
-	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition)
+	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition, previous)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -407,7 +407,7 @@ func TestOutputDefinition(t *testing.T) {
 // Names that the kernel would refuse are refused before anything is changed.
 func TestInterfaceNames(t *testing.T) {
 	n := newBareNode(t, 1)
-	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition)
+	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,7 +431,7 @@ func TestInterfaceNames(t *testing.T) {
 func TestAlternativeNames(t *testing.T) {
 	n := newBareNode(t, 2)
 	want := n.want(t, nil, nil)
-	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition)
+	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

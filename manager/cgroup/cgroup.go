@@ -7,8 +7,8 @@
 //
 //	/sys/fs/cgroup/slapos.slice/slapos-slappart3.slice
 //
-// node format makes them and sets their limits by the changes that
-// [Hierarchy.Prepare] returns. The supervisor starts services in the slice that
+// node format makes them and sets their limits by the changes between what
+// [Hierarchy.Read] finds and what is wanted ([State.Prepare]). The supervisor starts services in the slice that
 // [Hierarchy.Open] opens, if there is one. Where the machine has no control
 // groups of version 2 with the controllers needed, [Hierarchy.Available] says so
 // and nothing is done.
@@ -64,7 +64,10 @@ func (h Hierarchy) Available() error {
 	// Other than the machine's root, that of a container must be empty to pass
 	// controllers on.
 	_, err = os.Stat(filepath.Join(h.root(), "cgroup.type"))
-	if inContainer := err == nil; inContainer && len(missing(h.root())) > 0 {
+	if inContainer := err == nil; inContainer {
+		if enabled, _ := os.ReadFile(filepath.Join(h.root(), "cgroup.subtree_control")); len(missing(string(enabled))) == 0 {
+			return nil
+		}
 		if processes, _ := os.ReadFile(filepath.Join(h.root(), "cgroup.procs")); len(processes) > 0 {
 			return fmt.Errorf("the control group at %s holds processes, so there can be no limits below it", h.root())
 		}
@@ -83,60 +86,107 @@ func (h Hierarchy) Open(partition string) (*os.File, error) {
 	return slice, err
 }
 
-// A Change is one difference between what is wanted and what is there.
-type Change struct {
-	Description string // as a command line
-	Apply       func() error
+// A Change is one difference between what is wanted and what is there: a
+// directory to make or, where there is a value, a control file to write.
+type Change struct{ Path, Value string }
+
+// String is the change as a command line.
+func (c Change) String() string {
+	if c.Value == "" {
+		return "mkdir " + c.Path
+	}
+	return fmt.Sprintf("echo %s > %s", c.Value, c.Path)
+}
+
+// Apply makes the change.
+func (c Change) Apply() error {
+	if c.Value == "" {
+		return os.MkdirAll(c.Path, 0o755)
+	}
+	return write(c.Path, c.Value)
+}
+
+// State is the part of a hierarchy that its changes depend on, as it was read.
+type State struct {
+	Hierarchy Hierarchy
+	// Entries are the directories that there are, each with "", and the control
+	// files that can be read, each with its content.
+	Entries map[string]string
+}
+
+// Read reads what [State.PrepareTop] needs, and [State.Prepare] for these
+// partitions.
+func (h Hierarchy) Read(partitions []string) *State {
+	s := &State{Hierarchy: h, Entries: map[string]string{}}
+	for _, directory := range []string{h.root(), h.top()} {
+		s.read(directory, "cgroup.subtree_control")
+	}
+	for _, partition := range partitions {
+		files := []string{}
+		for _, setting := range (Limits{}).settings() {
+			files = append(files, setting.file)
+		}
+		s.read(h.Slice(partition), files...)
+	}
+	return s
+}
+
+func (s *State) read(directory string, files ...string) {
+	if _, err := os.Stat(directory); err != nil {
+		return
+	}
+	s.Entries[directory] = ""
+	for _, name := range files {
+		path := filepath.Join(directory, name)
+		if content, err := os.ReadFile(path); err == nil {
+			s.Entries[path] = strings.TrimSpace(string(content))
+		}
+	}
 }
 
 // PrepareTop returns what must be done before the slices of partitions.
-func (h Hierarchy) PrepareTop() []Change {
-	return append(h.enable(h.root()), append(makeDirectory(h.top()), h.enable(h.top())...)...)
+func (s *State) PrepareTop() []Change {
+	h := s.Hierarchy
+	return append(s.enable(h.root()), append(s.makeDirectory(h.top()), s.enable(h.top())...)...)
 }
 
 // Prepare returns what must be done to give a partition its slice and limits.
-func (h Hierarchy) Prepare(partition string, limits Limits) []Change {
-	slice := h.Slice(partition)
-	changes := makeDirectory(slice)
+func (s *State) Prepare(partition string, limits Limits) []Change {
+	slice := s.Hierarchy.Slice(partition)
+	changes := s.makeDirectory(slice)
 	for _, setting := range limits.settings() {
 		path := filepath.Join(slice, setting.file)
-		content, err := os.ReadFile(path)
-		present := setting.initial
-		if err == nil {
-			present = strings.TrimSpace(string(content))
+		present, found := s.Entries[path]
+		if !found {
+			present = setting.initial
 		}
 		if present != setting.value {
-			changes = append(changes, writing(path, setting.value))
+			changes = append(changes, Change{Path: path, Value: setting.value})
 		}
 	}
 	return changes
 }
 
 // enable passes the controllers on to the groups below directory.
-func (h Hierarchy) enable(directory string) []Change {
-	missing := missing(directory)
+func (s *State) enable(directory string) []Change {
+	path := filepath.Join(directory, "cgroup.subtree_control")
+	missing := missing(s.Entries[path])
 	if len(missing) == 0 {
 		return nil
 	}
-	return []Change{writing(filepath.Join(directory, "cgroup.subtree_control"), "+"+strings.Join(missing, " +"))}
+	return []Change{{Path: path, Value: "+" + strings.Join(missing, " +")}}
+}
+
+func (s *State) makeDirectory(path string) []Change {
+	if _, found := s.Entries[path]; found {
+		return nil
+	}
+	return []Change{{Path: path}}
 }
 
 // missing are the controllers that a group does not pass on.
-func missing(directory string) []string {
-	content, _ := os.ReadFile(filepath.Join(directory, "cgroup.subtree_control"))
-	enabled := strings.Fields(string(content))
-	return slices.DeleteFunc(slices.Clone(controllers), func(c string) bool { return slices.Contains(enabled, c) })
-}
-
-func makeDirectory(path string) []Change {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	return []Change{{"mkdir " + path, func() error { return os.MkdirAll(path, 0o755) }}}
-}
-
-func writing(path, value string) Change {
-	return Change{fmt.Sprintf("echo %s > %s", value, path), func() error { return write(path, value) }}
+func missing(enabled string) []string {
+	return slices.DeleteFunc(slices.Clone(controllers), func(c string) bool { return slices.Contains(strings.Fields(enabled), c) })
 }
 
 // write does not create the file: the kernel makes all that there are.

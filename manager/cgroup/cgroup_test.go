@@ -17,14 +17,14 @@ import (
 
 func TestAvailable(t *testing.T) {
 	root := t.TempDir()
-	h := Hierarchy{root}
+	h := Hierarchy{Root: root}
 	for content, want := range map[string]bool{"": false, "cpu io memory\n": false, "cpuset cpu io memory pids\n": true} {
 		testkit.WriteFile(t, filepath.Join(root, "cgroup.controllers"), content)
 		if err := h.Available(); (err == nil) != want {
 			t.Errorf("%q: %v", content, err)
 		}
 	}
-	if err := (Hierarchy{filepath.Join(root, "none")}).Available(); err == nil {
+	if err := (Hierarchy{Root: filepath.Join(root, "none")}).Available(); err == nil {
 		t.Error("no error without control groups")
 	}
 	// A container's root with processes in it.
@@ -32,11 +32,11 @@ func TestAvailable(t *testing.T) {
 	for name, content := range map[string]string{"cgroup.controllers": "cpu memory pids\n", "cgroup.type": "domain\n", "cgroup.procs": "1\n", "cgroup.subtree_control": "\n"} {
 		testkit.WriteFile(t, filepath.Join(container, name), content)
 	}
-	if err := (Hierarchy{container}).Available(); err == nil || !strings.Contains(err.Error(), "holds processes") {
+	if err := (Hierarchy{Root: container}).Available(); err == nil || !strings.Contains(err.Error(), "holds processes") {
 		t.Errorf("error %v", err)
 	}
 	testkit.WriteFile(t, filepath.Join(container, "cgroup.procs"), "")
-	if err := (Hierarchy{container}).Available(); err != nil {
+	if err := (Hierarchy{Root: container}).Available(); err != nil {
 		t.Error(err)
 	}
 }
@@ -51,19 +51,17 @@ func fakeKernel(t *testing.T, directory string) {
 func TestPrepare(t *testing.T) {
 	root := t.TempDir()
 	testkit.WriteFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu\n")
-	h := Hierarchy{root}
+	h := Hierarchy{Root: root}
 	prepare := func(limits Limits) (done []string) {
 		t.Helper()
-		for _, step := range []func() []Change{h.PrepareTop, func() []Change { return h.Prepare("slappart0", limits) }} {
-			for _, change := range step() {
-				done = append(done, strings.ReplaceAll(change.Description, root, ""))
-				if directory, isMake := strings.CutPrefix(change.Description, "mkdir "); isMake {
-					if err := change.Apply(); err != nil {
-						t.Fatal(err)
-					}
-					fakeKernel(t, directory)
-				} else if err := change.Apply(); err != nil {
+		for _, step := range []func(*State) []Change{(*State).PrepareTop, func(s *State) []Change { return s.Prepare("slappart0", limits) }} {
+			for _, change := range step(h.Read([]string{"slappart0"})) {
+				done = append(done, strings.ReplaceAll(change.String(), root, ""))
+				if err := change.Apply(); err != nil {
 					t.Fatal(err)
+				}
+				if change.Value == "" {
+					fakeKernel(t, change.Path)
 				}
 			}
 			// The kernel shows what is enabled without signs.
@@ -105,7 +103,7 @@ func TestKernelStart(t *testing.T) {
 		testkit.StepAside(t, "control groups of version 2", "mount them, writable")
 	}
 	own := filepath.Join(root, fmt.Sprintf("slapos-test-%d", os.Getpid()))
-	h := Hierarchy{own}
+	h := Hierarchy{Root: own}
 	if err := os.MkdirAll(h.Slice("slappart0"), 0o755); err != nil {
 		t.Fatal(err)
 	}
