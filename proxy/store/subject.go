@@ -19,8 +19,8 @@ type Subject interface {
 	// shared is the reference of a shared instance; false for one that has a
 	// partition of its own.
 	shared() (Reference, bool)
-	// where selects the partition of one that has its own. The condition
-	// takes two arguments, $1 and $2.
+	// where selects the partition of one that has its own: nothing asks it of
+	// others. The condition takes two arguments, $1 and $2.
 	where() (condition string, args [2]any)
 	// computer is where the partition is, "" when that isn't known.
 	computer() string
@@ -85,7 +85,7 @@ func (r Reference) String() string { return r.Text }
 
 func (r Reference) shared() (Reference, bool) { return r, true }
 
-func (r Reference) where() (string, [2]any) { return "WHERE 1 = 0", [2]any{} }
+func (r Reference) where() (string, [2]any) { return "", [2]any{} }
 
 func (r Reference) computer() string { return "" }
 
@@ -107,6 +107,9 @@ const (
 // partition reads the partition of an instance that has its own, nil without
 // one.
 func (s *session) partition(ctx context.Context, subject Subject) (*Partition, error) {
+	if _, shared := subject.shared(); shared {
+		return nil, nil
+	}
 	condition, args := subject.where()
 	return partitionTable.first(ctx, s, condition, args[:]...)
 }
