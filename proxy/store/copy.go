@@ -140,6 +140,15 @@ func (c *copied) begin(ctx context.Context) (err error) {
 		c.totals[table.name] = n
 		c.total += n
 	}
+	known := newest(c.reader.dialect.migrations())
+	switch version, err := c.reader.dialect.version(ctx, c.session); {
+	case err != nil:
+		return err
+	case version > known:
+		return &NewerError{version, known}
+	case version < known:
+		return fmt.Errorf("its tables are of version %d: run `slapos proxy start` on it once, which brings older databases up to date", version)
+	}
 	c.computer, err = c.reader.defaultComputer(ctx)
 	return err
 }
@@ -204,7 +213,7 @@ func expectEmpty(ctx context.Context, uri string) error {
 	if err != nil {
 		return reader.dialect.describe(err)
 	}
-	known := map[string]bool{"change18": true}
+	known := map[string]bool{"change18": true, "schema18": true}
 	for _, table := range copiedTables() {
 		known[table.name] = true
 	}
@@ -229,10 +238,13 @@ func expectEmpty(ctx context.Context, uri string) error {
 }
 
 // condition selects the rows of a table that somebody put there: one of the
-// counters is made with the table.
+// counters, and the version, are made with the tables.
 func condition(table string) string {
-	if table == "change18" {
+	switch table {
+	case "change18":
 		return "counter > 0"
+	case "schema18":
+		return "1 = 0"
 	}
 	return "1 = 1"
 }

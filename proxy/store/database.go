@@ -27,6 +27,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
+
+	further []migration // beyond those of this version
 }
 
 // Database is a [Store] over SQLite or PostgreSQL.

@@ -21,9 +21,6 @@ import (
 //go:embed schema_sqlite.sql
 var sqliteSchema string
 
-//go:embed schema_postgres.sql
-var postgresSchema string
-
 //go:embed indexes.sql
 var indexes string
 
@@ -34,7 +31,6 @@ var usageSchema string
 type dialect struct {
 	driver string
 	source string // what the driver opens
-	schema string
 	// begin opens a transaction that no other writer, of any process, can
 	// run beside; snapshot one that reads a single moment.
 	begin    []string
@@ -48,7 +44,6 @@ func dialectOf(uri string) dialect {
 		return dialect{
 			driver: "pgx",
 			source: uri,
-			schema: postgresSchema,
 			begin: []string{
 				"BEGIN ISOLATION LEVEL READ COMMITTED",
 				"SELECT counter FROM change18 WHERE computer_reference = '' FOR UPDATE",
@@ -59,7 +54,6 @@ func dialectOf(uri string) dialect {
 	return dialect{
 		driver:   "sqlite",
 		source:   sqliteSource(uri),
-		schema:   sqliteSchema,
 		begin:    []string{"BEGIN IMMEDIATE"},
 		snapshot: "BEGIN",
 		file:     uri,

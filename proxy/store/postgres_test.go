@@ -37,6 +37,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if uri := os.Getenv(migrateVariable); uri != "" {
+		if err := migrateOnce(uri); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(testkit.Tidy(withServer{m}).Run())
 }
 

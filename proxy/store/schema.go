@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"time"
 )
 
 // schemaVersion is the suffix of every table name (PROXY-20).
@@ -21,16 +20,7 @@ func (d *Database) prepareSchema(ctx context.Context, s *session) error {
 	if d.dialect.file != "" {
 		return d.prepareFile(ctx, s)
 	}
-	var err error
-	for attempt := range 5 {
-		// Two proxies that start on an empty database may trip over each
-		// other's tables; the second look finds them made.
-		if err = s.script(ctx, withComputer(d.dialect.schema, d.options.Computer)+indexes+usageSchema); err == nil {
-			break
-		}
-		time.Sleep(time.Duration(attempt) * 50 * time.Millisecond)
-	}
-	if err != nil {
+	if err := d.migrateServer(ctx, s); err != nil {
 		return err
 	}
 	return d.inTransaction(ctx, s, func() error { return d.rebase(ctx, s) })
@@ -49,6 +39,9 @@ func (d *Database) prepareFile(ctx context.Context, s *session) error {
 			return err
 		}
 		if err := s.script(ctx, indexes); err != nil {
+			return err
+		}
+		if err := d.migrateFile(ctx, s); err != nil {
 			return err
 		}
 		return d.rebase(ctx, s)
@@ -82,7 +75,7 @@ func (d *Database) prepareTables(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	schema := withComputer(d.dialect.schema, d.options.Computer)
+	schema := withComputer(sqliteSchema, d.options.Computer)
 	if len(tables) == 0 {
 		return s.script(ctx, schema)
 	}

@@ -31,7 +31,7 @@ func (d *Database) migrate(ctx context.Context, s *session, version string, tabl
 	if err := dump(ctx, s, backup); err != nil {
 		return err
 	}
-	if err := s.script(ctx, withComputer(d.dialect.schema, d.options.Computer)); err != nil {
+	if err := s.script(ctx, withComputer(sqliteSchema, d.options.Computer)); err != nil {
 		return err
 	}
 	d.options.Logger.Info("Old schema detected: Migrating old tables...")

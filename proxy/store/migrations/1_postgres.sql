@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 -- As the SQLite schema. PostgreSQL has no hidden row numbers: the rowid
 -- columns keep the order of creation, which is the order of every list.
+-- Databases that were made before their version was noted have all of this.
 CREATE TABLE IF NOT EXISTS config18 (
   name TEXT PRIMARY KEY,
   value TEXT
@@ -72,3 +73,14 @@ CREATE TABLE IF NOT EXISTS change18 (
 );
 
 INSERT INTO change18 VALUES ('', 0) ON CONFLICT DO NOTHING;
+
+CREATE INDEX IF NOT EXISTS partition18_computer ON partition18 (computer_reference);
+CREATE INDEX IF NOT EXISTS partition18_free ON partition18 (computer_reference) WHERE slap_state = 'free';
+CREATE INDEX IF NOT EXISTS partition18_title ON partition18 (partition_reference);
+CREATE INDEX IF NOT EXISTS partition18_root ON partition18 (requested_by) WHERE requested_by <> '';
+CREATE INDEX IF NOT EXISTS partition_network18_partition ON partition_network18 (computer_reference, partition_reference);
+CREATE INDEX IF NOT EXISTS slave18_reference ON slave18 (reference);
+CREATE INDEX IF NOT EXISTS software18_computer ON software18 (computer_reference);
+
+CREATE TABLE IF NOT EXISTS usage18 (computer_reference TEXT, time DOUBLE PRECISION, report TEXT);
+CREATE INDEX IF NOT EXISTS usage18_computer ON usage18 (computer_reference, time);
