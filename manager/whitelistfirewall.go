@@ -37,15 +37,11 @@ const (
 )
 
 func newWhitelistFirewall(config Config) Manager {
-	command, given := config.Firewall["firewall_cmd"]
-	if !given {
-		command = "firewall-cmd"
-	}
 	return &whitelistFirewall{
 		log:     config.Logger,
 		system:  config.System,
 		enabled: len(config.Firewall) > 0,
-		command: command,
+		command: config.Firewall["firewall_cmd"],
 	}
 }
 

@@ -37,7 +37,7 @@ func parseEntryFilters(texts []string) ([]entryFilter, error) {
 		if err != nil {
 			return nil, fmt.Errorf("filter %s: %w", text, err)
 		}
-		filters = append(filters, entryFilter{text[:at[0]], text[at[0]:at[1]], value})
+		filters = append(filters, entryFilter{field: text[:at[0]], operator: text[at[0]:at[1]], value: value})
 	}
 	return filters, nil
 }

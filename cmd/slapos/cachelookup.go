@@ -77,7 +77,7 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 	default:
 		e.log.Log(ctx, levelCritical, l.failed, "error", err)
 	}
-	return &exitError{1, nil}
+	return &exitError{code: 1}
 }
 
 // A sourceLookup is the lookup of a downloaded file or a package.

@@ -59,7 +59,7 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	}
 	config.KeyFile, config.CertFile = e.expandUser(config.KeyFile), e.expandUser(config.CertFile)
 	if config.Insecure, err = isTrue(slapos, "master_insecure"); err != nil { // D-16
-		return nil, placeValue(configuration, err, "slapos")
+		return nil, placed(err, configuration, "slapos")
 	}
 	if config.MasterURL == "" {
 		return nil, sentencef("No option 'master_url' in section [slapos] of %s", configuration.Path())
@@ -71,7 +71,7 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{master, console}, nil
+	return &client{Client: master, defaults: console}, nil
 }
 
 // openHateoas opens a client to look around in its master with; done closes it.

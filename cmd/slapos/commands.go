@@ -103,7 +103,7 @@ type application struct {
 }
 
 func newApplication(e *environment) *application {
-	return &application{e, commands(e)}
+	return &application{e: e, commands: commands(e)}
 }
 
 // run understands the line, opens the log, and runs the command.
@@ -133,11 +133,11 @@ func (a *application) refuse(ctx context.Context, path []string, command *cli.Co
 	switch {
 	case errors.As(err, &unknown):
 		a.e.log.Log(ctx, levelCritical, a.unknownText(unknown), "logger", "cliff.commandmanager")
-		return &exitError{5, nil}
+		return &exitError{code: 5}
 	case errors.As(err, &usage):
 		name := strings.Join(append([]string{"slapos"}, path...), " ")
 		fmt.Fprintf(a.e.stderr, "%s\n%s: error: %s\n", synopsis(path, command), name, usage.Text)
-		return &exitError{2, nil}
+		return &exitError{code: 2}
 	}
 	return err
 }

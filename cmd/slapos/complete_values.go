@@ -100,7 +100,7 @@ func (a *application) completeCommand(typed []string) []completion {
 		if len(path) <= len(typed) || !slices.Equal(path[:len(typed)], typed) {
 			return
 		}
-		next := completion{path[len(typed)], command.Usage}
+		next := completion{word: path[len(typed)], meaning: command.Usage}
 		if len(path) > len(typed)+1 {
 			next.meaning = "commands of " + next.word
 		}
@@ -124,7 +124,7 @@ func completeServices(ctx context.Context, e *environment, path string) ([]compl
 	services, err := master.Services(ctx)
 	var list []completion
 	for _, service := range services {
-		list = append(list, completion{service.Title, service.SoftwareReleaseURL})
+		list = append(list, completion{word: service.Title, meaning: service.SoftwareReleaseURL})
 	}
 	return list, err
 }
@@ -135,7 +135,7 @@ func completeReleases(ctx context.Context, e *environment, path string) ([]compl
 	var list []completion
 	for _, service := range services {
 		if !slices.ContainsFunc(list, func(c completion) bool { return c.word == service.meaning }) {
-			list = append(list, completion{service.meaning, "software of " + service.word})
+			list = append(list, completion{word: service.meaning, meaning: "software of " + service.word})
 		}
 	}
 	return list, err
@@ -150,7 +150,7 @@ func completeComputers(ctx context.Context, e *environment, path string) ([]comp
 	computers, err := master.Computers(ctx)
 	var list []completion
 	for _, computer := range computers {
-		list = append(list, completion{computer.Reference, computer.Title})
+		list = append(list, completion{word: computer.Reference, meaning: computer.Title})
 	}
 	return list, err
 }
@@ -175,7 +175,7 @@ func completePartitions(_ context.Context, e *environment, path string) ([]compl
 	var list []completion
 	for _, path := range paths {
 		software, _ := os.Readlink(filepath.Join(path, "software_release"))
-		list = append(list, completion{filepath.Base(path), software})
+		list = append(list, completion{word: filepath.Base(path), meaning: software})
 	}
 	return list, err
 }
@@ -199,24 +199,28 @@ func completeSoftware(_ context.Context, e *environment, path string) ([]complet
 			_, rest, _ := strings.Cut(string(text), "extends = ")
 			url, _, _ = strings.Cut(rest, "\n")
 		}
-		list = append(list, completion{filepath.Base(filepath.Dir(profile)), url})
+		list = append(list, completion{word: filepath.Base(filepath.Dir(profile)), meaning: url})
 	}
 	return list, err
 }
 
 func completePrograms(ctx context.Context, e *environment, path string) ([]completion, error) {
-	layout, _, err := e.supervisorLayout(path)
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		return nil, err
+	}
+	layout, err := e.supervisorLayout(configuration)
 	if err != nil {
 		return nil, err
 	}
 	client := supervisor.NewClient(layout.Socket())
 	programs, err := client.AllProcessInfo(ctx)
-	list := []completion{{"all", "all programs"}}
+	list := []completion{{word: "all", meaning: "all programs"}}
 	for i, program := range programs {
 		if i == 0 || programs[i-1].Group != program.Group {
-			list = append(list, completion{program.Group + ":*", "all of " + program.Group})
+			list = append(list, completion{word: program.Group + ":*", meaning: "all of " + program.Group})
 		}
-		list = append(list, completion{program.Group + ":" + program.Name, program.Statename})
+		list = append(list, completion{word: program.Group + ":" + program.Name, meaning: program.Statename})
 	}
 	return list, err
 }

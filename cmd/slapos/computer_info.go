@@ -51,10 +51,10 @@ func runComputerInfo(ctx context.Context, e *environment, options computerInfoOp
 	switch {
 	case errors.Is(err, slap.ErrNotReady):
 		fmt.Fprintln(e.stdout, "Computer does not exist or is not ready yet.") // CLI-43
-		return &exitError{2, nil}
+		return &exitError{code: 2}
 	case errors.Is(err, slap.ErrNotFound):
 		fmt.Fprintf(e.stdout, "Computer %s does not exist.\n", options.reference)
-		return &exitError{2, nil}
+		return &exitError{code: 2}
 	case err != nil:
 		return err
 	}

@@ -70,7 +70,7 @@ func runConfigureClient(ctx context.Context, e *environment, options configureCl
 			return criticalf("There is a file in %s. Please remove it before creating a new %s.", file.path, file.kind)
 		}
 	}
-	office := certificateOffice{options.masterWeb, token, options.insecure}
+	office := certificateOffice{url: options.masterWeb, token: token, insecure: options.insecure}
 	certificate, key, err := office.request(ctx, "Person_getCertificate", nil)
 	if err != nil {
 		return err

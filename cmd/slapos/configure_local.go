@@ -91,7 +91,7 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	if options.ip, err = proxy.Host(options.ip); err != nil {
 		return argv.UsageErrorf("argument --daemon-listen-ip: %v", err)
 	}
-	l := &localNode{e, options}
+	l := &localNode{e: e, configureLocalOptions: options}
 	if _, err := os.Lstat(l.nodeFile()); err == nil {
 		return sentencef("A SlapOS configuration directory already exist at %s. Aborting.", l.nodeFile())
 	}

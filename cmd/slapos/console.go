@@ -108,7 +108,7 @@ func runConsole(ctx context.Context, e *environment, options consoleOptions) err
 	}
 	var exit *console.ExitError
 	if errors.As(err, &exit) {
-		return &exitError{exit.Code, exit.Err}
+		return &exitError{code: exit.Code, err: exit.Err}
 	}
 	return err
 }

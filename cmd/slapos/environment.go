@@ -59,7 +59,7 @@ func (e *environment) requireRoot() error {
 	if e.uid == 0 {
 		return nil
 	}
-	return &exitError{5, sentencef("This slapos command must be run as root.")}
+	return &exitError{code: 5, err: sentencef("This slapos command must be run as root.")}
 }
 
 // checkRoot is requireRoot unless the key root_check of section [slapos] says
@@ -88,7 +88,7 @@ func (e *environment) readInput(ctx context.Context) ([]byte, error) {
 	done := make(chan input, 1)
 	go func() { // when ctx ends it is left behind: nothing can end its read but the process's end
 		data, err := io.ReadAll(e.stdin)
-		done <- input{data, err}
+		done <- input{data: data, err: err}
 	}()
 	select {
 	case got := <-done:

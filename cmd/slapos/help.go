@@ -23,7 +23,7 @@ func (a *application) globalHelp(w io.Writer) error {
 	categories := map[string][]entry{}
 	a.each(func(path []string, command *cli.Command) {
 		category := cmp.Or(command.Category, "other")
-		categories[category] = append(categories[category], entry{strings.Join(path, " "), command.Usage})
+		categories[category] = append(categories[category], entry{name: strings.Join(path, " "), text: command.Usage})
 	})
 	for _, category := range slices.Sorted(maps.Keys(categories)) {
 		b.WriteString("\n")
@@ -40,7 +40,7 @@ func (a *application) flatHelp(w io.Writer) error {
 	a.writeGlobalOptions(&b)
 	var entries []entry
 	a.each(func(path []string, command *cli.Command) {
-		entries = append(entries, entry{strings.Join(path, " "), command.Usage})
+		entries = append(entries, entry{name: strings.Join(path, " "), text: command.Usage})
 	})
 	b.WriteString("\n")
 	writeEntries(&b, "Commands:", sortedEntries(entries), a.e.helpWidth())
@@ -93,7 +93,7 @@ func optionEntries(flags []cli.Flag) []entry {
 	var entries []entry
 	for _, f := range flags {
 		placeholder, text := describe(f)
-		entries = append(entries, entry{strings.Join(argv.Spelled(f), ", ") + placeholder, text})
+		entries = append(entries, entry{name: strings.Join(argv.Spelled(f), ", ") + placeholder, text: text})
 	}
 	return entries
 }

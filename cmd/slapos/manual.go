@@ -51,7 +51,7 @@ func (a *application) manual() []manualPage {
 	}
 	root.description, root.exitCodes = manualBlocks(rootDescription)
 	for _, page := range pages {
-		root.commands = append(root.commands, entry{page.name, page.summary})
+		root.commands = append(root.commands, entry{name: page.name, text: page.summary})
 	}
 	return append([]manualPage{root}, pages...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
 )
 
@@ -43,19 +44,20 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 	}
 }
 
-// runBang sends the message; shown is how it is told to the user.
-func runBang(ctx context.Context, e *environment, options bangOptions) (err error) {
+// runBang sends the message (GRID-2).
+func runBang(ctx context.Context, e *environment, options bangOptions) error {
+	return e.withConfiguration(options.configuration, []string{"slapos"}, func(configuration *pytext.Configuration) error {
+		return e.bang(ctx, configuration, options)
+	})
+}
+
+func (e *environment) bang(ctx context.Context, configuration *pytext.Configuration, options bangOptions) error {
 	message := "None" // what the original sends without -m (GRID-2)
 	shown := message
 	if options.given {
 		message = options.message
 		shown = slap.PythonRepr(message)
 	}
-	configuration, err := e.nodeConfiguration(options.configuration)
-	if err != nil {
-		return err
-	}
-	defer func() { err = placeValue(configuration, err, "slapos") }()
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err

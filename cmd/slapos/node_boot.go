@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/boot"
 )
 
@@ -41,12 +42,13 @@ Exit codes: 0 done; 1 failed; 5 not root.`,
 	}
 }
 
-func runBoot(ctx context.Context, e *environment, options bootOptions) (err error) {
-	configuration, err := e.nodeConfiguration(options.configuration)
-	if err != nil {
-		return err
-	}
-	defer func() { err = placeValue(configuration, err, "slapos") }()
+func runBoot(ctx context.Context, e *environment, options bootOptions) error {
+	return e.withConfiguration(options.configuration, []string{"slapos"}, func(configuration *pytext.Configuration) error {
+		return e.boot(ctx, configuration, options.message)
+	})
+}
+
+func (e *environment) boot(ctx context.Context, configuration *pytext.Configuration, message string) error {
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err
@@ -75,7 +77,7 @@ func runBoot(ctx context.Context, e *environment, options bootOptions) (err erro
 			return e.runWithin(ctx, "node", "format", "--cfg="+configuration.Path(), "--now", "--verbose")
 		},
 		Bang: func(ctx context.Context) (int, error) {
-			return e.runWithin(ctx, "node", "bang", "--cfg="+configuration.Path(), "--message="+options.message)
+			return e.runWithin(ctx, "node", "bang", "--cfg="+configuration.Path(), "--message="+message)
 		},
 		Logger:       e.log,
 		NetworkPause: boot.DefaultNetworkPause, CommandPause: boot.DefaultCommandPause,

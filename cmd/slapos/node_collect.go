@@ -79,11 +79,11 @@ func runCollect(ctx context.Context, e *environment, options collectOptions) err
 			return err
 		}
 	}
-	configuration, err := e.nodeConfiguration(options.configuration)
-	if err != nil {
+	var settings *collect.Options
+	err := e.withConfiguration(options.configuration, []string{"slapos", "slapformat", "collect"}, func(configuration *pytext.Configuration) (err error) {
+		settings, err = e.collectSettings(configuration)
 		return err
-	}
-	settings, err := e.collectSettings(configuration)
+	})
 	if err != nil {
 		return err
 	}
@@ -100,8 +100,7 @@ func runCollect(ctx context.Context, e *environment, options collectOptions) err
 }
 
 // collectSettings is COL-6.
-func (e *environment) collectSettings(configuration *pytext.Configuration) (settings *collect.Options, err error) {
-	defer func() { err = placeValue(configuration, err, "slapos", "slapformat", "collect") }()
+func (e *environment) collectSettings(configuration *pytext.Configuration) (*collect.Options, error) {
 	sections := map[string]map[string]string{}
 	for _, name := range []string{"slapos", "slapformat", "collect"} {
 		section, err := configuration.Section(name)
@@ -121,7 +120,7 @@ func (e *environment) collectSettings(configuration *pytext.Configuration) (sett
 	if err != nil {
 		return nil, err
 	}
-	settings = &collect.Options{
+	settings := &collect.Options{
 		ComputerID: slapos["computer_id"], InstanceRoot: root,
 		Heating: collect.Heating{Model: slapformat["computer_model_id"], Sensor: slapformat["heating_sensor_id"]},
 		Slice:   cgroup.Hierarchy{}.Slice,

@@ -69,13 +69,14 @@ Exit codes: 0 done; 1 failed; 2 done and saved, but the master was not told;
 	}
 }
 
-func runNodeFormat(ctx context.Context, e *environment, options formatOptions) (err error) {
+func runNodeFormat(ctx context.Context, e *environment, options formatOptions) error {
 	debug.SetGCPercent(800) // it is over in milliseconds, half of which collecting would take
-	configuration, err := e.nodeConfiguration(options.configuration)
-	if err != nil {
-		return err
-	}
-	defer func() { err = placeValue(configuration, err, "slapos", "slapformat") }()
+	return e.withConfiguration(options.configuration, []string{"slapos", "slapformat"}, func(configuration *pytext.Configuration) error {
+		return e.format(ctx, configuration, options)
+	})
+}
+
+func (e *environment) format(ctx context.Context, configuration *pytext.Configuration, options formatOptions) error {
 	merged, err := formatSettings(configuration, options.given)
 	if err != nil {
 		return err
@@ -183,7 +184,7 @@ func (e *environment) reportFormat(ctx context.Context, run *format.Options, err
 	case errors.As(err, &post):
 		e.log.Error(fmt.Sprintf("failed to transfer information to '%s'", run.MasterURL), "error", post.Err)
 		e.log.Info(prepared)
-		return &exitError{2, nil}
+		return &exitError{code: 2}
 	case errors.Is(err, format.ErrFewerPartitions):
 		return &criticalError{err}
 	case err != nil:

@@ -31,7 +31,7 @@ func formatUsagef(text string, arguments ...any) error {
 func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (*format.Options, error) {
 	for _, name := range []string{"bridge_name", "no_bridge"} { // FMT-7
 		if merged[name] != "" {
-			return nil, &formatUsageError{fmt.Sprintf("Option '%s' is totally deprecated, please update your config file", name), name}
+			return nil, &formatUsageError{text: fmt.Sprintf("Option '%s' is totally deprecated, please update your config file", name), key: name}
 		}
 	}
 	run := &format.Options{DryRun: dryRun, Logger: e.log, Progress: e.formatProgress()}
@@ -45,7 +45,7 @@ func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (
 	}
 	for _, name := range []string{"computer_id", "instance_root", "master_url", "software_root", "computer_xml"} { // FMT-9
 		if merged[name] == "" {
-			return nil, &formatUsageError{fmt.Sprintf("Parameter '%s' is not defined.", name), name}
+			return nil, &formatUsageError{text: fmt.Sprintf("Parameter '%s' is not defined.", name), key: name}
 		}
 	}
 	for _, name := range []string{"key_file", "cert_file", "master_ca_file"} { // FMT-10
@@ -108,7 +108,7 @@ func readFormatBooleans(merged map[string]string, d *format.Definition) error {
 		}
 		var ok bool
 		if *option.target, ok = parseBoolean(text); !ok {
-			return &formatUsageError{fmt.Sprintf(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, pytext.Shortened(text)), option.name}
+			return &formatUsageError{text: fmt.Sprintf(`Option '%s' needs to be "True" or "False", wrong value: '%s'`, option.name, pytext.Shortened(text)), key: option.name}
 		}
 	}
 	return nil

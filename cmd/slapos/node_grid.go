@@ -145,15 +145,16 @@ func (o *forceOptions) apply(options *gridOptions) {
 }
 
 // runGrid follows the order of GRID-6 and CLI-36.
-func (e *environment) runGrid(ctx context.Context, g gridCommand) (err error) {
+func (e *environment) runGrid(ctx context.Context, g gridCommand) error {
 	if g.brief {
 		debug.SetGCPercent(400)
 	}
-	configuration, err := e.nodeConfiguration(g.options.configuration)
-	if err != nil {
-		return err
-	}
-	defer func() { err = placeValue(configuration, err, gridSections...) }()
+	return e.withConfiguration(g.options.configuration, gridSections, func(configuration *pytext.Configuration) error {
+		return e.runPass(ctx, g, configuration)
+	})
+}
+
+func (e *environment) runPass(ctx context.Context, g gridCommand, configuration *pytext.Configuration) error {
 	merged, err := mergeGridOptions(g.options.given, configuration)
 	if err != nil {
 		return err

@@ -160,6 +160,9 @@ func (e *environment) fillManagers(merged map[string]string, file *pytext.Config
 	if config.Firewall, err = file.Section("firewall"); err != nil {
 		return err
 	}
+	if len(config.Firewall) > 0 {
+		config.Firewall["firewall_cmd"] = textOption(config.Firewall, "firewall_cmd", firewall.DefaultCommand)
+	}
 	for _, name := range file.Sections() {
 		if rest, found := strings.CutPrefix(name, "manager"); found && rest != "" {
 			if config.Managers[rest[1:]], err = file.Section(name); err != nil {

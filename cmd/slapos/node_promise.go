@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/pass"
 )
 
@@ -145,12 +146,24 @@ func (e *environment) watchPromises(ctx context.Context, options *promiseOptions
 }
 
 // readPromises tells the board the last results, without master and pid file.
-func (e *environment) readPromises(options *promiseOptions, board *promiseBoard) (err error) {
-	configuration, err := e.nodeConfiguration(options.configuration)
+func (e *environment) readPromises(options *promiseOptions, board *promiseBoard) error {
+	err := e.withConfiguration(options.configuration, gridSections, func(configuration *pytext.Configuration) error {
+		return e.storedPromises(configuration, options, board)
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = placeValue(configuration, err, gridSections...) }()
+	isDrawn := options.watch && isTerminal(e.stdout)
+	if !isDrawn && !options.json && !options.hasTextfile {
+		fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n"))
+	}
+	if board.failed() > 0 {
+		return &exitError{code: pass.ExitPromiseFailed}
+	}
+	return nil
+}
+
+func (e *environment) storedPromises(configuration *pytext.Configuration, options *promiseOptions, board *promiseBoard) error {
 	merged, err := mergeGridOptions(options.given, configuration)
 	if err != nil {
 		return err
@@ -167,17 +180,7 @@ func (e *environment) readPromises(options *promiseOptions, board *promiseBoard)
 	}
 	looked.Node.Only = options.limits(merged)
 	looked.Promises = board
-	if err := instance.StoredPromises(looked); err != nil {
-		return err
-	}
-	isDrawn := options.watch && isTerminal(e.stdout)
-	if !isDrawn && !options.json && !options.hasTextfile {
-		fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n"))
-	}
-	if board.failed() > 0 {
-		return &exitError{code: pass.ExitPromiseFailed}
-	}
-	return nil
+	return instance.StoredPromises(looked)
 }
 
 // tellPromises writes what the options ask for.

@@ -47,19 +47,20 @@ Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs;
 }
 
 // runPrune checks in the order of GRID-90.
-func runPrune(ctx context.Context, e *environment, options pruneOptions) (err error) {
-	configuration, err := e.nodeConfiguration(options.configuration)
-	if err != nil {
-		return err
-	}
-	defer func() { err = placeValue(configuration, err, "slapos") }()
+func runPrune(ctx context.Context, e *environment, options pruneOptions) error {
+	return e.withConfiguration(options.configuration, []string{"slapos"}, func(configuration *pytext.Configuration) error {
+		return e.prune(ctx, configuration, options)
+	})
+}
+
+func (e *environment) prune(ctx context.Context, configuration *pytext.Configuration, options pruneOptions) error {
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
 		return err
 	}
 	shared := lines(slapos["shared_part_list"])
 	if len(shared) == 0 {
-		return &exitError{255, errors.New("No shared_part_list options in slapos config")}
+		return &exitError{code: 255, err: errors.New("No shared_part_list options in slapos config")}
 	}
 	if err := e.checkRoot(slapos); err != nil {
 		return err
@@ -69,12 +70,12 @@ func runPrune(ctx context.Context, e *environment, options pruneOptions) (err er
 	}
 	if path := slapos["pidfile_software"]; path != "" {
 		if _, err := os.Stat(path); err == nil && !options.dryRun {
-			return &exitError{255, errors.New("Cannot prune while software is running")}
+			return &exitError{code: 255, err: errors.New("Cannot prune while software is running")}
 		}
 		pidFile, err := pass.TakePIDFile(path, e.log)
 		var running *pass.RunningError
 		if errors.As(err, &running) {
-			return &exitError{10, err}
+			return &exitError{code: 10, err: err}
 		}
 		if err != nil {
 			return err

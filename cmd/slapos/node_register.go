@@ -96,7 +96,7 @@ func runRegister(ctx context.Context, e *environment, options registerOptions) e
 	if _, err := os.Stat(filepath.Dir(r.directory)); err != nil { // before a name is taken
 		return err
 	}
-	office := certificateOffice{options.masterWeb, token, options.insecure}
+	office := certificateOffice{url: options.masterWeb, token: token, insecure: options.insecure}
 	certificate, key, err := office.request(ctx, "Person_requestComputer", url.Values{"title": {options.name}})
 	if errors.Is(err, errActive) {
 		return sentencef("The node name %q is already in use. Please change the name, or revoke the active certificate if you want to replace the node.", options.name)

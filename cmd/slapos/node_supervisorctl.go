@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/supervisor"
 )
 
@@ -51,8 +52,14 @@ func nodeControl(e *environment, name, usage string, words []string) *cli.Comman
 	}
 }
 
-func runNodeControl(ctx context.Context, e *environment, path string, words []string) (err error) {
-	layout, configuration, err := e.supervisorLayout(path)
+func runNodeControl(ctx context.Context, e *environment, path string, words []string) error {
+	return e.withConfiguration(path, []string{"slapos"}, func(configuration *pytext.Configuration) error {
+		return e.controlNode(ctx, configuration, words)
+	})
+}
+
+func (e *environment) controlNode(ctx context.Context, configuration *pytext.Configuration, words []string) error {
+	layout, err := e.supervisorLayout(configuration)
 	if err != nil {
 		return err
 	}
@@ -60,7 +67,6 @@ func runNodeControl(ctx context.Context, e *environment, path string, words []st
 	if err != nil {
 		return err
 	}
-	defer func() { err = placeValue(configuration, err, "slapos") }()
 	if err := e.checkRoot(slapos); err != nil {
 		return err
 	}
@@ -83,11 +89,9 @@ func control(ctx context.Context, e *environment, options supervisor.ControlOpti
 	if exit == 0 && err == nil {
 		return nil
 	}
-	return &exitError{exit, err}
+	return &exitError{code: exit, err: err}
 }
 
-// newSupervisorctlCommand is the program supervisorctl, for configurations
-// other than the node's (CLI-104).
 type supervisorctlOptions struct {
 	configuration, url, username, password, history string
 }
@@ -103,6 +107,8 @@ func (o *supervisorctlOptions) flags() []cli.Flag {
 	}
 }
 
+// newSupervisorctlCommand is the program supervisorctl, for configurations
+// other than the node's (CLI-104).
 func newSupervisorctlCommand(e *environment) *cli.Command {
 	options := new(supervisorctlOptions)
 	return &cli.Command{

@@ -46,7 +46,11 @@ Exit codes: 0 it runs; 1 failed.`,
 }
 
 func runNodeSupervisord(ctx context.Context, e *environment, options nodeSupervisordOptions) error {
-	layout, _, err := e.supervisorLayout(options.configuration)
+	configuration, err := e.nodeConfiguration(options.configuration)
+	if err != nil {
+		return err
+	}
+	layout, err := e.supervisorLayout(configuration)
 	if err != nil {
 		return err
 	}
@@ -58,28 +62,21 @@ func runNodeSupervisord(ctx context.Context, e *environment, options nodeSupervi
 	})
 }
 
-// supervisorLayout is where the supervisor of the configured node has its
-// files, and its configuration.
-func (e *environment) supervisorLayout(path string) (supervisor.Layout, *pytext.Configuration, error) {
-	configuration, err := e.nodeConfiguration(path)
-	if err != nil {
-		return supervisor.Layout{}, nil, err
-	}
+// supervisorLayout is where the supervisor of the configured node has its files.
+func (e *environment) supervisorLayout(configuration *pytext.Configuration) (supervisor.Layout, error) {
 	slapos, err := configuration.Section("slapos")
 	if err != nil {
-		return supervisor.Layout{}, nil, err
+		return supervisor.Layout{}, err
 	}
 	if err := requireOptions(slapos, "instance_root"); err != nil {
-		return supervisor.Layout{}, nil, err
+		return supervisor.Layout{}, err
 	}
-	return supervisor.Layout{InstanceRoot: slapos["instance_root"], Logger: e.log}, configuration, nil
+	return supervisor.Layout{InstanceRoot: slapos["instance_root"], Logger: e.log}, nil
 }
 
 // readyDescriptor is the pipe that tells the starting process how it went.
 const readyDescriptor = 3
 
-// newSupervisordCommand is the program supervisord, which Launch starts and
-// which stands in for Python's (CLI-104).
 type supervisordOptions struct {
 	configuration                  string
 	foreground, silent, background bool
@@ -94,6 +91,8 @@ func (o *supervisordOptions) flags() []cli.Flag {
 	}
 }
 
+// newSupervisordCommand is the program supervisord, which Launch starts and
+// which stands in for Python's (CLI-104).
 func newSupervisordCommand(e *environment) *cli.Command {
 	options := new(supervisordOptions)
 	return &cli.Command{

@@ -104,7 +104,7 @@ func (p *boardPartition) Listed(promises []promise.Result) {
 	defer p.board.mu.Unlock()
 	p.promises = make([]boardPromise, len(promises))
 	for i, result := range promises {
-		p.promises[i] = boardPromise{result, !result.Skipped}
+		p.promises[i] = boardPromise{Result: result, running: !result.Skipped}
 	}
 	p.board.notify()
 }
@@ -115,7 +115,7 @@ func (p *boardPartition) Ended(result promise.Result) {
 	defer p.board.mu.Unlock()
 	for i := range p.promises {
 		if p.promises[i].Path == result.Path {
-			p.promises[i] = boardPromise{result, false}
+			p.promises[i] = boardPromise{Result: result, running: false}
 		}
 	}
 	p.board.notify()

@@ -62,12 +62,13 @@ be used.`,
 	}
 }
 
-func runProxyStart(ctx context.Context, e *environment, options proxyStartOptions) (err error) {
-	configuration, err := e.nodeConfiguration(options.configuration)
-	if err != nil {
-		return err
-	}
-	defer func() { err = placeValue(configuration, err, "slapproxy", "slapos") }()
+func runProxyStart(ctx context.Context, e *environment, options proxyStartOptions) error {
+	return e.withConfiguration(options.configuration, []string{"slapproxy", "slapos"}, func(configuration *pytext.Configuration) error {
+		return e.serveProxy(ctx, configuration, options)
+	})
+}
+
+func (e *environment) serveProxy(ctx context.Context, configuration *pytext.Configuration, options proxyStartOptions) error {
 	given := options.given()
 	if given["port"] != "" {
 		if _, err := wholeOption(given, "port", 0); err != nil {

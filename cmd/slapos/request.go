@@ -158,7 +158,7 @@ func (e *environment) request(ctx context.Context, client *client, request slap.
 	switch {
 	case errors.Is(err, slap.ErrNotReady):
 		e.log.Warn("Instance requested. Master is provisioning it. Please rerun in a couple of minutes to get connection information.")
-		return nil, &exitError{2, nil}
+		return nil, &exitError{code: 2}
 	case errors.Is(err, slap.ErrNotFound):
 		return nil, fmt.Errorf("the master finds no place for %s: is its software supplied to a node that has a free partition? (%w)", request.Reference, err)
 	}

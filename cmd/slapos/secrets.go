@@ -26,21 +26,21 @@ type secretForm struct {
 // backslashes may be doubled: too much is hidden rather than too little.
 var secretForms = sync.OnceValue(func() []secretForm {
 	return []secretForm{
-		{[]string{"@"}, regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},
-		{[]string{"@"}, regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)")},
+		{hints: []string{"@"}, pattern: regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},
+		{hints: []string{"@"}, pattern: regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)")},
 		// A user without a password who is long enough to be a token.
-		{[]string{"@"}, regexp.MustCompile(`(://)[A-Za-z0-9_.~%+-]{20,}(@)`)},
+		{hints: []string{"@"}, pattern: regexp.MustCompile(`(://)[A-Za-z0-9_.~%+-]{20,}(@)`)},
 		// A port that is no number is what stands before the slash of a password.
-		{[]string{"@"}, regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\\s\"'`]*(@)")},
-		{[]string{"@"}, regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\"'`\\n@]*(@)")},
-		{[]string{"invalid port"}, regexp.MustCompile(`(invalid port \\*")[^"\\]*()`)},
+		{hints: []string{"@"}, pattern: regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\\s\"'`]*(@)")},
+		{hints: []string{"@"}, pattern: regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\"'`\\n@]*(@)")},
+		{hints: []string{"invalid port"}, pattern: regexp.MustCompile(`(invalid port \\*")[^"\\]*()`)},
 		// USER:PASSWORD@HOST without a scheme, or behind half of one.
-		{[]string{"@"}, regexp.MustCompile("((?:^|[\\s\"'`(=/])[^\\s:@/\"'`(=]*:)[^\\s/\"'`]+(@)")},
-		{[]string{"%40"}, regexp.MustCompile(`(?i)(%3a(?:%2f)+[^\s&:@/"']*?%3a)[^\s&"']*?(%40)`)},
-		{[]string{"passw", "passphrase", "secret", "token", "access_key", "api"}, regexp.MustCompile(`(?is)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|secret_key|api_?key|passphrase)` +
+		{hints: []string{"@"}, pattern: regexp.MustCompile("((?:^|[\\s\"'`(=/])[^\\s:@/\"'`(=]*:)[^\\s/\"'`]+(@)")},
+		{hints: []string{"%40"}, pattern: regexp.MustCompile(`(?i)(%3a(?:%2f)+[^\s&:@/"']*?%3a)[^\s&"']*?(%40)`)},
+		{hints: []string{"passw", "passphrase", "secret", "token", "access_key", "api"}, pattern: regexp.MustCompile(`(?is)(\b[a-z_-]*(?:password|passwd|secret|token|access_key|secret_key|api_?key|passphrase)` +
 			`(?:\s*=\s*|%3d|\\*["']\s*:\s*))` +
 			`(?:'(?:\\+.|[^'\\])*'?|"(?:\\+.|[^"\\])*"?|\\+["'][^"'\\]*|(?:\\+.|[^\s&'"\\` + "`" + `])+)`)},
-		{[]string{"authorization"}, regexp.MustCompile(`(?i)(\bAuthorization\\*["']?[:=][\s\["'\\]*(?:[a-z]+ +)?)[^\s\]"']+`)},
+		{hints: []string{"authorization"}, pattern: regexp.MustCompile(`(?i)(\bAuthorization\\*["']?[:=][\s\["'\\]*(?:[a-z]+ +)?)[^\s\]"']+`)},
 	}
 })
 

@@ -61,10 +61,10 @@ func runServiceInfo(ctx context.Context, e *environment, options serviceInfoOpti
 	switch {
 	case errors.Is(err, slap.ErrNotReady):
 		e.log.Warn("Instance does not exist or is not ready yet.")
-		return &exitError{2, nil}
+		return &exitError{code: 2}
 	case errors.Is(err, slap.ErrNotFound):
 		e.log.Warn("Instance " + options.reference + " does not exist.")
-		return &exitError{2, nil}
+		return &exitError{code: 2}
 	case err != nil:
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/cloud"
+	"slapos/cmd/slapos/pytext"
 	"slapos/proxy"
 )
 
@@ -43,16 +44,17 @@ func (e *environment) openCloud(root string) (*cloud.Cloud, error) {
 }
 
 // readCloudSettings takes those of the last start, if there was any.
-func (e *environment) readCloudSettings(c *cloud.Cloud) (err error) {
-	settings := &c.Settings
-	configuration, err := e.nodeConfiguration(c.ConfigurationFile())
+func (e *environment) readCloudSettings(c *cloud.Cloud) error {
+	err := e.withConfiguration(c.ConfigurationFile(), []string{"slapproxy", "slapformat"}, func(configuration *pytext.Configuration) error {
+		return fillCloudSettings(configuration, &c.Settings)
+	})
 	if _, statErr := os.Stat(c.ConfigurationFile()); errors.Is(statErr, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = placeValue(configuration, err, "slapproxy", "slapformat") }()
+	return err
+}
+
+func fillCloudSettings(configuration *pytext.Configuration, settings *cloud.Settings) (err error) {
 	sections := map[string]map[string]string{}
 	for _, name := range []string{"slapos", "slapproxy", "slapformat"} {
 		if sections[name], err = configuration.Section(name); err != nil {

@@ -22,7 +22,7 @@ func (e *environment) watchPass(options *gridOptions) {
 	}
 	line := &statusLine{terminal: e.stderr, now: e.now, width: terminalWidth(e.stderr)}
 	options.Node.Progress = line
-	options.Node.Logger = slog.New(&statusHandler{line, options.Node.Logger.Handler()})
+	options.Node.Logger = slog.New(&statusHandler{line: line, inner: options.Node.Logger.Handler()})
 }
 
 func terminalWidth(stream io.Writer) func() int {
@@ -66,7 +66,7 @@ func (s *statusLine) Plan(items int) {
 func (s *statusLine) Begin(item string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.items = append(s.items, statusItem{item, "", s.now()})
+	s.items = append(s.items, statusItem{name: item, doing: "", since: s.now()})
 	if s.stop == nil {
 		s.stop = make(chan struct{})
 		go s.tick(s.stop) // draws with s.mu held, ends when stop is closed; nobody waits for it
@@ -181,9 +181,9 @@ func (h *statusHandler) Handle(ctx context.Context, record slog.Record) error {
 }
 
 func (h *statusHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
-	return &statusHandler{h.line, h.inner.WithAttrs(attributes)}
+	return &statusHandler{line: h.line, inner: h.inner.WithAttrs(attributes)}
 }
 
 func (h *statusHandler) WithGroup(name string) slog.Handler {
-	return &statusHandler{h.line, h.inner.WithGroup(name)}
+	return &statusHandler{line: h.line, inner: h.inner.WithGroup(name)}
 }

@@ -55,38 +55,38 @@ const (
 )
 
 var keyRules = [...]keyRule{
-	{"slapos", "jobs", wholeKind, 1, maxJobs},
-	{"slapos", "maximum_periodicity", wholeKind, math.MinInt, math.MaxInt},
-	{"slapos", "promise_timeout", secondsKind, 0, maxSeconds},
-	{"slapos", "partition_timeout", secondsKind, 0, maxSeconds},
-	{"slapos", "partition-timeout", secondsKind, 0, maxSeconds},
-	{"slapos", "maximal_delay", wholeKind, 0, maxSeconds},
-	{"slapos", "collect_cache", wholeKind, math.MinInt, math.MaxInt},
-	{"slapos", "software_min_free_space", sizeKind, 0, 0},
-	{"slapos", "instance_min_free_space", sizeKind, 0, 0},
-	{"slapos", "root_check", truthKind, 0, 0},
-	{"slapos", "develop", truthKind, 0, 0},
-	{"slapos", "forbid_supervisord_automatic_launch", truthKind, 0, 0},
-	{"slapos", "master_insecure", truthKind, 0, 0},
-	{"slapformat", "partition_amount", wholeKind, 0, maxAmount},
-	{"slapformat", "ipv6_prefixshift", wholeKind, 0, 62},
-	{"slapformat", "alter_network", truthKind, 0, 0},
-	{"slapformat", "alter_user", truthKind, 0, 0},
-	{"slapformat", "partition_has_ipv6_range", truthKind, 0, 0},
-	{"slapformat", "create_tap", truthKind, 0, 0},
-	{"slapformat", "create_tun", truthKind, 0, 0},
-	{"slapformat", "tap_ipv6", truthKind, 0, 0},
-	{"slapformat", "tun_ipv6", truthKind, 0, 0},
-	{"slapformat", "memory_max", limitKind, 0, 0},
-	{"slapformat", "cpu_weight", limitKind, 0, 0},
-	{"slapformat", "pids_max", limitKind, 0, 0},
-	{"slapproxy", "port", wholeKind, 0, maxPort},
-	{"slapproxy", "shacache_max_age", ageKind, 0, 0},
-	{"slapproxy", "shacache_max_size", byteSizeKind, 0, 0},
-	{"networkcache", "signature-date", truthKind, 0, 0},
-	{"collect", "disk_snapshot_time_cycle", wholeKind, math.MinInt, math.MaxInt},
-	{"collect", "report_disk_usage", looseKind, 0, 0},
-	{"firewall", "testing", looseKind, 0, 0},
+	{section: "slapos", name: "jobs", kind: wholeKind, least: 1, most: maxJobs},
+	{section: "slapos", name: "maximum_periodicity", kind: wholeKind, least: math.MinInt, most: math.MaxInt},
+	{section: "slapos", name: "promise_timeout", kind: secondsKind, most: maxSeconds},
+	{section: "slapos", name: "partition_timeout", kind: secondsKind, most: maxSeconds},
+	{section: "slapos", name: "partition-timeout", kind: secondsKind, most: maxSeconds},
+	{section: "slapos", name: "maximal_delay", kind: wholeKind, most: maxSeconds},
+	{section: "slapos", name: "collect_cache", kind: wholeKind, least: math.MinInt, most: math.MaxInt},
+	{section: "slapos", name: "software_min_free_space", kind: sizeKind},
+	{section: "slapos", name: "instance_min_free_space", kind: sizeKind},
+	{section: "slapos", name: "root_check", kind: truthKind},
+	{section: "slapos", name: "develop", kind: truthKind},
+	{section: "slapos", name: "forbid_supervisord_automatic_launch", kind: truthKind},
+	{section: "slapos", name: "master_insecure", kind: truthKind},
+	{section: "slapformat", name: "partition_amount", kind: wholeKind, most: maxAmount},
+	{section: "slapformat", name: "ipv6_prefixshift", kind: wholeKind, most: 62},
+	{section: "slapformat", name: "alter_network", kind: truthKind},
+	{section: "slapformat", name: "alter_user", kind: truthKind},
+	{section: "slapformat", name: "partition_has_ipv6_range", kind: truthKind},
+	{section: "slapformat", name: "create_tap", kind: truthKind},
+	{section: "slapformat", name: "create_tun", kind: truthKind},
+	{section: "slapformat", name: "tap_ipv6", kind: truthKind},
+	{section: "slapformat", name: "tun_ipv6", kind: truthKind},
+	{section: "slapformat", name: "memory_max", kind: limitKind},
+	{section: "slapformat", name: "cpu_weight", kind: limitKind},
+	{section: "slapformat", name: "pids_max", kind: limitKind},
+	{section: "slapproxy", name: "port", kind: wholeKind, most: maxPort},
+	{section: "slapproxy", name: "shacache_max_age", kind: ageKind},
+	{section: "slapproxy", name: "shacache_max_size", kind: byteSizeKind},
+	{section: "networkcache", name: "signature-date", kind: truthKind},
+	{section: "collect", name: "disk_snapshot_time_cycle", kind: wholeKind, least: math.MinInt, most: math.MaxInt},
+	{section: "collect", name: "report_disk_usage", kind: looseKind},
+	{section: "firewall", name: "testing", kind: looseKind},
 }
 
 // ruleOf returns the rule of a key. A key without one is a mistake in this program.
@@ -99,7 +99,7 @@ func ruleOf(name string, kinds ...keyKind) keyRule {
 	panic("no rule for key " + name)
 }
 
-// A valueError is a value that can't be used. See [placeValue].
+// A valueError is a value that can't be used. See [placed].
 type valueError struct {
 	key, value string
 	want       string // "must be a whole number" and the like
@@ -116,9 +116,20 @@ func (e *valueError) text() string {
 	return text
 }
 
-// placeValue completes a valueError by the file and the section that the value
-// stands in: the first of the sections that has the key.
-func placeValue(c *pytext.Configuration, err error, sections ...string) error {
+// withConfiguration reads the node's configuration and hands it to use. A value
+// that use can't take is told with its place: the file, and the first of the
+// sections that has the key.
+func (e *environment) withConfiguration(path string, sections []string, use func(*pytext.Configuration) error) error {
+	configuration, err := e.nodeConfiguration(path)
+	if err != nil {
+		return err
+	}
+	return placed(use(configuration), configuration, sections...)
+}
+
+// placed completes a valueError by the file and the section that the value stands
+// in; another error stays as it is.
+func placed(err error, c *pytext.Configuration, sections ...string) error {
 	var wrong *valueError
 	if !errors.As(err, &wrong) {
 		return err

@@ -22,8 +22,6 @@ type watchdogOptions struct {
 	masterInsecure        bool
 }
 
-// newWatchdogCommand is the program slapos-watchdog, which the supervisor runs
-// (CLI-79, D-19).
 func (o *watchdogOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "master-url", Destination: &o.masterURL, Usage: "`URL` of the master (required)"},
@@ -35,6 +33,8 @@ func (o *watchdogOptions) flags() []cli.Flag {
 	}
 }
 
+// newWatchdogCommand is the program slapos-watchdog, which the supervisor runs
+// (CLI-79, D-19).
 func newWatchdogCommand(e *environment) *cli.Command {
 	options := new(watchdogOptions)
 	return &cli.Command{

@@ -63,7 +63,7 @@ func (s *Session) print(a arguments) (any, error) {
 	separator, end := " ", "\n"
 	var file starlark.Value
 	var flush bool
-	options := arguments{a.name, nil, a.keyword}
+	options := arguments{name: a.name, args: nil, keyword: a.keyword}
 	if err := options.unpack("sep?", &separator, "end?", &end, "file?", &file, "flush?", &flush); err != nil {
 		return nil, err
 	}
@@ -129,12 +129,12 @@ func (s *Session) exit(a arguments) (any, error) {
 func exitWith(status starlark.Value) error {
 	switch status := status.(type) {
 	case starlark.NoneType:
-		return &ExitError{0, nil}
+		return &ExitError{Code: 0}
 	case starlark.Int:
 		code, _ := status.Int64()
-		return &ExitError{int(code & 0xff), nil}
+		return &ExitError{Code: int(code & 0xff)}
 	}
-	return &ExitError{1, errors.New(pythonText(status))}
+	return &ExitError{Code: 1, Err: errors.New(pythonText(status))}
 }
 
 // exception makes a value for raise.

@@ -70,7 +70,7 @@ func (a arguments) unpack(pairs ...any) error {
 
 func builtin(name string, call function) *starlark.Builtin {
 	return starlark.NewBuiltin(name, func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, keyword []starlark.Tuple) (starlark.Value, error) {
-		value, err := call(arguments{name, args, keyword})
+		value, err := call(arguments{name: name, args: args, keyword: keyword})
 		if err != nil {
 			return nil, err
 		}
