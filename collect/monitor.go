@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"slapos/slap/confined"
@@ -192,16 +191,9 @@ func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes 
 // none. It writes in place, for the file grows with each minute: only into a
 // regular file of the collector's own user that has no other name.
 func appendMonitor(directory *confined.Directory, name, columns, line string, now time.Time) error {
-	file, err := directory.OpenFile(name, os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	file, info, err := directory.OpenSole(name, os.O_RDWR)
 	if err == nil {
 		defer file.Close()
-		info, statErr := file.Stat()
-		if statErr != nil {
-			return statErr
-		}
-		if uid, _ := confined.Owner(info); !info.Mode().IsRegular() || confined.Links(info) != 1 || uid != os.Geteuid() {
-			return fmt.Errorf("%s is no file of the collector: remove it", file.Name())
-		}
 		if info.Size() > 0 {
 			return appendLine(file, info.Size(), line)
 		}

@@ -115,9 +115,14 @@ var gridMutations = []mutation{
 		`confined.Attributes{Mode: 0o644, UID: r.root.UID`,
 	},
 	{
-		"Firewall rules are read from the agent's own file", "grid/firewall/firewall.go", "grid/firewall.TestFirewalldHostileFile",
-		`uid != os.Geteuid() || confined.Links(info) > 1 {`,
-		`uid == os.Getppid() {`,
+		"Firewall rules are read from the agent's own file", "slap/confined/sole.go", "grid/firewall.TestFirewalldHostileFile",
+		`case uid != os.Geteuid():`,
+		`case uid == os.Getppid():`,
+	},
+	{
+		"A file of the agent's own is nobody else's whose name was taken away", "slap/confined/sole.go", "slap/confined.TestOpenSoleAttack",
+		`err != nil || d.linksProtected {`,
+		`err != nil || true {`,
 	},
 	{
 		"Firewall rules are written as the agent writes them", "grid/firewall/rule.go", "grid/firewall.TestParseRuleRefuses",
@@ -178,9 +183,9 @@ var gridMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"A file of the collector in a partition is its own", "collect/monitor.go", "collect.TestMonitorHostile",
-		`!info.Mode().IsRegular() || confined.Links(info) != 1 || uid != os.Geteuid() {`,
-		`uid < -1 {`,
+		"A file of the collector in a partition is its own", "slap/confined/sole.go", "collect.TestMonitorHostile",
+		`case Links(info) != 1:`,
+		`case Links(info) == 0:`,
 	},
 	{
 		"Folders are walked without following links", "collect/walk.go", "collect.TestFolderUse",

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -116,14 +115,9 @@ func (f *Firewall) Set(ctx context.Context, root *confined.Directory, partition 
 // directory of the partition's user: one that the agent didn't write counts as
 // missing, as does a rule that is none.
 func readRules(root *confined.Directory, log *slog.Logger) (rules []Rule, present bool) {
-	content, info, err := root.ReadFile(RulesFile)
+	content, err := root.ReadSole(RulesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false
-	}
-	if err == nil {
-		if uid, _ := confined.Owner(info); uid != os.Geteuid() || confined.Links(info) > 1 {
-			err = errors.New("the agent did not write it")
-		}
 	}
 	if err != nil {
 		log.Warn("Ignored "+root.Join(RulesFile), slog.Any("error", err))
