@@ -13,11 +13,10 @@ import (
 	"slapos/slap"
 )
 
-// A Master is a master that says what a test wants and keeps what it is
-// told.
+// A Master is one that says what a test wants and keeps what it is told.
 type Master struct {
 	*httptest.Server
-	// Client is one of it.
+	// Client calls it.
 	Client *slap.Client
 
 	// What it says. Once a pass runs, only Set may change it.
@@ -30,7 +29,7 @@ type Master struct {
 	calls []Call
 }
 
-// A Call is one of a master's.
+// A Call is one that a master got.
 type Call struct {
 	Path string
 	Form url.Values
