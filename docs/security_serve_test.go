@@ -141,12 +141,7 @@ var serveMutations = []mutation{
 		`return err == nil && u != nil`,
 	},
 	{
-		"A slow client of the master is given up", "proxy/serve.go", "proxy.TestServerLimits",
-		`ReadHeaderTimeout: 30 * time.Second,`,
-		``,
-	},
-	{
-		"A slow client of the cache server is given up", "networkcache/server/serve.go", "networkcache/server.TestServerLimits",
+		"A slow client of a server is given up", "slap/serve/serve.go", "slap/serve.TestServerLimits",
 		`ReadHeaderTimeout: 30 * time.Second,`,
 		``,
 	},

@@ -23,6 +23,7 @@ import (
 	"slapos/proxy"
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/serve"
 	"slapos/slap/testkit"
 )
 
@@ -50,12 +51,14 @@ func serveDatabase(uri string) error {
 		return err
 	}
 	defer database.Close()
-	listeners, err := proxy.Listen(ctx, "127.0.0.1", 0)
+	listeners, err := serve.Listen(ctx, "127.0.0.1", 0)
 	if err != nil {
 		return err
 	}
 	fmt.Println("http://" + listeners[0].Addr().String())
-	return proxy.Serve(ctx, listeners, nil, proxy.New(proxy.Options{Store: database, Computer: "local_computer"}), slog.New(slog.DiscardHandler))
+	return serve.Loop{
+		Handler: proxy.New(proxy.Options{Store: database, Computer: "local_computer"}), Log: slog.New(slog.DiscardHandler),
+	}.Serve(ctx, listeners)
 }
 
 // startProcess starts a proxy in a process of its own.

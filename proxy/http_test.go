@@ -4,21 +4,15 @@ package proxy_test
 
 import (
 	"bytes"
-	"context"
-	"fmt"
-	"log/slog"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"slapos/proxy"
 	"slapos/proxy/store"
 	"slapos/slap"
-	"slapos/slap/testkit"
 )
 
 // TestMethods goes through PROXY-11.
@@ -218,40 +212,6 @@ func TestNodeAnswers(t *testing.T) {
 	}
 }
 
-// TestServe listens, and stops when told.
-func TestServe(t *testing.T) {
-	l := newLab(t, proxy.Options{})
-	ctx, stop := context.WithCancel(t.Context())
-	listeners, err := proxy.Listen(ctx, "127.0.0.1", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listeners[0].Addr().String()
-	done := make(chan error)
-	go func() {
-		done <- proxy.Serve(ctx, listeners, nil, l.server.Config.Handler, slog.New(slog.DiscardHandler))
-	}()
-	response, err := http.Get("http://" + address + "/getRunId")
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	_, port, _ := net.SplitHostPort(address)
-	number, _ := strconv.Atoi(port)
-	if _, err := proxy.Listen(ctx, "127.0.0.1", number); err == nil || err.Error() != address+" is in use by another program: stop it, or choose another port" {
-		t.Errorf("port in use: %v", err)
-	}
-	stop()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(testkit.Patience):
-		t.Fatal("the server doesn't stop")
-	}
-}
-
 // D-13: metrics for Prometheus.
 func TestMetricsAndAccessLog(t *testing.T) {
 	var log bytes.Buffer
@@ -286,57 +246,5 @@ func TestUsage(t *testing.T) {
 	reports, err := l.Usage(t.Context(), "c", 10)
 	if err != nil || len(reports) != 2 || reports[1].Report != "<journal/>" {
 		t.Errorf("%v, %v", reports, err)
-	}
-}
-
-// An address of IPv6 may have its brackets; what is more than an address or a
-// name is refused in one line that says what would do.
-func TestHost(t *testing.T) {
-	for text, want := range map[string]string{
-		"": "", "127.0.0.1": "127.0.0.1", "::1": "::1", "[::1]": "::1", "::": "::", "[::]": "::", "fe80::1%lo": "fe80::1%lo",
-		"[fe80::1%lo]": "fe80::1%lo", "localhost": "localhost", "node-1.example": "node-1.example",
-	} {
-		if host, err := proxy.Host(text); err != nil || host != want {
-			t.Errorf("%q: %q, %v", text, host, err)
-		}
-	}
-	for _, text := range []string{"[::1", "::1]", "[127.0.0.1]", "[localhost]", "[]", "[[::1]]", "127.0.0.1:80", "[::1]:80", "http://h", "::g", "a b"} {
-		want := fmt.Sprintf("host %q can't be listened on: give an address or a name alone, such as 127.0.0.1, ::1 or localhost; the port has its own option", text)
-		if _, err := proxy.Listen(t.Context(), text, 0); err == nil || err.Error() != want {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	listeners, err := proxy.Listen(t.Context(), "localhost", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listeners[0].Close()
-}
-
-// An IPv4 address is listened on by IPv4 alone, also 0.0.0.0.
-func TestListenFamily(t *testing.T) {
-	testkit.IPv6(t)
-	for host, want := range map[string]bool{"0.0.0.0": false, "127.0.0.1": false, "::": true, "[::]": true, "": true} {
-		listeners, err := proxy.Listen(t.Context(), host, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, port, err := net.SplitHostPort(listeners[0].Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		connection, err := net.Dial("tcp6", "[::1]:"+port)
-		if (err == nil) != want {
-			t.Errorf("%q: by IPv6: %v", host, err)
-		}
-		if err == nil {
-			connection.Close()
-		}
-		if connection, err = net.Dial("tcp4", "127.0.0.1:"+port); err != nil {
-			t.Errorf("%q: by IPv4: %v", host, err)
-		} else {
-			connection.Close()
-		}
-		listeners[0].Close()
 	}
 }

@@ -5,8 +5,6 @@ package proxy
 import (
 	"context"
 	"io"
-	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -32,12 +30,5 @@ func TestPatientReader(t *testing.T) {
 	r.Reader = silent
 	if _, err := r.Read(make([]byte, 1)); err == nil || ctx.Err() == nil {
 		t.Error("a silent server is waited for")
-	}
-}
-
-// A client that sends its request in drops is given up.
-func TestServerLimits(t *testing.T) {
-	if server := newServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler)); server.ReadHeaderTimeout <= 0 || server.IdleTimeout <= 0 {
-		t.Errorf("waits %v for a request, %v for the next", server.ReadHeaderTimeout, server.IdleTimeout)
 	}
 }

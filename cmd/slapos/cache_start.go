@@ -15,7 +15,7 @@ import (
 
 	"slapos/cmd/slapos/argv"
 	"slapos/networkcache/server"
-	"slapos/proxy"
+	"slapos/slap/serve"
 )
 
 type cacheStartOptions struct {
@@ -84,11 +84,17 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 		return err
 	}
 	defer served.Store.Entries.Close()
-	listeners, err := proxy.Listen(ctx, options.host, options.port)
+	listeners, err := serve.Listen(ctx, options.host, options.port)
 	if err != nil {
 		return err
 	}
-	return server.New(served).Serve(ctx, listeners, security)
+	cache := server.New(served)
+	return serve.Loop{
+		Handler: cache, Security: security, Log: e.log, Beside: cache.CollectHourly,
+		Greeting: func(url string) string {
+			return fmt.Sprintf("Serving the network cache at %s/shacache/cache and %s/shacache/dir", url, url)
+		},
+	}.Serve(ctx, listeners)
 }
 
 // openCacheStore opens what the options name, by default in the directory.

@@ -24,8 +24,8 @@ import (
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/grid/supervisor"
-	"slapos/proxy"
 	"slapos/slap/clock"
+	"slapos/slap/serve"
 	"slapos/slap/wholefile"
 )
 
@@ -88,7 +88,7 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 		return argv.UsageErrorf("argument --daemon-listen-port: invalid value %q: must be %s", options.port, argv.WholeRange(1, maxPort))
 	}
 	options.port = strconv.Itoa(port)
-	if options.ip, err = proxy.Host(options.ip); err != nil {
+	if options.ip, err = serve.Host(options.ip); err != nil {
 		return argv.UsageErrorf("argument --daemon-listen-ip: %v", err)
 	}
 	l := &localNode{e: e, configureLocalOptions: options}

@@ -17,6 +17,7 @@ import (
 	"slapos/networkcache/server"
 	"slapos/proxy"
 	"slapos/proxy/store"
+	"slapos/slap/serve"
 )
 
 type proxyStartOptions struct {
@@ -114,7 +115,7 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}
 	// The address first: when it is taken, another proxy may be using the
 	// database, and nothing must be migrated below it.
-	listeners, err := proxy.Listen(ctx, settings["host"], port)
+	listeners, err := serve.Listen(ctx, settings["host"], port)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,9 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 		return err
 	}
 	defer closeCache()
-	return proxy.Serve(ctx, listeners, security, proxy.New(options), e.log)
+	return serve.Loop{
+		Handler: proxy.New(options), Security: security, Log: e.log, Farewell: "Stopping",
+	}.Serve(ctx, listeners)
 }
 
 // guardProxy says how the proxy listens, and whom it answers: everybody, unless

@@ -16,7 +16,7 @@ import (
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/cloud"
 	"slapos/cmd/slapos/pytext"
-	"slapos/proxy"
+	"slapos/slap/serve"
 )
 
 const standaloneRoot = "~/.slapos/standalone"
@@ -63,7 +63,7 @@ func fillCloudSettings(configuration *pytext.Configuration, settings *cloud.Sett
 	}
 	// An empty host is none for the master, too.
 	settings.Host, settings.Python = cmp.Or(sections["slapproxy"]["host"], settings.Host), sections["slapos"]["python"]
-	if settings.Host, err = proxy.Host(settings.Host); err != nil {
+	if settings.Host, err = serve.Host(settings.Host); err != nil {
 		return err
 	}
 	if settings.Port, err = wholeOption(sections["slapproxy"], "port", cloud.Unset); err != nil {

@@ -73,6 +73,12 @@ func (s *Store) Collect(ctx context.Context) (count int, size int64, err error) 
 	return count, size, err
 }
 
+// CollectHourly removes old contents now and once an hour, until ctx ends, and
+// counts them.
+func (s *Server) CollectHourly(ctx context.Context) {
+	s.store.CollectEvery(ctx, time.Hour, func(count int) { s.counts.collected.Add(float64(count)) })
+}
+
 // CollectEvery collects now and again and again, until ctx ends. Each time that
 // something was removed it calls done, if there is one.
 func (s *Store) CollectEvery(ctx context.Context, interval time.Duration, done func(count int)) {

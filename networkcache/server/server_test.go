@@ -372,32 +372,6 @@ print(sum)
 	}
 }
 
-func TestServe(t *testing.T) {
-	s := New(Options{Store: Store{Contents: &Directory{Path: t.TempDir()}, Entries: &Files{Path: t.TempDir()}}})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, []net.Listener{listener}, nil) }()
-	if status, _ := ask(t, "GET", "http://"+listener.Addr().String()+"/metrics", ""); status != 200 {
-		t.Errorf("metrics: %d", status)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
-// A client that sends its request in drops is given up.
-func TestServerLimits(t *testing.T) {
-	s, _ := start(t, Options{})
-	if web := s.webServer(); web.ReadHeaderTimeout <= 0 || web.IdleTimeout <= 0 {
-		t.Errorf("waits %v for a request, %v for the next", web.ReadHeaderTimeout, web.IdleTimeout)
-	}
-}
-
 func FuzzEntry(f *testing.F) {
 	f.Add("key", []byte(`["{}", ""]`))
 	f.Add("../x", []byte(`["{}", "", ""]`))

@@ -16,7 +16,7 @@ import (
 
 	"slapos/grid/buildout"
 	"slapos/grid/supervisor"
-	"slapos/proxy"
+	"slapos/slap/serve"
 )
 
 // pins are what a Python environment of a cloud gets: versions
@@ -67,12 +67,12 @@ func (c *Cloud) choosePort() error {
 	if port == Unset {
 		port = DefaultPort
 	}
-	listener, err := net.Listen(proxy.Network(c.Settings.Host), net.JoinHostPort(c.Settings.Host, strconv.Itoa(port)))
+	listener, err := net.Listen(serve.Network(c.Settings.Host), net.JoinHostPort(c.Settings.Host, strconv.Itoa(port)))
 	switch {
 	case err != nil && c.Settings.Port != Unset:
 		return fmt.Errorf("the master can't have port %d, choose another one by --port: %w", c.Settings.Port, err)
 	case err != nil:
-		if listener, err = net.Listen(proxy.Network(c.Settings.Host), net.JoinHostPort(c.Settings.Host, "0")); err != nil {
+		if listener, err = net.Listen(serve.Network(c.Settings.Host), net.JoinHostPort(c.Settings.Host, "0")); err != nil {
 			return err
 		}
 	}

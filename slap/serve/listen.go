@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package proxy
+package serve
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // Host is what a user wrote for a server to listen on: an address, one of IPv6
@@ -43,7 +38,7 @@ func Network(host string) string {
 	return "tcp"
 }
 
-// Listen opens the address of the master: the sockets that systemd hands
+// Listen opens the address of a server: the sockets that systemd hands
 // over, else host, as [Host] takes it, and port. The error is one line that names
 // the address.
 func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) {
@@ -75,44 +70,4 @@ func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) 
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return []net.Listener{listener}, nil
-}
-
-// Serve answers until ctx ends, then lets requests under way finish for up to
-// ten seconds. With security it speaks TLS. It tells systemd when it is ready.
-func Serve(ctx context.Context, listeners []net.Listener, security *tls.Config, handler http.Handler, log *slog.Logger) error {
-	server := newServer(handler, log)
-	scheme := "http"
-	failed := make(chan error, len(listeners))
-	for _, listener := range listeners {
-		if security != nil {
-			scheme, listener = "https", tls.NewListener(listener, security)
-		}
-		go func() { failed <- server.Serve(listener) }() // ends with the server; its error has room
-		log.Info("Listening on " + scheme + "://" + listener.Addr().String() + "/")
-	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	select {
-	case err := <-failed:
-		server.Close()
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	log.Info("Stopping")
-	ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
-		server.Close()
-	}
-	return nil
-}
-
-// newServer makes a server that no slow client holds up.
-func newServer(handler http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 }

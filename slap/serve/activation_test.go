@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package proxy_test
+package serve_test
 
 import (
 	"net"
@@ -43,7 +43,7 @@ func TestActivation(t *testing.T) {
 	}
 	// The number of the process must be its own: the shell becomes it.
 	command := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, program)
-	command.Env = append(os.Environ(), serveVariable+"="+filepath.Join(t.TempDir(), "proxy.db"), "LISTEN_FDS=1",
+	command.Env = append(os.Environ(), serveVariable+"=1", "LISTEN_FDS=1",
 		"NOTIFY_SOCKET="+filepath.Join(folder, "s"))
 	command.ExtraFiles = []*os.File{handed}
 	command.Stderr = os.Stderr
@@ -66,7 +66,7 @@ func TestActivation(t *testing.T) {
 		}
 	}
 	expect("READY=1")
-	response, err := http.Get("http://" + listener.Addr().String() + "/getRunId")
+	response, err := http.Get("http://" + listener.Addr().String() + "/")
 	if err != nil {
 		t.Fatal(err)
 	}

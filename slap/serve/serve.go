@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+// Package serve is how the servers of this program listen and serve: [Listen]
+// opens their addresses, or takes them from systemd, and a [Loop] answers on
+// them until it is told to stop.
+//
+// The local master and the cache server are handlers, and know nothing of it:
+// their commands hand them in, so that networkcache imports nothing of ours. It
+// stands below slap, and not beside the commands, because what starts a master
+// elsewhere needs it too, such as the master's own tests and standalone.
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// Loop says what is served, and how.
+type Loop struct {
+	Handler http.Handler
+	// Security makes the server speak TLS, unless it is nil.
+	Security *tls.Config
+	Log      *slog.Logger
+	// Greeting is logged for each listener, whose URL it is given, such as
+	// http://127.0.0.1:5000; "Listening on URL/" when it is nil. Farewell is
+	// logged at the end, unless it is empty.
+	Greeting func(url string) string
+	Farewell string
+	// Beside runs while the server does. Its context ends with the server,
+	// which waits for it; nil for nothing.
+	Beside func(context.Context)
+}
+
+// patience is how long requests under way may take when the server stops.
+const patience = 10 * time.Second
+
+// Serve answers until ctx ends, then lets requests under way finish for up to
+// ten seconds. It tells systemd when it is ready, and when it stops.
+func (l Loop) Serve(ctx context.Context, listeners []net.Listener) error {
+	server := l.server()
+	scheme := "http"
+	failed := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		if l.Security != nil {
+			scheme, listener = "https", tls.NewListener(listener, l.Security)
+		}
+		go func() { failed <- server.Serve(listener) }() // ends with the server; its error has room
+		l.Log.Info(l.greet(scheme + "://" + listener.Addr().String()))
+	}
+	defer l.startBeside(ctx)()
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	select {
+	case err := <-failed:
+		server.Close()
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	if l.Farewell != "" {
+		l.Log.Info(l.Farewell)
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := server.Shutdown(ending); err != nil {
+		server.Close()
+	}
+	return nil
+}
+
+func (l Loop) greet(url string) string {
+	if l.Greeting == nil {
+		return "Listening on " + url + "/"
+	}
+	return l.Greeting(url)
+}
+
+// startBeside returns what ends Beside, and waits for it.
+func (l Loop) startBeside(ctx context.Context) (end func()) {
+	if l.Beside == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with its context; end waits
+		defer close(done)
+		l.Beside(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// server makes a server that no slow client holds up.
+func (l Loop) server() *http.Server {
+	return &http.Server{
+		Handler:           l.Handler,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
+	}
+}
