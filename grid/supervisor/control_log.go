@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // tailBytes are shown unless the user asks for another number.
@@ -167,7 +168,7 @@ func (c *control) feed(ctx context.Context, name string, out io.Writer) error {
 		if line.err != nil {
 			return nil
 		}
-		_, err := c.client.Call(ctx, "supervisor.sendProcessStdin", name, line.text+"\n")
+		err := c.send(ctx, name, line.text+"\n")
 		if err != nil && !isFault(err, FaultNotRunning) {
 			return err
 		}
@@ -177,6 +178,34 @@ func (c *control) feed(ctx context.Context, name string, out io.Writer) error {
 			return err
 		}
 	}
+}
+
+// maximumPiece is what is sent to a process in one request, in bytes: a
+// supervisor bounds its requests.
+const maximumPiece = 1 << 20
+
+// send sends text to a process, in pieces.
+func (c *control) send(ctx context.Context, name, text string) error {
+	for text != "" {
+		piece := firstPiece(text)
+		if _, err := c.client.Call(ctx, "supervisor.sendProcessStdin", name, piece); err != nil {
+			return err
+		}
+		text = text[len(piece):]
+	}
+	return nil
+}
+
+// firstPiece ends between characters.
+func firstPiece(text string) string {
+	if len(text) <= maximumPiece {
+		return text
+	}
+	end := maximumPiece
+	for end > maximumPiece-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }
 
 // typed is a line of the user.

@@ -5,6 +5,7 @@ package supervisor
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"slapos/slap/testkit"
 )
@@ -354,6 +356,55 @@ func TestForegroundEnds(t *testing.T) {
 	_, after, killed := strings.Cut(after, "Exiting foreground\n")
 	if got := strings.Count(after, "4."); !killed || got != 3 {
 		t.Errorf("%d answers to version:\n%s", got, text())
+	}
+}
+
+// TestForegroundLongLine types a line that is longer than the supervisor takes in
+// one request, and one that a process doesn't read.
+func TestForegroundLongLine(t *testing.T) {
+	t.Parallel()
+	line := "a" + strings.Repeat("é", 10<<20)
+	s := newSupervisor(t, fmt.Sprintf("[program:reads]\ncommand=sh -c 'head -c %d | sha256sum > new; mv new sum; exec sleep 1000'\ndirectory=%%(here)s\nstartsecs=0\n", len(line)+1)+
+		"[program:sleeps]\ncommand=sleep 1000\nstartsecs=0\n").start()
+	fg := func(name, input string) string {
+		t.Helper()
+		var out bytes.Buffer
+		_, err := Control(s.ctx(), ControlOptions{ServerURL: "unix://" + s.path("sv.sock"), Stdout: &out, Args: []string{"fg", name}, Stdin: strings.NewReader(input)})
+		must(t, err)
+		return out.String()
+	}
+	if got := fg("reads", line+"\n"); got != "==> Press Ctrl-C to exit <==\nExiting foreground\n" {
+		t.Errorf("%.300q", got)
+	}
+	s.until("the line was read", func() bool { return testkit.Exists(s.path("sum")) })
+	if got, want := s.read("sum"), fmt.Sprintf("%x  -\n", sha256.Sum256([]byte(line+"\n"))); got != want {
+		t.Errorf("the sum of what was read is %q, want %q", got, want)
+	}
+	if got := fg("sleeps", line+"\n"); !strings.Contains(got, "the process doesn't read its standard input: ") || strings.Count(got, "\n") != 3 {
+		t.Errorf("%.300q", got)
+	}
+}
+
+// A piece ends between characters, and the pieces are the text.
+func TestFirstPiece(t *testing.T) {
+	t.Parallel()
+	for shift := range 4 {
+		text := strings.Repeat("x", shift) + strings.Repeat("\U0001F600", maximumPiece/2)
+		var pieces strings.Builder
+		for rest := text; rest != ""; {
+			piece := firstPiece(rest)
+			if len(piece) > maximumPiece || !utf8.ValidString(piece) {
+				t.Fatalf("a piece of %d bytes", len(piece))
+			}
+			pieces.WriteString(piece)
+			rest = rest[len(piece):]
+		}
+		if pieces.String() != text {
+			t.Errorf("shift %d: the pieces are not the text", shift)
+		}
+	}
+	if piece := firstPiece(strings.Repeat("\x80", 2*maximumPiece)); len(piece) == 0 {
+		t.Error("nothing is cut off")
 	}
 }
 
