@@ -66,7 +66,11 @@ func runCacheDownload(ctx context.Context, e *environment, options cacheDownload
 	if err != nil {
 		return err
 	}
-	client, err := e.openNetworkCache(options.configuration, false)
+	config, _, err := e.readNetworkCache(options.configuration)
+	if err != nil {
+		return err
+	}
+	client, err := networkcache.NewClient(config)
 	if err != nil {
 		return err
 	}

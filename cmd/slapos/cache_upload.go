@@ -63,7 +63,12 @@ func runCacheUpload(ctx context.Context, e *environment, options cacheUploadOpti
 	if options.file == "" && options.url == "" {
 		return argv.UsageErrorf("either --file or --url is required")
 	}
-	client, err := e.openNetworkCache(options.configuration, true)
+	config, section, err := e.readNetworkCache(options.configuration)
+	if err != nil {
+		return err
+	}
+	config.SignatureKeyFile = e.signatureKeyFile(section)
+	client, err := networkcache.NewClient(config)
 	if err != nil {
 		return err
 	}
@@ -90,25 +95,20 @@ func runCacheUpload(ctx context.Context, e *environment, options cacheUploadOpti
 	return client.Index(ctx, key, sum, fields)
 }
 
-// openNetworkCache makes a client of section [networkcache] of a file, which
-// must be given.
-func (e *environment) openNetworkCache(path string, sign bool) (*networkcache.Client, error) {
+// readNetworkCache reads section [networkcache] of a file, which must be given.
+func (e *environment) readNetworkCache(path string) (config networkcache.Config, section map[string]string, err error) {
 	if path == "" {
-		return nil, argv.UsageErrorf("the following arguments are required: -c/--config")
+		return config, nil, argv.UsageErrorf("the following arguments are required: -c/--config")
 	}
 	configuration, err := e.readConfiguration(e.expandUser(path))
 	if err != nil {
-		return nil, err
+		return config, nil, err
 	}
-	options, err := networkCacheSection(configuration)
+	section, err = networkCacheSection(configuration)
 	if err != nil {
-		return nil, err
+		return config, nil, err
 	}
-	config := e.networkCacheConfig(options, "download", "upload")
-	if sign {
-		config.SignatureKeyFile = e.signatureKeyFile(options)
-	}
-	return networkcache.NewClient(config)
+	return e.networkCacheConfig(section, "download", "upload"), section, nil
 }
 
 // metadataFields are in the order of NC-54.

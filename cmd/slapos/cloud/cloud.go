@@ -54,7 +54,7 @@ const (
 
 	maxSocketPath  = 107 // bytes (CLI-110)
 	masterPatience = time.Minute
-	pause          = 100 * time.Millisecond
+	askPause       = 100 * time.Millisecond
 )
 
 // Options say where a cloud is and who runs it.
@@ -132,7 +132,7 @@ func (c *Cloud) waitForMaster(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if clock.Pause(ctx, pause) != nil {
+		if clock.Pause(ctx, askPause) != nil {
 			return fmt.Errorf("the master does not answer at %s, see %s: %w", c.MasterURL(), c.Path("var/log/slapos-proxy.log"), err)
 		}
 	}

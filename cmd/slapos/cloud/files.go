@@ -106,7 +106,6 @@ func (c *Cloud) definition() (string, error) {
 // library gives them (CLI-104).
 func (c *Cloud) supervisorConfiguration() string {
 	escape := strings.NewReplacer("%", "%%").Replace
-	slapos, configuration := ShellQuote(c.options.Executable), ShellQuote(c.ConfigurationFile())
 	var b strings.Builder
 	fmt.Fprintf(&b, `[unix_http_server]
 file = %[1]s/var/run/sv.sock
@@ -123,28 +122,47 @@ strip_ansi = true
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 `, escape(c.options.Root))
-	program := func(name, log, command string, lasting bool) {
+	for _, p := range c.programs() {
 		fmt.Fprintf(&b, "\n[program:%s]\ncommand = %s\nautostart = %[3]t\nautorestart = %[3]t\nstartsecs = 0\nstopwaitsecs = 60\n"+
 			"redirect_stderr = true\nstdout_logfile = %[4]s/var/log/%[5]s.log\nstdout_logfile_maxbytes = 5MB\nstdout_logfile_backups = 1\n",
-			name, escape(command), lasting, escape(c.options.Root), log)
-		if !lasting {
+			p.name, escape(p.command), p.lasting, escape(c.options.Root), p.log)
+		if !p.lasting {
 			b.WriteString("startretries = 0\n")
 		}
 	}
-	node := func(name, words string) {
-		log, _, _ := strings.Cut(words, " ")
-		program("slapos-node-"+name, "slapos-node-"+log, slapos+" node "+words+" --cfg "+configuration, false)
-	}
-	program("slapos-proxy", "slapos-proxy", slapos+" proxy start --cfg "+configuration+" --verbose", true)
-	program("slapos-instance-supervisord", "slapos-instance-supervisord",
-		slapos+" supervisord --nodaemon --configuration "+ShellQuote(c.services().ConfigFile()), true)
-	program("slapos-agent", "slapos-agent", slapos+" standalone agent --root "+ShellQuote(c.options.Root), true)
-	node("software", "software")
-	node("software-all", "software --force")
-	node("instance", "instance")
-	node("instance-all", "instance --force")
-	node("report", "report")
 	return b.String()
+}
+
+// A program of the cloud runs always, or once each time it is started.
+type program struct {
+	name, command string
+	log           string // name of its log
+	lasting       bool
+}
+
+func (c *Cloud) programs() []program {
+	slapos, configuration := ShellQuote(c.options.Executable), ShellQuote(c.ConfigurationFile())
+	programs := []program{
+		{name: "slapos-proxy", command: slapos + " proxy start --cfg " + configuration + " --verbose"},
+		{name: "slapos-instance-supervisord", command: slapos + " supervisord --nodaemon --configuration " + ShellQuote(c.services().ConfigFile())},
+		{name: "slapos-agent", command: slapos + " standalone agent --root " + ShellQuote(c.options.Root)},
+	}
+	for i := range programs {
+		programs[i].log, programs[i].lasting = programs[i].name, true
+	}
+	for _, pass := range []struct{ name, words string }{
+		{"software", "software"},
+		{"software-all", "software --force"},
+		{"instance", "instance"},
+		{"instance-all", "instance --force"},
+		{"report", "report"},
+	} {
+		log, _, _ := strings.Cut(pass.words, " ")
+		programs = append(programs, program{
+			name: "slapos-node-" + pass.name, command: slapos + " node " + pass.words + " --cfg " + configuration, log: "slapos-node-" + log,
+		})
+	}
+	return programs
 }
 
 // ShellQuote makes one word of a text, for shells and for the supervisor.

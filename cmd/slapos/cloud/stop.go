@@ -27,7 +27,7 @@ func (c *Cloud) Stop(ctx context.Context) error {
 		return err
 	}
 	for c.Runs(ctx) {
-		if clock.Pause(ctx, pause) != nil {
+		if clock.Pause(ctx, askPause) != nil {
 			return fmt.Errorf("the services of %s do not end: see %s", c.options.Root, c.Path("var/log/supervisord.log"))
 		}
 	}
