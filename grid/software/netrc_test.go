@@ -28,6 +28,7 @@ func TestPassLogins(t *testing.T) {
 			words = append(words, "--user", "--map-root-user", "--map-auto")
 		}
 		testkit.Namespaces(t)
+		testkit.Program(t, "unshare", "util-linux")
 		executable, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)

@@ -310,6 +310,7 @@ func inNamespace(t *testing.T) {
 	}
 	testkit.SeveralUsers(t)
 	testkit.Namespaces(t)
+	testkit.Program(t, "unshare", "util-linux")
 	words := []string{"--mount"}
 	if !isRoot() {
 		words = append(words, "--map-root-user", "--map-auto")

@@ -254,6 +254,7 @@ func TestReserveFile(t *testing.T) {
 // Nor may it take all inodes of a filesystem.
 func TestReserveFiles(t *testing.T) {
 	testkit.Namespaces(t)
+	testkit.Program(t, "unshare", "util-linux")
 	if os.Getenv("SLAPOS_TEST_MOUNT") == "" {
 		program, err := os.Executable()
 		if err != nil {
