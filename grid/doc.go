@@ -21,8 +21,7 @@
 // which keeps services running; package supervision makes it follow its files while
 // a pass changes them.
 //
-// Passes don't import each other: only their tests do, where one is followed by
-// another. What they tell each other is on disk, for the next one to find, whatever
-// the last was killed in: .completed of a release, .timestamp of a partition, its
-// retention lock, the supervisor's files.
+// Passes don't import each other; only tests do that have one pass follow another.
+// What a pass leaves for the next is on disk, also when it is killed: .completed of
+// a release, .timestamp of a partition, its retention lock, the supervisor's files.
 package grid

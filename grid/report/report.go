@@ -16,9 +16,9 @@
 //	                                                                       │
 //	      free ─────────────────────────────────────────── tell destroyed ─┘
 //
-// Later is in one of the next reports, and no failure. A destruction that was
-// interrupted, anywhere, is done again by the next report: the master lists the
-// partition until it was told that it is destroyed.
+// Later means in one of the next reports, and is no failure. The next report also
+// goes on with a destruction that was interrupted, wherever that was: the master
+// lists the partition until it is told that it is destroyed.
 package report
 
 import (

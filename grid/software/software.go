@@ -2,25 +2,22 @@
 
 // Package software installs and removes the Software Releases of a node as the
 // master wants. [Pass] asks the master for the list and works on up to Jobs
-// releases at once. This is the life of one; what makes it complete is the file
-// .completed in its directory:
+// releases at once. This is what happens to one; the file .completed in its
+// directory says that it is complete:
 //
-//	available ─ complete: nothing is done
-//	     │
-//	     └ else ─ announce ─ .completed goes ─ free space ─ cache ─┬─────────────┐
-//	                                                          not found        found
-//	                                                               │             │
-//	              directory ─ netrc ─ profile ─ bootstrap ─ buildout             │
-//	                                                               │             │
-//	                             upload, which goes on beside the pass           │
-//	                                                               │             │
-//	                                  tell the master ─ .completed ┴─────────────┘
+//	             ┌ complete: nothing
+//	available ───┤
+//	             └ announce ─ .completed goes ─ free space ─ cache ─┬─ found ──────────────────────────┐
+//	                                                                └─ directory ─ netrc ─ profile     │
+//	                                                                   ─ bootstrap ─ buildout ─ upload ┤
+//	                                                                                                   │
+//	                                                                    tell the master ─ .completed ──┘
+//	destroyed ─── remove ─ tell the master
 //
-//	destroyed ─ what still builds ends, .completed goes ─ remove ─ tell the master
-//
-// The mark appears after the master knows, and goes before anything else changes:
-// a pass that is killed anywhere is followed by one that does all of it again.
-// Building itself is package buildout's, what is in the cache a [Cache]'s.
+// .completed appears after the master knows, and goes before anything else changes:
+// a pass that is killed anywhere is followed by one that does all of it again. The
+// upload goes on beside the pass, which waits for it at its end. Package buildout
+// does the building; a [Cache] holds what was built before.
 package software
 
 import (
