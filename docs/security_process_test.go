@@ -81,19 +81,19 @@ var runMutations = []mutation{
 	},
 	{
 		"A child's descendants end with it", "promise/process/process.go", "promise/process.TestTimeoutKillsTree",
-		`killTree(pid, !c.Terminal)`,
+		`killSession(pid)`,
 		`_ = unix.Kill(pid, unix.SIGKILL)`,
 	},
 	{
 		"Orphans of a child end with it", "promise/process/process.go", "promise/process.TestTimeoutKillsTree",
-		`killTree(pid, !c.Terminal)`,
-		`killTree(pid, false)`,
+		`killSession(pid)`,
+		`killTree(pid)`,
 	},
 	{
 		"A child that ignores the request to end is killed", "promise/process/tree.go", "promise/process.TestTimeoutKillsTree",
-		`	_ = unix.Kill(root, unix.SIGKILL)
+		`	_ = unix.Kill(t.root, unix.SIGKILL)
 `,
-		`	_ = unix.Kill(root, unix.SIGTERM)
+		`	_ = unix.Kill(t.root, unix.SIGTERM)
 `,
 	},
 	{

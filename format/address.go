@@ -73,9 +73,17 @@ func nearest(addresses []netip.Prefix, preferred netip.Addr) netip.Prefix {
 	return slices.MinFunc(candidates, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 }
 
+// padding is what an address is filled up with.
+type padding int
+
+const (
+	zeros padding = iota
+	ones
+)
+
 // fill returns the address that has the network bits of base, then value in
-// width bits, then ones or zeros.
-func fill(base netip.Prefix, width int, value uint64, ones bool) netip.Addr {
+// width bits, then the padding.
+func fill(base netip.Prefix, width int, value uint64, rest padding) netip.Addr {
 	bytes := base.Masked().Addr().As16()
 	set := func(bit int) { bytes[bit/8] |= 0x80 >> (bit % 8) }
 	for i := range width {
@@ -83,7 +91,7 @@ func fill(base netip.Prefix, width int, value uint64, ones bool) netip.Addr {
 			set(base.Bits() + i)
 		}
 	}
-	if ones {
+	if rest == ones {
 		for bit := base.Bits() + width; bit < 128; bit++ {
 			set(bit)
 		}
@@ -103,7 +111,7 @@ func partitionAddress(base netip.Prefix, partition int) netip.Prefix {
 			number &= 1<<rest - 1
 		}
 	}
-	return netip.PrefixFrom(fill(base, rest, number, false), base.Bits())
+	return netip.PrefixFrom(fill(base, rest, number, zeros), base.Bits())
 }
 
 // subnetAddress is the address of a range, tap or tun of a partition, with the
@@ -117,12 +125,16 @@ func subnetAddress(base netip.Prefix, shift int, kind subnetKind, partition int)
 	if bits.Len64(number) > shift {
 		return netip.Prefix{}, fmt.Errorf("ipv6_prefixshift %d is too small for partition %d", shift, partition)
 	}
-	return netip.PrefixFrom(fill(base, shift, number, kind == tapSubnet), length), nil
+	rest := zeros
+	if kind == tapSubnet {
+		rest = ones
+	}
+	return netip.PrefixFrom(fill(base, shift, number, rest), length), nil
 }
 
 // firstAddress is the network of prefix with the last bit set (FMT-34).
 func firstAddress(prefix netip.Prefix) netip.Addr {
-	return fill(prefix, 128-prefix.Bits(), 1, false)
+	return fill(prefix, 128-prefix.Bits(), 1, zeros)
 }
 
 // Network of all tuns (FMT-57).
@@ -146,13 +158,11 @@ func nthIPv4(network netip.Prefix, n uint64) netip.Addr {
 // netmask is the text of a prefix length as the computer description has it:
 // an address, never a number (FMT-26).
 func netmask(prefix netip.Prefix) string {
-	ones := netip.IPv6Unspecified()
+	all := fill(netip.PrefixFrom(netip.IPv6Unspecified(), 0), 0, 0, ones)
 	if prefix.Addr().Is4() {
-		ones = netip.MustParseAddr("255.255.255.255")
-	} else {
-		ones = fill(netip.PrefixFrom(ones, 0), 0, 0, true)
+		all = netip.MustParseAddr("255.255.255.255")
 	}
-	return netip.PrefixFrom(ones, prefix.Bits()).Masked().Addr().String()
+	return netip.PrefixFrom(all, prefix.Bits()).Masked().Addr().String()
 }
 
 // interfaceNetmask is the netmask of the computer itself, whose text comes from

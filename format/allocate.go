@@ -218,7 +218,11 @@ func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, er
 			return Address{stored.Address, withoutLength(stored.Netmask)}, nil
 		}
 	}
-	address, err := a.newIPv6(partition, base, link, tap != "")
+	find := a.newAddress
+	if tap != "" {
+		find = a.newTapAddress
+	}
+	address, err := find(partition, base, link)
 	if err != nil {
 		return Address{}, err
 	}
@@ -245,46 +249,64 @@ func (a *allocator) keep(stored WantedAddress, base netip.Prefix) bool {
 	return false
 }
 
-func (a *allocator) newIPv6(partition int, base netip.Prefix, link string, tap bool) (netip.Prefix, error) {
-	address := partitionAddress(base, partition)
-	owner := strconv.Itoa(partition)
-	if tap {
-		owner += " tap"
-		var err error
-		if address, err = subnetAddress(base, a.computer.Interface.PrefixShift, tapSubnet, partition); err != nil {
-			return address, err
-		}
+// newAddress finds a new address for a partition.
+func (a *allocator) newAddress(partition int, base netip.Prefix, link string) (netip.Prefix, error) {
+	return a.choose(partition, choice{
+		owner: strconv.Itoa(partition),
+		usual: partitionAddress(base, partition),
+		random: func(number uint64) (netip.Prefix, error) {
+			return netip.PrefixFrom(fill(netip.PrefixFrom(base.Addr(), 112), 16, number, zeros), base.Bits()), nil
+		},
+		take: func(address netip.Prefix) bool {
+			return a.add(WantedAddress{LinkAddress: LinkAddress{Link: link, Address: address}, Partition: partition})
+		},
+	})
+}
+
+// newTapAddress finds one for a partition's tap, which takes the range of the
+// address too.
+func (a *allocator) newTapAddress(partition int, base netip.Prefix, tap string) (netip.Prefix, error) {
+	usual, err := subnetAddress(base, a.computer.Interface.PrefixShift, tapSubnet, partition)
+	if err != nil {
+		return usual, err
 	}
-	take := func(address netip.Prefix) bool {
-		if tap && a.ranges[address.Masked()] {
-			return false
-		}
-		if !a.add(WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition, Device: tap}) {
-			return false
-		}
-		if tap {
+	return a.choose(partition, choice{
+		owner:  strconv.Itoa(partition) + " tap",
+		usual:  usual,
+		random: func(number uint64) (netip.Prefix, error) { return randomSubnet(base, number, ones) },
+		take: func(address netip.Prefix) bool {
+			if a.ranges[address.Masked()] || !a.add(WantedAddress{LinkAddress: LinkAddress{Link: tap, Address: address}, Partition: partition, Device: true}) {
+				return false
+			}
 			a.ranges[address.Masked()] = true
-		}
-		return true
-	}
-	if take(address) {
+			return true
+		},
+	})
+}
+
+// A choice is how a new address is found.
+type choice struct {
+	owner  string                                    // for the log, and for drawing
+	usual  netip.Prefix                              // the address of the partition's number
+	random func(number uint64) (netip.Prefix, error) // another one
+	take   func(address netip.Prefix) (isTaken bool) // wants the address, unless that can't be
+}
+
+func (a *allocator) choose(partition int, c choice) (netip.Prefix, error) {
+	address := c.usual
+	if c.take(address) {
 		return address, nil
 	}
-	if err := a.mayFallBack(owner, "Address "+address.String()); err != nil {
+	if err := a.mayFallBack(c.owner, "Address "+address.String()); err != nil {
 		return address, err
 	}
-	a.log.Warn(fmt.Sprintf("Falling back to random address selection for partition %s because %s is already taken", owner, address))
+	a.log.Warn(fmt.Sprintf("Falling back to random address selection for partition %s because %s is already taken", c.owner, address))
 	for try := range allocationTries {
-		number := 1 + a.draw(partition, fmt.Sprintf("%s %d", owner, try), 65000)
-		if tap {
-			var err error
-			if address, err = randomSubnet(base, number, true); err != nil {
-				return address, err
-			}
-		} else {
-			address = netip.PrefixFrom(fill(netip.PrefixFrom(base.Addr(), 112), 16, number, false), base.Bits())
+		var err error
+		if address, err = c.random(1 + a.draw(partition, fmt.Sprintf("%s %d", c.owner, try), 65000)); err != nil {
+			return address, err
 		}
-		if take(address) {
+		if c.take(address) {
 			return address, nil
 		}
 	}
@@ -301,12 +323,12 @@ func (a *allocator) mayFallBack(owner, what string) error {
 }
 
 // randomSubnet is one of 2^16 parts of a network.
-func randomSubnet(base netip.Prefix, number uint64, ones bool) (netip.Prefix, error) {
+func randomSubnet(base netip.Prefix, number uint64, rest padding) (netip.Prefix, error) {
 	length := base.Bits() + 16
 	if length >= 128 {
 		return netip.Prefix{}, fmt.Errorf("network %s is too small for ranges", base.Masked())
 	}
-	return netip.PrefixFrom(fill(base, 16, number, ones), length), nil
+	return netip.PrefixFrom(fill(base, 16, number, rest), length), nil
 }
 
 // network returns a range of a partition or of its tun. Ranges are only kept
@@ -329,7 +351,7 @@ func (a *allocator) network(partition int, kind subnetKind) (netip.Prefix, error
 	}
 	a.log.Warn(fmt.Sprintf("Falling back to random IPv6 range selection for partition %s because %s is already taken", owner, prefix))
 	for try := range allocationTries {
-		if prefix, err = randomSubnet(a.base, 1+a.draw(partition, fmt.Sprintf("%s range %d", owner, try), 65000), false); err != nil {
+		if prefix, err = randomSubnet(a.base, 1+a.draw(partition, fmt.Sprintf("%s range %d", owner, try), 65000), zeros); err != nil {
 			return prefix, err
 		}
 		if !a.ranges[prefix] {

@@ -19,8 +19,11 @@ const (
 // checkNames looks at the names of all that will be made, before anything is.
 func (c *Computer) checkNames(d *Definition, previous *Computer, accounts *Accounts) error {
 	checkUser := func(name, where, key string) error {
-		_, exists := accounts.Users[name]
-		if fault := userNameFault(name, d.AlterUser && !exists); fault != "" {
+		fault := userNameFault
+		if _, exists := accounts.Users[name]; d.AlterUser && !exists {
+			fault = newUserNameFault
+		}
+		if fault := fault(name); fault != "" {
 			return fmt.Errorf("%s: %q can't be the name of a user: %s: change %s", where, name, fault, key)
 		}
 		return nil
@@ -70,9 +73,7 @@ func (c *Computer) checkDevices(d *Definition, partition *Partition) error {
 }
 
 // userNameFault is what keeps a text from being a user's name, "" for nothing.
-// A user that is there already, or comes from a directory service, may have
-// names that groupadd and useradd would not take for a new one.
-func userNameFault(name string, isNew bool) string {
+func userNameFault(name string) string {
 	switch {
 	case name == "" || name == "." || name == "..":
 		return "it is none"
@@ -82,11 +83,23 @@ func userNameFault(name string, isNew bool) string {
 		return "it has control characters"
 	case name[0] == '-':
 		return `it begins with "-"`
-	case isNew && len(name) > maxUserName:
+	}
+	return ""
+}
+
+// newUserNameFault is userNameFault for a user that groupadd and useradd have to
+// take. One that is there already, or comes from a directory service, may have
+// more names.
+func newUserNameFault(name string) string {
+	fault := userNameFault(name)
+	switch {
+	case fault != "":
+		return fault
+	case len(name) > maxUserName:
 		return fmt.Sprintf("it has %d characters, at most %d are possible", len(name), maxUserName)
-	case isNew && (strings.ContainsFunc(name, unicode.IsSpace) || strings.Contains(name, ",")):
+	case strings.ContainsFunc(name, unicode.IsSpace) || strings.Contains(name, ","):
 		return "it has a blank or comma"
-	case isNew && (name[0] == '+' || name[0] == '~'):
+	case name[0] == '+' || name[0] == '~':
 		return fmt.Sprintf("it begins with %q", name[:1])
 	}
 	return ""

@@ -130,7 +130,7 @@ func (r *run) runExecutable(ctx context.Context, c *check) error {
 		r.logger.Warn("The log of a promise could not be kept.", "promise", c.name, "error", errLog)
 	}
 	if result.TimedOut {
-		r.settle(c, r.lacking(c, result.Duration, true))
+		r.settle(c, r.late(c, result.Duration))
 		return nil
 	}
 	failed, message := judge(parseHistory(log, 3), r.Mode)

@@ -128,7 +128,7 @@ func (d *driver) execute(ctx context.Context) error {
 		}
 		for _, c := range d.due {
 			if d.runner == ownRunner && ctx.Err() == nil {
-				d.settle(c, r.lacking(c, 0, false))
+				d.settle(c, r.silent(c, 0))
 			} else {
 				c.end()
 			}
@@ -233,7 +233,10 @@ func (d *driver) outcome(c *check, m message) outcome {
 	case "empty":
 		return outcome{duration: duration}
 	}
-	return d.run.lacking(c, duration, m.Status == "timeout")
+	if m.Status == "timeout" {
+		return d.run.late(c, duration)
+	}
+	return d.run.silent(c, duration)
 }
 
 // durationOf bounds a number of seconds that somebody else has written.
@@ -241,7 +244,8 @@ func durationOf(seconds float64) time.Duration {
 	return time.Duration(min(max(seconds, 0), 1e6) * float64(time.Second))
 }
 
-// bang passes on the wish of a promise of our runtime, once in a run (PROM-15).
+// bang passes on what a promise of our runtime asks the master for, once in a run
+// (PROM-15).
 func (d *driver) bang(ctx context.Context, text string) {
 	if d.banged || !d.isOwn || d.run.Mode != Anomaly || d.run.Bang == nil {
 		return

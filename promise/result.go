@@ -97,14 +97,21 @@ type outcome struct {
 	timedOut bool
 }
 
-// lacking is the outcome of a promise that gave no result in time or at all. An
-// anomaly is only what happens again (PROM-24).
-func (r *run) lacking(c *check, duration time.Duration, timedOut bool) outcome {
-	message := "Error: No output returned by the promise"
-	if timedOut {
-		message = fmt.Sprintf("Error: Promise timed out after %g seconds", r.Timeout.Seconds())
-	}
-	o := outcome{kind: testResult, failed: true, message: &message, duration: duration, timedOut: timedOut}
+// silent is the outcome of a promise that gave no result.
+func (r *run) silent(c *check, duration time.Duration) outcome {
+	return r.lacking(c, duration, "Error: No output returned by the promise")
+}
+
+// late is the outcome of a promise that gave no result in time.
+func (r *run) late(c *check, duration time.Duration) outcome {
+	o := r.lacking(c, duration, fmt.Sprintf("Error: Promise timed out after %g seconds", r.Timeout.Seconds()))
+	o.timedOut = true
+	return o
+}
+
+// lacking is a failure; an anomaly is only what happens again (PROM-24).
+func (r *run) lacking(c *check, duration time.Duration, message string) outcome {
+	o := outcome{kind: testResult, failed: true, message: &message, duration: duration}
 	if r.Mode == Anomaly {
 		o.kind, o.failed = anomalyResult, c.isSuspect()
 	}

@@ -81,7 +81,7 @@ func (r *reportTest) runService(n int, suffix ...string) {
 		if err := client.AddGroup(context.Background(), group.Name); err != nil {
 			r.t.Fatal(err)
 		}
-		if err := client.StartGroup(context.Background(), group.Name, true); err != nil {
+		if err := client.StartGroupAndWait(context.Background(), group.Name); err != nil {
 			r.t.Fatal(err)
 		}
 	}

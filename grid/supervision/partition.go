@@ -52,7 +52,7 @@ func (p *Partition) Set(ctx context.Context, group string, programs []supervisor
 // the supervisor has none. What becomes of each program is for the promises to
 // judge.
 func (p *Partition) Start(ctx context.Context) (known bool, err error) {
-	err = exceptProcesses(p.supervision.client.StartGroup(ctx, p.name, false))
+	err = exceptProcesses(p.supervision.client.StartGroup(ctx, p.name))
 	if isUnknownName(err) {
 		return false, nil
 	}
@@ -128,7 +128,7 @@ func (p *Partition) NeverStarted(ctx context.Context, program string) (bool, err
 
 // StartProgram starts a program, "group:program", and doesn't wait for it.
 func (p *Partition) StartProgram(ctx context.Context, program string) error {
-	return p.supervision.client.StartProcess(ctx, program, false)
+	return p.supervision.client.StartProcess(ctx, program)
 }
 
 // Running are the names, "group:program", of what runs or starts in the groups of

@@ -57,8 +57,8 @@ func TestAdoption(t *testing.T) {
 	s := newSupervisor(t, adoptable)
 	s.write("run", "")
 	s.start()
-	must(t, s.client.StartProcess(s.ctx(), "manual", false))
-	must(t, s.client.StartProcess(s.ctx(), "ends", false))
+	must(t, s.client.StartProcess(s.ctx(), "manual"))
+	must(t, s.client.StartProcess(s.ctx(), "ends"))
 	before := map[string]ProcessInfo{}
 	for _, name := range []string{"talker", "manual", "ends", "comes", "reader"} {
 		before[name] = s.untilState(name, "RUNNING")
@@ -99,7 +99,7 @@ func TestAdoption(t *testing.T) {
 	if info := s.info("talker"); info.Statename != "STOPPED" || alive(before["talker"].Pid) {
 		t.Errorf("talker is %+v after stop", info)
 	}
-	must(t, s.client.StartProcess(s.ctx(), "talker", false))
+	must(t, s.client.StartProcess(s.ctx(), "talker"))
 	must(t, unix.Kill(before["manual"].Pid, unix.SIGKILL))
 	if info := s.untilState("manual", "EXITED"); info.Exitstatus != -1 {
 		t.Errorf("manual ended with %+v", info)

@@ -168,11 +168,16 @@ func (e ProcessErrors) Error() string { return errors.Join(e...).Error() }
 
 func (e ProcessErrors) Unwrap() []error { return e }
 
-// StartGroup starts the processes of a group that don't run. With wait it
-// returns when each is RUNNING or has failed; without, at once. Processes that
-// can't be started are [ProcessErrors].
-func (c *Client) StartGroup(ctx context.Context, name string, wait bool) error {
-	return c.each(ctx, "supervisor.startProcessGroup", name, wait)
+// StartGroup starts the processes of a group that don't run, and waits for none.
+// Processes that can't be started are [ProcessErrors].
+func (c *Client) StartGroup(ctx context.Context, name string) error {
+	return c.each(ctx, "supervisor.startProcessGroup", name, false)
+}
+
+// StartGroupAndWait is StartGroup, and waits until each process is RUNNING or has
+// failed.
+func (c *Client) StartGroupAndWait(ctx context.Context, name string) error {
+	return c.each(ctx, "supervisor.startProcessGroup", name, true)
 }
 
 // StopGroup stops the processes of a group and waits until they have ended.
@@ -244,9 +249,16 @@ func (c *Client) RemoveGroup(ctx context.Context, name string) error {
 	return err
 }
 
-// StartProcess starts one process, named group:process.
-func (c *Client) StartProcess(ctx context.Context, name string, wait bool) error {
-	_, err := c.Call(ctx, "supervisor.startProcess", name, wait)
+// StartProcess starts one process, named group:process, and doesn't wait for it.
+func (c *Client) StartProcess(ctx context.Context, name string) error {
+	_, err := c.Call(ctx, "supervisor.startProcess", name, false)
+	return err
+}
+
+// StartProcessAndWait is StartProcess, and waits until the process is RUNNING or
+// has failed.
+func (c *Client) StartProcessAndWait(ctx context.Context, name string) error {
+	_, err := c.Call(ctx, "supervisor.startProcess", name, true)
 	return err
 }
 

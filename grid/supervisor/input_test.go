@@ -67,7 +67,7 @@ stdout_logfile=%(here)s/deaf.log
 	}
 	s.write("again", "")
 	must(t, s.client.StopProcess(s.ctx(), "deaf"))
-	must(t, s.client.StartProcess(s.ctx(), "deaf", false))
+	must(t, s.client.StartProcess(s.ctx(), "deaf"))
 	if _, err := s.client.Call(s.ctx(), "supervisor.sendProcessStdin", "deaf", "new\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func TestPartitionLife(t *testing.T) {
 		t.Fatal(changed, err)
 	}
 	update(t, l.Socket())
-	must(t, client.StartGroup(t.Context(), "slappart0", false))
+	must(t, client.StartGroup(t.Context(), "slappart0"))
 	service, err := client.ProcessInfo(t.Context(), "slappart0:service-on-watch")
 	if err != nil || service.Statename != "RUNNING" {
 		t.Fatalf("service is %+v, %v", service, err)
@@ -221,7 +221,7 @@ func TestPartitionLife(t *testing.T) {
 		t.Fatal(removed, err)
 	}
 	update(t, l.Socket())
-	if err := client.StartGroup(t.Context(), "slappart0", false); !isFault(err, FaultBadName) {
+	if err := client.StartGroup(t.Context(), "slappart0"); !isFault(err, FaultBadName) {
 		t.Errorf("start of a removed group: %v", err)
 	}
 	if alive(service.Pid) {

@@ -95,14 +95,14 @@ func listen(t *testing.T, python bool) []string {
 	}
 	heard("SUPERVISOR_STATE_CHANGE_RUNNING")
 	s.untilState("listener", "RUNNING")
-	must(t, s.client.StartProcess(s.ctx(), "p", true))
+	must(t, s.client.StartProcessAndWait(s.ctx(), "p"))
 	heard("captured")
 	heard("PROCESS_LOG_STDERR")
 	must(t, s.client.StopProcess(s.ctx(), "p"))
 	heard("PROCESS_STATE_STOPPED")
-	must(t, s.client.StartProcess(s.ctx(), "fails", true))
+	must(t, s.client.StartProcessAndWait(s.ctx(), "fails"))
 	heard("PROCESS_STATE_EXITED")
-	_ = s.client.StartProcess(s.ctx(), "early", true)
+	_ = s.client.StartProcessAndWait(s.ctx(), "early")
 	heard("PROCESS_STATE_FATAL")
 	if _, err := s.client.Call(s.ctx(), "supervisor.sendRemoteCommEvent", "kind", "some data"); err != nil {
 		t.Error(err)

@@ -171,7 +171,7 @@ stdout_logfile_backups=1
 	must(t, exec.Command("mkfifo", s.path("trap/pipe.log")).Run())
 	s.start()
 	for _, name := range []string{"link", "pipe", "hard", "folder"} {
-		if err := s.client.StartProcess(s.ctx(), name, true); !isFault(err, FaultSpawnError) {
+		if err := s.client.StartProcessAndWait(s.ctx(), name); !isFault(err, FaultSpawnError) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if info := s.info(name); info.Statename != "FATAL" || !strings.Contains(info.Spawnerr, name+".log") {
@@ -181,7 +181,7 @@ stdout_logfile_backups=1
 			t.Errorf("the log of %s was read", name)
 		}
 	}
-	must(t, s.client.StartProcess(s.ctx(), "rotated", true))
+	must(t, s.client.StartProcessAndWait(s.ctx(), "rotated"))
 	s.until("rotated was rotated", func() bool { return exists(s.path("trap/rotated.log.1")) })
 	must(t, os.Remove(s.path("trap/rotated.log.1")))
 	must(t, os.Mkdir(s.path("trap/rotated.log.1"), 0o755)) // no rename can go there

@@ -38,11 +38,11 @@ startsecs=0
 	if idle.Statename != "STOPPED" || idle.Description != "Not started" || idle.Pid != 0 {
 		t.Errorf("idle is %+v", idle)
 	}
-	must(t, s.client.StartProcess(s.ctx(), "idle", true))
+	must(t, s.client.StartProcessAndWait(s.ctx(), "idle"))
 	if idle = s.info("idle"); idle.Statename != "RUNNING" {
 		t.Errorf("idle is %+v", idle)
 	}
-	if err := s.client.StartProcess(s.ctx(), "idle", true); !isFault(err, FaultAlreadyStarted) || err.Error() != "ALREADY_STARTED: idle" {
+	if err := s.client.StartProcessAndWait(s.ctx(), "idle"); !isFault(err, FaultAlreadyStarted) || err.Error() != "ALREADY_STARTED: idle" {
 		t.Errorf("second start: %v", err)
 	}
 	must(t, s.client.StopProcess(s.ctx(), "idle"))
@@ -256,7 +256,7 @@ stdout_logfile=%(here)s/masked.log
 	}
 	s.until("masked has looked", func() bool { return s.read("masked.log") == "0077\n" })
 	must(t, s.client.StopProcess(s.ctx(), "look"))
-	must(t, s.client.StartProcess(s.ctx(), "look", false))
+	must(t, s.client.StartProcess(s.ctx(), "look"))
 	s.until("look looked again", func() bool { return strings.Count(s.read("look.log"), "0022\n") == 2 })
 }
 
@@ -484,7 +484,7 @@ func TestBrokenOutput(t *testing.T) {
 	read.Close()
 	for range 3 {
 		must(t, s.client.StopProcess(s.ctx(), "p"))
-		must(t, s.client.StartProcess(s.ctx(), "p", true))
+		must(t, s.client.StartProcessAndWait(s.ctx(), "p"))
 	}
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.info("p").Pid))
 	must(t, err)

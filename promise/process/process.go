@@ -170,7 +170,11 @@ func (c *Command) end(pid int, exited <-chan struct{}) {
 		case <-time.After(c.Grace):
 		}
 	}
-	killTree(pid, !c.Terminal)
+	if c.Terminal {
+		killTree(pid)
+	} else {
+		killSession(pid)
+	}
 }
 
 func (c *Command) prepare() (*exec.Cmd, error) {

@@ -28,14 +28,25 @@ func (m member) signal(signal unix.Signal) error {
 
 // killTree stops root and its descendants until a look at the process table
 // shows none that is new, then kills them all (GRID-15). A stopped process can't
-// fork: the kernel refuses a fork with a signal pending. With session, processes
-// of the session that root leads belong to the tree even when they have lost
-// their parents. The caller keeps root unreaped.
-func killTree(root int, session bool) {
-	_ = unix.Kill(root, unix.SIGSTOP)
-	members := map[int]member{}
+// fork: the kernel refuses a fork with a signal pending. The caller keeps root
+// unreaped.
+func killTree(root int) { (&tree{root: root, members: map[int]member{}}).kill() }
+
+// killSession is killTree for the leader of a session: processes of the session
+// belong to the tree even when they have lost their parents.
+func killSession(root int) { (&tree{root: root, session: root, members: map[int]member{}}).kill() }
+
+// tree is a process and its descendants.
+type tree struct {
+	root    int
+	session int // whose processes belong to it; 0: none
+	members map[int]member
+}
+
+func (t *tree) kill() {
+	_ = unix.Kill(t.root, unix.SIGSTOP)
 	defer func() {
-		for _, m := range members {
+		for _, m := range t.members {
 			if m.fd >= 0 {
 				unix.Close(m.fd)
 			}
@@ -44,14 +55,14 @@ func killTree(root int, session bool) {
 	for range maxPasses {
 		found := false
 		for _, row := range processTable() {
-			if row.pid == root || !belongs(row, root, session, members) {
+			if row.pid == t.root || !t.has(row) {
 				continue
 			}
-			if _, known := members[row.pid]; known {
+			if _, known := t.members[row.pid]; known {
 				continue
 			}
-			if m, ok := hold(row, root, session, members); ok {
-				members[m.pid] = m
+			if m, ok := t.hold(row); ok {
+				t.members[m.pid] = m
 				_ = m.signal(unix.SIGSTOP)
 				found = true
 			}
@@ -60,33 +71,34 @@ func killTree(root int, session bool) {
 			break
 		}
 	}
-	for _, m := range members {
+	for _, m := range t.members {
 		_ = m.signal(unix.SIGKILL)
 	}
-	_ = unix.Kill(root, unix.SIGKILL)
+	_ = unix.Kill(t.root, unix.SIGKILL)
 }
 
-func belongs(row processRow, root int, session bool, members map[int]member) bool {
+// has tells whether a process belongs to the tree.
+func (t *tree) has(row processRow) bool {
 	if row.pid == os.Getpid() {
 		return false
 	}
-	_, child := members[row.parent]
-	return child || row.parent == root || session && row.session == root
+	_, child := t.members[row.parent]
+	return child || row.parent == t.root || t.session != 0 && row.session == t.session
 }
 
 // hold opens the process of a row, and makes sure that it is still that one:
 // while it has not been reaped its number and its line in the table are its own.
-func hold(row processRow, root int, session bool, members map[int]member) (member, bool) {
+func (t *tree) hold(row processRow) (member, bool) {
 	fd, err := unix.PidfdOpen(row.pid, 0)
 	if err == unix.ENOSYS || err == unix.EPERM {
-		return member{row.pid, -1}, true
+		return member{pid: row.pid, fd: -1}, true
 	}
 	if err != nil {
 		return member{}, false // gone
 	}
-	m := member{row.pid, fd}
+	m := member{pid: row.pid, fd: fd}
 	again, ok := readProcess(row.pid)
-	if !ok || !belongs(again, root, session, members) || m.signal(0) == unix.ESRCH {
+	if !ok || !t.has(again) || m.signal(0) == unix.ESRCH {
 		unix.Close(fd)
 		return member{}, false
 	}

@@ -89,7 +89,7 @@ func (c *Cloud) repeat(ctx context.Context, client *supervisor.Client, every tim
 
 // runPass has the supervisor run a program to its end.
 func (c *Cloud) runPass(ctx context.Context, client *supervisor.Client, name string) (code int, err error) {
-	if err := client.StartProcess(ctx, name, false); err != nil {
+	if err := client.StartProcess(ctx, name); err != nil {
 		return 0, err
 	}
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, slowestLook) {

@@ -16,15 +16,12 @@ import (
 	"slapos/grid/supervisor/config"
 )
 
-// adopt goes on with what an earlier supervisor left running (D-5). First what
-// the journal knows: each process with the configuration that it was started
-// with, in a group of the same name, even if the configuration has no such
-// group any more. So the next reload finds the same differences as if this
-// supervisor had been there all the time.
-//
-// Then, after a crash, what its environment tells to be a process of ours:
-// services of Python's supervisor, which has no journal.
-func (d *daemon) adopt(crashed bool) {
+// adoptJournal goes on with the processes that an earlier supervisor left running
+// and its journal knows (D-5). Each gets the configuration that it was started
+// with, in a group of the same name, even if the configuration has no such group
+// any more. So the next reload finds the same differences as if this supervisor
+// had been there all the time.
+func (d *daemon) adoptJournal() {
 	for _, e := range d.journal.running {
 		stat, err := readStat(e.PID)
 		alive := err == nil && stat.ticks == e.Ticks && !stat.dead
@@ -39,9 +36,6 @@ func (d *daemon) adopt(crashed bool) {
 		default:
 			d.foundDead(e)
 		}
-	}
-	if crashed {
-		d.adoptMarked()
 	}
 }
 
@@ -99,7 +93,7 @@ func (d *daemon) foundDead(e entry) {
 	p.exitStatus = -1
 	p.spawnError = "Ended while there was no supervisor"
 	p.state = running
-	p.setStateExpected(exited, false)
+	p.setExited(false)
 	d.log.Warn(fmt.Sprintf("exited: %s (exit status unknown; not expected)", p.config.Name))
 	p.restart(false, quickly)
 }
@@ -180,7 +174,8 @@ func parseMarks(environ []byte) (m marks) {
 	return m
 }
 
-// adoptMarked looks once at all processes. One is taken for a program that
+// adoptMarked adopts what a crashed supervisor without a journal left running, as
+// Python's is. It looks once at all processes. One is taken for a program that
 // isn't running when it has the program's marks and user and is what only a
 // direct child of a supervisor is: the leader of a process group but not of a
 // session. Of several, the oldest.

@@ -52,14 +52,14 @@ type daemon struct {
 	poller      *poller
 
 	mu          sync.Mutex // guards all below, and every process
-	mood        mood
+	state       supervisorState
 	groups      map[string]*group
 	journal     *journal
 	buffer      []byte // for reading pipes
 	eventSerial int
 	ticking     bool
 	tidying     *time.Timer
-	ending      chan struct{} // closed when the mood changes
+	ending      chan struct{} // closed when the state is no more RUNNING
 	sockets     *socketWatch
 }
 
@@ -85,7 +85,7 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	}
 	d := &daemon{
 		options: options, config: c, groupsRead: c.Groups, environment: map[string]string{},
-		mood: moodRunning, groups: map[string]*group{}, buffer: make([]byte, 64<<10),
+		state: supervisorRunning, groups: map[string]*group{}, buffer: make([]byte, 64<<10),
 		ending: make(chan struct{}),
 	}
 	for _, variable := range options.Environ {
@@ -120,7 +120,7 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	d.sockets.close()
 	d.poller.close()
 	d.journal.remove()
-	return d.mood == moodRestarting, nil
+	return d.state == supervisorRestarting, nil
 }
 
 // prepare does what comes before the first process.
@@ -218,7 +218,10 @@ func (d *daemon) begin() {
 	for _, c := range d.config.Groups {
 		d.addGroup(c)
 	}
-	d.adopt(d.pidFile.stale)
+	d.adoptJournal()
+	if d.pidFile.stale { // the last supervisor crashed
+		d.adoptMarked()
+	}
 	if !d.config.NoCleanup {
 		d.cleanLogs()
 	}
@@ -237,12 +240,12 @@ func (d *daemon) begin() {
 }
 
 // end makes the supervisor stop, or stop and begin anew.
-func (d *daemon) end(m mood) {
-	if d.mood == moodRunning {
+func (d *daemon) end(next supervisorState) {
+	if d.state == supervisorRunning {
 		close(d.ending)
 	}
-	if d.mood != moodShutdown {
-		d.mood = m
+	if d.state != supervisorShutdown {
+		d.state = next
 	}
 }
 
@@ -261,7 +264,7 @@ func (d *daemon) handleSignals(ctx context.Context) (stop func()) {
 				return
 			case <-ctx.Done():
 				d.mu.Lock()
-				d.end(moodShutdown)
+				d.end(supervisorShutdown)
 				d.mu.Unlock()
 				ctx = context.WithoutCancel(ctx)
 			case s := <-signals:
@@ -289,10 +292,10 @@ func (d *daemon) handleSignal(s syscall.Signal) {
 		}
 	case unix.SIGHUP:
 		d.log.Warn("received SIGHUP indicating restart request")
-		d.end(moodRestarting)
+		d.end(supervisorRestarting)
 	default:
 		d.log.Warn(fmt.Sprintf("received %s indicating exit request", signalName(s)))
-		d.end(moodShutdown)
+		d.end(supervisorShutdown)
 	}
 }
 

@@ -325,14 +325,14 @@ func FuzzCall(f *testing.F) {
 		o := testOutput(config.Stream{})
 		d := o.process.d
 		d.options.ConfigFile = "/dev/null"
-		d.mood = moodRunning
+		d.state = supervisorRunning
 		d.ending = make(chan struct{})
 		for _, params := range [][]any{nil, {text}, {text, a}, {text, a, b}, {text, flag}, {flag}, {a, b}, {text, text}} {
 			if name == "supervisor.reloadConfig" {
 				continue
 			}
 			_, _ = d.call(t.Context(), name, params)
-			d.mood = moodRunning
+			d.state = supervisorRunning
 			d.ending = make(chan struct{})
 		}
 	})

@@ -48,25 +48,32 @@ func (d *daemon) notify(name, payload string) {
 			continue
 		}
 		if e == nil {
-			e = &event{name, d.eventSerial, payload}
+			e = &event{name: name, serial: d.eventSerial, payload: payload}
 			d.eventSerial++
 		}
-		g.pool.accept(queued{e, g.pool.serial}, false)
+		g.pool.append(queued{event: e, serial: g.pool.serial})
 		g.pool.serial++
 		g.pool.dispatch()
 	}
 }
 
-// accept puts an event into the buffer, and drops the oldest when it is full.
-func (q *pool) accept(e queued, first bool) {
+// append puts an event into the buffer.
+func (q *pool) append(e queued) {
+	q.makeRoom()
+	q.buffer = append(q.buffer, e)
+}
+
+// putBack puts an event that was taken out of the buffer before all others.
+func (q *pool) putBack(e queued) {
+	q.makeRoom()
+	q.buffer = slices.Insert(q.buffer, 0, e)
+}
+
+// makeRoom drops the oldest event of a full buffer.
+func (q *pool) makeRoom() {
 	if len(q.buffer) >= q.group.config.Listener.BufferSize {
 		q.group.d.log.Error(fmt.Sprintf("pool %s event buffer overflowed, discarding event %d", q.group.config.Name, q.buffer[0].event.serial))
 		q.buffer = q.buffer[1:]
-	}
-	if first {
-		q.buffer = slices.Insert(q.buffer, 0, e)
-	} else {
-		q.buffer = append(q.buffer, e)
 	}
 }
 
@@ -132,7 +139,7 @@ func (l *listener) close() {
 
 func (l *listener) reject(e *queued) {
 	if e != nil {
-		l.process.group.pool.accept(*e, true)
+		l.process.group.pool.putBack(*e)
 	}
 }
 
@@ -256,7 +263,7 @@ func (d *daemon) ticks() {
 	for _, g := range d.groups {
 		wanted = wanted || g.pool != nil && (g.pool.wants("TICK_5") || g.pool.wants("TICK_60") || g.pool.wants("TICK_3600"))
 	}
-	if !wanted || d.mood != moodRunning || d.ticking {
+	if !wanted || d.state != supervisorRunning || d.ticking {
 		return
 	}
 	d.ticking = true

@@ -84,27 +84,33 @@ func (s *server) close() {
 	}
 }
 
-// setBusy notes that a request begins or ends; false: the server is closing.
-func (s *server) setBusy(connection net.Conn, busy bool) bool {
+// beginRequest notes that a connection is busy; false: the server is closing.
+func (s *server) beginRequest(connection net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if busy && s.closed {
+	if s.closed {
 		return false // close may be waiting for idle, which must not grow then
 	}
-	if s.open[connection] != busy {
-		if busy {
-			s.idle.Add(1)
-		} else {
-			s.idle.Done()
-		}
+	s.idle.Add(1)
+	s.open[connection] = true
+	return true
+}
+
+// awaitRequest notes that a connection is idle, a new one or one whose request
+// has ended; false: the server is closing.
+func (s *server) awaitRequest(connection net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[connection] {
+		s.idle.Done()
 	}
-	s.open[connection] = busy
+	s.open[connection] = false
 	return !s.closed
 }
 
 func (s *server) serveConnection(connection net.Conn) {
 	defer func() {
-		s.setBusy(connection, false)
+		s.awaitRequest(connection)
 		s.mu.Lock()
 		delete(s.open, connection)
 		s.mu.Unlock()
@@ -112,12 +118,12 @@ func (s *server) serveConnection(connection net.Conn) {
 	}()
 	limited := &io.LimitedReader{R: connection}
 	reader := bufio.NewReader(limited)
-	for s.setBusy(connection, false) {
+	for s.awaitRequest(connection) {
 		limited.N = maximumRequest
 		if _, err := reader.Peek(1); err != nil {
 			return
 		}
-		if !s.setBusy(connection, true) {
+		if !s.beginRequest(connection) {
 			return
 		}
 		r := &reply{connection: connection}

@@ -22,13 +22,17 @@ type pipes struct {
 }
 
 func (p *process) makePipes() (*pipes, error) {
-	s := &pipes{-1, -1, -1, -1, -1, -1}
-	err := s.makeInput(p.listener != nil)
+	s := &pipes{stdin: -1, stdout: -1, stderr: -1, writeStdin: -1, readStdout: -1, readStderr: -1}
+	makeInput, outputPipe := s.makeInput, sharedOutputPipe
+	if p.listener != nil {
+		makeInput, outputPipe = s.makeListenerInput, plainOutputPipe
+	}
+	err := makeInput()
 	if err == nil {
-		s.readStdout, s.stdout, err = outputPipe(p.listener != nil)
+		s.readStdout, s.stdout, err = outputPipe()
 	}
 	if err == nil && p.stderr != nil {
-		s.readStderr, s.stderr, err = outputPipe(p.listener != nil)
+		s.readStderr, s.stderr, err = outputPipe()
 	} else {
 		s.stderr = s.stdout
 	}
@@ -40,29 +44,42 @@ func (p *process) makePipes() (*pipes, error) {
 	return s, nil
 }
 
-func (s *pipes) makeInput(listener bool) error {
+// makeInput makes the standard input of a service.
+func (s *pipes) makeInput() error {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 		return err
 	}
-	if listener {
-		s.stdin, s.writeStdin = ends[0], ends[1]
-		return unix.SetNonblock(s.writeStdin, true)
-	}
 	s.stdin = forBoth(ends[0])
-	closeAll(ends[1]) // sendStdin opens it when needed
+	closeAll(ends[1]) // sendInput opens it when needed
 	return nil
 }
 
-func outputPipe(listener bool) (read, write int, err error) {
+// makeListenerInput makes that of an event listener.
+func (s *pipes) makeListenerInput() error {
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return err
+	}
+	s.stdin, s.writeStdin = ends[0], ends[1]
+	return unix.SetNonblock(s.writeStdin, true)
+}
+
+// plainOutputPipe makes an output of an event listener.
+func plainOutputPipe() (read, write int, err error) {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
 		return -1, -1, err
 	}
-	if !listener {
-		ends[1] = forBoth(ends[1])
-	}
 	return ends[0], ends[1], unix.SetNonblock(ends[0], true)
+}
+
+// sharedOutputPipe makes an output of a service.
+func sharedOutputPipe() (read, write int, err error) {
+	if read, write, err = plainOutputPipe(); err == nil {
+		write = forBoth(write)
+	}
+	return read, write, err
 }
 
 // forBoth replaces one end of a pipe by one that is open for reading and

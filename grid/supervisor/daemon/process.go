@@ -57,9 +57,14 @@ func (p *process) outputs() []*output {
 }
 
 // setState changes the state, and tells waiters and event listeners.
-func (p *process) setState(next state) { p.setStateExpected(next, true) }
+func (p *process) setState(next state) { p.changeState(next, "") }
 
-func (p *process) setStateExpected(next state, expected bool) {
+// setExited sets the state EXITED; the event says whether that was expected.
+func (p *process) setExited(expected bool) {
+	p.changeState(exited, fmt.Sprintf(" expected:%d pid:%d", number(expected), p.pid))
+}
+
+func (p *process) changeState(next state, detail string) {
 	previous := p.state
 	if previous == next {
 		return
@@ -73,12 +78,9 @@ func (p *process) setStateExpected(next state, expected bool) {
 		close(p.changed)
 		p.changed = nil
 	}
-	detail := ""
 	switch next {
 	case starting, backoff:
 		detail = fmt.Sprintf(" tries:%d", p.tries)
-	case exited:
-		detail = fmt.Sprintf(" expected:%d pid:%d", number(expected), p.pid)
 	case running, stopping, stopped:
 		detail = fmt.Sprintf(" pid:%d", p.pid)
 	}
@@ -167,7 +169,7 @@ func (p *process) backOff() {
 
 // respawn starts the process again, unless everything is about to stop.
 func (p *process) respawn() {
-	if p.d.mood == moodRunning {
+	if p.d.state == supervisorRunning {
 		p.spawn()
 	}
 }
@@ -202,7 +204,11 @@ func (p *process) kill(signal unix.Signal) error {
 		p.d.log.Warn(fmt.Sprintf("killing '%s' (%d) with SIGKILL", name, p.pid))
 		_ = p.kill(unix.SIGKILL)
 	})
-	if err := p.send(signal, asGroup); err != nil && err != unix.ESRCH {
+	send := p.send
+	if asGroup {
+		send = p.sendToGroup
+	}
+	if err := send(signal); err != nil && err != unix.ESRCH {
 		err = fmt.Errorf("unknown problem killing %s (%d):%w", name, p.pid, err)
 		p.d.critical(err.Error())
 		p.killing = false
@@ -215,7 +221,7 @@ func (p *process) kill(signal unix.Signal) error {
 // signal sends a signal that isn't meant to end the process.
 func (p *process) signal(signal unix.Signal) error {
 	p.d.log.Debug(fmt.Sprintf("sending %s (pid %d) sig %s", p.config.Name, p.pid, signalName(signal)))
-	if err := p.send(signal, false); err != nil && err != unix.ESRCH {
+	if err := p.send(signal); err != nil && err != unix.ESRCH {
 		err = fmt.Errorf("unknown problem sending sig %s (%d):%w", p.config.Name, p.pid, err)
 		p.d.critical(err.Error())
 		p.setState(unknown)
@@ -225,11 +231,14 @@ func (p *process) signal(signal unix.Signal) error {
 }
 
 // send uses the pidfd, since the number of an adopted process may be another's
-// by now. The number of its group can't be while the process is there.
-func (p *process) send(signal unix.Signal, asGroup bool) error {
-	if !asGroup {
-		return unix.PidfdSendSignal(p.pidfd, signal, nil, 0)
-	}
+// by now.
+func (p *process) send(signal unix.Signal) error {
+	return unix.PidfdSendSignal(p.pidfd, signal, nil, 0)
+}
+
+// sendToGroup signals the process group. Its number can't be another's while the
+// process is there.
+func (p *process) sendToGroup(signal unix.Signal) error {
 	if err := unix.PidfdSendSignal(p.pidfd, 0, nil, 0); err != nil {
 		return err
 	}
@@ -291,7 +300,7 @@ func (p *process) finish(end ended) {
 			word = "not expected"
 			p.spawnError = fmt.Sprintf("Bad exit code %d", end.status)
 		}
-		p.setStateExpected(exited, expected)
+		p.setExited(expected)
 		logAt(fmt.Sprintf("exited: %s (%s; %s)", name, end.how, word))
 		p.release()
 		p.restart(expected, ran)

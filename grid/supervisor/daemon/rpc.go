@@ -116,7 +116,7 @@ func (d *daemon) call(ctx context.Context, name string, params []any) (any, erro
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.mood != moodRunning && !anytime[name] {
+	if d.state != supervisorRunning && !anytime[name] {
 		return nil, xmlrpc.NewFault(faults.ShutdownState, "")
 	}
 	return m.call(d, ctx, args)

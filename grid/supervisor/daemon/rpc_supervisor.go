@@ -32,17 +32,17 @@ var supervisorMethods = map[string]method{
 		return d.config.Identifier, nil
 	}},
 	"supervisor.getState": {"struct", 0, "The state of the supervisor: statecode and statename.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
-		return map[string]any{"statecode": int(d.mood), "statename": d.mood.String()}, nil
+		return map[string]any{"statecode": int(d.state), "statename": d.state.String()}, nil
 	}},
 	"supervisor.getPID": {"int", 0, "The process number of the supervisor.", func(*daemon, context.Context, arguments) (any, error) {
 		return os.Getpid(), nil
 	}},
 	"supervisor.shutdown": {"boolean", 0, "Stops everything and ends the supervisor.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
-		d.end(moodShutdown)
+		d.end(supervisorShutdown)
 		return true, nil
 	}},
 	"supervisor.restart": {"boolean", 0, "Stops everything and begins anew.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
-		d.end(moodRestarting)
+		d.end(supervisorRestarting)
 		return true, nil
 	}},
 	"supervisor.reloadConfig": {"array", 0, "Reads the configuration again. Returns [[added, changed, removed]], names of groups; changes none.",

@@ -45,20 +45,20 @@ func (s state) isStopped() bool {
 // isSignallable counts what has a process.
 func (s state) isSignallable() bool { return s == running || s == starting || s == stopping }
 
-// mood is the state of the supervisor itself.
-type mood int
+// supervisorState is the state of the supervisor itself.
+type supervisorState int
 
 const (
-	moodRunning    mood = 1
-	moodRestarting mood = 0
-	moodShutdown   mood = -1
+	supervisorRunning    supervisorState = 1
+	supervisorRestarting supervisorState = 0
+	supervisorShutdown   supervisorState = -1
 )
 
-func (m mood) String() string {
-	switch m {
-	case moodRunning:
+func (s supervisorState) String() string {
+	switch s {
+	case supervisorRunning:
 		return "RUNNING"
-	case moodRestarting:
+	case supervisorRestarting:
 		return "RESTARTING"
 	}
 	return "SHUTDOWN"
