@@ -77,7 +77,7 @@ func NewMachine(t testing.TB) *Machine {
 	}
 	group, err := os.MkdirTemp(groups, "slapos-test-")
 	if err != nil {
-		StepAside(t, "a control group of version 2 that may be changed", "mount them for writing")
+		StepAside(t, "control groups of version 2", "mount them for writing")
 	}
 	t.Cleanup(func() { removeGroups(t, group) })
 	directory, err := os.OpenFile(group, unix.O_PATH|unix.O_DIRECTORY, 0)
