@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -134,8 +135,14 @@ func TestConfined(t *testing.T) {
 			t.Errorf("%s: %v", found.Key, err)
 		}
 	}
-	if _, err := read(t.Context(), "/dev/zero"); err == nil {
-		t.Error("/dev/zero was read")
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/dev/zero", pipe} {
+		if _, err := read(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is no plain file") {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 	if _, err := Read(t.Context(), t.TempDir()); err == nil {
 		t.Error("an index that isn't there was read")
