@@ -6,12 +6,12 @@
 // itself; below are those that passes use:
 //
 //	node software           software ─── buildout, parts, supervision, pass
-//	node instance, promise  instance ─── partition, buildout, firewall, supervision, pass
+//	node instance, promise  instance ─── partition, buildout, firewall, supervision, supervisor, pass
 //	node report             report ───── partition, supervision, pass
 //	node prune              prune ────── parts
 //	node boot               boot
 //
-//	                        partition ── supervision, pass
+//	                        partition ── supervision, supervisor, pass
 //	                        firewall, supervision ─── supervisor
 //	                        buildout, parts, pass, supervisor
 //
