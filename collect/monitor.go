@@ -4,6 +4,7 @@ package collect
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"slapos/slap/confined"
+	"slapos/slap/pyjson"
 )
 
 // writeMonitors writes the files of COL-38 for each partition that has a
@@ -65,26 +67,15 @@ func (m *members) add(name, value string) {
 }
 
 func (m members) object() string {
-	var b strings.Builder
-	b.WriteByte('{')
-	position := map[string]int{}
-	unique := members{}
+	o := pyjson.Object{}
 	for _, member := range m { // the last value of a name, at its first place
-		if i, known := position[member.name]; known {
-			unique[i].value = member.value
-			continue
-		}
-		position[member.name] = len(unique)
-		unique = append(unique, member)
+		o.Set(member.name, json.Number(member.value))
 	}
-	for i, member := range unique {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(jsonText(member.name) + ": " + member.value)
+	text, err := pyjson.Spaced.Append(nil, o)
+	if err != nil {
+		panic(err) // literals are written as they are
 	}
-	b.WriteByte('}')
-	return b.String()
+	return string(text)
 }
 
 // line are the values, the date first.

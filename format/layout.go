@@ -5,12 +5,10 @@ package format
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
-	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // indentXML lays a compact document out as the computer file is: each element
@@ -87,44 +85,9 @@ func numbered(document []byte) []byte {
 // pythonJSON writes a value of a document as Python's json.dumps(sort_keys=True,
 // indent=...) does, so that files of either program are equal bytes.
 func pythonJSON(value any, indent string) []byte {
-	return appendJSON(nil, value, indent, "\n")
-}
-
-// appendJSON continues a line that newline began.
-func appendJSON(out []byte, value any, indent, newline string) []byte {
-	inner := newline + indent
-	switch value := value.(type) {
-	case nil:
-		return append(out, "null"...)
-	case bool:
-		return strconv.AppendBool(out, value)
-	case int:
-		return strconv.AppendInt(out, int64(value), 10)
-	case string:
-		return slap.AppendPythonJSON(out, value)
-	case []any:
-		if len(value) == 0 {
-			return append(out, "[]"...)
-		}
-		separator := "["
-		for _, element := range value {
-			out = append(append(out, separator...), inner...)
-			out = appendJSON(out, element, indent, inner)
-			separator = ","
-		}
-		return append(append(out, newline...), ']')
-	case slap.Dict:
-		if len(value) == 0 {
-			return append(out, "{}"...)
-		}
-		separator := "{"
-		for _, key := range slices.Sorted(maps.Keys(value)) {
-			out = append(append(out, separator...), inner...)
-			out = append(slap.AppendPythonJSON(out, key), ": "...)
-			out = appendJSON(out, value[key], indent, inner)
-			separator = ","
-		}
-		return append(append(out, newline...), '}')
+	text, err := pyjson.Indented(indent).Append(nil, value)
+	if err != nil {
+		panic(err) // documents are ours
 	}
-	panic(fmt.Sprintf("a %T in a document", value))
+	return text
 }

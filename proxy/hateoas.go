@@ -9,6 +9,7 @@ import (
 
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // The queries that clients make, word for word (SLAP-73).
@@ -39,7 +40,7 @@ func (p *Proxy) hateoas(w http.ResponseWriter, r *http.Request) error {
 }
 
 func writeHateoas(w http.ResponseWriter, value any) error {
-	body, err := compactJSON.append(nil, value)
+	body, err := pyjson.Compact.Append(nil, value)
 	if err != nil {
 		return err
 	}

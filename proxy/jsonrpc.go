@@ -21,6 +21,7 @@ import (
 
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // rpcMethod is a method of the JSON-RPC face: the schemas of its input and of
@@ -88,7 +89,7 @@ func rpcEncode(output *jsonschema.Schema, answer object) ([]byte, error) {
 	if err := output.Validate(value); err != nil {
 		return nil, refuse(http.StatusInternalServerError, "%s", violation(value, err))
 	}
-	return spacedJSON.append(nil, answer)
+	return pyjson.Spaced.Append(nil, answer)
 }
 
 // rpcInput reads the body.
@@ -165,9 +166,9 @@ func (p *Proxy) failRPC(w http.ResponseWriter, r *http.Request, err error) {
 	if !acceptsJSON(r) {
 		status = errNotAcceptable
 	}
-	body, err := spacedJSON.append(nil, object{
-		{"status", status.status}, {"type", reason(status.status, "Unknown Error")}, {"title", status.message},
-	})
+	body, err := pyjson.Spaced.Append(nil, pyjson.Of(
+		"status", status.status, "type", reason(status.status, "Unknown Error"), "title", status.message,
+	))
 	if err != nil {
 		p.log.Error("an error can't be encoded", "error", err)
 	}
@@ -204,7 +205,7 @@ func acceptsJSON(r *http.Request) bool {
 }
 
 func success(format string, args ...any) object {
-	return object{{"type", "success"}, {"title", fmt.Sprintf(format, args...)}}
+	return pyjson.Of("type", "success", "title", fmt.Sprintf(format, args...))
 }
 
 // always is a method that answers the same to everybody.

@@ -12,6 +12,7 @@ import (
 
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // rpcGUID is the identity of an instance in JSON-RPC (PROXY-92).
@@ -57,24 +58,24 @@ func (d document) object() object {
 	for _, a := range d.addresses {
 		addresses = append(addresses, []any{a.Interface, a.IP})
 	}
-	return object{
-		{"title", d.name.Title},
-		{"instance_guid", rpcGUID(d.name)},
-		{"software_release_uri", d.release},
-		{"software_type", d.kind},
-		{"state", d.state},
-		{"connection_parameters", d.connection},
-		{"parameters", d.parameters},
-		{"shared", d.name.Shared},
-		{"root_instance_title", root},
-		{"ip_list", addresses},
-		{"full_ip_list", []any{}},
-		{"sla_parameters", slap.Dict{}}, // they are not stored
-		{"computer_guid", d.computer},
-		{"compute_partition_id", d.location},
-		{"processing_timestamp", int64(d.timestamp)},
-		{"access_status_message", ""},
-	}
+	return pyjson.Of(
+		"title", d.name.Title,
+		"instance_guid", rpcGUID(d.name),
+		"software_release_uri", d.release,
+		"software_type", d.kind,
+		"state", d.state,
+		"connection_parameters", d.connection,
+		"parameters", d.parameters,
+		"shared", d.name.Shared,
+		"root_instance_title", root,
+		"ip_list", addresses,
+		"full_ip_list", []any{},
+		"sla_parameters", slap.Dict{}, // they are not stored
+		"computer_guid", d.computer,
+		"compute_partition_id", d.location,
+		"processing_timestamp", int64(d.timestamp),
+		"access_status_message", "",
+	)
 }
 
 // documentOf is the document of an instance that the store knows.
@@ -154,9 +155,9 @@ func (p *Proxy) rpcTrees(r *http.Request, _ slap.Dict) (any, error) {
 	}
 	result := []object{}
 	for _, root := range roots {
-		result = append(result, object{{"title", root.Title}})
+		result = append(result, pyjson.Of("title", root.Title))
 	}
-	return object{{"result_list", result}}, nil
+	return pyjson.Of("result_list", result), nil
 }
 
 func (p *Proxy) rpcHosted(r *http.Request, input slap.Dict) (any, error) {
@@ -173,16 +174,16 @@ func (p *Proxy) rpcHosted(r *http.Request, input slap.Dict) (any, error) {
 	}
 	result := []object{}
 	for _, i := range hosted {
-		result = append(result, object{
-			{"title", i.Title},
-			{"instance_guid", rpcGUID(i.Name)},
-			{"software_type", i.SoftwareType},
-			{"state", i.State},
-			{"parameters", i.Parameters},
-			{"compute_partition_id", i.Partition.ID.Partition},
-		})
+		result = append(result, pyjson.Of(
+			"title", i.Title,
+			"instance_guid", rpcGUID(i.Name),
+			"software_type", i.SoftwareType,
+			"state", i.State,
+			"parameters", i.Parameters,
+			"compute_partition_id", i.Partition.ID.Partition,
+		))
 	}
-	return object{{"result_list", result}}, nil
+	return pyjson.Of("result_list", result), nil
 }
 
 func noInstance(input slap.Dict) error {

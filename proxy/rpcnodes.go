@@ -10,19 +10,20 @@ import (
 
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // rpcMethods are the methods of PROXY-100 to PROXY-126.
 func (p *Proxy) rpcMethods() map[string]rpcMethod {
 	ignored := always(success("Ignored"))
-	certificate := always(object{{"key", ""}, {"certificate", ""}})
+	certificate := always(pyjson.Of("key", "", "certificate", ""))
 	return map[string]rpcMethod{
 		"slapos.get.v0.hateoas_url":                    {"nothing", "hateoasAddress", p.rpcHateoasURL},
 		"slapos.post.v0.compute_node_certificate":      {"computer", "certificate", certificate},
 		"slapos.remove.v0.compute_node_certificate":    {"computer", "success", ignored},
 		"slapos.get.v0.software_instance_certificate":  {"named", "certificate", certificate},
 		"slapos.post.v0.compute_node_usage":            {"usage", "success", p.rpcUsage},
-		"slapos.get.v0.compute_node_status":            {"computer", "status", always(object{{"text", "Unknown (not implemented)"}})},
+		"slapos.get.v0.compute_node_status":            {"computer", "status", always(pyjson.Of("text", "Unknown (not implemented)"))},
 		"slapos.post.v0.software_installation":         {"supply", "success", p.rpcSupply},
 		"slapos.put.v0.software_installation_error":    {"releaseError", "success", ignored},
 		"slapos.allDocs.v0.compute_node_instance_list": {"computer", "instances", p.rpcInstances},
@@ -52,7 +53,7 @@ func text(input slap.Dict, key string) string {
 }
 
 func (p *Proxy) rpcHateoasURL(r *http.Request, _ slap.Dict) (any, error) {
-	return object{{"hateoas_url", originOf(r).url("/hateoas/")}}, nil
+	return pyjson.Of("hateoas_url", originOf(r).url("/hateoas/")), nil
 }
 
 func (p *Proxy) rpcUsage(r *http.Request, input slap.Dict) (any, error) {
@@ -75,9 +76,9 @@ func (p *Proxy) rpcReleases(r *http.Request, input slap.Dict) (any, error) {
 	}
 	result := []object{}
 	for _, software := range list {
-		result = append(result, object{{"software_release_uri", software.URL}, {"state", string(software.State)}})
+		result = append(result, pyjson.Of("software_release_uri", software.URL, "state", string(software.State)))
 	}
-	return object{{"result_list", result}}, nil
+	return pyjson.Of("result_list", result), nil
 }
 
 func unregistered(computer string, err error) error {
@@ -105,15 +106,15 @@ func (p *Proxy) rpcInstances(r *http.Request, input slap.Dict) (any, error) {
 			if !partition.Busy {
 				continue
 			}
-			result = append(result, object{
-				{"title", partition.Title},
-				{"instance_guid", rpcGUID(partition.Name())},
-				{"state", partition.State},
-				{"compute_partition_id", partition.ID.Partition},
-				{"software_release_uri", partition.SoftwareRelease},
-			})
+			result = append(result, pyjson.Of(
+				"title", partition.Title,
+				"instance_guid", rpcGUID(partition.Name()),
+				"state", partition.State,
+				"compute_partition_id", partition.ID.Partition,
+				"software_release_uri", partition.SoftwareRelease,
+			))
 		}
-		return rpcEncode(schemas()("instances"), object{{"result_list", result}})
+		return rpcEncode(schemas()("instances"), pyjson.Of("result_list", result))
 	})
 	if err != nil {
 		return nil, unregistered(computer, err)
@@ -151,7 +152,7 @@ func (p *Proxy) rpcComputers(r *http.Request, _ slap.Dict) (any, error) {
 	slices.Sort(names)
 	result := []object{}
 	for _, name := range names {
-		result = append(result, object{{"computer_guid", name}})
+		result = append(result, pyjson.Of("computer_guid", name))
 	}
-	return object{{"result_list", result}}, nil
+	return pyjson.Of("result_list", result), nil
 }

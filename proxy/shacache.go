@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"slapos/networkcache/server"
+
+	"slapos/slap/pyjson"
 )
 
 // Shacache is a cache of software (PROXY-150). Neither signatures nor clients
@@ -176,7 +178,7 @@ func (p *Proxy) dirGet(key string) handler {
 				return err
 			}
 		}
-		body, err := spacedJSON.append(nil, value)
+		body, err := pyjson.Spaced.Append(nil, value)
 		if err != nil {
 			return err
 		}
@@ -203,7 +205,7 @@ func (p *Proxy) fetchEntries(r *http.Request, key string) (any, error) {
 }
 
 func (p *Proxy) storeEntries(ctx context.Context, key string, entries any) error {
-	text, err := spacedJSON.append(nil, entries)
+	text, err := pyjson.Spaced.Append(nil, entries)
 	if err != nil {
 		return err
 	}
@@ -253,7 +255,7 @@ func (p *Proxy) cacheUpdate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := spacedJSON.append(nil, object{{"removed", anyList(removed)}, {"updated", anyList(updated)}})
+	body, err := pyjson.Spaced.Append(nil, pyjson.Of("removed", anyList(removed), "updated", anyList(updated)))
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"slapos/proxy/store"
 	"slapos/proxy/usage"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // Sections are the parts of the database that [Show] prints, in its order.
@@ -189,7 +190,7 @@ func parameterText(name, text string) string {
 	if err != nil {
 		return text
 	}
-	dense, err := compactJSON.append(nil, value)
+	dense, err := pyjson.Compact.Append(nil, value)
 	var indented bytes.Buffer
 	if err != nil || json.Indent(&indented, dense, "", "  ") != nil {
 		return text

@@ -249,12 +249,17 @@ func appendStringRepr(b []byte, s string) []byte {
 func AppendPythonJSON(out []byte, text string) []byte {
 	out = append(out, '"')
 	for i := 0; i < len(text); {
+		start := i
+		for i < len(text) && text[i] >= ' ' && text[i] <= '~' && text[i] != '"' && text[i] != '\\' {
+			i++
+		}
+		if out = append(out, text[start:i]...); i == len(text) {
+			break
+		}
 		r, size := utf8.DecodeRuneInString(text[i:])
 		switch {
 		case r == '"' || r == '\\':
 			out = append(out, '\\', byte(r))
-		case r >= ' ' && r <= '~':
-			out = append(out, byte(r))
 		case r >= '\b' && r <= '\r' && r != '\v':
 			out = append(out, '\\', "btn-fr"[r-'\b'])
 		case r == utf8.RuneError && size == 1:

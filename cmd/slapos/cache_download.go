@@ -92,7 +92,7 @@ func runCacheDownload(ctx context.Context, e *environment, options cacheDownload
 		_, err := fmt.Fprintln(e.stdout, pytext.EncodeJSON(list))
 		return err
 	}
-	sum, isText := found[0].Values["sha512"].(string)
+	sum, isText := found[0].Value("sha512").(string)
 	if !isText {
 		return errors.New("the sha512 of the entry is no text")
 	}
@@ -123,7 +123,7 @@ func (e *environment) trustedObjects(ctx context.Context, client *networkcache.C
 			continue
 		}
 		about, isObject := value.(*pytext.Object)
-		if !isObject || about.Values["sha512"] == nil {
+		if !isObject || about.Value("sha512") == nil {
 			e.log.Info(fmt.Sprintf("Bad or missing sha512 in directory response (%s)", entry.Content))
 			continue
 		}

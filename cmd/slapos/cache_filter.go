@@ -61,7 +61,7 @@ func (f entryFilter) apply(entries []*pytext.Object, log *slog.Logger) []*pytext
 	limit := f.value
 	isExtreme := f.operator == "<<" || f.operator == ">>"
 	for _, entry := range entries {
-		value, found := entry.Values[f.field]
+		value, found := entry.Get(f.field)
 		if !found {
 			continue
 		}
@@ -175,11 +175,15 @@ func equalValues(a, b any) bool {
 		return ok && slices.EqualFunc(a, b, equalValues)
 	case *pytext.Object:
 		b, ok := b.(*pytext.Object)
-		if !ok || len(a.Values) != len(b.Values) {
+		if !ok || len(*a) != len(*b) {
 			return false
 		}
-		for key, value := range a.Values {
-			if other, found := b.Values[key]; !found || !equalValues(value, other) {
+		others := make(map[string]any, len(*b))
+		for _, member := range *b {
+			others[member.Key] = member.Value
+		}
+		for _, member := range *a {
+			if other, found := others[member.Key]; !found || !equalValues(member.Value, other) {
 				return false
 			}
 		}

@@ -304,7 +304,7 @@ func TestEntryFilters(t *testing.T) {
 		}
 		var got []string
 		for _, entry := range filters[0].apply(entries, slog.New(slog.DiscardHandler)) {
-			got = append(got, pytext.EncodeJSONLine(entry.Values["n"]))
+			got = append(got, pytext.EncodeJSONLine(entry.Value("n")))
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s: %v, want %s", filter, got, want)

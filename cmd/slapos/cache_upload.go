@@ -135,15 +135,15 @@ func (o cacheUploadOptions) metadataFields() ([]networkcache.Field, error) {
 		}
 		metadata.Set(name, value)
 	}
-	if _, found := metadata.Values["url"]; !found && o.key == "" && o.url != "" {
+	if _, found := metadata.Get("url"); !found && o.key == "" && o.url != "" {
 		metadata.Set("url", o.url)
 	}
-	if _, found := metadata.Values["sha512"]; found {
+	if _, found := metadata.Get("sha512"); found {
 		return nil, errors.New("sha512 can't be given: it is that of the content")
 	}
 	var fields []networkcache.Field
-	for _, name := range metadata.Keys {
-		fields = append(fields, networkcache.Field{Name: name, Value: json.RawMessage(pytext.EncodeJSONLine(metadata.Values[name]))})
+	for _, member := range *metadata {
+		fields = append(fields, networkcache.Field{Name: member.Key, Value: json.RawMessage(pytext.EncodeJSONLine(member.Value))})
 	}
 	return fields, nil
 }

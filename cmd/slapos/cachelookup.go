@@ -127,7 +127,7 @@ func sourceRow(entry networkcache.Entry, field string) ([]string, error) {
 	}
 	row := []string{}
 	for _, name := range []string{field, "sha512"} {
-		member, found := about.Values[name]
+		member, found := about.Get(name)
 		if !found {
 			return nil, fmt.Errorf("an entry has no %s", name)
 		}

@@ -203,7 +203,7 @@ func keyValues(words []string) (*pytext.Object, error) {
 		if !found {
 			return nil, fmt.Errorf("%q is not of the form key=value", word)
 		}
-		if slices.Contains(o.Keys, key) {
+		if slices.Contains(o.Keys(), key) {
 			return nil, sentencef("Multiple values provided for the same key '%s'", key)
 		}
 		o.Set(key, value)
@@ -270,7 +270,7 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	if !ok {
 		return nil, fmt.Errorf("%s: parameters must be an object of names and values", name)
 	}
-	if s == schema.JSONInXML && !slices.Equal(parameters.Keys, []string{"_"}) {
+	if s == schema.JSONInXML && !slices.Equal(parameters.Keys(), []string{"_"}) {
 		wrapped := pytext.NewObject()
 		wrapped.Set("_", pytext.EncodeJSON(parameters))
 		return wrapped, nil

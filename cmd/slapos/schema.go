@@ -77,7 +77,7 @@ func (s *softwareSchema) validate(ctx context.Context, parameters *pytext.Object
 		return err
 	}
 	checked := parameters
-	if text, found := parameters.Values["_"].(string); found && declared == schema.JSONInXML {
+	if text, found := parameters.Value("_").(string); found && declared == schema.JSONInXML {
 		value, err := pytext.DecodeJSON([]byte(text))
 		if err != nil {
 			return fmt.Errorf("parameter _: %w", err)

@@ -103,8 +103,8 @@ func TestLocalSchema(t *testing.T) {
 		parameters.Set("a", "b")
 		parameters.Set("$schema", "in.json")
 		software := newSoftwareSchema(e, prefix+filepath.Join(directory, "sr.cfg"), "")
-		if err := software.validate(t.Context(), parameters); err != nil || len(parameters.Keys) != 1 {
-			t.Errorf("%v, %v", err, parameters.Keys)
+		if err := software.validate(t.Context(), parameters); err != nil || len(*parameters) != 1 {
+			t.Errorf("%v, %v", err, parameters.Keys())
 		}
 	}
 }

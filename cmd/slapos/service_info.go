@@ -123,7 +123,7 @@ func statusOf(news any) string {
 	list, _ := news.([]any)
 	for _, item := range list {
 		if o, ok := item.(*pytext.Object); ok {
-			text, _ := o.Values["text"].(string)
+			text, _ := o.Value("text").(string)
 			access = access || strings.HasPrefix(text, "#access")
 			failure = failure || strings.HasPrefix(text, "#error")
 		}

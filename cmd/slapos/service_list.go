@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"slices"
 
 	"slapos/cmd/slapos/pytext"
 
@@ -51,6 +50,6 @@ func runServiceList(ctx context.Context, e *environment, options serviceListOpti
 	for _, service := range services {
 		list.Set(service.Title, service.SoftwareReleaseURL)
 	}
-	slices.Sort(list.Keys)
+	list.Sort()
 	return e.printJSON(list)
 }

@@ -213,7 +213,7 @@ func (s *Session) osModule() *entity {
 			if err := a.unpack("key", &name, "default?", &otherwise); err != nil {
 				return nil, err
 			}
-			if value, found := environ.Values[name]; found {
+			if value, found := environ.Get(name); found {
 				return value, nil
 			}
 			return otherwise, nil

@@ -142,13 +142,13 @@ func toStarlarkItems(values []any) ([]starlark.Value, error) {
 }
 
 func toStarlarkDict(o *pytext.Object) (starlark.Value, error) {
-	dict := starlark.NewDict(len(o.Keys))
-	for _, key := range o.Keys {
-		item, err := toStarlark(o.Values[key])
+	dict := starlark.NewDict(len(*o))
+	for _, member := range *o {
+		item, err := toStarlark(member.Value)
 		if err != nil {
 			return nil, err
 		}
-		if err := dict.SetKey(starlark.String(key), item); err != nil {
+		if err := dict.SetKey(starlark.String(member.Key), item); err != nil {
 			return nil, err
 		}
 	}

@@ -10,40 +10,18 @@ import (
 	"io"
 	"math"
 	"math/big"
-	"slices"
 	"strconv"
 	"strings"
 
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // An Object is a JSON object with its keys in order.
-type Object struct {
-	Keys   []string
-	Values map[string]any
-}
+type Object = pyjson.Object
 
 // NewObject makes one without keys.
-func NewObject() *Object { return &Object{Values: map[string]any{}} }
-
-// Set stores a value; a key that was there keeps its place.
-func (o *Object) Set(key string, value any) {
-	if _, found := o.Values[key]; !found {
-		o.Keys = append(o.Keys, key)
-	}
-	o.Values[key] = value
-}
-
-// Remove forgets a key, if it is there.
-func (o *Object) Remove(key string) {
-	delete(o.Values, key)
-	for i, k := range o.Keys {
-		if k == key {
-			o.Keys = append(o.Keys[:i:i], o.Keys[i+1:]...)
-			return
-		}
-	}
-}
+func NewObject() *Object { return &Object{} }
 
 // DecodeJSON reads exactly one value.
 func DecodeJSON(data []byte) (any, error) {
@@ -140,9 +118,10 @@ func decodeValue(d *json.Decoder) (any, error) {
 }
 
 func decodeObject(d *json.Decoder) (any, error) {
-	o := NewObject()
+	o := Object{}
+	places := map[string]int{} // of a key that is given twice, the last value counts
 	for d.More() {
-		key, err := d.Token()
+		token, err := d.Token()
 		if err != nil {
 			return nil, err
 		}
@@ -150,10 +129,16 @@ func decodeObject(d *json.Decoder) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Set(key.(string), value)
+		key := token.(string)
+		if place, found := places[key]; found {
+			o[place].Value = value
+			continue
+		}
+		places[key] = len(o)
+		o = append(o, pyjson.Member{Key: key, Value: value})
 	}
 	_, err := d.Token()
-	return o, err
+	return &o, err
 }
 
 // pythonNumber is an integer unless the text has a fraction or an exponent.
@@ -176,9 +161,9 @@ func pythonNumber(text string) any {
 func Plain(value any) any {
 	switch value := value.(type) {
 	case *Object:
-		d := make(slap.Dict, len(value.Keys))
-		for key, member := range value.Values {
-			d[key] = Plain(member)
+		d := make(slap.Dict, len(*value))
+		for _, member := range *value {
+			d[member.Key] = Plain(member.Value)
 		}
 		return d
 	case []any:
@@ -193,84 +178,21 @@ func Plain(value any) any {
 
 // EncodeJSON writes what json.dumps(value, indent=2) writes. Dictionaries of
 // the slap protocol have their keys sorted.
-func EncodeJSON(value any) string {
-	var b strings.Builder
-	writeJSON(&b, value, "\n")
-	return b.String()
-}
+func EncodeJSON(value any) string { return encode(pyjson.Indented("  "), value) }
 
 // EncodeJSONLine writes what json.dumps(value) writes.
-func EncodeJSONLine(value any) string {
-	var b strings.Builder
-	writeJSON(&b, value, "")
-	return b.String()
-}
+func EncodeJSONLine(value any) string { return encode(pyjson.Spaced, value) }
 
-// writeJSON starts each line that it opens with the text newline; "" makes it
-// one line.
-func writeJSON(b *strings.Builder, value any, newline string) {
-	switch value := value.(type) {
-	case nil:
-		b.WriteString("null")
-	case bool:
-		b.WriteString(strconv.FormatBool(value))
-	case string:
-		b.Write(slap.AppendPythonJSON(nil, value))
-	case *Object:
-		writeJSONItems(b, "{", "}", len(value.Keys), newline, func(i int, newline string) {
-			b.Write(slap.AppendPythonJSON(nil, value.Keys[i]))
-			b.WriteString(": ")
-			writeJSON(b, value.Values[value.Keys[i]], newline)
-		})
-	case slap.Dict:
-		writeJSON(b, Sorted(value), newline)
-	case []any:
-		writeJSONItems(b, "[", "]", len(value), newline, func(i int, newline string) {
-			writeJSON(b, value[i], newline)
-		})
-	default:
-		text := slap.PythonRepr(value)
-		switch text {
-		case "nan":
-			text = "NaN"
-		case "inf":
-			text = "Infinity"
-		case "-inf":
-			text = "-Infinity"
-		}
-		b.WriteString(text)
-	}
-}
-
-func writeJSONItems(b *strings.Builder, begin, end string, count int, newline string, item func(i int, newline string)) {
-	separator, inner := ", ", ""
-	if newline != "" {
-		inner = newline + "  "
-		separator = "," + inner
-	}
-	b.WriteString(begin)
-	for i := range count {
-		if i > 0 {
-			b.WriteString(separator)
-		} else {
-			b.WriteString(inner)
-		}
-		item(i, inner)
-	}
-	if count > 0 {
-		b.WriteString(newline)
-	}
-	b.WriteString(end)
+func encode(style pyjson.Style, value any) string {
+	style.Other = slap.PythonRepr
+	text, _ := style.Append(nil, value) // nothing is refused
+	return string(text)
 }
 
 // Sorted gives a dictionary an order.
 func Sorted(d slap.Dict) *Object {
-	o := &Object{Values: d}
-	for key := range d {
-		o.Keys = append(o.Keys, key)
-	}
-	slices.Sort(o.Keys)
-	return o
+	o := pyjson.Sorted(d)
+	return &o
 }
 
 // ServiceParameters are those of an instance in the order of their names; "_" is

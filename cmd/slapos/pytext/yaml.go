@@ -128,10 +128,10 @@ func (r *yamlReader) merge(o *Object, n *yaml.Node, depth int) error {
 		if !ok {
 			return fmt.Errorf("yaml: line %d: << takes mappings only", n.Line)
 		}
-		for _, key := range source.Keys {
-			if _, found := merged.Values[key]; !found {
-				merged.Set(key, source.Values[key])
-				o.Set(key, source.Values[key])
+		for _, member := range *source {
+			if _, found := merged.Get(member.Key); !found {
+				merged.Set(member.Key, member.Value)
+				o.Set(member.Key, member.Value)
 			}
 		}
 	}

@@ -66,7 +66,7 @@ func TestYAMLMerge(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		got := EncodeJSON(value.(*Object).Values["d"])
+		got := EncodeJSON(value.(*Object).Value("d"))
 		if strings.Join(strings.Fields(got), " ") != strings.Replace(strings.Replace(want, "{", "{ ", 1), "}", " }", 1) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
