@@ -36,11 +36,11 @@ func newCacheDownloadCommand(e *environment) *cli.Command {
 		Name:      "download",
 		Usage:     "download a file from the network cache",
 		ArgsUsage: "[FILTER...]",
-		Description: `Prints the content of the first entry that somebody trusted has signed and that
-passes all filters. A filter is a field of the entry, an operator and a JSON
-value: == <= >= < > compare; << keeps the entries with the lowest values below
-the given one, >> those with the highest above it. With 'n>=[4,2]' and
-'n<<Infinity' the oldest version counts that is at least 4.2.
+		Description: `Prints the content of the first entry that has a trusted signature and passes
+all filters. A filter is a field of the entry, an operator and a JSON value: ==
+<= >= < > compare; << keeps the entries with the lowest values below the given
+one, >> those with the highest above it. 'n>=[4,2]' and 'n<<Infinity' select the
+oldest version from 4.2 on.
 
 Exit codes: 0 done; 1 failed, or nothing found.`,
 		Flags: options.flags(),

@@ -30,8 +30,8 @@ func newCacheGenerateKeyCommand(e *environment) *cli.Command {
 		Name:      "generate-signature-key",
 		Usage:     "make a key and a certificate to sign uploads with",
 		ArgsUsage: "KEYFILE COMMON-NAME",
-		Description: `Writes a new private key to KEYFILE, and prints its certificate, which those put
-in signature-certificate-list who trust the owner of the key.
+		Description: `Writes a new private key to KEYFILE and prints its certificate. Those who trust
+the owner of the key put the certificate in signature-certificate-list.
 
 Exit codes: 0 done; 1 failed, or one of the files exists.`,
 		Flags: options.flags(),

@@ -37,12 +37,12 @@ func (o *cacheStartOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "contents", Destination: &o.contents, Usage: "`BUCKET` for the contents, as s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"},
 		&cli.StringFlag{Name: "entries", Destination: &o.entries, Usage: "`DATABASE` for the entries, as postgres://… or sqlite:PATH"},
 		argv.MeasureFlag(&o.maximumAge, "max-age", "remove what nobody has downloaded for `TIME`, as 90d or 12h", "", ageForms, parseAge),
-		argv.MeasureFlag(&o.maximumSize, "max-size", "remove what was not used for longest above `SIZE`, as 100G", "", byteSizeForms, parseByteSize),
+		argv.MeasureFlag(&o.maximumSize, "max-size", "above `SIZE`, remove what was not used for longest, as 100G", "", byteSizeForms, parseByteSize),
 		&cli.StringFlag{Name: "token-file", Destination: &o.tokenFile, Usage: "`FILE` with tokens that allow uploads, one a line"},
 		&cli.StringFlag{Name: "cert-file", Destination: &o.certificateFile, Usage: "serve https with the certificate in `FILE`"},
 		&cli.StringFlag{Name: "key-file", Destination: &o.keyFile, Usage: "`FILE` with the key of --cert-file (default: the same file)"},
 		&cli.StringFlag{Name: "client-ca-file", Destination: &o.clientCAFile, Usage: "`FILE` with the authorities whose clients may upload"},
-		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "this machine is no exception: for servers behind another one"},
+		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "accept no uploads from this machine without certificate or token: for servers behind a proxy"},
 	}
 }
 
@@ -51,16 +51,17 @@ func newCacheStartCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "start",
 		Usage: "serve the network cache",
-		Description: `Serves shacache at /shacache/cache, shadir at /shacache/dir, and numbers for
-Prometheus at /metrics, until it is interrupted. Everybody who reaches the
-address may download. Uploads are taken from this machine, from clients with a
-certificate of --client-ca-file, and with a token, which is sent as bearer or as
-the password of the URL.
+		Description: `Serves shacache at /shacache/cache, shadir at /shacache/dir and Prometheus
+metrics at /metrics, until it is interrupted. Anybody who reaches the address
+may download. Uploads are accepted from this machine, from clients with a
+certificate of --client-ca-file, and with a token, sent as bearer or as the
+password of the URL.
 
-Who uses a bucket stands in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else in
-~/.aws/credentials, else the machine's cloud tells.
+The credentials for a bucket come from AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY, else from ~/.aws/credentials, else from the cloud that
+the machine runs in.
 
-Exit codes: 0 stopped; 1 the places, the files or the address can't be used.`,
+Exit codes: 0 stopped; 1 a directory, a file or the address can't be used.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			return runCacheStart(c.Context, e, *options)

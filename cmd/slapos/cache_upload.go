@@ -43,9 +43,9 @@ func newCacheUploadCommand(e *environment) *cli.Command {
 		Name:      "upload",
 		Usage:     "upload a file to the network cache",
 		ArgsUsage: "[KEY=VALUE...]",
-		Description: `Uploads the content of a file, or of a URL; a directory is packed. The entry
-that leads to it has the fields of the metadata file, each KEY=VALUE, and the
-URL when no key is given. A file without key and URL gets no entry.
+		Description: `Uploads the content of a file or a URL; a directory is packed. Its entry gets
+the fields of the metadata file, each KEY=VALUE, and the URL when no key is
+given. A file without key and URL gets no entry.
 
 Exit codes: 0 done; 1 failed.`,
 		Flags: options.flags(),

@@ -24,8 +24,8 @@ func newCacheLookupBinaryCommand(e *environment) *cli.Command {
 		ArgsUsage: "URL-OR-MD5",
 		Description: `Lists the systems for which the network cache has the built Software Release of
 that URL, or of a URL with that md5 sum. Compatible are those that this node
-could run, verified those that are signed by somebody it trusts. The age is that of
-the signed date, where there is one.` + lookupExitCodes,
+could run, verified those with a signature it trusts. The age is that of the
+signed date, if there is one.` + lookupExitCodes,
 		Flags: []cli.Flag{configFlag(&configuration)},
 		Action: func(c *cli.Context) error {
 			return runCacheLookupBinary(c.Context, e, configuration, c.Args().First())

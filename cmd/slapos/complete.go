@@ -37,7 +37,7 @@ func (o *completeOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Destination: &o.name, Usage: "complete the program with this `NAME`", Value: "slapos"},
 		argv.ChoiceFlag(&o.shell, "shell", "the shell in use", "bash", "fish", "none", "zsh"),
-		&cli.BoolFlag{Name: "values", Destination: &o.values, Usage: "print the values that may stand at the end of the WORDs of a line"},
+		&cli.BoolFlag{Name: "values", Destination: &o.values, Usage: "print the possible values of the last WORD"},
 	}
 }
 
@@ -55,8 +55,8 @@ func newCompleteCommand(e *environment) *cli.Command {
   none   the table of commands and options alone
 
 Services, computers, partitions, programs and software are completed as well:
-for these the script runs slapos complete --values -- WORD..., which prints what
-may stand in the place of the last WORD, one a line, with a tab and its meaning.
+for these the script runs slapos complete --values -- WORD..., which prints the
+possible values of the last WORD, one per line, with a tab and its meaning.
 
 Exit codes: 0 success; 2 wrong usage.`,
 		Flags: options.flags(),

@@ -43,10 +43,9 @@ func newConfigureClientCommand(e *environment) *cli.Command {
 		Name:     "client",
 		Usage:    "set this account up as a client of a master",
 		Category: "client",
-		Description: `Fetches a certificate for a person from the web site of the master and writes
-it, its key and the client configuration, three files that must not exist yet:
-the configuration at the place that client commands read, client.crt and
-client.key beside it.
+		Description: `Fetches a certificate for a person from the web site of the master. Writes the
+client configuration where client commands read it, and client.crt and
+client.key beside it. None of the three files may exist yet.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage.`,
 		Flags: options.flags(),

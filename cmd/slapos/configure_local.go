@@ -43,7 +43,7 @@ type configureLocalOptions struct {
 
 func (o *configureLocalOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: the `FILE` is the one that is written (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
+		&cli.StringFlag{Name: "cfg", Usage: "accepted, without effect: `FILE` is the one that is written (default: $SLAPOS_CONFIGURATION or " + nodeConfigurationFile + ")"},
 		&cli.StringFlag{Name: "interface-name", Destination: &o.interfaceName, Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
 		argv.WholeFlag(&o.partitionNumber, "partition-number", "how many partitions to make", "20", 0, maxAmount),
 		&cli.StringFlag{Name: "ipv4-local-network", Destination: &o.network, Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
@@ -53,7 +53,7 @@ func (o *configureLocalOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "slapos-software-root", Destination: &o.softwareRoot, Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
 		&cli.StringFlag{Name: "slapos-buildout-directory", Destination: &o.home, Usage: "`DIRECTORY` of slapos itself, for its database and logs", Value: "/opt/slapos"},
 		&cli.StringFlag{Name: "slapos-configuration-directory", Destination: &o.directory, Usage: "`DIRECTORY` of the configuration", Value: "/etc/opt/slapos"},
-		&cli.BoolFlag{Name: "enable-shacache-proxy", Destination: &o.shacache, Usage: "have the local master keep a cache of sources and built releases, and use it"},
+		&cli.BoolFlag{Name: "enable-shacache-proxy", Destination: &o.shacache, Usage: "make the local master keep a cache of sources and built releases, and use it"},
 	}
 }
 
@@ -61,7 +61,7 @@ func newConfigureLocalCommand(e *environment) *cli.Command {
 	options := new(configureLocalOptions)
 	return &cli.Command{
 		Name:  "local",
-		Usage: "make this computer a node with a master of its own",
+		Usage: "make this computer a node with its own master",
 		Description: `Writes slapos.cfg and slapos-proxy.cfg, starts the supervisor with the local
 master (slapos proxy start) as one of its services, formats the computer, and
 makes the client commands of this account talk to that master.

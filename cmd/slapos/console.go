@@ -42,9 +42,9 @@ func newConsoleCommand(e *environment) *cli.Command {
 		Usage:     "talk to the master in a small Python-like language",
 		Category:  "client",
 		ArgsUsage: "[SCRIPT] [ARGUMENT...]",
-		Description: `Runs SCRIPT, the code of -c, or what comes on standard input; on a terminal, a
-prompt with history and completion. The language is Starlark, a dialect of
-Python without classes and exceptions. Its names:
+		Description: `Runs SCRIPT, the code of -c, or standard input; on a terminal, shows a prompt
+with history and completion. The language is Starlark, a dialect of Python
+without classes and exceptions. Its names:
 
   request(software_release, partition_reference, software_type=None,
           shared=False, partition_parameter_kw=None, filter_kw=None, state=None)
@@ -62,10 +62,10 @@ Python without classes and exceptions. Its names:
   >>> i.getConnectionParameterDict()
   {'url': 'http://[2001:db8::1]:8080/'}
 
-import of the modules above and raise are understood. dir(x) lists what x has.
-Arguments that begin with a dash are written after --.
+The statements import, for the modules above, and raise are understood. dir(x)
+lists what x has. Put arguments that begin with a dash after --.
 
-Exit codes: 0 success; 1 failed; 2 wrong usage; else what sys.exit was given.`,
+Exit codes: 0 success; 1 failed; 2 wrong usage; or the code given to sys.exit.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			if err := argv.Exclusive(c, "ipython", "bpython", "python"); err != nil {

@@ -28,7 +28,7 @@ func (o *globalOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "version", Usage: "show the version and exit"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show debug messages too; can be repeated"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &o.quiet, Usage: "show warnings and errors only"},
-		&cli.BoolFlag{Name: "debug", Destination: &o.debug, Usage: "tell the causes of an error one by one"},
+		&cli.BoolFlag{Name: "debug", Destination: &o.debug, Usage: "show the causes of an error one by one"},
 		&cli.StringFlag{Name: "log-file", Aliases: []string{"logfile", "log_file"}, Destination: &o.logFile,
 			Usage: "append the log, debug messages included, to `FILE` (default: console only)"},
 		argv.ChoiceFlag(&o.logFormat, "log-format", "form of the log's lines", "text", "json"),

@@ -33,8 +33,8 @@ func newHelpCommand(e *environment) *cli.Command {
 		Name:      "help",
 		Usage:     "show the help of a command",
 		ArgsUsage: "[COMMAND...]",
-		Description: `Without COMMAND, lists the global options and all commands. The same texts as
-man pages or as one page of Markdown are for packages of slapos.
+		Description: `Without COMMAND, lists the global options and all commands. Packages of slapos
+use the same texts as man pages or as one page of Markdown.
 
 Exit codes: 0 success; 5 no such command.`,
 		Flags: options.flags(),

@@ -29,10 +29,10 @@ func newNodeBootCommand(e *environment) *cli.Command {
 	options := new(bootOptions)
 	return &cli.Command{
 		Name:  "boot",
-		Usage: "bring the node back after the machine was started",
+		Usage: "bring the node back after a start of the machine",
 		Description: `Waits for an IPv6 address on the node's interface, formats the node, bangs, and
-has every partition processed at the next run of "slapos node instance". Each
-step is tried until it succeeds.
+makes the next "slapos node instance" process every partition. Each step is
+repeated until it succeeds.
 
 Exit codes: 0 done; 1 failed; 5 not root.`,
 		Flags: options.flags(),

@@ -48,9 +48,9 @@ func newNodeCollectCommand(e *environment) *cli.Command {
 		Description: `Takes one sample of the machine and of the processes and folders of all
 partitions, keeps it in var/data-log/collector.db below instance_root, and
 writes csv files, archives, consumption reports and monitor files. Usually run
-each minute.
+every minute.
 
-With --show, --plot or --json nothing is collected: they read the database.
+With --show, --plot or --json, reads the database and collects nothing.
 
 Exit codes: 0 done; 1 failed; 5 not root.`,
 		Flags: options.flags(),

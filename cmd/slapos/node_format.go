@@ -43,7 +43,7 @@ func (o *formatOptions) flags() []cli.Flag {
 	}
 	return append([]cli.Flag{
 		configFlag(&o.configuration),
-		&cli.BoolFlag{Name: "now", Destination: &o.now, Usage: "begin at once, not after a random delay of up to an hour"},
+		&cli.BoolFlag{Name: "now", Destination: &o.now, Usage: "start at once, not after a random delay of up to an hour"},
 		&cli.BoolFlag{Name: "dry_run", Aliases: []string{"n"}, Destination: &o.dryRun, Usage: "print what would be changed, and change nothing"},
 		&cli.BoolFlag{Name: "json", Destination: &o.json, Usage: "print the plan of --dry_run as JSON"},
 		&cli.StringFlag{Name: "console", Aliases: []string{"c"}, Usage: "obsolete, no effect"},
@@ -55,9 +55,9 @@ func newNodeFormatCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "format",
 		Usage: "create users, partitions and network configuration",
-		Description: `Prepares this computer for its partitions and tells the master about it. Only
-what is not yet as it should be is changed. With --dry_run nothing is changed
-or told: the plan is printed, one equivalent command per line.
+		Description: `Prepares this computer for its partitions and tells the master about it. Changes
+only what is not yet as it should be. With --dry_run, prints the plan, one
+equivalent command per line, and changes nothing.
 
 Exit codes: 0 done; 1 failed; 2 done and saved, but the master was not told;
 5 not root.`,

@@ -79,7 +79,7 @@ func (o *passOptions) flags() []cli.Flag {
 		text("supervisord-socket", "accepted for compatibility"),
 		text("supervisord-configuration-path", "accepted for compatibility"),
 		text("buildout", "`SCRIPT` that bootstraps buildout"),
-		text("pidfile", "`FILE` that says which process works, unless the configuration names one"),
+		text("pidfile", "pid `FILE`, unless the configuration names one"),
 		text("key_file", "`FILE` with the computer's key"),
 		text("cert_file", "`FILE` with the computer's certificate"),
 		text("signature_private_key_file", "`FILE` with the key that signs uploads to the network cache"),
@@ -89,13 +89,13 @@ func (o *passOptions) flags() []cli.Flag {
 		whole("promise-timeout", "`SECONDS` that a promise may take, 0 for no limit (default: 20)", 0, maxSeconds),
 		whole("partition-timeout", "`SECONDS` that deploying an instance may take, 0 for no limit (default: no limit)", 0, maxSeconds),
 		whole("jobs", "work on `N` items at once; 1 keeps the master's order (default: number of processors)", 1, maxJobs, "j"),
-		text("maximal_delay", "deprecated: wait up to `SECONDS` before"),
+		text("maximal_delay", "deprecated: first wait up to `SECONDS`"),
 	}
 	last := len(o.replacing) - 1
 	return slices.Concat(
 		[]cli.Flag{configFlag(&o.configuration)},
 		o.replacing[:last],
-		[]cli.Flag{&cli.BoolFlag{Name: "now", Destination: &o.now, Usage: "begin at once, whatever maximal_delay says"}},
+		[]cli.Flag{&cli.BoolFlag{Name: "now", Destination: &o.now, Usage: "start at once, whatever maximal_delay says"}},
 		o.replacing[last:],
 	)
 }
@@ -134,7 +134,7 @@ type forceOptions struct{ buildoutDebug, force, all bool }
 func (o *forceOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "buildout-debug", Destination: &o.buildoutDebug, Usage: "let buildout use the terminal and stop in its debugger"},
-		&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "process what is up to date, too"},
+		&cli.BoolFlag{Name: "force", Destination: &o.force, Usage: "also process what is up to date"},
 		&cli.BoolFlag{Name: "all", Destination: &o.all, Usage: "deprecated name of --force"},
 	}
 }

@@ -30,8 +30,8 @@ func newNodeInstanceCommand(e *environment) *cli.Command {
 	return e.newGridCommand(gridCommand{
 		name:  "instance",
 		usage: "deploy, start and stop instances as the master wants",
-		description: `Brings each partition to the state that the master wants. Without a master, what
-runs is kept running.
+		description: `Brings each partition to the state that the master wants. Without a master,
+keeps running services alive.
 
 Exit codes: 0 done; 1 failed; 2 only promises failed; 3 no master, and services
 kept running; 5 not root; 10 another slapos process runs.`,

@@ -33,8 +33,8 @@ type promiseOptions struct {
 func (o *promiseOptions) flags() []cli.Flag {
 	return append(o.passOptions.flags(),
 		o.onlyFlag("only-cp", "check only the partition `NAME` (comma-separated list)"),
-		&cli.BoolFlag{Name: "stored", Destination: &o.stored, Usage: "run nothing, tell the last results"},
-		&cli.BoolFlag{Name: "watch", Destination: &o.watch, Usage: "go on until interrupted; on a terminal, show a table"},
+		&cli.BoolFlag{Name: "stored", Destination: &o.stored, Usage: "run nothing, show the last results"},
+		&cli.BoolFlag{Name: "watch", Destination: &o.watch, Usage: "repeat until interrupted; on a terminal, show a table"},
 		argv.WholeFlag(&o.every, "every", "`SECONDS` between two rounds of --watch (default: 30; 2 with --stored)", "", 1, maxSeconds),
 		&cli.BoolFlag{Name: "json", Destination: &o.json, Usage: "write the results as JSON to standard output, with --watch one line for each round"},
 		&cli.StringFlag{Name: "textfile", Destination: &o.textfile, Usage: "write the results as metrics to slapos_promise.prom in `DIRECTORY`, for node_exporter"},
@@ -46,11 +46,11 @@ func newNodePromiseCommand(e *environment) *cli.Command {
 	g := gridCommand{
 		name:  "promise",
 		usage: "check the promises of started instances",
-		description: `Runs all promises, due or not, and tells nothing to the master. --stored tells
-what the last runs found, this command's and those of "slapos node instance".
+		description: `Runs all promises, due or not, and reports nothing to the master. --stored shows
+the last results, of this command and of "slapos node instance".
 
-Exit codes: 0 all are good; 1 failed; 2 a promise failed; 5 not root; 10 another
-slapos process runs.`,
+Exit codes: 0 all promises pass; 1 failed; 2 a promise failed; 5 not root;
+10 another slapos process runs.`,
 		options:    &options.passOptions,
 		flags:      options.flags(),
 		pidFileKey: "pidfile_instance", pidFile: "/opt/slapos/slapgrid-cp.pid",

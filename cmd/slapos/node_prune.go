@@ -23,7 +23,7 @@ type pruneOptions struct {
 func (o *pruneOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		configFlag(&o.configuration),
-		&cli.BoolFlag{Name: "dry-run", Destination: &o.dryRun, Usage: "only tell what would be removed"},
+		&cli.BoolFlag{Name: "dry-run", Destination: &o.dryRun, Usage: "only show what would be removed"},
 		&cli.StringSliceFlag{Name: "additional-software-directory", Destination: &o.additional, Usage: "software in `DIRECTORY` uses shared parts too (repeatable)"},
 	}
 }
@@ -34,11 +34,11 @@ func newNodePruneCommand(e *environment) *cli.Command {
 		Name:  "prune",
 		Usage: "remove shared parts that no software uses",
 		Description: `Looks through the last directory of shared_part_list and removes each part that
-is mentioned neither by the software of this node, nor by other shared parts,
-nor by nodes that run inside partitions.
+is used neither by the software of this node, nor by other shared parts, nor by
+nodes that run inside partitions.
 
 Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs;
-255 no shared_part_list, or software is being processed.`,
+255 no shared_part_list, or "slapos node software" is running.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			return runPrune(c.Context, e, *options)

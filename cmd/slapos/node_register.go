@@ -51,12 +51,12 @@ func newNodeRegisterCommand(e *environment) *cli.Command {
 	options := new(registerOptions)
 	return &cli.Command{
 		Name:      "register",
-		Usage:     "register this computer at a master and write its configuration",
+		Usage:     "register this computer with a master and write its configuration",
 		ArgsUsage: "NAME",
-		Description: `Has the master make a computer with the title NAME and writes, in the directory
-of the node's configuration file, slapos.cfg and the computer's certificate in
-ssl. A directory that has a slapos.cfg already is kept under the name DIR.old,
-DIR.old.1 and so on.
+		Description: `Makes the master create a computer with the title NAME and writes slapos.cfg, in
+the directory of the node's configuration file, and the computer's certificate,
+in ssl below it. If the directory has a slapos.cfg already, it is kept as
+DIR.old, DIR.old.1 and so on.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Flags: options.flags(),

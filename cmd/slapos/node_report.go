@@ -16,8 +16,8 @@ func newNodeReportCommand(e *environment) *cli.Command {
 	return e.newGridCommand(gridCommand{
 		name:  "report",
 		usage: "report usage and destroy instances",
-		description: `Runs the report scripts of all partitions, sends what was used to the master,
-and destroys the instances that the master wants destroyed.
+		description: `Runs the report scripts of all partitions, sends the usage to the master, and
+destroys the instances that the master wants destroyed.
 
 Exit codes: 0 done; 1 a script, a report or a partition failed, or the master
 can't be reached; 5 not root; 10 another slapos process runs.`,

@@ -31,7 +31,7 @@ func newNodeSoftwareCommand(e *environment) *cli.Command {
 		name:  "software",
 		usage: "install and remove software as the master wants",
 		description: `Builds each Software Release that the master lists as available and that is not
-complete, or fetches it from the network cache, and removes those that are to be
+complete, or fetches it from the network cache. Removes those that are to be
 destroyed.
 
 Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs.`,

@@ -12,14 +12,14 @@ import (
 	"slapos/grid/supervisor"
 )
 
-const supervisorctlDescription = `Goes to the supervisor of this node, which is started first if need be. A process
-is named PARTITION:SERVICE, all of a partition PARTITION:*.
+const supervisorctlDescription = `Passes the command to the supervisor of this node, and starts that first if needed.
+The name of a process is PARTITION:SERVICE; PARTITION:* means all of a partition.
 
 Exit codes: 0 done; 1 failed; 2 unknown name; 3 a process is stopped (status);
 4 unknown name or no supervisor (status); 5 not root; 7 a process failed.`
 
 func newNodeSupervisorctlCommand(e *environment) *cli.Command {
-	return nodeControl(e, "supervisorctl", "speak with the supervisor: help shows its commands, none is a prompt", nil)
+	return nodeControl(e, "supervisorctl", "talk to the supervisor: help shows its commands; without one, shows a prompt", nil)
 }
 
 // newNodeControlCommands are the commands of supervisorctl that have a name of
@@ -103,7 +103,7 @@ func (o *supervisorctlOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "username", Destination: &o.username, Aliases: []string{"u"}, Usage: "`NAME` to log in with"},
 		&cli.StringFlag{Name: "password", Destination: &o.password, Aliases: []string{"p"}, Usage: "`PASSWORD` to log in with"},
 		&cli.StringFlag{Name: "history-file", Destination: &o.history, Aliases: []string{"r"}, Usage: "keep the commands of the prompt in `FILE`"},
-		&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "accepted, without effect: no command is a prompt"},
+		&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "accepted, without effect: without a command there is a prompt anyway"},
 	}
 }
 
@@ -116,7 +116,7 @@ func newSupervisorctlCommand(e *environment) *cli.Command {
 		Usage:       "speak with a supervisor",
 		Hidden:      true,
 		ArgsUsage:   argv.PassThrough,
-		Description: "Commands are those of Python's supervisorctl; none is a prompt.",
+		Description: "Commands are those of Python's supervisorctl; without one, shows a prompt.",
 		Flags:       options.flags(),
 		Action: func(c *cli.Context) error {
 			if options.configuration == "" && options.url == "" {

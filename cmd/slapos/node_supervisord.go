@@ -33,9 +33,9 @@ func newNodeSupervisordCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "supervisord",
 		Usage: "start the supervisor of this node's services",
-		Description: `Writes the supervisor's configuration and starts it, unless one answers already;
-services are not touched. The supervisor knows the watchdog only after the first
-"slapos node instance".
+		Description: `Writes the supervisor's configuration and starts it, unless one is running
+already; services are not touched. The supervisor knows the watchdog only after
+the first "slapos node instance".
 
 Exit codes: 0 it runs; 1 failed.`,
 		Flags: options.flags(),

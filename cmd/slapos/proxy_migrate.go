@@ -27,12 +27,12 @@ func newProxyMigrateCommand(e *environment) *cli.Command {
 	options := new(proxyMigrateOptions)
 	return &cli.Command{
 		Name:  "migrate",
-		Usage: "copy all that a proxy knows into another database",
-		Description: `Copies a whole database of a proxy into one that is new or empty: from SQLite to
-PostgreSQL, back, or between two of a kind. It is copied in one transaction, and
-rows are counted on both sides: all of it arrives, or nothing. The source stays
+		Usage: "copy the database of a proxy into another one",
+		Description: `Copies the whole database of a proxy into one that is new or empty: from SQLite
+to PostgreSQL, back, or between two of a kind. One transaction copies all rows
+and counts them on both sides: everything arrives, or nothing. The source stays
 as it is. Stop the proxies that write to it first: what they write meanwhile is
-not in the copy.
+not copied.
 
 A database is sqlite:FILE, or FILE alone, or postgres://user@host/name.
 

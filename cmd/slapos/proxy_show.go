@@ -51,7 +51,7 @@ func newProxyShowCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "show",
 		Usage: "display proxy instances and parameters",
-		Description: `Reads the database itself: the proxy need not run, and is not disturbed when it
+		Description: `Reads the database directly: the proxy need not run, and is not disturbed if it
 does. On a terminal, the output goes through $PAGER.
 
 Exit codes: 0 shown; 1 the configuration or the database can't be read.`,

@@ -50,9 +50,9 @@ func newProxyStartCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "start",
 		Usage: "minimalist, stand-alone SlapOS Master",
-		Description: `Answers as the master of the computers of one owner until it is interrupted.
-Whoever reaches the address may do anything, unless the configuration asks for
-a client certificate (listen_client_ca_file) or a token (listen_token_file).
+		Description: `Serves as the master of one owner's computers until it is interrupted. Anybody
+who reaches the address may do anything, unless the configuration asks for a
+client certificate (listen_client_ca_file) or a token (listen_token_file).
 
 Exit codes: 0 stopped; 1 the configuration, the database or the address can't
 be used.`,

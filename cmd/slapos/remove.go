@@ -23,14 +23,14 @@ func newRemoveCommand(e *environment) *cli.Command {
 	options := new(removeOptions)
 	return &cli.Command{
 		Name:      "remove",
-		Usage:     "have a software release removed from a node",
+		Usage:     "remove a software release from a node",
 		Category:  "client",
 		ArgsUsage: "SOFTWARE_URL NODE",
-		Description: `Asks the master to have the software release at SOFTWARE_URL removed from NODE,
-the reference of a computer. product.NAME stands for the best release of a
-software product.
+		Description: `Asks the master to remove the software release at SOFTWARE_URL from NODE, the
+reference of a computer. product.NAME stands for the best release of a software
+product.
 
-Exit codes: 0 the master took the request; 1 failed; 2 wrong usage.`,
+Exit codes: 0 the master accepted the request; 1 failed; 2 wrong usage.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			options.url, options.node = c.Args().Get(0), c.Args().Get(1)

@@ -53,22 +53,22 @@ func newRequestCommand(e *environment) *cli.Command {
 	options := new(requestOptions)
 	return &cli.Command{
 		Name:      "request",
-		Usage:     "ask for an instance, or change one, and show what it published",
+		Usage:     "request or change an instance, and show what it published",
 		Category:  "client",
 		ArgsUsage: "REFERENCE SOFTWARE_URL",
 		Description: `Asks the master for the instance REFERENCE of the software release at
-SOFTWARE_URL, or changes it when it exists, and prints what it published.
+SOFTWARE_URL, or changes it if it exists, and prints what it published.
 product.NAME stands for the best release of a software product.
 
-A parameters file is read as YAML when its name ends in .yaml or .yml, as XML
-when it ends in .xml, else as JSON; - is standard input. Parameters are compared
-with the schema that the release names in SOFTWARE_URL.json; what does not fit
-is told, and requested all the same.
+A parameters file is read as YAML if its name ends in .yaml or .yml, as XML if
+it ends in .xml, otherwise as JSON; - is standard input. Parameters are compared
+with the schema that the release names in SOFTWARE_URL.json; parameters that
+don't fit cause a warning, and are requested all the same.
 
-With --json an instance that is there is printed as an object with the keys
-reference, software-url, software-type, requested-state, connection-parameters.
+With --json, prints a ready instance as an object with the keys reference,
+software-url, software-type, requested-state, connection-parameters.
 
-Options that take several values take all words up to the next option: write
+Options that take several values take all words up to the next option: put
 REFERENCE and SOFTWARE_URL before them.
 
 Exit codes: 0 the instance is there; 1 failed; 2 it isn't ready yet: run the

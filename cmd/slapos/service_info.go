@@ -39,7 +39,7 @@ func newServiceInfoCommand(e *environment) *cli.Command {
 		ArgsUsage: "REFERENCE",
 		Description: `Prints what the master knows of the service with the title REFERENCE, as JSON.
 "status" sums up the news of its instances: none, green, red, orange (green and
-red), or unsupported when the master keeps no news.
+red), or unsupported if the master keeps no news.
 
 Exit codes: 0 success; 1 failed; 2 no such service, it isn't ready, or wrong
 usage.`,

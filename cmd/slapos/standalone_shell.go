@@ -21,10 +21,10 @@ func newStandaloneShellCommand(e *environment) *cli.Command {
 	var root string
 	return &cli.Command{
 		Name:      "shell",
-		Usage:     "start a shell in which slapos speaks with your cloud",
+		Usage:     "start a shell in which slapos talks to your cloud",
 		ArgsUsage: argv.PassThrough,
-		Description: `Starts $SHELL, or runs a command instead, with an environment in which all slapos
-commands use the configuration of the cloud:
+		Description: `Starts $SHELL, or runs a command, in an environment where all slapos commands
+use the configuration of the cloud, as in
 slapos standalone shell slapos request NAME URL.
 
 Exit codes: those of the shell or the command; 1 nothing runs, or it can't be started.`,

@@ -32,15 +32,15 @@ func newStandaloneStartCommand(e *environment) *cli.Command {
 	options := &standaloneStartOptions{port: cloud.Unset, partitions: cloud.Unset}
 	return &cli.Command{
 		Name:  "start",
-		Usage: "start a cloud of your own: a master, an agent and their services",
-		Description: `Makes a directory with all that it takes, or goes on with the one that is there:
+		Usage: "start your own cloud: a master, an agent and their services",
+		Description: `Creates a directory with everything needed, or continues with the existing one:
 a master on this machine, partitions of this account, and an agent that installs
-what is supplied and deploys what is requested, as soon as it is. Nothing outside
-the directory is changed, no root is needed.
+software when you supply it and deploys instances when you request them. Changes
+nothing outside the directory and needs no root.
 
-Releases are built by a Python with zc.buildout. Unless --python names one, or
-python3 has it, an environment is made in the directory, from PyPI, of versions
-that are known to work.
+A Python with zc.buildout builds releases. Unless --python names one, or python3
+has zc.buildout, an environment is made in the directory, from PyPI, with
+versions that are known to work.
 
 Exit codes: 0 it runs; 1 failed; 2 wrong usage.`,
 		Flags: options.flags(),

@@ -15,7 +15,7 @@ func newStandaloneStatusCommand(e *environment) *cli.Command {
 	var asJSON bool
 	return &cli.Command{
 		Name:  "status",
-		Usage: "show what your cloud does",
+		Usage: "show the state of your cloud",
 		Description: `Shows the cloud's own programs, the releases, and the instances with their
 services.
 

@@ -14,8 +14,8 @@ func newStandaloneStopCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "stop",
 		Usage: "stop your cloud and its services",
-		Description: `Ends the agent, the services and the master. Everything stays in the directory:
-start goes on where it stopped.
+		Description: `Stops the agent, the services and the master. Everything stays in the directory,
+and start continues from there.
 
 Exit codes: 0 nothing runs; 1 failed.`,
 		Flags:  []cli.Flag{rootFlag(&root)},
