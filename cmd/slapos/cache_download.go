@@ -39,8 +39,8 @@ func newCacheDownloadCommand(e *environment) *cli.Command {
 		Description: `Prints the content of the first entry that has a trusted signature and passes
 all filters. A filter is a field of the entry, an operator and a JSON value: ==
 <= >= < > compare; << keeps the entries with the lowest values below the given
-one, >> those with the highest above it. 'n>=[4,2]' and 'n<<Infinity' select the
-oldest version from 4.2 on.
+one, >> those with the highest above it. 'n>=[4,2]' and 'n<<Infinity' select
+the oldest version from 4.2 on.
 
 Exit codes: 0 done; 1 failed, or nothing found.`,
 		Flags: options.flags(),
@@ -94,7 +94,7 @@ func runCacheDownload(ctx context.Context, e *environment, options cacheDownload
 	}
 	sum, isText := found[0].Value("sha512").(string)
 	if !isText {
-		return errors.New("the sha512 of the entry is no text")
+		return errors.New("the sha512 of the entry is not text")
 	}
 	content, err := client.Download(ctx, sum)
 	if err != nil {

@@ -139,7 +139,7 @@ func (o cacheUploadOptions) metadataFields() ([]networkcache.Field, error) {
 		metadata.Set("url", o.url)
 	}
 	if _, found := metadata.Get("sha512"); found {
-		return nil, errors.New("sha512 can't be given: it is that of the content")
+		return nil, errors.New("sha512 can't be given: it is computed from the content")
 	}
 	var fields []networkcache.Field
 	for _, member := range *metadata {

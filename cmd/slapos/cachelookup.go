@@ -123,7 +123,7 @@ func sourceRow(entry networkcache.Entry, field string) ([]string, error) {
 	}
 	about, ok := value.(*pytext.Object)
 	if !ok {
-		return nil, errors.New("an entry is about no object")
+		return nil, errors.New("the content of an entry is not a JSON object")
 	}
 	row := []string{}
 	for _, name := range []string{field, "sha512"} {

@@ -58,7 +58,7 @@ func (e *environment) askToken(token, prompt string) (string, error) {
 			return "", fmt.Errorf("read the token: %w", err) // a token that was cut short is none
 		}
 		if token = strings.TrimSpace(line); token == "" && err != nil {
-			return "", errors.New("no token was given: get one from the web site of the master, or say --token")
+			return "", errors.New("no token given: get one from the web site of the master, or use --token")
 		}
 	}
 	return token, nil
@@ -111,7 +111,7 @@ func (o certificateOffice) request(ctx context.Context, method string, form url.
 	}
 	var answer struct{ Certificate, Key string }
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Certificate == "" || answer.Key == "" {
-		return "", "", fmt.Errorf("%s/%s did not answer with a certificate and a key", o.url, method)
+		return "", "", fmt.Errorf("%s/%s did not return a certificate and a key", o.url, method)
 	}
 	return answer.Certificate, answer.Key, nil
 }

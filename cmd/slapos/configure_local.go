@@ -224,7 +224,7 @@ func (l *localNode) format(ctx context.Context) {
 	command := exec.CommandContext(ctx, l.program(), "node", "format", "--now", "--cfg", l.nodeFile())
 	command.Stdout, command.Stderr = l.e.stdout, l.e.stderr
 	if err := command.Run(); err != nil {
-		l.e.log.Warn("slapos node format ended with " + err.Error())
+		l.e.log.Warn("slapos node format failed: " + err.Error())
 	}
 }
 

@@ -56,22 +56,23 @@ func (a *application) manual() []manualPage {
 	return append([]manualPage{root}, pages...)
 }
 
-const rootDescription = `Global options may come anywhere on the line. Options may come before, between or
-after arguments; -- ends them. The value of an option is the next word or follows
-=. Short options can be joined, and a long name can be shortened as long as it
-stays unique. slapos node alone means slapos node status.
+const rootDescription = `Global options may come anywhere on the line. Options may come before, between
+or after arguments; -- ends them. The value of an option is the next word or
+follows =. Short options can be joined, and a long name can be shortened as
+long as it stays unique. slapos node alone means slapos node status.
 
-Node and proxy commands read the file of --cfg, or else of SLAPOS_CONFIGURATION,
-or else /etc/opt/slapos/slapos.cfg; client commands that of --cfg, or else of
-SLAPOS_CLIENT_CONFIGURATION, or else ~/.slapos/slapos-client.cfg. NO_COLOR turns
-colours off, COLUMNS is the width of help, PAGER shows long output; http_proxy,
-https_proxy and no_proxy are obeyed.
+Node and proxy commands read the file of --cfg, or else of
+SLAPOS_CONFIGURATION, or else /etc/opt/slapos/slapos.cfg; client commands that
+of --cfg, or else of SLAPOS_CLIENT_CONFIGURATION, or else
+~/.slapos/slapos-client.cfg. NO_COLOR turns colours off, COLUMNS is the width
+of help, PAGER shows long output; http_proxy, https_proxy and no_proxy are
+obeyed.
 
-Exit codes: 0 success; 1 failure; 2 wrong usage, a promise failed, the master was
-not told, or an instance is not ready or doesn't exist; 3 the agent worked without
-a master, successfully; 5 not root, or no such command; 10 another slapos process
-is running; 130 interrupted; 255 node prune: no shared_part_list, or node software
-is running.`
+Exit codes: 0 success; 1 failure; 2 wrong usage, a promise failed, the master
+was not told, or an instance is not ready or doesn't exist; 3 the agent worked
+without a master, successfully; 5 not root, or no such command; 10 another
+slapos process is running; 130 interrupted; 255 node prune: no
+shared_part_list, or node software is running.`
 
 // manualBlocks takes a description apart; the paragraph of exit codes ends it.
 func manualBlocks(description string) (blocks []manualBlock, exitCodes string) {

@@ -32,8 +32,8 @@ func newNodeBangCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "bang",
 		Usage: "ask for an update of all partitions",
-		Description: `Tells the master that this node needs attention: the next "slapos node instance"
-processes every partition.
+		Description: `Tells the master that this node needs attention: the next "slapos node
+instance" processes every partition.
 
 Exit codes: 0 done; 1 failed; 5 not root.`,
 		Flags: options.flags(),

@@ -55,9 +55,9 @@ func newNodeFormatCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "format",
 		Usage: "create users, partitions and network configuration",
-		Description: `Prepares this computer for its partitions and tells the master about it. Changes
-only what is not yet as it should be. With --dry_run, prints the plan, one
-equivalent command per line, and changes nothing.
+		Description: `Prepares this computer for its partitions and tells the master about it.
+Changes only what is not yet as it should be. With --dry_run, prints the plan,
+one equivalent command per line, and changes nothing.
 
 Exit codes: 0 done; 1 failed; 2 done and saved, but the master was not told;
 5 not root.`,

@@ -118,7 +118,7 @@ func readFormatBooleans(merged map[string]string, d *format.Definition) error {
 // address, range, tap and tun (FMT-11).
 func (e *environment) readPartitionAmount(merged map[string]string, d *format.Definition) error {
 	if _, given := merged["partition_amount"]; !given {
-		return errors.New("partition_amount is missing: say in section [slapformat] how many partitions there are")
+		return errors.New("partition_amount is missing: set the number of partitions in section [slapformat]")
 	}
 	var err error
 	if d.PartitionAmount, err = wholeOption(merged, "partition_amount", 0); err != nil {

@@ -46,8 +46,8 @@ func newNodePromiseCommand(e *environment) *cli.Command {
 	g := gridCommand{
 		name:  "promise",
 		usage: "check the promises of started instances",
-		description: `Runs all promises, due or not, and reports nothing to the master. --stored shows
-the last results, of this command and of "slapos node instance".
+		description: `Runs all promises, due or not, and reports nothing to the master. --stored
+shows the last results, of this command and of "slapos node instance".
 
 Exit codes: 0 all promises pass; 1 failed; 2 a promise failed; 5 not root;
 10 another slapos process runs.`,
@@ -127,7 +127,7 @@ func (e *environment) watchPromises(ctx context.Context, options *promiseOptions
 		case errors.As(err, &exit) && exit.code == pass.ExitPromiseFailed:
 			err = nil
 		case errors.As(err, &exit) && exit.code == pass.ExitRunning:
-			err = errors.New("another slapos process works on the partitions: waiting for it")
+			err = errors.New("another slapos process is processing the partitions: waiting for it")
 		case err != nil:
 			e.log.Error(err.Error())
 		}

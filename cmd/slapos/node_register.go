@@ -53,10 +53,10 @@ func newNodeRegisterCommand(e *environment) *cli.Command {
 		Name:      "register",
 		Usage:     "register this computer with a master and write its configuration",
 		ArgsUsage: "NAME",
-		Description: `Makes the master create a computer with the title NAME and writes slapos.cfg, in
-the directory of the node's configuration file, and the computer's certificate,
-in ssl below it. If the directory has a slapos.cfg already, it is kept as
-DIR.old, DIR.old.1 and so on.
+		Description: `Makes the master create a computer with the title NAME and writes slapos.cfg,
+in the directory of the node's configuration file, and the computer's
+certificate, in ssl below it. If the directory has a slapos.cfg already, it is
+kept as DIR.old, DIR.old.1 and so on.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Flags: options.flags(),
@@ -122,7 +122,7 @@ func computerReference(certificate string) (string, error) {
 	if m := regexp.MustCompile(`COMP-[^/]*?/email|COMP-[0-9A-Za-z_.-]+`).FindString(certificate); m != "" {
 		return regexp.MustCompile(`/email$`).ReplaceAllString(m, ""), nil
 	}
-	return "", errors.New("the master made a certificate that names no computer (COMP-...)")
+	return "", errors.New("the certificate from the master names no computer (COMP-...)")
 }
 
 // A registration writes the files of a registered node, or tells which.

@@ -12,8 +12,9 @@ import (
 	"slapos/grid/supervisor"
 )
 
-const supervisorctlDescription = `Passes the command to the supervisor of this node, and starts that first if needed.
-The name of a process is PARTITION:SERVICE; PARTITION:* means all of a partition.
+const supervisorctlDescription = `Passes the command to the supervisor of this node, and starts that first if
+needed. The name of a process is PARTITION:SERVICE; PARTITION:* means all of a
+partition.
 
 Exit codes: 0 done; 1 failed; 2 unknown name; 3 a process is stopped (status);
 4 unknown name or no supervisor (status); 5 not root; 7 a process failed.`

@@ -125,7 +125,7 @@ func runSupervisord(ctx context.Context, e *environment, options supervisordOpti
 	if options.background {
 		pipe := os.NewFile(readyDescriptor, "ready")
 		if pipe == nil {
-			return errors.New("the option --background is not for users")
+			return errors.New("the option --background is internal")
 		}
 		served.Silent = true
 		served.Ready = func() { supervisor.Report(pipe, nil) }

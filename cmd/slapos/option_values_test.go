@@ -142,7 +142,7 @@ func TestOptionErrors(t *testing.T) {
 	if code := n.run("proxy", "start", "--cfg", path, "--port", "x"); code != 2 || !strings.Contains(n.stderr.String(), `argument --port: invalid value "x": must be a whole number from 0 to 65535`) {
 		t.Errorf("%d %s", code, n.stderr.String())
 	}
-	if code := n.run("proxy", "start", "--cfg", path, "--port", ""); code != 1 || !strings.Contains(n.stderr.String(), "no port: set it in section [slapproxy] or by --port, 0 for a free one") {
+	if code := n.run("proxy", "start", "--cfg", path, "--port", ""); code != 1 || !strings.Contains(n.stderr.String(), "no port: set it in section [slapproxy] or with --port, 0 for a free one") {
 		t.Errorf("%d %s", code, n.stderr.String())
 	}
 }

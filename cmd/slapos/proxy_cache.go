@@ -26,11 +26,11 @@ func (e *environment) openProxyCache(ctx context.Context, settings map[string]st
 		}
 	}
 	if entries == "sqlite:"+settings["database_uri"] {
-		return nil, errors.New("shacache_metadata_directory must be another file than database_uri")
+		return nil, errors.New("shacache_metadata_directory and database_uri must be different files")
 	}
 	if contents == "" || entries == "" {
 		if contents != entries {
-			e.log.Warn("shacache needs both shacache_content_directory and shacache_metadata_directory: it will not work")
+			e.log.Warn("shacache is disabled: it needs both shacache_content_directory and shacache_metadata_directory")
 		}
 		return func() {}, nil
 	}

@@ -32,13 +32,13 @@ func TestOpenProxyCache(t *testing.T) {
 		"nothing":       {settings: map[string]string{}},
 		"directories":   {settings: map[string]string{"shacache_content_directory": path("content"), "shacache_metadata_directory": path("metadata")}, works: true},
 		"a database":    {settings: map[string]string{"shacache_content_directory": path("content"), "shacache_metadata_directory": "sqlite:" + path("a.db")}, works: true},
-		"one directory": {settings: map[string]string{"shacache_content_directory": path("content")}, failure: "it will not work"},
+		"one directory": {settings: map[string]string{"shacache_content_directory": path("content")}, failure: "shacache is disabled"},
 		"old contents go": {settings: map[string]string{
 			"shacache_content_directory": path("content"), "shacache_metadata_directory": path("metadata"), "shacache_max_age": "1d", "shacache_max_size": "1G",
 		}, works: true},
 		"the proxy's own file": {settings: map[string]string{
 			"shacache_content_directory": path("content"), "shacache_metadata_directory": "sqlite:" + path("proxy.db"), "database_uri": path("proxy.db"),
-		}, failure: "must be another file than database_uri"},
+		}, failure: "must be different files"},
 		"a bad age": {settings: map[string]string{
 			"shacache_content_directory": path("content"), "shacache_metadata_directory": path("metadata"), "shacache_max_age": "old",
 		}, failure: "shacache_max_age must be a time such as 90d"},

@@ -103,7 +103,7 @@ func (e *environment) serveProxy(ctx context.Context, configuration *pytext.Conf
 // startProxy opens the database and the address, and serves.
 func (e *environment) startProxy(ctx context.Context, settings map[string]string, options proxy.Options) error {
 	if settings["port"] == "" {
-		return errors.New("no port: set it in section [slapproxy] or by --port, 0 for a free one")
+		return errors.New("no port: set it in section [slapproxy] or with --port, 0 for a free one")
 	}
 	port, err := wholeOption(settings, "port", 0)
 	if err != nil {
@@ -123,7 +123,7 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 		defer listener.Close()
 	}
 	if options.Allow == nil && !onlyLoopback(listeners) {
-		e.log.Warn("Whoever reaches this address may do anything: set listen_client_ca_file or listen_token_file in section [slapproxy], or listen on 127.0.0.1")
+		e.log.Warn("Anybody who reaches this address may do anything: set listen_client_ca_file or listen_token_file in section [slapproxy], or listen on 127.0.0.1")
 	}
 	database, err := store.Open(ctx, store.Options{
 		URI: settings["database_uri"], Computer: options.Computer,
@@ -242,7 +242,7 @@ func softwareProducts(list string) (map[string]string, error) {
 	for _, line := range lines(list) {
 		name, url, found := strings.Cut(line, " ")
 		if !found || strings.Contains(url, " ") {
-			return nil, fmt.Errorf("software_product_list: a line is a name, one blank and a URL, not %q", line)
+			return nil, fmt.Errorf("software_product_list: each line must be a name, a blank and a URL, not %q", line)
 		}
 		products[name] = url
 	}

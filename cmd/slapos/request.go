@@ -61,9 +61,9 @@ SOFTWARE_URL, or changes it if it exists, and prints what it published.
 product.NAME stands for the best release of a software product.
 
 A parameters file is read as YAML if its name ends in .yaml or .yml, as XML if
-it ends in .xml, otherwise as JSON; - is standard input. Parameters are compared
-with the schema that the release names in SOFTWARE_URL.json; parameters that
-don't fit cause a warning, and are requested all the same.
+it ends in .xml, otherwise as JSON; - is standard input. Parameters are
+compared with the schema that the release names in SOFTWARE_URL.json;
+parameters that don't fit cause a warning, and are requested all the same.
 
 With --json, prints a ready instance as an object with the keys reference,
 software-url, software-type, requested-state, connection-parameters.
@@ -160,7 +160,7 @@ func (e *environment) request(ctx context.Context, client *client, request slap.
 		e.log.Warn("Instance requested. Master is provisioning it. Please rerun in a couple of minutes to get connection information.")
 		return nil, &exitError{code: 2}
 	case errors.Is(err, slap.ErrNotFound):
-		return nil, fmt.Errorf("the master finds no place for %s: is its software supplied to a node that has a free partition? (%w)", request.Reference, err)
+		return nil, fmt.Errorf("the master found no free partition for %s: supply its software to a node that has one (%w)", request.Reference, err)
 	}
 	return instance, err
 }
@@ -239,7 +239,7 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	if s == "" {
 		var err error
 		if s, err = software.declared(ctx); err != nil {
-			return nil, fmt.Errorf("%w: say --force-serialisation xml or json-in-xml", err)
+			return nil, fmt.Errorf("%w: use --force-serialisation xml or json-in-xml", err)
 		}
 	}
 	var value any
@@ -258,7 +258,7 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 		value, err = pytext.DecodeJSON(data)
 	}
 	if line := lineOutsideUTF8(data); line > 0 && errors.Is(err, slap.ErrNotUTF8) {
-		return nil, fmt.Errorf("%s:%d: this is not UTF-8: save the file in that encoding", name, line)
+		return nil, fmt.Errorf("%s:%d: not UTF-8: save the file in that encoding", name, line)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -268,7 +268,7 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 		parameters, ok = pytext.NewObject(), true
 	}
 	if !ok {
-		return nil, fmt.Errorf("%s: parameters must be an object of names and values", name)
+		return nil, fmt.Errorf("%s: parameters must be an object", name)
 	}
 	if s == schema.JSONInXML && !slices.Equal(parameters.Keys(), []string{"_"}) {
 		wrapped := pytext.NewObject()

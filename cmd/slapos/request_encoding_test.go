@@ -17,7 +17,7 @@ func TestParametersFileOutsideUTF8(t *testing.T) {
 		"p.xml":  "<instance>\n<parameter id=\"a\">caf\xe9</parameter></instance>",
 	} {
 		_, err := readParameters(t.Context(), name, []byte(text), schema.Serialisation("xml"), nil)
-		if err == nil || !strings.Contains(err.Error(), name+":2: this is not UTF-8") {
+		if err == nil || !strings.Contains(err.Error(), name+":2: not UTF-8") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -85,5 +85,5 @@ func requireRunning(ctx context.Context, c *cloud.Cloud) error {
 	if c.Runs(ctx) {
 		return nil
 	}
-	return fmt.Errorf("nothing runs in %s: slapos standalone start", c.Root())
+	return fmt.Errorf("nothing is running in %s: run slapos standalone start", c.Root())
 }

@@ -27,7 +27,8 @@ func newStandaloneShellCommand(e *environment) *cli.Command {
 use the configuration of the cloud, as in
 slapos standalone shell slapos request NAME URL.
 
-Exit codes: those of the shell or the command; 1 nothing runs, or it can't be started.`,
+Exit codes: those of the shell or the command; 1 nothing runs, or it can't be
+started.`,
 		Flags: []cli.Flag{rootFlag(&root)},
 		Action: func(c *cli.Context) error {
 			return runStandaloneShell(c.Context, e, root, c.Args().Slice())

@@ -34,13 +34,13 @@ func newStandaloneStartCommand(e *environment) *cli.Command {
 		Name:  "start",
 		Usage: "start your own cloud: a master, an agent and their services",
 		Description: `Creates a directory with everything needed, or continues with the existing one:
-a master on this machine, partitions of this account, and an agent that installs
-software when you supply it and deploys instances when you request them. Changes
-nothing outside the directory and needs no root.
+a master on this machine, partitions of this account, and an agent that
+installs software when you supply it and deploys instances when you request
+them. Changes nothing outside the directory and needs no root.
 
-A Python with zc.buildout builds releases. Unless --python names one, or python3
-has zc.buildout, an environment is made in the directory, from PyPI, with
-versions that are known to work.
+A Python with zc.buildout builds releases. Unless --python names one, or
+python3 has zc.buildout, an environment is made in the directory, from PyPI,
+with versions that are known to work.
 
 Exit codes: 0 it runs; 1 failed; 2 wrong usage.`,
 		Flags: options.flags(),
@@ -62,7 +62,7 @@ func runStandaloneStart(ctx context.Context, e *environment, options *standalone
 	}
 	if c.Runs(ctx) {
 		if options.given != nil {
-			return fmt.Errorf("the cloud in %s runs: stop it before you change --%s", c.Root(), options.given[0])
+			return fmt.Errorf("the cloud in %s is running: stop it before you change --%s", c.Root(), options.given[0])
 		}
 		return e.tellStarted(c)
 	}
@@ -83,7 +83,7 @@ func (e *environment) tellStarted(c *cloud.Cloud) error {
 	if c.Root() != e.expandUser(standaloneRoot) {
 		option = " --root " + cloud.ShellQuote(c.Root())
 	}
-	_, err := fmt.Fprintf(e.stdout, `Your cloud in %[1]s runs.
+	_, err := fmt.Fprintf(e.stdout, `Your cloud in %[1]s is running.
 
   master  %[2]s, panel %[2]s/panel/
   node    %[3]s, %[4]d partitions

@@ -14,8 +14,8 @@ func newStandaloneStopCommand(e *environment) *cli.Command {
 	return &cli.Command{
 		Name:  "stop",
 		Usage: "stop your cloud and its services",
-		Description: `Stops the agent, the services and the master. Everything stays in the directory,
-and start continues from there.
+		Description: `Stops the agent, the services and the master. Everything stays in the
+directory, and start continues from there.
 
 Exit codes: 0 nothing runs; 1 failed.`,
 		Flags:  []cli.Flag{rootFlag(&root)},
@@ -29,7 +29,7 @@ func runStandaloneStop(ctx context.Context, e *environment, root string) error {
 		return err
 	}
 	if !c.Runs(ctx) {
-		_, err := fmt.Fprintf(e.stdout, "Nothing runs in %s.\n", c.Root())
+		_, err := fmt.Fprintf(e.stdout, "Nothing is running in %s.\n", c.Root())
 		return err
 	}
 	if err := c.Stop(ctx); err != nil {

@@ -151,7 +151,7 @@ func TestStandalone(t *testing.T) {
 		return
 	}
 	c := newCloudTest(t)
-	if out := c.standalone(3, "status"); out != "Nothing runs in "+c.root+".\n" {
+	if out := c.standalone(3, "status"); out != "Nothing is running in "+c.root+".\n" {
 		t.Errorf("status says %q", out)
 	}
 	c.standalone(1, "shell", "true")
@@ -161,7 +161,7 @@ func TestStandalone(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
-	if out := c.standalone(1, "start", "--port", fmt.Sprint(port)); !strings.Contains(out, "choose another one by --port") {
+	if out := c.standalone(1, "start", "--port", fmt.Sprint(port)); !strings.Contains(out, "choose another with --port") {
 		t.Errorf("a port that is taken: %q", out)
 	}
 	listener.Close()

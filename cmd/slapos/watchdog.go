@@ -41,8 +41,8 @@ func newWatchdogCommand(e *environment) *cli.Command {
 		Name:   "watchdog",
 		Usage:  "tell the master when a watched service ends",
 		Hidden: true,
-		Description: `Listens to the supervisor, which starts it under the name slapos-watchdog. When a
-process whose name ends in -on-watch ends, the master is told to have its
+		Description: `Listens to the supervisor, which starts it under the name slapos-watchdog. When
+a process whose name ends in -on-watch ends, the master is told to have its
 partition processed again; once for each deployment.
 
 Exit codes: 0 the supervisor went away; 1 failed.`,

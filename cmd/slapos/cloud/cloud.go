@@ -83,11 +83,11 @@ type Cloud struct {
 // New refuses a directory that can't have a cloud.
 func New(options Options) (*Cloud, error) {
 	if strings.ContainsAny(options.Root, "%\r\n") {
-		return nil, fmt.Errorf("the path %q holds a percent sign or a line break, which configuration files can't", options.Root)
+		return nil, fmt.Errorf("the path %q contains a percent sign or a line break, which configuration files can't contain", options.Root)
 	}
 	c := &Cloud{options: options, Settings: Settings{Host: DefaultHost, Port: Unset, Partitions: Unset}}
 	if longest := len(c.Path("var/run/sv.sock.1234567")); longest > maxSocketPath {
-		return nil, fmt.Errorf("the path %s is too long for sockets below it: %d characters less will do", options.Root, longest-maxSocketPath)
+		return nil, fmt.Errorf("the path %s is too long for the sockets below it: shorten it by %d characters", options.Root, longest-maxSocketPath)
 	}
 	return c, nil
 }

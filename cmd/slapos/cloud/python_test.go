@@ -44,8 +44,8 @@ func TestRequirements(t *testing.T) {
 func TestPython(t *testing.T) {
 	for _, test := range []struct{ name, env, want, told string }{
 		{"none has it", "", "", "--no-deps --require-hashes -r ROOT/python/requirements.txt\n"},
-		{"too old", "OLD=1", "is older than Python 3.11: install a newer python3 with venv, or name a Python with zc.buildout by --python", ""},
-		{"no network", "OFFLINE=1", "a Python environment with zc.buildout can't be made (-m pip: no route): name a Python that has it by --python", ""},
+		{"too old", "OLD=1", "is older than Python 3.11: install a newer python3 with venv, or name a Python with zc.buildout with --python", ""},
+		{"no network", "OFFLINE=1", "can't make a Python environment with zc.buildout (-m pip: no route): name a Python that has it with --python", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bin, root := t.TempDir(), t.TempDir()

@@ -70,7 +70,7 @@ func (c *Cloud) choosePort() error {
 	listener, err := net.Listen(serve.Network(c.Settings.Host), net.JoinHostPort(c.Settings.Host, strconv.Itoa(port)))
 	switch {
 	case err != nil && c.Settings.Port != Unset:
-		return fmt.Errorf("the master can't have port %d, choose another one by --port: %w", c.Settings.Port, err)
+		return fmt.Errorf("the master can't use port %d, choose another with --port: %w", c.Settings.Port, err)
 	case err != nil:
 		if listener, err = net.Listen(serve.Network(c.Settings.Host), net.JoinHostPort(c.Settings.Host, "0")); err != nil {
 			return err
@@ -114,10 +114,10 @@ func (c *Cloud) findPython(ctx context.Context, given string) error {
 func (c *Cloud) makePython(ctx context.Context, own string) error {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return errors.New("there is no Python 3 to build releases with: install python3 with venv, or name one by --python")
+		return errors.New("no Python 3 to build releases with: install python3 with venv, or name one with --python")
 	}
 	if exec.CommandContext(ctx, python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))").Run() != nil {
-		return fmt.Errorf("%s is older than Python 3.11: install a newer python3 with venv, or name a Python with zc.buildout by --python", python)
+		return fmt.Errorf("%s is older than Python 3.11: install a newer python3 with venv, or name a Python with zc.buildout with --python", python)
 	}
 	c.options.Logger.Info("Making a Python environment with zc.buildout in " + c.Path("python") + "...")
 	requirements := c.Path("python/requirements.txt")
@@ -133,7 +133,7 @@ func (c *Cloud) makePython(ctx context.Context, own string) error {
 func (c *Cloud) makePythonBy(ctx context.Context, python string, arguments ...string) error {
 	output, err := exec.CommandContext(ctx, python, arguments...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("a Python environment with zc.buildout can't be made (%s: %s): name a Python that has it by --python",
+		return fmt.Errorf("can't make a Python environment with zc.buildout (%s: %s): name a Python that has it with --python",
 			strings.Join(arguments[:2], " "), lastLineOf(string(output), err))
 	}
 	return nil
@@ -156,7 +156,7 @@ func (c *Cloud) format(ctx context.Context) error {
 	command := exec.CommandContext(ctx, c.options.Executable, "node", "format", "--now", "--cfg", c.ConfigurationFile())
 	command.Env = c.options.Environ
 	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("partitions could not be made: %s", lastLineOf(string(output), err))
+		return fmt.Errorf("can't make the partitions: %s", lastLineOf(string(output), err))
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func (c *Cloud) serviceStatus(ctx context.Context) map[string][]ProgramStatus {
 // Text is the status for people.
 func (status *Status) Text() string {
 	if !status.Running {
-		return fmt.Sprintf("Nothing runs in %s.\n", status.Root)
+		return fmt.Sprintf("Nothing is running in %s.\n", status.Root)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Cloud in %s, master %s\n\n", status.Root, status.Master)

@@ -28,7 +28,7 @@ func (c *Cloud) Stop(ctx context.Context) error {
 	}
 	for c.Runs(ctx) {
 		if clock.Pause(ctx, askPause) != nil {
-			return fmt.Errorf("the services of %s do not end: see %s", c.options.Root, c.Path("var/log/supervisord.log"))
+			return fmt.Errorf("the services of %s do not stop: see %s", c.options.Root, c.Path("var/log/supervisord.log"))
 		}
 	}
 	return nil

@@ -116,7 +116,7 @@ func inOtherWords(statement string) (string, error) {
 		for _, module := range strings.Split(rest, ",") {
 			name, as, renamed := strings.Cut(strings.TrimSpace(module), " as ")
 			if name = strings.TrimSpace(name); !strings.Contains(consoleModules, " "+name+" ") {
-				return "", fmt.Errorf("the console has no module %s: it is Starlark, see slapos console --help", name)
+				return "", fmt.Errorf("the console has no module %s: its language is Starlark, see slapos console --help", name)
 			}
 			if renamed {
 				said = append(said, strings.TrimSpace(as)+" = "+name)
@@ -129,7 +129,7 @@ func inOtherWords(statement string) (string, error) {
 			return "pass" + next, nil
 		}
 		if !strings.Contains(consoleModules, " "+module+" ") {
-			return "", fmt.Errorf("the console has no module %s: it is Starlark, see slapos console --help", module)
+			return "", fmt.Errorf("the console has no module %s: its language is Starlark, see slapos console --help", module)
 		}
 		var said []string
 		for _, name := range strings.Split(strings.Trim(names, "()"), ",") {

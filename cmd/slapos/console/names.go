@@ -192,7 +192,7 @@ func (s *Session) osModule() *entity {
 			for _, part := range a.args {
 				text, ok := starlark.AsString(part)
 				if !ok {
-					return nil, fmt.Errorf("join: a path is text, not a %s", part.Type())
+					return nil, fmt.Errorf("join: a path must be text, not a %s", part.Type())
 				}
 				if joined == "" || filepath.IsAbs(text) {
 					joined = text
@@ -240,7 +240,7 @@ func (s *Session) sleep(a arguments) (any, error) {
 	}
 	seconds, ok := starlark.AsFloat(value)
 	if !ok {
-		return nil, fmt.Errorf("sleep: seconds are a number, not a %s", value.Type())
+		return nil, fmt.Errorf("sleep: seconds must be a number, not a %s", value.Type())
 	}
 	return nil, clock.Pause(s.ctx, time.Duration(seconds*float64(time.Second)))
 }

@@ -85,7 +85,7 @@ func (s *Session) registerPartition(a arguments) (any, error) {
 		return nil, err
 	}
 	if p.id.Computer == "" || p.id.Partition == "" {
-		return nil, fmt.Errorf("a partition has the reference of its computer and its own: %q %q", p.id.Computer, p.id.Partition)
+		return nil, fmt.Errorf("a partition needs the references of its computer and of itself, not %q and %q", p.id.Computer, p.id.Partition)
 	}
 	return p.entity(), nil
 }
@@ -177,7 +177,7 @@ func (p *partition) softwareType() (any, error) {
 
 // unallocated is the error for what only an instance has.
 func (p *partition) unallocated() error {
-	return fmt.Errorf("partition %s is not ready: the master does not tell that yet", p.id.Partition)
+	return fmt.Errorf("partition %s is not ready: the master doesn't know that yet", p.id.Partition)
 }
 
 // reportError never fails: what keeps the report from the master is logged

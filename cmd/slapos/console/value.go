@@ -179,7 +179,7 @@ func fromStarlark(value starlark.Value) (any, error) {
 	case starlark.Iterable:
 		return fromStarlarkItems(value)
 	}
-	return nil, fmt.Errorf("a %s can't be sent", value.Type())
+	return nil, fmt.Errorf("a %s can't be sent to the master", value.Type())
 }
 
 func fromStarlarkItems(values starlark.Iterable) ([]any, error) {

@@ -64,7 +64,7 @@ func (p *parser) line(line string) error {
 		return p.enter(name)
 	}
 	if p.values == nil {
-		return errors.New("a line stands before any [section]") // not quoted: it may hold a secret
+		return errors.New("a line comes before any [section]") // not quoted: it may hold a secret
 	}
 	return p.entry(text)
 }
@@ -156,7 +156,7 @@ func (i *interpolation) resolve(key string, depth int) error {
 	value := i.values[key]
 	rest := value
 	if depth > interpolationDepth {
-		return errors.New("% references go round in a circle or too deep")
+		return errors.New("% references form a loop or nest too deep")
 	}
 	for {
 		before, after, found := strings.Cut(rest, "%")

@@ -48,14 +48,14 @@ func TestParseConfiguration(t *testing.T) {
 
 func TestParseConfigurationErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"x = 1\n", "test.cfg:1: a line stands before any [section]"},
+		{"x = 1\n", "test.cfg:1: a line comes before any [section]"},
 		{"[a]\n\n[a]\n", "test.cfg:3: section [a] occurs twice"},
 		{"[a]\nx = 1\nX: 2\n", "test.cfg:3: key x occurs twice in section [a]"},
 		{"[a]\n= 1\n", "test.cfg:2: the line has no key before its = or :"},
 		{"[a]\nx\n", "test.cfg:2: the line is neither a [section] nor a key = value"},
 		{"[a]\nx = \xff\n", "test.cfg is not UTF-8 text"},
 		{"[a]\nx = %(y)s\n", "test.cfg: section [a], key x: the reference %(y)s names a key that does not exist"},
-		{"[a]\nx = %(x)s\n", "test.cfg: section [a], key x: % references go round in a circle or too deep"},
+		{"[a]\nx = %(x)s\n", "test.cfg: section [a], key x: % references form a loop or nest too deep"},
 		{"[a]\nx = 5%\n", "test.cfg: section [a], key x: a % must be written %%, or begin a reference %(key)s: character 2 of the value"},
 		// What may be a password is not quoted: the way out is told without it.
 		{"[a]\nx = postgres://slap:my-secret%40word@127.0.0.1/slap\n", "test.cfg: section [a], key x: a % must be written %%, or begin a reference %(key)s: character 26 of the value"},

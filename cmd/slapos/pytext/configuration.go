@@ -99,7 +99,7 @@ func WriteExample(path, example string, values any, mode os.FileMode) error {
 		return err
 	}
 	if strings.ContainsAny(fmt.Sprint(values), "\r\n") {
-		return fmt.Errorf("%s: a value holds a line break", path)
+		return fmt.Errorf("%s: a value contains a line break", path)
 	}
 	doubled := strings.ReplaceAll(text.String(), "%", "%%")
 	if _, err := ParseConfiguration(path, []byte(doubled)); err != nil {

@@ -33,7 +33,7 @@ func DecodeJSON(data []byte) (any, error) {
 		return nil, jsonError(data, d.InputOffset(), err)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, jsonError(data, d.InputOffset(), errors.New("more text follows the value"))
+		return nil, jsonError(data, d.InputOffset(), errors.New("unexpected text after the value"))
 	}
 	return value, nil
 }
@@ -81,7 +81,7 @@ func pythonConstants(data []byte) []byte {
 
 func jsonError(data []byte, offset int64, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("the text ends too early")
+		err = errors.New("the text ends too soon")
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {

@@ -52,10 +52,10 @@ func TestPrintLikePython(t *testing.T) {
 
 func TestDecodeJSONErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"{\n\"a\": 1\n":  "line 2: the text ends too early",
+		"{\n\"a\": 1\n":  "line 2: the text ends too soon",
 		"[1,\n2,\n}":     "line 3: invalid character '}' looking for beginning of value",
-		"{}\n{}":         "line 2: more text follows the value",
-		"":               "line 1: the text ends too early",
+		"{}\n{}":         "line 2: unexpected text after the value",
+		"":               "line 1: the text ends too soon",
 		"[1, \"\n\"]":    "line 1: invalid character '\\n' in string literal",
 		"{\"a\": nope }": "line 1: invalid character 'o' in literal null (expecting 'u')",
 	} {

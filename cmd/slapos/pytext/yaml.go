@@ -57,7 +57,7 @@ func (r *yamlReader) value(n *yaml.Node, depth int) (any, error) {
 	switch n.Kind {
 	case yaml.SequenceNode, yaml.MappingNode:
 		if n.Tag != "!!seq" && n.Tag != "!!map" {
-			return nil, fmt.Errorf("yaml: line %d: values of kind %s can't be parameters", n.Line, n.Tag)
+			return nil, fmt.Errorf("yaml: line %d: %s can't be a parameter", n.Line, n.Tag)
 		}
 	}
 	switch n.Kind {
@@ -126,7 +126,7 @@ func (r *yamlReader) merge(o *Object, n *yaml.Node, depth int) error {
 	for _, source := range sources {
 		source, ok := source.(*Object)
 		if !ok {
-			return fmt.Errorf("yaml: line %d: << takes mappings only", n.Line)
+			return fmt.Errorf("yaml: line %d: << must refer to a mapping", n.Line)
 		}
 		for _, member := range *source {
 			if _, found := merged.Get(member.Key); !found {
@@ -196,7 +196,7 @@ func scalar(n *yaml.Node) (any, error) {
 	case "timestamp":
 		return nil, fmt.Errorf("yaml: line %d: %s is a date, which parameters can't hold: quote it", n.Line, text)
 	}
-	return nil, fmt.Errorf("yaml: line %d: %s is no value of kind %s", n.Line, Shortened(text), n.Tag)
+	return nil, fmt.Errorf("yaml: line %d: %s is not a valid %s", n.Line, Shortened(text), n.Tag)
 }
 
 func plainForm(text string) string {

@@ -88,9 +88,9 @@ func TestYAMLErrors(t *testing.T) {
 		"a: b\n---\nc: d\n": "yaml: more than one document",
 		"a: &a [*a]\n":      "yaml: line 1: too much or too deep",
 		"? [a]\n: b\n":      "yaml: line 1: a key must be text",
-		"a: {<<: 1}\n":      "yaml: line 1: << takes mappings only",
-		"a: !!python/object/apply:os.system [b]\n": "yaml: line 1: values of kind !!python/object/apply:os.system can't be parameters",
-		"a: !unknown {b: c}\n":                     "yaml: line 1: values of kind !unknown can't be parameters",
+		"a: {<<: 1}\n":      "yaml: line 1: << must refer to a mapping",
+		"a: !!python/object/apply:os.system [b]\n": "yaml: line 1: !!python/object/apply:os.system can't be a parameter",
+		"a: !unknown {b: c}\n":                     "yaml: line 1: !unknown can't be a parameter",
 	} {
 		if _, err := DecodeYAML([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%q: %v, want %s", text, err, want)
