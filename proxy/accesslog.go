@@ -12,7 +12,7 @@ import (
 // accessTime is the time of the common log format.
 const accessTime = "02/Jan/2006:15:04:05 -0700"
 
-// recorder notes what was answered.
+// recorder notes the status and the size of an answer.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -38,9 +38,9 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController find the writer below.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// logged writes the access log, the common format with the seconds that it
-// took at the end, and keeps a handler that panics from taking the server with
-// it. One that breaks off its answer goes on to do so.
+// logged writes the access log, in the common format plus the duration in
+// seconds. It also recovers from a handler that panics, unless that aborts its
+// answer on purpose.
 func (p *Proxy) logged(next http.Handler) http.Handler {
 	var mutex sync.Mutex
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

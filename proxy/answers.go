@@ -39,8 +39,8 @@ func newAnswerCache(s store.Store) *answerCache {
 	return &answerCache{store: s, kept: map[answerKey]answer{}}
 }
 
-// get returns the answer for the present state of a computer, made only when
-// it isn't at hand. Requests that come meanwhile wait for the same answer.
+// get returns the answer for the present state of a computer, from the cache
+// when it can. Concurrent requests wait for the same answer.
 func (c *answerCache) get(ctx context.Context, kind, computer string, encode func(*store.Node) ([]byte, error)) ([]byte, error) {
 	// The version is read before the state: the answer may be newer than its
 	// version, never older.
@@ -56,7 +56,7 @@ func (c *answerCache) get(ctx context.Context, kind, computer string, encode fun
 		if body, ok := c.look(key, version); ok {
 			return body, nil
 		}
-		// One who gives up must not take the others' answer away.
+		// A client that gives up must not cancel the answer for the others.
 		node, err := c.store.Node(context.WithoutCancel(ctx), computer)
 		if err != nil {
 			return nil, err

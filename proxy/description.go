@@ -10,7 +10,7 @@ import (
 )
 
 // parseDescription reads what a formatted computer says of itself (SLAP-59).
-// Only what is kept is looked at; of that, nothing may be missing.
+// It reads only what the store keeps, and requires all of that.
 func parseDescription(xml []byte) (store.ComputerDescription, error) {
 	value, err := slap.Unmarshal(xml)
 	if err != nil {

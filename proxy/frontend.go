@@ -10,8 +10,8 @@ import (
 	"slapos/slap"
 )
 
-// The frontends that are answered without any: by the address that they would
-// lead to (PROXY-80, PROXY-81).
+// These frontends aren't allocated: the answer is the address they would lead to
+// (PROXY-80, PROXY-81).
 const (
 	apacheFrontend = "http://git.erp5.org/gitweb/slapos.git/blob_plain/HEAD:/software/apache-frontend/software.cfg"
 	kvmFrontend    = "http://git.erp5.org/gitweb/slapos.git/blob_plain/refs/tags/slapos-0.92:/software/kvm/software.cfg"
@@ -42,7 +42,7 @@ func webFrontend(o origin, parameters slap.Dict) *slap.Partition {
 	}
 	access, domain := address, target.Host
 	if o.scheme == "https" {
-		// Whoever came by https goes on so: through our own HTTP proxy.
+		// A client that came by https stays on https, through our own HTTP proxy.
 		access, domain = throughUs(o, target), o.host
 		if target.Fragment != "" {
 			access += "#" + target.EscapedFragment()

@@ -20,8 +20,8 @@ import (
 // of a body (PROXY-142).
 const webTimeout = 5 * time.Second
 
-// checkedBody is how much of a body must have come before the answer begins:
-// as long as it hasn't, a failure can still be told by a status.
+// checkedBody is how much of a body must arrive before the answer begins: until
+// then, a failure can still be reported as a status.
 const checkedBody = 1 << 20
 
 // The headers that pass, in either direction. Cookies don't.
@@ -40,7 +40,7 @@ func newWebClient() *http.Client {
 		Transport: &http.Transport{
 			Proxy:       http.ProxyFromEnvironment,
 			DialContext: (&net.Dialer{Timeout: webTimeout}).DialContext,
-			// The services behind have certificates of their own making.
+			// Services behind the proxy have self-signed certificates.
 			TLSClientConfig:       &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // PROXY-142
 			TLSHandshakeTimeout:   webTimeout,
 			ResponseHeaderTimeout: webTimeout,
@@ -96,7 +96,7 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	return passOn(w, r, answer, cancel, target)
 }
 
-// tidy escapes what may not stand in the path of a URL, and nothing twice.
+// tidy escapes what a path of a URL can't hold, and nothing twice.
 func tidy(path string) string {
 	return escape(path, func(i int) bool {
 		if path[i] == '%' {
@@ -138,8 +138,8 @@ func webError(err error, target string) error {
 	return refuse(statusUnreachable, "%s", target)
 }
 
-// passOn hands over the answer. A browser must not display what it is: it may
-// hold scripts, and would run as ours.
+// passOn passes the answer on. A browser must not display it: scripts in it
+// would run as ours.
 func passOn(w http.ResponseWriter, r *http.Request, answer *http.Response, cancel func(), target string) error {
 	body := &patientReader{Reader: answer.Body, timer: time.AfterFunc(webTimeout, cancel), limit: webTimeout}
 	defer body.timer.Stop()

@@ -28,7 +28,7 @@ func readJSON(r io.Reader) (value any, err error) {
 	return value, nil
 }
 
-// plain gives a value the form that schemas are checked against.
+// plain converts a value to the types that a schema can validate.
 func plain(value any) any {
 	switch v := value.(type) {
 	case *string:

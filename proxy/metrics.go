@@ -18,7 +18,7 @@ import (
 	"slapos/slap"
 )
 
-// metrics are what /metrics tells (D-13).
+// metrics are the numbers of /metrics (D-13).
 type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec

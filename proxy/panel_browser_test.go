@@ -148,7 +148,7 @@ func TestPanelInBrowser(t *testing.T) {
 	b.follow(`nav a[href="supply"]`)
 	b.run(write("#url", url))
 	b.follow("button.main")
-	b.expect("The software release is to be installed.")
+	b.expect("Installation requested.")
 	software, err := l.Software(t.Context(), "local_computer")
 	if err != nil || len(software) != 1 || software[0].URL != url {
 		t.Fatalf("supplied %v, %v", software, err)
@@ -159,11 +159,11 @@ func TestPanelInBrowser(t *testing.T) {
 	b.run(write("#title", "hello"), write(`[name="s/name"]`, "you"), write(`[name="n/port"]`, "80"),
 		choose(`[name="j/limits/memory"]`, `"1G"`))
 	b.follow("button.main")
-	b.expect("Some parameters are not what the release expects.")
+	b.expect("Some parameters don't match the schema of the release.")
 	b.expect("got 80, want 1,024")
 	b.run(choose(`[name="n/port"]`, "9090"))
 	b.follow("button.main")
-	b.expect("The instance is requested.")
+	b.expect("Instance requested.")
 	instance := l.named(store.Name{Title: "hello"})
 	if got := slap.PythonRepr(instance.Parameters); got != `{'_': '{"limits":{"memory":"1G"},"name":"you","port":9090}'}` {
 		t.Errorf("parameters %s", got)
@@ -178,11 +178,11 @@ func TestPanelInBrowser(t *testing.T) {
 	b.follow("button.main")
 	b.expect("everybody")
 	b.follow(`button[value="stopped"]`)
-	b.expect("The instance is to be stopped.")
+	b.expect("Stop requested.")
 	b.follow("a.danger")
 	b.expect("will be deleted")
 	b.follow("button.danger")
-	b.expect("The instance is to be destroyed.")
+	b.expect("Destruction requested.")
 	if state := l.named(store.Name{Title: "hello"}).State; state != "destroyed" {
 		t.Errorf("state %s", state)
 	}
@@ -253,16 +253,16 @@ func TestPanelByKeyboard(t *testing.T) {
 	b.reach(`[name="j/tls"]`, "n") // chooses "not given", then "no" is the next
 	b.run(chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown))
 	b.reach("button.main", kb.Enter)
-	b.expect("The instance is requested.")
+	b.expect("Instance requested.")
 	if got := slap.PythonRepr(l.named(store.Name{Title: "hello"}).Parameters); got != "{'name': 'you', 'tls': 'False'}" {
 		t.Errorf("parameters %s", got)
 	}
 	b.reach(`button[value="stopped"]`, kb.Enter)
-	b.expect("to be stopped")
+	b.expect("Stop requested")
 	b.reach("a.danger", kb.Enter)
 	b.expect("will be deleted")
 	b.reach("button.danger", kb.Enter)
-	b.expect("to be destroyed")
+	b.expect("Destruction requested")
 }
 
 // reach presses Tab until an element has the focus, which must be seen, then

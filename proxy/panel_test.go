@@ -88,9 +88,9 @@ func TestPanelRequest(t *testing.T) {
 		form := []string{"release", url, "type", "default", "title", "hello", "computer", "local_computer", "state", "started"}
 		fill := func(more ...string) answer { return l.post("/panel/request", append(form, more...)...) }
 		got := fill("s/name", "you", "n/port", "80", "j/limits", "{", "l/hosts", "kept")
-		l.expectPage(got, 422, "Some parameters can&#39;t be read.", "this JSON ends too early", ">\n{</textarea>", ">\nkept</textarea>")
+		l.expectPage(got, 422, "Some parameters can&#39;t be read.", "the JSON text is incomplete", ">\n{</textarea>", ">\nkept</textarea>")
 		got = fill("s/name", "you", "n/port", "80")
-		l.expectPage(got, 422, "Some parameters are not what the release expects.", "got 80, want 1,024", `value="80"`, "Request it all the same")
+		l.expectPage(got, 422, "Some parameters don&#39;t match the schema of the release.", "got 80, want 1,024", `value="80"`, "Request anyway")
 		l.expectGoesTo(fill("s/name", "you", "n/port", "9090", "j/tls", "false"), "instance?done=requested&title=hello")
 		instance := l.named(store.Name{Title: "hello"})
 		if text := slap.PythonRepr(instance.Parameters); text != slap.PythonRepr(want) {
@@ -99,17 +99,17 @@ func TestPanelRequest(t *testing.T) {
 		l.expectPage(l.get("/panel/request?title=hello"), 200, `value="9090"`, ">\nyou</textarea>", `<option value="false" selected>no</option>`)
 		got = fill("title", "second", "s/name", "you")
 		l.expectPage(got, 409, "No free computer partition found for: second.", `value="second"`)
-		l.expectPage(fill("s/name", "other"), 409, "There is an instance of this name.", ">\nother</textarea>", `value="hello"`)
+		l.expectPage(fill("s/name", "other"), 409, "An instance with this name exists.", ">\nother</textarea>", `value="hello"`)
 		l.expectGoesTo(fill("change", "1", "n/port", "80", "s/name", "you", "insist", "1"), "instance?done=requested&title=hello")
 
 		l.expectGoesTo(l.post("/panel/state", "title", "hello", "state", "stopped"), "instance?done=stopped&title=hello")
-		l.expectPage(l.get("/panel/instance?title=hello&done=stopped"), 200, "to be stopped", `class="state stopped"`)
+		l.expectPage(l.get("/panel/instance?title=hello&done=stopped"), 200, "Stop requested", `class="state stopped"`)
 		l.expectPage(l.get("/panel/destroy?title=hello"), 200, "will be deleted")
 		l.expectGoesTo(l.post("/panel/destroy", "title", "hello"), "instance?done=destroyed&title=hello")
 		if state := l.named(store.Name{Title: "hello"}).State; state != "destroyed" {
 			t.Error(state)
 		}
-		l.expectPage(l.get("/panel/remove?computer=local_computer&url="+url), 200, "1 instance of it")
+		l.expectPage(l.get("/panel/remove?computer=local_computer&url="+url), 200, "1 instance on this computer")
 		l.expectGoesTo(l.post("/panel/remove", "computer", "local_computer", "url", url), "computer?done=removed&id=local_computer")
 	}
 }
@@ -119,7 +119,7 @@ func TestPanelRequest(t *testing.T) {
 func TestPanelWithoutSchema(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(2)
-	l.expectPage(l.get("/panel/request?release=/none.cfg"), 200, "doesn't say which it takes", `name="serialisation"`)
+	l.expectPage(l.get("/panel/request?release=/none.cfg"), 200, "doesn't list the parameters it accepts", `name="serialisation"`)
 	l.expectGoesTo(l.post("/panel/request", "release", "/none.cfg", "title", "host", "j", `{"a": 1.5, "b": "é"}`), "instance?done=requested&title=host")
 	l.expectGoesTo(l.post("/panel/request", "release", "/none.cfg", "title", "guest", "shared", "1", "serialisation", "json-in-xml", "j", `{"c": [1]}`),
 		"instance?done=requested&shared=1&title=guest")
@@ -168,7 +168,7 @@ func TestPanelChildren(t *testing.T) {
 		t.Errorf("request: %s", got)
 	}
 	l.expectPage(l.get("/panel/computer?id=local_computer&q=chi+slappart1"), 200, "child", `value="chi slappart1"`)
-	if got := l.get("/panel/?q=nothing"); strings.Contains(got.body, "slappart0") || !strings.Contains(got.body, "No instance has “nothing”") {
+	if got := l.get("/panel/?q=nothing"); strings.Contains(got.body, "slappart0") || !strings.Contains(got.body, "No instance matches “nothing”") {
 		t.Error(got)
 	}
 }
@@ -206,9 +206,9 @@ func TestPanelRefuses(t *testing.T) {
 			t.Errorf("%s by POST: %s", path, got)
 		}
 	}
-	l.expectPage(l.post("/panel/supply", "url", " "), 422, "Say which software release")
+	l.expectPage(l.post("/panel/supply", "url", " "), 422, "Name a software release")
 	l.expectPage(l.post("/panel/request", "title", "x"), 422, "needs a name and a software release")
-	for fields, want := range map[string]string{"title=a%00b": "one line of text", "title=x&s/a=%00": "These parameters can&#39;t be sent", "title=x&s/a=%ff&state=started": ""} {
+	for fields, want := range map[string]string{"title=a%00b": "must be a single line", "title=x&s/a=%00": "These parameters can&#39;t be sent", "title=x&s/a=%ff&state=started": ""} {
 		got := l.do(http.MethodPost, "/panel/request", "application/x-www-form-urlencoded", "release=r&"+fields)
 		if want == "" {
 			l.expectPage(got, 409, "No free computer partition") // taken, but for the room

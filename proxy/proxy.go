@@ -7,8 +7,7 @@
 // store: SLAP, which nodes speak (slaptool.go); JSON-RPC (jsonrpc.go); HATEOAS,
 // which clients use to list and look things up (hateoas.go); a panel for
 // browsers (panel.go); the HTTP proxy of frontends (httpproxy.go) and a cache
-// of software (shacache.go). [Show]
-// prints the database.
+// of software (shacache.go). [Show] prints the database.
 //
 // Whoever reaches the port may do anything, unless [Options].Allow says
 // otherwise. So the default address is the loopback.

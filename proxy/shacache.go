@@ -21,12 +21,12 @@ import (
 )
 
 // Shacache is a cache of software (PROXY-150). Neither signatures nor clients
-// are checked: what is downloaded from here is checked by who does.
+// are checked: whoever downloads from here checks the files.
 type Shacache struct {
-	// Store is what is kept; without contents or entries there is no cache. It
-	// stays its owner's to close.
+	// Store keeps the files; without contents or entries there is no cache. Its
+	// owner closes it.
 	Store server.Store
-	// UpstreamCache and UpstreamDirectory are asked for what is not here.
+	// UpstreamCache and UpstreamDirectory are asked for missing files.
 	UpstreamCache     string
 	UpstreamDirectory string
 }
@@ -230,8 +230,8 @@ func (p *Proxy) dirPut(key string) handler {
 	}
 }
 
-// isEntry tells whether a value is a list of two texts, which is all that
-// clients understand.
+// isEntry tells whether a value is a list of two texts: clients understand
+// nothing else.
 func isEntry(value any) bool {
 	pair, isList := value.([]any)
 	if !isList || len(pair) != 2 {
@@ -303,7 +303,7 @@ func (p *Proxy) refreshEntries(r *http.Request, key string) (found bool, err err
 	return false, p.options.Shacache.Store.Entries.Remove(r.Context(), key)
 }
 
-// describeAttachment tells the client to save what it is sent.
+// describeAttachment tells the client to save the answer.
 func describeAttachment(w http.ResponseWriter, kind, name string) {
 	h := w.Header()
 	h.Set("Content-Type", kind)

@@ -13,7 +13,7 @@ import (
 )
 
 // slapRoutes are the calls of the SLAP protocol (section 4 of the proxy's
-// requirements). Those that the original ignores need no field (PROXY-38).
+// requirements). Calls that the original ignores need no field (PROXY-38).
 func (p *Proxy) slapRoutes() map[string]map[string]handler {
 	return map[string]map[string]handler{
 		"/getFullComputerInformation":       get(p.fullComputerInformation),

@@ -99,10 +99,10 @@ func readJSON(text string) (any, error) {
 	var value any
 	if err := d.Decode(&value); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, errors.New("this JSON ends too early")
+			return nil, errors.New("the JSON text is incomplete")
 		}
 		line := 1 + bytes.Count([]byte(text[:min(int(d.InputOffset()), len(text))]), []byte("\n"))
-		return nil, fmt.Errorf("this is no JSON (line %d): %w", line, err)
+		return nil, fmt.Errorf("invalid JSON (line %d): %w", line, err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("more text follows the JSON value")
@@ -125,17 +125,17 @@ func place(values map[string]any, steps []string, value any) error {
 		}
 		inner, ok := at[step].(map[string]any)
 		if !ok {
-			return errors.New("it is given twice")
+			return errors.New("it is set twice")
 		}
 		at = inner
 	}
 	members, ok := value.(map[string]any)
 	if !ok {
-		return errors.New("a JSON object is expected: names and values between braces")
+		return errors.New("expected a JSON object: names and values in braces")
 	}
 	for name, member := range members {
 		if _, taken := at[name]; taken {
-			return fmt.Errorf("%s is given twice", name)
+			return fmt.Errorf("%s is set twice", name)
 		}
 		at[name] = member
 	}

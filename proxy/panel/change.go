@@ -41,7 +41,7 @@ func (p *Panel) supply(w http.ResponseWriter, r *http.Request) error {
 	}
 	software := store.Software{URL: strings.TrimSpace(form.Get("url")), Computer: form.Get("computer"), State: slap.StateAvailable}
 	if software.URL == "" || software.Computer == "" {
-		return p.showSupply(w, r, http.StatusUnprocessableEntity, form, "Say which software release, and for which computer.")
+		return p.showSupply(w, r, http.StatusUnprocessableEntity, form, "Name a software release and a computer.")
 	}
 	if err := p.store.Supply(r.Context(), software); err != nil {
 		return err

@@ -145,10 +145,10 @@ func TestAnswers(t *testing.T) {
 		{url.Values{"s/a": {"x"}, "s/b": {""}, "n/c": {" 12 "}, "n/d": {"twelve"}, "l/e": {"1\r\n\r\n 2"}, "j/f": {"true"}, "other": {"z"}, "x/y": {"z"}},
 			`{"a": "x", "c": 12, "d": "twelve", "e": ["1", "2"], "f": true}`, nil},
 		{url.Values{"s/g/h": {"x"}, "j/g": {`{"i": 1}`}, "j": {`{"k": null}`}}, `{"g": {"h": "x", "i": 1}, "k": null}`, nil},
-		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": 1}`, []string{"$.a: it is given twice"}},
-		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": "x"}`, []string{"$.a.b: it is given twice"}},
-		{url.Values{"j": {`[1]`}}, `{}`, []string{"$: a JSON object is expected: names and values between braces"}},
-		{url.Values{"j": {`{`}}, `{}`, []string{"$: this JSON ends too early"}},
+		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": 1}`, []string{"$.a: it is set twice"}},
+		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": "x"}`, []string{"$.a.b: it is set twice"}},
+		{url.Values{"j": {`[1]`}}, `{}`, []string{"$: expected a JSON object: names and values in braces"}},
+		{url.Values{"j": {`{`}}, `{}`, []string{"$: the JSON text is incomplete"}},
 		{url.Values{"j": {`{} {}`}}, `{}`, []string{"$: more text follows the JSON value"}},
 	} {
 		got, problems := answersOf(c.form)

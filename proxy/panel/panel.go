@@ -142,13 +142,13 @@ type view struct {
 
 // done are the messages after a redirect, by the value of "done".
 var done = map[string]string{
-	"requested": "The instance is requested.",
-	"forwarded": "The request was handed on to another master.",
-	"started":   "The instance is to be started.",
-	"stopped":   "The instance is to be stopped.",
-	"destroyed": "The instance is to be destroyed. Its partition is free once the node has done so.",
-	"supplied":  "The software release is to be installed.",
-	"removed":   "The software release is to be removed.",
+	"requested": "Instance requested.",
+	"forwarded": "The request was forwarded to another master.",
+	"started":   "Start requested.",
+	"stopped":   "Stop requested.",
+	"destroyed": "Destruction requested. The node will free its partition.",
+	"supplied":  "Installation requested.",
+	"removed":   "Removal requested.",
 }
 
 // show answers with a page.

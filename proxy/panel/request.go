@@ -320,15 +320,15 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 	if page.Exists && form.Get("change") == "" {
 		// The form was for a new one: it would overwrite what it doesn't show.
 		page.Exists, page.Computer = false, form.Get("computer")
-		return again(http.StatusConflict, "There is an instance of this name. Choose another name, or change that one.")
+		return again(http.StatusConflict, "An instance with this name exists. Choose another name, or change that instance.")
 	}
 	switch {
 	case page.Title == "" || page.Release == "":
 		return again(http.StatusUnprocessableEntity, "An instance needs a name and a software release.")
 	case strings.ContainsFunc(page.Title, unicode.IsControl):
-		return again(http.StatusUnprocessableEntity, "A name is one line of text.")
+		return again(http.StatusUnprocessableEntity, "A name must be a single line.")
 	case page.Root != "":
-		return again(http.StatusForbidden, "This instance is its requester's to change.")
+		return again(http.StatusForbidden, "Only its requester can change this instance.")
 	case len(problems) > 0:
 		return again(http.StatusUnprocessableEntity, "Some parameters can't be read.")
 	}
@@ -336,7 +336,7 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 		var found schema.Mismatch
 		if err := page.check(values); errors.As(err, &found) {
 			problems, page.Insist = found, true
-			return again(http.StatusUnprocessableEntity, "Some parameters are not what the release expects.")
+			return again(http.StatusUnprocessableEntity, "Some parameters don't match the schema of the release.")
 		}
 	}
 	order, err := page.order(values)

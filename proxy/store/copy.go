@@ -17,8 +17,8 @@ import (
 type CopyOptions struct {
 	// From and To are as Options.URI.
 	From, To string
-	// Progress is told, now and then, how many of all rows are copied; nil
-	// for nobody.
+	// Progress is called now and then with the number of rows copied so far; it
+	// may be nil.
 	Progress func(done, total int64)
 	// Logger gets what opening the databases does; nothing when nil.
 	Logger *slog.Logger
@@ -55,13 +55,13 @@ func copyOf[R any](t *table[R]) copiedTable {
 	return copiedTable{name: t.name, order: t.order, columns: t.names()}
 }
 
-// usageTable is there in a file only since the first report.
+// usageTable exists in a file only after the first report.
 const usageTable = "usage18"
 
-// Copy copies a whole master into an empty database, made when missing, in one
-// transaction of the latter: it is there whole, or not at all. What is written
-// to the source meanwhile is not in the copy, which is one moment of it. The
-// error is one line that names the database and what to do.
+// Copy copies a whole master into an empty database, created when missing, in
+// one transaction: it arrives whole, or not at all. The copy is a snapshot:
+// later writes to the source aren't in it. The error is one line that names the
+// database and what to do.
 func Copy(ctx context.Context, o CopyOptions) ([]TableCount, error) {
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}

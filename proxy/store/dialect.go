@@ -60,8 +60,8 @@ func dialectOf(uri string) dialect {
 	}
 }
 
-// checkURI refuses what was meant to be a database but would be the name of a
-// file. The error doesn't repeat it: it may hold a password.
+// checkURI refuses the address of a server that would be taken for the name of
+// a file. The error doesn't repeat it: it may hold a password.
 func checkURI(uri string) error {
 	scheme, _, isURL := strings.Cut(uri, "://")
 	isKeyValue := connectionString().MatchString(uri)
@@ -72,7 +72,7 @@ func checkURI(uri string) error {
 	return nil
 }
 
-// connectionString is the form of libpq's that is no URL.
+// connectionString matches libpq's other form, key=value.
 var connectionString = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?:^|\s)(?:host|hostaddr|dbname|user|password)\s*=`)
 })
@@ -118,7 +118,7 @@ func (e lineError) Error() string {
 	return strings.Join(lines, " ")
 }
 
-// describe turns what a driver says at opening into what a user can act on.
+// describe turns a driver's error at opening into one that a user can act on.
 func (d dialect) describe(err error) error {
 	err = lineError{err}
 	if d.file == "" {

@@ -97,9 +97,8 @@ func distinct(ctx context.Context, s *session, query string) (values []string, e
 	return values, err
 }
 
-// rebased is where the release at path lies now: what is no path, or not below
-// the former root, stays, and so does a file that is still there and not at
-// the new place.
+// rebased is where the release at path is now. A URL, a path that isn't below
+// the former root, and a file that exists only at the old place stay as they are.
 func (d *Database) rebased(path, former, current string) string {
 	log := d.options.Logger
 	log.Debug("Examining URL " + path)

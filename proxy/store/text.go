@@ -9,8 +9,8 @@ import (
 )
 
 // TextError says that a text holds what XML can't carry, a control character
-// for instance (SLAP-16). Were it kept, no answer about its computer could be
-// written any more, and the whole node would stand still.
+// for instance (SLAP-16). If it were stored, no answer about its computer could be
+// encoded, and the whole node would be stuck.
 type TextError struct {
 	What string // "title" and the like
 	Err  error

@@ -76,8 +76,8 @@ func startWriter(ctx context.Context, db *Database) (*writer, error) {
 	return w, nil
 }
 
-// do runs an operation and returns when it is on disk. An operation may be
-// run more than once, only the last time counts.
+// do runs an operation and returns when it is on disk. An operation may run more
+// than once; only the last run counts.
 func (w *writer) do(ctx context.Context, run func(context.Context, *transaction) error) error {
 	j := &job{ctx: ctx, run: run, done: make(chan struct{})}
 	select {

@@ -41,8 +41,8 @@ type Movement struct {
 	Quantity  string `xml:"quantity"`
 }
 
-// Parse reads a report of a computer. What is no journal of one transaction with
-// movements, as nodes send them, is an error.
+// Parse reads a report of a computer. Anything but a journal of one transaction
+// with movements, as nodes send them, is an error.
 func Parse(computer, text string) (*Report, error) {
 	var journal struct {
 		XMLName      xml.Name `xml:"journal"`
@@ -61,7 +61,7 @@ func Parse(computer, text string) (*Report, error) {
 	}
 	t := journal.Transactions[0]
 	r := &Report{Title: strings.TrimSpace(t.Title), Days: days(t.Start, t.Stop)}
-	// Of other reports nobody knows the units.
+	// The units of other reports are unknown.
 	if !strings.HasPrefix(r.Title, "Eco Information for ") || !r.collected(computer, t.Movements) {
 		r.Lines, r.ZeroEmission, r.Movements = nil, "", t.Movements
 	}
