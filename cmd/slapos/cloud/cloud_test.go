@@ -28,6 +28,9 @@ func TestFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if text, err := os.ReadFile(c.ConfigurationFile()); err != nil || !strings.Contains(string(text), "\nsoftware_root = "+root+"/soft\n") {
+		t.Errorf("%s, %v", text, err)
+	}
 	shown, err := exec.Command(testkit.Python(t), "-c", `
 import sys
 from supervisor.options import ServerOptions

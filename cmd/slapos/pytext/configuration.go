@@ -17,12 +17,12 @@ package pytext
 
 import (
 	"fmt"
-	"html/template"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/template"
 
 	"slapos/slap/wholefile"
 )
