@@ -84,7 +84,7 @@ func New(options Options) *Collector {
 	options.Proc = cmp.Or(options.Proc, "/proc")
 	options.Sys = cmp.Or(options.Sys, "/sys")
 	options.Etc = cmp.Or(options.Etc, "/etc")
-	return &Collector{options}
+	return &Collector{Options: options}
 }
 
 // DatabasePath is where the database of a node is.
@@ -198,7 +198,7 @@ const (
 
 func stampOf(moment time.Time) stamp {
 	moment = moment.UTC()
-	return stamp{moment.Format(dateLayout), moment.Format(timeLayout)}
+	return stamp{date: moment.Format(dateLayout), time: moment.Format(timeLayout)}
 }
 
 // stampTime is the moment of a row; an error for what is none.

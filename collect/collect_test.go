@@ -54,7 +54,7 @@ func newTestCollector(t *testing.T) *Collector {
 		Proc:     ownProc(t), Sys: t.TempDir(), Etc: ownEtc(t),
 	}
 	for i := range 2 {
-		p := Partition{fmt.Sprint("slapuser", i), filepath.Join(root, fmt.Sprint("slappart", i))}
+		p := Partition{User: fmt.Sprint("slapuser", i), Path: filepath.Join(root, fmt.Sprint("slappart", i))}
 		options.Partitions = append(options.Partitions, p)
 		write(t, filepath.Join(p.Path, "srv/data"), strings.Repeat("x", (3-2*i)<<20/2))
 	}
@@ -215,7 +215,7 @@ func TestMain(m *testing.M) {
 	}
 	c := New(Options{
 		ComputerID: "COMP-1", InstanceRoot: root, KeepDays: 1, Interval: time.Millisecond,
-		Partitions: []Partition{{"slapuser0", filepath.Join(root, "slappart0")}},
+		Partitions: []Partition{{User: "slapuser0", Path: filepath.Join(root, "slappart0")}},
 		Logger:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Proc:       filepath.Join(root, "proc"), Etc: filepath.Join(root, "etc"), Sys: root,
 	})

@@ -109,7 +109,7 @@ func (c *Collector) consumptionReport(day string, use *consumption) []byte {
 	var movements []movement
 	add := func(resource, title, reference string, quantity nullFloat, unit float64) {
 		if quantity.Valid {
-			movements = append(movements, movement{"service_module/" + resource, title, reference, pythonFloat(quantity.Float64 / unit)})
+			movements = append(movements, movement{resource: "service_module/" + resource, title: title, reference: reference, quantity: pythonFloat(quantity.Float64 / unit)})
 		}
 	}
 	add("cpu_load_percent", "CPU Load Percent Average", c.ComputerID, use.cpu, 1)
@@ -118,7 +118,7 @@ func (c *Collector) consumptionReport(day string, use *consumption) []byte {
 	if use.heating == -1 {
 		heating = "-1"
 	}
-	movements = append(movements, movement{"service_module/zero_emission_ratio", "Zero Emission Ratio", c.ComputerID, heating})
+	movements = append(movements, movement{resource: "service_module/zero_emission_ratio", title: "Zero Emission Ratio", reference: c.ComputerID, quantity: heating})
 	each := func(resource, title string, unit float64, quantity func(*userConsumption) nullFloat) {
 		for _, partition := range c.Partitions {
 			if u := use.users[partition.User]; u != nil {

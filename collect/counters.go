@@ -69,7 +69,7 @@ func (c *Collector) takeSample(ctx context.Context) (*sample, error) {
 	if total := now.CPU - before.CPU; total > 0 {
 		idle = min(100, max(0, roundTo(100*(now.Idle-before.Idle)/total, 1)))
 	}
-	return &sample{processes, idle}, nil
+	return &sample{processes: processes, idle: idle}, nil
 }
 
 // usable tells whether these counters are from the same start of the machine,

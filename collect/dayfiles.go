@@ -62,7 +62,7 @@ func (s *store) systemSeries(ctx context.Context, date string) (Series, error) {
 			case "net_in_bytes", "net_out_bytes":
 				value = (value - before[i].Float64) / 1024
 			}
-			series[name] = append(series[name], Entry{value, date + " " + clock.String})
+			series[name] = append(series[name], Entry{Value: value, Time: date + " " + clock.String})
 		}
 		before = values
 		return nil
@@ -85,7 +85,7 @@ func (s *store) diskSeries(ctx context.Context, date string) (Series, error) {
 				continue
 			}
 			name := "disk_memory_" + kind + "_" + file
-			series[name] = append(series[name], Entry{bytes / 1024, date + " " + clock.String})
+			series[name] = append(series[name], Entry{Value: bytes / 1024, Time: date + " " + clock.String})
 		}
 		return nil
 	}, "SELECT partition, used, free, time FROM disk WHERE date = ? ORDER BY reported, rowid", date)

@@ -31,7 +31,7 @@ func OpenHistory(path string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &History{s}, nil
+	return &History{store: s}, nil
 }
 
 // Close ends the use of the database.
@@ -116,7 +116,7 @@ func (r *historyReader) track(name string) *Track {
 
 func newTrack(name string, steps int) Track {
 	empty := slices.Repeat([]float64{math.NaN()}, steps)
-	return Track{name, empty, slices.Clone(empty), slices.Clone(empty)}
+	return Track{Name: name, CPU: empty, Memory: slices.Clone(empty), Disk: slices.Clone(empty)}
 }
 
 func (r *historyReader) isWanted(name string) bool {
@@ -246,7 +246,7 @@ func (r *historyReader) slices() error {
 				return
 			}
 			if all[name] == nil {
-				all[name] = &sums{make([]float64, r.steps), make([]float64, r.steps), make([]float64, r.steps), make([]float64, r.steps)}
+				all[name] = &sums{busy: make([]float64, r.steps), elapsed: make([]float64, r.steps), memory: make([]float64, r.steps), count: make([]float64, r.steps)}
 			}
 			s := all[name]
 			s.memory[i] += memory

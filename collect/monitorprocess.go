@@ -67,7 +67,7 @@ func (c *Collector) newDescriber(ctx context.Context) (*describer, error) {
 		return nil, err
 	}
 	boot, err := host.BootTimeWithContext(c.roots(ctx))
-	return &describer{c.Proc, names, int64(boot)}, err
+	return &describer{proc: c.Proc, names: names, boot: int64(boot)}, err
 }
 
 // describe adds what is known of a process that still runs.

@@ -33,8 +33,8 @@ const mostLines = 8
 // palette tells lines apart, for the colour-blind too; the last is that of the
 // others.
 var palette = []color.RGBA{
-	{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255},
-	{86, 180, 233, 255}, {230, 159, 0, 255}, {150, 120, 20, 255}, {90, 60, 160, 255}, {130, 130, 130, 255},
+	{R: 0, G: 114, B: 178, A: 255}, {R: 213, G: 94, B: 0, A: 255}, {R: 0, G: 158, B: 115, A: 255}, {R: 204, G: 121, B: 167, A: 255},
+	{R: 86, G: 180, B: 233, A: 255}, {R: 230, G: 159, B: 0, A: 255}, {R: 150, G: 120, B: 20, A: 255}, {R: 90, G: 60, B: 160, A: 255}, {R: 130, G: 130, B: 130, A: 255},
 }
 
 // A panel is one of the diagrams, one above the other.
@@ -45,9 +45,9 @@ type panel struct {
 }
 
 var panels = []panel{
-	{"CPU, % of one processor", 1, func(t *Track) []float64 { return t.CPU }},
-	{"memory, MiB", 1 << 20, func(t *Track) []float64 { return t.Memory }},
-	{"disk, MiB", 1 << 20, func(t *Track) []float64 { return t.Disk }},
+	{title: "CPU, % of one processor", unit: 1, values: func(t *Track) []float64 { return t.CPU }},
+	{title: "memory, MiB", unit: 1 << 20, values: func(t *Track) []float64 { return t.Memory }},
+	{title: "disk, MiB", unit: 1 << 20, values: func(t *Track) []float64 { return t.Disk }},
 }
 
 // Plot draws CPU, memory and disk of partitions over time to a file, the name of
@@ -71,7 +71,7 @@ func Plot(use *Use, path string) error {
 	if err != nil {
 		return err
 	}
-	d := &drawing{canvas, font.Face{Font: font.Font{Typeface: "sans-serif", Size: 9}, Face: face}, use}
+	d := &drawing{CanvasSizer: canvas, face: font.Face{Font: font.Font{Typeface: "sans-serif", Size: 9}, Face: face}, use: use}
 	d.rectangle(0, 0, width, height, color.White)
 	tracks := use.shown()
 	for i, p := range panels {
@@ -92,8 +92,8 @@ func Plot(use *Use, path string) error {
 const panelHeight vg.Length = 200
 
 var (
-	gridColour = color.Gray{224}
-	textColour = color.Gray{64}
+	gridColour = color.Gray{Y: 224}
+	textColour = color.Gray{Y: 64}
 )
 
 // area is where the lines of a panel are; its labels are around.
@@ -245,7 +245,7 @@ func connected(values []float64, step float64, usual int) (parts [][]point) {
 	var part []point
 	end := func() {
 		if len(part) == 1 {
-			part = []point{{part[0].seconds - step/2, part[0].value}, {part[0].seconds + step/2, part[0].value}}
+			part = []point{{seconds: part[0].seconds - step/2, value: part[0].value}, {seconds: part[0].seconds + step/2, value: part[0].value}}
 		}
 		if part != nil {
 			parts = append(parts, part)
@@ -261,7 +261,7 @@ func connected(values []float64, step float64, usual int) (parts [][]point) {
 			end()
 		}
 		last = i
-		part = append(part, point{(float64(i) + 0.5) * step, max(0, value)})
+		part = append(part, point{seconds: (float64(i) + 0.5) * step, value: max(0, value)})
 	}
 	end()
 	return parts

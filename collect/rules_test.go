@@ -14,7 +14,7 @@ import (
 // COL-5: all rows of a run have one moment, in UTC.
 func TestStamps(t *testing.T) {
 	moment := time.Date(2026, 11, 21, 0, 30, 5, 0, time.FixedZone("east", 3600))
-	if got := stampOf(moment); got != (stamp{"2026-11-20", "23:30:05"}) {
+	if got := stampOf(moment); got != (stamp{date: "2026-11-20", time: "23:30:05"}) {
 		t.Errorf("stamp %v", got)
 	}
 	c := newTestCollector(t)

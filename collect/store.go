@@ -23,26 +23,26 @@ type table struct {
 }
 
 var (
-	userTable = table{"user", []string{
+	userTable = table{name: "user", columns: []string{
 		"partition text", "pid real", "process text", "cpu_percent real", "cpu_time real", "cpu_num_threads real",
 		"memory_percent real", "memory_rss real", "io_rw_counter real", "io_cycles_counter real",
 	}}
-	folderTable   = table{"folder", []string{"partition text", "disk_used real"}}
-	computerTable = table{"computer", []string{
+	folderTable   = table{name: "folder", columns: []string{"partition text", "disk_used real"}}
+	computerTable = table{name: "computer", columns: []string{
 		"cpu_num_core real", "cpu_frequency real", "cpu_type text", "memory_size real", "memory_type text", "partition_list text",
 	}}
-	systemTable = table{"system", []string{
+	systemTable = table{name: "system", columns: []string{
 		"loadavg real", "cpu_percent real", "memory_used real", "memory_free real", "net_in_bytes real", "net_in_errors real",
 		"net_in_dropped real", "net_out_bytes real", "net_out_errors real", "net_out_dropped real",
 	}}
-	diskTable        = table{"disk", []string{"partition text", "used text", "free text", "mountpoint text"}}
-	temperatureTable = table{"temperature", []string{"sensor_id name", "temperature real", "alarm integer"}}
-	heatingTable     = table{"heating", []string{
+	diskTable        = table{name: "disk", columns: []string{"partition text", "used text", "free text", "mountpoint text"}}
+	temperatureTable = table{name: "temperature", columns: []string{"sensor_id name", "temperature real", "alarm integer"}}
+	heatingTable     = table{name: "heating", columns: []string{
 		"model_id name", "sensor_id name", "initial_temperature real", "final_temperature real", "delta_time real", "zero_emission_ratio real",
 	}}
 	// sliceTable is beyond the original, which dumps and cleans any table that
 	// has these last columns. It is made when there is something to store.
-	sliceTable = table{"cgroup", []string{
+	sliceTable = table{name: "cgroup", columns: []string{
 		"partition text", "cpu_time real", "memory_used real", "memory_peak real", "io_read_bytes real", "io_write_bytes real",
 		"io_cycles_counter real", "processes real",
 	}}
@@ -109,7 +109,7 @@ func connect(path string, options url.Values) (*store, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(1)
-	return &store{db, path}, nil
+	return &store{db: db, path: path}, nil
 }
 
 func (s *store) close() error { return s.db.Close() }
@@ -136,7 +136,7 @@ func (s *store) transaction(ctx context.Context, do func(*transaction) error) er
 	if err != nil {
 		return s.fail(err)
 	}
-	if err := do(&transaction{tx, ctx}); err != nil {
+	if err := do(&transaction{Tx: tx, ctx: ctx}); err != nil {
 		return s.fail(errors.Join(err, ignoreDone(tx.Rollback())))
 	}
 	return s.fail(tx.Commit())

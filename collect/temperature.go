@@ -72,7 +72,7 @@ func (c *Collector) kernelTemperatures(ctx context.Context) []temperature {
 	}
 	found := make([]temperature, len(stats))
 	for i, s := range stats {
-		found[i] = temperature{s.SensorKey, s.Temperature, alarmOf(s.Temperature, limit(s.High), limit(s.Critical))}
+		found[i] = temperature{sensor: s.SensorKey, value: s.Temperature, alarm: alarmOf(s.Temperature, limit(s.High), limit(s.Critical))}
 	}
 	return found
 }
@@ -104,7 +104,7 @@ func parseSensors(output string) (found []temperature) {
 				critical = limit
 			}
 		}
-		found = append(found, temperature{adapter + " " + line(i-1), value, alarmOf(value, maximum, critical)})
+		found = append(found, temperature{sensor: adapter + " " + line(i-1), value: value, alarm: alarmOf(value, maximum, critical)})
 	}
 	return found
 }

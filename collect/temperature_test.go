@@ -39,8 +39,8 @@ temp2:
 // COL-26.
 func TestParseSensors(t *testing.T) {
 	want := []temperature{
-		{"coretemp-isa-0000 Package id 0:", 47, 0}, {"coretemp-isa-0000 Core 0:", 85.5, 1},
-		{"coretemp-isa-0000 Core 1:", 101, 2}, {"acpitz-acpi-0 temp1:", 27.8, 0},
+		{sensor: "coretemp-isa-0000 Package id 0:", value: 47, alarm: 0}, {sensor: "coretemp-isa-0000 Core 0:", value: 85.5, alarm: 1},
+		{sensor: "coretemp-isa-0000 Core 1:", value: 101, alarm: 2}, {sensor: "acpitz-acpi-0 temp1:", value: 27.8, alarm: 0},
 	}
 	if got := parseSensors(sensorsOutput); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%v", got)
@@ -102,7 +102,7 @@ func heater(t *testing.T, temperatures ...string) *Collector {
 	write(t, list, strings.Join(temperatures, "\n")+"\n")
 	c.Sensors = sensorsScript(t, fmt.Sprintf(`t=$(head -n 1 %[1]s); if test $(wc -l <%[1]s) -gt 1; then sed -i 1d %[1]s; fi
 printf 'chip\nAdapter: x\nCore 0:\n  temp1_input: %%s\n  temp1_max: 90\n' $t`, list))
-	c.Heating = Heating{"nuc_i7", "chip Core 0:", time.Millisecond}
+	c.Heating = Heating{Model: "nuc_i7", Sensor: "chip Core 0:", Step: time.Millisecond}
 	proc := c.Proc
 	c.Proc = t.TempDir()
 	entries, err := os.ReadDir(proc)

@@ -89,7 +89,7 @@ func (w *walker) use(directory int) float64 {
 	}
 	w.started = time.Now()
 	w.pending.Add(1)
-	w.visit(job{directory, 1})
+	w.visit(job{directory: directory, depth: 1})
 	w.pending.Wait()
 	const blocksPerKibibyte = 2
 	return float64((w.blocks.Load() + blocksPerKibibyte - 1) / blocksPerKibibyte)
@@ -139,7 +139,7 @@ func (w *walker) descend(j job, name string) {
 		return
 	}
 	w.pending.Add(1)
-	below := job{directory, j.depth + 1}
+	below := job{directory: directory, depth: j.depth + 1}
 	if time.Since(w.started) > w.share {
 		select {
 		case w.idle <- below:
@@ -152,6 +152,6 @@ func (w *walker) descend(j job, name string) {
 
 // first tells whether a file with several links is seen the first time.
 func (w *walker) first(status *unix.Stat_t) bool {
-	_, seen := w.linked.LoadOrStore(inode{status.Dev, status.Ino}, struct{}{})
+	_, seen := w.linked.LoadOrStore(inode{device: status.Dev, number: status.Ino}, struct{}{})
 	return !seen
 }

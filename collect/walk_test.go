@@ -59,7 +59,7 @@ func TestFolderUse(t *testing.T) {
 		t.Errorf("%v KiB, du has %v", ours, du)
 	}
 	walk(t.Context(), 1, func(w *walker) {
-		if ours, err := c.folderUse(w, Partition{"x", filepath.Join(p.Path, "machine")}); ours != 0 || err != nil {
+		if ours, err := c.folderUse(w, Partition{User: "x", Path: filepath.Join(p.Path, "machine")}); ours != 0 || err != nil {
 			t.Errorf("a partition that is a link: %v, %v", ours, err)
 		}
 	})

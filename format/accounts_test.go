@@ -18,18 +18,18 @@ import (
 func TestUserCommands(t *testing.T) {
 	accounts := &Accounts{
 		Users: map[string]User{
-			"right":    {1001, 1001, "/home", "/bin/sh", true},
-			"unlocked": {1002, 1002, "/home", "/bin/sh", false},
-			"moved":    {1003, 1003, "/old", "/bin/sh", true},
-			"shell":    {1004, 1004, "/home", "/bin/bash", true},
-			"primary":  {1005, 1001, "/home", "/bin/sh", true},
-			"alone":    {1006, 1006, "/home", "/bin/sh", true},
-			"nogroup":  {1007, 1007, "/home", "/bin/sh", true},
+			"right":    {UID: 1001, GID: 1001, Home: "/home", Shell: "/bin/sh", Locked: true},
+			"unlocked": {UID: 1002, GID: 1002, Home: "/home", Shell: "/bin/sh"},
+			"moved":    {UID: 1003, GID: 1003, Home: "/old", Shell: "/bin/sh", Locked: true},
+			"shell":    {UID: 1004, GID: 1004, Home: "/home", Shell: "/bin/bash", Locked: true},
+			"primary":  {UID: 1005, GID: 1001, Home: "/home", Shell: "/bin/sh", Locked: true},
+			"alone":    {UID: 1006, GID: 1006, Home: "/home", Shell: "/bin/sh", Locked: true},
+			"nogroup":  {UID: 1007, GID: 1007, Home: "/home", Shell: "/bin/sh", Locked: true},
 		},
 		Groups: map[string]Group{
-			"right": {1001, nil}, "unlocked": {1002, nil}, "moved": {1003, nil}, "shell": {1004, nil}, "primary": {1005, nil}, "alone": {1006, nil},
-			"grouponly": {1008, nil},
-			"slapsoft":  {1000, []string{"right", "unlocked", "moved", "shell", "primary", "nogroup"}},
+			"right": {GID: 1001}, "unlocked": {GID: 1002}, "moved": {GID: 1003}, "shell": {GID: 1004}, "primary": {GID: 1005}, "alone": {GID: 1006},
+			"grouponly": {GID: 1008},
+			"slapsoft":  {GID: 1000, Members: []string{"right", "unlocked", "moved", "shell", "primary", "nogroup"}},
 		},
 	}
 	for name, want := range map[string][]string{
@@ -44,7 +44,7 @@ func TestUserCommands(t *testing.T) {
 		"new":       {"groupadd new", "useradd -d /home -g new -s /bin/sh -r -G slapsoft new"},
 	} {
 		var got []string
-		for _, words := range (plannedUser{name, "/home", "slapsoft"}).commands(accounts) {
+		for _, words := range (plannedUser{Name: name, Home: "/home", Group: "slapsoft"}).commands(accounts) {
 			got = append(got, strings.Join(words, " "))
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -98,12 +98,12 @@ func TestRealUserPrograms(t *testing.T) {
 		user plannedUser
 		want []string
 	}{
-		{plannedUser{"slapsoft", "/opt/slapgrid", ""}, []string{"groupadd", "useradd"}},
-		{plannedUser{"slapsoft", "/opt/slapgrid", ""}, nil},
-		{plannedUser{"slapuser0", "/srv/slappart0", "slapsoft"}, []string{"groupadd", "useradd"}},
-		{plannedUser{"slapuser0", "/srv/slappart0", "slapsoft"}, nil},
-		{plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}, []string{"usermod"}},
-		{plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}, nil},
+		{plannedUser{Name: "slapsoft", Home: "/opt/slapgrid"}, []string{"groupadd", "useradd"}},
+		{plannedUser{Name: "slapsoft", Home: "/opt/slapgrid"}, nil},
+		{plannedUser{Name: "slapuser0", Home: "/srv/slappart0", Group: "slapsoft"}, []string{"groupadd", "useradd"}},
+		{plannedUser{Name: "slapuser0", Home: "/srv/slappart0", Group: "slapsoft"}, nil},
+		{plannedUser{Name: "slapuser0", Home: "/other/slappart0", Group: "slapsoft"}, []string{"usermod"}},
+		{plannedUser{Name: "slapuser0", Home: "/other/slappart0", Group: "slapsoft"}, nil},
 	}
 	for i, step := range steps {
 		if ran := makeUser(step.user); !reflect.DeepEqual(ran, step.want) {
@@ -120,7 +120,7 @@ func TestRealUserPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range [][]string{{"passwd"}, nil} {
-		if ran := makeUser(plannedUser{"slapuser0", "/other/slappart0", "slapsoft"}); !reflect.DeepEqual(ran, want) {
+		if ran := makeUser(plannedUser{Name: "slapuser0", Home: "/other/slappart0", Group: "slapsoft"}); !reflect.DeepEqual(ran, want) {
 			t.Errorf("ran %q, want %q", ran, want)
 		}
 	}
@@ -173,7 +173,7 @@ func TestLongLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]User{
-		"first": {1, 1, "/home/first", "/bin/sh", false}, "last": {2, 2, "/home/" + long, "/bin/sh", true}, "end": {3, 3, "/", "/bin/sh", true},
+		"first": {UID: 1, GID: 1, Home: "/home/first", Shell: "/bin/sh"}, "last": {UID: 2, GID: 2, Home: "/home/" + long, Shell: "/bin/sh", Locked: true}, "end": {UID: 3, GID: 3, Home: "/", Shell: "/bin/sh", Locked: true},
 	} {
 		if got := accounts.Users[name]; got != want {
 			t.Errorf("%s: %.300v", name, got)

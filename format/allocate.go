@@ -47,7 +47,7 @@ func newAllocator(computer *Computer, present *NetworkState, global []netip.Pref
 		holders: map[netip.Addr][]LinkAddress{}, ranges: map[netip.Prefix]bool{}, stored: map[netip.Addr]bool{}, given: map[LinkAddress]bool{}}
 	for name, link := range present.Links {
 		for _, address := range link.Addresses {
-			a.holders[address.Addr()] = append(a.holders[address.Addr()], LinkAddress{name, address})
+			a.holders[address.Addr()] = append(a.holders[address.Addr()], LinkAddress{Link: name, Address: address})
 		}
 	}
 	for _, partition := range computer.Partitions {
@@ -131,7 +131,7 @@ func (a *allocator) restore(partition int, addresses []Address) {
 		if address.Addr().Is6() {
 			link = a.computer.Interface.IPv6Interface
 		}
-		wanted := WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition}
+		wanted := WantedAddress{LinkAddress: LinkAddress{Link: link, Address: address}, Partition: partition}
 		if a.isOn(link, address.Addr()) || a.links[link] == nil || a.refused[wanted.LinkAddress] {
 			return
 		}
@@ -154,7 +154,7 @@ func (a *allocator) ipv4(partition int, stored string) (Address, error) {
 		if err != nil {
 			return Address{}, err
 		}
-		wanted := WantedAddress{LinkAddress: LinkAddress{link, netip.PrefixFrom(address, 32)}, Partition: partition}
+		wanted := WantedAddress{LinkAddress: LinkAddress{Link: link, Address: netip.PrefixFrom(address, 32)}, Partition: partition}
 		if slices.Contains(a.holders[address], wanted.LinkAddress) && network.Contains(address) {
 			a.want(wanted)
 			return addressOf(wanted.Address), nil
@@ -175,7 +175,7 @@ func (a *allocator) newIPv4(partition int, link string, network netip.Prefix) (A
 	first := a.draw(partition, "IPv4", size)
 	for i := range min(size, 1<<16) {
 		address := netip.PrefixFrom(nthIPv4(network, (first+i)%size), 32)
-		wanted := WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition}
+		wanted := WantedAddress{LinkAddress: LinkAddress{Link: link, Address: address}, Partition: partition}
 		if !a.isGiven(wanted.LinkAddress) && a.add(wanted) {
 			return addressOf(address), nil
 		}
@@ -214,8 +214,8 @@ func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, er
 			return Address{}, err
 		}
 		base = nearest(a.global, address.Addr())
-		if a.keep(WantedAddress{LinkAddress: LinkAddress{link, address}, Partition: partition, Device: tap != "", Restored: true}, base) {
-			return Address{stored.Address, withoutLength(stored.Netmask)}, nil
+		if a.keep(WantedAddress{LinkAddress: LinkAddress{Link: link, Address: address}, Partition: partition, Device: tap != "", Restored: true}, base) {
+			return Address{Address: stored.Address, Netmask: withoutLength(stored.Netmask)}, nil
 		}
 	}
 	find := a.newAddress
@@ -232,7 +232,7 @@ func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, er
 // keep tells whether an address of an earlier run can be used again.
 func (a *allocator) keep(stored WantedAddress, base netip.Prefix) bool {
 	for _, link := range []string{a.computer.Interface.IPv6Interface, stored.Link} {
-		if slices.Contains(a.holders[stored.Address.Addr()], LinkAddress{link, stored.Address}) {
+		if slices.Contains(a.holders[stored.Address.Addr()], LinkAddress{Link: link, Address: stored.Address}) {
 			stored.Link = link
 			a.want(stored)
 			return true

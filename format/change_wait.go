@@ -76,7 +76,7 @@ func (c await) apply(ctx context.Context, e *execution) error {
 	case len(undecided) > 0:
 		return fmt.Errorf("it did not end within %s for %d addresses on %s: is the link of that interface up?", limit, len(undecided), undecided[0].Link)
 	case len(refused) > 0:
-		return &refusedError{refused}
+		return &refusedError{addresses: refused}
 	}
 	return nil
 }

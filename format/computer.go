@@ -59,7 +59,7 @@ type Partition struct {
 type Address struct{ Address, Netmask string }
 
 func addressOf(prefix netip.Prefix) Address {
-	return Address{prefix.Addr().String(), netmask(prefix)}
+	return Address{Address: prefix.Addr().String(), Netmask: netmask(prefix)}
 }
 
 // Range is an IPv6 network of a partition.
@@ -70,7 +70,7 @@ type Range struct {
 
 func rangeOf(prefix netip.Prefix) *Range {
 	prefix = prefix.Masked()
-	return &Range{prefix.Addr().String(), netmask(prefix), prefix.String(), prefix.Bits()}
+	return &Range{Address: prefix.Addr().String(), Netmask: netmask(prefix), Network: prefix.String(), PrefixLength: prefix.Bits()}
 }
 
 // Device is a tap or tun. All but the name may be empty.

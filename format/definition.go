@@ -146,7 +146,7 @@ func parseAddressOption(text string) (Address, error) {
 	if !found || strings.Contains(netmask, "/") {
 		return Address{}, fmt.Errorf("%q is not ADDRESS/NETMASK", text)
 	}
-	return Address{address, netmask}, nil
+	return Address{Address: address, Netmask: netmask}, nil
 }
 
 // parseRangeOption keeps the text as it is, also when it has host bits.
@@ -156,7 +156,7 @@ func parseRangeOption(text string) (*Range, error) {
 	if err != nil || bits < 0 || bits > 128 {
 		return nil, fmt.Errorf("%q is not ADDRESS/LENGTH", text)
 	}
-	return &Range{address, netmask(netip.PrefixFrom(netip.IPv6Unspecified(), bits)), text, bits}, nil
+	return &Range{Address: address, Netmask: netmask(netip.PrefixFrom(netip.IPv6Unspecified(), bits)), Network: text, PrefixLength: bits}, nil
 }
 
 // withoutLength makes ffff::/16 ffff::.

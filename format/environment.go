@@ -81,7 +81,7 @@ func lookUpPublicIPv4(ctx context.Context, services []string) (address string, a
 	}
 	answers := make(chan answer, len(services))
 	for i, service := range services {
-		go func() { answers <- answer{i, askPublicIPv4(ctx, service)} }()
+		go func() { answers <- answer{service: i, address: askPublicIPv4(ctx, service)} }()
 	}
 	given := make([]string, len(services))
 	for range services {

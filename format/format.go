@@ -150,7 +150,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	case len(failures) > 0:
 		return result, &PartitionsError{Failures: failures, Post: err}
 	case err != nil:
-		return result, &PostError{err}
+		return result, &PostError{Err: err}
 	}
 	return result, nil
 }

@@ -214,7 +214,7 @@ func TestUnsettledAddress(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	otherMachine(t, "net0p", "2001:db8:7::2/64")
 	network := kernelNetwork{}
-	address := LinkAddress{"net0", netip.MustParsePrefix("2001:db8:7::2/64")}
+	address := LinkAddress{Link: "net0", Address: netip.MustParsePrefix("2001:db8:7::2/64")}
 	watch, err := network.WatchDuplicates(t.Context())
 	if err != nil {
 		t.Fatal(err)

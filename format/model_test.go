@@ -274,7 +274,7 @@ func (r random) present(d *Definition) *Present {
 func TestPlanProperties(t *testing.T) {
 	faults, empty := 0, 0
 	for seed := range uint64(3000) {
-		r := random{rand.New(rand.NewPCG(seed, 1))}
+		r := random{Rand: rand.New(rand.NewPCG(seed, 1))}
 		d := r.definition()
 		var previous *Computer
 		if r.is() { // an earlier run had fewer partitions, and maybe other options

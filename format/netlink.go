@@ -68,7 +68,7 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 		if route.Dst.IP.To4() != nil {
 			gateway = gateway.Unmap()
 		}
-		state.Routes = append(state.Routes, Route{prefixOf(route.Dst), names[route.LinkIndex], gateway, local})
+		state.Routes = append(state.Routes, Route{Destination: prefixOf(route.Dst), Link: names[route.LinkIndex], Gateway: gateway, Local: local})
 	}
 	return state, nil
 }

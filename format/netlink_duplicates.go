@@ -79,7 +79,7 @@ func sortDuplicates(addresses []LinkAddress, names map[int]string) (refused, und
 	}
 	flags := map[LinkAddress]int{}
 	for _, address := range present {
-		flags[LinkAddress{names[address.LinkIndex], prefixOf(address.IPNet)}] = address.Flags
+		flags[LinkAddress{Link: names[address.LinkIndex], Address: prefixOf(address.IPNet)}] = address.Flags
 	}
 	for _, address := range addresses {
 		state, found := flags[address]

@@ -261,7 +261,7 @@ func TestDuplicateDetectionDoesNotEnd(t *testing.T) {
 	if err := netlink.LinkSetDown(peer); err != nil {
 		t.Fatal(err)
 	}
-	address := LinkAddress{"net0", netip.MustParsePrefix("2001:db8:7::9/64")}
+	address := LinkAddress{Link: "net0", Address: netip.MustParsePrefix("2001:db8:7::9/64")}
 	watch, err := kernelNetwork{}.WatchDuplicates(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -269,7 +269,7 @@ func (p *planner) user(name string) {
 // cgroups plans changes of control groups.
 func (p *planner) cgroups(changes []cgroup.Change) {
 	for _, change := range changes {
-		p.add("cgroup", change.String(), changeCGroup{change})
+		p.add("cgroup", change.String(), changeCGroup{Change: change})
 	}
 }
 

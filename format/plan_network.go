@@ -177,12 +177,12 @@ func (p *planner) route(wanted Route) {
 	left := []Route{wanted}
 	for _, present := range p.routes[target] {
 		if wanted.Gateway.IsValid() && !present.Local {
-			p.add("delete-route", routeCommand("del", present), deleteRoute{present})
+			p.add("delete-route", routeCommand("del", present), deleteRoute{Route: present})
 		} else {
 			left = append(left, present)
 		}
 	}
-	p.add("add-route", routeCommand("add", wanted), addRoute{wanted})
+	p.add("add-route", routeCommand("add", wanted), addRoute{Route: wanted})
 	p.routes[target] = left
 }
 

@@ -21,7 +21,7 @@ func TestRangesAreNotProbed(t *testing.T) {
 	n := newBareNode(t, 2)
 	n.network.Links["eth1"] = &Link{Addresses: prefixes("2001:db8:1:2:4002::7/80")}
 	previous := stored("10.0.9.9", "2001:db8:1:2::77", "ffff:ffff:ffff:ffff::")
-	previous.Partitions[0].Range = &Range{"2001:db8:ff::", "ffff:ffff:ffff::", "2001:db8:ff::/48", 48}
+	previous.Partitions[0].Range = &Range{Address: "2001:db8:ff::", Netmask: "ffff:ffff:ffff::", Network: "2001:db8:ff::/48", PrefixLength: 48}
 	computer := n.want(t, previous, nil).Computer
 	for i, want := range []string{"2001:db8:ff::/48", "2001:db8:1:2:4002::/80"} {
 		if got := computer.Partitions[i].Range.Network; got != want {

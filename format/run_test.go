@@ -67,12 +67,12 @@ func TestPlanOfFirstRun(t *testing.T) {
 		t.Errorf("plan\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	tap, tun := result.Computer.Partitions[0].Tap, result.Computer.Partitions[0].Tun
-	wantTap := Device{"slaptap0",
-		DeviceNetwork{"10.9.0.2", "255.255.255.0", "10.9.0.1", "10.9.0.0"},
-		DeviceNetwork{"2001:db8:42:8001:ffff:ffff:ffff:ffff", "ffff:ffff:ffff:ffff::", "2001:db8:42:8001::1", "2001:db8:42:8001::1/64"}}
-	wantTun := Device{"slaptun0",
-		DeviceNetwork{"172.16.0.1", "255.240.0.0", "", "172.16.0.1/255.240.0.0"},
-		DeviceNetwork{"2001:db8:42:c001::1", "ffff:ffff:ffff:ffff::", "", "2001:db8:42:c001::1/64"}}
+	wantTap := Device{Name: "slaptap0",
+		IPv4: DeviceNetwork{Address: "10.9.0.2", Netmask: "255.255.255.0", Gateway: "10.9.0.1", Network: "10.9.0.0"},
+		IPv6: DeviceNetwork{Address: "2001:db8:42:8001:ffff:ffff:ffff:ffff", Netmask: "ffff:ffff:ffff:ffff::", Gateway: "2001:db8:42:8001::1", Network: "2001:db8:42:8001::1/64"}}
+	wantTun := Device{Name: "slaptun0",
+		IPv4: DeviceNetwork{Address: "172.16.0.1", Netmask: "255.240.0.0", Network: "172.16.0.1/255.240.0.0"},
+		IPv6: DeviceNetwork{Address: "2001:db8:42:c001::1", Netmask: "ffff:ffff:ffff:ffff::", Network: "2001:db8:42:c001::1/64"}}
 	if tap != wantTap || *tun != wantTun {
 		t.Errorf("tap %+v\ntun %+v", tap, tun)
 	}

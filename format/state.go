@@ -91,11 +91,11 @@ func parsePartition(value any) (*Partition, error) {
 	addresses, _ := document["address_list"].([]any)
 	for _, value := range addresses {
 		address, _ := value.(slap.Dict)
-		partition.Addresses = append(partition.Addresses, Address{text(address, "addr"), text(address, "netmask")})
+		partition.Addresses = append(partition.Addresses, Address{Address: text(address, "addr"), Netmask: text(address, "netmask")})
 	}
 	if network, ok := document["ipv6_range"].(slap.Dict); ok && len(network) > 0 {
 		length, _ := network["prefixlen"].(int)
-		partition.Range = &Range{text(network, "addr"), text(network, "netmask"), text(network, "network"), length}
+		partition.Range = &Range{Address: text(network, "addr"), Netmask: text(network, "netmask"), Network: text(network, "network"), PrefixLength: length}
 	}
 	return partition, nil
 }

@@ -28,11 +28,11 @@ func sample() *Computer {
 		Address: "2001:db8:1:2::1", Netmask: "ffff:ffff:ffff:ffff::",
 		InstanceRoot: "/srv/slapgrid", SoftwareRoot: "/opt/slapgrid", SoftwareUser: "slapsoft",
 		OSType:    `["Linux-6.18.44-x86_64-with-glibc2.36", "debian", "12", "Debian GNU/Linux"]`,
-		Interface: &Interface{"eth0", "eth0", "10.0.0.0/24", 16}, PartitionHasIPv6Range: true, TapIPv6: true,
+		Interface: &Interface{Name: "eth0", IPv6Interface: "eth0", IPv4LocalNetwork: "10.0.0.0/24", PrefixShift: 16}, PartitionHasIPv6Range: true, TapIPv6: true,
 		Partitions: []*Partition{{
 			Reference: "slappart0", Path: "/srv/slapgrid/slappart0", User: "slapuser0", Tap: Device{Name: "slaptap0"},
-			Addresses: []Address{{"10.0.0.229", "255.255.255.255"}, {"2001:db8:1:2::2", "ffff:ffff:ffff:ffff::"}},
-			Range:     &Range{"2001:db8:1:2:4001::", "ffff:ffff:ffff:ffff:ffff::", "2001:db8:1:2:4001::/80", 80},
+			Addresses: []Address{{Address: "10.0.0.229", Netmask: "255.255.255.255"}, {Address: "2001:db8:1:2::2", Netmask: "ffff:ffff:ffff:ffff::"}},
+			Range:     &Range{Address: "2001:db8:1:2:4001::", Netmask: "ffff:ffff:ffff:ffff:ffff::", Network: "2001:db8:1:2:4001::/80", PrefixLength: 80},
 		}},
 	}
 }
@@ -81,8 +81,8 @@ func TestComputerFile(t *testing.T) {
 func TestComputerFileRoundTrip(t *testing.T) {
 	computer := sample()
 	first := computer.Partitions[0]
-	first.Tun = &Device{"slaptun0", DeviceNetwork{"172.16.0.1", "255.248.0.0", "", "172.16.0.1/255.248.0.0"}, DeviceNetwork{"a", "b", "c", "d"}}
-	first.Tap.IPv4 = DeviceNetwork{"10.9.0.2", "255.255.255.0", "10.9.0.1", "10.9.0.0"}
+	first.Tun = &Device{Name: "slaptun0", IPv4: DeviceNetwork{Address: "172.16.0.1", Netmask: "255.248.0.0", Network: "172.16.0.1/255.248.0.0"}, IPv6: DeviceNetwork{Address: "a", Netmask: "b", Gateway: "c", Network: "d"}}
+	first.Tap.IPv4 = DeviceNetwork{Address: "10.9.0.2", Netmask: "255.255.255.0", Gateway: "10.9.0.1", Network: "10.9.0.0"}
 	compact, err := slap.Marshal(computer.document())
 	if err != nil {
 		t.Fatal(err)

@@ -311,7 +311,7 @@ func tapNetworks(gatewayInterface string, present *NetworkState, count int) ([]D
 		size := uint64(1) << (32 - gateway.Bits())
 		for n := uint64(1); n < size && len(networks) < count; n++ {
 			if address := nthIPv4(gateway, n); address != gateway.Addr() {
-				networks = append(networks, DeviceNetwork{address.String(), netmask(gateway), gateway.Addr().String(), gateway.Masked().Addr().String()})
+				networks = append(networks, DeviceNetwork{Address: address.String(), Netmask: netmask(gateway), Gateway: gateway.Addr().String(), Network: gateway.Masked().Addr().String()})
 			}
 		}
 		if len(networks) < count {
@@ -329,7 +329,7 @@ func (a *allocator) tap(d *Definition, i int, tap *Device, gateway DeviceNetwork
 	} else if tap.IPv4.Address == "" {
 		tap.IPv4 = gateway
 	}
-	stored := Address{tap.IPv6.Address, tap.IPv6.Netmask}
+	stored := Address{Address: tap.IPv6.Address, Netmask: tap.IPv6.Netmask}
 	tap.IPv6 = DeviceNetwork{}
 	if !d.TapIPv6 {
 		return nil
@@ -348,7 +348,7 @@ func (a *allocator) tap(d *Definition, i int, tap *Device, gateway DeviceNetwork
 		return err
 	}
 	first := firstAddress(network)
-	tap.IPv6 = DeviceNetwork{given.Address, given.Netmask, first.String(), netip.PrefixFrom(first, network.Bits()).String()}
+	tap.IPv6 = DeviceNetwork{Address: given.Address, Netmask: given.Netmask, Gateway: first.String(), Network: netip.PrefixFrom(first, network.Bits()).String()}
 	return nil
 }
 
@@ -370,7 +370,7 @@ func (a *allocator) tun(d *Definition, i int, tun *Device) error {
 		if err != nil {
 			return fmt.Errorf("tun %s: %w", tun.Name, err)
 		}
-		a.want(WantedAddress{LinkAddress: LinkAddress{tun.Name, address}, Partition: i, Device: true})
+		a.want(WantedAddress{LinkAddress: LinkAddress{Link: tun.Name, Address: address}, Partition: i, Device: true})
 	}
 	return nil
 }

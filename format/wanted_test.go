@@ -193,7 +193,7 @@ func TestTakenAddresses(t *testing.T) {
 func stored(ipv4, ipv6, mask string) *Computer {
 	return &Computer{Address: "2001:db8:1:2::1", Netmask: "ffff:ffff:ffff:ffff::", Partitions: []*Partition{{
 		Reference: "slappart0", User: "slapuser0", Tap: Device{Name: "slaptap0"},
-		Addresses: []Address{{ipv4, "255.255.255.255"}, {ipv6, mask}},
+		Addresses: []Address{{Address: ipv4, Netmask: "255.255.255.255"}, {Address: ipv6, Netmask: mask}},
 	}}}
 }
 
@@ -240,10 +240,10 @@ func TestStoredAddresses(t *testing.T) {
 // FMT-59.
 func TestBadStoredAddresses(t *testing.T) {
 	for _, addresses := range [][]Address{
-		{{"10.0.0.1", "255.255.255.255"}},
-		{{"10.0.0.1", "255.255.255.255"}, {"10.0.0.2", "255.255.255.255"}},
-		{{"2001:db8::1", "ffff::"}, {"2001:db8::2", "ffff::"}},
-		{{"x", "255.255.255.255"}, {"2001:db8::2", "ffff::"}},
+		{{Address: "10.0.0.1", Netmask: "255.255.255.255"}},
+		{{Address: "10.0.0.1", Netmask: "255.255.255.255"}, {Address: "10.0.0.2", Netmask: "255.255.255.255"}},
+		{{Address: "2001:db8::1", Netmask: "ffff::"}, {Address: "2001:db8::2", Netmask: "ffff::"}},
+		{{Address: "x", Netmask: "255.255.255.255"}, {Address: "2001:db8::2", Netmask: "ffff::"}},
 	} {
 		n := newBareNode(t, 1)
 		previous := stored("", "", "")
@@ -369,7 +369,7 @@ func TestParseInput(t *testing.T) {
 	}
 	first := input.Partitions[0]
 	if input.Address != "2001:db8:7::1" || input.Netmask != "ffff::" || input.SoftwareUser != "builder" || len(first.Addresses) != 2 ||
-		*first.Range != (Range{"2001:db8:7:0:5000::", "ffff:ffff:ffff:ffff:ffff::", "2001:db8:7:0:5000::/80", 80}) ||
+		*first.Range != (Range{Address: "2001:db8:7:0:5000::", Netmask: "ffff:ffff:ffff:ffff:ffff::", Network: "2001:db8:7:0:5000::/80", PrefixLength: 80}) ||
 		!slices.Equal(first.Capabilities, []string{"one", "two"}) || first.Limits.MemoryMax != 2<<30 ||
 		input.Partitions[1].Capabilities != nil || input.Partitions[1].Range != nil {
 		t.Errorf("input %+v", input)

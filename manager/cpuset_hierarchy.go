@@ -42,9 +42,9 @@ func (h *cpuHierarchyV1) makeGroup(directory string) error {
 
 func (h *cpuHierarchyV1) settings(processor int) []setting {
 	return []setting{
-		{"cpuset.cpus", strconv.Itoa(processor)},
-		{"cpuset.cpu_exclusive", "1"},
-		{"cpuset.mems", "0"},
+		{file: "cpuset.cpus", value: strconv.Itoa(processor)},
+		{file: "cpuset.cpu_exclusive", value: "1"},
+		{file: "cpuset.mems", value: "0"},
 	}
 }
 
@@ -110,7 +110,7 @@ func (h *cpuHierarchyV2) makeGroup(directory string) error {
 }
 
 func (h *cpuHierarchyV2) settings(processor int) []setting {
-	return []setting{{"cpuset.cpus", strconv.Itoa(processor)}}
+	return []setting{{file: "cpuset.cpus", value: strconv.Itoa(processor)}}
 }
 
 func (h *cpuHierarchyV2) members(directory string) ([]int, error) {

@@ -221,7 +221,7 @@ func TestCPUSetV2(t *testing.T) {
 	}
 	// Once a group is empty, its processor goes back to everyone.
 	testkit.WriteFile(t, filepath.Join(root, "cpu2/cgroup.procs"), "")
-	if _, err := (&cpuHierarchyV2{root, m.(*cpuSet)}).gather(); err != nil {
+	if _, err := (&cpuHierarchyV2{root: root, manager: m.(*cpuSet)}).gather(); err != nil {
 		t.Fatal(err)
 	}
 	if got := testkit.ReadFile(t, filepath.Join(root, "cpu2", partitionFile)); got != "member" {
@@ -264,7 +264,7 @@ func TestCPUSetKernelV1(t *testing.T) {
 		Options: map[string]string{"power_user_list": "slapuser3"},
 		System:  System{CGroupRoot: mount, CPURoot: t.TempDir()},
 	})
-	h := &cpuHierarchyV1{filepath.Join(mount, "cpuset"), m.(*cpuSet)}
+	h := &cpuHierarchyV1{root: filepath.Join(mount, "cpuset"), manager: m.(*cpuSet)}
 	processors, err := h.processors()
 	if err != nil {
 		t.Fatal(err)

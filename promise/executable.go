@@ -144,13 +144,13 @@ func (r *run) logEntries(c *check, result process.Result, err error) []logEntry 
 	output = strings.TrimSpace(output)
 	switch {
 	case result.TimedOut:
-		return []logEntry{{"INFO", fmt.Sprintf("Terminating promise process '%s'", c.name)}, {"ERROR", output}}
+		return []logEntry{{level: "INFO", text: fmt.Sprintf("Terminating promise process '%s'", c.name)}, {level: "ERROR", text: output}}
 	case err != nil:
-		return []logEntry{{"ERROR", startError(c.path, err)}}
+		return []logEntry{{level: "ERROR", text: startError(c.path, err)}}
 	case result.ExitCode != 0:
-		return []logEntry{{"ERROR", output}}
+		return []logEntry{{level: "ERROR", text: output}}
 	}
-	return []logEntry{{"INFO", output}}
+	return []logEntry{{level: "INFO", text: output}}
 }
 
 // startError words the failure to start a program as Python does.

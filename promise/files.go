@@ -46,7 +46,7 @@ func openFiles(directory string, user *process.User) (*files, error) {
 		rights.Close()
 		return nil, err
 	}
-	return &files{rights, opened, map[string]*confined.Directory{}}, nil
+	return &files{rights: rights, directory: opened, folders: map[string]*confined.Directory{}}, nil
 }
 
 func (f *files) close() {

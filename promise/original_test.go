@@ -158,7 +158,7 @@ func (p *partition) live(modes []Mode, run func(Mode) string) []episode {
 		}
 		text := strings.TrimSpace(run(mode))
 		ended := time.Now()
-		lived = append(lived, episode{p.state(), text, m.taken()})
+		lived = append(lived, episode{state: p.state(), text: text, bangs: m.taken()})
 		p.dropBroken()
 		// Two runs that begin in one second may draw the same number, 1 of 900, and
 		// are then one run to their logs (PROM-16).

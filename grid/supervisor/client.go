@@ -96,7 +96,7 @@ func (c *Client) Call(ctx context.Context, method string, params ...any) (any, e
 		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, &statusError{response.StatusCode}
+		return nil, &statusError{code: response.StatusCode}
 	}
 	return xmlrpc.UnmarshalResponse(answer)
 }

@@ -115,7 +115,7 @@ func (c *control) stream(ctx context.Context, path string, out io.Writer) error 
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return &statusError{response.StatusCode}
+		return &statusError{code: response.StatusCode}
 	}
 	_, err = io.Copy(out, response.Body)
 	return err
@@ -223,7 +223,7 @@ func (c *control) typing() <-chan typed {
 		c.awaited = awaited
 		go func() { // owns the input until awaited has what it brings
 			text, err := c.ask("")
-			awaited <- typed{text, err}
+			awaited <- typed{text: text, err: err}
 		}()
 	}
 	return c.awaited

@@ -184,7 +184,7 @@ func TestControlMatrix(t *testing.T) {
 			} else {
 				for _, line := range controlLines {
 					text, exit := s.control(strings.Fields(line)...)
-					got = append(got, controlResult{text, exit})
+					got = append(got, controlResult{Text: text, Exit: exit})
 				}
 			}
 			for i, line := range controlLines {

@@ -147,12 +147,12 @@ func TestLimits(t *testing.T) {
 		want    Limits
 		bad     bool
 	}{
-		{options: nil, want: Limits{1, 2, 3}},
-		{options: map[string]string{"memory_max": "512M", "cpu_weight": "10000", "pids_max": "1"}, want: Limits{512 << 20, 10000, 1}},
-		{options: map[string]string{"memory_max": " 2g ", "cpu_weight": "", "pids_max": "max"}, want: Limits{2 << 30, 0, 0}},
-		{options: map[string]string{"memory_max": "max"}, want: Limits{0, 2, 3}},
-		{options: map[string]string{"memory_max": "4096"}, want: Limits{4096, 2, 3}},
-		{options: map[string]string{"memory_max": "1T"}, want: Limits{1 << 40, 2, 3}},
+		{options: nil, want: Limits{MemoryMax: 1, CPUWeight: 2, PIDsMax: 3}},
+		{options: map[string]string{"memory_max": "512M", "cpu_weight": "10000", "pids_max": "1"}, want: Limits{MemoryMax: 512 << 20, CPUWeight: 10000, PIDsMax: 1}},
+		{options: map[string]string{"memory_max": " 2g ", "cpu_weight": "", "pids_max": "max"}, want: Limits{MemoryMax: 2 << 30, CPUWeight: 0, PIDsMax: 0}},
+		{options: map[string]string{"memory_max": "max"}, want: Limits{MemoryMax: 0, CPUWeight: 2, PIDsMax: 3}},
+		{options: map[string]string{"memory_max": "4096"}, want: Limits{MemoryMax: 4096, CPUWeight: 2, PIDsMax: 3}},
+		{options: map[string]string{"memory_max": "1T"}, want: Limits{MemoryMax: 1 << 40, CPUWeight: 2, PIDsMax: 3}},
 		{options: map[string]string{"memory_max": "1KM"}, bad: true},
 		{options: map[string]string{"memory_max": "M"}, bad: true},
 		{options: map[string]string{"memory_max": "-1"}, bad: true},
@@ -163,7 +163,7 @@ func TestLimits(t *testing.T) {
 		{options: map[string]string{"pids_max": "many"}, bad: true},
 	}
 	for _, test := range tests {
-		got, err := Limits{1, 2, 3}.With(test.options)
+		got, err := Limits{MemoryMax: 1, CPUWeight: 2, PIDsMax: 3}.With(test.options)
 		if (err != nil) != test.bad || err == nil && got != test.want {
 			t.Errorf("%v: %+v, %v", test.options, got, err)
 		}

@@ -82,8 +82,8 @@ func (l Limits) settings() []setting {
 		processes = strconv.Itoa(l.PIDsMax)
 	}
 	return []setting{
-		{"memory.max", memory, "max"},
-		{"cpu.weight", weight, "100"},
-		{"pids.max", processes, "max"},
+		{file: "memory.max", value: memory, initial: "max"},
+		{file: "cpu.weight", value: weight, initial: "100"},
+		{file: "pids.max", value: processes, initial: "max"},
 	}
 }

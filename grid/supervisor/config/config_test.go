@@ -135,9 +135,9 @@ func ourDump(path string) dump {
 		}
 		groups = append(groups, []any{g.Name, g.Priority, listener, programs})
 	}
-	return dump{true, []any{
+	return dump{OK: true, Daemon: []any{
 		c.Identifier, c.LogFile, c.LogFileMaxBytes, c.LogFileBackups, c.PIDFile, c.Umask, c.NoDaemon, c.Silent,
-		c.MinFDs, c.ChildLogDir, c.NoCleanup, c.StripANSI}, groups}
+		c.MinFDs, c.ChildLogDir, c.NoCleanup, c.StripANSI}, Groups: groups}
 }
 
 // TestAgainstPython reads every text here and with Python's supervisor.

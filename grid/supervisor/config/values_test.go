@@ -33,9 +33,9 @@ type optionTable struct {
 // optionTables are those that are more than a text, by their names.
 func optionTables() map[string]optionTable {
 	program := func(read func(p *Program) any) optionTable {
-		return optionTable{"program:x", func(c *Config) any { return read(c.Groups[0].Programs[0]) }}
+		return optionTable{section: "program:x", read: func(c *Config) any { return read(c.Groups[0].Programs[0]) }}
 	}
-	daemon := func(read func(c *Config) any) optionTable { return optionTable{"supervisord", read} }
+	daemon := func(read func(c *Config) any) optionTable { return optionTable{section: "supervisord", read: read} }
 	return map[string]optionTable{
 		"supervisord minfds":           daemon(func(c *Config) any { return c.MinFDs }),
 		"supervisord umask":            daemon(func(c *Config) any { return c.Umask }),
@@ -58,14 +58,14 @@ func optionTables() map[string]optionTable {
 		"exitcodes":                    program(func(p *Program) any { return fmt.Sprint(p.ExitCodes) }),
 		"redirect_stderr":              program(func(p *Program) any { return p.RedirectError }),
 		"umask":                        program(func(p *Program) any { return p.Umask }),
-		"numprocs":                     {"program:x", func(c *Config) any { return len(c.Groups[0].Programs) }},
-		"numprocs_start":               {"program:x", func(c *Config) any { return c.Groups[0].Programs[0].Name }},
+		"numprocs":                     {section: "program:x", read: func(c *Config) any { return len(c.Groups[0].Programs) }},
+		"numprocs_start":               {section: "program:x", read: func(c *Config) any { return c.Groups[0].Programs[0].Name }},
 		"stdout_logfile_maxbytes":      program(func(p *Program) any { return p.Stdout.MaxBytes }),
 		"stdout_logfile_backups":       program(func(p *Program) any { return p.Stdout.Backups }),
 		"stdout_capture_maxbytes":      program(func(p *Program) any { return p.Stdout.CaptureMaxBytes }),
 		"stdout_events_enabled":        program(func(p *Program) any { return p.Stdout.Events }),
-		"buffer_size":                  {"eventlistener:x", func(c *Config) any { return c.Groups[0].Listener.BufferSize }},
-		"chmod":                        {"unix_http_server", func(c *Config) any { return int(c.Servers[0].Mode) }},
+		"buffer_size":                  {section: "eventlistener:x", read: func(c *Config) any { return c.Groups[0].Listener.BufferSize }},
+		"chmod":                        {section: "unix_http_server", read: func(c *Config) any { return int(c.Servers[0].Mode) }},
 	}
 }
 
@@ -155,7 +155,7 @@ func TestOptionValues(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			questions = append(questions, question{path, option, table.section, value})
+			questions = append(questions, question{path: path, option: option, section: table.section, value: value})
 			asked = append(asked, []string{path, option, table.section})
 		}
 	}

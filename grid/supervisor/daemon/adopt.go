@@ -153,7 +153,7 @@ func endOf(pid, pidfd int, ticks uint64) ended {
 	if err := unix.IoctlPidfdInfo(pidfd, &info); err == nil && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
 		return endFrom(unix.WaitStatus(info.Exit_code))
 	}
-	return ended{-1, "exit status unknown"}
+	return ended{status: -1, how: "exit status unknown"}
 }
 
 // marks are the variables that a supervisor gives to its programs.
@@ -201,7 +201,7 @@ func (d *daemon) adoptMarked() {
 		}
 		if p := d.markedProcess(pid); p != nil {
 			if other, known := found[p]; !known || stat.ticks < other.ticks {
-				found[p] = candidate{pid, stat.ticks}
+				found[p] = candidate{pid: pid, ticks: stat.ticks}
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func (p *process) sendInput(text []byte) error {
 		closeAll(fd)
 		return err
 	}
-	waiting := &input{fd, append([]byte(nil), rest...)}
+	waiting := &input{fd: fd, text: append([]byte(nil), rest...)}
 	if err := p.d.poller.add(fd, unix.EPOLLOUT, func(uint32) { p.continueInput(waiting) }); err != nil {
 		closeAll(fd)
 		return err

@@ -55,7 +55,7 @@ func cleanMappings(smaps []byte) (found []mapping) {
 		var inode uint64
 		n, _ := fmt.Sscanf(string(line), "%x-%x %s %x %s %d", &start, &end, &access, &offset, &device, &inode)
 		if n == 6 {
-			m = mapping{start, end - start}
+			m = mapping{start: start, length: end - start}
 			readOnly = inode != 0 && len(access) == 4 && access[:2] == "r-" && access[3] == 'p'
 		} else if readOnly && string(bytes.Join(bytes.Fields(line), []byte(" "))) == "Anonymous: 0 kB" {
 			found = append(found, m)

@@ -20,7 +20,7 @@ Anonymous:             0 kB
 00f00000-00f01000 r--s 00000000 fe:00 99                         /shared
 Anonymous:             0 kB
 `
-	if got, want := cleanMappings([]byte(smaps)), []mapping{{0x400000, 0x800000}}; !slices.Equal(got, want) {
+	if got, want := cleanMappings([]byte(smaps)), []mapping{{start: 0x400000, length: 0x800000}}; !slices.Equal(got, want) {
 		t.Errorf("got %x", got)
 	}
 	dropStartup()

@@ -40,7 +40,7 @@ func takePIDFile(path, configFile string) (*pidFile, error) {
 		held := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
 		if running := runsWith(text, configFile); held || running {
 			file.Close()
-			return nil, &servedError{text, configFile, held && running, !held}
+			return nil, &servedError{pid: text, configFile: configFile, ours: held && running, python: !held}
 		}
 		locked, err := file.Stat()
 		present, presentErr := os.Stat(path)

@@ -48,7 +48,7 @@ func (p *poller) add(fd int, events uint32, handle func(events uint32)) error {
 	if err != nil {
 		return fmt.Errorf("watch descriptor %d: %w", fd, err)
 	}
-	p.handlers[int32(fd)] = handler{p.serial, handle}
+	p.handlers[int32(fd)] = handler{serial: p.serial, call: handle}
 	return nil
 }
 

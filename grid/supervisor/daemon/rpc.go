@@ -48,20 +48,20 @@ var aliases = map[string]string{
 
 func init() {
 	methods = map[string]method{
-		"system.listMethods": {"array", 0, "The names of all methods.", func(*daemon, context.Context, arguments) (any, error) {
+		"system.listMethods": {signature: "array", optional: 0, help: "The names of all methods.", call: func(*daemon, context.Context, arguments) (any, error) {
 			return slices.Sorted(maps.Keys(methods)), nil
 		}},
-		"system.methodHelp": {"string string", 0, "What a method does.", func(_ *daemon, _ context.Context, args arguments) (any, error) {
+		"system.methodHelp": {signature: "string string", optional: 0, help: "What a method does.", call: func(_ *daemon, _ context.Context, args arguments) (any, error) {
 			m, err := known(args.text(0))
 			return m.help, err
 		}},
-		"system.methodSignature": {"array string", 0, "The types of a method: of its value, then of its parameters.",
-			func(_ *daemon, _ context.Context, args arguments) (any, error) {
+		"system.methodSignature": {signature: "array string", optional: 0, help: "The types of a method: of its value, then of its parameters.",
+			call: func(_ *daemon, _ context.Context, args arguments) (any, error) {
 				m, err := known(args.text(0))
 				return strings.Fields(m.signature), err
 			}},
-		"system.multicall": {"array array", 0, "Calls several methods, one after the other. Each call is a struct of methodName and params; " +
-			"each result is a value, or a struct of faultCode and faultString.", (*daemon).multicall},
+		"system.multicall": {signature: "array array", optional: 0, help: "Calls several methods, one after the other. Each call is a struct of methodName and params; " +
+			"each result is a value, or a struct of faultCode and faultString.", call: (*daemon).multicall},
 	}
 	maps.Copy(methods, supervisorMethods)
 	maps.Copy(methods, processMethods)

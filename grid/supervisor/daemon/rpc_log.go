@@ -20,10 +20,10 @@ const tailHelp = "Reads the last length bytes of a log after offset. Returns the
 
 // logMethods read and empty logs.
 var logMethods = map[string]method{
-	"supervisor.readLog": {"string int int", 0, readHelp, func(d *daemon, _ context.Context, args arguments) (any, error) {
+	"supervisor.readLog": {signature: "string int int", optional: 0, help: readHelp, call: func(d *daemon, _ context.Context, args arguments) (any, error) {
 		return readLog(d.config.LogFile, args.number(0), args.number(1))
 	}},
-	"supervisor.clearLog": {"boolean", 0, "Empties the supervisor's log.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
+	"supervisor.clearLog": {signature: "boolean", optional: 0, help: "Empties the supervisor's log.", call: func(d *daemon, _ context.Context, _ arguments) (any, error) {
 		if _, err := os.Stat(d.config.LogFile); err != nil {
 			return nil, xmlrpc.NewFault(faults.NoFile, "")
 		}
@@ -32,11 +32,11 @@ var logMethods = map[string]method{
 		}
 		return true, nil
 	}},
-	"supervisor.readProcessStdoutLog": {"string string int int", 0, readHelp, readProcessLog("stdout")},
-	"supervisor.readProcessStderrLog": {"string string int int", 0, readHelp, readProcessLog("stderr")},
-	"supervisor.tailProcessStdoutLog": {"array string int int", 0, tailHelp, tailProcessLog("stdout")},
-	"supervisor.tailProcessStderrLog": {"array string int int", 0, tailHelp, tailProcessLog("stderr")},
-	"supervisor.clearProcessLogs": {"boolean string", 0, "Empties the logs of a process.", func(d *daemon, _ context.Context, args arguments) (any, error) {
+	"supervisor.readProcessStdoutLog": {signature: "string string int int", optional: 0, help: readHelp, call: readProcessLog("stdout")},
+	"supervisor.readProcessStderrLog": {signature: "string string int int", optional: 0, help: readHelp, call: readProcessLog("stderr")},
+	"supervisor.tailProcessStdoutLog": {signature: "array string int int", optional: 0, help: tailHelp, call: tailProcessLog("stdout")},
+	"supervisor.tailProcessStderrLog": {signature: "array string int int", optional: 0, help: tailHelp, call: tailProcessLog("stderr")},
+	"supervisor.clearProcessLogs": {signature: "boolean string", optional: 0, help: "Empties the logs of a process.", call: func(d *daemon, _ context.Context, args arguments) (any, error) {
 		p, err := d.process(args.text(0))
 		if err != nil {
 			return nil, err

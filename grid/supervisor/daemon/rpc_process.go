@@ -17,19 +17,19 @@ import (
 // processMethods start, stop and describe processes. A name is group:process,
 // or group:* for all of a group.
 var processMethods = map[string]method{
-	"supervisor.startProcess":        {"boolean string boolean", 1, "Starts a process; waits until it runs unless told not to.", (*daemon).startProcess},
-	"supervisor.startProcessGroup":   {"array string boolean", 1, "Starts the processes of a group. Returns a status for each.", (*daemon).startProcessGroup},
-	"supervisor.startAllProcesses":   {"array boolean", 1, "Starts all processes. Returns a status for each.", (*daemon).startAllProcesses},
-	"supervisor.stopProcess":         {"boolean string boolean", 1, "Stops a process; waits until it has ended unless told not to.", (*daemon).stopProcess},
-	"supervisor.stopProcessGroup":    {"array string boolean", 1, "Stops the processes of a group. Returns a status for each.", (*daemon).stopProcessGroup},
-	"supervisor.stopAllProcesses":    {"array boolean", 1, "Stops all processes. Returns a status for each.", (*daemon).stopAllProcesses},
-	"supervisor.signalProcess":       {"boolean string string", 0, "Sends a signal, by name or number, to a process.", (*daemon).signalProcess},
-	"supervisor.signalProcessGroup":  {"array string string", 0, "Sends a signal to the processes of a group.", (*daemon).signalProcessGroup},
-	"supervisor.signalAllProcesses":  {"array string", 0, "Sends a signal to all processes.", (*daemon).signalAllProcesses},
-	"supervisor.getProcessInfo":      {"struct string", 0, "Describes a process.", (*daemon).processInfo},
-	"supervisor.getAllProcessInfo":   {"array", 0, "Describes all processes.", (*daemon).allProcessInfo},
-	"supervisor.sendProcessStdin":    {"boolean string string", 0, "Writes text to the standard input of a process.", (*daemon).sendProcessStdin},
-	"supervisor.clearAllProcessLogs": {"array", 0, "Empties the logs of all processes.", (*daemon).clearAllProcessLogs},
+	"supervisor.startProcess":        {signature: "boolean string boolean", optional: 1, help: "Starts a process; waits until it runs unless told not to.", call: (*daemon).startProcess},
+	"supervisor.startProcessGroup":   {signature: "array string boolean", optional: 1, help: "Starts the processes of a group. Returns a status for each.", call: (*daemon).startProcessGroup},
+	"supervisor.startAllProcesses":   {signature: "array boolean", optional: 1, help: "Starts all processes. Returns a status for each.", call: (*daemon).startAllProcesses},
+	"supervisor.stopProcess":         {signature: "boolean string boolean", optional: 1, help: "Stops a process; waits until it has ended unless told not to.", call: (*daemon).stopProcess},
+	"supervisor.stopProcessGroup":    {signature: "array string boolean", optional: 1, help: "Stops the processes of a group. Returns a status for each.", call: (*daemon).stopProcessGroup},
+	"supervisor.stopAllProcesses":    {signature: "array boolean", optional: 1, help: "Stops all processes. Returns a status for each.", call: (*daemon).stopAllProcesses},
+	"supervisor.signalProcess":       {signature: "boolean string string", optional: 0, help: "Sends a signal, by name or number, to a process.", call: (*daemon).signalProcess},
+	"supervisor.signalProcessGroup":  {signature: "array string string", optional: 0, help: "Sends a signal to the processes of a group.", call: (*daemon).signalProcessGroup},
+	"supervisor.signalAllProcesses":  {signature: "array string", optional: 0, help: "Sends a signal to all processes.", call: (*daemon).signalAllProcesses},
+	"supervisor.getProcessInfo":      {signature: "struct string", optional: 0, help: "Describes a process.", call: (*daemon).processInfo},
+	"supervisor.getAllProcessInfo":   {signature: "array", optional: 0, help: "Describes all processes.", call: (*daemon).allProcessInfo},
+	"supervisor.sendProcessStdin":    {signature: "boolean string string", optional: 0, help: "Writes text to the standard input of a process.", call: (*daemon).sendProcessStdin},
+	"supervisor.clearAllProcessLogs": {signature: "array", optional: 0, help: "Empties the logs of all processes.", call: (*daemon).clearAllProcessLogs},
 }
 
 func (d *daemon) startProcess(ctx context.Context, args arguments) (any, error) {
@@ -134,7 +134,7 @@ type status struct {
 }
 
 func (p *process) status(err error) status {
-	s := status{p.config.Name, p.group.config.Name, faults.Success, "OK"}
+	s := status{Name: p.config.Name, Group: p.group.config.Name, Status: faults.Success, Description: "OK"}
 	if err != nil {
 		fault := asFault(err)
 		s.Status, s.Description = fault.Code, fault.Text

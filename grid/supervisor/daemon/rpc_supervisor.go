@@ -23,35 +23,35 @@ const (
 
 // supervisorMethods are about the supervisor and its groups.
 var supervisorMethods = map[string]method{
-	"supervisor.getAPIVersion": {"string", 0, "The version of these methods.", func(*daemon, context.Context, arguments) (any, error) {
+	"supervisor.getAPIVersion": {signature: "string", optional: 0, help: "The version of these methods.", call: func(*daemon, context.Context, arguments) (any, error) {
 		return apiVersion, nil
 	}},
-	"supervisor.getSupervisorVersion": {"string", 0, "The version of Python's supervisor that this one behaves like.",
-		func(*daemon, context.Context, arguments) (any, error) { return supervisorVersion, nil }},
-	"supervisor.getIdentification": {"string", 0, "The identifier of the configuration.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
+	"supervisor.getSupervisorVersion": {signature: "string", optional: 0, help: "The version of Python's supervisor that this one behaves like.",
+		call: func(*daemon, context.Context, arguments) (any, error) { return supervisorVersion, nil }},
+	"supervisor.getIdentification": {signature: "string", optional: 0, help: "The identifier of the configuration.", call: func(d *daemon, _ context.Context, _ arguments) (any, error) {
 		return d.config.Identifier, nil
 	}},
-	"supervisor.getState": {"struct", 0, "The state of the supervisor: statecode and statename.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
+	"supervisor.getState": {signature: "struct", optional: 0, help: "The state of the supervisor: statecode and statename.", call: func(d *daemon, _ context.Context, _ arguments) (any, error) {
 		return map[string]any{"statecode": int(d.state), "statename": d.state.String()}, nil
 	}},
-	"supervisor.getPID": {"int", 0, "The process number of the supervisor.", func(*daemon, context.Context, arguments) (any, error) {
+	"supervisor.getPID": {signature: "int", optional: 0, help: "The process number of the supervisor.", call: func(*daemon, context.Context, arguments) (any, error) {
 		return os.Getpid(), nil
 	}},
-	"supervisor.shutdown": {"boolean", 0, "Stops everything and ends the supervisor.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
+	"supervisor.shutdown": {signature: "boolean", optional: 0, help: "Stops everything and ends the supervisor.", call: func(d *daemon, _ context.Context, _ arguments) (any, error) {
 		d.end(supervisorShutdown)
 		return true, nil
 	}},
-	"supervisor.restart": {"boolean", 0, "Stops everything and begins anew.", func(d *daemon, _ context.Context, _ arguments) (any, error) {
+	"supervisor.restart": {signature: "boolean", optional: 0, help: "Stops everything and begins anew.", call: func(d *daemon, _ context.Context, _ arguments) (any, error) {
 		d.end(supervisorRestarting)
 		return true, nil
 	}},
-	"supervisor.reloadConfig": {"array", 0, "Reads the configuration again. Returns [[added, changed, removed]], names of groups; changes none.",
-		(*daemon).reloadConfig},
-	"supervisor.addProcessGroup":    {"boolean string", 0, "Activates a group of the configuration.", (*daemon).addProcessGroup},
-	"supervisor.removeProcessGroup": {"boolean string", 0, "Forgets a group whose processes are stopped.", (*daemon).removeProcessGroup},
-	"supervisor.getAllConfigInfo":   {"array", 0, "The options of all configured processes.", (*daemon).allConfigInfo},
-	"supervisor.sendRemoteCommEvent": {"boolean string string", 0, "Sends an event with a type and data to event listeners.",
-		func(d *daemon, _ context.Context, args arguments) (any, error) {
+	"supervisor.reloadConfig": {signature: "array", optional: 0, help: "Reads the configuration again. Returns [[added, changed, removed]], names of groups; changes none.",
+		call: (*daemon).reloadConfig},
+	"supervisor.addProcessGroup":    {signature: "boolean string", optional: 0, help: "Activates a group of the configuration.", call: (*daemon).addProcessGroup},
+	"supervisor.removeProcessGroup": {signature: "boolean string", optional: 0, help: "Forgets a group whose processes are stopped.", call: (*daemon).removeProcessGroup},
+	"supervisor.getAllConfigInfo":   {signature: "array", optional: 0, help: "The options of all configured processes.", call: (*daemon).allConfigInfo},
+	"supervisor.sendRemoteCommEvent": {signature: "boolean string string", optional: 0, help: "Sends an event with a type and data to event listeners.",
+		call: func(d *daemon, _ context.Context, args arguments) (any, error) {
 			d.notify("REMOTE_COMMUNICATION", "type:"+args.text(0)+"\n"+args.text(1))
 			return true, nil
 		}},

@@ -20,7 +20,7 @@ func identify(path string) fileID {
 	if unix.Lstat(path, &stat) != nil {
 		return fileID{}
 	}
-	return fileID{stat.Dev, stat.Ino}
+	return fileID{device: stat.Dev, inode: stat.Ino}
 }
 
 // hasFile tells whether the server's socket file is still there; s.mu is held.

@@ -35,10 +35,10 @@ const defaultPath = "/bin:/usr/bin:/usr/local/bin"
 func (p *process) command() (path string, argv []string, err error) {
 	argv, err = config.SplitCommand(p.config.Command)
 	if err != nil {
-		return "", nil, &commandError{faults.NotExecutable, fmt.Sprintf("can't parse command %s: %v", slap.PythonRepr(p.config.Command), err)}
+		return "", nil, &commandError{fault: faults.NotExecutable, text: fmt.Sprintf("can't parse command %s: %v", slap.PythonRepr(p.config.Command), err)}
 	}
 	if len(argv) == 0 {
-		return "", nil, &commandError{faults.NotExecutable, "command is empty"}
+		return "", nil, &commandError{fault: faults.NotExecutable, text: "command is empty"}
 	}
 	path = argv[0]
 	if !strings.Contains(path, "/") {
@@ -47,13 +47,13 @@ func (p *process) command() (path string, argv []string, err error) {
 	info, err := os.Stat(path)
 	switch quoted := slap.PythonRepr(path); {
 	case err != nil:
-		err = &commandError{faults.NoFile, "can't find command " + quoted}
+		err = &commandError{fault: faults.NoFile, text: "can't find command " + quoted}
 	case info.IsDir():
-		err = &commandError{faults.NotExecutable, "command at " + quoted + " is a directory"}
+		err = &commandError{fault: faults.NotExecutable, text: "command at " + quoted + " is a directory"}
 	case info.Mode()&0o111 == 0:
-		err = &commandError{faults.NotExecutable, "command at " + quoted + " is not executable"}
+		err = &commandError{fault: faults.NotExecutable, text: "command at " + quoted + " is not executable"}
 	case unix.Access(path, unix.X_OK) != nil:
-		err = &commandError{faults.NotExecutable, "no permission to run command " + quoted}
+		err = &commandError{fault: faults.NotExecutable, text: "no permission to run command " + quoted}
 	}
 	return path, argv, err
 }
@@ -272,11 +272,11 @@ func (p *process) reap() {
 
 func endFrom(status unix.WaitStatus) ended {
 	if status.Exited() {
-		return ended{status.ExitStatus(), fmt.Sprintf("exit status %d", status.ExitStatus())}
+		return ended{status: status.ExitStatus(), how: fmt.Sprintf("exit status %d", status.ExitStatus())}
 	}
 	how := "terminated by " + signalName(status.Signal())
 	if status.CoreDump() {
 		how += " (core dumped)"
 	}
-	return ended{-1, how}
+	return ended{status: -1, how: how}
 }
