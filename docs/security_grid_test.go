@@ -276,6 +276,30 @@ var gridMutations = []mutation{
 		`if err := used.Software(ctx, directory); err != nil && false {`,
 	},
 	{
+		"A lock of a build is out of its user's reach", "grid/buildout/exclusive.go", "grid/buildout.TestBeginIgnoresOtherLocks",
+		`os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)`,
+		`os.Open(b.Directory)`,
+	},
+	{
+		"A wait for another build has an end", "grid/buildout/exclusive.go", "grid/buildout.TestBeginWaitsForAWhile",
+		`if time.Since(begun) >= patience {`,
+		`if time.Since(begun) < 0 {`,
+	},
+	{
+		"Root's git is the repository's owner", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionOfStrangers",
+		`		if uid != 0 {
+			if command.User`,
+		`		if false {
+			if command.User`,
+	},
+	{
+		"A repository of several users is nobody's", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionOfStrangers",
+		`		case uid != 0:
+			return false`,
+		`		case false:
+			return false`,
+	},
+	{
 		"A build's processes are told by their owner", "grid/buildout/exclusive.go", "grid/buildout.TestMarkedByOthers",
 		`if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {`,
 		`if err != nil || info == nil {`,

@@ -40,6 +40,9 @@ type Builder struct {
 	Python string
 	// Script bootstraps instead of zc.buildout's module, with Python.
 	Script string
+	// Locks is a directory that nobody but the agent can reach, with the locks of
+	// builds. Empty: nothing keeps another agent from building here, too.
+	Locks string
 	// Debug lets buildout use the terminal, and stop in its debugger.
 	Debug bool
 	// Timeout of a run; 0: none.

@@ -57,6 +57,7 @@ func newBuilder(t *testing.T) (*Builder, *log) {
 	return &Builder{
 		Directory:   directory,
 		Environment: []string{"PATH=" + os.Getenv("PATH"), "LANG=C", "TMPDIR=/nowhere", "PIP_NO_BUILD_ISOLATION=0"},
+		Locks:       t.TempDir(),
 		Logger:      slog.New(l),
 	}, l
 }
@@ -313,26 +314,6 @@ func TestBeginWaitsForAgents(t *testing.T) {
 	}
 }
 
-// The user of the directory can lock it, which must not hold up the agent.
-func TestBeginIgnoresOtherLocks(t *testing.T) {
-	testkit.Root(t) // else every process here is of the same user
-	b, _ := newBuilder(t)
-	ready := filepath.Join(b.Directory, "ready")
-	command := start(t, b, "exec 9<"+b.Directory+"; flock -x 9; echo > "+ready+"; unset "+marker+"; exec sleep 600")
-	defer command.Process.Kill()
-	testkit.Eventually(t, testkit.Patience, "the other lock is held", func() bool {
-		content, _ := os.ReadFile(ready)
-		return len(content) > 0
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
-	defer cancel()
-	if end, err := b.Begin(ctx); err != nil {
-		t.Error(err)
-	} else {
-		end()
-	}
-}
-
 // A process is one of the build by its mark and its owner: anybody can set the
 // mark, and have others killed.
 func TestMarkedByOthers(t *testing.T) {
@@ -350,20 +331,6 @@ func TestMarkedByOthers(t *testing.T) {
 	}
 	if isMarked(child.Process.Pid, directory+"x", uid) {
 		t.Error("the process of another build is taken for one of this")
-	}
-}
-
-func TestParseLocks(t *testing.T) {
-	locks := []byte(`1: POSIX  ADVISORY  WRITE 11 fe:00:7 0 EOF
-2: FLOCK  ADVISORY  WRITE 12 fe:00:7 0 EOF
-2: -> FLOCK  ADVISORY  WRITE 13 fe:00:8 0 EOF
-short
-`)
-	if pid := parseLocks(locks, "fe:00:7"); pid != 12 {
-		t.Errorf("got %d", pid)
-	}
-	if pid := parseLocks(locks, "fe:00:8"); pid != 0 {
-		t.Errorf("got %d for a waiting lock", pid)
 	}
 }
 

@@ -3,12 +3,12 @@
 package buildout
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,86 +29,79 @@ const (
 	orphanWait = 10 * time.Second
 )
 
+// lockPatience bounds the wait for another agent where a run has no timeout.
+var lockPatience = time.Hour
+
 // Begin makes sure that nothing else builds in the directory, and keeps it so
-// until end is called. It waits for another agent, and ends what an agent that
-// was killed has left running.
+// until end is called. It waits for another agent, up to the timeout of a run, and
+// ends what an agent that was killed has left running.
 //
-// The lock is one of the directory itself, which adds no file to a release. It
-// dies with the agent, children don't inherit it. Builds run as another user,
-// who can lock the directory as well: such a lock is not respected.
+// The lock is a file in a directory of the agent's own: whoever owns the directory
+// of the build can lock that as well, and hold the lock as root by running su. It
+// dies with the agent, children don't inherit it.
 func (b *Builder) Begin(ctx context.Context) (end func(), err error) {
-	directory, err := os.Open(b.Directory)
-	if err != nil {
+	if _, err := os.Stat(b.Directory); err != nil {
 		return nil, err
 	}
-	if err := b.lock(ctx, directory); err != nil {
-		directory.Close()
-		return nil, fmt.Errorf("wait for the build in %s: %w", b.Directory, err)
+	end = func() {}
+	if b.Locks != "" {
+		if end, err = b.lock(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := b.endOrphans(ctx); err != nil {
-		directory.Close()
+		end()
 		return nil, err
 	}
-	return func() { directory.Close() }, nil
+	return end, nil
 }
 
-func (b *Builder) lock(ctx context.Context, directory *os.File) error {
-	told, strangers := false, 0
+func (b *Builder) lock(ctx context.Context) (unlock func(), err error) {
+	patience := b.Timeout
+	if patience <= 0 {
+		patience = lockPatience
+	}
+	path := filepath.Join(b.Locks, filepath.Base(b.Directory)+".lock")
+	told, begun := false, time.Now()
 	for {
-		err := unix.Flock(int(directory.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil // locked, or a file system without locks
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock %s: %w", b.Directory, err)
 		}
-		holder, isAgent := lockHolder(directory)
-		if !isAgent {
-			if strangers++; strangers > 3 {
-				return nil
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) { // locked, or a file system without locks
+			if !isAt(file, path) {
+				file.Close() // its holder has just removed it
+				continue
 			}
-		} else if !told {
-			b.Logger.Info(fmt.Sprintf("Waiting for process %d, which builds in %s", holder, b.Directory))
+			_, _ = file.WriteAt([]byte(fmt.Sprintf("%-20d\n", os.Getpid())), 0) // only told
+			return func() { _ = os.Remove(path); file.Close() }, nil
+		}
+		holder := make([]byte, 20)
+		_, _ = file.ReadAt(holder, 0)
+		file.Close()
+		who := strings.TrimSpace(strings.Trim(string(holder), "\x00"))
+		if !told {
+			b.Logger.Info(fmt.Sprintf("Waiting for process %s, which builds in %s", who, b.Directory))
 			told = true
 		}
-		if err := clock.Pause(ctx, lockPoll); err != nil {
-			return err
+		if time.Since(begun) >= patience {
+			return nil, fmt.Errorf("process %s still builds in %s after %s: wait until it has ended, or end it", who, b.Directory, patience)
+		}
+		if err := clock.Pause(ctx, min(lockPoll, patience)); err != nil {
+			return nil, fmt.Errorf("wait for the build in %s: %w", b.Directory, err)
 		}
 	}
 }
 
-// lockHolder tells which process holds the lock of an open file, and whether it
-// runs as our user, as another agent does.
-func lockHolder(file *os.File) (pid int, isAgent bool) {
-	info, err := file.Stat()
+// isAt tells whether a path still names the open file.
+func isAt(file *os.File, path string) bool {
+	open, err := file.Stat()
 	if err != nil {
-		return 0, false
+		return false
 	}
-	status := info.Sys().(*syscall.Stat_t)
-	locks, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		return 0, true
-	}
-	pid = parseLocks(locks, fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(status.Dev)), unix.Minor(uint64(status.Dev)), status.Ino))
-	if pid <= 0 {
-		return 0, true // not to be seen from here
-	}
-	holder, err := os.Stat("/proc/" + strconv.Itoa(pid))
-	if err != nil {
-		return pid, false // an agent takes its lock along
-	}
-	return pid, int(holder.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
-}
-
-// parseLocks finds who holds the flock of a file in /proc/locks, whose lines are
-// "1: FLOCK  ADVISORY  WRITE 712 fe:00:1314 0 EOF"; waiting ones have "->".
-func parseLocks(locks []byte, file string) (pid int) {
-	lines := bufio.NewScanner(bytes.NewReader(locks))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) >= 6 && fields[1] == "FLOCK" && fields[5] == file {
-			pid, _ = strconv.Atoi(fields[4])
-			return pid
-		}
-	}
-	return 0
+	named, err := os.Lstat(path)
+	return err == nil && os.SameFile(open, named)
 }
 
 // endOrphans kills the processes of an interrupted build.

@@ -6,9 +6,14 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
+
+	"slapos/promise/process"
+	"slapos/slap/confined"
 )
 
 // ReleaseProfile is the buildout.cfg of a Software Release (GRID-29). It is
@@ -92,18 +97,81 @@ func indented(paths []string) string {
 const gitPatience = 30 * time.Second
 
 // GitRevision describes the commit of a profile that is a local file in a git
-// repository. For every other there is none.
+// repository. For every other there is none. A repository names programs that git
+// runs: root's git looks at it as the user whose it is (GRID-99).
 func GitRevision(ctx context.Context, url string, environment []string) (revision string, ok bool) {
-	if _, err := os.Stat(url); err != nil {
+	if info, err := os.Stat(url); err != nil || !info.Mode().IsRegular() {
 		return "", false
 	}
-	ctx, cancel := context.WithTimeout(ctx, gitPatience)
-	defer cancel()
-	command := exec.CommandContext(ctx, "git", "describe", "--all", "--long", "--dirty")
-	command.Dir = filepath.Dir(url)
-	command.Env = environment
-	output, err := command.Output()
-	return strings.TrimSpace(string(output)), err == nil && len(output) > 0
+	git, err := exec.LookPath("git")
+	if err != nil {
+		return "", false
+	}
+	command := process.Command{
+		Path: "/bin/sh", Args: []string{"-c", `exec "$0" describe --all --long --dirty 2>/dev/null`, git},
+		Dir: filepath.Dir(url), Env: environment, KeepOutput: 4 << 10, Timeout: gitPatience,
+	}
+	if os.Geteuid() == 0 {
+		uid, found := repositoryOwner(command.Dir)
+		if !found {
+			return "", false
+		}
+		if uid != 0 {
+			if command.User, err = lookupUser(uid); err != nil {
+				return "", false
+			}
+			command.Env = process.CleanEnvironment(environment, command.User.Home)
+		}
+	}
+	result, err := command.Run(ctx)
+	revision = strings.TrimSpace(result.Output)
+	return revision, err == nil && result.ExitCode == 0 && revision != "" && !strings.ContainsAny(revision, "\n\r")
+}
+
+// repositoryOwner finds whose files git reads for a directory: root's, or those of
+// one user beside root. Files of several users are nobody's.
+func repositoryOwner(directory string) (uid int, found bool) {
+	directory, err := filepath.EvalSymlinks(directory)
+	if err != nil {
+		return 0, false
+	}
+	counts := func(path string) bool {
+		info, err := os.Lstat(path)
+		if err != nil {
+			return false
+		}
+		owner, _ := confined.Owner(info)
+		switch {
+		case owner == 0 || owner == uid:
+			return true
+		case uid != 0:
+			return false
+		}
+		uid = owner
+		return true
+	}
+	for counts(directory) {
+		if git := filepath.Join(directory, ".git"); counts(git) {
+			return uid, true
+		} else if _, err := os.Lstat(git); err == nil || directory == "/" {
+			break
+		}
+		directory = filepath.Dir(directory)
+	}
+	return 0, false
+}
+
+// lookupUser finds a user with the groups of a login.
+func lookupUser(uid int) (*process.User, error) {
+	entry, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.Atoi(entry.Gid)
+	if err != nil {
+		return nil, err
+	}
+	return process.LookupUser(uid, gid)
 }
 
 // NoteRevision appends the revision to a profile as a comment, unless the last

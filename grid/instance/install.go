@@ -100,9 +100,13 @@ func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
 	}
 	d.Step("deploying")
 	n := d.Node
+	locks, err := n.StateDirectory()
+	if err != nil {
+		return pass.Failed, err
+	}
 	builder := &buildout.Builder{
 		Directory: d.Path, Environment: d.environment(), Python: n.Python, Script: n.Buildout,
-		Debug: n.BuildoutDebug, Timeout: d.options.PartitionTimeout, Logger: d.Log,
+		Locks: locks, Debug: n.BuildoutDebug, Timeout: d.options.PartitionTimeout, Logger: d.Log,
 	}
 	end, err := builder.Begin(ctx)
 	if err != nil {

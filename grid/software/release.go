@@ -132,9 +132,13 @@ func (r *release) begin(ctx context.Context) (err error) {
 		return err
 	}
 	n := r.node
+	locks, err := n.StateDirectory()
+	if err != nil { // a node without a directory of partitions
+		r.log.Debug("No lock keeps another agent from building here", "error", err)
+	}
 	r.builder = &buildout.Builder{
 		Directory: r.directory, Environment: n.Environment, Python: n.Python,
-		Script: n.Buildout, Debug: n.BuildoutDebug, Logger: r.log,
+		Script: n.Buildout, Locks: locks, Debug: n.BuildoutDebug, Logger: r.log,
 	}
 	r.end, err = r.builder.Begin(ctx)
 	return err

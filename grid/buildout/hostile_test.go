@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package buildout
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
+)
+
+// The user of the directory can lock it, and hold the lock as root by running su:
+// the agent doesn't wait (GRID-98).
+func TestBeginIgnoresOtherLocks(t *testing.T) {
+	b, _ := newBuilder(t)
+	b.Timeout = time.Second // of waiting
+	directory, err := os.Open(b.Directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer directory.Close()
+	if err := unix.Flock(int(directory.Fd()), unix.LOCK_EX); err != nil { // by the agent's own user
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	defer cancel()
+	end, err := b.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if names := testkit.Names(t, b.Locks); len(names) > 0 {
+		t.Errorf("locks are left: %v", names)
+	}
+}
+
+// A wait for another agent has an end, and says for whom it was (GRID-98).
+func TestBeginWaitsForAWhile(t *testing.T) {
+	b, l := newBuilder(t)
+	end, err := b.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	second := *b
+	second.Timeout = time.Millisecond
+	_, err = second.Begin(t.Context())
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d still builds in %s after 1ms", os.Getpid(), b.Directory)) {
+		t.Errorf("after the wait: %v", err)
+	}
+	if line := fmt.Sprintf("INFO Waiting for process %d, which builds in %s", os.Getpid(), b.Directory); !l.has(line) {
+		t.Errorf("log %q", l.lines)
+	}
+}
+
+// Root's git runs nothing that a repository of somebody else names, not even where
+// the node's settings trust every repository (GRID-99).
+func TestGitRevisionOfStrangers(t *testing.T) {
+	testkit.Root(t)
+	testkit.Program(t, "git", "git")
+	directory := t.TempDir()
+	if err := os.Chmod(filepath.Dir(directory), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	home, ran := filepath.Join(t.TempDir(), "home"), filepath.Join(directory, "ran")
+	testkit.WriteFile(t, filepath.Join(home, ".gitconfig"), "[safe]\n\tdirectory = *\n")
+	profile := writeScript(t, filepath.Join(directory, "software.cfg"), "")
+	hook := writeScript(t, filepath.Join(directory, "hook"), "#!/bin/sh\nid -u >> "+ran+"\n")
+	for _, arguments := range [][]string{
+		{"init", "-q", "-b", "master"}, {"add", "software.cfg"},
+		{"-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first"},
+		{"config", "core.fsmonitor", hook},
+	} {
+		command := exec.Command("git", arguments...)
+		command.Dir = directory
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", arguments, err, output)
+		}
+	}
+	if output, err := exec.Command("chown", "-R", fmt.Sprint(testkit.User()), directory).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	revision, ok := GitRevision(t.Context(), profile, append(os.Environ(), "HOME="+home))
+	if !ok || !strings.HasPrefix(revision, "heads/master-0-g") {
+		t.Errorf("revision %q", revision)
+	}
+	for uid := range strings.FieldsSeq(testkit.ReadFile(t, ran)) {
+		if uid != fmt.Sprint(testkit.User()) {
+			t.Errorf("the repository's program ran as user %s", uid)
+		}
+	}
+	// Of a repository that is partly another user's nothing is told.
+	if err := os.Lchown(filepath.Join(directory, ".git"), 29997, 29997); err != nil {
+		t.Fatal(err)
+	}
+	if uid, found := repositoryOwner(directory); found {
+		t.Errorf("a repository of two users is one of user %d", uid)
+	}
+}

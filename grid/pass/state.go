@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package pass
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"slapos/slap/confined"
+)
+
+// stateDirectory is below the directory of partitions, beside what the supervisor
+// has there.
+const stateDirectory = "var/agent"
+
+// StateDirectory is the agent's own directory, made if it is missing. What decides
+// what the agent does is kept there, and its locks: directories of partitions and
+// of releases belong to somebody else, who can put anything under any name there,
+// and who can lock them. What the original keeps in them is written there as
+// well, for the original and for the user to read (GRID-97).
+func (n *Node) StateDirectory() (string, error) {
+	path := n.InstanceRoot
+	for _, directory := range []struct {
+		name string
+		mode fs.FileMode
+	}{{"var", 0o755}, {"agent", 0o700}} {
+		path = filepath.Join(path, directory.name)
+		if err := os.Mkdir(path, directory.mode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return "", err
+	}
+	if uid, _ := confined.Owner(info); !info.IsDir() || uid != os.Geteuid() || info.Mode().Perm() != 0o700 {
+		return "", fmt.Errorf("%s must be a directory of the agent's user, with mode 0700: make it one, or remove it", path)
+	}
+	return path, nil
+}
+
+// OpenState opens the directory; close it after use.
+func (n *Node) OpenState() (*confined.Directory, error) {
+	path, err := n.StateDirectory()
+	if err != nil {
+		return nil, err
+	}
+	return confined.Open(path)
+}
