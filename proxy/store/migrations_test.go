@@ -35,8 +35,8 @@ func migrateOnce(uri string) error {
 // twoSteps can't be run twice. The second one needs a table after it has
 // changed another.
 var twoSteps = []string{
-	"ALTER TABLE partition18 ADD COLUMN note TEXT DEFAULT 'none'",
-	"ALTER TABLE partition18 ADD COLUMN colour TEXT; UPDATE partition18 SET colour = note; ALTER TABLE slave18 ADD COLUMN colour TEXT",
+	"ALTER TABLE partition18 ADD COLUMN test_note TEXT DEFAULT 'none'",
+	"ALTER TABLE partition18 ADD COLUMN test_colour TEXT; UPDATE partition18 SET test_colour = test_note; ALTER TABLE slave18 ADD COLUMN test_colour TEXT",
 }
 
 // rawServer opens a server's database without our help.
@@ -68,11 +68,13 @@ func TestMigrateServer(t *testing.T) {
 	t.Parallel()
 	uri := unversioned(t)
 	db := rawServer(t, uri)
-	before := content(t, uri)
+	partitions := "SELECT reference, computer_reference, slap_state, software_release, xml, connection_xml, slave_instance_list, software_type, " +
+		"partition_reference, requested_by, requester_id, requested_state, timestamp FROM partition18 ORDER BY rowid"
+	before := query(t, db, partitions)
 	l := &lab{T: t, ctx: t.Context(), uri: uri}
 	l.Store = open(t, store.Options{URI: uri})
-	l.equal("rows", content(t, uri), before)
-	l.equal("version", query(t, db, "SELECT * FROM schema18"), []string{"proxy 1"})
+	l.equal("partitions", query(t, db, partitions), before)
+	l.equal("version", query(t, db, "SELECT * FROM schema18"), []string{fmt.Sprint("proxy ", store.Further(&store.Options{URI: uri}))})
 	child, err := l.Instance(l.ctx, store.Name{Title: "child", Root: "root"})
 	l.must(err)
 	l.equal("child", []string{child.State, child.Connection["url"].(string), child.Partition.Addresses[0].IP}, []string{"stopped", "u", "10.0.0.2"})
@@ -135,7 +137,7 @@ func TestMigrateTogether(t *testing.T) {
 				if got := query(t, db, "SELECT version FROM schema18"); !slices.Equal(got, []string{fmt.Sprint(last)}) {
 					t.Errorf("version %q, want %d", got, last)
 				}
-				for _, row := range query(t, db, "SELECT note, colour FROM partition18") {
+				for _, row := range query(t, db, "SELECT test_note, test_colour FROM partition18") {
 					if row != "none none" {
 						t.Errorf("a partition has %q", row)
 					}
@@ -185,7 +187,7 @@ func TestMigrationKilled(t *testing.T) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	const second = waiting + " AND query LIKE '%ADD COLUMN colour%'"
+	const second = waiting + " AND query LIKE '%ADD COLUMN test_colour%'"
 	testkit.Eventually(t, testkit.Patience, "the second migration", func() bool { return len(query(t, db, second)) == 1 })
 	pid := query(t, db, second)[0]
 	_ = command.Process.Kill()
@@ -196,15 +198,15 @@ func TestMigrationKilled(t *testing.T) {
 	})
 	columns := func() []string {
 		return query(t, db, `SELECT table_name, column_name FROM information_schema.columns
-			WHERE table_schema = current_schema() AND column_name IN ('note', 'colour') ORDER BY 1, 2`)
+			WHERE table_schema = current_schema() AND column_name IN ('test_note', 'test_colour') ORDER BY 1, 2`)
 	}
-	if got := columns(); !slices.Equal(got, []string{"partition18 note"}) {
+	if got := columns(); !slices.Equal(got, []string{"partition18 test_note"}) {
 		t.Errorf("after the kill: %q", got)
 	}
 	if err := migrateOnce(uri); err != nil {
 		t.Fatal(err)
 	}
-	if got := columns(); !slices.Equal(got, []string{"partition18 colour", "partition18 note", "slave18 colour"}) {
+	if got := columns(); !slices.Equal(got, []string{"partition18 test_colour", "partition18 test_note", "slave18 test_colour"}) {
 		t.Errorf("after the next proxy: %q", got)
 	}
 }
@@ -218,7 +220,7 @@ func TestMigrationFails(t *testing.T) {
 			open(t, store.Options{URI: uri}).Close()
 			before := content(t, uri)
 			o := store.Options{URI: uri, Computer: "c"}
-			last := store.Further(&o, "ALTER TABLE partition18 ADD COLUMN note TEXT; ALTER TABLE nope ADD COLUMN note TEXT")
+			last := store.Further(&o, "ALTER TABLE partition18 ADD COLUMN test_note TEXT; ALTER TABLE nope ADD COLUMN test_note TEXT")
 			_, err := store.Open(t.Context(), o)
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("migration to version %d: ", last)) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v", err)
@@ -238,7 +240,7 @@ func TestNewerDatabase(t *testing.T) {
 	for kind, at := range map[string]place{"server": postgresURI, "file": file} {
 		t.Run(kind, func(t *testing.T) {
 			o := store.Options{URI: at(t), Computer: "c"}
-			last := store.Further(&o, "ALTER TABLE partition18 ADD COLUMN note TEXT")
+			last := store.Further(&o, "ALTER TABLE partition18 ADD COLUMN test_note TEXT")
 			open(t, o).Close()
 			want := fmt.Sprintf("its tables are of version %d, this slapos knows version %d: use the slapos that wrote them or a newer one, or restore a backup", last, last-1)
 			_, err := store.Open(t.Context(), store.Options{URI: o.URI, Computer: "c"})
@@ -263,7 +265,7 @@ func TestFileVersion(t *testing.T) {
 		t.Errorf("user_version is %q", got)
 	}
 	o := store.Options{URI: path, Computer: "c"}
-	last := store.Further(&o, "ALTER TABLE partition18 ADD COLUMN note TEXT DEFAULT 'none'")
+	last := store.Further(&o, "ALTER TABLE partition18 ADD COLUMN test_note TEXT DEFAULT 'none'")
 	open(t, o).Close()
 	open(t, o).Close()
 	if got := query(t, raw(t, path), "PRAGMA user_version"); !slices.Equal(got, []string{fmt.Sprint(last)}) {
