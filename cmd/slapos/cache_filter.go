@@ -17,8 +17,7 @@ import (
 	"slapos/slap"
 )
 
-// An entryFilter keeps the entries whose field compares well with a value
-// (NC-55).
+// An entryFilter keeps the entries whose field satisfies a comparison (NC-55).
 type entryFilter struct {
 	field, operator string
 	value           any
@@ -42,7 +41,7 @@ func parseEntryFilters(texts []string) ([]entryFilter, error) {
 	return filters, nil
 }
 
-// pythonConstant reads JSON, with the numbers that only Python's has.
+// pythonConstant reads JSON, including the constants that only Python has.
 func pythonConstant(text string) (any, error) {
 	switch strings.TrimSpace(text) {
 	case "Infinity":
@@ -82,8 +81,8 @@ func (f entryFilter) apply(entries []*pytext.Object, log *slog.Logger) []*pytext
 	return passed
 }
 
-// compareAs compares as Python does: numbers, texts and lists have an order
-// among themselves, other values and mixtures have none.
+// compareAs compares as Python does: numbers, strings and lists are ordered
+// among themselves; other values and mixtures are not.
 func compareAs(operator string, a, b any) (holds, comparable bool) {
 	if operator == "==" {
 		return equalValues(a, b), true

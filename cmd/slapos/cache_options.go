@@ -38,8 +38,8 @@ func (e *environment) networkCacheConfig(options map[string]string, download, up
 	}
 }
 
-// signatureKeyFile has two spellings (NC-1): the first that is there counts, even
-// when it is empty.
+// signatureKeyFile has two spellings (NC-1). The first that is present counts,
+// even if it is empty.
 func (e *environment) signatureKeyFile(options map[string]string) string {
 	for _, name := range []string{"signature-private-key-file", "signature_private_key_file"} {
 		if path, given := options[name]; given {

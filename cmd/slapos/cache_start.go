@@ -98,7 +98,8 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 	}.Serve(ctx, listeners)
 }
 
-// openCacheStore opens what the options name, by default in the directory.
+// openCacheStore opens the places that the options name, by default in the
+// directory.
 func (e *environment) openCacheStore(ctx context.Context, options cacheStartOptions, store *server.Store) (err error) {
 	directory := e.expandUser(options.directory)
 	contents, entries := options.contents, options.entries
@@ -123,7 +124,7 @@ func (e *environment) openCacheStore(ctx context.Context, options cacheStartOpti
 	return err
 }
 
-// bucketLogin is read as the tools of Amazon do.
+// bucketLogin reads credentials where Amazon's tools do.
 func (e *environment) bucketLogin() server.Login {
 	login := server.Login{
 		AccessKey: e.getenv("AWS_ACCESS_KEY_ID"), SecretKey: e.getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: e.getenv("AWS_SESSION_TOKEN"),

@@ -22,10 +22,10 @@ type lookup struct {
 	download      string // beginning of the names of the options with URLs
 	key           string
 	sharedKey     string // asked for when there is no key, on nodes with shared parts; may be empty
-	notFound      string // told of a key that isn't there
-	unreachable   string // told of an answer that is an error, at the level
+	notFound      string // message for a missing key
+	unreachable   string // message for an error of the server, at the level
 	level         slog.Level
-	failed        string // told of any other failure
+	failed        string // message for any other failure
 	empty         string
 	show          func(context.Context, *networkcache.Client, []networkcache.Entry, map[string]string) error
 }
@@ -34,7 +34,7 @@ const lookupExitCodes = `
 
 Exit codes: 0 found; 1 not found, or the cache can't be asked.`
 
-// run looks up and tells: CLI-61.
+// run looks up the key and shows the entries (CLI-61).
 func (l *lookup) run(ctx context.Context, e *environment) error {
 	configuration, err := e.nodeConfiguration(l.configuration)
 	if err != nil {
@@ -86,7 +86,7 @@ type sourceLookup struct {
 	key           string
 	field         string // of the entries that names it, for the table
 	title         string // of the table
-	failed        string // told of a failure that is neither of lookup's
+	failed        string // message for other failures
 }
 
 func (s sourceLookup) run(ctx context.Context, e *environment) error {
@@ -136,7 +136,7 @@ func sourceRow(entry networkcache.Entry, field string) ([]string, error) {
 	return row, nil
 }
 
-// softwareURL is told in the entry of a release.
+// softwareURL reads the URL in the entry of a release.
 func softwareURL(entry networkcache.Entry) (string, error) {
 	var about struct {
 		URL *string `json:"software_url"`
@@ -176,8 +176,8 @@ func tableLines(rows [][]string) []string {
 	return append(lines, rule)
 }
 
-// centred puts the odd blank behind a text of odd length, before one of even
-// length.
+// centred centres a text. An odd blank goes after a text of odd length, before
+// one of even length.
 func centred(text string, width int) string {
 	length := utf8.RuneCountInString(text)
 	space := width - length

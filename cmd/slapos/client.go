@@ -18,7 +18,7 @@ type client struct {
 	defaults map[string]string // section [slapconsole], CLI-27
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *client) Close() { _ = c.Client.Close() }
 
 // clientOptions are the options that client commands share.
@@ -74,7 +74,7 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	return &client{Client: master, defaults: console}, nil
 }
 
-// openHateoas opens a client to look around in its master with; done closes it.
+// openHateoas opens a client of the master's HATEOAS interface; done closes it.
 func (e *environment) openHateoas(ctx context.Context, options clientOptions) (master *slap.Hateoas, done func(), err error) {
 	client, err := e.openClient(options)
 	if err != nil {
@@ -88,7 +88,7 @@ func (e *environment) openHateoas(ctx context.Context, options clientOptions) (m
 	return master, client.Close, nil
 }
 
-// productPrefix marks the name of a product in the place of a URL (CLI-48).
+// productPrefix marks the name of a product instead of a URL (CLI-48).
 const productPrefix = "product."
 
 // softwareURL resolves "product.NAME" to the best release of that product;

@@ -125,8 +125,8 @@ func (a *application) run(ctx context.Context, args []string) error {
 	return a.refuse(ctx, line.Path, line.Command, err)
 }
 
-// refuse tells of a line that can't be run: CLI-6, CLI-7. Other errors are
-// returned as they are.
+// refuse reports a line that can't be run (CLI-6, CLI-7). It returns other
+// errors unchanged.
 func (a *application) refuse(ctx context.Context, path []string, command *cli.Command, err error) error {
 	var unknown *argv.UnknownCommandError
 	var usage *argv.UsageError
@@ -142,7 +142,7 @@ func (a *application) refuse(ctx context.Context, path []string, command *cli.Co
 	return err
 }
 
-// runCommand hands the ordered words over to package cli.
+// runCommand passes the ordered words to package cli.
 func (a *application) runCommand(ctx context.Context, line *argv.Line) error {
 	command := *line.Command
 	command.HideHelp = true
@@ -167,7 +167,7 @@ func (a *application) runCommand(ctx context.Context, line *argv.Line) error {
 	return app.RunContext(ctx, words)
 }
 
-// names lists the full names of the commands, sorted, but hidden ones.
+// names lists the full names of all commands that are not hidden, sorted.
 func (a *application) names() []string {
 	var names []string
 	a.each(func(path []string, _ *cli.Command) { names = append(names, strings.Join(path, " ")) })
@@ -175,7 +175,7 @@ func (a *application) names() []string {
 	return names
 }
 
-// each visits the commands that the user may know of.
+// each visits the commands that are not hidden.
 func (a *application) each(visit func(path []string, command *cli.Command)) {
 	for _, first := range a.commands {
 		if first.Subcommands == nil && !first.Hidden {
@@ -189,7 +189,7 @@ func (a *application) each(visit func(path []string, command *cli.Command)) {
 	}
 }
 
-// unknownText is the message of CLI-6 and, beyond it, what may have been meant.
+// unknownText is the message of CLI-6, with suggestions.
 func (a *application) unknownText(unknown *argv.UnknownCommandError) string {
 	if unknown.Option != "" {
 		return fmt.Sprintf("slapos: invalid option '%s'", unknown.Option)
@@ -203,7 +203,7 @@ func (a *application) unknownText(unknown *argv.UnknownCommandError) string {
 	return b.String()
 }
 
-// meant returns the commands that words may be a slip for, else those of the
+// meant returns the commands closest to mistyped words, or else those of the
 // group that the words begin with.
 func (a *application) meant(words string) []string {
 	names := a.names()

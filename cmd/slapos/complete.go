@@ -16,9 +16,9 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// The scripts have @NAME@ for the name of the program, @FUNCTION@ for the same
-// as part of an identifier, and @TABLE@ for what completeTable or
-// completeFishTable give.
+// In the scripts @NAME@ stands for the name of the program, @FUNCTION@ for the
+// same as part of an identifier, and @TABLE@ for the result of completeTable or
+// completeFishTable.
 var (
 	//go:embed completion/slapos.bash
 	completionBash string
@@ -93,8 +93,8 @@ func runComplete(e *environment, name, shell string) error {
 	return err
 }
 
-// runCompleteValues prints a line for each value. What goes wrong is told at
-// debug level only: the user is typing.
+// runCompleteValues prints a line for each value. It logs errors at debug level
+// only, since the user is typing.
 func runCompleteValues(ctx context.Context, e *environment, words []string) error {
 	values, err := newApplication(e).completeValues(ctx, words)
 	if err != nil {

@@ -16,18 +16,18 @@ import (
 	"slapos/grid/supervisor"
 )
 
-// completionPatience bounds what a shell waits for the master or the
+// completionPatience limits how long a shell waits for the master or the
 // supervisor.
 const completionPatience = 3 * time.Second
 
-// A completion is a word that may stand at the cursor, and what it means.
+// A completion is a possible word at the cursor, and what it means.
 type completion struct{ word, meaning string }
 
 // A completionSource looks up words; path is what --cfg says.
 type completionSource func(ctx context.Context, e *environment, path string) ([]completion, error)
 
-// argumentSources say what the arguments of commands are, by the name of the
-// command and that of the argument in its ArgsUsage.
+// argumentSources look up values for arguments, by the name of the command and
+// that of the argument in its ArgsUsage.
 var argumentSources = map[string]completionSource{
 	"request REFERENCE":       completeServices,
 	"request SOFTWARE_URL":    completeReleases,
@@ -44,15 +44,15 @@ var argumentSources = map[string]completionSource{
 	"node tail ...":           completePrograms,
 }
 
-// optionSources are the same for values of options, by their first names.
+// optionSources do the same for values of options, by their first names.
 var optionSources = map[string]completionSource{
 	"only-cp": completePartitions,
 	"only-sr": completeSoftware,
 	"state":   completeStates,
 }
 
-// completeValues lists what may stand in the place of the last of the words,
-// which follow the name of the program. Places that take anything give nothing.
+// completeValues lists possible values of the last word; the words follow the
+// name of the program. Where anything is possible, there are none.
 func (a *application) completeValues(ctx context.Context, words []string) ([]completion, error) {
 	p := argv.PlaceOf(a.commands, a.e.global.flags(), words)
 	switch {
@@ -155,8 +155,8 @@ func completeComputers(ctx context.Context, e *environment, path string) ([]comp
 	return list, err
 }
 
-// completePartitions lists the directories of partitions, of which only root
-// and their owners see more than the name.
+// completePartitions lists the directories of partitions. Only root and their
+// owners see more than the name.
 func completePartitions(_ context.Context, e *environment, path string) ([]completion, error) {
 	configuration, err := e.nodeConfiguration(path)
 	if err != nil {
@@ -180,8 +180,8 @@ func completePartitions(_ context.Context, e *environment, path string) ([]compl
 	return list, err
 }
 
-// completeSoftware lists the software of this node, installed or tried, with
-// the address that its profile extends.
+// completeSoftware lists the software of this node, installed or attempted,
+// with the URL that its profile extends.
 func completeSoftware(_ context.Context, e *environment, path string) ([]completion, error) {
 	configuration, err := e.nodeConfiguration(path)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"slapos/cmd/slapos/pytext"
 )
 
-// Where configurations are found without --cfg and without environment (CLI-20).
+// The usual places of configurations, without --cfg and environment (CLI-20).
 const (
 	nodeConfigurationFile   = "/etc/opt/slapos/slapos.cfg"
 	clientConfigurationFile = "~/.slapos/slapos-client.cfg"
@@ -48,7 +48,8 @@ func (e *environment) clientConfiguration(path string) (*pytext.Configuration, e
 	return e.readConfiguration(e.clientConfigurationPath(path))
 }
 
-// wayToConfiguration says, of a usual place that is empty, what may be done.
+// wayToConfiguration explains what to do if there is no file at the usual
+// place.
 func (e *environment) wayToConfiguration(path string) string {
 	switch path {
 	case nodeConfigurationFile:

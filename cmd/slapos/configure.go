@@ -48,14 +48,14 @@ const (
 	publicDirURL   = "http://shadir.nxdcdn.com"
 )
 
-// askToken returns the token, asked for on standard output until one is given.
+// askToken returns the given token, or asks for one on standard output.
 func (e *environment) askToken(token, prompt string) (string, error) {
 	input := bufio.NewReader(e.stdin)
 	for token == "" {
 		fmt.Fprint(e.stdout, prompt)
 		line, err := input.ReadString('\n')
 		if err != nil && err != io.EOF {
-			return "", fmt.Errorf("read the token: %w", err) // a token that was cut short is none
+			return "", fmt.Errorf("read the token: %w", err) // a truncated token is useless
 		}
 		if token = strings.TrimSpace(line); token == "" && err != nil {
 			return "", errors.New("no token given: get one from the web site of the master, or use --token")
@@ -76,10 +76,10 @@ const (
 	officeAnswer  = 1 << 20 // bytes
 )
 
-// errActive is the office's refusal of a name that is taken.
+// errActive means that the office refuses a name because it is taken.
 var errActive = sentencef("Certificate still active.")
 
-// request has a certificate and its key made.
+// request asks the office for a certificate and its key.
 func (o certificateOffice) request(ctx context.Context, method string, form url.Values) (certificate, key string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, officeTimeout)
 	defer cancel()

@@ -74,11 +74,11 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 	}
 }
 
-// localComputer is the reference of a computer with a master of its own.
+// localComputer is the reference of a computer with its own master.
 const localComputer = "local_computer"
 
-// runConfigureLocal does CLI-92. Formatting before the master runs makes the
-// roots; that it can't tell the master is no failure.
+// runConfigureLocal does CLI-92. Formatting creates the roots before the master
+// runs; it can't inform the master yet, which is fine.
 func runConfigureLocal(ctx context.Context, e *environment, options configureLocalOptions) error {
 	if err := e.requireRoot(); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (l *localNode) writeFiles() error {
 	if err := wholefile.Write(filepath.Join(services, "slapproxy.conf"), []byte(service), 0o600); err != nil {
 		return err
 	}
-	// Last, since its presence refuses another try.
+	// Last, since its presence prevents another try.
 	return pytext.WriteExample(l.nodeFile(), nodeExample, node, 0o644)
 }
 
@@ -219,7 +219,7 @@ func makeSigningKey(path string) error {
 	return wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-// format runs node format, which says itself what went wrong.
+// format runs node format, which reports its own errors.
 func (l *localNode) format(ctx context.Context) {
 	command := exec.CommandContext(ctx, l.program(), "node", "format", "--now", "--cfg", l.nodeFile())
 	command.Stdout, command.Stderr = l.e.stdout, l.e.stderr

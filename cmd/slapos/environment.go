@@ -14,8 +14,8 @@ import (
 	"golang.org/x/term"
 )
 
-// An environment is all that a command sees of the process it runs in, so that
-// tests run commands without one.
+// An environment is all that a command sees of its process, so that tests can
+// run commands without one.
 type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -78,15 +78,15 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// readInput reads standard input to its end, or until ctx does: a signal ends a
-// command that waits for what nobody writes.
+// readInput reads standard input to its end, or until ctx ends: a signal
+// interrupts a command that waits for input.
 func (e *environment) readInput(ctx context.Context) ([]byte, error) {
 	type input struct {
 		data []byte
 		err  error
 	}
 	done := make(chan input, 1)
-	go func() { // when ctx ends it is left behind: nothing can end its read but the process's end
+	go func() { // left behind when ctx ends: only the end of the process can interrupt its read
 		data, err := io.ReadAll(e.stdin)
 		done <- input{data: data, err: err}
 	}()

@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// globalOptions stand anywhere on the line (CLI-1, CLI-11).
+// globalOptions may come anywhere on the line (CLI-1, CLI-11).
 type globalOptions struct {
 	verbose   int
 	quiet     bool

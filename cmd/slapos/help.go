@@ -53,7 +53,7 @@ func (a *application) writeGlobalOptions(b *strings.Builder) {
 	writeOptions(b, "options:", a.e.global.flags(), a.e.helpWidth())
 }
 
-// commandHelp shows all there is to know of one command.
+// commandHelp shows the help of one command.
 func (e *environment) commandHelp(w io.Writer, path []string, command *cli.Command) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n%s\n\n", synopsis(path, command), command.Usage)

@@ -10,9 +10,9 @@ import (
 	"os"
 )
 
-// listenSecurity is how a server of ours speaks TLS: as the certificate, whose
-// key may be in the same file. Clients need no certificate for it; one of the
-// authorities in clientCA is verified. Nil without certificate.
+// listenSecurity is the TLS configuration of a server, nil without certificate.
+// The key may be in the certificate's file. Clients need no certificate; if
+// they show one, the authorities in clientCA must have issued it.
 func listenSecurity(certificate, key, clientCA string) (*tls.Config, error) {
 	if certificate == "" {
 		return nil, nil
@@ -51,7 +51,7 @@ func readTokens(file string) ([]string, error) {
 	return tokens, nil
 }
 
-// onlyLoopback tells whether nobody but this machine reaches the listeners.
+// onlyLoopback tells whether only this machine can reach the listeners.
 func onlyLoopback(listeners []net.Listener) bool {
 	for _, listener := range listeners {
 		address, ok := listener.Addr().(*net.TCPAddr)

@@ -92,8 +92,8 @@ func (e *environment) addLogFile(path string) error {
 	return nil
 }
 
-// A libraryLog takes what libraries tell on their own, as net/http does of
-// servers that answer too much.
+// A libraryLog takes messages that libraries log on their own, as net/http does
+// about servers that answer too much.
 type libraryLog struct{ e *environment }
 
 func (l libraryLog) Write(line []byte) (int, error) {

@@ -69,8 +69,8 @@ var programs = map[string][]string{
 	"networkcache-download":         {"cache", "download"},
 }
 
-// An exitError ends the command with a code of its own. A nil err means that
-// the user has been told already.
+// An exitError ends the command with its own code. A nil err means that the
+// user has already been informed.
 type exitError struct {
 	code int
 	err  error
@@ -85,22 +85,22 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// sentencef makes an error of a whole sentence, for texts of the original that
+// sentencef makes an error of a whole sentence, for the original's texts that
 // scripts and people look for.
 func sentencef(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 // levelCritical is the level above ERROR of the original's log.
 const levelCritical = slog.LevelError + 4
 
-// A criticalError is told at levelCritical.
+// A criticalError is logged at levelCritical.
 type criticalError struct{ error }
 
 func (e *criticalError) Unwrap() error { return e.error }
 
 func criticalf(format string, args ...any) error { return &criticalError{sentencef(format, args...)} }
 
-// report tells the user of the error, if any, in one line, and returns the
-// exit code (CLI-14).
+// report shows the user the error, if any, in one line, and returns the exit
+// code (CLI-14).
 func (e *environment) report(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
@@ -129,9 +129,9 @@ func (e *environment) report(ctx context.Context, err error) int {
 	return code
 }
 
-// keepDescriptorsFromChildren marks every inherited descriptor but the standard
-// three, so that programs started from here don't hold what our parent left
-// open. The process itself can still use them, as systemd's sockets.
+// keepDescriptorsFromChildren marks every inherited descriptor except the
+// standard three, so that child programs don't inherit what our parent left
+// open. The process itself can still use them, for example systemd's sockets.
 func keepDescriptorsFromChildren() {
 	if unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) == nil {
 		return

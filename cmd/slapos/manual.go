@@ -11,8 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// A manualPage is all there is to know of one command, or of slapos itself, in
-// a form that can be printed as a man page or as Markdown.
+// A manualPage describes one command, or slapos itself, in a form that can be
+// printed as a man page or as Markdown.
 type manualPage struct {
 	name        string // "slapos node format"
 	summary     string
@@ -74,7 +74,7 @@ without a master, successfully; 5 not root, or no such command; 10 another
 slapos process is running; 130 interrupted; 255 node prune: no
 shared_part_list, or node software is running.`
 
-// manualBlocks takes a description apart; the paragraph of exit codes ends it.
+// manualBlocks splits a description; the paragraph of exit codes ends it.
 func manualBlocks(description string) (blocks []manualBlock, exitCodes string) {
 	for _, text := range strings.Split(strings.Trim(description, "\n"), "\n\n") {
 		rest, found := strings.CutPrefix(text, "Exit codes: ")
@@ -129,7 +129,7 @@ func (p manualPage) roff() string {
 // fileName is the name of the man page without its section.
 func (p manualPage) fileName() string { return strings.ReplaceAll(p.name, " ", "-") }
 
-// roffText keeps roff from taking text for its commands.
+// roffText escapes what roff would take for commands.
 func roffText(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
 	lines := strings.Split(text, "\n")

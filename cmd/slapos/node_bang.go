@@ -81,8 +81,8 @@ func (e *environment) bang(ctx context.Context, configuration *pytext.Configurat
 	return nil
 }
 
-// requireOptions refuses a section [slapos] without one of the options, which
-// are named in order (GRID-6).
+// requireOptions refuses a section [slapos] that lacks one of the options; the
+// message names them in order (GRID-6).
 func requireOptions(slapos map[string]string, names ...string) error {
 	var missing, empty []string
 	for _, name := range names {
@@ -102,8 +102,7 @@ func requireOptions(slapos map[string]string, names ...string) error {
 	return nil
 }
 
-// openNodeMaster makes the client of a node, which shows the computer's
-// certificate to the master.
+// openNodeMaster makes the client of a node, with the computer's certificate.
 func (e *environment) openNodeMaster(slapos map[string]string) (*slap.Client, error) {
 	insecure, err := isTrue(slapos, "master_insecure") // D-16
 	if err != nil {

@@ -84,9 +84,9 @@ func (e *environment) boot(ctx context.Context, configuration *pytext.Configurat
 	})
 }
 
-// runWithin runs another command within this one, under the same log, and
-// returns its exit code. A line that can't be understood, or the end of ctx, is
-// an error.
+// runWithin runs another command inside this one, with the same log, and
+// returns its exit code. A line that can't be understood is an error, as is the
+// end of ctx.
 func (e *environment) runWithin(ctx context.Context, words ...string) (int, error) {
 	app := newApplication(e)
 	line, err := argv.Read(app.commands, new(globalOptions).flags(), words)

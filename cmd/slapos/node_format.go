@@ -141,8 +141,8 @@ func formatSettings(configuration *pytext.Configuration, given map[string]string
 	return merged, nil
 }
 
-// delayFormat spreads the load that many nodes with one clock put on a master
-// (FMT-4); a dry run puts none.
+// delayFormat spreads the load of many nodes with the same clock on a master
+// (FMT-4).
 func (e *environment) delayFormat(ctx context.Context, now bool) error {
 	if now {
 		return nil
@@ -173,7 +173,7 @@ func (e *environment) printPlan(plan format.Plan, asJSON bool) error {
 	return nil
 }
 
-// reportFormat tells how it went, by exit code and in the original's words
+// reportFormat reports the result, by exit code and in the original's words
 // (FMT-15 to FMT-17).
 func (e *environment) reportFormat(ctx context.Context, run *format.Options, err error) error {
 	const prepared = "slapos successfully prepared the computer."
@@ -196,8 +196,8 @@ func (e *environment) reportFormat(ctx context.Context, run *format.Options, err
 	return nil
 }
 
-// postComputer makes the function that tells the master. Trouble with the
-// certificates is trouble with the post: it comes after the work.
+// postComputer makes the function that informs the master. Problems with
+// certificates surface there, after the work is done.
 func (e *environment) postComputer(merged map[string]string) func(context.Context, slap.Dict) error {
 	options := maps.Clone(merged)
 	if options["key_file"] == "" || options["cert_file"] == "" { // FMT-86
@@ -228,6 +228,6 @@ func (e *environment) formatProgress() func(done, total int) {
 		if bar == nil || bar.GetMax() != total {
 			bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription("format"), progressbar.OptionClearOnFinish())
 		}
-		_ = bar.Set(done) // a bar that can't be drawn is no reason to stop
+		_ = bar.Set(done) // a bar that can't be drawn doesn't matter
 	}
 }

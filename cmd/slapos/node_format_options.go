@@ -14,7 +14,7 @@ import (
 	"slapos/manager/cgroup"
 )
 
-// A formatUsageError is told twice, in the log and to the user (FMT-6).
+// A formatUsageError is reported twice, in the log and to the user (FMT-6).
 type formatUsageError struct {
 	text string
 	key  string // that has the value, or misses it; may be empty
@@ -133,7 +133,7 @@ func (e *environment) readPartitionAmount(merged map[string]string, d *format.De
 	return nil
 }
 
-// readLimits reads what package cgroup knows of.
+// readLimits reads the limits of package cgroup.
 func readLimits(merged map[string]string) (limits cgroup.Limits, err error) {
 	for _, key := range []string{"memory_max", "cpu_weight", "pids_max"} {
 		ruleOf(key, limitKind)
@@ -195,8 +195,8 @@ func fillFormatOptions(merged map[string]string, run *format.Options) error {
 	return nil
 }
 
-// readFormatInput reads a definition file: no interpolation, software_user may
-// stand in any section (FMT-65).
+// readFormatInput reads a definition file: no interpolation, and software_user
+// may be in any section (FMT-65).
 func readFormatInput(path string, partitions int, limits cgroup.Limits) (*format.Input, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {

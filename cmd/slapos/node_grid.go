@@ -27,8 +27,8 @@ import (
 	"slapos/slap/clock"
 )
 
-// A gridCommand is one of the passes of the node agent as a command. What they
-// have in common is here: options, checks, pid file, exit code.
+// A gridCommand is a pass of the node agent as a command. Here is what all
+// passes have in common: options, checks, pid file, exit code.
 type gridCommand struct {
 	name, usage, description string
 	options                  *passOptions
@@ -37,8 +37,8 @@ type gridCommand struct {
 	pidFileKey, pidFile string
 	// prepare changes the options by the command's own; may be nil.
 	prepare func(options *gridOptions) error
-	// brief passes handle many small answers and are over soon: they collect
-	// garbage less often.
+	// brief passes end soon and handle many small answers: they collect garbage
+	// less often.
 	brief bool
 	run   func(ctx context.Context, options *gridOptions) (pass.Result, error)
 }
@@ -187,7 +187,8 @@ func (e *environment) runPass(ctx context.Context, g gridCommand, configuration 
 		return err
 	}
 	defer release()
-	// Masters see this of every node, first of all; no pass needs the answer (SLAP-40).
+	// Masters expect this first from every node; no pass needs the answer
+	// (SLAP-40).
 	_, _ = options.Node.Master.Hateoas(ctx)
 	result, err := g.run(ctx, &options)
 	if err == nil && result.ExitCode() != 0 {
@@ -196,8 +197,8 @@ func (e *environment) runPass(ctx context.Context, g gridCommand, configuration 
 	return err
 }
 
-// takePIDFile takes the file named by the command's key, else by pidfile, else
-// the usual one (GRID-7).
+// takePIDFile locks the pid file that the command's key names, or else pidfile,
+// or else the usual one (GRID-7).
 func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (release func(), err error) {
 	path := g.pidFile
 	for _, key := range []string{"pidfile", g.pidFileKey} {
@@ -234,10 +235,10 @@ func (e *environment) delayGrid(ctx context.Context, options *passOptions, merge
 	return clock.Pause(ctx, time.Duration(seconds)*time.Second)
 }
 
-// mergedSections are those of GRID-4, the one that wins first.
+// mergedSections are those of GRID-4, the winner first.
 var mergedSections = []string{"networkcache", "slapos"}
 
-// gridSections are those that passes read keys with rules of.
+// gridSections are the sections with keyRules that passes read.
 var gridSections = []string{"networkcache", "slapos", "firewall"}
 
 // mergeGridOptions puts section [networkcache] and what was given on the
@@ -251,7 +252,7 @@ func mergeGridOptions(given map[string]string, configuration *pytext.Configurati
 		}
 		maps.Copy(merged, section)
 	}
-	// These are true when given, and false else, whatever the file says.
+	// These are true if given, otherwise false, whatever the file says.
 	for _, name := range []string{"force", "force_stop", "now", "buildout_debug"} {
 		delete(merged, name)
 	}
@@ -270,7 +271,7 @@ func requireGridOptions(merged map[string]string) error {
 	return requireOptions(merged, names...)
 }
 
-// checkGridFiles looks for the files that options name.
+// checkGridFiles checks that the files named by options exist.
 func checkGridFiles(merged map[string]string) error {
 	signatureKey := "signature-private-key-file"
 	if _, given := merged[signatureKey]; !given {

@@ -82,7 +82,7 @@ func (b *promiseBoard) Partition(name string) promise.Observer {
 	return b.partitions[at]
 }
 
-// Finished tells what became of them.
+// Finished records the outcome of a partition's promises.
 func (b *promiseBoard) Finished(partition string, report promise.Report, err error) {
 	p := b.Partition(partition).(*boardPartition)
 	b.mu.Lock()
@@ -98,7 +98,7 @@ func (b *promiseBoard) Finished(partition string, report promise.Report, err err
 	b.notify()
 }
 
-// Listed tells which promises a partition has.
+// Listed records which promises a partition has.
 func (p *boardPartition) Listed(promises []promise.Result) {
 	p.board.mu.Lock()
 	defer p.board.mu.Unlock()
@@ -109,7 +109,7 @@ func (p *boardPartition) Listed(promises []promise.Result) {
 	p.board.notify()
 }
 
-// Ended tells the result of one.
+// Ended records the result of a promise.
 func (p *boardPartition) Ended(result promise.Result) {
 	p.board.mu.Lock()
 	defer p.board.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// writePromiseMetrics replaces a file with the results in the OpenMetrics format,
-// as far as it is also what node_exporter reads: gauges only.
+// writePromiseMetrics writes the results in the subset of the OpenMetrics
+// format that node_exporter reads: gauges only.
 func writePromiseMetrics(path string, board *promiseBoard) error {
 	registry := prometheus.NewRegistry()
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {

@@ -18,7 +18,7 @@ import (
 	"slapos/promise"
 )
 
-// drawPause lies between two pictures of the table.
+// drawPause is the least time between two pictures of the table.
 const drawPause = 50 * time.Millisecond
 
 const (
@@ -29,8 +29,8 @@ const (
 	restBelow   = "\x1b[J"
 )
 
-// draw shows the table on a terminal, each time that it changes and once a
-// second, until the context ends. It leaves the last one behind.
+// draw shows the table on a terminal whenever it changes, and once a second,
+// until the context ends. The last picture stays.
 func (b *promiseBoard) draw(ctx context.Context, terminal io.Writer) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -62,7 +62,7 @@ func (b *promiseBoard) draw(ctx context.Context, terminal io.Writer) {
 	}
 }
 
-// screen is the table with a line above that says what goes on.
+// screen is the table below a line with the current activity.
 func (b *promiseBoard) screen(height int) []string {
 	b.mu.Lock()
 	status := "waiting for the first results"
@@ -113,8 +113,8 @@ func (p boardPromise) state() string {
 	return "good"
 }
 
-// table has a line for each promise, below one with titles. Where it would be
-// longer than limit (0: none), promises that are good make place for others.
+// table has a title line and a line for each promise. If it would exceed limit
+// (0: none), passing promises make room for others.
 func (b *promiseBoard) table(limit int) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,7 +130,7 @@ func (b *promiseBoard) table(limit int) []string {
 	hidden := 0
 	if excess := len(rows) + 1 - limit; limit > 0 && excess > 0 {
 		before := len(rows)
-		excess++ // for the line that tells
+		excess++ // for the line that says so
 		rows = slices.DeleteFunc(rows, func(row string) bool {
 			if excess <= 0 || strings.Split(row, "\t")[2] != "good" {
 				return false
@@ -186,8 +186,8 @@ func shortAge(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// oneLine is a text of others for a table: the first line of it, no control
-// characters, not endless.
+// oneLine prepares foreign text for a table: its first line, shortened, without
+// control characters.
 func oneLine(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	text = strings.Map(func(r rune) rune {

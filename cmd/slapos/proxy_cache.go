@@ -12,11 +12,11 @@ import (
 	"slapos/networkcache/server"
 )
 
-// openProxyCache opens the cache of the proxy, whose places have the names of
-// the original's directories (NC-70), and removes what is old from it until the
-// end. A bucket needs no second name: its entries go to the proxy's database or,
-// since programs refuse an SQLite file with other tables than theirs (PROXY-22),
-// to one beside it.
+// openProxyCache opens the cache of the proxy, in places that have the names of
+// the original's directories (NC-70), and removes old entries until end is
+// called. A bucket needs no second name: its entries go to the proxy's
+// database. With SQLite they go to a file beside it, since programs refuse a
+// file with tables of others (PROXY-22).
 func (e *environment) openProxyCache(ctx context.Context, settings map[string]string, cache *server.Store) (end func(), err error) {
 	contents, entries := settings["shacache_content_directory"], settings["shacache_metadata_directory"]
 	isBucket := strings.HasPrefix(contents, "s3://")

@@ -63,7 +63,7 @@ func runProxyMigrate(ctx context.Context, e *environment, options proxyMigrateOp
 	return nil
 }
 
-// databaseURI takes the prefix from the path of a file.
+// databaseURI removes the prefix from the path of a file.
 func (e *environment) databaseURI(name string) string {
 	path, isFile := strings.CutPrefix(name, "sqlite:")
 	if !isFile {
@@ -85,6 +85,6 @@ func (e *environment) migrateProgress() func(done, total int64) {
 		if bar == nil {
 			bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(e.stderr), progressbar.OptionSetDescription("rows"), progressbar.OptionClearOnFinish())
 		}
-		_ = bar.Set64(done) // a bar that can't be drawn is no reason to stop
+		_ = bar.Set64(done) // a bar that can't be drawn doesn't matter
 	}
 }

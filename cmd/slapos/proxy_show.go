@@ -96,7 +96,7 @@ func (e *environment) page(ctx context.Context, text *bytes.Buffer) error {
 	command := exec.CommandContext(ctx, "/bin/sh", "-c", pager)
 	command.Stdin, command.Stdout, command.Stderr = text, e.stdout, os.Stderr
 	if err := command.Run(); err != nil {
-		// Without a pager the text itself is better than nothing.
+		// Without a pager, print the text itself.
 		if text.Len() == len(whole) {
 			_, err = e.stdout.Write(whole)
 			return err

@@ -113,8 +113,8 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	if err != nil {
 		return err
 	}
-	// The address first: when it is taken, another proxy may be using the
-	// database, and nothing must be migrated below it.
+	// The address first: if it is taken, another proxy may be using the
+	// database, which must then not be migrated.
 	listeners, err := serve.Listen(ctx, settings["host"], port)
 	if err != nil {
 		return err
@@ -144,8 +144,8 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}.Serve(ctx, listeners)
 }
 
-// guardProxy says how the proxy listens, and whom it answers: everybody, unless
-// authorities of clients or tokens are named.
+// guardProxy sets how the proxy listens and whom it answers: everybody, unless
+// the settings name authorities of clients or tokens.
 func (e *environment) guardProxy(settings map[string]string, options *proxy.Options) (*tls.Config, error) {
 	file := func(key string) string { return e.expandUser(settings[key]) }
 	for _, key := range []string{"listen_key_file", "listen_client_ca_file"} {
@@ -201,7 +201,7 @@ func proxySettings(c *pytext.Configuration, given map[string]string) (map[string
 	return settings, nil
 }
 
-// proxyOptions are the options of the master but for its database.
+// proxyOptions are the options of the master, except its database.
 func (e *environment) proxyOptions(c *pytext.Configuration, settings map[string]string) (proxy.Options, error) {
 	products, err := softwareProducts(settings["software_product_list"])
 	if err != nil {

@@ -149,7 +149,7 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	return e.printJSON(described)
 }
 
-// request sends the request, and returns an instance that is there (CLI-54).
+// request sends the request, and returns a ready instance (CLI-54).
 func (e *environment) request(ctx context.Context, client *client, request slap.Request) (*slap.Instance, error) {
 	instance, err := client.Request(ctx, request)
 	if err == nil {
@@ -211,7 +211,7 @@ func keyValues(words []string) (*pytext.Object, error) {
 	return o, nil
 }
 
-// openParameters reads the file early: one that is missing is wrong usage.
+// openParameters reads the file early: a missing file is wrong usage.
 func (e *environment) openParameters(ctx context.Context, name string) ([]byte, error) {
 	if name == "" {
 		return nil, nil
@@ -233,8 +233,8 @@ func (e *environment) openParameters(ctx context.Context, name string) ([]byte, 
 	return data, nil
 }
 
-// readParameters decodes a parameters file, and puts what it holds under "_"
-// when that is how the release takes it (CLI-51).
+// readParameters decodes a parameters file, and puts its content under "_" if
+// the release expects that (CLI-51).
 func readParameters(ctx context.Context, name string, data []byte, s schema.Serialisation, software *softwareSchema) (*pytext.Object, error) {
 	if s == "" {
 		var err error
@@ -278,8 +278,8 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	return parameters, nil
 }
 
-// readXMLParameters reads an <instance> document. An id that is given twice has
-// its last value, as slapos.core's client reads it.
+// readXMLParameters reads an <instance> document. The last of several values of
+// an id counts, as for slapos.core's client.
 func readXMLParameters(data []byte) (slap.Dict, error) {
 	list, err := slap.ListInstance(data)
 	if err != nil {

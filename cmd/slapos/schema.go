@@ -10,8 +10,8 @@ import (
 	"slapos/slap/schema"
 )
 
-// A softwareSchema is what a release tells of its parameters, for one software
-// type; fetched when first needed.
+// A softwareSchema describes the parameters of a release, for one software
+// type. It is fetched when first needed.
 type softwareSchema struct {
 	e            *environment
 	url          string
@@ -25,7 +25,7 @@ func newSoftwareSchema(e *environment, url, softwareType string) *softwareSchema
 	return &softwareSchema{e: e, url: url, softwareType: softwareType}
 }
 
-// load reads the index. That there is none is told once (CLI-52).
+// load reads the index, and reports once if there is none (CLI-52).
 func (s *softwareSchema) load(ctx context.Context) (*schema.Release, error) {
 	if s.release == nil && s.err == nil {
 		if s.release, s.err = schema.Read(ctx, s.url); s.err != nil {

@@ -12,18 +12,19 @@ import (
 	"sync"
 )
 
-// A secretForm is looked for only in texts with one of its hints, in lower case:
-// each line of a build comes by here.
+// A secretForm is tried only on texts with one of its hints, in lower case,
+// since every line of a build passes here.
 type secretForm struct {
 	hints   []string
 	pattern *regexp.Regexp
 }
 
-// secretForms are how a password or a token stands in a text: in a URL, also one
-// with slips of the pen or percent signs, in a connection string, a query or a
-// document, in a header. The groups of each stay. A number before a slash is the
-// port of a URL without a user. A quoted value may hold escaped quotes, and its
-// backslashes may be doubled: too much is hidden rather than too little.
+// secretForms are the ways a password or token appears in a text: in a URL
+// (also a mistyped one, or with percent signs), in a connection string, a query
+// or a document, in a header. The groups of each pattern stay. A number before
+// a slash is the port of a URL without a user. A quoted value may contain
+// escaped quotes, and its backslashes may be doubled: we hide too much rather
+// than too little.
 var secretForms = sync.OnceValue(func() []secretForm {
 	return []secretForm{
 		{hints: []string{"@"}, pattern: regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},
@@ -57,11 +58,11 @@ func hideSecrets(text string) string {
 
 type resultKey struct{}
 
-// asResult marks a record as what the user asked for, which is told as it is: the
-// connection parameters of an instance, with the password in them.
+// asResult marks a record as the result that the user asked for, to be shown
+// unchanged: the connection parameters of an instance, including passwords.
 func asResult(ctx context.Context) context.Context { return context.WithValue(ctx, resultKey{}, true) }
 
-// A secretHandler hides secrets in all that is not a result.
+// A secretHandler hides secrets in everything except results.
 type secretHandler struct{ slog.Handler }
 
 func (h secretHandler) Handle(ctx context.Context, r slog.Record) error {

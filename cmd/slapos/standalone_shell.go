@@ -50,7 +50,7 @@ func runStandaloneShell(ctx context.Context, e *environment, root string, words 
 	return e.become(c, words)
 }
 
-// become replaces this process by a command in the environment of the cloud.
+// become replaces this process with a command in the environment of the cloud.
 func (e *environment) become(c *cloud.Cloud, words []string) error {
 	search := c.Path("bin") + string(os.PathListSeparator) + e.getenv("PATH")
 	environ := slices.DeleteFunc(slices.Clone(e.environ), func(variable string) bool {

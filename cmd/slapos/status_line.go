@@ -36,8 +36,8 @@ func terminalWidth(stream io.Writer) func() int {
 	}
 }
 
-// A statusLine is the last line of a terminal: what is worked on, and for how
-// long. It implements [pass.Progress].
+// A statusLine is the last line of a terminal: the items in progress, and for
+// how long. It implements [pass.Progress].
 type statusLine struct {
 	terminal io.Writer
 	now      func() time.Time
@@ -55,14 +55,14 @@ type statusItem struct {
 	since       time.Time
 }
 
-// Plan tells how many items there are.
+// Plan sets the number of items.
 func (s *statusLine) Plan(items int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total = items
 }
 
-// Begin tells that an item is worked on.
+// Begin starts an item.
 func (s *statusLine) Begin(item string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +73,7 @@ func (s *statusLine) Begin(item string) {
 	}
 }
 
-// Step tells what is done to it.
+// Step says what is being done to an item.
 func (s *statusLine) Step(item, doing string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *statusLine) Step(item, doing string) {
 	s.redraw()
 }
 
-// End tells that it is done.
+// End ends an item.
 func (s *statusLine) End(item string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +138,7 @@ func (s *statusLine) redraw() {
 	s.shown = true
 }
 
-// text shows the item that was begun first of those that take long enough to
-// have said what is done.
+// text shows the oldest item that has reported a step.
 func (s *statusLine) text() string {
 	for _, item := range s.items {
 		if item.doing == "" {

@@ -17,9 +17,9 @@ import (
 	"slapos/slap"
 )
 
-// Every key of a configuration file whose value is more than a text is read
-// here, by its rule in keyRules. A default stands for an absent key only, never
-// for a 0 or an empty text that was written (D-26).
+// Every key of a configuration file whose value is more than text is read here,
+// by its rule in keyRules. A default replaces an absent key only, never a 0 or
+// an empty text that was written (D-26).
 
 // A keyRule says what a key may be.
 type keyRule struct {
@@ -38,8 +38,7 @@ const (
 	ageKind              // 90d
 	byteSizeKind         // 100G
 	truthKind
-	// looseKind is a truth value that is one of the two whatever is written, as
-	// in the original.
+	// looseKind is a truth value that accepts any text, as in the original.
 	looseKind
 )
 
@@ -89,7 +88,8 @@ var keyRules = [...]keyRule{
 	{section: "firewall", name: "testing", kind: looseKind},
 }
 
-// ruleOf returns the rule of a key. A key without one is a mistake in this program.
+// ruleOf returns the rule of a key. A key without a rule is a bug in this
+// program.
 func ruleOf(name string, kinds ...keyKind) keyRule {
 	for _, rule := range keyRules {
 		if rule.name == name && slices.Contains(kinds, rule.kind) {
@@ -103,7 +103,7 @@ func ruleOf(name string, kinds ...keyKind) keyRule {
 type valueError struct {
 	key, value string
 	want       string // "must be a whole number" and the like
-	without    string // what it is without the key, when that is the way out
+	without    string // the effect of leaving the key out, if that is the way out
 }
 
 func (e *valueError) Error() string { return e.key + " " + e.text() }
@@ -116,9 +116,9 @@ func (e *valueError) text() string {
 	return text
 }
 
-// withConfiguration reads the node's configuration and hands it to use. A value
-// that use can't take is told with its place: the file, and the first of the
-// sections that has the key.
+// withConfiguration reads the node's configuration and passes it to use. The
+// error of a value that use refuses names its place: the file, and the first of
+// the sections that has the key.
 func (e *environment) withConfiguration(path string, sections []string, use func(*pytext.Configuration) error) error {
 	configuration, err := e.nodeConfiguration(path)
 	if err != nil {
@@ -127,8 +127,8 @@ func (e *environment) withConfiguration(path string, sections []string, use func
 	return placed(use(configuration), configuration, sections...)
 }
 
-// placed completes a valueError by the file and the section that the value stands
-// in; another error stays as it is.
+// placed adds the file and the section of the value to a valueError; other
+// errors stay unchanged.
 func placed(err error, c *pytext.Configuration, sections ...string) error {
 	var wrong *valueError
 	if !errors.As(err, &wrong) {
@@ -142,8 +142,8 @@ func placed(err error, c *pytext.Configuration, sections ...string) error {
 	return fmt.Errorf("%s: key %s %s", c.Path(), wrong.key, wrong.text())
 }
 
-// optionError is a valueError of what was given on the command line. Options that
-// the original takes as texts are not read before their command runs.
+// optionError turns a valueError into one about the command line. The command
+// itself reads options that are text for the original.
 func optionError(err error, option string) error {
 	var wrong *valueError
 	if !errors.As(err, &wrong) {
@@ -152,7 +152,7 @@ func optionError(err error, option string) error {
 	return argv.UsageErrorf("argument --%s: invalid value %q: %s", option, pytext.Shortened(wrong.value), wrong.want)
 }
 
-// originOf tells in parentheses where a key stands: in the first of the sections
+// originOf names in parentheses the place of a key: the first of the sections
 // that has it.
 func originOf(c *pytext.Configuration, key string, sections ...string) string {
 	for _, section := range sections {
@@ -163,8 +163,8 @@ func originOf(c *pytext.Configuration, key string, sections ...string) string {
 	return ""
 }
 
-// textOption is the text of a key; absent, it is usual. An empty text stays one
-// (D-26).
+// textOption is the text of a key, usual if the key is absent. An empty text is
+// a value (D-26).
 func textOption(section map[string]string, key, usual string) string {
 	if text, given := section[key]; given {
 		return text
@@ -172,7 +172,7 @@ func textOption(section map[string]string, key, usual string) string {
 	return usual
 }
 
-// wholeOption reads a whole number; absent, it is usual.
+// wholeOption reads a whole number, usual if the key is absent.
 func wholeOption(section map[string]string, key string, usual int) (int, error) {
 	rule := ruleOf(key, wholeKind)
 	text, given := section[key]
@@ -187,7 +187,7 @@ func wholeOption(section map[string]string, key string, usual int) (int, error) 
 }
 
 // secondsOption reads a number of seconds, which may have decimals, from the
-// first of the keys that is there.
+// first of the keys that is present.
 func secondsOption(section map[string]string, usual time.Duration, keys ...string) (time.Duration, error) {
 	for _, key := range keys {
 		rule := ruleOf(key, secondsKind)
@@ -230,7 +230,7 @@ func parseBoolean(text string) (value, ok bool) {
 	return false, false
 }
 
-// truthOption reads a key that is true or false; absent, it is usual.
+// truthOption reads a key that is true or false, usual if it is absent.
 func truthOption(section map[string]string, key string, usual bool) (bool, error) {
 	ruleOf(key, truthKind)
 	text, given := section[key]
@@ -244,8 +244,8 @@ func truthOption(section map[string]string, key string, usual bool) (bool, error
 	return value, nil
 }
 
-// looseOption reads a key that is true or false; absent, it is usual, and
-// any other text is what other says.
+// looseOption reads a key that is true or false, usual if it is absent. Any
+// other text means other.
 func looseOption(section map[string]string, key string, usual, other bool) bool {
 	ruleOf(key, looseKind)
 	text, given := section[key]
@@ -258,20 +258,20 @@ func looseOption(section map[string]string, key string, usual, other bool) bool 
 	return other && text != ""
 }
 
-// isTrue is truthOption for a key that is usually false.
+// isTrue is truthOption for a key whose default is false.
 func isTrue(section map[string]string, key string) (bool, error) {
 	return truthOption(section, key, false)
 }
 
-// ageOption reads a time after which something is removed; absent, there is
-// none. See [parseAge].
+// ageOption reads a time after which something is removed, 0 if the key is
+// absent. See [parseAge].
 func ageOption(section map[string]string, key string) (time.Duration, error) {
 	ruleOf(key, ageKind)
 	return removalOption(section, key, ageForms, parseAge)
 }
 
-// byteSizeOption reads a size above which something is removed; absent, there is
-// none. See [parseByteSize].
+// byteSizeOption reads a size above which something is removed, 0 if the key is
+// absent. See [parseByteSize].
 func byteSizeOption(section map[string]string, key string) (int64, error) {
 	ruleOf(key, byteSizeKind)
 	return removalOption(section, key, byteSizeForms, parseByteSize)
@@ -295,8 +295,8 @@ const (
 	byteSizeForms = "a size such as 500M or 100G"
 )
 
-// parseAge reads a number of days, as 90d, or what Go calls a duration. It is
-// more than nothing and no more than some centuries.
+// parseAge reads a number of days, as 90d, or a duration of Go. It must be
+// positive and at most some centuries.
 func parseAge(text string) (time.Duration, bool) {
 	age, err := time.ParseDuration(text)
 	if days, found := strings.CutSuffix(text, "d"); found {

@@ -61,7 +61,7 @@ Exit codes: 0 the supervisor went away; 1 failed.`,
 
 func runWatchdog(ctx context.Context, e *environment, options watchdogOptions) error {
 	ended := make(chan error, 1)
-	go func() { // owns standard input, and is left behind when ctx ends while it reads
+	go func() { // owns standard input; left behind if ctx ends while it reads
 		ended <- supervisor.Watch(ctx, supervisor.WatchOptions{
 			InstanceRoot: options.instanceRoot,
 			In:           e.stdin,
@@ -97,7 +97,7 @@ func (o watchdogOptions) bang(ctx context.Context, e *environment, partition, me
 	err = master.InstanceBang(ctx, slap.PartitionID{Computer: o.computerID, Partition: partition}, message)
 	if errors.Is(err, slap.ErrNotFound) {
 		e.log.Warn("the master doesn't know the partition", "partition", partition)
-		return nil // asking again would not change that
+		return nil // repeating would not help
 	}
 	return err
 }

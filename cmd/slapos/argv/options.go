@@ -25,9 +25,8 @@ func Words(target *cli.StringSlice, name, usage string) cli.Flag {
 	return &WordsFlag{StringSliceFlag: &cli.StringSliceFlag{Name: name, Usage: usage, Destination: target}}
 }
 
-// ChoiceFlag is an option with a fixed set of values, the first of which is the
-// default. A first value "" says that there is no default. Help shows the values
-// in the place of a name for them.
+// ChoiceFlag is an option with a fixed set of values. The first is the default;
+// "" means no default. Help shows the values instead of a placeholder.
 func ChoiceFlag(target *string, name, usage string, values ...string) cli.Flag {
 	*target = values[0]
 	c := &choice{target: target, values: values}
@@ -163,7 +162,7 @@ func Exclusive(c *cli.Context, names ...string) error {
 	return nil
 }
 
-// InvalidValue says in our words what package flag says of a value.
+// InvalidValue rewords an error of package flag about a value.
 func InvalidValue(err error) error {
 	pattern := regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]*): (?s:(.*))$`)
 	if m := pattern.FindStringSubmatch(err.Error()); m != nil {

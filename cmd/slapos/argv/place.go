@@ -4,8 +4,8 @@ package argv
 
 import "github.com/urfave/cli/v2"
 
-// A Place is where the cursor of a shell stands: in a command, at the value of
-// an option or else after some arguments.
+// A Place is the position of a shell's cursor: in a command, at the value of an
+// option or after some arguments.
 type Place struct {
 	Path      []string
 	Command   *cli.Command      // nil before the end of its name
@@ -14,8 +14,8 @@ type Place struct {
 	Values    map[string]string // of the options before it, by their first names
 }
 
-// PlaceOf reads words as Read does, but never refuses any: the line is not
-// finished yet. The last word is the one at the cursor.
+// PlaceOf reads words like Read, but refuses none: the line is not finished
+// yet. The last word is the one at the cursor.
 func PlaceOf(commands []*cli.Command, global []cli.Flag, words []string) Place {
 	if len(words) > 0 {
 		words = words[:len(words)-1]

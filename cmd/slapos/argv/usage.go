@@ -4,8 +4,8 @@ package argv
 
 import "fmt"
 
-// A UsageError is a command line that can't be understood: told with the usage
-// of the command, exit code 2 (CLI-7).
+// A UsageError is a command line that can't be understood. It is reported with
+// the usage of the command, and exit code 2 (CLI-7).
 type UsageError struct{ Text string }
 
 func (e *UsageError) Error() string { return e.Text }

@@ -40,8 +40,8 @@ type UnknownCommandError struct{ Words, Option string }
 
 func (e *UnknownCommandError) Error() string { return "no command " + e.Words + e.Option }
 
-// Read puts words in order by the tables of the commands' options. With an
-// error, the line holds what was understood up to there.
+// Read orders words by the tables of the commands' options. With an error, the
+// line has what was understood so far.
 func Read(commands []*cli.Command, global []cli.Flag, words []string) (*Line, error) {
 	l := &Line{Help: standsIn(words, "-h", "--help"), Version: standsIn(words, "--version")}
 	r := &reader{line: l, words: words, global: global}
@@ -86,7 +86,7 @@ type reader struct {
 	flags  []cli.Flag // of the command
 }
 
-// Command reads up to the end of the command's name.
+// command reads up to the end of the command's name.
 func (r *reader) command(level []*cli.Command) error {
 	var named []string
 	for len(r.words) > 0 {
@@ -164,12 +164,12 @@ func (r *reader) rest() error {
 	return nil
 }
 
-// PassThrough at the end of ArgsUsage says that the words which follow the
-// command's own options are another program's: node supervisorctl.
+// PassThrough at the end of ArgsUsage gives the words after the command's own
+// options to another program, as in node supervisorctl.
 const PassThrough = "..."
 
-// isOption tells an option, known or not, from an argument that happens to
-// begin with a dash: a number, or text with blanks.
+// isOption distinguishes an option, known or not, from an argument that happens
+// to begin with a dash: a number, or text with blanks.
 func (r *reader) isOption(word string) bool {
 	if len(word) < 2 || word[0] != '-' || word == "--" {
 		return false
@@ -182,8 +182,8 @@ func (r *reader) isOption(word string) bool {
 	return !number && !strings.Contains(word, " ")
 }
 
-// Option reads one option with its values, or a cluster of short ones. It reads
-// nothing when the option is not known.
+// option reads one option with its values, or a cluster of short ones. It reads
+// nothing if the option is unknown.
 func (r *reader) option() (known bool, err error) {
 	word := r.words[0]
 	for first := true; ; first = false {
@@ -212,8 +212,8 @@ func (r *reader) option() (known bool, err error) {
 	}
 }
 
-// Values reads the values of an option that stands first; rest is what follows
-// its name in the same word.
+// values reads the values of the first option; rest is what follows its name in
+// the same word.
 func (r *reader) values(f cli.Flag, rest string) error {
 	r.words = r.words[1:]
 	if rest != "" {
@@ -292,7 +292,7 @@ func (r *reader) find(word string) (f cli.Flag, rest string, err error) {
 	return f, rest, nil
 }
 
-// unknownOption refuses an option, and names the one that may be meant.
+// unknownOption refuses an option, and suggests the nearest one.
 func (r *reader) unknownOption(word string) error {
 	name, _, _ := strings.Cut(word, "=")
 	var names []string
@@ -354,7 +354,7 @@ func TakesValue(f cli.Flag) bool {
 	return !ok || documented.TakesValue()
 }
 
-// Nearest returns the names that a word may be a slip for, the best only.
+// Nearest returns the names that a mistyped word is closest to.
 func Nearest(word string, names []string) []string {
 	best := 1 + len(word)/4
 	var near []string

@@ -22,7 +22,8 @@ const (
 	slowestLook = time.Second     // at a pass that runs
 )
 
-// A trigger wakes up a loop; those that fire while it works are one.
+// A trigger wakes up a loop. Firing it several times while the loop works
+// counts once.
 type trigger chan struct{}
 
 func (t trigger) fire() {
@@ -32,8 +33,8 @@ func (t trigger) fire() {
 	}
 }
 
-// Work runs the passes until the context ends. Releases are installed beside the
-// processing of partitions, which can go on during a long build.
+// Work runs the passes until the context ends. Installing releases doesn't hold
+// up partitions: a long build runs beside them.
 func (c *Cloud) Work(ctx context.Context, every time.Duration) {
 	client := c.system()
 	defer client.Close()
@@ -49,8 +50,8 @@ func (c *Cloud) Work(ctx context.Context, every time.Duration) {
 	loops.Wait()
 }
 
-// repeat runs passes when its trigger fires, sooner after a failure, and else regularly;
-// then it fires the trigger of another loop.
+// repeat runs passes regularly, when its trigger fires, and soon after a
+// failure. After each round it fires the trigger of the other loop.
 func (c *Cloud) repeat(ctx context.Context, client *supervisor.Client, every time.Duration, mine, other trigger, passes ...string) {
 	retry := firstRetry
 	for {
@@ -87,7 +88,7 @@ func (c *Cloud) repeat(ctx context.Context, client *supervisor.Client, every tim
 	}
 }
 
-// runPass has the supervisor run a program to its end.
+// runPass makes the supervisor run a program to its end.
 func (c *Cloud) runPass(ctx context.Context, client *supervisor.Client, name string) (code int, err error) {
 	if err := client.StartProcess(ctx, name); err != nil {
 		return 0, err
@@ -107,7 +108,7 @@ func (c *Cloud) runPass(ctx context.Context, client *supervisor.Client, name str
 	}
 }
 
-// watchMaster fires when the master wants something else than before.
+// watchMaster fires the triggers when the master's wishes change.
 func (c *Cloud) watchMaster(ctx context.Context, triggers ...trigger) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()

@@ -85,9 +85,9 @@ func writeChanged(path string, text []byte, mode os.FileMode) error {
 	return wholefile.Write(path, text, mode)
 }
 
-// definition describes the partitions (CLI-102). Each has an IPv4 address of its
-// own, all of 127.0.0.0/8 being this machine, so that services don't meet at a
-// port; there is only one such address in IPv6.
+// definition describes the partitions (CLI-102). Each has its own IPv4 address,
+// so services may use the same port: all of 127.0.0.0/8 is this machine. IPv6
+// has only one such address.
 func (c *Cloud) definition() (string, error) {
 	account := strconv.Itoa(c.options.User)
 	if known, err := user.LookupId(account); err == nil {
@@ -133,7 +133,8 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 	return b.String()
 }
 
-// A program of the cloud runs always, or once each time it is started.
+// A program of the cloud keeps running (lasting), or runs once each time it is
+// started.
 type program struct {
 	name, command string
 	log           string // name of its log
@@ -165,7 +166,7 @@ func (c *Cloud) programs() []program {
 	return programs
 }
 
-// ShellQuote makes one word of a text, for shells and for the supervisor.
+// ShellQuote quotes a text as one word, for shells and for the supervisor.
 func ShellQuote(text string) string {
 	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@") == "" && text != "" {
 		return text

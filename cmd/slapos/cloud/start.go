@@ -19,8 +19,8 @@ import (
 	"slapos/slap/serve"
 )
 
-// pins are what a Python environment of a cloud gets: versions
-// that work together, not the newest of the day.
+// pins are the requirements of a cloud's Python environment: versions that work
+// together, not the newest of the day.
 //
 //go:embed requirements.txt
 var pins []byte
@@ -60,8 +60,8 @@ func (c *Cloud) Start(ctx context.Context, python string) error {
 	return c.format(ctx)
 }
 
-// choosePort finds a free one, unless one is wanted: that must be free, too,
-// since whoever has it would be taken for the master.
+// choosePort finds a free port, or checks that the wanted one is free: another
+// server on it would be mistaken for the master.
 func (c *Cloud) choosePort() error {
 	port := c.Settings.Port
 	if port == Unset {

@@ -44,7 +44,7 @@ type InstanceStatus struct {
 	Services  []ProgramStatus `json:"services"`
 }
 
-// Status looks at the cloud. Without its supervisor, it does not run.
+// Status looks at the cloud, which runs if its supervisor answers.
 func (c *Cloud) Status(ctx context.Context) (*Status, error) {
 	status := &Status{Root: c.options.Root, Programs: []ProgramStatus{}, Releases: []ReleaseStatus{}, Instances: []InstanceStatus{}}
 	client := c.system()
@@ -96,7 +96,8 @@ func (c *Cloud) releaseStatus(r *slap.SoftwareRelease) ReleaseStatus {
 	return ReleaseStatus{URL: r.URL, State: "installed"}
 }
 
-// serviceStatus are the services of partitions, as far as their supervisor tells.
+// serviceStatus lists the services of partitions, as far as their supervisor
+// knows them.
 func (c *Cloud) serviceStatus(ctx context.Context) map[string][]ProgramStatus {
 	client := supervisor.NewClient(c.services().Socket())
 	defer client.Close()

@@ -19,7 +19,7 @@ func (c *Cloud) Stop(ctx context.Context) error {
 	defer cancel()
 	client := c.system()
 	defer client.Close()
-	// The agent first, that no pass is begun any more.
+	// The agent first, so that no pass starts any more.
 	if err := client.StopAll(ctx); err != nil {
 		return err
 	}

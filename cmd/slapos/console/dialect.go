@@ -14,9 +14,9 @@ import (
 // dialect is Starlark with all that makes it more like Python.
 var dialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true}
 
-// parsePython parses Starlark in which statements that only Python has, raise
-// and import of a module that the console has anyway, are put in other words
-// where the parser stumbles over them.
+// parsePython parses Starlark. Where the parser stumbles over a statement that
+// only Python has (raise, or import of a module that the console has anyway),
+// it is translated.
 func parsePython(name, source string) (*syntax.File, error) {
 	lines := strings.Split(source, "\n")
 	for range len(lines) + 1 {
@@ -49,8 +49,8 @@ func parsePython(name, source string) (*syntax.File, error) {
 	return nil, fmt.Errorf("%s: too many statements that only Python has", name)
 }
 
-// stumblingWord finds where the reserved word stands that the parser stumbled
-// over, -1 for none. The parser's position is that of the word, or just after.
+// stumblingWord finds the reserved word that the parser stumbled over, -1 for
+// none. The parser's position is that of the word, or just after.
 func stumblingWord(line string, invalid syntax.Error) int {
 	word, found := strings.CutPrefix(invalid.Msg, "got ")
 	word, _, _ = strings.Cut(word, ",")
@@ -62,8 +62,8 @@ func stumblingWord(line string, invalid syntax.Error) int {
 	return strings.LastIndex(string(runes[:max(end, 0)]), word)
 }
 
-// iterateText makes for statements and comprehensions go through the characters
-// of a text, as in Python.
+// iterateText makes for statements and comprehensions iterate over the
+// characters of a string, as in Python.
 func iterateText(file *syntax.File) {
 	wrap := func(x syntax.Expr) syntax.Expr {
 		begin, end := x.Span()
@@ -80,7 +80,7 @@ func iterateText(file *syntax.File) {
 	})
 }
 
-// iterate is what iterateText puts around what is gone through.
+// iterate is the function that iterateText wraps around what is iterated over.
 func iterate(a arguments) (any, error) {
 	var value starlark.Value
 	err := a.unpack("value", &value)
@@ -93,8 +93,8 @@ func iterate(a arguments) (any, error) {
 // consoleModules can be imported.
 const consoleModules = " sys os os.path json math time "
 
-// inOtherWords says what only Python understands, up to the end of its line, in
-// Starlark; "" when it can't.
+// inOtherWords translates a Python statement, up to the end of its line, into
+// Starlark; "" if it can't.
 func inOtherWords(statement string) (string, error) {
 	statement = strings.TrimRight(statement, " \t\r;")
 	keyword, rest, _ := strings.Cut(statement, " ")

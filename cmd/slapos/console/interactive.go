@@ -18,8 +18,8 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// Interact reads statements from the terminal until the end of input. An error
-// is told, and the next statement read.
+// Interact reads and runs statements from the terminal until the end of input.
+// It logs an error and goes on.
 func (s *Session) Interact() error {
 	s.setArguments("", []string{""})
 	terminal := liner.NewLiner()
@@ -53,7 +53,7 @@ func (s *Session) Interact() error {
 func (s *Session) saveHistory(terminal *liner.State) {
 	file, err := wholefile.Create(s.options.History, wholefile.Mode(0o600))
 	if err != nil {
-		return // a home that can't be written has no history
+		return // without a writable home there is no history
 	}
 	if _, err = terminal.WriteHistory(file); err == nil {
 		err = file.CloseAtomicallyReplace()
@@ -119,8 +119,8 @@ func (s *Session) run(file *syntax.File) error {
 	return s.failure(starlark.ExecREPLChunk(file, s.thread, s.globals))
 }
 
-// complete finds what the word before the cursor may go on with: a name, or an
-// attribute of one.
+// complete finds completions of the word before the cursor: names, or
+// attributes of a name.
 func (s *Session) complete(before, after string) (head string, completions []string, tail string) {
 	begin := strings.LastIndexFunc(before, func(r rune) bool {
 		return r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')

@@ -13,8 +13,8 @@ import (
 	"slapos/slap"
 )
 
-// library is the object slap: what the original's library offers, by the same
-// names (CLI-55, CLI-58).
+// library is the object slap, with the names of the original's library (CLI-55,
+// CLI-58).
 func (s *Session) library() *entity {
 	return &entity{name: "slap", attributes: methods(map[string]function{
 		"registerComputer":          s.registerComputer,
@@ -258,7 +258,7 @@ func (s *Session) registerRelease(a arguments) (any, error) {
 }
 
 func (s *Session) releaseEntity(release *slap.SoftwareRelease) *entity {
-	// known fails for what the release doesn't know of itself (SLAP-45).
+	// known fails for an attribute that the release lacks (SLAP-45).
 	known := func(name, value string) (string, error) {
 		if value == "" {
 			return "", errors.New(name + " has not been defined.")

@@ -117,7 +117,7 @@ func fileMethods(r io.Reader) starlark.StringDict {
 	})
 }
 
-// exit is sys.exit: a number is the exit code, another value is told.
+// exit is sys.exit: a number is the exit code, another value the error message.
 func (s *Session) exit(a arguments) (any, error) {
 	var status starlark.Value = starlark.None
 	if err := a.unpack("status?", &status); err != nil {

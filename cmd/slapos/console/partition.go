@@ -39,7 +39,7 @@ func newPartition(s *Session, instance *slap.Instance, unready error) *partition
 	return p
 }
 
-// knownPartition is for a partition of which everything was sent.
+// knownPartition is a partition that the master has sent completely.
 func knownPartition(s *Session, sent *slap.Partition) *partition {
 	p := &partition{s: s, id: sent.ID()}
 	p.fill(sent)
@@ -180,7 +180,7 @@ func (p *partition) unallocated() error {
 	return fmt.Errorf("partition %s is not ready: the master doesn't know that yet", p.id.Partition)
 }
 
-// reportError never fails: what keeps the report from the master is logged
+// reportError never fails: it logs what kept the report from the master
 // (SLAP-46).
 func (p *partition) reportError(ctx context.Context, id slap.PartitionID, text string) error {
 	if err := p.s.options.Master.InstanceError(ctx, id, text); err != nil {

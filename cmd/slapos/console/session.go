@@ -108,7 +108,7 @@ func (s *Session) Run(p Program) error {
 	return s.failure(err)
 }
 
-// failure turns the error of a run into what the user is told.
+// failure turns the error of a run into the one for the user.
 func (s *Session) failure(err error) error {
 	var exit *ExitError
 	if errors.As(err, &exit) {

@@ -196,13 +196,13 @@ func (i *interpolation) resolve(key string, depth int) error {
 	}
 }
 
-// notInKeys tells what is in no key of a configuration: a name with it may be
-// part of a password.
+// notInKeys tells whether a character never occurs in keys: a name with it may
+// be part of a password.
 func notInKeys(r rune) bool {
 	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
 }
 
-// of names the key whose value is meant, if it isn't the one that was asked for.
+// of names the key of the value, unless it is the one that was asked for.
 func (i *interpolation) of(key string, depth int) string {
 	if depth == 1 {
 		return ""

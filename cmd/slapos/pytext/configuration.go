@@ -66,7 +66,7 @@ func (c *Configuration) Raw(section string) map[string]string {
 func (c *Configuration) Section(name string) (map[string]string, error) {
 	raw := c.Raw(name)
 	resolved := make(map[string]string, len(raw))
-	for _, key := range slices.Sorted(maps.Keys(raw)) { // of several errors the same one is told always
+	for _, key := range slices.Sorted(maps.Keys(raw)) { // of several errors always report the same one
 		value, err := interpolate(raw, key)
 		if err != nil {
 			return nil, fmt.Errorf("%s: section [%s], key %s: %w", filepath.Clean(c.path), name, key, err)
@@ -87,8 +87,8 @@ func Shortened(text string) string {
 	return text
 }
 
-// WriteExample writes an example with its values filled in. A percent sign in
-// a value is doubled, as the reader undoes it.
+// WriteExample writes an example configuration with its values filled in.
+// Percent signs are doubled, which reading undoes.
 func WriteExample(path, example string, values any, mode os.FileMode) error {
 	filled, err := template.New(filepath.Base(path)).Parse(example)
 	if err != nil {

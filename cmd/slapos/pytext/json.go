@@ -38,15 +38,15 @@ func DecodeJSON(data []byte) (any, error) {
 	return value, nil
 }
 
-// What stands for the constants that Python's json module writes and JSON has
-// no words for: a number too large, and one that nobody writes.
+// Stand-ins for the constants that Python's json module writes and JSON lacks:
+// a number too large, and one that nobody writes.
 const (
 	infinity   = "1e999999"
 	notANumber = "-0e-999999"
 )
 
-// pythonConstants replaces Infinity and NaN outside of texts, kept apart from
-// what stands beside them.
+// pythonConstants replaces Infinity and NaN outside of strings, and separates
+// them from their neighbours.
 func pythonConstants(data []byte) []byte {
 	if !bytes.Contains(data, []byte("NaN")) && !bytes.Contains(data, []byte("Infinity")) {
 		return data

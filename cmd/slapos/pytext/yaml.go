@@ -109,10 +109,10 @@ func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
 	return o, nil
 }
 
-// merge adds the keys of a mapping, or of several of which the first wins, in the
-// order in which they are written: PyYAML's since 6.0.4. That of earlier ones
-// differs, and so does, by 6.0.4, which of several wins: there it depends on
-// the length of the key.
+// merge adds the keys of a mapping, or of several of which the first wins, in
+// the order in which they are written, as PyYAML does since 6.0.4. Earlier
+// versions differ in the order; in 6.0.4 itself the length of the key decides
+// which mapping wins.
 func (r *yamlReader) merge(o *Object, n *yaml.Node, depth int) error {
 	value, err := r.value(n, depth)
 	if err != nil {
