@@ -26,8 +26,8 @@ import (
 // Version 1 is the original's schema 18. On SQLite it is made as the original
 // makes it, or migrated from older ones as the original does (legacy.go), and
 // what later versions add must not be in the original's way: it stands in
-// tables of our own, whose names end in 18. The version is in the header of the file, which the
-// original leaves alone; a server has it in the table schema18.
+// tables of our own, whose names end in 18. The version is in the header of the
+// file, which the original leaves alone; a server has it in the table schema18.
 //
 //go:embed migrations
 var migrationFiles embed.FS
