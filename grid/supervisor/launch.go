@@ -4,6 +4,7 @@ package supervisor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,10 +28,12 @@ type LaunchOptions struct {
 	// Foreground makes the supervisor replace this process.
 	Foreground bool
 	Logger     *slog.Logger // default: slog.Default
+
+	shutdownPause time.Duration // 0: the constant shutdownPause; tests are faster
 }
 
-// The patience of Launch (GRID-75), shortened by tests.
-var (
+// The patience of Launch (GRID-75).
+const (
 	shutdownPause = 2 * time.Second
 	checkLimit    = time.Second
 )
@@ -53,7 +56,7 @@ func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 	}
 	client := NewClient(l.Socket())
 	defer client.Close()
-	running, err := answers(ctx, client, l.Socket(), logger)
+	running, err := answers(ctx, client, l.Socket(), cmp.Or(options.shutdownPause, shutdownPause), logger)
 	if err != nil || running {
 		return err
 	}
@@ -89,7 +92,7 @@ func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 
 // answers tells whether a running supervisor is behind the socket. It waits for
 // one that is shutting down.
-func answers(ctx context.Context, client *Client, socket string, logger *slog.Logger) (bool, error) {
+func answers(ctx context.Context, client *Client, socket string, pause time.Duration, logger *slog.Logger) (bool, error) {
 	if !exists(socket) {
 		return false, nil
 	}
@@ -100,7 +103,7 @@ func answers(ctx context.Context, client *Client, socket string, logger *slog.Lo
 			return false, ctx.Err()
 		case isFault(err, FaultShutdownState), err == nil && code < 1:
 			logger.Info("Supervisor in shutdown procedure, will check again later.")
-			if err := clock.Pause(ctx, time.Duration(n)*shutdownPause); err != nil {
+			if err := clock.Pause(ctx, time.Duration(n)*pause); err != nil {
 				return false, err
 			}
 		case err != nil:

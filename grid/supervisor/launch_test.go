@@ -48,7 +48,7 @@ func newNode(t *testing.T) (Layout, *bytes.Buffer) {
 
 func launch(t *testing.T, l Layout) error {
 	t.Helper()
-	return Launch(t.Context(), l, LaunchOptions{Executable: testExecutable(), Logger: l.Logger})
+	return Launch(t.Context(), l, LaunchOptions{Executable: testExecutable(), Logger: l.Logger, shutdownPause: 500 * time.Millisecond})
 }
 
 func readPID(t *testing.T, l Layout) int {
@@ -143,8 +143,7 @@ func TestLaunchFailure(t *testing.T) {
 // TestLaunchWaits checks that a supervisor which is shutting down is waited for,
 // and that a stale socket is replaced.
 func TestLaunchWaits(t *testing.T) {
-	defer func(pause time.Duration) { shutdownPause = pause }(shutdownPause)
-	shutdownPause = 500 * time.Millisecond
+	t.Parallel()
 	l, log := newNode(t)
 	must(t, os.WriteFile(filepath.Join(l.ConfigDir(), "slow.conf"),
 		[]byte("[program:slow]\ncommand=sh -c 'trap \"\" TERM; echo up; sleep 1000'\nstartsecs=0\nstopwaitsecs=1\nkillasgroup=true\nstdout_logfile=%(here)s/slow.log\n"), 0o600))

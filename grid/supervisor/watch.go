@@ -4,6 +4,7 @@ package supervisor
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ type WatchOptions struct {
 	In     io.Reader // events, from the supervisor
 	Out    io.Writer // answers
 	Logger *slog.Logger
+
+	bangPause time.Duration // 0: the constant bangPause; tests are faster
 }
 
 // Files of a partition: what was last deployed, and what of that was reported.
@@ -39,7 +42,7 @@ const (
 
 // bangPause is waited before an event that couldn't be reported is given back to
 // the supervisor, which sends it again.
-var bangPause = 5 * time.Second
+const bangPause = 5 * time.Second
 
 // maximumEvent bounds the size of an event, in bytes.
 const maximumEvent = 1 << 20
@@ -61,7 +64,7 @@ func Watch(ctx context.Context, options WatchOptions) error {
 		answer := "OK"
 		if err := options.handle(ctx, header, payload); err != nil {
 			options.Logger.Error(err.Error())
-			if clock.Pause(ctx, bangPause) != nil {
+			if clock.Pause(ctx, cmp.Or(options.bangPause, bangPause)) != nil {
 				return nil
 			}
 			answer = "FAIL"

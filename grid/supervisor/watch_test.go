@@ -94,8 +94,6 @@ func TestWatch(t *testing.T) {
 
 func TestWatchFailure(t *testing.T) {
 	t.Parallel()
-	defer func(pause time.Duration) { bangPause = pause }(bangPause)
-	bangPause = 0
 	const event = "PROCESS_STATE_EXITED processname:web-on-watch groupname:p pid:7"
 	var out strings.Builder
 	bangs := 0
@@ -107,6 +105,7 @@ func TestWatchFailure(t *testing.T) {
 			}
 			return nil
 		},
+		bangPause: time.Nanosecond,
 	}
 	must(t, Watch(t.Context(), options))
 	if want := "READY\nRESULT 4\nFAILREADY\nRESULT 2\nOKREADY\nRESULT 2\nOKREADY\n"; out.String() != want || bangs != 3 {

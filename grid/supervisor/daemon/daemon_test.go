@@ -34,8 +34,11 @@ func TestThreadsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan struct{})
+	defer func() { cancel(); <-served }()
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
+		defer close(served)
 		done <- Serve(ctx, Options{ConfigFile: path, Environ: os.Environ(), Ready: func() { close(ready) }})
 	}()
 	select {

@@ -62,9 +62,11 @@ func TestSlice(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	served := make(chan struct{})
+	defer func() { cancel(); <-served }()
 	done := make(chan error, 1)
 	go func() {
+		defer close(served)
 		done <- Serve(ctx, Options{ConfigFile: path, Environ: os.Environ(), CGroups: groups})
 	}()
 	for id, want := range map[string]bool{"slappart0": true, "slappart1": false} {

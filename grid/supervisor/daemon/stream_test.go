@@ -83,14 +83,16 @@ func TestFollowPieces(t *testing.T) {
 			defer close(ended)
 			tail.follow(ctx, nil, write)
 		}()
-		go func() {
+		var copying sync.WaitGroup
+		copying.Go(func() {
 			_, _ = io.Copy(struct{ io.Writer }{file}, pieces(bytes.NewReader(content)))
 			file.Close()
-		}()
+		})
 		got := make([]byte, len(content))
 		if _, err := io.ReadFull(read, got); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("%s: %v", name, err)
 		}
+		copying.Wait()
 		cancel()
 		read.Close()
 		select {
