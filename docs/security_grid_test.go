@@ -115,9 +115,24 @@ var gridMutations = []mutation{
 		`confined.Attributes{Mode: 0o644, UID: r.root.UID`,
 	},
 	{
-		"Firewall rules are read from the agent's own file", "slap/confined/sole.go", "grid/firewall.TestFirewalldHostileFile",
-		`case uid != os.Geteuid():`,
-		`case uid == os.Getppid():`,
+		"Rules in a partition's file count for its own addresses", "grid/firewall/firewall.go", "grid/firewall.TestFirewalldForeignRules",
+		`return !slices.Contains(own, rule.destination)`,
+		`return false && !slices.Contains(own, rule.destination)`,
+	},
+	{
+		"What was processed is noted by the agent", "grid/instance/timestamp.go", "grid/instance.TestPassTimestampOfUser",
+		`string(noted) == wanted && isRecent`,
+		`len(noted) > 0 && isRecent`,
+	},
+	{
+		"A retention lock has the length that was noted", "grid/partition/retention.go", "grid/partition.TestRetentionIsNotProlonged",
+		`return min(number, noted), present, nil`,
+		`return number, present, nil`,
+	},
+	{
+		"The agent's notes are in a directory of its own", "grid/pass/state.go", "grid/pass.TestStateDirectory",
+		`!info.IsDir() || uid != os.Geteuid() || info.Mode().Perm() != 0o700 {`,
+		`!info.IsDir() && uid != os.Geteuid() {`,
 	},
 	{
 		"A file of the agent's own is nobody else's whose name was taken away", "slap/confined/sole.go", "slap/confined.TestOpenSoleAttack",

@@ -8,6 +8,7 @@
 package firewall
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 
 	"slapos/grid/supervisor"
 	"slapos/promise/process"
+	"slapos/slap"
 	"slapos/slap/confined"
 )
 
@@ -89,48 +91,72 @@ func New(options Options, environment []string, log *slog.Logger) *Firewall {
 	}}
 }
 
+// A Place is where the rules of a partition are noted.
+type Place struct {
+	Partition string
+	// State is the agent's own directory, whose note is believed (GRID-97).
+	State *confined.Directory
+	// Directory is the partition's. Its [RulesFile] is for the original, and what
+	// it says counts for Addresses alone, the partition's own: another user may
+	// have written it.
+	Directory *confined.Directory
+	Addresses []slap.Address
+}
+
+func (p Place) note() string { return p.Partition + ".firewall" }
+
 // Set makes rules those of a partition (GRID-82); none removes them all.
-func (f *Firewall) Set(ctx context.Context, root *confined.Directory, partition string, rules []Rule, log *slog.Logger) error {
+func (f *Firewall) Set(ctx context.Context, place Place, rules []Rule, log *slog.Logger) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	old, present := readRules(root, log)
-	changed, err := f.backend.apply(ctx, partition, old, rules)
-	if err != nil {
-		return fmt.Errorf("firewall: %w", err)
-	}
-	if !changed && present && slices.Equal(old, rules) {
-		return nil
-	}
 	texts := make([]string, len(rules))
 	for i, rule := range rules {
 		texts[i] = `"` + rule.String() + `"` // nothing in it needs escaping
 	}
-	if err := root.Write(RulesFile, []byte("["+strings.Join(texts, ", ")+"]"), confined.AgentFile); err != nil {
-		return fmt.Errorf("firewall: write %s: %w", RulesFile, err)
+	wanted := []byte("[" + strings.Join(texts, ", ") + "]")
+	noted, errNote := place.State.Read(place.note())
+	if errNote != nil && !errors.Is(errNote, fs.ErrNotExist) {
+		return fmt.Errorf("firewall: %w", errNote)
+	}
+	var old []Rule
+	if errNote == nil {
+		old = parseRules(noted, log)
+	}
+	shown, errShown := place.Directory.Read(RulesFile)
+	if errShown == nil {
+		old = append(old, place.ofOwnAddresses(parseRules(shown, log))...)
+	} else if !errors.Is(errShown, fs.ErrNotExist) {
+		log.Warn("Ignored "+place.Directory.Join(RulesFile), slog.Any("error", errShown))
+	}
+	if _, err := f.backend.apply(ctx, place.Partition, old, rules); err != nil {
+		return fmt.Errorf("firewall: %w", err)
+	}
+	if errNote != nil || !bytes.Equal(noted, wanted) {
+		if err := place.State.Write(place.note(), wanted, confined.AgentFile); err != nil {
+			return fmt.Errorf("firewall: %w", err)
+		}
+	}
+	if errShown != nil || !bytes.Equal(shown, wanted) {
+		if err := place.Directory.Write(RulesFile, wanted, confined.AgentFile); err != nil {
+			return fmt.Errorf("firewall: write %s: %w", RulesFile, err)
+		}
 	}
 	return nil
 }
 
-// readRules reads the rules that the partition had. The file lies in a
-// directory of the partition's user: one that the agent didn't write counts as
-// missing, as does a rule that is none.
-func readRules(root *confined.Directory, log *slog.Logger) (rules []Rule, present bool) {
-	content, err := root.ReadSole(RulesFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false
-	}
-	if err != nil {
-		log.Warn("Ignored "+root.Join(RulesFile), slog.Any("error", err))
-		return nil, false
-	}
-	return parseRules(content, log)
+// ofOwnAddresses leaves out the rules about addresses of others: to take one of those
+// away opens another partition.
+func (p Place) ofOwnAddresses(rules []Rule) []Rule {
+	own := routedAddresses(p.Addresses)
+	return slices.DeleteFunc(rules, func(rule Rule) bool { return !slices.Contains(own, rule.destination) })
 }
 
-func parseRules(content []byte, log *slog.Logger) (rules []Rule, present bool) {
+// parseRules reads a note; what is no rule in it counts as missing.
+func parseRules(content []byte, log *slog.Logger) (rules []Rule) {
 	var texts []string
 	if err := json.Unmarshal(content, &texts); err != nil {
 		log.Warn("Ignored unreadable "+RulesFile, slog.Any("error", err))
-		return nil, false
+		return nil
 	}
 	for _, text := range texts {
 		rule, err := parseRule(text)
@@ -140,7 +166,7 @@ func parseRules(content []byte, log *slog.Logger) (rules []Rule, present bool) {
 		}
 		rules = append(rules, rule)
 	}
-	return rules, true
+	return rules
 }
 
 // firewalld applies rules by the command firewall-cmd.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -123,6 +122,7 @@ type fakeFirewalld struct {
 	t         *testing.T
 	directory string
 	root      *confined.Directory
+	state     *confined.Directory
 	firewall  *Firewall
 	log       bytes.Buffer
 }
@@ -150,6 +150,12 @@ esac
 	}
 	t.Cleanup(func() { root.Close() })
 	f.root = root
+	state := filepath.Join(f.directory, "state")
+	os.Mkdir(state, 0o700)
+	if f.state, err = confined.Open(state); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.state.Close() })
 	options := Options{Command: command, ReloadCommand: "echo reload >>" + f.directory + "/calls"}
 	f.firewall = New(options, []string{"PATH=" + os.Getenv("PATH")}, f.logger())
 	return f
@@ -158,7 +164,7 @@ esac
 func (f *fakeFirewalld) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&f.log, nil)) }
 
 func (f *fakeFirewalld) set(traffic Traffic) error {
-	return f.firewall.Set(context.Background(), f.root, "slappart0", traffic.Rules(f.logger()), f.logger())
+	return f.firewall.Set(context.Background(), Place{"slappart0", f.state, f.root, traffic.Addresses}, traffic.Rules(f.logger()), f.logger())
 }
 
 func (f *fakeFirewalld) lines(name string) []string {
@@ -234,15 +240,32 @@ func TestFirewalldHostileFile(t *testing.T) {
 		t.Errorf("a directory in the way: %v", err)
 	}
 	testkit.MustNotExist(t, proof)
-	if os.Geteuid() == 0 {
-		os.Remove(path)
-		testkit.WriteFile(t, path, `["`+rulePrefix+`INPUT 0 -d 10.9.9.9 -j REJECT"]`)
-		os.Chown(path, 29998, 29998)
-		f.lines("calls")
-		err := f.set(Traffic{})
-		if calls := f.lines("calls"); err != nil || !slices.Equal(calls, []string{""}) {
-			t.Errorf("the file of a user was believed: %v, calls %q", err, calls)
-		}
+}
+
+// A partition's user who puts a file in the place of the rules, even one that root
+// wrote, as its service's log is, takes no rule of another partition away (GRID-97).
+func TestFirewalldForeignRules(t *testing.T) {
+	f := newFakeFirewalld(t)
+	if err := f.set(trafficTo("10.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	victim := rulePrefix + "INPUT 1000 -d 10.9.9.9 -j REJECT"
+	testkit.WriteFile(t, filepath.Join(f.directory, "rules"), strings.Replace(victim, "--permanent --direct --add-rule", "", 1)[1:]+"\n")
+	testkit.WriteFile(t, f.root.Join(RulesFile), `["`+victim+`", "`+rulePrefix+`INPUT 1000 -d 10.0.0.1 -j REJECT"]`)
+	f.lines("calls")
+	if err := f.set(trafficTo("10.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	if calls := strings.Join(f.lines("calls"), "\n"); strings.Contains(calls, "10.9.9.9") {
+		t.Errorf("calls are\n%s", calls)
+	}
+	// Rules of a former address are known from the agent's own note.
+	testkit.WriteFile(t, f.root.Join(RulesFile), "[]")
+	if err := f.set(trafficTo("10.0.0.2")); err != nil {
+		t.Fatal(err)
+	}
+	if rules := strings.Join(f.lines("rules"), "\n"); strings.Contains(rules, "10.0.0.1 ") {
+		t.Errorf("rules of the former address are left:\n%s", rules)
 	}
 }
 

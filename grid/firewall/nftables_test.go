@@ -29,6 +29,8 @@ import (
 type nftablesNode struct {
 	t    *testing.T
 	root *confined.Directory
+	// state is the agent's.
+	state *confined.Directory
 }
 
 func newNftablesNode(t *testing.T) *nftablesNode {
@@ -53,13 +55,18 @@ func newNftablesNode(t *testing.T) *nftablesNode {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { root.Close() })
-	return &nftablesNode{t, root}
+	state, err := confined.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { state.Close() })
+	return &nftablesNode{t, root, state}
 }
 
 func (n *nftablesNode) set(partition string, traffic Traffic) (changed bool) {
 	n.t.Helper()
 	before, _ := os.Stat(n.root.Join(RulesFile))
-	if err := (&Firewall{backend: nftablesBackend{}}).Set(context.Background(), n.root, partition,
+	if err := (&Firewall{backend: nftablesBackend{}}).Set(context.Background(), Place{partition, n.state, n.root, traffic.Addresses},
 		traffic.Rules(slog.Default()), slog.Default()); err != nil {
 		n.t.Fatal(err)
 	}

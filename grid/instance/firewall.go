@@ -24,7 +24,7 @@ func (d *deployment) openFirewall(ctx context.Context) (pass.Outcome, error) {
 		Addresses: d.Addresses(), Peers: peers,
 		Filter: d.Filter(), Authorized: d.options.Firewall.AuthorizedSources,
 	}
-	return pass.Ended(d.firewall.Set(ctx, d.Root, d.ID.Partition, traffic.Rules(d.Log), d.Log))
+	return pass.Ended(d.setRules(ctx, traffic.Rules(d.Log)))
 }
 
 // closeFirewall takes all rules of the partition away.
@@ -33,5 +33,15 @@ func (d *deployment) closeFirewall(ctx context.Context) (pass.Outcome, error) {
 		return pass.Skipped, nil
 	}
 	d.Log.Info("Removing firewall configuration...")
-	return pass.Ended(d.firewall.Set(ctx, d.Root, d.ID.Partition, nil, d.Log))
+	return pass.Ended(d.setRules(ctx, nil))
+}
+
+func (d *deployment) setRules(ctx context.Context, rules []firewall.Rule) error {
+	state, err := d.Node.OpenState()
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	place := firewall.Place{Partition: d.ID.Partition, State: state, Directory: d.Root, Addresses: d.Addresses()}
+	return d.firewall.Set(ctx, place, rules, d.Log)
 }

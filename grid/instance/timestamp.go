@@ -15,6 +15,10 @@ import (
 // success; when that was is the time of the file.
 const timestampFile = ".timestamp"
 
+// timestampNote is the agent's own copy. The partition's user can write the other,
+// and knows what the master's is: it alone would have a request to stop ignored.
+func (d *deployment) timestampNote() string { return d.ID.Partition + ".timestamp" }
+
 // timestamp is the master's, unless the partition has to be processed whatever
 // it is (GRID-45).
 func (d *deployment) timestamp() (timestamp string, ok bool) {
@@ -35,12 +39,20 @@ func (d *deployment) isUpToDate() (bool, error) {
 	if periodicity == 0 {
 		return false, nil
 	}
-	processed, info, err := d.Root.ReadFile(timestampFile)
+	state, err := d.Node.OpenState()
+	if err != nil {
+		return false, err
+	}
+	defer state.Close()
+	shown, err := d.Root.Read(timestampFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err == nil && string(processed) == wanted && isRecent(info.ModTime(), periodicity, d.Node.Now()) {
-		return true, nil
+	if err == nil && string(shown) == wanted {
+		noted, info, err := state.ReadFile(d.timestampNote())
+		if err == nil && string(noted) == wanted && isRecent(info.ModTime(), periodicity, d.Node.Now()) {
+			return true, nil
+		}
 	}
 	return false, d.Root.Clear(timestampFile)
 }
@@ -55,6 +67,14 @@ func (d *deployment) writeTimestamp() error {
 	timestamp, given := d.timestamp()
 	if !given {
 		return nil
+	}
+	state, err := d.Node.OpenState()
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	if err := state.Write(d.timestampNote(), []byte(timestamp), confined.AgentFile); err != nil {
+		return err
 	}
 	return d.Root.Write(timestampFile, []byte(timestamp), confined.AgentFile)
 }

@@ -71,3 +71,20 @@ func TestPassTimestamp(t *testing.T) {
 		})
 	}
 }
+
+// A partition's user, who knows the master's timestamp, can't have the agent take the
+// partition for processed (GRID-97).
+func TestPassTimestampOfUser(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	n.process(0)
+	n.Change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
+	n.Touch("slappart0")
+	testkit.WriteFile(t, n.At("slappart0", timestampFile), "11")
+	n.process(0)
+	if deployed := strings.Count(testkit.ReadFile(t, n.At("slappart0", "log")), "\n"); deployed != 2 {
+		t.Errorf("deployed %d times, want 2", deployed)
+	}
+	if got := testkit.ReadFile(t, n.At("slappart0", timestampFile)); got != "11" {
+		t.Errorf("the timestamp is %q, not the one that the test forges", got)
+	}
+}

@@ -24,15 +24,49 @@ const (
 	RetentionDateFile  = ".slapos-retention-lock-date"  // seconds since 1970
 )
 
+// A retention is the lock of a partition. The agent's own notes bound what the
+// files in the partition say, which its user can write: it is never kept longer
+// than was noted (GRID-97). That user, and an administrator, can give it up.
+type retention struct {
+	root, state *confined.Directory
+	id          string
+}
+
+func (r *retention) delayNote() string { return r.id + ".retention-delay" }
+func (r *retention) dateNote() string  { return r.id + ".retention-date" }
+
 // LockRetention notes for how long the partition is kept once it is destroyed. The
 // note belongs to the owner of its Software Release, uid and gid.
 func (p *Partition) LockRetention(uid, gid int) error {
-	return lockRetention(p.Root, retentionDelay(p.Filter(), p.Log), uid, gid)
+	return p.withRetention(func(r *retention) error { return r.lock(retentionDelay(p.Filter(), p.Log), uid, gid) })
 }
 
 // RetentionOver says whether the partition may be destroyed now, see
 // [Partition.LockRetention].
-func (p *Partition) RetentionOver() (bool, error) { return retentionOver(p.Root, p.Node.Now()) }
+func (p *Partition) RetentionOver() (over bool, err error) {
+	err = p.withRetention(func(r *retention) (err error) {
+		over, err = r.over(p.Node.Now())
+		return err
+	})
+	return over, err
+}
+
+// ForgetState removes what the agent noted of a partition that is destroyed, but
+// for firewall rules, which outlive it when they could not be taken away.
+func (p *Partition) ForgetState() error {
+	return p.withRetention(func(r *retention) error {
+		return errors.Join(r.state.Remove(r.delayNote()), r.state.Remove(r.dateNote()), r.state.Remove(p.ID.Partition+".timestamp"))
+	})
+}
+
+func (p *Partition) withRetention(do func(*retention) error) error {
+	state, err := p.Node.OpenState()
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	return do(&retention{p.Root, state, p.ID.Partition})
+}
 
 // retentionDelay reads the delay that a user asked for, in days.
 func retentionDelay(filter slap.Dict, log *slog.Logger) float64 {
@@ -58,44 +92,75 @@ func parseFloat(text string) (float64, error) {
 	return number, err
 }
 
-// lockRetention notes the delay of a partition at its first installation; it is
-// never changed afterwards. The file belongs to the owner of its Software
-// Release, uid and gid.
-func lockRetention(root *confined.Directory, days float64, uid, gid int) error {
-	if root.Exists(RetentionDelayFile) {
+// lock notes the delay of a partition at its first installation; it is never
+// changed afterwards. The file belongs to the owner of its Software Release, uid and
+// gid.
+func (r *retention) lock(days float64, uid, gid int) error {
+	if !r.state.Exists(r.delayNote()) {
+		noted := days
+		// Another agent has installed it.
+		if shown, present, err := readRetention(r.root, RetentionDelayFile); err == nil && present {
+			noted = shown
+		}
+		if err := r.state.Write(r.delayNote(), []byte(slap.PythonString(noted)), confined.AgentFile); err != nil {
+			return fmt.Errorf("note the retention delay: %w", err)
+		}
+	}
+	if r.root.Exists(RetentionDelayFile) {
 		return nil
 	}
 	text := slap.PythonString(days)
-	if err := root.Write(RetentionDelayFile, []byte(text), confined.Attributes{Mode: 0o644, UID: uid, GID: gid}); err != nil {
+	if err := r.root.Write(RetentionDelayFile, []byte(text), confined.Attributes{Mode: 0o644, UID: uid, GID: gid}); err != nil {
 		return fmt.Errorf("write %s: %w", RetentionDelayFile, err)
 	}
 	return nil
 }
 
-// retentionOver says whether a partition may be destroyed now. The first time
-// it is asked it notes the date from which that is so, in a file of the delay's
-// owner.
-func retentionOver(root *confined.Directory, now time.Time) (bool, error) {
-	days, hasDelay, err := readRetention(root, RetentionDelayFile)
+// over says whether a partition may be destroyed now. The first time it is asked it
+// notes the date from which that is so, in a file of the delay's owner.
+func (r *retention) over(now time.Time) (bool, error) {
+	days, hasDelay, err := r.read(RetentionDelayFile, r.delayNote())
 	if err != nil {
 		return false, err
 	}
-	date, hasDate, err := readRetention(root, RetentionDateFile)
+	date, hasDate, err := r.read(RetentionDateFile, r.dateNote())
 	if err != nil {
 		return false, err
 	}
 	if !hasDate && hasDelay && days > 0 {
 		date, hasDate = float64(now.Unix())+days*86400, true
-		info, err := root.Lstat(RetentionDelayFile)
-		if err != nil {
-			return false, err
+		if noted, present, err := readRetention(r.state, r.dateNote()); err == nil && present {
+			date = min(date, noted)
 		}
-		uid, gid := confined.Owner(info)
-		if err := root.Write(RetentionDateFile, []byte(slap.PythonString(date)), confined.Attributes{Mode: 0o644, UID: uid, GID: gid}); err != nil {
+		text := []byte(slap.PythonString(date))
+		if err := r.state.Write(r.dateNote(), text, confined.AgentFile); err != nil {
+			return false, fmt.Errorf("note the retention date: %w", err)
+		}
+		uid, gid := -1, -1
+		if info, err := r.root.Lstat(RetentionDelayFile); err == nil {
+			uid, gid = confined.Owner(info)
+		}
+		if err := r.root.Write(RetentionDateFile, text, confined.Attributes{Mode: 0o644, UID: uid, GID: gid}); err != nil {
 			return false, fmt.Errorf("write %s: %w", RetentionDateFile, err)
 		}
 	}
 	return !hasDate || float64(now.UnixNano())/1e9 >= date, nil
+}
+
+// read reads a file of the partition, within the bounds of the agent's note.
+func (r *retention) read(name, note string) (number float64, present bool, err error) {
+	noted, hasNote, err := readRetention(r.state, note)
+	if err != nil {
+		return 0, false, err
+	}
+	number, present, err = readRetention(r.root, name)
+	switch {
+	case !hasNote:
+		return number, present, err
+	case err != nil:
+		return noted, true, nil
+	}
+	return min(number, noted), present, nil
 }
 
 // readRetention takes anything but a regular file for none: no agent made it.

@@ -31,14 +31,24 @@ func TestRetentionDelay(t *testing.T) {
 	}
 }
 
+func newRetention(t *testing.T, root *confined.Directory) *retention {
+	state, err := confined.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { state.Close() })
+	return &retention{root, state, "slappart0"}
+}
+
 func TestLockRetention(t *testing.T) {
 	root := openPartitionDirectory(t)
+	r := newRetention(t, root)
 	uid := os.Getuid()
 	if uid == 0 {
 		uid = 29997
 	}
 	for _, days := range []float64{0, 7} {
-		if err := lockRetention(root, days, uid, os.Getgid()); err != nil {
+		if err := r.lock(days, uid, os.Getgid()); err != nil {
 			t.Fatal(err)
 		}
 		content, _ := root.Read(RetentionDelayFile)
@@ -86,7 +96,7 @@ func TestRetentionOver(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			over, err := retentionOver(root, test.now)
+			over, err := newRetention(t, root).over(test.now)
 			if over != test.want || (err != nil) != test.fails {
 				t.Errorf("over: %v, %v", over, err)
 			}
@@ -117,8 +127,42 @@ func TestRetentionHostileFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if over, err := retentionOver(root, time.Now()); !over || err != nil {
+		if over, err := newRetention(t, root).over(time.Now()); !over || err != nil {
 			t.Errorf("%s: %v, %v", name, over, err)
+		}
+	}
+}
+
+// The files in the partition are its user's to write, who gains no time by that
+// (GRID-97).
+func TestRetentionIsNotProlonged(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	day := 24 * time.Hour
+	for name, hostile := range map[string]func(root *confined.Directory){
+		"longer delay": func(root *confined.Directory) { testkit.WriteFile(t, root.Join(RetentionDelayFile), "9999.0") },
+		"later date": func(root *confined.Directory) {
+			testkit.WriteFile(t, root.Join(RetentionDateFile), "9999999999.0")
+		},
+		"no date": func(root *confined.Directory) { os.Remove(root.Join(RetentionDateFile)) },
+		"garbage": func(root *confined.Directory) {
+			testkit.WriteFile(t, root.Join(RetentionDelayFile), "x")
+			testkit.WriteFile(t, root.Join(RetentionDateFile), "x")
+		},
+	} {
+		r := newRetention(t, openPartitionDirectory(t))
+		if err := r.lock(2, os.Getuid(), os.Getgid()); err != nil {
+			t.Fatal(err)
+		}
+		if over, err := r.over(now); over || err != nil {
+			t.Errorf("%s: over %v at first, %v", name, over, err)
+		}
+		hostile(r.root)
+		if over, err := r.over(now.Add(day)); over || err != nil {
+			t.Errorf("%s: over %v after a day, %v", name, over, err)
+		}
+		hostile(r.root)
+		if over, err := r.over(now.Add(2 * day)); !over || err != nil {
+			t.Errorf("%s: over %v after two days, %v", name, over, err)
 		}
 	}
 }

@@ -22,15 +22,14 @@ const stateDirectory = "var/agent"
 // and who can lock them. What the original keeps in them is written there as
 // well, for the original and for the user to read (GRID-97).
 func (n *Node) StateDirectory() (string, error) {
-	path := n.InstanceRoot
-	for _, directory := range []struct {
-		name string
-		mode fs.FileMode
-	}{{"var", 0o755}, {"agent", 0o700}} {
-		path = filepath.Join(path, directory.name)
-		if err := os.Mkdir(path, directory.mode); err != nil && !errors.Is(err, fs.ErrExist) {
+	path := filepath.Join(n.InstanceRoot, stateDirectory)
+	if err := os.Mkdir(path, 0o700); errors.Is(err, fs.ErrNotExist) {
+		if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}
+		err = os.Mkdir(path, 0o700)
+	} else if err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
 	}
 	info, err := os.Lstat(path)
 	if err != nil {

@@ -123,5 +123,8 @@ func (p *reportedPartition) emptyData(ctx context.Context) (pass.Outcome, error)
 // the other way round, an interruption between them would start the lock anew.
 func (p *reportedPartition) empty(ctx context.Context) (pass.Outcome, error) {
 	_ = p.Root.Remove(partition.RetentionDelayFile) // what can't be removed alone is below
-	return pass.Ended(p.Root.Empty(ctx))
+	if err := p.Root.Empty(ctx); err != nil {
+		return pass.Failed, err
+	}
+	return pass.Ended(p.ForgetState())
 }

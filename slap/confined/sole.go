@@ -5,7 +5,6 @@ package confined
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -17,7 +16,8 @@ import (
 const aside = ".slapos-aside"
 
 // OpenSole opens a regular file of the agent's own that has no other name, so
-// that it is nobody else's: it may be read to others and written in place. The
+// that it is nobody else's: it may be written in place. What it holds may yet be
+// another user's text, which came there under another name. The
 // name has no slash. What is something else is left there, and an error.
 //
 // Where users can make hard links to files that are not theirs, a count of names
@@ -31,20 +31,6 @@ func (d *Directory) OpenSole(name string, flags int) (*os.File, fs.FileInfo, err
 	}
 	file.Close() // it is the agent's, unless its user was quick
 	return d.openAside(name, flags)
-}
-
-// ReadSole is [Directory.ReadFile] of such a file.
-func (d *Directory) ReadSole(name string) ([]byte, error) {
-	file, _, err := d.OpenSole(name, os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
-	if err == nil && len(content) > MaxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", d.Join(name), MaxFile)
-	}
-	return content, err
 }
 
 func (d *Directory) openSole(name string, flags int) (*os.File, fs.FileInfo, error) {
