@@ -24,10 +24,10 @@ func sampleCommands() ([]*cli.Command, []cli.Flag) {
 			}},
 			{Name: "console", ArgsUsage: "[SCRIPT] [ARGUMENT...]"},
 			{Name: "node", Subcommands: []*cli.Command{
-				&cli.Command{Name: "software", Flags: []cli.Flag{
+				{Name: "software", Flags: []cli.Flag{
 					&cli.StringFlag{Name: "only-sr", Aliases: []string{"only"}}, &cli.IntFlag{Name: "promise-timeout"},
 				}},
-				&cli.Command{Name: "status", ArgsUsage: "...", Flags: []cli.Flag{&cli.StringFlag{Name: "cfg"}}},
+				{Name: "status", ArgsUsage: "...", Flags: []cli.Flag{&cli.StringFlag{Name: "cfg"}}},
 			}},
 		}, []cli.Flag{
 			&cli.BoolFlag{Name: "help", Aliases: []string{"h"}},
