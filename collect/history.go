@@ -251,7 +251,7 @@ func (r *historyReader) slices() error {
 			s := all[name]
 			s.memory[i] += memory
 			s.count[i]++
-			// Less than before: the group was made anew.
+			// Less than before: the group was made again.
 			if elapsed := moment.Sub(before.moment).Seconds(); before.name == name && elapsed > 0 && elapsed <= longest && seconds >= before.seconds {
 				s.busy[i] += seconds - before.seconds
 				s.elapsed[i] += elapsed

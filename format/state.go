@@ -245,7 +245,7 @@ const resourceFile = ".slapos-resource"
 
 // saveResources tells what is in a partition what it may use (FMT-80). The
 // directory is the partition user's, so nothing outside of it is touched; the
-// file is made anew by every run, so it is not worth a sync.
+// file is made again by every run, so it is not worth a sync.
 func (s *state) saveResources(partition *Partition, resources any) error {
 	content := pythonJSON(resources, "    ")
 	directory, err := confined.Open(partition.Path)

@@ -146,7 +146,7 @@ func (m *cpuSet) Instance(_ context.Context, partition *Partition) error {
 	for _, process := range waiting {
 		fmt.Fprintln(&rest, process)
 	}
-	// It stays the user's. It is written anew, since the old one may be a hard link
+	// It stays the user's. It is written again, since the old one may be a hard link
 	// to somebody else's file.
 	own := confined.Attributes{Mode: info.Mode().Perm(), UID: directory.UID, GID: directory.GID}
 	return directory.Write(cpuRequest, []byte(rest.String()), own)

@@ -24,7 +24,7 @@ const (
 	logFolder    = stateFolder + "/log"
 )
 
-// stateFile is a file of the state. What it holds is made anew by the next run.
+// stateFile is a file of the state. What it holds is made again by the next run.
 var stateFile = confined.Attributes{UID: -1, GID: -1, Volatile: true}
 
 // files is the partition's directory as its user sees it: when the agent is root,

@@ -48,7 +48,7 @@ const (
 	Anomaly
 )
 
-// noTimeout is a Timeout that nothing reaches. It is a number all the same, as
+// noTimeout is a Timeout that nothing reaches. It is still a number, as
 // launchers of every slapos.core want one.
 const noTimeout = 10 * 365 * 24 * time.Hour
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Client is what supervisorctl is told.
+// Client is the configuration of supervisorctl.
 type Client struct {
 	ServerURL          string
 	Username, Password string

@@ -28,7 +28,7 @@ const (
 	LevelCritical Level = 12
 )
 
-// Config is what the supervisor is told. Paths are absolute.
+// Config is the configuration of the supervisor. Paths are absolute.
 type Config struct {
 	Identifier      string
 	LogFile         string // "" for none

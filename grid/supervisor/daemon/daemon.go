@@ -65,7 +65,7 @@ type daemon struct {
 
 // Serve runs a supervisor in the foreground until ctx ends, a signal asks for
 // it (SIGTERM, SIGINT, SIGQUIT) or the method shutdown is called; then every
-// service is stopped. SIGHUP and the method restart stop all and begin anew,
+// service is stopped. SIGHUP and the method restart stop all and start again,
 // SIGUSR2 opens logs again and makes removed sockets anew. An error comes before anything was started.
 func Serve(ctx context.Context, options Options) error {
 	defer catchIgnored()()
@@ -229,7 +229,7 @@ func (d *daemon) begin() {
 		d.critical(err.Error())
 	}
 	d.log.Info(fmt.Sprintf("supervisord started with pid %d", os.Getpid()))
-	go d.poller.run(&d.mu) // calls back with the lock held, until the process ends or begins anew
+	go d.poller.run(&d.mu) // calls back with the lock held, until the process ends or starts again
 	d.notify("SUPERVISOR_STATE_CHANGE_RUNNING", "")
 	for _, g := range d.groupsByPriority() {
 		g.autoStart()
@@ -239,7 +239,7 @@ func (d *daemon) begin() {
 	dropStartup()
 }
 
-// end makes the supervisor stop, or stop and begin anew.
+// end makes the supervisor stop, or stop and start again.
 func (d *daemon) end(next supervisorState) {
 	if d.state == supervisorRunning {
 		close(d.ending)

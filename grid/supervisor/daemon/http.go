@@ -34,7 +34,7 @@ type server struct {
 	config config.Server
 
 	mu       sync.Mutex
-	listener net.Listener      // another one once the socket file was made anew
+	listener net.Listener      // another one once the socket file was made again
 	file     fileID            // of the socket file
 	open     map[net.Conn]bool // true while a request is handled
 	closed   bool

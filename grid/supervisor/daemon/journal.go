@@ -19,11 +19,11 @@ import (
 
 // journal remembers on disk which processes run, so that another supervisor
 // finds them after this one was killed (D-5). It has one line for each start
-// and each end, and is written anew from time to time. The file is there from the
+// and each end, and is written again from time to time. The file is there from the
 // first service on: listeners aren't adopted, and alone need none.
 type journal struct {
 	path    string
-	boot    string // identifies this run of the machine: process numbers begin anew
+	boot    string // identifies this run of the machine: process numbers start again
 	file    *os.File
 	lines   int
 	running map[int]entry // by process number
@@ -47,7 +47,7 @@ type entry struct {
 	Pipes    [3]uint64       `json:"pipes,omitzero"` // inodes of stdin, stdout, stderr
 }
 
-// maximumLines is when a journal is written anew, if few of its lines count.
+// maximumLines is when a journal is written again, if few of its lines count.
 const maximumLines = 5000
 
 // openJournal reads the journal of an earlier supervisor and begins one with

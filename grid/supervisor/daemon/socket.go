@@ -71,7 +71,7 @@ func (d *daemon) watchSockets(all servers) {
 		}
 	}
 	if err != nil {
-		d.log.Warn("a removed socket will be made anew only on SIGUSR2", "error", err)
+		d.log.Warn("a removed socket will be made again only on SIGUSR2", "error", err)
 	}
 	w.look()
 }
@@ -114,12 +114,12 @@ func (w *socketWatch) restore() {
 	for _, s := range w.servers {
 		made, err := s.restore()
 		if made {
-			w.d.log.Warn(fmt.Sprintf("socket %s was removed, it is made anew", s.config.Socket))
+			w.d.log.Warn(fmt.Sprintf("socket %s was removed, it is made again", s.config.Socket))
 		}
 		if err != nil {
 			problems[err.Error()] = true
 			if !w.problems[err.Error()] {
-				w.d.critical("a removed socket can't be made anew yet: " + err.Error())
+				w.d.critical("a removed socket can't be made again yet: " + err.Error())
 			}
 		}
 	}
