@@ -41,15 +41,6 @@ type Directory struct {
 	linksProtected bool
 }
 
-// Open opens a directory with the rights of the agent.
-func Open(directory string) (*Directory, error) {
-	root, err := OpenRoot(directory)
-	if err != nil {
-		return nil, err
-	}
-	return newDirectory(root, os.Geteuid() == 0)
-}
-
 func newDirectory(root *Root, gives bool) (*Directory, error) {
 	info, err := root.Stat(".")
 	if err != nil {

@@ -18,6 +18,26 @@ import (
 // GiveAway makes the directory's user the owner of a directory or a symbolic
 // link; of another file only when the kernel protects hard links.
 func (d *Directory) GiveAway(name string) error {
+	return d.give(name, func(info fs.FileInfo) error {
+		isPlain := info.Mode().Type()&(fs.ModeDir|fs.ModeSymlink) == 0
+		if isPlain && !d.IsOneName(info) {
+			return errMaybeLinked
+		}
+		return nil
+	})
+}
+
+// giveLink is GiveAway for a symbolic link that was just made.
+func (d *Directory) giveLink(name string) error {
+	return d.give(name, func(info fs.FileInfo) error {
+		if info.Mode().Type() != fs.ModeSymlink {
+			return errExchanged
+		}
+		return nil
+	})
+}
+
+func (d *Directory) give(name string, check func(fs.FileInfo) error) error {
 	if !d.gives {
 		return nil
 	}
@@ -33,9 +53,8 @@ func (d *Directory) GiveAway(name string) error {
 	if uid, gid := Owner(info); uid == d.UID && gid == d.GID {
 		return nil
 	}
-	isPlain := info.Mode().Type()&(fs.ModeDir|fs.ModeSymlink) == 0
-	if isPlain && !d.IsOneName(info) {
-		return fmt.Errorf("chown %s: %w", file.Name(), errMaybeLinked)
+	if err := check(info); err != nil {
+		return fmt.Errorf("chown %s: %w", file.Name(), err)
 	}
 	if err := unix.Fchownat(int(file.Fd()), "", d.UID, d.GID, unix.AT_EMPTY_PATH); err != nil {
 		return fmt.Errorf("chown %s: %w", file.Name(), err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,17 @@ func detachUserMount(parent int, name string) error {
 }
 
 var mountEscapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+// isUserMountAt tells whether a user mounted the file system at a path, or might
+// have.
+func isUserMountAt(path string) bool {
+	directory, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return true
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	return err != nil || isUserMount(string(table), filepath.Join(directory, filepath.Base(path)))
+}
 
 // isUserMount tells from the text of mountinfo whether the topmost file system
 // at path is a user's.

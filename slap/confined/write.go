@@ -9,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -170,21 +172,56 @@ func (d *Directory) Empty(ctx context.Context) error {
 	return emptyOpened(ctx, opened)
 }
 
-// MakeDirectory makes a directory of the directory's user, unless it exists.
+// MakeDirectory makes a directory of the directory's user, unless it exists: less
+// the process's umask, as every file. One of root's that an agent left empty is
+// made anew.
 func (d *Directory) MakeDirectory(name string, mode fs.FileMode) error {
-	err := d.Mkdir(name, mode)
-	if errors.Is(err, fs.ErrExist) {
-		info, err := d.Lstat(name)
-		if err == nil && !info.IsDir() {
-			err = &fs.PathError{Op: "mkdir", Path: d.Join(name), Err: syscall.ENOTDIR}
-		}
+	err := d.makeDirectory(name, mode)
+	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	info, err := d.Lstat(name)
 	if err != nil {
 		return err
 	}
-	return d.GiveAway(name)
+	if !info.IsDir() {
+		return &fs.PathError{Op: "mkdir", Path: d.Join(name), Err: syscall.ENOTDIR}
+	}
+	if uid, _ := Owner(info); d.gives && uid == 0 && d.UID != 0 && d.Root.Remove(name) == nil {
+		return d.makeDirectory(name, mode)
+	}
+	return nil
 }
+
+func (d *Directory) makeDirectory(name string, mode fs.FileMode) error {
+	if !d.gives {
+		return d.Mkdir(name, mode)
+	}
+	parent, err := d.OpenFile(path.Dir(name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	if err := makeFor(int(parent.Fd()), path.Base(name), mode&^umask(), d.UID, d.GID); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: d.Join(name), Err: err}
+	}
+	return nil
+}
+
+// umask is that of the process, which can't be asked without changing it, but for
+// a text in /proc.
+var umask = sync.OnceValue(func() fs.FileMode {
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if text, found := strings.CutPrefix(line, "Umask:"); found {
+			mask, err := strconv.ParseUint(strings.TrimSpace(text), 8, 32)
+			if err == nil {
+				return fs.FileMode(mask)
+			}
+		}
+	}
+	return 0o022
+})
 
 // Link makes name a symbolic link of the directory's user to target. Anything
 // there that is not a link is left alone (GRID-56).
@@ -208,7 +245,7 @@ func (d *Directory) Link(target, name string) error {
 	if err := d.Symlink(target, temporary); err != nil {
 		return err
 	}
-	if err := d.GiveAway(temporary); err != nil {
+	if err := d.giveLink(temporary); err != nil {
 		return err
 	}
 	return d.Root.Rename(temporary, name)

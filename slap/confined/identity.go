@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package confined
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// An identity tells directories apart, and the mounts through which one is seen:
+// files of root may be mounted over those in it for a user's processes alone.
+type identity struct{ mount, device, inode uint64 }
+
+var errExchanged = errors.New("it was exchanged while it was opened")
+
+// identify tells what a descriptor is of.
+func identify(fd int) (identity, unix.Stat_t, error) {
+	var status unix.Stat_t
+	if err := unix.Fstat(fd, &status); err != nil {
+		return identity{}, status, err
+	}
+	mount, err := mountOf(fd)
+	return identity{mount, uint64(status.Dev), status.Ino}, status, err
+}
+
+// mountOf returns the number of the mount that a descriptor is of. The number is no
+// other's while the descriptor is open.
+func mountOf(fd int) (uint64, error) {
+	var status unix.Statx_t
+	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &status)
+	if err == nil && status.Mask&unix.STATX_MNT_ID != 0 {
+		return status.Mnt_id, nil
+	}
+	return mountInText(fd) // kernels before 5.8, some containers
+}
+
+func mountInText(fd int) (uint64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if number, found := strings.CutPrefix(line, "mnt_id:"); found {
+			return strconv.ParseUint(strings.TrimSpace(number), 10, 64)
+		}
+	}
+	return 0, errors.New("/proc doesn't tell mounts")
+}
+
+// openIdentical opens the directory of a path if it is the one that was found
+// before. The path is needed since nothing but a path makes an [os.Root].
+func openIdentical(path string, wanted identity, gives bool) (*Directory, error) {
+	root, err := OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	directory, err := newDirectory(root, gives)
+	if err != nil {
+		return nil, err
+	}
+	found, err := directory.identity()
+	if err == nil && found != wanted {
+		err = fmt.Errorf("open %s: %w", path, errExchanged)
+	}
+	if err != nil {
+		directory.Close()
+		return nil, err
+	}
+	return directory, nil
+}
+
+func (d *Directory) identity() (identity, error) {
+	opened, err := d.Handle()
+	if err != nil {
+		return identity{}, err
+	}
+	defer opened.Close()
+	found, _, err := identify(int(opened.Fd()))
+	return found, err
+}
+
+// Handle opens the directory itself once more. As the working directory of a child
+// its path is that of [WorkingDirectory].
+func (d *Directory) Handle() (*os.File, error) { return d.Root.Open(".") }
+
+// WorkingDirectory is the path by which a child begins in an opened directory,
+// whatever has become of the directory's name. The file stays open until the child
+// has started.
+func WorkingDirectory(opened *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", opened.Fd()) }
+
+// Again opens the directory for a user of its own, who closes it.
+func (d *Directory) Again() (*Directory, error) {
+	root, err := d.OpenRoot(".")
+	if err != nil {
+		return nil, err
+	}
+	return newDirectory(root, d.gives)
+}
