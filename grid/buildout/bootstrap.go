@@ -73,7 +73,7 @@ func (b *Builder) python() (string, error) {
 		return "", fmt.Errorf("the Python interpreter %s can't be executed: %s", b.Python, advice)
 	}
 	if b.Script != "" { // a script that was installed with a Python names it
-		python, err := Interpreter(b.Script)
+		python, err := interpreterOf(b.Script)
 		if err == nil && strings.HasPrefix(filepath.Base(python), "python") && isExecutable(python) {
 			return python, nil
 		}

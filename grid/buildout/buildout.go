@@ -15,13 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"slapos/promise/process"
+	"slapos/slap/confined"
 )
 
 // umask of builds: others may not read what they make (GRID-12).
@@ -32,7 +31,9 @@ const keepOutput = 512 << 10
 
 // A Builder builds in one directory.
 type Builder struct {
-	Directory string
+	Directory string // its path
+	// Root is the directory, opened: children begin there, as its owner.
+	Root *confined.Directory
 	// Environment is the agent's.
 	Environment []string
 	// Python bootstraps, empty for the first of /opt/slapos/bin/python3 and
@@ -49,6 +50,15 @@ type Builder struct {
 	Timeout time.Duration
 	Logger  *slog.Logger
 }
+
+// A Script is a program of a release or a partition.
+type Script struct {
+	Root *confined.Directory
+	Name string // in Root
+}
+
+// Path is how a child, who has the rights of a user alone, finds the script.
+func (s Script) Path() string { return s.Root.Join(s.Name) }
 
 // An Error is a bootstrap or a run that failed. The log has it.
 type Error struct {
@@ -73,12 +83,12 @@ func (b *Builder) fail(reason string) error {
 const debugOutput = "(the output went to the terminal, because of --buildout-debug)"
 
 // Run runs script, a bin/buildout, with parameters (GRID-35).
-func (b *Builder) Run(ctx context.Context, script string, parameters ...string) error {
+func (b *Builder) Run(ctx context.Context, script Script, parameters ...string) error {
 	interpreter, err := Shebang(script)
 	if err != nil {
 		return fmt.Errorf("run buildout in %s: %w", b.Directory, err)
 	}
-	command := append(interpreter, script)
+	command := append(interpreter, script.Path())
 	if b.Debug {
 		command = append(command, "-D")
 	}
@@ -89,16 +99,16 @@ func (b *Builder) Run(ctx context.Context, script string, parameters ...string) 
 
 // BootstrapBy runs a program of a release that makes the directory's own
 // buildout, as its owner with its home (GRID-12).
-func (b *Builder) BootstrapBy(ctx context.Context, script string) error {
+func (b *Builder) BootstrapBy(ctx context.Context, script Script) error {
 	interpreter, err := Shebang(script)
 	if err != nil {
-		return fmt.Errorf("run %s: %w", script, err)
+		return fmt.Errorf("run %s: %w", script.Path(), err)
 	}
 	user, err := b.owner()
 	if err != nil {
 		return err
 	}
-	child := b.command(append(interpreter, script), user, user.Home, 0)
+	child := b.command(append(interpreter, script.Path()), user, user.Home, 0)
 	child.Umask = 0
 	_, err = b.finish(ctx, child, fmt.Sprintf("Failed to bootstrap buildout in '%s'.", b.Directory))
 	return err
@@ -118,12 +128,7 @@ func (b *Builder) run(ctx context.Context, command []string, home string, timeou
 
 // owner is the user that everything runs as.
 func (b *Builder) owner() (*process.User, error) {
-	info, err := os.Stat(b.Directory)
-	if err != nil {
-		return nil, err
-	}
-	status := info.Sys().(*syscall.Stat_t)
-	user, err := process.LookupUser(int(status.Uid), int(status.Gid))
+	user, err := process.LookupUser(b.Root.UID, b.Root.GID)
 	if err != nil {
 		return nil, fmt.Errorf("owner of %s: %w", b.Directory, err)
 	}
@@ -137,7 +142,7 @@ func (b *Builder) command(command []string, user *process.User, home string, tim
 	return &process.Command{
 		Path:       command[0],
 		Args:       command[1:],
-		Dir:        b.Directory,
+		In:         b.Root,
 		Env:        append(environment, marker+"="+b.Directory),
 		User:       user,
 		Umask:      umask,

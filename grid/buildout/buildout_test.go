@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"slapos/grid/testenv"
+	"slapos/slap/confined"
 	"slapos/slap/testkit"
 )
 
@@ -53,13 +54,28 @@ func newBuilder(t *testing.T) (*Builder, *log) {
 		t.Fatal(err)
 	}
 	testkit.HandOver(t, directory)
+	root, err := confined.Open(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
 	l := &log{}
 	return &Builder{
 		Directory:   directory,
+		Root:        root,
 		Environment: []string{"PATH=" + os.Getenv("PATH"), "LANG=C", "TMPDIR=/nowhere", "PIP_NO_BUILD_ISOLATION=0"},
 		Locks:       t.TempDir(),
 		Logger:      slog.New(l),
 	}, l
+}
+
+// script is one of the directory, by its path.
+func (b *Builder) script(path string) Script {
+	name, err := filepath.Rel(b.Directory, path)
+	if err != nil {
+		name = path
+	}
+	return Script{b.Root, name}
 }
 
 func writeScript(t *testing.T, path, text string) string {
@@ -112,7 +128,7 @@ recipe = recipe
 		t.Fatalf("bootstrap: %v\n%s", err, strings.Join(l.lines, "\n"))
 	}
 	script := filepath.Join(b.Directory, "bin", "buildout")
-	if err := b.Run(ctx, script, parameters...); err != nil {
+	if err := b.Run(ctx, b.script(script), parameters...); err != nil {
 		t.Fatalf("run: %v\n%s", err, strings.Join(l.lines, "\n"))
 	}
 	made, err := os.ReadFile(filepath.Join(b.Directory, "made"))
@@ -125,7 +141,7 @@ recipe = recipe
 	if !l.has("INFO Installing made.") {
 		t.Errorf("the output isn't logged: %q", l.lines)
 	}
-	if name, err := Interpreter(script); err != nil || name != b.Python {
+	if name, err := interpreterOf(script); err != nil || name != b.Python {
 		t.Errorf("interpreter %q, %v, want %s", name, err, b.Python)
 	}
 }
@@ -144,7 +160,7 @@ func TestRunCommandLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			script := writeScript(t, filepath.Join(b.Directory, "bin", "buildout"), test.first)
 			b.Debug = test.debug
-			if err := b.Run(t.Context(), script, "a", "b"); err != nil {
+			if err := b.Run(t.Context(), b.script(script), "a", "b"); err != nil {
 				t.Fatal(err)
 			}
 			got, err := os.ReadFile(filepath.Join(b.Directory, "arguments"))
@@ -157,7 +173,7 @@ func TestRunCommandLine(t *testing.T) {
 		// GRID-14: nothing of what is on the terminal is known, and so reported.
 		b.Debug, b.Environment = true, append(b.Environment, "FAIL=3")
 		script := writeScript(t, filepath.Join(b.Directory, "bin", "buildout"), "#!"+show+"\n")
-		err := b.Run(t.Context(), script)
+		err := b.Run(t.Context(), b.script(script))
 		var failure *Error
 		if !errors.As(err, &failure) || failure.Output != debugOutput {
 			t.Errorf("error %v", err)
@@ -170,7 +186,7 @@ func TestRunCommandLine(t *testing.T) {
 		if err := exec.Command("cp", "/bin/true", program).Run(); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Run(t.Context(), program); err != nil {
+		if err := b.Run(t.Context(), b.script(program)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -179,7 +195,7 @@ func TestRunCommandLine(t *testing.T) {
 func TestRunFails(t *testing.T) {
 	b, l := newBuilder(t)
 	script := writeScript(t, filepath.Join(b.Directory, "bin", "buildout"), "#!/bin/sh\necho before; echo $HOME >&2; exit 3\n")
-	err := b.Run(t.Context(), script)
+	err := b.Run(t.Context(), b.script(script))
 	var failed *Error
 	if !errors.As(err, &failed) {
 		t.Fatalf("%v is no *Error", err)
@@ -191,7 +207,7 @@ func TestRunFails(t *testing.T) {
 	if !l.has("INFO before") {
 		t.Errorf("log %q", l.lines)
 	}
-	if err := b.Run(t.Context(), filepath.Join(b.Directory, "missing")); err == nil {
+	if err := b.Run(t.Context(), b.script("missing")); err == nil {
 		t.Error("no error for a missing script")
 	}
 }
@@ -200,7 +216,7 @@ func TestRunTimesOut(t *testing.T) {
 	b, _ := newBuilder(t)
 	b.Timeout = 200 * time.Millisecond
 	script := writeScript(t, filepath.Join(b.Directory, "bin", "buildout"), "#!/bin/sh\necho waiting\nsleep 600\n")
-	err := b.Run(t.Context(), script)
+	err := b.Run(t.Context(), b.script(script))
 	if err == nil || !strings.Contains(err.Error(), "waiting\n") || !strings.Contains(err.Error(), "timed out after 0.2 seconds") {
 		t.Errorf("got %v", err)
 	}
@@ -348,7 +364,7 @@ func TestInterpreter(t *testing.T) {
 		"":                                           "",
 	} {
 		script := writeScript(t, filepath.Join(t.TempDir(), "script"), text)
-		if got, err := Interpreter(script); err != nil || got != want {
+		if got, err := interpreterOf(script); err != nil || got != want {
 			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
 		}
 	}

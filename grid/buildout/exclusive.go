@@ -40,9 +40,6 @@ var lockPatience = time.Hour
 // of the build can lock that as well, and hold the lock as root by running su. It
 // dies with the agent, children don't inherit it.
 func (b *Builder) Begin(ctx context.Context) (end func(), err error) {
-	if _, err := os.Stat(b.Directory); err != nil {
-		return nil, err
-	}
 	end = func() {}
 	if b.Locks != "" {
 		if end, err = b.lock(ctx); err != nil {
@@ -106,11 +103,7 @@ func isAt(file *os.File, path string) bool {
 
 // endOrphans kills the processes of an interrupted build.
 func (b *Builder) endOrphans(ctx context.Context) error {
-	info, err := os.Stat(b.Directory)
-	if err != nil {
-		return err
-	}
-	uid := info.Sys().(*syscall.Stat_t).Uid
+	uid := uint32(b.Root.UID)
 	ended := map[int]bool{}
 	deadline := time.Now().Add(orphanWait)
 	for {

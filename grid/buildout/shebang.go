@@ -4,7 +4,9 @@ package buildout
 
 import (
 	"bufio"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -16,8 +18,8 @@ const maxLine = 8 << 10
 // Shebang returns the words of the first line of a script that begins with #!,
 // an interpreter and its arguments, and nothing for another file: it is
 // executed. Naming the interpreter lifts the kernel's limit on that line.
-func Shebang(script string) ([]string, error) {
-	lines, err := firstLines(script, 1)
+func Shebang(script Script) ([]string, error) {
+	lines, err := script.firstLines(1)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +37,21 @@ func shebang(line string) []string {
 // Interpreter returns the interpreter of a script, empty when it names none. A
 // script of /bin/sh that does nothing but exec another program is written to
 // get around long first lines: the other program counts (GRID-44).
-func Interpreter(script string) (string, error) {
-	lines, err := firstLines(script, 2)
+func Interpreter(script Script) (string, error) {
+	lines, err := script.firstLines(2)
+	if err != nil {
+		return "", err
+	}
+	return interpreter(lines[0], lines[1]), nil
+}
+
+// interpreterOf is [Interpreter] for a script of the administrator's.
+func interpreterOf(path string) (string, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	lines, err := firstLines(file, 2)
 	if err != nil {
 		return "", err
 	}
@@ -56,13 +71,22 @@ func interpreter(first, second string) string {
 	return words[0]
 }
 
-// firstLines reads count lines of a regular file; lines that are not there are
-// empty.
-func firstLines(path string, count int) ([]string, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// firstLines reads count lines of a script. A link that leads out of the directory
+// is its user's to follow: there are none then.
+func (s Script) firstLines(count int) ([]string, error) {
+	file, err := s.Root.OpenFile(s.Name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
+		if info, errStat := s.Root.Lstat(s.Name); errStat == nil && info.Mode().Type() == fs.ModeSymlink && !errors.Is(err, fs.ErrNotExist) {
+			return make([]string, count), nil
+		}
 		return nil, err
 	}
+	return firstLines(file, count)
+}
+
+// firstLines reads count lines of a regular file, and closes it; lines that are not
+// there are empty.
+func firstLines(file *os.File, count int) ([]string, error) {
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {

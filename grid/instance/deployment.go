@@ -3,9 +3,12 @@
 package instance
 
 import (
+	"fmt"
+
 	"slapos/grid/buildout"
 	"slapos/grid/firewall"
 	"slapos/grid/partition"
+	"slapos/slap/confined"
 )
 
 // A deployment is one partition while the pass works on it.
@@ -17,6 +20,8 @@ type deployment struct {
 	// url and release, a directory, are of the Software Release, empty when the
 	// master named none.
 	url, release string
+	// software is the release, opened, once it is needed: see openRelease.
+	software *confined.Directory
 
 	started bool // the services, in this pass
 }
@@ -29,6 +34,26 @@ func (p *instancePass) newDeployment(opened *partition.Partition) *deployment {
 		d.release = buildout.ReleaseDirectory(p.node.SoftwareRoot, d.url)
 	}
 	return d
+}
+
+// openRelease opens the directory of the release, which is what all the rest of
+// the deployment reads (D-31).
+func (d *deployment) openRelease() (err error) {
+	if d.software == nil {
+		d.software, err = d.releases.open(d.release)
+	}
+	if confined.IsAbsent(err) {
+		return fmt.Errorf("Software Release %s is not present on system.\nCannot deploy instance.", d.url)
+	}
+	return err
+}
+
+// Close closes what is open.
+func (d *deployment) Close() {
+	if d.software != nil {
+		d.software.Close()
+	}
+	d.Partition.Close()
 }
 
 // environment of the partition's children, before it is cleaned (GRID-12).

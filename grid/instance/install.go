@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -56,8 +55,8 @@ func unixMode(mode fs.FileMode) uint32 {
 // writeProfile makes the profile of the instance from the template of the
 // release and what the node adds.
 func (d *deployment) writeProfile(context.Context) (pass.Outcome, error) {
-	if info, err := os.Stat(d.release); err != nil || !info.IsDir() {
-		return pass.Failed, fmt.Errorf("Software Release %s is not present on system.\nCannot deploy instance.", d.url)
+	if err := d.openRelease(); err != nil {
+		return pass.Failed, err
 	}
 	template, err := d.readTemplate()
 	if err != nil {
@@ -78,13 +77,8 @@ func (d *deployment) writeProfile(context.Context) (pass.Outcome, error) {
 // readTemplate reads instance.cfg of the release, which old ones call
 // template.cfg.
 func (d *deployment) readTemplate() ([]byte, error) {
-	release, err := confined.Open(d.release)
-	if err != nil {
-		return nil, err
-	}
-	defer release.Close()
 	for _, name := range []string{"instance.cfg", "template.cfg"} {
-		template, err := release.Read(name)
+		template, err := d.software.ReadGiven(name)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return template, err
 		}
@@ -105,7 +99,7 @@ func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
 		return pass.Failed, err
 	}
 	builder := &buildout.Builder{
-		Directory: d.Path, Environment: d.environment(), Python: n.Python, Script: n.Buildout,
+		Directory: d.Path, Root: d.Root, Environment: d.environment(), Python: n.Python, Script: n.Buildout,
 		Locks: locks, Debug: n.BuildoutDebug, Timeout: d.options.PartitionTimeout, Logger: d.Log,
 	}
 	end, err := builder.Begin(ctx)
@@ -113,18 +107,22 @@ func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
 		return pass.Failed, err
 	}
 	defer end()
-	own := filepath.Join(d.Path, "sbin", "buildout")
-	script, err := d.chooseBuildout(ctx, builder, own)
+	script, err := d.chooseBuildout(ctx, builder)
 	if err != nil {
 		return pass.Failed, err
 	}
-	if _, err := os.Stat(script); errors.Is(err, fs.ErrNotExist) {
-		if err := builder.Bootstrap(ctx, "buildout:bin-directory="+filepath.Dir(own)); err != nil {
+	if _, err := script.Root.Stat(script.Name); errors.Is(err, fs.ErrNotExist) {
+		if err := builder.Bootstrap(ctx, "buildout:bin-directory="+filepath.Dir(d.ownBuildout().Path())); err != nil {
 			return pass.Failed, err
 		}
-		script = own
+		script = d.ownBuildout()
 	}
 	return pass.Ended(builder.Run(ctx, script))
+}
+
+// ownBuildout is that of the partition.
+func (d *deployment) ownBuildout() buildout.Script {
+	return buildout.Script{Root: d.Root, Name: "sbin/buildout"}
 }
 
 // checkOwner refuses a user that nothing may run as, before anything does.
@@ -135,34 +133,36 @@ func (d *deployment) checkOwner() error {
 
 // chooseBuildout runs the bootstrap program of the release, if it has one,
 // which makes the partition's own buildout.
-func (d *deployment) chooseBuildout(ctx context.Context, builder *buildout.Builder, own string) (script string, err error) {
-	bin := filepath.Join(d.release, "bin")
-	entries, err := os.ReadDir(bin)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+func (d *deployment) chooseBuildout(ctx context.Context, builder *buildout.Builder) (script buildout.Script, err error) {
+	const bin = "bin"
+	if err := d.openRelease(); err != nil {
+		return script, err
 	}
-	var bootstraps []string
+	entries, err := d.software.Entries(bin)
+	if err != nil {
+		return script, err
+	}
+	var bootstraps []buildout.Script
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), "bootstrap") {
-			bootstraps = append(bootstraps, filepath.Join(bin, entry.Name()))
+			bootstraps = append(bootstraps, buildout.Script{Root: d.software, Name: bin + "/" + entry.Name()})
 		}
 	}
 	switch len(bootstraps) {
 	case 0:
-		d.Log.Info(fmt.Sprintf("Falling back to default buildout '%s'", filepath.Join(bin, "buildout")))
-		return filepath.Join(bin, "buildout"), nil
+		script = buildout.Script{Root: d.software, Name: buildout.ReleaseScript}
+		d.Log.Info(fmt.Sprintf("Falling back to default buildout '%s'", script.Path()))
+		return script, nil
 	case 1:
-		return own, builder.BootstrapBy(ctx, bootstraps[0])
+		return d.ownBuildout(), builder.BootstrapBy(ctx, bootstraps[0])
 	}
-	return "", fmt.Errorf("Software Release %s has more than one bootstrap program in %s: %d", d.url, bin, len(bootstraps))
+	return script, fmt.Errorf("Software Release %s has more than one bootstrap program in %s: %d", d.url, d.software.Join(bin), len(bootstraps))
 }
 
 // lockRetention notes for how long the partition is kept once it is destroyed.
 func (d *deployment) lockRetention(context.Context) (pass.Outcome, error) {
-	info, err := os.Stat(d.release)
-	if err != nil {
+	if err := d.openRelease(); err != nil {
 		return pass.Failed, err
 	}
-	uid, gid := confined.Owner(info)
-	return pass.Ended(d.LockRetention(uid, gid))
+	return pass.Ended(d.LockRetention(d.software.UID, d.software.GID))
 }

@@ -64,11 +64,15 @@ func newPass(options Options) *instancePass {
 	if options.Firewall != nil {
 		p.firewall = firewall.New(*options.Firewall, p.node.Environment, p.node.Logger)
 	}
-	p.releases = releases{maximumPeriodicity: options.MaximumPeriodicity, log: p.node.Logger}
+	p.releases = newReleases(p.node.SoftwareRoot, options.MaximumPeriodicity, p.node.Logger)
 	return p
 }
 
-func (p *instancePass) close() { p.supervision.Close() }
+func (p *instancePass) close() {
+	p.supervision.Close()
+	p.partitions.Close()
+	p.releases.close()
+}
 
 // Pass brings the partitions of this node to the states that the master wants
 // (GRID-40 to GRID-60). A partition that fails is reported to the master and in
@@ -124,6 +128,7 @@ func (p *instancePass) process(ctx context.Context) (pass.Result, error) {
 		d.Close()
 	}
 	result := sortFailures(deployments, failures)
+	result.Failed = append(p.partitions.Refused, result.Failed...)
 	if err != nil {
 		return result, err
 	}

@@ -40,7 +40,7 @@ func PromisePass(ctx context.Context, options Options) (pass.Result, error) {
 		d.Close()
 	}
 	result := sortFailures(deployments, failures)
-	result.PromiseFailed = append(result.PromiseFailed, result.Failed...)
+	result.PromiseFailed = append(append(result.PromiseFailed, p.partitions.Refused...), result.Failed...)
 	result.Failed = nil
 	if len(result.PromiseFailed) > 0 {
 		p.node.Logger.Info("Finished computer partitions.")

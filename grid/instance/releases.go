@@ -19,10 +19,33 @@ import (
 // releases are what instances must know of their Software Releases, each read
 // once in a pass.
 type releases struct {
+	// place holds them. It is opened when the first is needed.
+	place              func() (*confined.Place, error)
 	maximumPeriodicity int // of those that have none
 	log                *slog.Logger
 
 	periodicities, interpreters sync.Map // by directory
+}
+
+func newReleases(softwareRoot string, maximumPeriodicity int, log *slog.Logger) releases {
+	place := sync.OnceValues(func() (*confined.Place, error) { return confined.OpenPlace(softwareRoot) })
+	return releases{place: place, maximumPeriodicity: maximumPeriodicity, log: log}
+}
+
+func (r *releases) close() {
+	if place, err := r.place(); err == nil {
+		place.Close()
+	}
+}
+
+// open opens the directory of a release, which belongs to whom the place of all
+// does (GRID-101).
+func (r *releases) open(release string) (*confined.Directory, error) {
+	place, err := r.place()
+	if err != nil {
+		return nil, err
+	}
+	return place.Open(filepath.Base(release), place.UID)
 }
 
 // periodicity is that of a release, or else the node's (GRID-46).
@@ -31,7 +54,7 @@ func (r *releases) periodicity(release string) int {
 		return r.maximumPeriodicity
 	}
 	read, _ := r.periodicities.LoadOrStore(release, sync.OnceValue(func() int {
-		periodicity, err := readPeriodicity(release)
+		periodicity, err := r.readPeriodicity(release)
 		if err == nil {
 			return periodicity
 		}
@@ -44,9 +67,9 @@ func (r *releases) periodicity(release string) int {
 }
 
 // readPeriodicity removes a file that holds no number.
-func readPeriodicity(release string) (int, error) {
+func (r *releases) readPeriodicity(release string) (int, error) {
 	const name = "periodicity"
-	root, err := confined.Open(release)
+	root, err := r.open(release)
 	if err != nil {
 		return 0, err
 	}
@@ -68,7 +91,15 @@ func (r *releases) interpreter(release string) (string, error) {
 		return "", nil
 	}
 	read, _ := r.interpreters.LoadOrStore(release, sync.OnceValues(func() (string, error) {
-		name, err := buildout.Interpreter(filepath.Join(release, buildout.ReleaseScript))
+		root, err := r.open(release)
+		if confined.IsAbsent(err) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		defer root.Close()
+		name, err := buildout.Interpreter(buildout.Script{Root: root, Name: buildout.ReleaseScript})
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", nil
 		}

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"slapos/grid/pass"
 	"slapos/grid/supervision"
+	"slapos/grid/supervisor"
 	"slapos/slap"
 	"slapos/slap/confined"
 )
@@ -23,18 +26,31 @@ type Opener struct {
 	// CertificateRepository is the directory of the partitions' keys and
 	// certificates; empty: partitions have none.
 	CertificateRepository string
+	// Refused are partitions that [Opener.OpenProcessed] didn't open although they
+	// are there.
+	Refused []pass.Failure
+
+	place *confined.Place // of the partitions, once it is needed
 }
 
-// Open opens the directory of a partition; close it after use.
+// Close closes the place of the partitions.
+func (o *Opener) Close() {
+	if o.place != nil {
+		o.place.Close()
+		o.place = nil
+	}
+}
+
+var errNoName = errors.New("is not the name of a partition")
+
+// Open opens the directory of a partition; close it after use. The opener is used by
+// one goroutine at a time.
 func (o *Opener) Open(wanted *slap.Partition, log *slog.Logger) (*Partition, error) {
 	name := wanted.Reference
 	path := filepath.Join(o.Node.InstanceRoot, name)
-	if name != filepath.Base(path) {
-		return nil, fmt.Errorf("%q is not the name of a partition", name)
-	}
-	root, err := confined.Open(path)
+	root, err := o.openDirectory(name)
 	if err != nil {
-		return nil, fmt.Errorf("partition %s: %w", name, err)
+		return nil, err
 	}
 	p := &Partition{
 		Node: o.Node, ID: slap.PartitionID{Computer: o.Node.ComputerID, Partition: name},
@@ -48,6 +64,30 @@ func (o *Opener) Open(wanted *slap.Partition, log *slog.Logger) (*Partition, err
 	return p, nil
 }
 
+// openDirectory opens the directory of a partition: one of a user, where it is (GRID-101),
+// and none that the supervisor has in the same place (GRID-102).
+func (o *Opener) openDirectory(name string) (*confined.Directory, error) {
+	if !confined.IsName(name) || supervisor.IsLayout(name) {
+		return nil, fmt.Errorf("%q %w", name, errNoName)
+	}
+	if o.place == nil {
+		place, err := confined.OpenPlace(o.Node.InstanceRoot)
+		if err != nil {
+			return nil, fmt.Errorf("partition %s: %w", name, err)
+		}
+		o.place = place
+	}
+	root, err := o.place.Open(name, confined.Anybody)
+	if err != nil {
+		return nil, fmt.Errorf("partition %s: %w", name, err)
+	}
+	if os.Geteuid() == 0 && root.UID == 0 {
+		root.Close()
+		return nil, fmt.Errorf("partition %s: running as root is too dangerous: give %s to a user of its own", name, o.place.Path(name))
+	}
+	return root, nil
+}
+
 // OpenProcessed opens the partitions that are processed, in the master's order;
 // the caller closes them. Free ones are tidied up and left out, as is one that
 // can't be opened, which is told to the master (GRID-42).
@@ -55,7 +95,12 @@ func (o *Opener) OpenProcessed(ctx context.Context, wanted []*slap.Partition) []
 	var opened []*Partition
 	for _, w := range wanted {
 		p, err := o.Open(w, o.Node.Logger)
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoName):
+			if only := o.Node.Only; len(only) == 0 || slices.Contains(only, w.Reference) {
+				o.Refused = append(o.Refused, pass.Failure{Item: w.Reference, Type: typeText(w), Err: err})
+			}
+		case errors.Is(err, fs.ErrNotExist):
 			err = fmt.Errorf("Partition directory %s does not exist.", filepath.Join(o.Node.InstanceRoot, w.Reference))
 		}
 		if err == nil && w.RequestedState == slap.StateDestroyed && p.SoftwareURL() == "" {
@@ -77,7 +122,7 @@ func (o *Opener) OpenProcessed(ctx context.Context, wanted []*slap.Partition) []
 // since it was destroyed.
 func (p *Partition) tidyFree(ctx context.Context) error {
 	for _, name := range []string{".slapgrid", ".timestamp"} {
-		if err := confined.Remove(ctx, p.Root.Join(name)); err != nil {
+		if err := p.Root.RemoveTree(ctx, name); err != nil {
 			return err
 		}
 	}

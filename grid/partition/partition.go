@@ -69,8 +69,10 @@ func (p *Partition) SoftwareURL() string {
 }
 
 // SoftwareType is told in summaries (GRID-55).
-func (p *Partition) SoftwareType() string {
-	if name := p.Wanted.SoftwareType(); name != "" {
+func (p *Partition) SoftwareType() string { return typeText(p.Wanted) }
+
+func typeText(wanted *slap.Partition) string {
+	if name := wanted.SoftwareType(); name != "" {
 		return name
 	}
 	return "(not ready)"

@@ -57,10 +57,13 @@ func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	if err != nil {
 		return pass.Result{}, err
 	}
-	for _, opened := range r.opener().OpenProcessed(ctx, computer.Partitions) {
+	opener := r.opener()
+	defer opener.Close()
+	for _, opened := range opener.OpenProcessed(ctx, computer.Partitions) {
 		defer opened.Close()
 		r.partitions = append(r.partitions, r.newPartition(opened))
 	}
+	r.failed = append(r.failed, opener.Refused...)
 	r.node.Logger.Info("Aggregating and sending usage reports...")
 	if err := r.run(ctx); err != nil {
 		return r.result(), err
@@ -75,7 +78,7 @@ type report struct {
 	node        *pass.Node // of options
 	supervision *supervision.Supervision
 	partitions  []*reportedPartition
-	failed      []pass.Failure // that are of no partition
+	failed      []pass.Failure // of the computer, or of partitions that aren't open
 }
 
 func newReport(options Options) *report {

@@ -18,17 +18,12 @@ import (
 // makeDirectory makes the directory of the release, which belongs to the owner
 // of the directory of all releases (GRID-29), and begins the build there.
 func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
-	all, err := confined.Open(r.node.SoftwareRoot)
+	created := true
+	err := r.place.Make(r.name, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		created, err = false, nil
+	}
 	if err != nil {
-		return pass.Failed, err
-	}
-	defer all.Close()
-	name := filepath.Base(r.directory)
-	created := !all.Exists(name)
-	if err := all.MakeDirectory(name, 0o755); err != nil {
-		return pass.Failed, err
-	}
-	if err := all.GiveAway(name); err != nil {
 		return pass.Failed, err
 	}
 	if err := r.begin(ctx); err != nil {
@@ -39,10 +34,7 @@ func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
 			return pass.Failed, err
 		}
 	}
-	if err := r.root.MakeDirectory("extends-cache", 0o755); err != nil {
-		return pass.Failed, err
-	}
-	return pass.Ended(r.root.GiveAway("extends-cache"))
+	return pass.Ended(r.root.MakeDirectory("extends-cache", 0o755))
 }
 
 // copyNetrc gives the build the logins of its owner, whose home isn't that of
@@ -70,7 +62,8 @@ func (r *release) copyNetrc(context.Context) (pass.Outcome, error) {
 }
 
 // readLogins reads a file for a user who could have put anything in its place:
-// it must be the user's own or, as when root wrote it there, certainly no link.
+// it must be the user's own or, as when root wrote it there, certainly no link. So
+// must the home.
 func readLogins(home, name string, uid int) ([]byte, error) {
 	root, err := confined.Open(home)
 	if err != nil {
@@ -158,7 +151,7 @@ func (r *release) bootstrap(ctx context.Context) (pass.Outcome, error) {
 
 func (r *release) runBuildout(ctx context.Context) (pass.Outcome, error) {
 	r.step("building")
-	if err := r.builder.Run(ctx, filepath.Join(r.directory, buildout.ReleaseScript), r.parameters()...); err != nil {
+	if err := r.builder.Run(ctx, buildout.Script{Root: r.root, Name: buildout.ReleaseScript}, r.parameters()...); err != nil {
 		return pass.Failed, err
 	}
 	if r.bootstrapSkipped {

@@ -4,8 +4,6 @@ package software
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"time"
 
 	"slapos/grid/pass"
@@ -15,10 +13,7 @@ import (
 // completedFile marks a release that is built and reported. It holds the time.
 const completedFile = ".completed"
 
-func (r *release) isComplete() bool {
-	_, err := os.Lstat(filepath.Join(r.directory, completedFile))
-	return err == nil
-}
+func (r *release) isComplete() bool { return r.has(completedFile) }
 
 // forgetCompletion takes the mark away while the release changes, so that the
 // next pass builds again what this one can't finish.
@@ -26,7 +21,7 @@ func (r *release) forgetCompletion(context.Context) (pass.Outcome, error) {
 	if !r.isComplete() {
 		return pass.Skipped, nil
 	}
-	root, err := confined.Open(r.directory)
+	root, err := r.place.Open(r.name, r.place.UID)
 	if err != nil {
 		return pass.Failed, err
 	}

@@ -4,10 +4,7 @@ package software
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 
 	"slapos/grid/buildout"
@@ -23,7 +20,9 @@ type release struct {
 	uploads   *uploads
 	url       string
 	state     slap.State
-	directory string
+	place     *confined.Place // of all releases
+	name      string          // in place
+	directory string          // its path
 	log       *slog.Logger
 
 	root    *confined.Directory // the directory, once it is open
@@ -66,9 +65,10 @@ var (
 
 func (p *releasePass) newRelease(wanted *slap.SoftwareRelease, log *slog.Logger) *release {
 	return &release{
-		node: p.node, options: &p.options, uploads: &p.uploads,
-		url: wanted.URL, state: wanted.State(), directory: buildout.ReleaseDirectory(p.node.SoftwareRoot, wanted.URL),
-		log: log.With("release", wanted.URL),
+		node: p.node, options: &p.options, uploads: &p.uploads, place: p.place,
+		url: wanted.URL, state: wanted.State(), name: buildout.ReleaseName(wanted.URL),
+		directory: buildout.ReleaseDirectory(p.node.SoftwareRoot, wanted.URL),
+		log:       log.With("release", wanted.URL),
 	}
 }
 
@@ -104,9 +104,16 @@ func (r *release) isNamed() bool {
 }
 
 // exists tells whether there is anything in the place of the directory.
-func (r *release) exists() bool {
-	_, err := os.Lstat(r.directory)
-	return !errors.Is(err, fs.ErrNotExist)
+func (r *release) exists() bool { return r.place.Exists(r.name) }
+
+// has tells whether there is a release, with something of that name in it.
+func (r *release) has(name string) bool {
+	root, err := r.place.Open(r.name, r.place.UID)
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	return root.Exists(name)
 }
 
 func (r *release) close() {
@@ -121,8 +128,10 @@ func (r *release) close() {
 // openDirectory opens the directory that came from the cache.
 func (r *release) openDirectory(context.Context) (pass.Outcome, error) { return pass.Ended(r.open()) }
 
+// open opens the directory, which belongs to whom the place of all releases does
+// (GRID-101).
 func (r *release) open() (err error) {
-	r.root, err = confined.Open(r.directory)
+	r.root, err = r.place.Open(r.name, r.place.UID)
 	return err
 }
 
@@ -137,7 +146,7 @@ func (r *release) begin(ctx context.Context) (err error) {
 		r.log.Debug("No lock keeps another agent from building here", "error", err)
 	}
 	r.builder = &buildout.Builder{
-		Directory: r.directory, Environment: n.Environment, Python: n.Python,
+		Directory: r.directory, Root: r.root, Environment: n.Environment, Python: n.Python,
 		Script: n.Buildout, Locks: locks, Debug: n.BuildoutDebug, Logger: r.log,
 	}
 	r.end, err = r.builder.Begin(ctx)

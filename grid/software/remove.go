@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"slapos/grid/pass"
-	"slapos/slap/confined"
 )
 
 // remove removes the release from this node (GRID-38).
@@ -35,5 +34,5 @@ func (r *release) removeDirectory(ctx context.Context) error {
 		return err
 	}
 	// What can't be opened as a directory can still be removed.
-	return confined.Remove(ctx, r.directory)
+	return r.place.Remove(ctx, r.name)
 }

@@ -25,8 +25,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"regexp"
 	"sync"
 
@@ -34,12 +32,14 @@ import (
 	"slapos/grid/pass"
 	"slapos/grid/supervision"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // A releasePass is one pass over the releases.
 type releasePass struct {
 	options Options
-	node    *pass.Node // of options
+	node    *pass.Node      // of options
+	place   *confined.Place // software_root
 	uploads uploads
 }
 
@@ -50,9 +50,15 @@ type releasePass struct {
 func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	options.Node = options.Node.WithDefaults()
 	p := &releasePass{options: options, node: &options.Node, uploads: newUploads()}
-	if info, err := os.Stat(p.node.SoftwareRoot); err != nil || !info.IsDir() {
+	place, err := confined.OpenPlace(p.node.SoftwareRoot)
+	if confined.IsAbsent(err) {
 		return pass.Result{}, fmt.Errorf("%s does not exist.", p.node.SoftwareRoot)
 	}
+	if err != nil {
+		return pass.Result{}, err
+	}
+	defer place.Close()
+	p.place = place
 	if err := p.writeSupervisor(ctx); err != nil {
 		return pass.Result{}, err
 	}
@@ -126,20 +132,20 @@ func (p *releasePass) removeUnlisted(ctx context.Context, wanted []*slap.Softwar
 			available[buildout.ReleaseName(w.URL)] = true
 		}
 	}
-	entries, err := os.ReadDir(p.node.SoftwareRoot)
+	names, err := p.place.Names()
 	if err != nil {
 		p.node.Logger.Error(fmt.Sprintf("Problem while listing software releases: %v", err))
 	}
-	for _, entry := range entries {
-		directory := filepath.Join(p.node.SoftwareRoot, entry.Name())
-		if !releaseName().MatchString(entry.Name()) || available[entry.Name()] {
+	for _, name := range names {
+		if !releaseName().MatchString(name) || available[name] {
 			continue
 		}
-		if _, err := os.Stat(filepath.Join(directory, "buildout.cfg")); err != nil {
+		r := &release{node: p.node, options: &p.options, place: p.place, name: name, directory: p.place.Path(name), log: p.node.Logger}
+		if !r.has("buildout.cfg") {
 			continue
 		}
+		directory := r.directory
 		p.node.Logger.Info(fmt.Sprintf("Destroying garbage collected software folder %s ...", directory))
-		r := &release{node: p.node, options: &p.options, directory: directory, log: p.node.Logger}
 		err := r.removeDirectory(ctx)
 		r.close()
 		if err != nil {

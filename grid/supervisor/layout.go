@@ -31,6 +31,16 @@ func (l Layout) path(parts ...string) string {
 	return filepath.Join(append([]string{l.InstanceRoot}, parts...)...)
 }
 
+// IsLayout tells whether the supervisor has something of that name beside the
+// partitions.
+func IsLayout(name string) bool {
+	switch name {
+	case "etc", "var", "sv.sock", "supervisord.socket":
+		return true
+	}
+	return false
+}
+
 // Socket is where the supervisor listens: the old name as long as there is
 // such a file (GRID-71).
 func (l Layout) Socket() string {

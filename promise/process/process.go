@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/confined"
 )
 
 // killWait is how long a killed tree may take to vanish (GRID-15).
@@ -36,7 +38,10 @@ type Command struct {
 	Path string   // the program, absolute or relative to Dir
 	Args []string // its arguments, without the program's name
 	Dir  string   // working directory; empty: ours
-	Env  []string // the whole environment, see [CleanEnvironment]
+	// In is the working directory, opened, whatever its name leads to by now; nil:
+	// Dir is.
+	In  *confined.Directory
+	Env []string // the whole environment, see [CleanEnvironment]
 	// User to become. Nil, or an agent that is not root: no change (GRID-13).
 	User *User
 	// Umask of the child, 0 to inherit ours. It is set by a shell that then
@@ -103,7 +108,7 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
 	started := time.Now()
-	if err := cmd.Start(); err != nil {
+	if err := c.start(cmd); err != nil {
 		if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
 			err = inner.Err // "fork/exec PATH: " would tell the path once more
 		}
@@ -114,6 +119,20 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	result.Duration = time.Since(started)
 	result.Output = streams.finish()
 	return result, err
+}
+
+// start starts the child, which opens its working directory by our descriptor.
+func (c *Command) start(cmd *exec.Cmd) error {
+	if c.In == nil {
+		return cmd.Start()
+	}
+	directory, err := c.In.Handle()
+	if err != nil {
+		return err
+	}
+	defer directory.Close()
+	cmd.Dir = confined.WorkingDirectory(directory)
+	return cmd.Start()
 }
 
 // supervise waits for the child or the reason to end it, and reaps it.

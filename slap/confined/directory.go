@@ -112,6 +112,16 @@ func (d *Directory) ReadOwn(name string) ([]byte, error) {
 	return content, err
 }
 
+// ReadGiven is Read for a file that belongs to the directory's user or, as what root
+// wrote there, is certainly no link to another user's.
+func (d *Directory) ReadGiven(name string) ([]byte, error) {
+	content, info, err := d.ReadFile(name)
+	if err == nil && d.gives && !d.Owns(info) && !d.IsOneName(info) {
+		return nil, fmt.Errorf("%s belongs to another user: chown it to user %d", d.Join(name), d.UID)
+	}
+	return content, err
+}
+
 // ReadFile is Read, and tells about the file.
 func (d *Directory) ReadFile(name string) ([]byte, fs.FileInfo, error) {
 	file, info, err := d.OpenRegular(name, os.O_RDONLY)

@@ -162,6 +162,20 @@ func (d *Directory) Clear(name string) error {
 	return err
 }
 
+// RemoveTree removes a name in the directory and all that is below it, with the care
+// of [Remove].
+func (d *Directory) RemoveTree(ctx context.Context, name string) error {
+	opened, err := d.Handle()
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	if !IsName(name) {
+		return fmt.Errorf("remove %s: not the name of a tree", d.Join(name))
+	}
+	return removeFrom(ctx, opened, name)
+}
+
 // Empty removes all that is in the directory, with the care of [Remove].
 func (d *Directory) Empty(ctx context.Context) error {
 	opened, err := d.Root.Open(".")
