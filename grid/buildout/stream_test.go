@@ -48,7 +48,7 @@ func TestOutputPieces(t *testing.T) {
 			}
 			printed <- err
 		}()
-		err := b.Run(context.Background(), script)
+		err := b.Run(context.Background(), b.script(script))
 		if errPrint := <-printed; errPrint != nil && !errors.Is(errPrint, broken) {
 			t.Fatal(errPrint)
 		}
