@@ -242,10 +242,10 @@ var runMutations = []mutation{
 	},
 	{
 		"A log in a partition is no link", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
-		`flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NONBLOCK | unix.O_CLOEXEC
-	trusted := isTrusted(stat)`,
-		`flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NONBLOCK | unix.O_CLOEXEC
-	trusted := true`,
+		`	trusted := isTrusted(stat)
+	fd := -1`,
+		`	trusted := true
+	fd := -1`,
 	},
 	{
 		"A log in a partition is a regular file of one name", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
@@ -261,6 +261,16 @@ var runMutations = []mutation{
 		"A log belongs to its directory's owner", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestCheckFile",
 		`case int(file.Uid) != os.Geteuid() && file.Uid != directory.Uid:`,
 		`case false:`,
+	},
+	{
+		"The log of a service is its user's", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestLogIsItsUsers",
+		`if err = unix.Fchown(fd, int(owner.Uid), int(owner.Gid)); err != nil {`,
+		`if err != nil {`,
+	},
+	{
+		"A file of root's is no log of a service", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestLogIsItsUsers",
+		`|| !foreign || int(file.Uid) != os.Geteuid() {`,
+		`|| true {`,
 	},
 	{
 		"A log that is shown is no link", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestOpenForReading",

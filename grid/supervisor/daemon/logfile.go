@@ -15,8 +15,10 @@ import (
 // becomes name.2 and so on.
 //
 // The directory usually belongs to the user of a partition while this process
-// is root. There, only a regular file with a single name and of that user or
-// ours is written to: a link or a FIFO planted under the log's name is refused.
+// is root. There, only a regular file with a single name and of that user is
+// written to: a link or a FIFO planted under the log's name is refused. A new log is
+// that user's, too (GRID-100): a file of root's with a service's text could be given
+// another name, and be taken for one that the agent wrote.
 type logFile struct {
 	path     string
 	maxBytes int64 // 0: never rotated
@@ -42,12 +44,13 @@ func (l *logFile) reopen() error {
 		return err
 	}
 	defer closeAll(directory)
-	flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NONBLOCK | unix.O_CLOEXEC
 	trusted := isTrusted(stat)
-	if !trusted {
-		flags |= unix.O_NOFOLLOW
+	fd := -1
+	if trusted {
+		fd, err = unix.Openat(directory, filepath.Base(l.path), writing|unix.O_CREAT, 0o644)
+	} else {
+		fd, err = l.openForeign(directory, stat)
 	}
-	fd, err := unix.Openat(directory, filepath.Base(l.path), flags, 0o644)
 	if err != nil {
 		return &os.PathError{Op: "open log", Path: l.path, Err: err}
 	}
@@ -65,6 +68,47 @@ func (l *logFile) reopen() error {
 	l.fd, l.size = fd, file.Size
 	l.regular, l.linked = file.Mode&unix.S_IFMT == unix.S_IFREG, name.Mode&unix.S_IFMT == unix.S_IFLNK
 	return nil
+}
+
+const writing = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_CLOEXEC
+
+// openForeign opens the log in a directory of somebody else, or makes it. One of ours
+// that is there, as Python's supervisor makes it, becomes the first backup: it may be
+// any file of ours that had another name before.
+func (l *logFile) openForeign(directory int, owner *unix.Stat_t) (fd int, err error) {
+	name := filepath.Base(l.path)
+	foreign := int(owner.Uid) != os.Geteuid()
+	for range 10 {
+		fd, err = unix.Openat(directory, name, writing|unix.O_NOFOLLOW, 0)
+		if err == nil {
+			var file unix.Stat_t
+			if err = unix.Fstat(fd, &file); err != nil || !foreign || int(file.Uid) != os.Geteuid() {
+				return fd, err
+			}
+			closeAll(fd)
+			if l.backups > 0 {
+				err = l.shift()
+			} else {
+				err = unix.Unlinkat(directory, name, 0)
+			}
+			if err != nil && err != unix.ENOENT {
+				return -1, err
+			}
+		} else if err != unix.ENOENT {
+			return -1, err
+		}
+		fd, err = unix.Openat(directory, name, writing|unix.O_NOFOLLOW|unix.O_CREAT|unix.O_EXCL, 0o644)
+		if err == nil && foreign && os.Geteuid() == 0 {
+			if err = unix.Fchown(fd, int(owner.Uid), int(owner.Gid)); err != nil {
+				closeAll(fd)
+				return -1, err
+			}
+		}
+		if err != unix.EEXIST {
+			return fd, err
+		}
+	}
+	return -1, err // somebody exchanges it all the time
 }
 
 // openDirectory opens the directory of a file to work inside it.
