@@ -79,6 +79,31 @@ var serveMutations = []mutation{
 		`if false {`,
 	},
 	{
+		"A body of JSON-RPC has a limit", "proxy/jsonrpc.go", "proxy.TestHostileJSON",
+		`r.Body = http.MaxBytesReader(w, r.Body, maximumInput)`,
+		`_ = w`,
+	},
+	{
+		"A body of JSON-RPC has a limit of values", "proxy/json.go", "proxy.TestHostileJSON",
+		`if err := pyjson.Bounded(text); err != nil {`,
+		`if err := error(nil); err != nil {`,
+	},
+	{
+		"Fields of a form have a limit", "proxy/form.go", "proxy.TestHostileJSON",
+		`if bytes.Count(body, []byte("&")) >= maximumFields {`,
+		`if bytes.Count(body, []byte("&")) < 0 {`,
+	},
+	{
+		"Numbers of JSON have a limit", "slap/pyjson/bounds.go", "slap/pyjson.TestBounded",
+		`if i-begin >= maxDigits || tooLarge(string(text[begin:i+1])) {`,
+		`if i-begin < 0 {`,
+	},
+	{
+		"Levels of JSON have a limit", "slap/pyjson/bounds.go", "slap/pyjson.TestBounded",
+		`if depth > slap.MaxDepth {`,
+		`if false {`,
+	},
+	{
 		"Entries that are uploaded have a limit", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
 		`r.Body = http.MaxBytesReader(w, r.Body, maximumEntries)`,
 		`_ = w`,

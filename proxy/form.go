@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -99,12 +100,21 @@ func unescape(text string) string {
 	return b.String()
 }
 
+// maximumFields bounds those of a form, which take more memory than its text.
+const maximumFields = 1000
+
 // formOf reads the body, urlencoded or multipart (PROXY-13).
 func formOf(r *http.Request) (fields, error) {
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
 	case "application/x-www-form-urlencoded":
 		body, err := io.ReadAll(r.Body)
-		return parseFields(string(body)), err
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Count(body, []byte("&")) >= maximumFields {
+			return nil, errBody
+		}
+		return parseFields(string(body)), nil
 	case "multipart/form-data":
 		err := r.ParseMultipartForm(DefaultMaximumBody)
 		var tooLarge *http.MaxBytesError

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -17,7 +18,14 @@ type object = pyjson.Object
 
 // readJSON reads one value and nothing after it. Numbers keep their text.
 func readJSON(r io.Reader) (value any, err error) {
-	d := json.NewDecoder(r)
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := pyjson.Bounded(text); err != nil {
+		return nil, &boundError{err}
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	if err := d.Decode(&value); err != nil {
 		return nil, err
@@ -27,6 +35,9 @@ func readJSON(r io.Reader) (value any, err error) {
 	}
 	return value, nil
 }
+
+// boundError says that a JSON text is too much to be read.
+type boundError struct{ error }
 
 // plain converts a value to the types that a schema can validate.
 func plain(value any) any {

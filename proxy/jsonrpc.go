@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"mime"
 	"net/http"
@@ -58,6 +57,7 @@ var schemas = sync.OnceValue(func() func(name string) *jsonschema.Schema {
 func (p *Proxy) rpc(method rpcMethod) handler {
 	input, output := schemas()(method.input), schemas()(method.output)
 	return func(w http.ResponseWriter, r *http.Request) error {
+		r.Body = http.MaxBytesReader(w, r.Body, maximumInput)
 		value, err := rpcInput(r)
 		if err != nil {
 			return err
@@ -92,7 +92,10 @@ func rpcEncode(output *jsonschema.Schema, answer object) ([]byte, error) {
 	return pyjson.Spaced.Append(nil, answer)
 }
 
-// rpcInput reads the body.
+// maximumInput bounds the body of a call (PROXY-180).
+const maximumInput = 4 << 20
+
+// rpcInput reads the body (PROXY-180).
 func rpcInput(r *http.Request) (any, error) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	isJSON := kind == contentJSON || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
@@ -100,12 +103,16 @@ func rpcInput(r *http.Request) (any, error) {
 		return nil, refuse(http.StatusUnsupportedMediaType,
 			"Did not attempt to load JSON data because the request Content-Type was not 'application/json'.")
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	value, err := readJSON(r.Body)
+	var tooMuch *boundError
+	var unread *bodyError
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooMuch):
+		return nil, refuse(http.StatusBadRequest, "%s", tooMuch.Error())
+	case errors.As(err, &unread), errors.As(err, &tooLong):
 		return nil, err
-	}
-	value, err := readJSON(bytes.NewReader(body))
-	if err != nil {
+	case err != nil:
 		return nil, errBad
 	}
 	return value, nil

@@ -25,7 +25,7 @@ import (
 
 // DefaultMaximumBody bounds the body of a request, in bytes, but for uploads
 // to the cache.
-const DefaultMaximumBody = 64 << 20
+const DefaultMaximumBody = 16 << 20
 
 // Options say what the local master knows beside its database.
 type Options struct {

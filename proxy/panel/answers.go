@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"slapos/slap/pyjson"
 )
 
 // The name of a field is a letter and a JSON pointer. The letter says how the
@@ -94,6 +96,9 @@ func read(kind byte, text string) (any, error) {
 
 // readJSON reads exactly one value.
 func readJSON(text string) (any, error) {
+	if err := pyjson.Bounded(text); err != nil {
+		return nil, err
+	}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	var value any

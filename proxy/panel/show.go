@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // value is a parameter or connection value as it is shown.
@@ -42,8 +43,15 @@ func valueOf(name, text string) value {
 	return value{name, text, strings.Contains(text, "\n") || len(text) > 400}
 }
 
+// maximumMembers bounds a text that is taken apart, in bytes: with the blanks
+// before deep values it is much longer.
+const maximumMembers = 256 << 10
+
 // membersOf lists the members of a JSON object in their order.
 func membersOf(text string) (list []value, ok bool) {
+	if len(text) > maximumMembers || pyjson.Bounded(text) != nil {
+		return nil, false
+	}
 	d := json.NewDecoder(strings.NewReader(text))
 	if token, err := d.Token(); err != nil || token != json.Delim('{') {
 		return nil, false

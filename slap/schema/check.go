@@ -15,6 +15,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"slapos/slap/pyjson"
 )
 
 // Schema is a compiled schema of requests.
@@ -55,6 +57,9 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 // Check compares parameters, a JSON text, with the schema. The error is a
 // [Mismatch], unless the text is no JSON.
 func (s *Schema) Check(parameters []byte) error {
+	if err := pyjson.Bounded(parameters); err != nil {
+		return err
+	}
 	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(parameters))
 	if err != nil {
 		return err
