@@ -5,14 +5,34 @@ package docs_test
 var serveMutations = []mutation{
 	// The master.
 	{
-		"Pages of other sites are refused", "proxy/origin.go", "proxy.TestPanelRefuses",
-		`if p.origins.Check(r) != nil {`,
+		"Pages of other sites are refused", "slap/serve/guard.go", "slap/serve.TestGuard",
+		`if crossOrigin.Check(r) != nil {`,
 		`if false {`,
 	},
 	{
-		"Names of other sites are refused", "proxy/origin.go", "proxy.TestPanelRefuses",
-		`if !p.knowsName(r) {`,
-		`if false {`,
+		"Names of other sites are refused", "slap/serve/guard.go", "slap/serve.TestGuard",
+		`if net.ParseIP(name) != nil {`,
+		`if name != "" {`,
+	},
+	{
+		"Browsers are held to the names everywhere", "slap/serve/guard.go", "slap/serve.TestGuard",
+		`(onLoopback(r) || fromBrowser(r))`,
+		`onLoopback(r)`,
+	},
+	{
+		"Everybody on the machine is held to the names", "slap/serve/guard.go", "slap/serve.TestGuard",
+		`(onLoopback(r) || fromBrowser(r))`,
+		`fromBrowser(r)`,
+	},
+	{
+		"The master has a guard", "proxy/route.go", "proxy.TestPanelRefuses",
+		`reason != "" && r.URL.Path != "/getRunId"`,
+		`reason == "none"`,
+	},
+	{
+		"The cache server has a guard", "cmd/slapos/cache_start.go", "cmd/slapos.TestCacheGuard",
+		`serve.Guard{Names: strings.Fields(options.names)}.Handler(cache)`,
+		`cache`,
 	},
 	{
 		"Clients of a guarded master are known", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuard",

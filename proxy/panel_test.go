@@ -13,6 +13,7 @@ import (
 	"slapos/proxy"
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/serve"
 )
 
 // writeRelease makes a release with a schema of its parameters.
@@ -190,7 +191,7 @@ func TestPanelUsage(t *testing.T) {
 // TestPanelRefuses what is unknown, malformed or made by a page of another
 // site.
 func TestPanelRefuses(t *testing.T) {
-	l := newLab(t, proxy.Options{Names: []string{"panel.example"}})
+	l := newLab(t, proxy.Options{Guard: serve.Guard{Names: []string{"panel.example"}}})
 	l.load(1)
 	l.request("i")
 	for _, path := range []string{"instance?title=nope", "instance", "computer?id=nope", "destroy?title=nope", "remove?computer=nope", "frame.html", "pages/frame.html", "external/renderjs.js"} {
@@ -227,7 +228,17 @@ func TestPanelRefuses(t *testing.T) {
 	}
 	// A name that isn't ours may be made to lead here by whoever owns it.
 	l.header = http.Header{"Host": {"evil.example"}, "Origin": {"http://evil.example"}}
-	l.expectPage(l.post("/supplySupply", "url", "u", "computer_id", "c", "state", "available"), 403, "evil.example, which is no name of this master")
+	l.expectPage(l.post("/supplySupply", "url", "u", "computer_id", "c", "state", "available"), 403, "evil.example is no name of this server")
+	// Nor does it read, anything; only whether this is the master that it takes it for.
+	for _, path := range []string{"/getFullComputerInformation?computer_id=local_computer", "/panel/", "/hateoas/", "/metrics", "/http_proxy/127.0.0.1:1/", "/nothing"} {
+		l.header = http.Header{"Host": {"evil.example:5000"}}
+		if got := l.get(path); got.status != 403 {
+			t.Errorf("%s for a name that isn't ours: %s", path, got)
+		}
+	}
+	if got := l.get("/getRunId"); got.status != 200 {
+		t.Errorf("getRunId: %s", got)
+	}
 	l.header = http.Header{"Host": {"panel.example:81"}, "Origin": {"http://panel.example:81"}}
 	l.expectGoesTo(l.post("/panel/supply", "url", "u", "computer", "c"), "computer?done=supplied&id=c")
 	l.header = http.Header{}

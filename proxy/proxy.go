@@ -21,6 +21,7 @@ import (
 
 	"slapos/proxy/panel"
 	"slapos/proxy/store"
+	"slapos/slap/serve"
 )
 
 // DefaultMaximumBody bounds the body of a request, in bytes, but for uploads
@@ -45,9 +46,8 @@ type Options struct {
 	MaximumBody int64
 	// Allow tells whether a request may be answered; nil allows all.
 	Allow func(*http.Request) bool
-	// Names are those that browsers know us by, beside localhost and addresses,
-	// when we listen on the loopback: of a reverse proxy before us.
-	Names []string
+	// Guard keeps the pages of other sites out.
+	Guard serve.Guard
 	// AccessLog gets a line for each request, unless nil.
 	AccessLog io.Writer
 	// CAFile and Insecure are about the certificates of external masters, Home
@@ -84,7 +84,6 @@ type Proxy struct {
 	answers *answerCache
 	metrics *metrics
 	panel   *panel.Panel
-	origins *http.CrossOriginProtection
 	web     *http.Client // of /http_proxy and the cache's upstream
 	handler http.Handler
 }
@@ -102,7 +101,6 @@ func New(options Options) *Proxy {
 		runID:   newRunID(),
 		answers: newAnswerCache(options.Store),
 		metrics: newMetrics(options.Store),
-		origins: http.NewCrossOriginProtection(),
 	}
 	p.panel = p.newPanel()
 	p.web = newWebClient()

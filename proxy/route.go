@@ -72,7 +72,11 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		found.fail = p.failPage
 	}
-	// Everybody may ask whether a URL is theirs: other masters do.
+	// Everybody may ask whether a URL is theirs: other masters do, by any name.
+	if reason := p.options.Guard.Refuses(r); reason != "" && r.URL.Path != "/getRunId" {
+		found.fail(w, r, refuse(http.StatusForbidden, "%s", reason))
+		return
+	}
 	if p.options.Allow != nil && r.URL.Path != "/getRunId" && !p.options.Allow(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="SlapOS master"`)
 		found.fail(w, r, refuse(http.StatusUnauthorized, "This master answers those who show a client certificate, or a token as bearer or password."))
@@ -91,10 +95,6 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodOptions {
 			p.failPage(w, r, errMethod)
 		}
-		return
-	}
-	if reason := p.fromElsewhere(r); reason != "" {
-		found.fail(w, r, refuse(http.StatusForbidden, "%s", reason))
 		return
 	}
 	if !found.anySize {

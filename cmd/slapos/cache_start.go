@@ -27,6 +27,7 @@ type cacheStartOptions struct {
 	tokenFile                              string
 	certificateFile, keyFile, clientCAFile string
 	notLoopback                            bool
+	names                                  string
 }
 
 func (o *cacheStartOptions) flags() []cli.Flag {
@@ -42,6 +43,7 @@ func (o *cacheStartOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "cert-file", Destination: &o.certificateFile, Usage: "serve https with the certificate in `FILE`"},
 		&cli.StringFlag{Name: "key-file", Destination: &o.keyFile, Usage: "`FILE` with the key of --cert-file (default: the same file)"},
 		&cli.StringFlag{Name: "client-ca-file", Destination: &o.clientCAFile, Usage: "`FILE` with the authorities whose clients may upload"},
+		&cli.StringFlag{Name: "listen-names", Destination: &o.names, Usage: "`NAMES` of this server beside its addresses and the machine's, as of a reverse proxy before it, with blanks between"},
 		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "accept no uploads from this machine without certificate or token: for servers behind a proxy"},
 	}
 }
@@ -91,7 +93,7 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 	}
 	cache := server.New(served)
 	return serve.Loop{
-		Handler: cache, Security: security, Log: e.log, Beside: cache.CollectHourly,
+		Handler: serve.Guard{Names: strings.Fields(options.names)}.Handler(cache), Security: security, Log: e.log, Beside: cache.CollectHourly,
 		Greeting: func(url string) string {
 			return fmt.Sprintf("Serving the network cache at %s/shacache/cache and %s/shacache/dir", url, url)
 		},

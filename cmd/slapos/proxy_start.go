@@ -224,7 +224,7 @@ func (e *environment) proxyOptions(c *pytext.Configuration, settings map[string]
 		Masters:         masters,
 		Port:            settings["port"],
 		PublicDirectory: settings["public_directory_path"],
-		Names:           strings.Fields(settings["listen_names"]),
+		Guard:           serve.Guard{Names: strings.Fields(settings["listen_names"])},
 		Shacache: proxy.Shacache{
 			UpstreamCache:     settings["shacache_upstream_cache_url"],
 			UpstreamDirectory: settings["shacache_upstream_dir_url"],
