@@ -134,10 +134,41 @@ func TestPortRedirectionWithoutSocat(t *testing.T) {
 	}
 }
 
+// reachable lets other users into the directories of a test.
+func reachable(t *testing.T, directories ...string) {
+	for _, directory := range directories {
+		if err := os.Chmod(directory, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// MGR-44: what the partition's user can't see isn't told to it, and holds up nothing.
+func TestPreRemoveLink(t *testing.T) {
+	testkit.Root(t)
+	m, log := newManager(t, "prerm", Config{})
+	partition := newPartition(t, map[string]string{"etc/x": ""})
+	reachable(t, filepath.Dir(partition.Path), partition.Path, filepath.Join(partition.Path, "etc"))
+	secret := filepath.Join(t.TempDir(), "secret")
+	testkit.WriteFile(t, filepath.Join(secret, "name"), "")
+	if err := errors.Join(os.Chmod(secret, 0o700), os.Symlink(secret, filepath.Join(partition.Path, "etc/prerm"))); err != nil {
+		t.Fatal(err)
+	}
+	supervisor := newRecorder()
+	partition.Supervisor = supervisor
+	if err := m.Report(t.Context(), partition); err != nil || len(supervisor.calls) > 0 {
+		t.Errorf("calls %q, %v", supervisor.calls, err)
+	}
+	if !strings.Contains(log.String(), "Ignored pre-delete scripts") {
+		t.Errorf("log %s", log)
+	}
+}
+
 // MGR-6, MGR-41.
 func TestPreRemove(t *testing.T) {
 	m, log := newManager(t, "prerm", Config{})
 	partition := newPartition(t, map[string]string{"etc/prerm/b": "", "etc/prerm/a": "", "etc/prerm/sub/c": ""})
+	reachable(t, filepath.Dir(partition.Path), partition.Path)
 	supervisor := newRecorder()
 	partition.Supervisor = supervisor
 	for range 2 {

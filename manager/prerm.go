@@ -4,11 +4,15 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"slapos/slap/confined"
 )
@@ -38,7 +42,7 @@ func (m *preRemove) Report(ctx context.Context, partition *Partition) error {
 			return err
 		}
 	}
-	programs, err := preRemovePrograms(partition)
+	programs, err := preRemovePrograms(partition, m.log)
 	if err != nil || len(programs) == 0 {
 		return err
 	}
@@ -61,23 +65,42 @@ func (m *preRemove) Report(ctx context.Context, partition *Partition) error {
 	return directory.Write(WaitList, []byte(waitFor.String()), confined.AgentFile)
 }
 
-// preRemovePrograms is one program for each file in etc/prerm, links followed:
-// they usually lead into the software release.
-func preRemovePrograms(partition *Partition) ([]Program, error) {
-	directory := filepath.Join(partition.Path, "etc", "prerm")
-	entries, err := os.ReadDir(directory)
-	if os.IsNotExist(err) {
-		return nil, nil
-	}
+// preRemovePrograms is one program for each file in etc/prerm, links followed: they
+// usually lead into the software release. They are looked up as the partition's
+// user: what that user can't see is not told to it, and holds up nothing (MGR-44).
+func preRemovePrograms(partition *Partition, log *slog.Logger) (programs []Program, err error) {
+	rights, err := confined.TakeRights(partition.UID, partition.GID, nil)
 	if err != nil {
 		return nil, err
 	}
-	var programs []Program
-	for _, entry := range entries {
-		path := filepath.Join(directory, entry.Name())
-		if information, err := os.Stat(path); err == nil && information.Mode().IsRegular() {
-			programs = append(programs, Program{Name: entry.Name(), Command: path, UID: partition.UID, GID: partition.GID})
+	defer rights.Close()
+	directory := filepath.Join(partition.Path, "etc", "prerm")
+	_ = rights.Do(func() error {
+		names, err := preRemoveNames(directory)
+		if err != nil && !os.IsNotExist(err) {
+			log.Warn(fmt.Sprintf("Ignored pre-delete scripts: %v", err))
 		}
-	}
+		for _, name := range names {
+			path := filepath.Join(directory, name)
+			if information, err := os.Stat(path); err == nil && information.Mode().IsRegular() {
+				programs = append(programs, Program{Name: name, Command: path, UID: partition.UID, GID: partition.GID})
+			}
+		}
+		return nil
+	})
 	return programs, nil
+}
+
+func preRemoveNames(directory string) ([]string, error) {
+	opened, err := os.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	names, err := opened.Readdirnames(confined.MaxEntries)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	slices.Sort(names)
+	return names, err
 }

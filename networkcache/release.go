@@ -42,6 +42,9 @@ type Releases struct {
 	// TemporaryDirectory holds an archive that a server needs the length of;
 	// default: that of the system.
 	TemporaryDirectory string
+	// Open opens a directory that is packed, a release or a shared part: who builds
+	// them can put anything in their place. Default: [os.OpenRoot].
+	Open func(path string) (*os.Root, error)
 	// Dated has a signed date in the entry of each release, which the original
 	// doesn't write (NC-47). Entries that it doesn't know always have one.
 	Dated bool
@@ -240,7 +243,16 @@ func (r *Releases) timestamp() Field {
 // store uploads the archive of a directory: while it is packed to servers that
 // take that, else from a file.
 func (r *Releases) store(ctx context.Context, client *Client, directory string, without ...string) (sum string, err error) {
-	pack := func(w io.Writer) error { return archive.Pack(ctx, w, directory, without...) }
+	open := r.Open
+	if open == nil {
+		open = os.OpenRoot
+	}
+	top, err := open(directory)
+	if err != nil {
+		return "", err
+	}
+	defer top.Close()
+	pack := func(w io.Writer) error { return archive.PackOpened(ctx, w, top, directory, without...) }
 	if client.takesStreams(ctx) {
 		return client.stream(ctx, pack)
 	}

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -23,7 +24,8 @@ import (
 	"slapos/slap/confined"
 )
 
-// List returns the directories <root>/*/*, sorted.
+// List returns the directories <root>/*/*, sorted: those that are where they are, and
+// belong to whom the root does. A link in the place of one is none (GRID-104).
 func List(root string) ([]string, error) {
 	names, err := visibleNames(root)
 	if err != nil {
@@ -31,14 +33,23 @@ func List(root string) ([]string, error) {
 	}
 	var parts []string
 	for _, name := range names {
-		hashes, err := visibleNames(filepath.Join(root, name))
+		directory, err := confined.OpenBelow(root, name)
+		var refused *confined.OwnerError
+		var led *confined.LinkError
+		if confined.IsAbsent(err) || errors.As(err, &refused) || errors.As(err, &led) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		hashes, err := directory.Entries(".")
+		directory.Close()
 		if err != nil {
 			return nil, err
 		}
 		for _, hash := range hashes {
-			part := filepath.Join(root, name, hash)
-			if info, err := os.Lstat(part); err == nil && info.IsDir() {
-				parts = append(parts, part)
+			if hash.IsDir() && !strings.HasPrefix(hash.Name(), ".") {
+				parts = append(parts, filepath.Join(root, name, hash.Name()))
 			}
 		}
 	}
@@ -186,29 +197,40 @@ var (
 	errTooLarge   = errors.New("file too large")
 )
 
-// readRegular reads a file of at most limit bytes and never waits for one
-// that is a FIFO or a device.
+// readRegular reads a file of at most limit bytes, and opens nothing else: opening a
+// device may be an act (GRID-104).
 func readRegular(path string, limit int64) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if errors.Is(err, unix.ENXIO) { // a socket
-		return nil, errNotRegular
-	}
+	file, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = errTooLarge
+	}
+	return content, err
+}
+
+// openRegular looks at a file before it opens it, by what it looked at.
+func openRegular(path string) (*os.File, error) {
+	handle, err := os.OpenFile(path, unix.O_PATH, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer handle.Close()
+	info, err := handle.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errNotRegular
 	}
-	content, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(content)) > limit {
-		err = errTooLarge
+	file, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", handle.Fd()), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: errors.Unwrap(err)}
 	}
-	return content, err
+	return file, nil
 }
 
 // Used finds the shared parts below roots that a release mentions, and

@@ -77,7 +77,11 @@ func prunePart(ctx context.Context, options Options, part string) error {
 		options.Logger.Warn("Unused shared parts at " + part)
 		return ctx.Err()
 	}
-	if err := confined.Remove(ctx, part); err != nil {
+	name, err := filepath.Rel(options.SharedRoot, part)
+	if err != nil {
+		return err
+	}
+	if err := confined.RemoveBelow(ctx, options.SharedRoot, name); err != nil {
 		return err
 	}
 	options.Logger.Warn("Unused shared parts at " + part + " ... removed")

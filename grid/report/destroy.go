@@ -64,7 +64,7 @@ func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome,
 	}
 	command := process.Command{
 		Path:    p.Root.Join(destroyScript),
-		Dir:     p.Path,
+		In:      p.Root,
 		Env:     process.CleanEnvironment(p.Node.Environment, user.Home),
 		User:    user,
 		Output:  func(line string) { p.Log.Info(line) },

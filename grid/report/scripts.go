@@ -38,8 +38,13 @@ func (p *reportedPartition) runReportScripts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	opened, err := p.Root.Below(directory)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
 	command := process.Command{
-		Dir:    p.Root.Join(directory),
+		In:     opened,
 		Args:   []string{p.Root.Join("var/xml_report/slapreport." + rand.Text()[:8])},
 		Env:    process.CleanEnvironment(p.Node.Environment, user.Home),
 		User:   user,

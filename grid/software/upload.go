@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"slapos/grid/parts"
 	"slapos/grid/pass"
 	"slapos/slap/clock"
+	"slapos/slap/confined"
 )
 
 // upload begins to put a release that was built here into the cache (GRID-28).
@@ -35,6 +38,26 @@ func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
 	}
 	r.uploads.begin(ctx, o, upload{r.url, r.directory, used, r.log})
 	return pass.Done, nil
+}
+
+// OpenPacked tells how releases and shared parts are opened to be packed: from the
+// directories that hold them, as directories of their owners. Who builds them can
+// put a link to anything in their place, also when all is built (GRID-105).
+func OpenPacked(softwareRoot string, sharedRoots []string) func(path string) (*os.Root, error) {
+	return func(path string) (*os.Root, error) {
+		for _, place := range append([]string{softwareRoot}, sharedRoots...) {
+			name, err := filepath.Rel(place, path)
+			if err != nil || !filepath.IsLocal(name) || name == "." {
+				continue
+			}
+			directory, err := confined.OpenBelow(place, name)
+			if err != nil {
+				return nil, err
+			}
+			return directory.Root.Root, nil
+		}
+		return nil, fmt.Errorf("%s is neither in %s nor in shared_part_list", path, softwareRoot)
+	}
 }
 
 // uploadsAtOnce bounds the memory of a pass that built many releases.

@@ -24,9 +24,20 @@ import (
 // devices are left out. What vanishes meanwhile is left out, too; a file that
 // becomes shorter is an error.
 func Pack(ctx context.Context, w io.Writer, directory string, without ...string) error {
+	top, err := os.OpenRoot(directory)
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", directory, err)
+	}
+	defer top.Close()
+	return PackOpened(ctx, w, top, directory, without...)
+}
+
+// PackOpened is [Pack] for a directory that is open: what has its name by now is
+// nothing to it.
+func PackOpened(ctx context.Context, w io.Writer, top *os.Root, directory string, without ...string) error {
 	compressed := newGzipWriter(w)
 	p := &packer{ctx: ctx, tar: tar.NewWriter(compressed), links: map[inode]string{}, buffer: make([]byte, 256<<10)}
-	err := p.packTop(directory, without)
+	err := p.packDirectory(top, filepath.Base(directory), without)
 	if err == nil {
 		err = p.tar.Close()
 	}
@@ -44,15 +55,6 @@ type packer struct {
 }
 
 type inode struct{ device, number uint64 }
-
-func (p *packer) packTop(directory string, without []string) error {
-	top, err := os.OpenRoot(directory)
-	if err != nil {
-		return err
-	}
-	defer top.Close()
-	return p.packDirectory(top, filepath.Base(directory), without)
-}
 
 // packDirectory packs an open directory under its name in the archive.
 func (p *packer) packDirectory(directory *os.Root, name string, without []string) error {

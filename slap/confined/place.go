@@ -182,6 +182,67 @@ func (p *Place) Make(name string, mode fs.FileMode) error {
 	return nil
 }
 
+// OpenBelow opens a directory some levels below a place: each level belongs to the
+// owner of the place, and is where it is.
+func OpenBelow(place, name string) (*Directory, error) {
+	top, err := OpenPlace(place)
+	if err != nil {
+		return nil, err
+	}
+	defer top.Close()
+	return top.below(strings.Split(name, "/"))
+}
+
+func (p *Place) below(names []string) (*Directory, error) {
+	directory, err := p.Open(names[0], p.UID)
+	if err != nil || len(names) == 1 {
+		return directory, err
+	}
+	defer directory.Close()
+	next, err := directory.place()
+	if err != nil {
+		return nil, err
+	}
+	defer next.Close()
+	return next.below(names[1:])
+}
+
+// place is the directory as one that others are in.
+func (d *Directory) place() (*Place, error) {
+	opened, err := d.Handle()
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	fd, err := openRetrying(int(opened.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.Name(), Err: err}
+	}
+	return &Place{fd: fd, path: d.Name(), UID: d.UID, GID: d.GID, sure: d.UID == 0 && d.Mode&0o022 == 0}, nil
+}
+
+// RemoveBelow removes a tree that lies some levels below a place, see [OpenBelow].
+func RemoveBelow(ctx context.Context, place, name string) error {
+	above, base := filepath.Split(name)
+	if above == "" {
+		top, err := OpenPlace(place)
+		if err != nil {
+			return err
+		}
+		defer top.Close()
+		return top.Remove(ctx, base)
+	}
+	directory, err := OpenBelow(place, filepath.Clean(above))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer directory.Close()
+	return directory.RemoveTree(ctx, base)
+}
+
 // Open opens a directory with the rights of the agent, as the one in its place:
 // see [Place.Open].
 func Open(directory string) (*Directory, error) { return OpenOf(directory, Anybody) }
