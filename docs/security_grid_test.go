@@ -73,8 +73,8 @@ var gridMutations = []mutation{
 	},
 	{
 		"A directory of the agent is no link", "slap/confined/write.go", "slap/confined.TestMakeDirectory",
-		`if err == nil && !info.IsDir() {`,
-		`if err == nil && info == nil {`,
+		`if !info.IsDir() {`,
+		`if info == nil {`,
 	},
 	{
 		"A directory of a user is opened without following a way out", "slap/confined/root.go", "slap/confined.TestRootIsNotLeft",
@@ -83,8 +83,8 @@ var gridMutations = []mutation{
 	},
 	{
 		"A partition's name is one name", "grid/partition/open.go", "grid/instance.TestPassRefusesPaths",
-		`if name != filepath.Base(path) {`,
-		`if false {`,
+		`if !confined.IsName(name) || `,
+		`if `,
 	},
 	{
 		"A partition of root is not processed", "promise/process/user.go", "promise/process.TestRunRefusals",
@@ -281,9 +281,9 @@ var gridMutations = []mutation{
 		`ok && user != "x" {`,
 	},
 	{
-		"Pruning reads regular files", "grid/parts/parts.go", "grid/prune.TestPrune",
-		`if !info.Mode().IsRegular() {`,
-		`if info == nil {`,
+		"Pruning reads regular files", "grid/parts/parts.go", "grid/prune.TestPruneOpensFilesOnly",
+		`handle, err := os.OpenFile(path, unix.O_PATH, 0)`,
+		`handle, err := os.OpenFile(path, unix.O_NONBLOCK, 0)`,
 	},
 	{
 		"Pruning keeps what it can't judge", "grid/prune/prune.go", "grid/prune.TestPruneKeepsWhatItCannotJudge",
@@ -318,5 +318,86 @@ var gridMutations = []mutation{
 		"A build's processes are told by their owner", "grid/buildout/exclusive.go", "grid/buildout.TestMarkedByOthers",
 		`if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {`,
 		`if err != nil || info == nil {`,
+	},
+	{
+		"A release or a partition is not led to by a link of a user", "slap/confined/place.go", "slap/confined.TestPlaceLinks",
+		`case !p.sure || status.Uid != 0:`,
+		`case !p.sure:`,
+	},
+	{
+		"A link counts where root alone can write", "slap/confined/place.go", "slap/confined.TestPlaceLinks",
+		`p.sure = status.Uid == 0 && status.Mode&0o022 == 0`,
+		`p.sure = status.Uid == 0`,
+	},
+	{
+		"A mount counts where root alone can write", "slap/confined/place.go", "slap/confined.TestPlaceMounts",
+		`if !p.sure || isUserMountAt(path) {`,
+		`if isUserMountAt(path) {`,
+	},
+	{
+		"A directory belongs to whom it has to", "slap/confined/place.go", "slap/confined.TestPlaceOwner",
+		`owner != Anybody && uid != owner`,
+		`owner != Anybody && uid < 0`,
+	},
+	{
+		"A name in a place is one name", "slap/confined/place.go", "slap/confined.TestPlace",
+		`return word != "" && word != "." && word != ".." && !strings.ContainsAny(word, "/\x00")`,
+		`return word != "" && strings.IndexByte(word, 0) < 0`,
+	},
+	{
+		"What was looked at is what is opened", "slap/confined/identity.go", "slap/confined.TestOpenIdentical",
+		`if err == nil && found != wanted {`,
+		`if err == nil && found.inode == 0 {`,
+	},
+	{
+		"The mount is part of what is opened", "slap/confined/identity.go", "slap/confined.TestOpenIdentical",
+		`return identity{mount, uint64(status.Dev), status.Ino}, status, err`,
+		`return identity{mount - mount, uint64(status.Dev), status.Ino}, status, err`,
+	},
+	{
+		"What root gives away is made where it alone can reach", "slap/confined/make.go", "slap/confined.TestMadeInPrivate",
+		`if err == nil && (status.Uid != 0 || status.Mode&0o777 != 0o700) {`,
+		`if err == nil && status.Ino == 0 {`,
+	},
+	{
+		"What is given away as a link is one", "slap/confined/give.go", "slap/confined.TestMadeInPrivate",
+		`if info.Mode().Type() != fs.ModeSymlink {`,
+		`if info == nil {`,
+	},
+	{
+		"Instances get their own release's profile", "grid/instance/releases.go", "grid/instance.TestPassReleaseExchanged",
+		`return place.Open(filepath.Base(release), place.UID)`,
+		`return confined.Open(release)`,
+	},
+	{
+		"A release is built as the owner of all", "grid/software/release.go", "grid/software.TestPassReleaseExchanged",
+		`	r.root, err = r.place.Open(r.name, r.place.UID)`,
+		`	r.root, err = r.place.Open(r.name, confined.Anybody)`,
+	},
+	{
+		"What is uploaded is in its place", "grid/software/upload.go", "grid/software.TestOpenPacked",
+		`directory, err := confined.OpenBelow(place, name)`,
+		`directory, err := confined.OpenRoot(path)`,
+	},
+	{
+		"The supervisor's directories are no partitions", "grid/partition/open.go", "grid/instance.TestLyingMaster",
+		`if !confined.IsName(name) || supervisor.IsLayout(name) {`,
+		`if !confined.IsName(name) {`,
+	},
+	{
+		"A directory of root is no partition", "grid/partition/open.go", "grid/instance.TestLyingMaster",
+		`if os.Geteuid() == 0 && root.UID == 0 {`,
+		`if root.UID < 0 {`,
+	},
+	{
+		"Pruning removes nothing through a link", "grid/prune/prune.go", "grid/prune.TestPruneLinks",
+		`if err := confined.RemoveBelow(ctx, options.SharedRoot, name); err != nil {`,
+		`_ = name
+	if err := confined.Remove(ctx, part); err != nil {`,
+	},
+	{
+		"Scripts before a removal are looked up as their user", "manager/prerm.go", "manager.TestPreRemoveLink",
+		`_ = rights.Do(func() error {`,
+		`_ = func(task func() error) error { return task() }(func() error {`,
 	},
 }

@@ -117,12 +117,8 @@ func TestLyingMaster(t *testing.T) {
 		for _, path := range []string{"etc/supervisord.conf", "var/log", "var/.timestamp", "sv.sock"} {
 			testkit.MustExist(t, n.At(path))
 		}
-		for _, name := range names {
-			if !n.Master.Told("destroyedComputerPartition") {
-				continue
-			}
-			t.Errorf("%q was destroyed", name)
-			break
+		if n.Master.Told("destroyedComputerPartition") {
+			t.Errorf("something was destroyed\n%s", n.Log)
 		}
 	}
 	if os.Geteuid() == 0 {

@@ -4,7 +4,8 @@
 // partitions and releases. Their users own them and may change them at any
 // moment, while the agent is root.
 //
-// A [Root] is such a directory as far as names go: no link leads outside, and
+// A [Place] holds such directories, and opens them where they are, with the owner that
+// they have to have. A [Root] is such a directory as far as names go: no link leads outside, and
 // errors name the whole path. A [Directory] adds the rules for what is in it:
 // nothing blocks, files are bounded, what is written is whole or not there, and
 // only what is the agent's is given away. [Remove] and [Empty] take trees away
