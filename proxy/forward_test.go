@@ -13,6 +13,7 @@ import (
 	"slapos/proxy"
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/serve"
 )
 
 // elsewhere is another master that notes what it is asked.
@@ -126,7 +127,7 @@ func TestForwardFailures(t *testing.T) {
 
 // TestFrontends goes through PROXY-80 to 82.
 func TestFrontends(t *testing.T) {
-	l := newLab(t, proxy.Options{})
+	l := newLab(t, proxy.Options{Guard: serve.Guard{Names: []string{"h.example"}}})
 	const apache = "http://git.erp5.org/gitweb/slapos.git/blob_plain/HEAD:/software/apache-frontend/software.cfg"
 	const kvm = "http://git.erp5.org/gitweb/slapos.git/blob_plain/refs/tags/slapos-0.92:/software/kvm/software.cfg"
 	ask := func(release, kind string, parameters slap.Dict) answer {

@@ -13,6 +13,7 @@ import (
 	"slapos/proxy"
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/serve"
 )
 
 // TestMethods goes through PROXY-11.
@@ -54,7 +55,7 @@ func TestMethods(t *testing.T) {
 
 // TestOrigin goes through PROXY-7 and PROXY-100.
 func TestOrigin(t *testing.T) {
-	l := newLab(t, proxy.Options{})
+	l := newLab(t, proxy.Options{Guard: serve.Guard{Names: []string{"cdn.example.com"}}})
 	l.header = http.Header{"Host": {"cdn.example.com"}, "X-Forwarded-Proto": {"http, https"}, "X-Forwarded-Prefix": {"/a, /sub"},
 		"X-Forwarded-Host": {"ignored"}, "X-Forwarded-Port": {"1"}}
 	l.expect(l.rpc("slapos.get.v0.hateoas_url", "{}"), 200, `{"hateoas_url": "https://cdn.example.com/sub/hateoas/"}`)
