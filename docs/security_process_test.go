@@ -102,6 +102,18 @@ var runMutations = []mutation{
 		`_ = time.Unix(1, 0) // ends the wait of read`,
 	},
 	{
+		"What a promise leaves in the background ends with it", "promise/process/process.go", "promise/process.TestLeftovers",
+		`		c.endLeftovers(pid)
+`,
+		`		orphans.leave(c.uid())
+`,
+	},
+	{
+		"What left the session of its promise ends with it", "promise/process/leftovers.go", "promise/process.TestLeftovers",
+		`unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)`,
+		`unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)`,
+	},
+	{
 		"The output that is kept has a limit", "promise/process/output.go", "promise/process.TestOutputMemory",
 		`if len(o.tail) > 2*o.keep+maxLine {`,
 		`if false {`,
@@ -110,6 +122,16 @@ var runMutations = []mutation{
 		"A line of output has a limit", "promise/process/output.go", "promise/process.TestFloodIsBounded",
 		`for len(o.partial) > o.maxLine {`,
 		`for false {`,
+	},
+	{
+		"What builds print has a limit", "promise/process/limit.go", "grid/buildout.TestOutputIsLimited",
+		`passed > limit {`,
+		`passed > limit && false {`,
+	},
+	{
+		"Control characters are written as text", "grid/pass/printable.go", "grid/pass.TestPrintable",
+		`unicode.IsControl(r) && r != '\n'`,
+		`r == 0 && unicode.IsControl(r) && r != '\n'`,
 	},
 	{
 		"What promises print has a limit", "promise/plugin.go", "promise.TestPrintedIsLimited",

@@ -147,7 +147,7 @@ func (d *driver) execute(ctx context.Context) error {
 		Path: interpreter, Args: []string{"-c", bootstrapCommand}, Dir: r.Directory,
 		Env: process.CleanEnvironment(r.Environ, r.user.Home), User: r.user,
 		Data: data, Messages: func(line string) { d.receive(ctx, line) }, Output: d.print, KeepOutput: 2000,
-		Timeout: timeoutOfAll(len(r.checks), r.Timeout), // PROM-6
+		Timeout: timeoutOfAll(len(r.checks), r.Timeout), EndAll: true, // PROM-6
 	}
 	result, err := command.Run(ctx)
 	d.banging.Wait()

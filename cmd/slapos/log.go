@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"slapos/grid/pass"
 	"slapos/slap"
 )
 
@@ -161,7 +162,7 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 		attributes.WriteString(h.context)
 	}
 	prefix, begin, end := h.prefix(r, name)
-	line := prefix + begin + r.Message + attributes.String() + end + "\n"
+	line := prefix + begin + pass.Printable(r.Message+attributes.String()) + end + "\n"
 	h.sink.mu.Lock()
 	defer h.sink.mu.Unlock()
 	_, err := io.WriteString(h.sink.w, line)

@@ -29,6 +29,9 @@ const umask = 0o027
 // keepOutput is how much of the output an error tells, in bytes: its end.
 const keepOutput = 512 << 10
 
+// maxLog is how much of the output of a run goes to the log, in bytes.
+const maxLog = 16 << 20
+
 // A Builder builds in one directory.
 type Builder struct {
 	Directory string // its path
@@ -156,7 +159,10 @@ func (b *Builder) command(command []string, user *process.User, home string, tim
 // finish runs child and tells its failure as failure.
 func (b *Builder) finish(ctx context.Context, child *process.Command, failure string) (status int, err error) {
 	b.Logger.Debug(fmt.Sprintf("Invoking: '%s %s' in directory '%s'", child.Path, strings.Join(child.Args, " "), b.Directory))
+	limited, end := process.Limit(child.Output, maxLog)
+	child.Output = limited
 	result, err := child.Run(ctx)
+	end()
 	if ctx.Err() != nil {
 		return -1, ctx.Err()
 	}

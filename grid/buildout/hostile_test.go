@@ -5,6 +5,7 @@ package buildout
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,4 +105,35 @@ func TestGitRevisionOfStrangers(t *testing.T) {
 	if uid, found := repositoryOwner(directory); found {
 		t.Errorf("a repository of two users is one of user %d", uid)
 	}
+}
+
+// What a build prints is logged up to a limit, in little memory (GRID-106).
+func TestOutputIsLimited(t *testing.T) {
+	b, _ := newBuilder(t)
+	logged, last := 0, ""
+	b.Logger = slog.New(slog.NewTextHandler(writer(func(line []byte) {
+		logged, last = logged+len(line), string(line)
+	}), &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.MessageKey {
+			return a
+		}
+		return slog.Attr{}
+	}}))
+	script := writeScript(t, filepath.Join(b.Directory, "flood"), "#!/bin/sh\nyes 'a line of a build that never has enough to say' | head -c 40000000\n")
+	if err := b.Run(t.Context(), b.script(script)); err != nil {
+		t.Fatal(err)
+	}
+	if logged < maxLog || logged > 2*maxLog {
+		t.Errorf("logged %d bytes", logged)
+	}
+	if !strings.Contains(last, "more bytes left out") {
+		t.Errorf("the log ends with %q", last)
+	}
+}
+
+type writer func([]byte)
+
+func (w writer) Write(line []byte) (int, error) {
+	w(line)
+	return len(line), nil
 }

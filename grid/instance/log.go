@@ -12,6 +12,7 @@ import (
 	"os"
 	"sync"
 
+	"slapos/grid/pass"
 	"slapos/slap"
 )
 
@@ -84,9 +85,9 @@ func (h *instanceLogHandler) Enabled(context.Context, slog.Level) bool { return 
 func (h *instanceLogHandler) Handle(_ context.Context, r slog.Record) error {
 	var line bytes.Buffer
 	milliseconds := r.Time.Nanosecond() / 1e6
-	fmt.Fprintf(&line, "[%s,%03d] %-8s %s %s", r.Time.Format("2006-01-02 15:04:05"), milliseconds, slap.PythonLevelName(r.Level), h.name, h.hide(r.Message))
+	fmt.Fprintf(&line, "[%s,%03d] %-8s %s %s", r.Time.Format("2006-01-02 15:04:05"), milliseconds, slap.PythonLevelName(r.Level), h.name, pass.Printable(h.hide(r.Message)))
 	r.Attrs(func(a slog.Attr) bool {
-		fmt.Fprintf(&line, " %s=%s", a.Key, h.hide(a.Value.String()))
+		fmt.Fprintf(&line, " %s=%s", a.Key, pass.Printable(h.hide(a.Value.String())))
 		return true
 	})
 	line.WriteByte('\n')

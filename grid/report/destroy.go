@@ -20,6 +20,7 @@ import (
 const (
 	destroyScript        = "sbin/destroy"
 	destroyScriptTimeout = 30 * time.Minute
+	maxDestroyLog        = 1 << 20 // bytes of its output that are logged
 )
 
 // errRetained keeps a partition until its retention lock is over.
@@ -62,15 +63,17 @@ func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome,
 	if err != nil {
 		return pass.Failed, err
 	}
+	limited, end := process.Limit(func(line string) { p.Log.Info(line) }, maxDestroyLog)
 	command := process.Command{
 		Path:    p.Root.Join(destroyScript),
 		In:      p.Root,
 		Env:     process.CleanEnvironment(p.Node.Environment, user.Home),
 		User:    user,
-		Output:  func(line string) { p.Log.Info(line) },
+		Output:  limited,
 		Timeout: destroyScriptTimeout,
 	}
 	result, err := command.Run(ctx)
+	end()
 	if err == nil && result.ExitCode != 0 {
 		err = fmt.Errorf("%s ended with exit code %d", command.Path, result.ExitCode)
 	}

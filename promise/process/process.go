@@ -59,6 +59,8 @@ type Command struct {
 	// Grace lies between a SIGTERM to the child and the end of the tree by
 	// SIGKILL when the time is over; 0: killed at once.
 	Grace time.Duration
+	// EndAll ends with the child whatever it leaves in the background.
+	EndAll bool
 	// Terminal lets the child use our standard input, output and error, as a
 	// debugger wants; Output and KeepOutput are then not used.
 	Terminal bool
@@ -93,7 +95,8 @@ func (e *TimeoutError) Error() string {
 // Run starts the child and waits for its end, whatever the exit status. The
 // error is non-nil when it could not be started, when its time was over
 // ([*TimeoutError]), or when ctx ended: its tree is then dead. A background
-// process that the child leaves behind lives on, with no one reading its output.
+// process that the child leaves behind lives on, unless EndAll is set, with no one
+// reading its output.
 func (c *Command) Run(ctx context.Context) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -106,6 +109,10 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	defer streams.close()
 	if err != nil {
 		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
+	}
+	if c.EndAll {
+		orphans.begin()
+		defer orphans.end()
 	}
 	started := time.Now()
 	if err := c.start(cmd); err != nil {
@@ -121,18 +128,27 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// start starts the child, which opens its working directory by our descriptor.
+// start starts the child, which opens its working directory by our descriptor. From
+// then on everybody knows that it is ours.
 func (c *Command) start(cmd *exec.Cmd) error {
-	if c.In == nil {
-		return cmd.Start()
+	if c.In != nil {
+		directory, err := c.In.Handle()
+		if err != nil {
+			return err
+		}
+		defer directory.Close()
+		cmd.Dir = confined.WorkingDirectory(directory)
 	}
-	directory, err := c.In.Handle()
-	if err != nil {
+	orphans.starting.RLock()
+	defer orphans.starting.RUnlock()
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	defer directory.Close()
-	cmd.Dir = confined.WorkingDirectory(directory)
-	return cmd.Start()
+	orphans.add(cmd.Process.Pid)
+	if c.EndAll {
+		orphans.enter(c.uid(), cmd.Process.Pid)
+	}
+	return nil
 }
 
 // supervise waits for the child or the reason to end it, and reaps it.
@@ -167,10 +183,17 @@ func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) 
 		case <-time.After(killWait):
 			// Unkillable, in the middle of some device's work: leave it to a
 			// goroutine rather than wait with it.
-			go func() { <-exited; _ = cmd.Wait() }()
+			go func() { <-exited; orphans.remove(pid); _ = cmd.Wait() }()
+			if c.EndAll {
+				orphans.leave(c.uid())
+			}
 			return result, cause
 		}
 	}
+	if c.EndAll {
+		c.endLeftovers(pid)
+	}
+	orphans.remove(pid)
 	_ = cmd.Wait() // its error only repeats the status
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	result.ExitCode = cmd.ProcessState.ExitCode()

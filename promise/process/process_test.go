@@ -392,8 +392,8 @@ func FuzzParseStat(f *testing.F) {
 }
 
 func TestParseStat(t *testing.T) {
-	row, ok := parseStat([]byte("12 (a) S) 4 (b) R 1 12 13 0"))
-	if !ok || row != (processRow{pid: 12, parent: 1, session: 13}) {
+	row, ok := parseStat([]byte("12 (a) S) 4 (b) Z 1 12 13 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 77 0"))
+	if !ok || row != (processRow{pid: 12, parent: 1, session: 13, started: 77, zombie: true}) {
 		t.Errorf("got %+v, %v", row, ok)
 	}
 }

@@ -39,7 +39,8 @@ func killSession(root int) { (&tree{root: root, session: root, members: map[int]
 // tree is a process and its descendants.
 type tree struct {
 	root    int
-	session int // whose processes belong to it; 0: none
+	session int                   // whose processes belong to it; 0: none
+	orphan  func(processRow) bool // belongs to it as well; nil: none does
 	members map[int]member
 }
 
@@ -83,7 +84,8 @@ func (t *tree) has(row processRow) bool {
 		return false
 	}
 	_, child := t.members[row.parent]
-	return child || row.parent == t.root || t.session != 0 && row.session == t.session
+	return child || row.parent == t.root || t.session != 0 && row.session == t.session ||
+		t.orphan != nil && t.orphan(row)
 }
 
 // hold opens the process of a row, and makes sure that it is still that one:
@@ -105,7 +107,11 @@ func (t *tree) hold(row processRow) (member, bool) {
 	return m, true
 }
 
-type processRow struct{ pid, parent, session int }
+type processRow struct {
+	pid, parent, session int
+	started              uint64 // in ticks
+	zombie               bool
+}
 
 // processTable reads all processes that /proc shows.
 func processTable() []processRow {
@@ -135,14 +141,14 @@ func readProcess(pid int) (processRow, bool) {
 }
 
 // parseStat reads a line of /proc/<pid>/stat: "pid (name) state parent group
-// session …", where the name may hold anything.
+// session …", its start being the 22nd, where the name may hold anything.
 func parseStat(data []byte) (processRow, bool) {
 	open, end := bytes.IndexByte(data, '('), bytes.LastIndexByte(data, ')')
 	if open < 1 || end < open {
 		return processRow{}, false
 	}
 	fields := bytes.Fields(data[end+1:])
-	if len(fields) < 4 {
+	if len(fields) < 20 {
 		return processRow{}, false
 	}
 	numbers := [3]int{}
@@ -153,5 +159,8 @@ func parseStat(data []byte) (processRow, bool) {
 		}
 		numbers[i] = n
 	}
-	return processRow{pid: numbers[0], parent: numbers[1], session: numbers[2]}, true
+	row := processRow{pid: numbers[0], parent: numbers[1], session: numbers[2], zombie: string(fields[0]) == "Z"}
+	var err error
+	row.started, err = strconv.ParseUint(string(fields[19]), 10, 64)
+	return row, err == nil
 }

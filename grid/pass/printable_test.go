@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package pass
+
+import "testing"
+
+// GRID-106.
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain\ttext\n…":        "plain\ttext\n…",
+		"\x1b]0;title\a\x1b[2J": `\x1b]0;title\a\x1b[2J`,
+		"10%\r20%\u009b31m":     `10%\r20%\u009b31m`,
+	} {
+		if got := Printable(text); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package process
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// While a command with [Command.EndAll] runs, orphans among its descendants become
+// children of this process, instead of the machine's first, in whatever session they
+// are: that is how they are found.
+type orphanage struct {
+	starting sync.RWMutex // read by those who start a child, until it is in children
+	mu       sync.Mutex
+	children map[int]bool // of ours, by number: they are waited for elsewhere
+	users    map[int]*use // of commands with EndAll, by user
+	running  int          // commands with EndAll
+}
+
+// use is what runs for a user.
+type use struct {
+	running int
+	since   uint64 // start of the first, in ticks
+}
+
+var orphans = orphanage{children: map[int]bool{}, users: map[int]*use{}}
+
+// begin is called before a command that ends all is started.
+func (o *orphanage) begin() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.running++; o.running == 1 {
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+}
+
+func (o *orphanage) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.running--; o.running == 0 {
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	}
+}
+
+func (o *orphanage) add(pid int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.children[pid] = true
+}
+
+func (o *orphanage) remove(pid int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.children, pid)
+}
+
+func (o *orphanage) isChild(pid int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.children[pid]
+}
+
+// enter and leave are called when a child for a user has started, and when it has
+// ended. The last to leave gets what may be an orphan of any of them.
+func (o *orphanage) enter(uid, pid int) {
+	row, _ := readProcess(pid)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	u := o.users[uid]
+	if u == nil {
+		u = &use{since: row.started}
+		o.users[uid] = u
+	}
+	u.running++
+}
+
+func (o *orphanage) leave(uid int) (since uint64, last bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	u := o.users[uid]
+	if u.running--; u.running > 0 {
+		return 0, false
+	}
+	delete(o.users, uid)
+	return u.since, true
+}
+
+func (c *Command) uid() int {
+	if c.User != nil && os.Geteuid() == 0 {
+		return c.User.UID
+	}
+	return os.Geteuid()
+}
+
+// endLeftovers kills what a child that has ended, and isn't reaped yet, has left
+// running: its session, its descendants and, unless another command runs for the
+// same user, its orphans that went into sessions of their own (PROM-45).
+func (c *Command) endLeftovers(root int) {
+	t := &tree{root: root, session: root, members: map[int]member{}}
+	if since, last := orphans.leave(c.uid()); last {
+		orphans.starting.Lock()
+		defer orphans.starting.Unlock()
+		own, _ := readProcess(os.Getpid())
+		t.orphan = func(row processRow) bool {
+			return row.parent == own.pid && row.session != own.session && row.started >= since &&
+				!orphans.isChild(row.pid) && isOf(row.pid, c.uid())
+		}
+	}
+	t.kill()
+	t.reap()
+}
+
+// isOf tells whether an orphan is one of a user's commands. As root we know by the
+// user; else there are other processes of the user, and what [CleanEnvironment] sets
+// tells.
+func isOf(pid, uid int) bool {
+	directory := "/proc/" + strconv.Itoa(pid)
+	if os.Geteuid() == 0 {
+		status, err := os.ReadFile(directory + "/status")
+		_, after, _ := bytes.Cut(status, []byte("\nUid:"))
+		real := bytes.Fields(after)
+		return err == nil && len(real) > 0 && string(real[0]) == strconv.Itoa(uid)
+	}
+	environment, err := os.ReadFile(directory + "/environ")
+	return err == nil && bytes.Contains(environment, []byte("PYTHONNOUSERSITE=true\x00"))
+}
+
+// reap takes notice of the end of those of the tree that have become our children.
+func (t *tree) reap() {
+	deadline := time.Now().Add(time.Second)
+	for pid := range t.members {
+		for time.Now().Before(deadline) {
+			reaped, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			row, present := readProcess(pid)
+			if reaped == pid || err == unix.ECHILD && !present || present && row.parent != os.Getpid() && row.zombie {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
