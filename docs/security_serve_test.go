@@ -171,6 +171,26 @@ var serveMutations = []mutation{
 		return refuse`,
 	},
 	{
+		"The proxy does not fetch from itself", "proxy/loop.go", "proxy.TestHTTPProxyLoop",
+		`words[1] == p.via() {`,
+		`false {`,
+	},
+	{
+		"Proxies behind the proxy have a limit", "proxy/loop.go", "proxy.TestHTTPProxyLoop",
+		`if len(hops) > maximumHops {`,
+		`if false {`,
+	},
+	{
+		"Proxies that a target names have a limit", "proxy/httpproxy.go", "proxy.TestHTTPProxyLoop",
+		`if strings.Count(target, "/http_proxy/") > maximumHops {`,
+		`if false {`,
+	},
+	{
+		"Fetches of the proxy have a limit", "proxy/proxy.go", "proxy.TestHTTPProxyIsBounded",
+		`make(chan struct{}, maximumFetches)`,
+		`make(chan struct{}, 10*maximumFetches)`,
+	},
+	{
 		"Redirects behind the proxy have an end", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
 		`if len(via) >= 30 {`,
 		`if len(via) >= 300 {`,

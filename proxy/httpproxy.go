@@ -74,6 +74,14 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	if scheme != "http" && scheme != "https" {
 		return refuse(http.StatusBadRequest, `"url" must be http`)
 	}
+	if strings.Count(target, "/http_proxy/") > maximumHops {
+		return refuse(http.StatusLoopDetected, "This request names more than %d proxies.", maximumHops)
+	}
+	end, err := p.beginFetch()
+	if err != nil {
+		return err
+	}
+	defer end()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	ask, err := http.NewRequestWithContext(ctx, r.Method, target, http.NoBody)
@@ -85,6 +93,7 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	}
 	ask.Header = http.Header{"User-Agent": {""}, "Accept": {"*/*"}}
 	copyHeaders(ask.Header, r.Header, requestHeaders)
+	ask.Header["Via"] = []string{strings.Join(append(hopsOf(r), "1.1 "+p.via()), ",")}
 	if p.options.Allow != nil {
 		ask.Header.Del("Authorization") // it may hold a token of ours
 	}

@@ -85,6 +85,7 @@ type Proxy struct {
 	metrics *metrics
 	panel   *panel.Panel
 	web     *http.Client // of /http_proxy and the cache's upstream
+	fetches chan struct{}
 	handler http.Handler
 }
 
@@ -99,6 +100,7 @@ func New(options Options) *Proxy {
 	p := &Proxy{
 		options: options, store: options.Store, log: options.Logger,
 		runID:   newRunID(),
+		fetches: make(chan struct{}, maximumFetches),
 		answers: newAnswerCache(options.Store),
 		metrics: newMetrics(options.Store),
 	}

@@ -97,6 +97,10 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if err := p.checkHops(r); err != nil {
+		found.fail(w, r, err)
+		return
+	}
 	if !found.anySize {
 		r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
 	}
