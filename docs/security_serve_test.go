@@ -124,6 +124,26 @@ var serveMutations = []mutation{
 		`if false {`,
 	},
 	{
+		"A new database is its owner's alone", "proxy/store/private.go", "proxy/store.TestPrivate",
+		`flags|os.O_CREATE, 0o600)`,
+		`flags|os.O_CREATE, 0o640)`,
+	},
+	{
+		"An old database is its owner's alone", "proxy/store/private.go", "proxy/store.TestPrivate",
+		`if err := file.Chmod(0o600); err != nil`,
+		`if err := file.Chmod(0o644); err != nil`,
+	},
+	{
+		"Old backups are their owner's alone", "proxy/store/database.go", "proxy/store.TestPrivate",
+		`if err := makeBesidesPrivate(d.dialect.file); err != nil {`,
+		`if err := error(nil); err != nil {`,
+	},
+	{
+		"New backups are their owner's alone", "proxy/store/dump.go", "proxy/store.TestPrivate",
+		`wholefile.Mode(0o600)`,
+		`wholefile.Mode(0o644)`,
+	},
+	{
 		"Entries that are uploaded have a limit", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
 		`r.Body = http.MaxBytesReader(w, r.Body, maximumEntries)`,
 		`_ = w`,

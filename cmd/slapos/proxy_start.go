@@ -90,7 +90,7 @@ func (e *environment) serveProxy(ctx context.Context, configuration *pytext.Conf
 		return err
 	}
 	if options.accessLog != "" {
-		file, err := os.OpenFile(e.expandUser(options.accessLog), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+		file, err := store.OpenPrivate(e.expandUser(options.accessLog), os.O_WRONLY|os.O_APPEND)
 		if err != nil {
 			return fmt.Errorf("access log: %w", err)
 		}

@@ -72,11 +72,14 @@ func Open(ctx context.Context, options Options) (*Database, error) {
 func (d *Database) open(ctx context.Context) (err error) {
 	if d.dialect.file != "" {
 		// SQLite makes the file only once there is something to write.
-		file, err := os.OpenFile(d.dialect.file, os.O_RDWR|os.O_CREATE, 0o644)
+		file, err := OpenPrivate(d.dialect.file, os.O_RDWR)
 		if err != nil {
 			return err
 		}
 		file.Close()
+		if err := makeBesidesPrivate(d.dialect.file); err != nil {
+			return err
+		}
 	}
 	if d.pool, err = sql.Open(d.dialect.driver, d.dialect.source); err != nil {
 		return err

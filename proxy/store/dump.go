@@ -14,7 +14,7 @@ import (
 
 // dump writes the whole database as SQL statements that make it again.
 func dump(ctx context.Context, s *session, path string) error {
-	file, err := wholefile.Create(path, wholefile.Mode(0o644))
+	file, err := wholefile.Create(path, wholefile.Mode(0o600))
 	if err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}

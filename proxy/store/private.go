@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenPrivate opens a file that holds passwords of instances, made when missing,
+// for its owner alone. One that everybody may read is taken from them: that is
+// what a umask left, and nobody's decision. One of a group alone is, and stays.
+func OpenPrivate(path string, flags int) (*os.File, error) {
+	file, err := os.OpenFile(path, flags|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := makePrivate(file); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// makePrivate takes what is for everybody away. A file of somebody else, or what
+// is no file, is left as it is.
+func makePrivate(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o007 == 0 {
+		return err
+	}
+	if err := file.Chmod(0o600); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
+// makeBesidesPrivate does it to what former programs left beside a database: its
+// log, and backups.
+func makeBesidesPrivate(database string) error {
+	directory, name := filepath.Split(database)
+	if directory == "" {
+		directory = "."
+	}
+	names, err := os.ReadDir(directory)
+	if err != nil {
+		return nil // a directory that can't be listed: the names are not known
+	}
+	for _, entry := range names {
+		backup, _ := filepath.Match("*-backup-*.sql", entry.Name())
+		switch rest := entry.Name(); {
+		case len(rest) <= len(name) || rest[:len(name)] != name:
+			continue
+		case rest[len(name):] != "-wal" && rest[len(name):] != "-shm" && rest[len(name):] != "-journal" && !backup:
+			continue
+		}
+		// Not through links, nor into pipes.
+		file, err := os.OpenFile(filepath.Join(directory, entry.Name()), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue // it is somebody else's, or went
+		}
+		err = makePrivate(file)
+		file.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
