@@ -400,4 +400,14 @@ var gridMutations = []mutation{
 		`_ = rights.Do(func() error {`,
 		`_ = func(task func() error) error { return task() }(func() error {`,
 	},
+	{
+		"Promises run in the directory that was opened", "promise/files.go", "promise.TestPartitionExchanged",
+		`opened, err := rights.OpenSame(directory)`,
+		`opened, err := rights.Open(directory.Name())`,
+	},
+	{
+		"A child begins in the directory that was opened", "promise/process/process.go", "promise/process.TestRunInOpened",
+		`cmd.Dir = confined.WorkingDirectory(directory)`,
+		`cmd.Dir = c.In.Name()`,
+	},
 }

@@ -115,7 +115,7 @@ func (r *run) runExecutable(ctx context.Context, c *check) error {
 	if err != nil {
 		r.logger.Warn("The schedule of a promise could not be stored.", "promise", c.name, "error", err)
 	}
-	command := &process.Command{Path: c.path, Dir: r.Directory, Env: r.executableEnvironment(), User: r.user,
+	command := &process.Command{Path: c.path, In: r.Root, Env: r.executableEnvironment(), User: r.user,
 		KeepOutput: maxOutput, Timeout: r.Timeout, Grace: termGrace, EndAll: true}
 	result, err := command.Run(ctx)
 	if ctx.Err() != nil {

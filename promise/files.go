@@ -34,14 +34,15 @@ type files struct {
 	directory *confined.Directory
 	// folders are those of the state, opened once.
 	folders map[string]*confined.Directory
+	own     *confined.Directory // opened for this run alone; may be nil
 }
 
-func openFiles(directory string, user *process.User) (*files, error) {
+func openFiles(directory *confined.Directory, user *process.User) (*files, error) {
 	rights, err := confined.TakeRights(user.UID, user.GID, user.Groups)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := rights.Open(directory)
+	opened, err := rights.OpenSame(directory)
 	if err != nil {
 		rights.Close()
 		return nil, err
@@ -55,6 +56,9 @@ func (f *files) close() {
 		folder.Close()
 	}
 	f.directory.Close()
+	if f.own != nil {
+		f.own.Close()
+	}
 }
 
 // do calls task with the user's rights, see [confined.Rights.Do].
@@ -133,12 +137,7 @@ func (f *files) names(folder string) ([]string, error) {
 
 // giveFolders makes the user the owner of state folders that an agent made as
 // root (PROM-21). It needs root's rights, so it is not for use within do.
-func giveFolders(directory string) error {
-	opened, err := confined.Open(directory)
-	if err != nil {
-		return err
-	}
-	defer opened.Close()
+func giveFolders(opened *confined.Directory) error {
 	for _, folder := range []string{resultFolder, cacheFolder, logFolder} {
 		if err := opened.GivePath(folder); err != nil {
 			return err

@@ -22,9 +22,18 @@ import (
 
 // What the user has put in the place of a state file is neither read without end
 // nor waited for, and nothing else is written.
+func openedForTest(t testing.TB, directory string) *confined.Directory {
+	opened, err := confined.Open(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { opened.Close() })
+	return opened
+}
+
 func TestFilesAreLimited(t *testing.T) {
 	directory := t.TempDir()
-	f, err := openFiles(directory, &process.User{UID: os.Geteuid(), GID: os.Getegid()})
+	f, err := openFiles(openedForTest(t, directory), &process.User{UID: os.Geteuid(), GID: os.Getegid()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +86,7 @@ func TestFilesHaveTheUsersGroups(t *testing.T) {
 		return
 	}
 	directory := newPartition(t).options.Directory
-	f, err := openFiles(directory, &process.User{UID: 1, GID: 1, Groups: []int{1, 2}})
+	f, err := openFiles(openedForTest(t, directory), &process.User{UID: 1, GID: 1, Groups: []int{1, 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +109,7 @@ func TestFilesHaveTheUsersGroups(t *testing.T) {
 			t.Errorf("%s %q", name, fields)
 		}
 	}
-	if f, err := openFiles(directory, &process.User{UID: -1, GID: 1}); err == nil {
+	if f, err := openFiles(openedForTest(t, directory), &process.User{UID: -1, GID: 1}); err == nil {
 		f.close()
 		t.Error("nobody's rights are taken")
 	}
@@ -122,7 +131,7 @@ func TestGiveFolders(t *testing.T) {
 	); err != nil {
 		t.Fatal(err)
 	}
-	if err := giveFolders(directory); err != nil {
+	if err := giveFolders(openedForTest(t, directory)); err != nil {
 		t.Error(err)
 	}
 	linked, trap := t.TempDir(), t.TempDir()
@@ -132,11 +141,11 @@ func TestGiveFolders(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(linked, ".slapgrid")); err != nil {
 		t.Fatal(err)
 	}
-	_ = giveFolders(linked) // it is the owners that count
+	_ = giveFolders(openedForTest(t, linked)) // it is the owners that count
 	if err := errors.Join(os.Mkdir(filepath.Join(trap, ".slapgrid"), 0o700), os.Symlink(filepath.Join(outside, "promise"), filepath.Join(trap, ".slapgrid", "promise"))); err != nil {
 		t.Fatal(err)
 	}
-	_ = giveFolders(trap)
+	_ = giveFolders(openedForTest(t, trap))
 	for path, want := range map[string]uint32{
 		filepath.Join(directory, ".slapgrid"):                      1,
 		filepath.Join(directory, ".slapgrid", "promise"):           2,
@@ -160,5 +169,21 @@ func TestPrintedIsLimited(t *testing.T) {
 	}
 	if log.Len() > 2*maxDriverLog || strings.Count(log.String(), "print too much") != 1 {
 		t.Errorf("%d bytes, told %d times", log.Len(), strings.Count(log.String(), "print too much"))
+	}
+}
+
+// GRID-101: what was opened is the partition, whatever has its name by now.
+func TestPartitionExchanged(t *testing.T) {
+	testkit.Root(t)
+	directory, others := filepath.Join(t.TempDir(), "slappart0"), t.TempDir()
+	if err := errors.Join(os.Mkdir(directory, 0o750), os.Chown(directory, 65534, 65534), os.Chown(others, 29998, 29998)); err != nil {
+		t.Fatal(err)
+	}
+	root := openedForTest(t, directory)
+	if err := errors.Join(os.Rename(directory, directory+".moved"), os.Symlink(others, directory)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), Options{Directory: directory, Root: root}); err == nil || len(testkit.Names(t, others)) > 0 {
+		t.Errorf("ran in %v: %v", testkit.Names(t, others), err)
 	}
 }

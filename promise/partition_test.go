@@ -169,7 +169,7 @@ func (p *partition) expire() {
 // original runs the promises by slapos.core's own runner.
 func (p *partition) original(mode Mode) (text string, exit int) {
 	p.t.Helper()
-	user, err := ownerOf(p.options.Directory)
+	user, err := ownerOf(openedForTest(p.t, p.options.Directory))
 	if err != nil {
 		p.t.Fatal(err)
 	}

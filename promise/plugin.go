@@ -144,7 +144,7 @@ func (d *driver) execute(ctx context.Context) error {
 		return err
 	}
 	command := &process.Command{
-		Path: interpreter, Args: []string{"-c", bootstrapCommand}, Dir: r.Directory,
+		Path: interpreter, Args: []string{"-c", bootstrapCommand}, In: r.Root,
 		Env: process.CleanEnvironment(r.Environ, r.user.Home), User: r.user,
 		Data: data, Messages: func(line string) { d.receive(ctx, line) }, Output: d.print, KeepOutput: 2000,
 		Timeout: timeoutOfAll(len(r.checks), r.Timeout), EndAll: true, // PROM-6

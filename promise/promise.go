@@ -30,11 +30,11 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"slapos/promise/process"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // Mode says which promises run, and how they judge (PROM-1).
@@ -54,7 +54,9 @@ const noTimeout = 10 * 365 * 24 * time.Hour
 
 // Options are what a run needs to know (PROM-3). Directory alone is mandatory.
 type Options struct {
-	Directory   string // of the partition, absolute
+	Directory string // of the partition, absolute
+	// Root is the directory, opened; nil: it is opened for the run.
+	Root        *confined.Directory
 	PartitionID string
 	ComputerID  string
 	MasterURL   string
@@ -232,31 +234,35 @@ func newRun(options Options) (*run, error) {
 		return nil, errors.New("the directory of the partition must be an absolute path")
 	}
 	options.Directory = filepath.Clean(options.Directory)
-	user, err := ownerOf(options.Directory)
+	var own *confined.Directory
+	if options.Root == nil {
+		opened, err := confined.Open(options.Directory)
+		if err != nil {
+			return nil, err
+		}
+		options.Root, own = opened, opened
+	}
+	user, err := ownerOf(options.Root)
+	var opened *files
+	if err == nil {
+		opened, err = openFiles(options.Root, user)
+	}
 	if err != nil {
+		if own != nil {
+			own.Close()
+		}
 		return nil, err
 	}
-	files, err := openFiles(options.Directory, user)
-	if err != nil {
-		return nil, err
-	}
-	return &run{Options: options, user: user, files: files, logger: options.Logger}, nil
+	opened.own = own
+	return &run{Options: options, user: user, files: opened, logger: options.Logger}, nil
 }
 
 // ownerOf finds whom the promises run as. An agent that is not root can be
 // nobody but itself, known in passwd or not.
-func ownerOf(directory string) (*process.User, error) {
-	info, err := os.Stat(directory)
-	if err != nil {
-		return nil, err
-	}
-	status, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.IsDir() {
-		return nil, errors.New("not a directory")
-	}
-	user, err := process.LookupUser(int(status.Uid), int(status.Gid))
+func ownerOf(directory *confined.Directory) (*process.User, error) {
+	user, err := process.LookupUser(directory.UID, directory.GID)
 	if err != nil && os.Geteuid() != 0 {
-		return &process.User{UID: int(status.Uid), GID: int(status.Gid), Home: directory}, nil
+		return &process.User{UID: directory.UID, GID: directory.GID, Home: directory.Name()}, nil
 	}
 	return user, err
 }

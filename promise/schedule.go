@@ -54,7 +54,7 @@ type schedule struct {
 func (r *run) look() error {
 	err := r.files.do(r.files.makeFolders)
 	if err != nil && os.Geteuid() == 0 {
-		if errGive := giveFolders(r.Directory); errGive == nil {
+		if errGive := giveFolders(r.Root); errGive == nil {
 			err = r.files.do(r.files.makeFolders)
 		}
 	}

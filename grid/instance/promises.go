@@ -46,7 +46,7 @@ func (d *deployment) runPromises(ctx context.Context, mode promise.Mode) (report
 		parallel = 1
 	}
 	report, err = promise.Run(ctx, promise.Options{
-		Directory: d.Path, PartitionID: d.ID.Partition, ComputerID: d.ID.Computer,
+		Directory: d.Path, Root: d.Root, PartitionID: d.ID.Partition, ComputerID: d.ID.Computer,
 		MasterURL: d.Node.MasterURL, CertFile: d.CertificateFile, KeyFile: d.KeyFile,
 		Interpreter: interpreter, Python: d.Node.Python, Environ: d.environment(),
 		Mode: mode, Timeout: d.options.PromiseTimeout, Parallel: parallel,

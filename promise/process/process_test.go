@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/slap/confined"
 	"slapos/slap/testkit"
 )
 
@@ -395,5 +396,28 @@ func TestParseStat(t *testing.T) {
 	row, ok := parseStat([]byte("12 (a) S) 4 (b) Z 1 12 13 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 77 0"))
 	if !ok || row != (processRow{pid: 12, parent: 1, session: 13, started: 77, zombie: true}) {
 		t.Errorf("got %+v, %v", row, ok)
+	}
+}
+
+// GRID-101: a child begins in the directory that was opened, whatever has its name.
+func TestRunInOpened(t *testing.T) {
+	top := t.TempDir()
+	first, second := filepath.Join(top, "first"), filepath.Join(top, "second")
+	if err := errors.Join(os.Mkdir(first, 0o755), os.Mkdir(second, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := confined.Open(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	moved := filepath.Join(top, "moved")
+	if err := errors.Join(os.Rename(first, moved), os.Symlink(second, first)); err != nil {
+		t.Fatal(err)
+	}
+	command := Command{Path: "/bin/sh", Args: []string{"-c", "pwd; ls /proc/self/fd | wc -l"}, In: root, KeepOutput: 100}
+	result, err := command.Run(t.Context())
+	if err != nil || result.Output != moved+"\n4\n" {
+		t.Errorf("%q, %v", result.Output, err)
 	}
 }

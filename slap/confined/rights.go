@@ -62,6 +62,19 @@ func (r *Rights) Open(directory string) (opened *Directory, err error) {
 	return opened, err
 }
 
+// OpenSame is [Rights.Open] for a directory that is open: it must still be in its place.
+func (r *Rights) OpenSame(directory *Directory) (opened *Directory, err error) {
+	wanted, err := directory.identity()
+	if err != nil {
+		return nil, err
+	}
+	err = r.Do(func() (err error) {
+		opened, err = openIdentical(directory.Name(), wanted, false)
+		return err
+	})
+	return opened, err
+}
+
 // becomeForFiles gives the calling thread the file access of a user, and keeps
 // the goroutine on it.
 func becomeForFiles(uid, gid int, groups []int) error {
