@@ -230,6 +230,27 @@ var serveMutations = []mutation{
 		`ReadHeaderTimeout: 30 * time.Second,`,
 		``,
 	},
+	// The schemas of releases.
+	{
+		"Comparing with a schema has a limit of steps", "slap/schema/budget.go", "slap/schema.TestBudget",
+		`if b.steps < 0 {`,
+		`if false {`,
+	},
+	{
+		"Comparing with a schema ends with the request", "slap/schema/budget.go", "slap/schema.TestBudget",
+		`if err := b.ctx.Err(); err != nil {`,
+		`if err := error(nil); err != nil {`,
+	},
+	{
+		"A schema has a limit of values", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
+		`l.values > maximumValues {`,
+		`false {`,
+	},
+	{
+		"A schema has a limit of documents", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
+		`if len(l.documents) >= maximumDocuments {`,
+		`if false {`,
+	},
 	// Commands, files and messages.
 	{
 		"Passwords and tokens are hidden in messages", "cmd/slapos/secrets.go", "cmd/slapos.TestHideSecrets",

@@ -88,5 +88,5 @@ func (s *softwareSchema) validate(ctx context.Context, parameters *pytext.Object
 		}
 	}
 	checked.Remove("$schema")
-	return compiled.Check([]byte(pytext.EncodeJSON(checked)))
+	return compiled.Check(ctx, []byte(pytext.EncodeJSON(checked)))
 }

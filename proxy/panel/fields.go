@@ -41,8 +41,13 @@ type choice struct {
 	Chosen       bool
 }
 
-// deepest bounds groups within groups; what is deeper is JSON.
-const deepest = 4
+// deepest bounds groups within groups, mostFields the fields after which no group
+// is taken apart: the rest is JSON. mostParts bounds the schemas of one value.
+const (
+	deepest    = 4
+	mostFields = 1000
+	mostParts  = 200
+)
 
 // fieldsOf makes the fields of an object from its schema, with the values that
 // it has. The values that no field shows are left over.
@@ -64,6 +69,7 @@ func number(fields []field, prefix string) {
 type builder struct {
 	schema   *schema.Schema
 	problems []string
+	fields   int
 }
 
 func (b *builder) object(s *jsonschema.Schema, values map[string]any, pointer, path string, depth int) (fields []field, others map[string]any) {
@@ -101,7 +107,7 @@ var escapeStep = strings.NewReplacer("~", "~0", "/", "~1")
 // parts are the schemas that together describe a value: those behind
 // references, and those of allOf.
 func parts(s *jsonschema.Schema, before []*jsonschema.Schema) []*jsonschema.Schema {
-	if s == nil || slices.Contains(before, s) {
+	if s == nil || len(before) >= mostParts || slices.Contains(before, s) {
 		return before
 	}
 	before = parts(s.Ref, append(before, s))
@@ -114,6 +120,7 @@ func parts(s *jsonschema.Schema, before []*jsonschema.Schema) []*jsonschema.Sche
 // field makes the field of a property.
 func (b *builder) field(s *jsonschema.Schema, name string, value any, given bool, pointer, path string, depth int) field {
 	all := parts(s, nil)
+	b.fields++
 	f := field{Label: name, Path: path}
 	for _, part := range all {
 		f.Label = cmp.Or(part.Title, f.Label)
@@ -133,7 +140,7 @@ func (b *builder) field(s *jsonschema.Schema, name string, value any, given bool
 		}
 	}
 	members, isObject := value.(map[string]any)
-	if depth < deepest && hasProperties(all) && (isObject && len(members) > 0 || !given) {
+	if depth < deepest && b.fields <= mostFields && hasProperties(all) && (isObject && len(members) > 0 || !given) {
 		f.Kind = "group"
 		var others map[string]any
 		f.Fields, others = b.object(s, members, pointer, path, depth+1)

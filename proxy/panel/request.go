@@ -334,7 +334,7 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 	}
 	if page.schema != nil && form.Get("insist") == "" {
 		var found schema.Mismatch
-		if err := page.check(values); errors.As(err, &found) {
+		if err := page.check(r.Context(), values); errors.As(err, &found) {
 			problems, page.Insist = found, true
 			return again(http.StatusUnprocessableEntity, "Some parameters don't match the schema of the release.")
 		}
@@ -368,12 +368,12 @@ func (p *Panel) requested(w http.ResponseWriter, r *http.Request, page *requestP
 	return goTo(w, "instance", query(page.Name), "requested")
 }
 
-func (page *requestPage) check(values map[string]any) error {
+func (page *requestPage) check(ctx context.Context, values map[string]any) error {
 	text, err := json.Marshal(values)
 	if err != nil {
 		return err
 	}
-	return page.schema.Check(text)
+	return page.schema.Check(ctx, text)
 }
 
 func (page *requestPage) order(values map[string]any) (store.Order, error) {

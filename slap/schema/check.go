@@ -24,6 +24,7 @@ type Schema struct {
 	*jsonschema.Schema
 	// documents are the texts that it was made from, by address.
 	documents map[string][]byte
+	budget    *budget
 }
 
 // Mismatch lists what is wrong with parameters, a line for each: where, as
@@ -51,12 +52,15 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Schema{compiled, l.documents}, nil
+	limits := &budget{}
+	limits.charge(compiled)
+	return &Schema{compiled, l.documents, limits}, nil
 }
 
 // Check compares parameters, a JSON text, with the schema. The error is a
-// [Mismatch], unless the text is no JSON.
-func (s *Schema) Check(parameters []byte) error {
+// [Mismatch], unless the text is no JSON, or the comparison takes too long
+// (PROXY-183).
+func (s *Schema) Check(ctx context.Context, parameters []byte) error {
 	if err := pyjson.Bounded(parameters); err != nil {
 		return err
 	}
@@ -64,7 +68,7 @@ func (s *Schema) Check(parameters []byte) error {
 	if err != nil {
 		return err
 	}
-	err = s.Validate(instance)
+	err = s.budget.within(ctx, func() error { return s.Validate(instance) })
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
 		return err

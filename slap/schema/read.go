@@ -17,9 +17,11 @@ import (
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"slapos/slap/pyjson"
 )
 
-const maximumSize = 16 << 20 // bytes
+const maximumSize = 4 << 20 // bytes
 
 var timeout = time.Minute // of a document; tests are in more of a hurry
 
@@ -30,15 +32,26 @@ type loader struct {
 	// files of this machine.
 	remote    bool
 	documents map[string][]byte
+	values    int
 }
 
 func (l *loader) Load(location string) (any, error) {
 	if l.remote && !isRemote(location) {
 		return nil, errors.New("a schema of the network can't refer to a file of this machine")
 	}
+	if len(l.documents) >= maximumDocuments {
+		return nil, fmt.Errorf("the schema has more than %d documents", maximumDocuments)
+	}
 	data, err := read(l.ctx, location)
 	if err != nil {
 		return nil, err
+	}
+	if err := pyjson.Bounded(data); err != nil {
+		return nil, err
+	}
+	// The library takes quadratic time.
+	if l.values += bytes.Count(data, []byte(":")) + bytes.Count(data, []byte(",")); l.values > maximumValues {
+		return nil, fmt.Errorf("the schema has more than %d values", maximumValues)
 	}
 	l.documents[location] = data
 	return jsonschema.UnmarshalJSON(bytes.NewReader(data))

@@ -109,7 +109,7 @@ func TestProperties(t *testing.T) {
 			t.Errorf("%s: %q", url, got)
 		}
 		var found Mismatch
-		if err := s.Check([]byte(`{"z": 1}`)); !errors.As(err, &found) || !slices.Equal(found, []string{"$.z: got number, want string"}) {
+		if err := s.Check(t.Context(), []byte(`{"z": 1}`)); !errors.As(err, &found) || !slices.Equal(found, []string{"$.z: got number, want string"}) {
 			t.Error(err)
 		}
 	}
@@ -201,7 +201,7 @@ func FuzzIndex(f *testing.F) {
 			if names := s.Properties(s.Schema); len(names) != len(s.Schema.Properties) {
 				t.Errorf("properties %q", names)
 			}
-			_ = s.Check([]byte(`{"a": 1}`))
+			_ = s.Check(t.Context(), []byte(`{"a": 1}`))
 		}
 	})
 }

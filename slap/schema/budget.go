@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// The bounds of what a release's schema may cost. References of a few lines can
+// lead to each other's, and so be more than can ever be looked at.
+const (
+	maximumDocuments = 100
+	maximumValues    = 30_000 // of all documents
+	maximumSteps     = 500_000
+	maximumTime      = 5 * time.Second
+)
+
+// overBudget is thrown out of the library, which knows no end before its own.
+type overBudget struct{ error }
+
+// budget counts what a validation looks at. It is that of one schema, and serves
+// one validation at a time.
+type budget struct {
+	ctx   context.Context
+	steps int
+}
+
+// spend takes steps, and breaks off when there are no more, or the time is over.
+func (b *budget) spend(steps int) {
+	b.steps -= steps
+	if b.steps < 0 {
+		panic(overBudget{fmt.Errorf("the schema takes more than %d steps to compare with", maximumSteps)})
+	}
+	if err := b.ctx.Err(); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("the schema takes too long to compare with: %w", err)
+		}
+		panic(overBudget{err})
+	}
+}
+
+// within validates with a budget.
+func (b *budget) within(ctx context.Context, validate func() error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, maximumTime)
+	defer cancel()
+	b.ctx, b.steps = ctx, maximumSteps
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			over, ok := thrown.(overBudget)
+			if !ok {
+				panic(thrown)
+			}
+			err = over.error
+		}
+	}()
+	return validate()
+}
+
+// charge has each schema that can be reached from s take its steps from the
+// budget. Of what the library looks at in any schema, the format comes first.
+func (b *budget) charge(s *jsonschema.Schema) {
+	seen := map[*jsonschema.Schema]bool{s: true}
+	for queue := []*jsonschema.Schema{s}; len(queue) > 0; queue = queue[1:] {
+		next := queue[0]
+		for _, below := range schemasIn(reflect.ValueOf(next).Elem(), nil) {
+			if !seen[below] {
+				seen[below] = true
+				queue = append(queue, below)
+			}
+		}
+		b.chargeOne(next)
+	}
+}
+
+func (b *budget) chargeOne(s *jsonschema.Schema) {
+	former, patterns := s.Format, 1+len(s.PatternProperties)
+	own := 1 + len(s.AllOf) + len(s.AnyOf) + len(s.OneOf) + len(s.Required) + len(s.Dependencies)
+	if s.Enum != nil {
+		own += len(s.Enum.Values)
+	}
+	s.Format = &jsonschema.Format{Validate: func(value any) error {
+		steps := own
+		switch value := value.(type) {
+		case map[string]any:
+			steps += patterns * len(value)
+		case []any:
+			steps += len(value)
+		}
+		b.spend(steps)
+		if former != nil {
+			return former.Validate(value)
+		}
+		return nil
+	}}
+	if former != nil {
+		s.Format.Name = former.Name
+	}
+}
+
+var schemaType = reflect.TypeFor[jsonschema.Schema]()
+
+// schemasIn lists the schemas that a value of the library refers to, in fields of
+// its own too.
+func schemasIn(v reflect.Value, found []*jsonschema.Schema) []*jsonschema.Schema {
+	switch v.Kind() {
+	case reflect.Pointer:
+		switch {
+		case v.IsNil():
+		case v.Type().Elem() == schemaType:
+			found = append(found, (*jsonschema.Schema)(v.UnsafePointer()))
+		case v.Type() == reflect.TypeFor[*jsonschema.DynamicRef]():
+			found = schemasIn(v.Elem(), found)
+		}
+	case reflect.Interface:
+		found = schemasIn(v.Elem(), found)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			found = schemasIn(v.Field(i), found)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			found = schemasIn(v.Index(i), found)
+		}
+	case reflect.Map:
+		for each := v.MapRange(); each.Next(); {
+			found = schemasIn(each.Value(), found)
+		}
+	}
+	return found
+}
