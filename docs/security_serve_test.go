@@ -226,6 +226,25 @@ var serveMutations = []mutation{
 		`return err == nil && u != nil`,
 	},
 	{
+		"A body that stops is given up", "slap/serve/patience.go", "slap/serve.TestUnfinishedBodies",
+		`	if !b.over {
+		b.wait()
+	}`,
+		``,
+	},
+	{
+		"A body that nobody reads is given up", "slap/serve/patience.go", "slap/serve.TestUnfinishedBodies",
+		`			if !body.over {
+				body.wait()
+			}`,
+		``,
+	},
+	{
+		"Connections of one address have a limit", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneAddress",
+		`if l.open[key] >= most {`,
+		`if false {`,
+	},
+	{
 		"A slow client of a server is given up", "slap/serve/serve.go", "slap/serve.TestServerLimits",
 		`ReadHeaderTimeout: 30 * time.Second,`,
 		``,

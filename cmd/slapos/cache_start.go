@@ -94,6 +94,7 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 	cache := server.New(served)
 	return serve.Loop{
 		Handler: serve.Guard{Names: strings.Fields(options.names)}.Handler(cache), Security: security, Log: e.log, Beside: cache.CollectHourly,
+		Patience: time.Minute, // those who upload may pause
 		Greeting: func(url string) string {
 			return fmt.Sprintf("Serving the network cache at %s/shacache/cache and %s/shacache/dir", url, url)
 		},

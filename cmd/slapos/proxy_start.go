@@ -113,6 +113,12 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	if err != nil {
 		return err
 	}
+	connections := 0
+	if settings["listen_connections"] != "" {
+		if connections, err = wholeOption(settings, "listen_connections", 0); err != nil {
+			return err
+		}
+	}
 	// The address first: if it is taken, another proxy may be using the
 	// database, which must then not be migrated.
 	listeners, err := serve.Listen(ctx, settings["host"], port)
@@ -140,7 +146,7 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}
 	defer closeCache()
 	return serve.Loop{
-		Handler: proxy.New(options), Security: security, Log: e.log, Farewell: "Stopping",
+		Handler: proxy.New(options), Security: security, Log: e.log, Farewell: "Stopping", Connections: connections,
 	}.Serve(ctx, listeners)
 }
 

@@ -132,7 +132,7 @@ func (a *countedAnswer) end(pattern string) {
 }
 
 // patience is how long a client may send nothing of what it wants to send.
-const patience = 5 * time.Minute
+const patience = time.Minute
 
 // A countedBody counts the bytes of a request, and gives up on clients that stop
 // in the middle.

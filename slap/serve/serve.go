@@ -11,6 +11,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -33,6 +34,12 @@ type Loop struct {
 	// logged at the end, unless it is empty.
 	Greeting func(url string) string
 	Farewell string
+	// Patience is how long a client may send nothing of a body that it began,
+	// DefaultPatience when zero.
+	Patience time.Duration
+	// Connections is how many an address of elsewhere may have at a time, 256 when
+	// zero.
+	Connections int
 	// Beside runs while the server does. Its context ends with the server,
 	// which waits for it; nil for nothing.
 	Beside func(context.Context)
@@ -47,7 +54,9 @@ func (l Loop) Serve(ctx context.Context, listeners []net.Listener) error {
 	server := l.server()
 	scheme := "http"
 	failed := make(chan error, len(listeners))
+	other, local := mostOf(l.Connections)
 	for _, listener := range listeners {
+		listener = newBoundListener(listener, other, local)
 		if l.Security != nil {
 			scheme, listener = "https", tls.NewListener(listener, l.Security)
 		}
@@ -101,7 +110,7 @@ func (l Loop) startBeside(ctx context.Context) (end func()) {
 // server makes a server that no slow client holds up.
 func (l Loop) server() *http.Server {
 	return &http.Server{
-		Handler:           l.Handler,
+		Handler:           patient(l.Handler, cmp.Or(l.Patience, DefaultPatience)),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package serve
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultPatience is how long a client may send nothing of a body that it began.
+const DefaultPatience = 30 * time.Second
+
+// patient gives up on clients that stop in the middle of a body; slow ones go on.
+func patient(next http.Handler, patience time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body == nil || r.Body == http.NoBody {
+			next.ServeHTTP(w, r)
+			return
+		}
+		body := &patientBody{ReadCloser: r.Body, connection: http.NewResponseController(w), patience: patience}
+		r.Body = body
+		defer func() { // the server reads what the handler left
+			if !body.over {
+				body.wait()
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+type patientBody struct {
+	io.ReadCloser
+	connection *http.ResponseController
+	patience   time.Duration
+	over       bool
+}
+
+func (b *patientBody) wait() { _ = b.connection.SetReadDeadline(time.Now().Add(b.patience)) }
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	if !b.over {
+		b.wait()
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF && !b.over {
+		b.over = true
+		_ = b.connection.SetReadDeadline(time.Time{}) // what follows waits as the server does
+	}
+	return n, err
+}
+
+// mostOf is how many connections one address may have when nothing is said, and
+// this machine itself, where a reverse proxy may stand for all others.
+func mostOf(given int) (other, local int) {
+	var files unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil || files.Cur > 1<<16 {
+		files.Cur = 1 << 16
+	}
+	local = max(16, int(files.Cur)/2)
+	if given <= 0 {
+		given = 256
+	}
+	return min(given, local), local
+}
+
+// A boundListener closes connections beyond what one address may have, at once:
+// the others go on to be accepted.
+type boundListener struct {
+	net.Listener
+	other, local int
+	mutex        sync.Mutex
+	open         map[string]int
+}
+
+func newBoundListener(inner net.Listener, other, local int) *boundListener {
+	return &boundListener{Listener: inner, other: other, local: local, open: map[string]int{}}
+}
+
+// placeOf is under what an address is counted, and up to what. A network of IPv6
+// has one owner.
+func (l *boundListener) placeOf(address net.IP) (key string, most int) {
+	switch {
+	case address.IsLoopback():
+		return "", l.local
+	case address.To4() == nil:
+		address = address.Mask(net.CIDRMask(64, 128))
+	}
+	return address.String(), l.other
+}
+
+func (l *boundListener) Accept() (net.Conn, error) {
+	for {
+		connection, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		address, ok := connection.RemoteAddr().(*net.TCPAddr)
+		if !ok {
+			return connection, nil
+		}
+		key, most := l.placeOf(address.IP)
+		if l.enter(key, most) {
+			return &boundConnection{Conn: connection, leave: sync.OnceFunc(func() { l.leave(key) })}, nil
+		}
+		connection.Close()
+	}
+}
+
+func (l *boundListener) enter(key string, most int) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.open[key] >= most {
+		return false
+	}
+	l.open[key]++
+	return true
+}
+
+func (l *boundListener) leave(key string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.open[key]--; l.open[key] == 0 {
+		delete(l.open, key)
+	}
+}
+
+type boundConnection struct {
+	net.Conn
+	leave func()
+}
+
+func (c *boundConnection) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}
+
+// ReadFrom lets the kernel send files.
+func (c *boundConnection) ReadFrom(r io.Reader) (int64, error) {
+	if to, ok := c.Conn.(io.ReaderFrom); ok {
+		return to.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}
