@@ -176,7 +176,7 @@ func TestPrintedIsLimited(t *testing.T) {
 func TestPartitionExchanged(t *testing.T) {
 	testkit.Root(t)
 	directory, others := filepath.Join(t.TempDir(), "slappart0"), t.TempDir()
-	if err := errors.Join(os.Mkdir(directory, 0o750), os.Chown(directory, 65534, 65534), os.Chown(others, 29998, 29998)); err != nil {
+	if err := errors.Join(os.Mkdir(directory, 0o750), os.Chown(directory, 65534, 65534), os.Chown(others, 65534, 65534), os.Chmod(others, 0o755), os.Chmod(filepath.Dir(others), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	root := openedForTest(t, directory)
