@@ -116,8 +116,8 @@ promise-toolbox: check-tools testenv ## plugins of slapos.toolbox, old slapos.co
 	PROMISE_TEST_ENV=$(CURDIR)/$(PROMISEENV) $(GO) test -count 1 -timeout 60m -v -run 'TestToolbox|TestReleases|TestRuntimes' ./promise
 
 soak: check-tools testenv ## the agent killed KILLS times (300), all hostile files in all places (a random third in make test, SLAPOS_TEST_SEED repeats it): takes long
-	SLAPOS_TEST_ROUNDS=100 $(GO) test -race -count 1 -timeout 120m -run 'Stream|Pieces|Cut|FirstBytes|Upload|CloseWhile|Broken' ./networkcache/... ./grid/supervisor/daemon ./slap ./proxy ./promise/process ./cmd/slapos
-	SLAPOS_TEST_ROUNDS=100 $(GO) test -count 1 -timeout 120m -run 'Exchanged|Race|PruneLinks' ./slap/confined ./grid/software ./grid/prune
+	SLAPOS_TEST_ROUNDS=50 $(GO) test -race -count 1 -timeout 120m -run 'Stream|Pieces|Cut|FirstBytes|Upload|CloseWhile|Broken' ./networkcache/... ./grid/supervisor/daemon ./slap ./proxy ./promise/process ./grid/pass ./grid/buildout ./format ./collect ./cmd/slapos
+	SLAPOS_TEST_ROUNDS=50 $(GO) test -count 1 -timeout 120m -run 'Exchanged|Race|PruneLinks' ./slap/confined ./grid/software ./grid/prune
 	SLAPOS_TEST_KILLS=$(KILLS) SLAPOS_TEST_LONG=1 $(GO) test -count 1 -timeout 120m -v -run 'TestKilledAgent|TestHostilePartitions' ./grid/instance
 
 demo: check-tools build ## from nothing to a running service, in var/demo
