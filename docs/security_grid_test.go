@@ -315,6 +315,26 @@ var gridMutations = []mutation{
 			return false`,
 	},
 	{
+		"A release is on the disk before its mark", "grid/software/complete.go", "grid/software.TestSyncOrder",
+		`if err := r.root.SyncAll(); err != nil {`,
+		`if err := error(nil); err != nil {`,
+	},
+	{
+		"A partition is on the disk before its timestamp", "grid/instance/timestamp.go", "grid/instance.TestSyncOrder",
+		`if err := d.Root.SyncAll(); err != nil {`,
+		`if err := error(nil); err != nil {`,
+	},
+	{
+		"The name of a file that was replaced is on the disk", "slap/confined/write.go", "grid/instance.TestSyncOrder",
+		`return d.syncNames(path.Dir(name))`,
+		`return nil`,
+	},
+	{
+		"A number that was used again is no agent", "grid/pass/pidfile.go", "grid/pass.TestPIDFileOfStrangers",
+		`if uid, _ := confined.Owner(info); uid != os.Geteuid() {`,
+		`if uid, _ := confined.Owner(info); uid < 0 {`,
+	},
+	{
 		"A build's processes are told by their owner", "grid/buildout/exclusive.go", "grid/buildout.TestMarkedByOthers",
 		`if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {`,
 		`if err != nil || info == nil {`,

@@ -73,6 +73,9 @@ func (d *deployment) writeTimestamp() error {
 		return err
 	}
 	defer state.Close()
+	if err := d.Root.SyncAll(); err != nil { // what the timestamp vouches for (GRID-107)
+		return err
+	}
 	if err := state.Write(d.timestampNote(), []byte(timestamp), confined.AgentFile); err != nil {
 		return err
 	}

@@ -50,13 +50,13 @@ func (p *Partition) writeSecret(kind, path, content string) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer file.Cleanup()
+	if _, err := file.WriteString(content); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
 	if os.Geteuid() == 0 {
 		if err := file.Chown(p.Root.UID, p.Root.GID); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
-	}
-	if _, err := file.WriteString(content); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := file.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/confined"
 )
 
 // A RunningError says that another agent holds the pid file: exit code 10.
@@ -102,9 +104,17 @@ func isFile(file *os.File, path string) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-// isSlapos tells whether pid is a live process with slapos in its command line.
+// isSlapos tells whether pid is a live process of our user with slapos in its command
+// line: a number that was used again may be anybody's.
 func isSlapos(pid int) bool {
 	if pid <= 0 {
+		return false
+	}
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	if err != nil {
+		return false
+	}
+	if uid, _ := confined.Owner(info); uid != os.Geteuid() {
 		return false
 	}
 	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

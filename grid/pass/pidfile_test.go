@@ -9,7 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 func TestPIDFile(t *testing.T) {
@@ -80,6 +83,26 @@ func TestPIDFileOfOthers(t *testing.T) {
 			held.Release()
 		})
 	}
+}
+
+// A number that was used again is another user's process, and isn't taken for an agent,
+// whatever that calls itself (GRID-108).
+func TestPIDFileOfStrangers(t *testing.T) {
+	testkit.Root(t)
+	command := exec.Command("sleep", "600")
+	command.Args[0] = "slapos"
+	id := uint32(testkit.User())
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
+	path := testkit.WriteFile(t, filepath.Join(t.TempDir(), "pid"), strconv.Itoa(command.Process.Pid))
+	held, err := TakePIDFile(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.Release()
 }
 
 // CLI-37.

@@ -4,6 +4,7 @@ package software
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"slapos/grid/pass"
@@ -29,7 +30,20 @@ func (r *release) forgetCompletion(context.Context) (pass.Outcome, error) {
 	return pass.Ended(root.Clear(completedFile))
 }
 
-// complete marks the release (GRID-23).
+// complete marks the release (GRID-23), once it would outlive a loss of power, with
+// the shared parts that it uses (GRID-107).
 func (r *release) complete(context.Context) (pass.Outcome, error) {
+	if err := r.root.SyncAll(); err != nil {
+		return pass.Failed, err
+	}
+	if parts := r.node.SharedParts; len(parts) > 0 { // those of this node are in the last one
+		shared, err := confined.Open(parts[len(parts)-1])
+		if err == nil {
+			err = errors.Join(shared.SyncAll(), shared.Close())
+		}
+		if err != nil && !confined.IsAbsent(err) {
+			return pass.Failed, err
+		}
+	}
 	return pass.Ended(r.root.Write(completedFile, []byte(r.node.Now().Local().Format(time.ANSIC)), confined.AgentFile))
 }

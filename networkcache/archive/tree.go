@@ -248,6 +248,15 @@ func (t *tree) rename() error {
 	if _, err := t.parent.Lstat(t.name); err == nil {
 		return fs.ErrExist
 	}
+	// The name vouches for all that is behind it, also after a loss of power.
+	top, err := t.levels[0].root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	if err := unix.Syncfs(int(top.Fd())); err != nil {
+		return os.NewSyscallError("syncfs", err)
+	}
 	return t.parent.Rename(t.temporary, t.name)
 }
 

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Attributes of a written file. An ID of -1 leaves the writer's.
@@ -46,8 +48,8 @@ func (d *Directory) Write(name string, content []byte, a Attributes) error {
 	if err != nil {
 		return err
 	}
-	if err = d.setAttributes(file, a); err == nil {
-		_, err = file.Write(content)
+	if _, err = file.Write(content); err == nil {
+		err = d.setAttributes(file, a) // until then it is out of its user's reach
 	}
 	if err == nil && !a.Volatile {
 		err = file.Sync()
@@ -59,7 +61,35 @@ func (d *Directory) Write(name string, content []byte, a Attributes) error {
 	if err != nil {
 		return errors.Join(err, d.Remove(temporary))
 	}
+	if a.Volatile {
+		return nil
+	}
+	return d.syncNames(path.Dir(name))
+}
+
+// syncNames makes the names in a directory last through a loss of power. Its user may
+// have exchanged it, which is that user's loss.
+func (d *Directory) syncNames(directory string) error {
+	file, err := d.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := file.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // not every file system can
+		return err
+	}
 	return nil
+}
+
+// SyncAll makes all that was written to the directory's file system last through a
+// loss of power: what is noted afterwards vouches for it (GRID-107).
+func (d *Directory) SyncAll() error {
+	file, err := d.OpenFile(".", os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(file.Fd())))
 }
 
 // create makes a new file. Whatever has its name is removed first: it is somebody

@@ -76,7 +76,19 @@ func Create(path string, options ...renameio.Option) (*File, error) {
 // CloseAtomicallyReplace puts the content into its place.
 func (f *File) CloseAtomicallyReplace() error {
 	defer f.lock.Close()
-	return f.PendingFile.CloseAtomicallyReplace()
+	if err := f.PendingFile.CloseAtomicallyReplace(); err != nil {
+		return err
+	}
+	// The new name lasts through a loss of power, too, where the file system can.
+	directory, err := os.Open(filepath.Dir(f.lock.Name()))
+	if err != nil {
+		return nil // one that may be written to, not read
+	}
+	defer directory.Close()
+	if err := directory.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
 }
 
 // Cleanup drops what is not in its place.

@@ -110,6 +110,10 @@ func runsWith(pid, configFile string) bool {
 	if err != nil || number == os.Getpid() {
 		return false
 	}
+	var owner unix.Stat_t
+	if unix.Stat(filepath.Join("/proc", strconv.Itoa(number)), &owner) != nil || int(owner.Uid) != os.Geteuid() {
+		return false // the number is another user's by now
+	}
 	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(number), "cmdline"))
 	return err == nil && bytes.Contains(line, []byte(configFile)) && bytes.Contains(line, []byte("supervisord"))
 }
