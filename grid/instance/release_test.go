@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -116,6 +117,11 @@ func TestLyingMaster(t *testing.T) {
 		_, _ = n.pass(t.Context())
 		for _, path := range []string{"etc/supervisord.conf", "var/log", "var/.timestamp", "sv.sock"} {
 			testkit.MustExist(t, n.At(path))
+		}
+		for _, name := range []string{"etc", "var", "sv.sock"} {
+			if !strings.Contains(n.Log.String(), strconv.Quote(name)+" is not the name of a partition") {
+				t.Errorf("%s is one\n%s", name, n.Log)
+			}
 		}
 		if n.Master.Told("destroyedComputerPartition") {
 			t.Errorf("something was destroyed\n%s", n.Log)
