@@ -221,6 +221,16 @@ var serveMutations = []mutation{
 		`_ = r.limit`,
 	},
 	{
+		"The panel reads what is known or posted", "proxy/panel/request.go", "proxy.TestPanelReadsKnownReleases",
+		`if r.Method != http.MethodPost {`,
+		`if false {`,
+	},
+	{
+		"The panel reads files for this machine alone", "proxy/panel/request.go", "proxy.TestPanelReadsKnownReleases",
+		`if isFile(page.Release) && !isHere(r) {`,
+		`if false {`,
+	},
+	{
 		"A link of the panel is one to the web", "proxy/panel/show.go", "proxy/panel.TestLinks",
 		`return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""`,
 		`return err == nil && u != nil`,

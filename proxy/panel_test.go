@@ -120,7 +120,7 @@ func TestPanelRequest(t *testing.T) {
 func TestPanelWithoutSchema(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(2)
-	l.expectPage(l.get("/panel/request?release=/none.cfg"), 200, "doesn't list the parameters it accepts", `name="serialisation"`)
+	l.expectPage(l.post("/panel/request", "look", "1", "release", "/none.cfg"), 200, "doesn't list the parameters it accepts", `name="serialisation"`)
 	l.expectGoesTo(l.post("/panel/request", "release", "/none.cfg", "title", "host", "j", `{"a": 1.5, "b": "é"}`), "instance?done=requested&title=host")
 	l.expectGoesTo(l.post("/panel/request", "release", "/none.cfg", "title", "guest", "shared", "1", "serialisation", "json-in-xml", "j", `{"c": [1]}`),
 		"instance?done=requested&shared=1&title=guest")

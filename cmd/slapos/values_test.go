@@ -112,6 +112,8 @@ func keyTables(t *testing.T) map[string]keyTable {
 			whole(0, map[string]any{"0": 0})},
 		"port": {func(section map[string]string) (any, error) { return wholeOption(section, "port", -1) },
 			whole(-1, map[string]any{"0": 0})},
+		"listen_connections": {func(section map[string]string) (any, error) { return wholeOption(section, "listen_connections", 0) },
+			whole(0, map[string]any{"65536": 65536})},
 		"partition_amount": with(ofFormat("partition_amount"), whole(1, map[string]any{"0": 0})),
 		"ipv6_prefixshift": with(ofFormat("ipv6_prefixshift"), map[string]any{absent: 16, " 5 ": 5, "010": 10}),
 		"memory_max":       with(ofFormat("memory_max"), map[string]any{absent: uint64(0), "": uint64(0), " 5 ": uint64(5), "010": uint64(10)}),

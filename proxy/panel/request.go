@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/big"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -43,6 +44,7 @@ type requestPage struct {
 	OthersFit    bool   // whether the schema admits any
 	AsJSON       bool   // how they are sent, when the release doesn't say
 	Undeclared   bool
+	Typed        string // a release that nobody knows, before it is looked at
 	SchemaAt     string
 	SchemaBroken string
 	Problems     []string
@@ -58,10 +60,14 @@ type requestPage struct {
 // known for one that exists.
 func (p *Panel) requestForm(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	page, err := p.newRequestPage(r.Context(), nameOf(query), query)
+	page, err := p.newRequestPage(r, nameOf(query), query)
 	if err != nil {
 		return err
 	}
+	return p.showRequest(w, r, page)
+}
+
+func (p *Panel) showRequest(w http.ResponseWriter, r *http.Request, page *requestPage) error {
 	values := map[string]any{}
 	if page.Exists {
 		instance, err := p.store.Instance(r.Context(), page.Name)
@@ -84,7 +90,8 @@ func (page *requestPage) view(problem string) view {
 
 // newRequestPage finds out what the form is about: the instance, its release
 // and what that tells of its parameters.
-func (p *Panel) newRequestPage(ctx context.Context, name store.Name, values url.Values) (*requestPage, error) {
+func (p *Panel) newRequestPage(r *http.Request, name store.Name, values url.Values) (*requestPage, error) {
+	ctx := r.Context()
 	page := &requestPage{Name: name, Release: strings.TrimSpace(values.Get("release")), Type: values.Get("type"),
 		Computer: values.Get("computer"), State: values.Get("state"), AsJSON: values.Get("serialisation") == string(schema.JSONInXML)}
 	if page.Computer == "" {
@@ -102,9 +109,26 @@ func (p *Panel) newRequestPage(ctx context.Context, name store.Name, values url.
 	if page.State == "" {
 		page.State = string(store.DefaultState)
 	}
-	if page.Release != "" {
-		page.readSchema(ctx)
+	if page.Release == "" {
+		return page, nil
 	}
+	// Any page of the web can have a browser ask for this one.
+	if r.Method != http.MethodPost {
+		known, err := p.knows(ctx, page.Release, page.Releases)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			page.Release, page.Typed = "", page.Release
+			return page, nil
+		}
+	}
+	if isFile(page.Release) && !isHere(r) {
+		page.SchemaBroken = "a release of this machine's files is read for browsers of this machine only"
+		page.sent, page.Undeclared = page.chosenSerialisation(), true
+		return page, nil
+	}
+	page.readSchema(ctx)
 	return page, nil
 }
 
@@ -159,6 +183,31 @@ func (p *Panel) choices(ctx context.Context) (computers, releases []string, err 
 	}
 	slices.Sort(releases)
 	return computers, slices.Compact(releases), nil
+}
+
+// knows tells whether a release was supplied or requested (PROXY-185).
+func (p *Panel) knows(ctx context.Context, release string, supplied []string) (bool, error) {
+	if slices.Contains(supplied, release) {
+		return true, nil
+	}
+	instances, err := p.store.List(ctx, store.Running(release))
+	return len(instances) > 0, err
+}
+
+// isFile tells whether a release is a file of this machine.
+func isFile(release string) bool {
+	return !strings.HasPrefix(release, "http://") && !strings.HasPrefix(release, "https://")
+}
+
+// isHere tells whether a client is on this machine, and not behind a proxy.
+func isHere(r *http.Request) bool {
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "Via"} {
+		if r.Header.Get(header) != "" {
+			return false
+		}
+	}
+	client, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && client.Addr().Unmap().IsLoopback()
 }
 
 // readSchema looks at what the release tells of its parameters. One that tells
@@ -305,9 +354,12 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := p.newRequestPage(r.Context(), nameOf(form), form)
+	page, err := p.newRequestPage(r, nameOf(form), form)
 	if err != nil {
 		return err
+	}
+	if form.Get("look") != "" {
+		return p.showRequest(w, r, page)
 	}
 	values, problems := answersOf(form)
 	again := func(status int, problem string) error {

@@ -47,6 +47,11 @@ func InTree(root string) Selection {
 	return Selection{partitions: "WHERE requested_by = $1 AND requested_by <> '' ORDER BY rowid", args: []any{root}}
 }
 
+// Running selects the instances with a partition of their own that have that release.
+func Running(release string) Selection {
+	return Selection{partitions: "WHERE software_release = $1 AND slap_state <> 'free' ORDER BY rowid", args: []any{release}}
+}
+
 // HostedBy selects the shared instances that an instance is the host of. It is
 // unknown when the host is.
 func HostedBy(host Subject) Selection { return Selection{host: host} }
