@@ -44,17 +44,31 @@ func (d *deployment) isUpToDate() (bool, error) {
 		return false, err
 	}
 	defer state.Close()
-	shown, err := d.Root.Read(timestampFile)
+	shown, info, err := d.Root.ReadFile(timestampFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return false, d.begun(state)
 	}
 	if err == nil && string(shown) == wanted {
-		noted, info, err := state.ReadFile(d.timestampNote())
-		if err == nil && string(noted) == wanted && isRecent(info.ModTime(), periodicity, d.Node.Now()) {
+		noted, notedInfo, err := state.ReadFile(d.timestampNote())
+		if errors.Is(err, fs.ErrNotExist) { // the original has processed it last, or a former version
+			noted, notedInfo, err = shown, info, nil
+		}
+		if err == nil && string(noted) == wanted && isRecent(notedInfo.ModTime(), periodicity, d.Node.Now()) {
 			return true, nil
 		}
 	}
+	if err := d.begun(state); err != nil {
+		return false, err
+	}
 	return false, d.Root.Clear(timestampFile)
+}
+
+// begun makes the agent's note, unless there is one: from now on it counts.
+func (d *deployment) begun(state *confined.Directory) error {
+	if state.Exists(d.timestampNote()) {
+		return nil
+	}
+	return state.Write(d.timestampNote(), nil, confined.AgentFile)
 }
 
 // isRecent applies a periodicity in seconds, of which a negative one never

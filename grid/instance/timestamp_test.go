@@ -3,6 +3,8 @@
 package instance
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,4 +89,34 @@ func TestPassTimestampOfUser(t *testing.T) {
 	if got := testkit.ReadFile(t, n.At("slappart0", timestampFile)); got != "11" {
 		t.Errorf("the timestamp is %q, not the one that the test forges", got)
 	}
+}
+
+// A partition that the original, or a former version, has processed last isn't
+// processed anew: its timestamp counts as long as there is no note of ours. Once
+// this agent has begun, it doesn't, though it never came to an end (GRID-97).
+func TestPassTimestampOfOriginal(t *testing.T) {
+	n := newInstanceNode(t, "slappart0")
+	n.process(0)
+	note := filepath.Join(n.Pass.InstanceRoot, "var/agent/slappart0.timestamp")
+	deployed := func(want int) {
+		t.Helper()
+		if got := strings.Count(testkit.ReadFile(t, n.At("slappart0", "log")), "\n"); got != want {
+			t.Errorf("deployed %d times, want %d", got, want)
+		}
+	}
+	if err := os.Remove(note); err != nil {
+		t.Fatal(err)
+	}
+	n.process(0)
+	deployed(1)
+	n.Touch("slappart0")
+	n.process(0)
+	deployed(2)
+	// As a partition whose first processing failed, and whose user writes what
+	// would be there had it succeeded.
+	if err := os.Truncate(note, 0); err != nil {
+		t.Fatal(err)
+	}
+	n.process(0)
+	deployed(3)
 }
