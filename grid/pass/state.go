@@ -23,12 +23,14 @@ const stateDirectory = "var/agent"
 // well, for the original and for the user to read (GRID-97).
 func (n *Node) StateDirectory() (string, error) {
 	path := filepath.Join(n.InstanceRoot, stateDirectory)
-	if err := os.Mkdir(path, 0o700); errors.Is(err, fs.ErrNotExist) {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}
 		err = os.Mkdir(path, 0o700)
-	} else if err != nil && !errors.Is(err, fs.ErrExist) {
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
 	info, err := os.Lstat(path)

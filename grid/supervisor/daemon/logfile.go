@@ -45,7 +45,7 @@ func (l *logFile) reopen() error {
 	}
 	defer closeAll(directory)
 	trusted := isTrusted(stat)
-	fd := -1
+	var fd int
 	if trusted {
 		fd, err = unix.Openat(directory, filepath.Base(l.path), writing|unix.O_CREAT, 0o644)
 	} else {
