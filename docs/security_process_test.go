@@ -265,9 +265,9 @@ var runMutations = []mutation{
 	{
 		"A log in a partition is no link", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
 		`	trusted := isTrusted(stat)
-	fd := -1`,
+	var fd int`,
 		`	trusted := true
-	fd := -1`,
+	var fd int`,
 	},
 	{
 		"A log in a partition is a regular file of one name", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",

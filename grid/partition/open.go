@@ -41,7 +41,10 @@ func (o *Opener) Close() {
 	}
 }
 
-var errNoName = errors.New("is not the name of a partition")
+var (
+	errNoName = errors.New("is not the name of a partition")
+	errRoots  = errors.New("running as root is too dangerous")
+)
 
 // Open opens the directory of a partition; close it after use. The opener is used by
 // one goroutine at a time.
@@ -83,7 +86,7 @@ func (o *Opener) openDirectory(name string) (*confined.Directory, error) {
 	}
 	if os.Geteuid() == 0 && root.UID == 0 {
 		root.Close()
-		return nil, fmt.Errorf("partition %s: running as root is too dangerous: give %s to a user of its own", name, o.place.Path(name))
+		return nil, fmt.Errorf("partition %s: %w: give %s to a user of its own", name, errRoots, o.place.Path(name))
 	}
 	return root, nil
 }
@@ -96,14 +99,16 @@ func (o *Opener) OpenProcessed(ctx context.Context, wanted []*slap.Partition) []
 	for _, w := range wanted {
 		p, err := o.Open(w, o.Node.Logger)
 		switch {
+		case errors.Is(err, errRoots) && (isFree(w) || !o.isNamed(w.Reference)):
+			continue // format made it, and may not change owners: nobody is there
 		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoName):
-			if only := o.Node.Only; len(only) == 0 || slices.Contains(only, w.Reference) {
+			if o.isNamed(w.Reference) {
 				o.Refused = append(o.Refused, pass.Failure{Item: w.Reference, Type: typeText(w), Err: err})
 			}
 		case errors.Is(err, fs.ErrNotExist):
 			err = fmt.Errorf("Partition directory %s does not exist.", filepath.Join(o.Node.InstanceRoot, w.Reference))
 		}
-		if err == nil && w.RequestedState == slap.StateDestroyed && p.SoftwareURL() == "" {
+		if err == nil && isFree(w) {
 			err = p.tidyFree(ctx)
 			p.Close()
 		} else if err == nil {
@@ -131,4 +136,14 @@ func (p *Partition) tidyFree(ctx context.Context) error {
 		p.Log.Warn(fmt.Sprintf("Free partition %s contains file(s) in %s.", p.ID.Partition, p.Path))
 	}
 	return err
+}
+
+// isFree tells whether the master has given a partition to nobody.
+func isFree(w *slap.Partition) bool {
+	return w.RequestedState == slap.StateDestroyed && (w.SoftwareRelease == nil || w.SoftwareRelease.URL == "")
+}
+
+// isNamed tells whether Only names a partition, or names none.
+func (o *Opener) isNamed(partition string) bool {
+	return len(o.Node.Only) == 0 || slices.Contains(o.Node.Only, partition)
 }
