@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"slapos/slap/testkit"
 )
@@ -38,7 +39,9 @@ func TestUnpackStreams(t *testing.T) {
 	testkit.NoLeaks(t)
 	source := filepath.Join(t.TempDir(), top)
 	makeTree(t, source)
-	if err := os.Truncate(filepath.Join(source, "bin"), 500<<10); err != nil {
+	// Its time is one that Python keeps, which has it as a number with a fraction.
+	bin, made := filepath.Join(source, "bin"), time.UnixMicro(1700000000123456)
+	if err := errors.Join(os.Truncate(bin, 500<<10), os.Chtimes(bin, made, made)); err != nil {
 		t.Fatal(err)
 	}
 	want := describe(t, source)

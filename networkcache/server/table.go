@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -59,13 +60,10 @@ func openTable(ctx context.Context, address string) (*Table, error) {
 	}
 	var err error
 	if t.pool, err = sql.Open(driver, source); err == nil {
-		for _, statement := range []string{table, tableIndex} {
-			if err == nil {
-				_, err = t.pool.ExecContext(ctx, statement)
+		for range 5 { // several servers may make it at once
+			if err = t.prepare(ctx, table, tableIndex); !isConflict(err) {
+				break
 			}
-		}
-		if err == nil {
-			err = t.complete(ctx)
 		}
 		if err != nil {
 			t.pool.Close()
@@ -75,6 +73,15 @@ func openTable(ctx context.Context, address string) (*Table, error) {
 		return nil, fmt.Errorf("entries in %s: %s", redacted(address), strings.Join(strings.Fields(err.Error()), " "))
 	}
 	return t, nil
+}
+
+func (t *Table) prepare(ctx context.Context, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := t.pool.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return t.complete(ctx)
 }
 
 // complete adds what an older table lacks. Another server may be faster.
@@ -186,9 +193,11 @@ func (t *Table) change(ctx context.Context, key string, with change) (err error)
 	return keyError(key, err)
 }
 
+// isConflict tells whether another server was faster: in a transaction, or in
+// making the table or its index.
 func isConflict(err error) bool {
 	var failure *pgconn.PgError
-	return errors.As(err, &failure) && (failure.Code == "40001" || failure.Code == "40P01")
+	return errors.As(err, &failure) && slices.Contains([]string{"40001", "40P01", "23505", "42P07"}, failure.Code)
 }
 
 func (t *Table) tryChange(ctx context.Context, key string, with change) error {
