@@ -101,8 +101,9 @@ test: check-tools build testenv ## every test, with the race detector
 	# -count 1: a cached result knows nothing of what the machine has by now.
 	GO=$(GO) .ci/test.py -race -count 1 -timeout 20m ./...
 
+mutations: export SLAPOS_TEST_MUTATIONS = $(or $(ONLY),.)
 mutations: check-tools testenv ## each security check of docs/security.md, or those with a word (ONLY), taken out: its test must fail
-	GO=$(GO) SLAPOS_TEST_MUTATIONS='$(or $(ONLY),.)' $(GO) test -count 1 -timeout 120m -v -run TestMutations ./docs
+	GO=$(GO) $(GO) test -count 1 -timeout 120m -v -run TestMutations ./docs
 
 fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS (all)
 	@grep -rH --include='*_test.go' '^func Fuzz' $(FUZZDIRS) | sed -E 's|/[^/]*_test.go:func (Fuzz[A-Za-z0-9_]*).*| \1|' | sort | \

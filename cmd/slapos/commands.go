@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"slapos/cmd/slapos/argv"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // commands lists every command. A group stands for the first word of its

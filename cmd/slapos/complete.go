@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"slapos/cmd/slapos/argv"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // In the scripts @NAME@ stands for the name of the program, @FUNCTION@ for the

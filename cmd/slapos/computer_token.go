@@ -6,9 +6,9 @@ import (
 	"context"
 	"fmt"
 
-	"slapos/cmd/slapos/pytext"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/cmd/slapos/pytext"
 )
 
 type computerTokenOptions struct {

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"os"
 
+	"github.com/urfave/cli/v2"
+
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/console"
-
-	"github.com/urfave/cli/v2"
 )
 
 // historyFile is the original's (CLI-57).

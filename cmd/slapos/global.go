@@ -7,9 +7,9 @@ import (
 	"io"
 	"log/slog"
 
-	"slapos/cmd/slapos/argv"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // globalOptions may come anywhere on the line (CLI-1, CLI-11).

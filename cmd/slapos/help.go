@@ -11,9 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"slapos/cmd/slapos/argv"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // globalHelp shows the global options and the commands by category (CLI-3).

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/cmd/slapos/argv"
-
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+
+	"slapos/cmd/slapos/argv"
 )
 
 func exists(path string) bool {

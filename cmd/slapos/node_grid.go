@@ -17,9 +17,9 @@ import (
 	"strings"
 	"time"
 
-	"slapos/grid/instance"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/grid/instance"
 
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"

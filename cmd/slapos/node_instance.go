@@ -6,10 +6,10 @@ import (
 	"context"
 	"slices"
 
+	"github.com/urfave/cli/v2"
+
 	"slapos/grid/instance"
 	"slapos/grid/pass"
-
-	"github.com/urfave/cli/v2"
 )
 
 type instanceOptions struct {

@@ -6,10 +6,10 @@ import (
 	"context"
 	"slices"
 
+	"github.com/urfave/cli/v2"
+
 	"slapos/grid/pass"
 	"slapos/grid/software"
-
-	"github.com/urfave/cli/v2"
 )
 
 type softwareOptions struct {

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/cmd/slapos/argv"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/cmd/slapos/argv"
 )
 
 // Every option that takes a number or a measure, with every kind of value.

@@ -5,9 +5,9 @@ package main
 import (
 	"context"
 
-	"slapos/cmd/slapos/pytext"
-
 	"github.com/urfave/cli/v2"
+
+	"slapos/cmd/slapos/pytext"
 )
 
 type serviceListOptions struct {

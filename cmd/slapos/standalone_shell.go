@@ -11,10 +11,10 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/urfave/cli/v2"
+
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/cloud"
-
-	"github.com/urfave/cli/v2"
 )
 
 func newStandaloneShellCommand(e *environment) *cli.Command {

@@ -10,6 +10,7 @@ import (
 	"slapos/slap"
 )
 
+// supplyOptions are those of supply and remove.
 type supplyOptions struct {
 	clientOptions
 	url, node string
@@ -34,23 +35,24 @@ Exit codes: 0 the master accepted the request; 1 failed; 2 wrong usage.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			options.url, options.node = c.Args().Get(0), c.Args().Get(1)
-			return runSupply(c.Context, e, *options)
+			return options.ask(c.Context, e, slap.StateAvailable, "Requesting software installation of "+options.url+"...")
 		},
 	}
 }
 
-func runSupply(ctx context.Context, e *environment, options supplyOptions) error {
-	client, err := e.openClient(options.clientOptions)
+// ask asks for a state of the release, which it tells before.
+func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.State, announcement string) error {
+	client, err := e.openClient(o.clientOptions)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	e.log.Info("Requesting software installation of " + options.url + "...")
-	url, err := e.softwareURL(ctx, client, options.url)
+	e.log.Info(announcement)
+	url, err := e.softwareURL(ctx, client, o.url)
 	if err != nil {
 		return err
 	}
-	if err := client.Supply(ctx, url, options.node, slap.StateAvailable); err != nil {
+	if err := client.Supply(ctx, url, o.node, state); err != nil {
 		return err
 	}
 	e.log.Info("Done.")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -98,6 +99,11 @@ software_user = slapsoft
 func TestUnits(t *testing.T) {
 	python := testkit.Python(t)
 	m := testkit.NewMachine(t)
+	for _, setting := range []string{"/proc/sys/kernel/pid_max", "/sys/kernel/uevent_seqnum"} {
+		if _, err := m.Try("sh", "-c", "test ! -w "+setting); err != nil {
+			t.Fatalf("the test's machine can change %s of this one", setting)
+		}
+	}
 	installUnits(t, m, python)
 	m.InNetwork(func() error {
 		wire := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "wire0"}}
@@ -164,7 +170,7 @@ func TestUnits(t *testing.T) {
 func installUnits(t *testing.T, m *testkit.Machine, python string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "slapos")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-tags", "urfave_cli_no_docs", "-trimpath", "-o", program, ".")
+	build := exec.CommandContext(t.Context(), cmp.Or(os.Getenv("GO"), "go"), "build", "-buildvcs=false", "-tags", "urfave_cli_no_docs", "-trimpath", "-o", program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)

@@ -100,7 +100,7 @@ func (o *Opener) OpenProcessed(ctx context.Context, wanted []*slap.Partition) []
 		p, err := o.Open(w, o.Node.Logger)
 		switch {
 		case errors.Is(err, errRoots) && (isFree(w) || !o.isNamed(w.Reference)):
-			continue // format made it, and may not change owners: nobody is there
+			continue // nobody's: format may not change owners here; or not asked for
 		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoName):
 			if o.isNamed(w.Reference) {
 				o.Refused = append(o.Refused, pass.Failure{Item: w.Reference, Type: typeText(w), Err: err})
@@ -140,7 +140,7 @@ func (p *Partition) tidyFree(ctx context.Context) error {
 
 // isFree tells whether the master has given a partition to nobody.
 func isFree(w *slap.Partition) bool {
-	return w.RequestedState == slap.StateDestroyed && (w.SoftwareRelease == nil || w.SoftwareRelease.URL == "")
+	return w.RequestedState == slap.StateDestroyed && softwareURL(w) == ""
 }
 
 // isNamed tells whether Only names a partition, or names none.

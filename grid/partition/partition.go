@@ -61,11 +61,13 @@ func (p *Partition) Owner() (*process.User, error) {
 }
 
 // SoftwareURL is that of the Software Release, empty when the master names none.
-func (p *Partition) SoftwareURL() string {
-	if p.Wanted.SoftwareRelease == nil {
+func (p *Partition) SoftwareURL() string { return softwareURL(p.Wanted) }
+
+func softwareURL(w *slap.Partition) string {
+	if w.SoftwareRelease == nil {
 		return ""
 	}
-	return p.Wanted.SoftwareRelease.URL
+	return w.SoftwareRelease.URL
 }
 
 // SoftwareType is told in summaries (GRID-55).

@@ -23,17 +23,13 @@ const stateDirectory = "var/agent"
 // well, for the original and for the user to read (GRID-97).
 func (n *Node) StateDirectory() (string, error) {
 	path := filepath.Join(n.InstanceRoot, stateDirectory)
-	err := os.Mkdir(path, 0o700)
+	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := makeState(path); err != nil {
 			return "", err
 		}
-		err = os.Mkdir(path, 0o700)
+		info, err = os.Lstat(path)
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	info, err := os.Lstat(path)
 	if err != nil {
 		return "", err
 	}
@@ -41,6 +37,20 @@ func (n *Node) StateDirectory() (string, error) {
 		return "", fmt.Errorf("%s must be a directory of the agent's user, with mode 0700: make it one, or remove it", path)
 	}
 	return path, nil
+}
+
+// makeState makes the directory, and the supervisor's that it is in. Another run
+// may be faster.
+func makeState(path string) error {
+	for _, made := range []struct {
+		path string
+		mode fs.FileMode
+	}{{filepath.Dir(path), 0o755}, {path, 0o700}} {
+		if err := os.Mkdir(made.path, made.mode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // OpenState opens the directory; close it after use.

@@ -145,7 +145,7 @@ func (p *Place) Exists(name string) bool {
 
 // Remove removes a name of the place and all that is below it, see [Remove].
 func (p *Place) Remove(ctx context.Context, name string) error {
-	err := fmt.Errorf("not the name of a tree")
+	err := errors.New("not the name of a tree")
 	if IsName(name) {
 		err = removeAt(ctx, p.fd, name)
 	}

@@ -70,6 +70,32 @@ func (o *Object) Set(key string, value any) {
 	*o = append(*o, Member{key, value})
 }
 
+// A Builder makes an object of any number of keys, in time that grows with them.
+// Object may be read meanwhile.
+type Builder struct {
+	Object
+	places map[string]int
+}
+
+// Set is [Object.Set].
+func (b *Builder) Set(key string, value any) {
+	if place, found := b.places[key]; found {
+		b.Object[place].Value = value
+		return
+	}
+	if b.places == nil {
+		b.places = map[string]int{}
+	}
+	b.places[key] = len(b.Object)
+	b.Object = append(b.Object, Member{key, value})
+}
+
+// Has tells whether a key was set.
+func (b *Builder) Has(key string) bool {
+	_, found := b.places[key]
+	return found
+}
+
 // Remove forgets a key, if it is there.
 func (o *Object) Remove(key string) {
 	*o = slices.DeleteFunc(*o, func(m Member) bool { return m.Key == key })

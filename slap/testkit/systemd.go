@@ -22,7 +22,8 @@ import (
 
 // A Machine is a copy of this one with systemd as its first process: in
 // namespaces and a control group of its own, over the files of this machine,
-// which it can't change. Nothing of it is left after the test.
+// which it can't change, nor the settings of the kernel. Nothing of it is left
+// after the test.
 type Machine struct {
 	t   testing.TB
 	pid string
@@ -34,11 +35,15 @@ const machineScript = `set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755,size=1g none "$1"
 cd "$1"
-mkdir upper work root
+mkdir upper work root proc
 mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
 cd root
 mount -t proc proc proc
-mount -t sysfs sysfs sys
+mount -t proc proc ../proc
+mount --bind proc/sys proc/sys # settings of the kernel are the whole machine's,
+mount -o remount,bind,ro proc/sys
+mount --bind ../proc/sys/net proc/sys/net # but for those of the network
+mount -t sysfs -o ro sysfs sys # nor are there devices for udev
 mount -t cgroup2 none sys/fs/cgroup
 mount -t tmpfs none run
 ln -sf /dev/null etc/systemd/system/tmp.mount # the test's files may be below /tmp
@@ -63,9 +68,7 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin "$2" --system --l
 func NewMachine(t testing.TB) *Machine {
 	t.Helper()
 	Root(t)
-	for _, name := range []string{"unshare", "nsenter"} {
-		Program(t, name, "util-linux")
-	}
+	Program(t, "nsenter", "util-linux")
 	Program(t, "systemctl", "systemd")
 	systemd := "/lib/systemd/systemd"
 	if !Exists(systemd) {

@@ -118,8 +118,7 @@ func decodeValue(d *json.Decoder) (any, error) {
 }
 
 func decodeObject(d *json.Decoder) (any, error) {
-	o := Object{}
-	places := map[string]int{} // of a key that is given twice, the last value counts
+	o := pyjson.Builder{Object: Object{}} // of a key that is given twice, the last value counts
 	for d.More() {
 		token, err := d.Token()
 		if err != nil {
@@ -129,16 +128,10 @@ func decodeObject(d *json.Decoder) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		key := token.(string)
-		if place, found := places[key]; found {
-			o[place].Value = value
-			continue
-		}
-		places[key] = len(o)
-		o = append(o, pyjson.Member{Key: key, Value: value})
+		o.Set(token.(string), value)
 	}
 	_, err := d.Token()
-	return &o, err
+	return &o.Object, err
 }
 
 // pythonNumber is an integer unless the text has a fraction or an exponent.

@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
+
+	"slapos/slap/pyjson"
 )
 
 // DecodeYAML reads one document with the meaning that YAML 1.1 gives to plain
@@ -84,10 +86,10 @@ func (r *yamlReader) value(n *yaml.Node, depth int) (any, error) {
 }
 
 func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
-	o := NewObject()
+	o := pyjson.Builder{Object: Object{}}
 	for i := 0; i+1 < len(n.Content); i += 2 { // what is merged comes first
 		if n.Content[i].Tag == "!!merge" {
-			if err := r.merge(o, n.Content[i+1], depth+1); err != nil {
+			if err := r.merge(&o, n.Content[i+1], depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -106,14 +108,14 @@ func (r *yamlReader) mapping(n *yaml.Node, depth int) (any, error) {
 		}
 		o.Set(key, value)
 	}
-	return o, nil
+	return &o.Object, nil
 }
 
 // merge adds the keys of a mapping, or of several of which the first wins, in
 // the order in which they are written, as PyYAML does since 6.0.4. Earlier
 // versions differ in the order; in 6.0.4 itself the length of the key decides
 // which mapping wins.
-func (r *yamlReader) merge(o *Object, n *yaml.Node, depth int) error {
+func (r *yamlReader) merge(o *pyjson.Builder, n *yaml.Node, depth int) error {
 	value, err := r.value(n, depth)
 	if err != nil {
 		return err
@@ -122,14 +124,14 @@ func (r *yamlReader) merge(o *Object, n *yaml.Node, depth int) error {
 	if !several {
 		sources = []any{value}
 	}
-	merged := NewObject()
+	var merged pyjson.Builder
 	for _, source := range sources {
 		source, ok := source.(*Object)
 		if !ok {
 			return fmt.Errorf("yaml: line %d: << must refer to a mapping", n.Line)
 		}
 		for _, member := range *source {
-			if _, found := merged.Get(member.Key); !found {
+			if !merged.Has(member.Key) {
 				merged.Set(member.Key, member.Value)
 				o.Set(member.Key, member.Value)
 			}
