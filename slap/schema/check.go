@@ -19,7 +19,7 @@ import (
 	"slapos/slap/pyjson"
 )
 
-// Schema is a compiled schema of requests.
+// Schema is a compiled schema of requests. One goroutine uses it at a time.
 type Schema struct {
 	*jsonschema.Schema
 	// documents are the texts that it was made from, by address.

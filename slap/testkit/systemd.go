@@ -46,7 +46,9 @@ mount --bind ../proc/sys/net proc/sys/net # but for those of the network
 mount -t sysfs -o ro sysfs sys # nor are there devices for udev
 mount -t cgroup2 none sys/fs/cgroup
 mount -t tmpfs none run
-ln -sf /dev/null etc/systemd/system/tmp.mount # the test's files may be below /tmp
+mkdir -p etc/tmpfiles.d # the test's files may be below /tmp: it is neither covered nor emptied
+ln -sf /dev/null etc/systemd/system/tmp.mount
+ln -sf /dev/null etc/tmpfiles.d/tmp.conf
 mount -t tmpfs -o mode=755 none dev
 mkdir dev/net dev/pts dev/shm
 for name in null zero full random urandom tty net/tun; do
