@@ -5,6 +5,7 @@ package process
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ import (
 // children of this process, instead of the machine's first, in whatever session they
 // are: that is how they are found.
 type orphanage struct {
-	starting sync.RWMutex // read by those who start a child, until it is in children
+	changing sync.RWMutex // held for reading from the start of a child until it is in children, and while it goes from there
 	mu       sync.Mutex
 	children map[int]bool // of ours, by number: they are waited for elsewhere
 	users    map[int]*use // of commands with EndAll, by user
@@ -54,10 +55,15 @@ func (o *orphanage) add(pid int) {
 	o.children[pid] = true
 }
 
-func (o *orphanage) remove(pid int) {
+// reap waits for a child that has ended: at no moment is it a zombie that could be
+// taken for an orphan.
+func (o *orphanage) reap(cmd *exec.Cmd) error {
+	o.changing.RLock()
+	defer o.changing.RUnlock()
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.children, pid)
+	delete(o.children, cmd.Process.Pid)
+	o.mu.Unlock()
+	return cmd.Wait()
 }
 
 func (o *orphanage) isChild(pid int) bool {
@@ -104,14 +110,15 @@ func (c *Command) uid() int {
 func (c *Command) endLeftovers(root int) {
 	t := &tree{root: root, session: root, members: map[int]member{}}
 	if since, last := orphans.leave(c.uid()); last {
-		orphans.starting.Lock()
-		defer orphans.starting.Unlock()
+		orphans.changing.Lock()
+		defer orphans.changing.Unlock()
 		own, _ := readProcess(os.Getpid())
 		t.orphan = func(row processRow) bool {
 			return row.parent == own.pid && row.session != own.session && row.started >= since &&
 				!orphans.isChild(row.pid) && isOf(row.pid, c.uid())
 		}
 	}
+	defer t.close()
 	t.kill()
 	t.reap()
 }
@@ -134,9 +141,9 @@ func isOf(pid, uid int) bool {
 // reap takes notice of the end of those of the tree that have become our children.
 func (t *tree) reap() {
 	deadline := time.Now().Add(time.Second)
-	for pid := range t.members {
+	for pid, m := range t.members {
 		for time.Now().Before(deadline) {
-			reaped, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			reaped, err := m.wait()
 			row, present := readProcess(pid)
 			if reaped == pid || err == unix.ECHILD && !present || present && row.parent != os.Getpid() && row.zombie {
 				break

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"slapos/slap/testkit"
@@ -59,4 +60,25 @@ while [ ! -e ready ] || [ $(wc -l <pids) -lt 4 ]; do sleep 0.01; done`},
 	if err := <-ended; err != nil {
 		t.Errorf("another command: %v", err)
 	}
+}
+
+// A child that has ended and isn't waited for yet is no orphan of another command
+// for the same user.
+func TestChildrenAreNoOrphans(t *testing.T) {
+	rounds := 20
+	if os.Getenv("SLAPOS_TEST_LONG") != "" {
+		rounds = 1000
+	}
+	var group sync.WaitGroup
+	for i := range 32 {
+		command := Command{Path: "/bin/sh", Args: []string{"-c", "exit 3"}, Dir: "/", Env: CleanEnvironment(os.Environ(), "/"), EndAll: i == 0}
+		group.Go(func() {
+			for range rounds {
+				if result, err := command.Run(t.Context()); err != nil || result.ExitCode != 3 {
+					t.Errorf("%+v, %v", result, err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

@@ -139,8 +139,8 @@ func (c *Command) start(cmd *exec.Cmd) error {
 		defer directory.Close()
 		cmd.Dir = confined.WorkingDirectory(directory)
 	}
-	orphans.starting.RLock()
-	defer orphans.starting.RUnlock()
+	orphans.changing.RLock()
+	defer orphans.changing.RUnlock()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) 
 		case <-time.After(killWait):
 			// Unkillable, in the middle of some device's work: leave it to a
 			// goroutine rather than wait with it.
-			go func() { <-exited; orphans.remove(pid); _ = cmd.Wait() }()
+			go func() { <-exited; _ = orphans.reap(cmd) }()
 			if c.EndAll {
 				orphans.leave(c.uid())
 			}
@@ -193,8 +193,10 @@ func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) 
 	if c.EndAll {
 		c.endLeftovers(pid)
 	}
-	orphans.remove(pid)
-	_ = cmd.Wait() // its error only repeats the status
+	err := orphans.reap(cmd)
+	if cmd.ProcessState == nil {
+		return result, fmt.Errorf("wait for %s: %w", c.Path, err)
+	}
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	result.ExitCode = cmd.ProcessState.ExitCode()
 	if status.Signaled() {

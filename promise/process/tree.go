@@ -26,15 +26,32 @@ func (m member) signal(signal unix.Signal) error {
 	return unix.PidfdSendSignal(m.fd, signal, nil, 0)
 }
 
+// wait takes notice of its end, when it is our child and has ended.
+func (m member) wait() (reaped int, err error) {
+	if m.fd < 0 {
+		return unix.Wait4(m.pid, nil, unix.WNOHANG, nil)
+	}
+	var info unix.Siginfo
+	if err := unix.Waitid(unix.P_PIDFD, m.fd, &info, unix.WEXITED|unix.WNOHANG, nil); err != nil || info.Signo == 0 {
+		return 0, err
+	}
+	return m.pid, nil
+}
+
 // killTree stops root and its descendants until a look at the process table
 // shows none that is new, then kills them all (GRID-15). A stopped process can't
 // fork: the kernel refuses a fork with a signal pending. The caller keeps root
 // unreaped.
-func killTree(root int) { (&tree{root: root, members: map[int]member{}}).kill() }
+func killTree(root int) { killMembers(&tree{root: root, members: map[int]member{}}) }
 
 // killSession is killTree for the leader of a session: processes of the session
 // belong to the tree even when they have lost their parents.
-func killSession(root int) { (&tree{root: root, session: root, members: map[int]member{}}).kill() }
+func killSession(root int) { killMembers(&tree{root: root, session: root, members: map[int]member{}}) }
+
+func killMembers(t *tree) {
+	defer t.close()
+	t.kill()
+}
 
 // tree is a process and its descendants.
 type tree struct {
@@ -44,15 +61,9 @@ type tree struct {
 	members map[int]member
 }
 
+// kill ends the tree. The caller closes it.
 func (t *tree) kill() {
 	_ = unix.Kill(t.root, unix.SIGSTOP)
-	defer func() {
-		for _, m := range t.members {
-			if m.fd >= 0 {
-				unix.Close(m.fd)
-			}
-		}
-	}()
 	for range maxPasses {
 		found := false
 		for _, row := range processTable() {
@@ -76,6 +87,14 @@ func (t *tree) kill() {
 		_ = m.signal(unix.SIGKILL)
 	}
 	_ = unix.Kill(t.root, unix.SIGKILL)
+}
+
+func (t *tree) close() {
+	for _, m := range t.members {
+		if m.fd >= 0 {
+			unix.Close(m.fd)
+		}
+	}
 }
 
 // has tells whether a process belongs to the tree.
