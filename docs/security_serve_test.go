@@ -255,6 +255,11 @@ var serveMutations = []mutation{
 		`if false {`,
 	},
 	{
+		"The cache server's operator sets the limit", "cmd/slapos/cache_start.go", "cmd/slapos.TestCacheConnections",
+		`Connections: options.connections,`,
+		`Connections: 0,`,
+	},
+	{
 		"A slow client of a server is given up", "slap/serve/serve.go", "slap/serve.TestServerLimits",
 		`ReadHeaderTimeout: 30 * time.Second,`,
 		``,
@@ -310,6 +315,11 @@ var serveMutations = []mutation{
 		"Loggers with values hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecretsOfLoggers",
 		`hidden[i] = hideIn(a)`,
 		`hidden[i] = a`,
+	},
+	{
+		"A new log is not for everybody", "cmd/slapos/log.go", "cmd/slapos.TestLogFileIsPrivate",
+		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)`,
+		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)`,
 	},
 	{
 		"A signature key is its owner's alone", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestGenerateSignatureKey",

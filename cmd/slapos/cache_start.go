@@ -28,6 +28,7 @@ type cacheStartOptions struct {
 	certificateFile, keyFile, clientCAFile string
 	notLoopback                            bool
 	names                                  string
+	connections                            int
 }
 
 func (o *cacheStartOptions) flags() []cli.Flag {
@@ -44,6 +45,7 @@ func (o *cacheStartOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "key-file", Destination: &o.keyFile, Usage: "`FILE` with the key of --cert-file (default: the same file)"},
 		&cli.StringFlag{Name: "client-ca-file", Destination: &o.clientCAFile, Usage: "`FILE` with the authorities whose clients may upload"},
 		&cli.StringFlag{Name: "listen-names", Destination: &o.names, Usage: "`NAMES` of this server beside its addresses and the machine's, as of a reverse proxy before it, with blanks between"},
+		argv.WholeFlag(&o.connections, "listen-connections", "`NUMBER` of connections that one address may have at a time, of IPv6 one /64 network; this machine has half of the descriptors", "256", 1, 1<<16),
 		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "accept no uploads from this machine without certificate or token: for servers behind a proxy"},
 	}
 }
@@ -94,7 +96,8 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 	cache := server.New(served)
 	return serve.Loop{
 		Handler: serve.Guard{Names: strings.Fields(options.names)}.Handler(cache), Security: security, Log: e.log, Beside: cache.CollectHourly,
-		Patience: time.Minute, // those who upload may pause
+		Connections: options.connections,
+		Patience:    time.Minute, // those who upload may pause
 		Greeting: func(url string) string {
 			return fmt.Sprintf("Serving the network cache at %s/shacache/cache and %s/shacache/dir", url, url)
 		},

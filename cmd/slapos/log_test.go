@@ -6,13 +6,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // newTestEnvironment has buffers for its output, an empty environment but HOME,
@@ -155,6 +159,31 @@ func TestReport(t *testing.T) {
 		}
 		if got := strings.Count(stderr.String(), "\n"); got != test.lines {
 			t.Errorf("%v: %q", test.err, stderr)
+		}
+	}
+}
+
+// TestLogFileIsPrivate: others can't read a log that is new, whatever the umask; the
+// mode of one that is there is its owner's affair (CLI-11).
+func TestLogFileIsPrivate(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	e, _, _ := newTestEnvironment(t)
+	directory := t.TempDir()
+	given := testkit.WriteFile(t, filepath.Join(directory, "given"), "before\n")
+	if err := os.Chmod(given, 0o604); err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]fs.FileMode{filepath.Join(directory, "new"): 0o640, given: 0o604} {
+		if err := e.addLogFile(path); err != nil {
+			t.Fatal(err)
+		}
+		e.log.Debug("message")
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s has the mode %o, want %o (%v)", path, info.Mode().Perm(), mode, err)
+		}
+		if text := testkit.ReadFile(t, path); !strings.HasSuffix(text, "message\n") {
+			t.Errorf("%s: %q", path, text)
 		}
 	}
 }
