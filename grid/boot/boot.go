@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package boot brings a node up after its start: it waits for the network, has it
-// formatted, tells the master, and has every partition processed anew:
+// Package boot brings a node up after its start: it waits for the network,
+// formats the node, informs the master, and has every partition processed
+// again:
 //
 //	IPv6 ─ format ─ bang ─ forget timestamps
 //
@@ -24,13 +25,13 @@ import (
 	"slapos/slap/clock"
 )
 
-// Options say how a machine that was just started is brought back.
+// Options say how to bring up a machine that was just started.
 type Options struct {
 	// Interface must get a global IPv6 address first; empty: no need to wait.
 	Interface    string
 	MasterHost   string // name or address, pinged when format can't reach it
 	InstanceRoot string
-	// PartitionPrefix is what the names of partitions begin with.
+	// PartitionPrefix starts the names of partitions.
 	PartitionPrefix string
 	// Format and Bang run the commands and return their exit codes. An error
 	// ends the boot.
@@ -39,7 +40,7 @@ type Options struct {
 
 	// Pauses between tries, see DefaultNetworkPause and DefaultCommandPause.
 	NetworkPause, CommandPause time.Duration
-	// Ping tells whether a host answers; default: the programs ping and ping6.
+	// Ping reports whether a host answers; default: the programs ping and ping6.
 	Ping func(ctx context.Context, version int, host string) (bool, error)
 }
 
@@ -49,8 +50,8 @@ const (
 	DefaultCommandPause = 15 * time.Second
 )
 
-// Run waits for the network, formats, bangs, and has every partition
-// processed anew (GRID-96). It tries each step until it succeeds or ctx ends.
+// Run waits for the network, formats, bangs, and has every partition processed
+// again (GRID-96). It tries each step until it succeeds or ctx ends.
 func Run(ctx context.Context, options Options) error {
 	if options.Ping == nil {
 		options.Ping = ping
@@ -70,8 +71,8 @@ func Run(ctx context.Context, options Options) error {
 	return b.forgetTimestamps()
 }
 
-// Exit codes of Format: nothing, or not all, was done; all was done, but the master
-// was not told.
+// Exit codes of Format: partial or total failure; success, but the master could
+// not be informed.
 const (
 	formatFailed = 1
 	formatUntold = 2
@@ -122,8 +123,8 @@ func (b *boot) bang(ctx context.Context) error {
 	}
 }
 
-// waitForMaster pings the master until it answers: an address in its own
-// version of IP, a name in both, IPv6 first (CLI-73).
+// waitForMaster pings the master until it answers. An address is pinged with
+// its own IP version, a name with both, IPv6 first (CLI-73).
 func (b *boot) waitForMaster(ctx context.Context) error {
 	versions, again := []int{6}, []int{4, 6}
 	if address, err := netip.ParseAddr(b.MasterHost); err == nil {
@@ -149,7 +150,7 @@ func (b *boot) pingOnce(ctx context.Context, version int) (reached bool, err err
 	reached, err = b.Ping(ctx, version, b.MasterHost)
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		// Without the program no try can succeed; format tells about the master.
+		// Without the program no try can succeed; format will report the master.
 		b.log.Error("[BOOT] Cannot ping the master: install the program ping")
 		return true, nil
 	case err != nil:
@@ -162,7 +163,7 @@ func (b *boot) pingOnce(ctx context.Context, version int) (reached bool, err err
 	return reached, nil
 }
 
-// ping asks a host for two answers.
+// ping asks a host for two replies.
 func ping(ctx context.Context, version int, host string) (bool, error) {
 	words := []string{"ping", "-c", "2", host}
 	if version == 6 {
@@ -179,7 +180,7 @@ func ping(ctx context.Context, version int, host string) (bool, error) {
 	return err == nil, err
 }
 
-// forgetTimestamps removes what keeps partitions from being processed.
+// forgetTimestamps removes the timestamps that make passes skip partitions.
 func (b *boot) forgetTimestamps() error {
 	entries, err := os.ReadDir(b.InstanceRoot)
 	if err != nil {

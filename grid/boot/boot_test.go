@@ -27,7 +27,7 @@ import (
 // A bootRecord is what a boot did, in order.
 type bootRecord struct{ steps []string }
 
-// codes makes a command that ends with these codes, one after the other.
+// codes returns a command that ends with these codes, one after the other.
 func (r *bootRecord) codes(name string, codes ...int) func(context.Context) (int, error) {
 	return func(context.Context) (int, error) {
 		code := codes[0]
@@ -37,7 +37,7 @@ func (r *bootRecord) codes(name string, codes ...int) func(context.Context) (int
 	}
 }
 
-// answers makes a ping that succeeds at the given try.
+// answers returns a ping that succeeds at the given try.
 func (r *bootRecord) answers(at int) func(context.Context, int, string) (bool, error) {
 	return func(_ context.Context, version int, host string) (bool, error) {
 		at--
@@ -80,7 +80,7 @@ func TestBoot(t *testing.T) {
 				NetworkPause: time.Millisecond, CommandPause: time.Millisecond,
 			})
 			got := strings.Join(record.steps, ", ")
-			if name == "offline, IPv4" { // the second time it never answers
+			if name == "offline, IPv4" { // it doesn't answer the second time
 				if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(got, test.want) {
 					t.Errorf("%v: %s", err, got)
 				}
@@ -151,7 +151,7 @@ func TestIsGlobalIPv6(t *testing.T) {
 }
 
 // TestWaitForIPv6 has an interface that gets its address only after the wait
-// began: the event ends it, long before the next look.
+// began: the kernel's event ends the wait, long before the next poll.
 func TestWaitForIPv6(t *testing.T) {
 	if !testkit.InNamespace(t, syscall.CLONE_NEWNET) {
 		return
@@ -201,7 +201,7 @@ func TestWaitForIPv6(t *testing.T) {
 	}
 }
 
-// addInterface makes an interface of whatever kind the kernel knows.
+// addInterface adds an interface of any kind that the kernel supports.
 func addInterface(t *testing.T, name string) netlink.Link {
 	t.Helper()
 	attributes := netlink.LinkAttrs{Name: name}
@@ -218,7 +218,7 @@ func addInterface(t *testing.T, name string) netlink.Link {
 	return nil
 }
 
-// tellingHandler says on a channel that there was a record.
+// tellingHandler sends on a channel for each record.
 type tellingHandler struct {
 	slog.Handler
 	told chan struct{}

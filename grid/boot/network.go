@@ -11,8 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// waitForIPv6 returns when the interface has a global IPv6 address. The kernel
-// tells when it gets one; until then a line is logged now and then (CLI-71).
+// waitForIPv6 returns once the interface has a global IPv6 address. The kernel
+// announces new addresses; meanwhile a line is logged now and then (CLI-71).
 func (b *boot) waitForIPv6(ctx context.Context) error {
 	link, err := netlink.LinkByName(b.Interface)
 	if err != nil {
@@ -55,7 +55,7 @@ func awaitAddress(ctx context.Context, updates <-chan netlink.AddrUpdate, tick <
 			return nil
 		case update, open := <-updates:
 			if !open {
-				updates = nil // the ticks remain
+				updates = nil // the ticks go on
 			}
 			ip, ok := netip.AddrFromSlice(update.LinkAddress.IP)
 			if ok && update.NewAddr && update.LinkIndex == index && isGlobalIPv6(ip) {
@@ -65,8 +65,8 @@ func awaitAddress(ctx context.Context, updates <-chan netlink.AddrUpdate, tick <
 	}
 }
 
-// globalIPv6 are the unicast addresses that are neither reserved, nor of one
-// link or host: global, unique local, and the site-local ones of the past.
+// globalIPv6 are the unicast prefixes that are neither reserved nor local to a
+// link or host: global, unique local, and the deprecated site-local ones.
 var globalIPv6 = []netip.Prefix{
 	netip.MustParsePrefix("2000::/3"), netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fec0::/10"),
 }

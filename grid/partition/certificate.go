@@ -14,8 +14,9 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// RefreshCertificate asks the master for the partition's key and certificate
-// and writes what has changed, readable to its user alone (GRID-51).
+// RefreshCertificate gets the partition's key and certificate from the master
+// and writes those that have changed, readable only by the partition's user
+// (GRID-51).
 func (p *Partition) RefreshCertificate(ctx context.Context) (pass.Outcome, error) {
 	if p.KeyFile == "" {
 		return pass.Skipped, nil

@@ -24,16 +24,16 @@ type Opener struct {
 	Node        *pass.Node
 	Supervision *supervision.Supervision
 	// CertificateRepository is the directory of the partitions' keys and
-	// certificates; empty: partitions have none.
+	// certificates; if empty, partitions have none.
 	CertificateRepository string
-	// Refused are partitions that [Opener.OpenProcessed] didn't open although they
-	// are there.
+	// Refused are partitions that exist but that [Opener.OpenProcessed] didn't
+	// open.
 	Refused []pass.Failure
 
-	place *confined.Place // of the partitions, once it is needed
+	place *confined.Place // of the partitions, opened at first use
 }
 
-// Close closes the place of the partitions.
+// Close closes the directory of partitions.
 func (o *Opener) Close() {
 	if o.place != nil {
 		o.place.Close()
@@ -46,8 +46,8 @@ var (
 	errRoots  = errors.New("running as root is too dangerous")
 )
 
-// Open opens the directory of a partition; close it after use. The opener is used by
-// one goroutine at a time.
+// Open opens the directory of a partition; close it after use. Only one
+// goroutine may use the opener at a time.
 func (o *Opener) Open(wanted *slap.Partition, log *slog.Logger) (*Partition, error) {
 	name := wanted.Reference
 	path := filepath.Join(o.Node.InstanceRoot, name)
@@ -67,8 +67,9 @@ func (o *Opener) Open(wanted *slap.Partition, log *slog.Logger) (*Partition, err
 	return p, nil
 }
 
-// openDirectory opens the directory of a partition: one of a user, where it is (GRID-101),
-// and none that the supervisor has in the same place (GRID-102).
+// openDirectory opens the directory of a partition. It must belong to a user if
+// partitions have users (GRID-101), and must not be one of the supervisor's
+// beside them (GRID-102).
 func (o *Opener) openDirectory(name string) (*confined.Directory, error) {
 	if !confined.IsName(name) || supervisor.IsLayout(name) {
 		return nil, fmt.Errorf("%q %w", name, errNoName)
@@ -91,16 +92,17 @@ func (o *Opener) openDirectory(name string) (*confined.Directory, error) {
 	return root, nil
 }
 
-// OpenProcessed opens the partitions that are processed, in the master's order;
-// the caller closes them. Free ones are tidied up and left out, as is one that
-// can't be opened, which is told to the master (GRID-42).
+// OpenProcessed opens the partitions to process, in the master's order; the
+// caller closes them. It tidies up free ones and leaves them out. It also
+// leaves out partitions that it can't open, and reports them to the master
+// (GRID-42).
 func (o *Opener) OpenProcessed(ctx context.Context, wanted []*slap.Partition) []*Partition {
 	var opened []*Partition
 	for _, w := range wanted {
 		p, err := o.Open(w, o.Node.Logger)
 		switch {
 		case errors.Is(err, errRoots) && (isFree(w) || !o.isNamed(w.Reference)):
-			continue // nobody's: format may not change owners here; or not asked for
+			continue // root's, where format may not change owners; or not selected
 		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNoName):
 			if o.isNamed(w.Reference) {
 				o.Refused = append(o.Refused, pass.Failure{Item: w.Reference, Type: typeText(w), Err: err})
@@ -123,8 +125,8 @@ func (o *Opener) OpenProcessed(ctx context.Context, wanted []*slap.Partition) []
 	return opened
 }
 
-// tidyFree removes from a free partition what other commands may have written
-// since it was destroyed.
+// tidyFree removes files from a free partition that other commands may have
+// written since its destruction.
 func (p *Partition) tidyFree(ctx context.Context) error {
 	for _, name := range []string{".slapgrid", ".timestamp"} {
 		if err := p.Root.RemoveTree(ctx, name); err != nil {
@@ -138,12 +140,12 @@ func (p *Partition) tidyFree(ctx context.Context) error {
 	return err
 }
 
-// isFree tells whether the master has given a partition to nobody.
+// isFree reports whether the master has allocated a partition to nobody.
 func isFree(w *slap.Partition) bool {
 	return w.RequestedState == slap.StateDestroyed && softwareURL(w) == ""
 }
 
-// isNamed tells whether Only names a partition, or names none.
+// isNamed reports whether Only names a partition, or is empty.
 func (o *Opener) isNamed(partition string) bool {
 	return len(o.Node.Only) == 0 || slices.Contains(o.Node.Only, partition)
 }

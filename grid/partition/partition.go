@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package partition is what the passes over partitions have in common, those of
-// packages instance and report. An [Opener] opens the partitions that the master
-// lists; a [Partition] is one of them, open: its directory as a confined root,
-// its owner, its certificate, its services, and the lock that keeps it from being
-// destroyed. What a pass does with it, step by step, is the pass's.
+// Package partition is what the passes over partitions, in packages instance
+// and report, share. An [Opener] opens the partitions that the master lists. A
+// [Partition] is an open one: its directory as a confined root, its owner, its
+// certificate, its services, and the lock that protects it from destruction.
+// The passes themselves decide what to do with it, step by step.
 //
-// The directory belongs to a user who may mean harm: all that is read and written
-// in it goes through [Partition.Root].
+// The directory belongs to a user who may be hostile: everything in it is read
+// and written through [Partition.Root].
 package partition
 
 import (
@@ -28,7 +28,7 @@ type Partition struct {
 	Node *pass.Node
 	ID   slap.PartitionID
 	Path string // its directory
-	// Wanted is what the master says of it.
+	// Wanted is the master's description of it.
 	Wanted *slap.Partition
 	Log    *slog.Logger
 	Root   *confined.Directory
@@ -42,13 +42,13 @@ type Partition struct {
 // Close closes the directory.
 func (p *Partition) Close() { p.Root.Close() }
 
-// LogTo makes log the one that is told of the partition.
+// LogTo sets the partition's log.
 func (p *Partition) LogTo(log *slog.Logger) { p.Log = log.With("partition", p.ID.Partition) }
 
-// Step tells the watching user what is being done now.
+// Step shows the user what is being done.
 func (p *Partition) Step(doing string) { p.Node.Progress.Step(p.ID.Partition, doing) }
 
-// Owner is the user of the partition. Root is refused (GRID-13).
+// Owner returns the user of the partition. It refuses root (GRID-13).
 func (p *Partition) Owner() (*process.User, error) {
 	if p.user == nil {
 		user, err := process.LookupUser(p.Root.UID, p.Root.GID)
@@ -60,7 +60,7 @@ func (p *Partition) Owner() (*process.User, error) {
 	return p.user, nil
 }
 
-// SoftwareURL is that of the Software Release, empty when the master names none.
+// SoftwareURL returns the Software Release's URL, or "" if the master names none.
 func (p *Partition) SoftwareURL() string { return softwareURL(p.Wanted) }
 
 func softwareURL(w *slap.Partition) string {
@@ -70,7 +70,7 @@ func softwareURL(w *slap.Partition) string {
 	return w.SoftwareRelease.URL
 }
 
-// SoftwareType is told in summaries (GRID-55).
+// SoftwareType returns the type shown in summaries (GRID-55).
 func (p *Partition) SoftwareType() string { return typeText(p.Wanted) }
 
 func typeText(wanted *slap.Partition) string {
@@ -80,18 +80,18 @@ func typeText(wanted *slap.Partition) string {
 	return "(not ready)"
 }
 
-// Filter is what the user asked for beside parameters.
+// Filter returns the parameters with which the instance was requested to be placed.
 func (p *Partition) Filter() slap.Dict {
 	filter, _ := p.Wanted.Extra["_filter_dict"].(slap.Dict)
 	return filter
 }
 
-// Addresses are those of the partition, then those of the networks it reaches.
+// Addresses returns the partition's addresses, then those of the networks it reaches.
 func (p *Partition) Addresses() []slap.Address {
 	return append(p.Wanted.Addresses(), p.Wanted.FullAddresses()...)
 }
 
-// TellError reports to the master what went wrong, without secrets.
+// TellError reports a failure to the master, without secrets.
 func (p *Partition) TellError(ctx context.Context, failure error) {
 	tellError(ctx, p.Node, p.Log, p.ID, failure)
 }
@@ -102,7 +102,8 @@ func tellError(ctx context.Context, node *pass.Node, log *slog.Logger, id slap.P
 	})
 }
 
-// ReportStopped tells the master, whatever it answers (GRID-52).
+// ReportStopped reports the partition as stopped and ignores a failure of that
+// call (GRID-52).
 func (p *Partition) ReportStopped(ctx context.Context) (pass.Outcome, error) {
 	if err := p.Node.Master.Stopped(ctx, p.ID); err != nil {
 		p.Log.Debug("Ignored failure to report a stopped partition", "error", err)
@@ -114,7 +115,7 @@ func (p *Partition) ReportStopped(ctx context.Context) (pass.Outcome, error) {
 	return pass.Done, nil
 }
 
-// Managed is the partition as managers see it.
+// Managed returns the partition as managers see it.
 func (p *Partition) Managed() *manager.Partition {
 	name := ""
 	if user, err := p.Owner(); err == nil {

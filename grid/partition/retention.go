@@ -16,17 +16,18 @@ import (
 	"slapos/slap/confined"
 )
 
-// A partition may ask to be kept for some days after it was destroyed at the
-// master: at its first installation the delay is noted, at the first attempt
-// to destroy it the date (GRID-84). Both are Python's text of a float.
+// A partition may ask to be kept for some days after the master destroys it.
+// The delay is noted at its first installation, the date at the first attempt
+// to destroy it (GRID-84). Both are Python's text of a float.
 const (
 	RetentionDelayFile = ".slapos-retention-lock-delay" // days
 	RetentionDateFile  = ".slapos-retention-lock-date"  // seconds since 1970
 )
 
-// A retention is the lock of a partition. The agent's own notes bound what the
-// files in the partition say, which its user can write: it is never kept longer
-// than was noted (GRID-97). That user, and an administrator, can give it up.
+// A retention is the lock of a partition. The partition's user can write the
+// files in the partition, so the agent's own notes bound them: a partition is
+// never kept longer than noted (GRID-97). That user, and an administrator, can
+// give the lock up.
 type retention struct {
 	root, state *confined.Directory
 	id          string
@@ -35,13 +36,14 @@ type retention struct {
 func (r *retention) delayNote() string { return r.id + ".retention-delay" }
 func (r *retention) dateNote() string  { return r.id + ".retention-date" }
 
-// LockRetention notes for how long the partition is kept once it is destroyed. The
-// note belongs to the owner of its Software Release, uid and gid.
+// LockRetention notes how long the partition is kept after its destruction is
+// requested. The note belongs to the owner of its Software Release, uid and
+// gid.
 func (p *Partition) LockRetention(uid, gid int) error {
 	return p.withRetention(func(r *retention) error { return r.lock(retentionDelay(p.Filter(), p.Log), uid, gid) })
 }
 
-// RetentionOver says whether the partition may be destroyed now, see
+// RetentionOver reports whether the partition may be destroyed now, see
 // [Partition.LockRetention].
 func (p *Partition) RetentionOver() (over bool, err error) {
 	err = p.withRetention(func(r *retention) (err error) {
@@ -51,8 +53,8 @@ func (p *Partition) RetentionOver() (over bool, err error) {
 	return over, err
 }
 
-// ForgetState removes what the agent noted of a partition that is destroyed, but
-// for firewall rules, which outlive it when they could not be taken away.
+// ForgetState removes the agent's notes on a destroyed partition, except its
+// firewall rules, which stay if they could not be removed from the machine.
 func (p *Partition) ForgetState() error {
 	return p.withRetention(func(r *retention) error {
 		return errors.Join(r.state.Remove(r.delayNote()), r.state.Remove(r.dateNote()), r.state.Remove(p.ID.Partition+".timestamp"))
@@ -82,7 +84,7 @@ func retentionDelay(filter slap.Dict, log *slog.Logger) float64 {
 	return days
 }
 
-// parseFloat reads what Python's float() reads, but for values that no clock
+// parseFloat reads what Python's float() reads, except values that no clock
 // reaches.
 func parseFloat(text string) (float64, error) {
 	number, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
@@ -92,8 +94,8 @@ func parseFloat(text string) (float64, error) {
 	return number, err
 }
 
-// lock notes the delay of a partition at its first installation; it is never
-// changed afterwards. The file belongs to the owner of its Software Release, uid and
+// lock notes the delay of a partition at its first installation and never
+// changes it. The file belongs to the owner of its Software Release, uid and
 // gid.
 func (r *retention) lock(days float64, uid, gid int) error {
 	if !r.state.Exists(r.delayNote()) {
@@ -116,8 +118,8 @@ func (r *retention) lock(days float64, uid, gid int) error {
 	return nil
 }
 
-// over says whether a partition may be destroyed now. The first time it is asked it
-// notes the date from which that is so, in a file of the delay's owner.
+// over reports whether a partition may be destroyed now. The first call notes
+// the date from which it may, in a file of the delay's owner.
 func (r *retention) over(now time.Time) (bool, error) {
 	days, hasDelay, err := r.read(RetentionDelayFile, r.delayNote())
 	if err != nil {
@@ -147,7 +149,7 @@ func (r *retention) over(now time.Time) (bool, error) {
 	return !hasDate || float64(now.UnixNano())/1e9 >= date, nil
 }
 
-// read reads a file of the partition, within the bounds of the agent's note.
+// read reads a file of the partition, bounded by the agent's note.
 func (r *retention) read(name, note string) (number float64, present bool, err error) {
 	noted, hasNote, err := readRetention(r.state, note)
 	if err != nil {
@@ -163,7 +165,7 @@ func (r *retention) read(name, note string) (number float64, present bool, err e
 	return min(number, noted), present, nil
 }
 
-// readRetention takes anything but a regular file for none: no agent made it.
+// readRetention ignores anything but a regular file: the agent makes no others.
 func readRetention(root *confined.Directory, name string) (number float64, present bool, err error) {
 	if info, err := root.Lstat(name); err == nil && !info.Mode().IsRegular() {
 		return 0, false, nil
@@ -174,7 +176,7 @@ func readRetention(root *confined.Directory, name string) (number float64, prese
 	}
 	if err == nil {
 		if number, err = parseFloat(string(content)); err != nil {
-			err = errors.New("it holds no number") // what it holds may be somebody else's
+			err = errors.New("it holds no number") // its content may be somebody else's, so don't quote it
 		}
 	}
 	if err != nil {

@@ -114,7 +114,7 @@ func TestRetentionOver(t *testing.T) {
 	}
 }
 
-// What is no regular file was not written by an agent, and locks nothing.
+// Only regular files come from an agent; others lock nothing.
 func TestRetentionHostileFiles(t *testing.T) {
 	for name, create := range map[string]func(path string) error{
 		"pipe":                func(path string) error { return unix.Mkfifo(path, 0o644) },
@@ -133,7 +133,7 @@ func TestRetentionHostileFiles(t *testing.T) {
 	}
 }
 
-// The files in the partition are its user's to write, who gains no time by that
+// The partition's user can write the files in it, but doesn't gain time by that
 // (GRID-97).
 func TestRetentionIsNotProlonged(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

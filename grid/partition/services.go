@@ -11,7 +11,7 @@ import (
 	"slapos/manager"
 )
 
-// Program has what all programs of the partition have in common.
+// Program returns what all programs of the partition share.
 func (p *Partition) Program() (supervisor.Program, error) {
 	user, err := p.Owner()
 	if err != nil {
@@ -42,7 +42,7 @@ func (p *Partition) ForgetServices(ctx context.Context) (pass.Outcome, error) {
 	return pass.DoneIf(running), nil
 }
 
-// A managedServices is what managers may do with the supervisor.
+// A managedServices is the part of the supervisor that managers may use.
 type managedServices struct{ p *Partition }
 
 func (s *managedServices) group(suffix string) string { return s.p.ID.Partition + "-" + suffix }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package parts finds out which shared parts releases use: by the names of parts in
-// their scripts and lists, and in the signatures of other parts. Pruning and the
-// upload of a release with its parts go by it.
+// Package parts finds the shared parts that releases use: it looks for their
+// names in scripts and lists, and in the signatures of other parts. Pruning
+// uses it, and the upload of a release with its parts.
 package parts
 
 import (
@@ -24,8 +24,8 @@ import (
 	"slapos/slap/confined"
 )
 
-// List returns the directories <root>/*/*, sorted: those that are where they are, and
-// belong to whom the root does. A link in the place of one is none (GRID-104).
+// List returns the directories <root>/*/*, sorted, that belong to the owner of
+// root. It ignores links (GRID-104).
 func List(root string) ([]string, error) {
 	names, err := visibleNames(root)
 	if err != nil {
@@ -56,8 +56,8 @@ func List(root string) ([]string, error) {
 	return parts, nil
 }
 
-// visibleNames lists a directory as the shell's `*` does, sorted; nothing when
-// it is missing or no directory.
+// visibleNames lists a directory as the shell's `*` does, sorted; it is empty
+// if the directory is missing or not a directory.
 func visibleNames(directory string) ([]string, error) {
 	file, err := os.OpenFile(directory, unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if confined.IsAbsent(err) {
@@ -73,7 +73,7 @@ func visibleNames(directory string) ([]string, error) {
 	return names, err
 }
 
-// A Search looks for the names of shared parts in texts.
+// A Search looks for names of shared parts in texts.
 type Search struct {
 	hashes map[string]bool // names of 32 hexadecimal digits, nearly all
 	others []string        // any other name
@@ -81,7 +81,7 @@ type Search struct {
 	log    *slog.Logger
 }
 
-// NewSearch begins to look for the names of parts, which are paths.
+// NewSearch starts a search for the names of parts, given as paths.
 func NewSearch(parts []string, log *slog.Logger) *Search {
 	search := &Search{hashes: map[string]bool{}, Found: map[string]bool{}, log: log}
 	for _, part := range parts {
@@ -99,7 +99,7 @@ const hashLength = 32
 
 func isHexadecimal(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
 
-// search notes every name that occurs anywhere in text.
+// search records every name that occurs anywhere in text.
 func (s *Search) search(text []byte) {
 	run := 0
 	for i, c := range text {
@@ -120,7 +120,7 @@ func (s *Search) search(text []byte) {
 	}
 }
 
-// Software looks at */.installed.cfg and */bin/* of a software root.
+// Software searches */.installed.cfg and */bin/* of a software root.
 func (s *Search) Software(ctx context.Context, root string) error {
 	names, err := visibleNames(root)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Search) Software(ctx context.Context, root string) error {
 	return nil
 }
 
-// Release looks at .installed.cfg and bin/* of a release.
+// Release searches .installed.cfg and bin/* of a release.
 func (s *Search) Release(directory string) error {
 	if err := s.searchFile(filepath.Join(directory, ".installed.cfg")); err != nil {
 		return err
@@ -154,8 +154,8 @@ func (s *Search) Release(directory string) error {
 	return nil
 }
 
-// Signatures looks at the files by which a shared part tells what it
-// was built from.
+// Signatures searches the files in which a shared part says what it was built
+// from.
 func (s *Search) Signatures(part string) error {
 	entries, err := os.ReadDir(part)
 	if err != nil {
@@ -172,10 +172,10 @@ func (s *Search) Signatures(part string) error {
 	return nil
 }
 
-// largestText is far above any script or signature; what is larger is no text.
+// largestText is far above any script or signature; a larger file is not a text.
 const largestText = 64 << 20
 
-// searchFile looks at one file, if it is a text: regular, UTF-8.
+// searchFile searches a file if it is a text: regular and UTF-8.
 func (s *Search) searchFile(path string) error {
 	text, err := readRegular(path, largestText)
 	if confined.IsAbsent(err) || errors.Is(err, errNotRegular) || errors.Is(err, errTooLarge) {
@@ -197,8 +197,8 @@ var (
 	errTooLarge   = errors.New("file too large")
 )
 
-// readRegular reads a file of at most limit bytes, and opens nothing else: opening a
-// device may be an act (GRID-104).
+// readRegular reads a file of at most limit bytes. It opens only regular files:
+// opening a device may have effects (GRID-104).
 func readRegular(path string, limit int64) ([]byte, error) {
 	file, err := openRegular(path)
 	if err != nil {
@@ -212,7 +212,7 @@ func readRegular(path string, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// openRegular looks at a file before it opens it, by what it looked at.
+// openRegular checks a file before opening it, through the checked handle.
 func openRegular(path string) (*os.File, error) {
 	handle, err := os.OpenFile(path, unix.O_PATH, 0)
 	if err != nil {
@@ -233,8 +233,8 @@ func openRegular(path string) (*os.File, error) {
 	return file, nil
 }
 
-// Used finds the shared parts below roots that a release mentions, and
-// those that these mention, as pruning does. There must be some.
+// Used finds the shared parts below roots that a release mentions, and those
+// that they mention, as pruning does. It fails if there are none.
 func Used(roots []string, directory string, log *slog.Logger) ([]string, error) {
 	var candidates []string
 	for _, root := range roots {

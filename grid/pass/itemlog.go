@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// An ItemLog keeps the records of items that are processed at the same time
-// together: those of the item that was begun first pass at once, those of the
-// others wait until it has ended (D-6).
+// An ItemLog keeps together the records of each of the items that are processed
+// at the same time. It writes those of the oldest item at once, and holds those
+// of the others until it has ended (D-6).
 type ItemLog struct {
 	mu    sync.Mutex
-	items []*logItem // begun and not told in full, in order
+	items []*logItem // begun and not yet fully written, in order
 }
 
-// maxPending is how many records of an item wait in memory before they go to a
-// temporary file: a build can print for hours.
+// maxPending is how many records of an item wait in memory before they move to
+// a temporary file: a build can print for hours.
 const maxPending = 5000
 
 // A logItem is the log of one item.
@@ -35,8 +35,8 @@ type logItem struct {
 	spill    *os.File       // older pending records
 }
 
-// A pendingRecord is what is told of a record later on. Attributes have become
-// text. Texts are bytes because JSON keeps those as they are, UTF-8 or not.
+// A pendingRecord is a record to write later. Its attributes are already text.
+// Texts are bytes because JSON preserves those even if they aren't UTF-8.
 type pendingRecord struct {
 	Handler int
 	Time    time.Time
@@ -46,7 +46,7 @@ type pendingRecord struct {
 	Values  [][]byte
 }
 
-// Begin makes a logger for the next item, and a function to call at its end.
+// Begin returns a logger for the next item, and a function to call at its end.
 func (l *ItemLog) Begin(logger *slog.Logger) (*slog.Logger, func()) {
 	item := &logItem{log: l}
 	l.mu.Lock()
@@ -68,7 +68,7 @@ func (i *logItem) end() {
 	}
 }
 
-// tell passes on what has waited.
+// tell writes the records that have waited.
 func (i *logItem) tell() {
 	if i.spill != nil {
 		if err := i.tellSpilled(); err != nil {
@@ -132,8 +132,8 @@ func (i *logItem) handlerIndex(handler *itemHandler) int {
 	return len(i.handlers) - 1
 }
 
-// spillPending moves the pending records to a file; where there is no room for
-// one they stay in memory.
+// spillPending moves the pending records to a file; if it can't, they stay in
+// memory.
 func (i *logItem) spillPending() {
 	if i.spill == nil {
 		file, err := os.CreateTemp("", "slapos-log-")
@@ -155,7 +155,8 @@ func (i *logItem) spillPending() {
 	i.pending = nil
 }
 
-// An itemHandler handles the records of an item when it is its turn.
+// An itemHandler writes an item's records at once if it is the item's turn,
+// else it holds them.
 type itemHandler struct {
 	item  *logItem
 	inner slog.Handler
@@ -169,8 +170,8 @@ func (h *itemHandler) Handle(ctx context.Context, record slog.Record) error {
 	l := h.item.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// What an item tells after its end, a background upload for instance, isn't
-	// held up.
+	// Records that follow an item's end, of a background upload for instance,
+	// aren't held.
 	if h.item.ended || l.items[0] == h.item {
 		return h.inner.Handle(ctx, record)
 	}

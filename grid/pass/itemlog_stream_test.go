@@ -12,8 +12,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// Items that tell at the same time, and end in any order, are told one after the
-// other, each whole and in its order.
+// Items that log at the same time and end in any order are written one after
+// the other, each whole and in order.
 func TestItemLogPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	const items, lines = 8, 300

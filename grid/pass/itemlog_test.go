@@ -76,7 +76,7 @@ func TestItemLogSpills(t *testing.T) {
 	}
 }
 
-// Lines that can't be had back are told of, and those after them are told.
+// Lost lines are mentioned, and the lines after them are written.
 func TestItemLogLosesLines(t *testing.T) {
 	var out bytes.Buffer
 	logger, log := messageLogger(&out), &ItemLog{}

@@ -14,8 +14,8 @@ import (
 	"slapos/slap"
 )
 
-// A Node is what all passes are told of the node that they work on. Empty
-// optional fields mean none, unless said otherwise.
+// A Node is what all passes know of the node. Empty optional fields mean none,
+// unless said otherwise.
 type Node struct {
 	ComputerID string
 	// MasterURL as configured, for the profiles of instances (GRID-57).
@@ -26,41 +26,41 @@ type Node struct {
 	Master   *slap.Client
 	Managers []manager.Manager
 	Logger   *slog.Logger
-	// Hide takes passwords and tokens out of what leaves the agent: errors that
-	// the master is told, and the log and the error that partitions are shown.
-	// Nil: it all goes out as it is. The Logger does its own.
+	// Hide removes passwords and tokens from text that leaves the agent: errors
+	// sent to the master, and the log and the error that partitions can read.
+	// If nil, text leaves unchanged. Logger must hide them itself.
 	Hide func(text string) string
 	// Only limits the pass to these partitions, or to the releases with these
 	// URLs or md5 sums of URLs.
 	Only []string
-	// Jobs is how many releases or partitions are processed at once (D-6).
+	// Jobs is how many releases or partitions are processed at the same time (D-6).
 	Jobs int
-	// Environment of the agent, "NAME=value", cleaned for children (GRID-12).
+	// Environment is the agent's, "NAME=value", cleaned for children (GRID-12).
 	Environment []string
-	// Python is the interpreter that bootstraps zc.buildout (D-2), empty for
+	// Python is the interpreter that bootstraps zc.buildout (D-2); empty means
 	// the first one found.
 	Python string
-	// Buildout is a script that bootstraps instead of zc.buildout's module.
+	// Buildout is a script that bootstraps in place of zc.buildout's module.
 	Buildout      string
 	BuildoutDebug bool
 	// SharedParts and BuildTimeParts are directories, in order.
 	SharedParts, BuildTimeParts []string
-	// Force processes what is complete, too ("develop").
+	// Force processes items that are already complete, too ("develop").
 	Force bool
 
-	// Progress shows how far a pass is; nil: nowhere.
+	// Progress shows the progress of a pass; nil: nowhere.
 	Progress Progress
 
 	// Now is the clock; default: time.Now.
 	Now func() time.Time
 }
 
-// DefaultMinFreeSpace is what must be free on a disk, in bytes, where nothing
-// else is said (GRID-5).
+// DefaultMinFreeSpace is how much must be free on a disk, in bytes, unless
+// configured otherwise (GRID-5).
 const DefaultMinFreeSpace = 1000 << 20
 
-// WithDefaults fills what must not be nil. There is one terminal: with
-// BuildoutDebug items are processed one by one.
+// WithDefaults replaces nil fields that need a value. With BuildoutDebug items
+// are processed one by one, since there is only one terminal.
 func (n Node) WithDefaults() Node {
 	if n.Logger == nil {
 		n.Logger = slog.New(slog.DiscardHandler)
@@ -80,18 +80,18 @@ func (n Node) WithDefaults() Node {
 	return n
 }
 
-// Progress is told how far a long pass is, for a user who watches.
+// Progress receives the progress of a long pass, for a user who watches.
 type Progress interface {
-	// Plan tells how many releases or partitions there are.
+	// Plan announces the number of releases or partitions.
 	Plan(items int)
-	// Begin and End tell of each release or partition that is worked on.
+	// Begin and End enclose the work on each release or partition.
 	Begin(item string)
 	End(item string)
-	// Step tells what is being done.
+	// Step says what is being done.
 	Step(item, doing string)
 }
 
-// unwatched is the progress that nobody watches.
+// unwatched is a Progress that shows nothing.
 type unwatched struct{}
 
 func (unwatched) Plan(int)            {}
@@ -99,10 +99,10 @@ func (unwatched) Begin(string)        {}
 func (unwatched) End(string)          {}
 func (unwatched) Step(string, string) {}
 
-// Each calls work for the items 0 to count-1, Jobs at once, and begins them in
-// that order; each has a log of its own. An error of work, or the end of ctx,
-// keeps further items from being begun, and the first is returned after all that
-// were begun have ended.
+// Each calls work for the items 0 to count-1 in that order, Jobs at a time,
+// each with its own log. An error of work, or the end of ctx, stops it from
+// beginning further items. It returns the first error after all begun items
+// have ended.
 func (n *Node) Each(ctx context.Context, count int, work func(ctx context.Context, item int, log *slog.Logger) error) error {
 	jobs := min(n.Jobs, count)
 	if jobs <= 1 {
@@ -158,11 +158,11 @@ func (n *Node) Each(ctx context.Context, count int, work func(ctx context.Contex
 	return failure
 }
 
-// reportTimeout bounds what is still told to the master after an interrupt.
+// reportTimeout bounds calls to the master after an interrupt.
 const reportTimeout = 20 * time.Second
 
-// Tell makes a call that reports a failure to the master. It is made after an
-// interrupt, too, and its own failure is logged (GRID-24).
+// Tell calls the master to report a failure, even after an interrupt. If that
+// call fails, Tell logs it (GRID-24).
 func (n *Node) Tell(ctx context.Context, log *slog.Logger, call func(context.Context) error) {
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
@@ -174,8 +174,8 @@ func (n *Node) Tell(ctx context.Context, log *slog.Logger, call func(context.Con
 	}
 }
 
-// IsOffline tells whether an error means that the master can't be worked with
-// at the moment: no answer, or an answer that isn't one of its own (GRID-40).
+// IsOffline reports whether an error means that the master is unavailable: no
+// answer, or an answer that isn't the master's own (GRID-40).
 func IsOffline(err error) bool {
 	if errors.Is(err, slap.ErrConnection) || errors.Is(err, slap.ErrServer) {
 		return true

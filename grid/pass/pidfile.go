@@ -24,16 +24,16 @@ func (e *RunningError) Error() string {
 	return fmt.Sprintf("New slapos process started, but another slapos process is aleady running with pid %d, exiting.", e.PID)
 }
 
-// A PIDFile says who works, and is locked so that nobody else does.
+// A PIDFile says which process is at work, and is locked so that no other starts.
 type PIDFile struct {
 	path string
 	file *os.File
 }
 
-// TakePIDFile writes our pid to path. It fails with a [*RunningError] when a
-// live agent holds the file: one of ours by the lock, one of another kind when
+// TakePIDFile writes our pid to path. It fails with a [*RunningError] if a live
+// agent holds the file: for one of ours, the lock shows that; for another kind,
 // its pid is that of a live process with slapos in its command line (GRID-7).
-// What an agent that was killed left there is overwritten.
+// It overwrites the file of a killed agent.
 func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
@@ -65,7 +65,7 @@ func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
 	}
 }
 
-// lockPIDFile locks the file and reads it; present says that it holds anything.
+// lockPIDFile locks the file and reads it; present says whether it has any content.
 func lockPIDFile(file *os.File) (pid int, present bool, err error) {
 	lockError := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	content := make([]byte, 64)
@@ -74,7 +74,7 @@ func lockPIDFile(file *os.File) (pid int, present bool, err error) {
 	if errors.Is(lockError, unix.EWOULDBLOCK) {
 		return 0, false, &RunningError{pid}
 	}
-	// File systems without locks still have the pid.
+	// File systems without locks still show the pid.
 	return pid, n > 0, nil
 }
 
@@ -86,7 +86,7 @@ func (f *PIDFile) write() error {
 	return err
 }
 
-// Release removes the file, if it still is ours.
+// Release removes the file if it is still ours.
 func (f *PIDFile) Release() {
 	if isFile(f.file, f.path) {
 		os.Remove(f.path)
@@ -94,7 +94,7 @@ func (f *PIDFile) Release() {
 	f.file.Close()
 }
 
-// isFile tells whether path still names the open file.
+// isFile reports whether path still names the open file.
 func isFile(file *os.File, path string) bool {
 	open, err := file.Stat()
 	if err != nil {
@@ -104,8 +104,8 @@ func isFile(file *os.File, path string) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-// isSlapos tells whether pid is a live process of our user with slapos in its command
-// line: a number that was used again may be anybody's.
+// isSlapos reports whether pid is a live process of our user with slapos in its
+// command line: a reused pid may belong to anybody.
 func isSlapos(pid int) bool {
 	if pid <= 0 {
 		return false

@@ -36,8 +36,8 @@ func TestPIDFile(t *testing.T) {
 	}
 }
 
-// An agent of another kind takes no lock: its pid counts while it is alive and
-// called slapos (CLI-37).
+// Another kind of agent takes no lock: its pid counts if that process is alive
+// and called slapos (CLI-37).
 func TestPIDFileOfOthers(t *testing.T) {
 	start := func(name string) int {
 		command := exec.Command("sleep", "600")
@@ -85,8 +85,8 @@ func TestPIDFileOfOthers(t *testing.T) {
 	}
 }
 
-// A number that was used again is another user's process, and isn't taken for an agent,
-// whatever that calls itself (GRID-108).
+// A reused pid that belongs to another user isn't taken for an agent, whatever
+// the process calls itself (GRID-108).
 func TestPIDFileOfStrangers(t *testing.T) {
 	testkit.Root(t)
 	command := exec.Command("sleep", "600")

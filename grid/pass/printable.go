@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// Printable writes the control characters of a text as Go does, "\x1b" for one, but
-// for tabs and ends of lines: what builds print reaches terminals (GRID-106).
+// Printable escapes control characters as Go does, "\x1b" for one, except tabs
+// and line ends: the output of builds reaches terminals (GRID-106).
 func Printable(text string) string {
 	isControl := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
 	if !strings.ContainsFunc(text, isControl) {

@@ -15,13 +15,14 @@ type Failure struct {
 	Err  error
 }
 
-// Result of a pass that came to its end.
+// Result is the outcome of a completed pass.
 type Result struct {
 	Failed []Failure
-	// PromiseFailed are partitions with nothing but a promise that failed.
+	// PromiseFailed are partitions in which only a promise failed.
 	PromiseFailed []Failure
-	// Offline: the master could not be reached, and what runs on this node was
-	// kept running without it; OfflineErr tells why that failed.
+	// Offline means that the master could not be reached, and that the pass
+	// kept this node's services running without it; OfflineErr says why that
+	// failed.
 	Offline    bool
 	OfflineErr error
 }
@@ -34,7 +35,7 @@ const (
 	ExitRunning       = 10
 )
 
-// ExitCode is what the process ends with. It is decided here alone.
+// ExitCode is the exit code of the process. Nothing else decides it.
 func (r Result) ExitCode() int {
 	switch {
 	case r.Offline && r.OfflineErr == nil:
@@ -47,7 +48,7 @@ func (r Result) ExitCode() int {
 	return 0
 }
 
-// LogSummary tells of the failures once more, at the end (GRID-55).
+// LogSummary logs the failures once more, at the end (GRID-55).
 func (r Result) LogSummary(log *slog.Logger) {
 	log.Info("Finished computer partitions.")
 	log.Info(strings.Repeat("=", 80))

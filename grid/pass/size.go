@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// sizeUnits lists, for each power of 1024, the names it has in options
-// (GRID-8). Their spelling is exact, except that k stands for K.
+// sizeUnits lists the names of each power of 1024 in options (GRID-8). Their
+// case matters, except that k stands for K.
 var sizeUnits = [][]string{
 	{"", "B", "byte"},
 	{"K", "KB", "Ki", "kilo", "kibi", "k"},
@@ -24,7 +24,8 @@ var sizeUnits = [][]string{
 }
 
 // ParseSize reads a number of bytes such as 1000M, "1.5 Gi" or 512 (GRID-8).
-// All units are powers of 1024. What no disk can hold is math.MaxInt64.
+// All units are powers of 1024. A size that no disk can hold becomes
+// math.MaxInt64.
 func ParseSize(text string) (int64, error) {
 	digits := 0
 	for digits < len(text) && (text[digits] == '.' || '0' <= text[digits] && text[digits] <= '9') {
@@ -50,7 +51,7 @@ func ParseSize(text string) (int64, error) {
 	return 0, fmt.Errorf("%q is not a size: there is no unit %q", text, unit)
 }
 
-// FormatSize prints a number of bytes with one decimal and a unit: 953.7 MB.
+// FormatSize formats a number of bytes with one decimal and a unit: 953.7 MB.
 func FormatSize(bytes int64) string {
 	value, power := float64(bytes), 0
 	for value >= 1024 && power < len(sizeUnits)-1 {

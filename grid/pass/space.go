@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckFreeSpace fails when fewer than required bytes are left for an ordinary
-// user on the file system where path lies, or will lie (GRID-26). Option is the
-// name of the setting, told to the user.
+// CheckFreeSpace fails if an ordinary user has fewer than required bytes left
+// on the file system where path is, or would be (GRID-26). option is the
+// setting's name for the message.
 func CheckFreeSpace(path string, required int64, option string) error {
 	if required == 0 {
 		return nil

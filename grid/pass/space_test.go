@@ -25,7 +25,7 @@ func TestCheckFreeSpace(t *testing.T) {
 	}
 }
 
-// D-26: no space is required when 0 is written, and the disk is not looked at.
+// D-26: 0 means that no space is required, and the disk is not checked.
 func TestNoFreeSpaceRequired(t *testing.T) {
 	if err := CheckFreeSpace("\x00", 0, "software_min_free_space"); err != nil {
 		t.Error(err)

@@ -12,15 +12,15 @@ import (
 	"slapos/slap/confined"
 )
 
-// stateDirectory is below the directory of partitions, beside what the supervisor
-// has there.
+// stateDirectory is below the directory of partitions, beside the supervisor's
+// files.
 const stateDirectory = "var/agent"
 
-// StateDirectory is the agent's own directory, made if it is missing. What decides
-// what the agent does is kept there, and its locks: directories of partitions and
-// of releases belong to somebody else, who can put anything under any name there,
-// and who can lock them. What the original keeps in them is written there as
-// well, for the original and for the user to read (GRID-97).
+// StateDirectory creates the agent's own directory if it is missing. It holds
+// the agent's locks and everything that decides what the agent does: the
+// directories of partitions and releases belong to others, who can put anything
+// there under any name, and lock it. What the original keeps in those is
+// written there, too, but only for the original and the user to read (GRID-97).
 func (n *Node) StateDirectory() (string, error) {
 	path := filepath.Join(n.InstanceRoot, stateDirectory)
 	info, err := os.Lstat(path)
@@ -39,8 +39,8 @@ func (n *Node) StateDirectory() (string, error) {
 	return path, nil
 }
 
-// makeState makes the directory, and the supervisor's that it is in. Another run
-// may be faster.
+// makeState creates the directory and the supervisor's directory above it.
+// Another run may be faster.
 func makeState(path string) error {
 	for _, made := range []struct {
 		path string
@@ -53,7 +53,7 @@ func makeState(path string) error {
 	return nil
 }
 
-// OpenState opens the directory; close it after use.
+// OpenState opens the agent's own directory; close it after use.
 func (n *Node) OpenState() (*confined.Directory, error) {
 	path, err := n.StateDirectory()
 	if err != nil {

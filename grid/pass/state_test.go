@@ -10,7 +10,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// The agent's own directory is nobody else's (GRID-97).
+// The agent's own directory must belong to nobody else (GRID-97).
 func TestStateDirectory(t *testing.T) {
 	root := t.TempDir()
 	n := &Node{InstanceRoot: root}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package pass is what all passes of the agent have in common: a [Node] and how
-// its items are worked on at once, steps and their outcomes, the logs of items,
+// Package pass is what all passes of the agent share: the [Node] and how to
+// work on its items at once, steps and their outcomes, the logs of items,
 // results and exit codes, the pid file, sizes and free space. It knows neither
-// partitions nor releases; what a pass has of supervisor and firewall comes from
-// the rooms above.
+// partitions nor releases, nor supervisor or firewall, which the rooms above
+// bring in.
 package pass
 
 import (
@@ -13,26 +13,26 @@ import (
 	"log/slog"
 )
 
-// A Step is one part of what is done to a release or a partition. The agent can
-// be killed before, in and after any step: each looks at what is there and does
-// what is missing, so that the next pass comes to the same end.
+// A Step is one part of the work on a release or a partition. The agent can be
+// killed before, during and after any step: each step looks at what exists and
+// does what is missing, so that the next pass reaches the same result.
 type Step[T any] struct {
 	Name string
 	Do   func(item T, ctx context.Context) (Outcome, error) // a method of T
-	// Always: also after the failure of an earlier step.
+	// Always runs the step even after the failure of an earlier one.
 	Always bool
 }
 
-// Outcome of a step.
+// Outcome is the outcome of a step.
 type Outcome string
 
 const (
 	Done    Outcome = "done"
-	Skipped Outcome = "skipped" // nothing was to be done
+	Skipped Outcome = "skipped" // there was nothing to do
 	Failed  Outcome = "failed"  // comes with an error
 )
 
-// Ended is the outcome of a step that is over with err, or done without one.
+// Ended returns the outcome of a step that ended with err, or without one.
 func Ended(err error) (Outcome, error) {
 	if err != nil {
 		return Failed, err
@@ -40,7 +40,7 @@ func Ended(err error) (Outcome, error) {
 	return Done, nil
 }
 
-// DoneIf is the outcome of a step that had something to do, or not.
+// DoneIf returns the outcome of a step that may have had nothing to do.
 func DoneIf(something bool) Outcome {
 	if something {
 		return Done
@@ -48,8 +48,8 @@ func DoneIf(something bool) Outcome {
 	return Skipped
 }
 
-// RunSteps runs steps in order up to the first failure, which it returns.
-// Those that are always run follow.
+// RunSteps runs steps in order up to the first failure, which it returns. Steps
+// marked Always run after a failure, too.
 func RunSteps[T any](ctx context.Context, item T, log *slog.Logger, steps []Step[T]) error {
 	var failure error
 	for _, s := range steps {

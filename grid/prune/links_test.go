@@ -16,8 +16,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// GRID-104: pruning removes what is in the shared root and nothing that a link
-// leads to, also when it is put there at the last moment.
+// GRID-104: pruning removes what is in the shared root, but nothing that a link
+// leads to, even if the link is placed there at the last moment.
 func TestPruneLinks(t *testing.T) {
 	testkit.Root(t)
 	n := newPruneNode(t)
@@ -53,7 +53,7 @@ func TestPruneLinks(t *testing.T) {
 	}
 }
 
-// GRID-104: what is no regular file is not opened, since that may be an act.
+// GRID-104: only regular files are opened, since opening others may have effects.
 func TestPruneOpensFilesOnly(t *testing.T) {
 	n := newPruneNode(t)
 	pipe := filepath.Join(n.root, "device")

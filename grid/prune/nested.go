@@ -24,17 +24,17 @@ const (
 	configurationName = "slapos.cfg"
 )
 
-// A nestedSearch follows nodes inside partitions, and nodes inside those.
-// What it reads belongs to the partitions' users: trouble with it is ignored.
+// A nestedSearch follows nodes inside partitions, and nodes inside those. Their
+// files belong to the partitions' users: it ignores errors in reading them.
 type nestedSearch struct {
 	search  *parts.Search
 	options Options
-	visited []string // instance roots walked, each with all that is below it
-	// software and parts searched: many configurations may name one place.
+	visited []string // walked instance roots, each with everything below it
+	// searched has software and parts: several configurations may name one directory.
 	searched map[string]bool
 }
 
-// walk searches all below root for slapos.cfg files and follows each.
+// walk searches for slapos.cfg files below root and follows each.
 func (n *nestedSearch) walk(ctx context.Context, root string) error {
 	outermost := len(n.visited) == 0
 	if n.options.ParseNested == nil || root == "" {
@@ -43,7 +43,7 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 	opened, err := n.open(root)
 	if opened == nil {
 		if outermost && !confined.IsAbsent(err) {
-			return err // what can't be seen to be unused must not go
+			return err // what can't be seen to be unused must stay
 		}
 		return nil
 	}
@@ -66,7 +66,7 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 	return nil
 }
 
-// open opens an instance root, unless it was searched with another one.
+// open opens an instance root, unless it lies in one that was searched.
 func (n *nestedSearch) open(root string) (*confined.Directory, error) {
 	root, err := resolve(root)
 	if err != nil || n.covers(root) {
@@ -85,8 +85,8 @@ func (n *nestedSearch) covers(path string) bool {
 	return false
 }
 
-// list returns the directories in one directory, and whether slapos.cfg is
-// there too.
+// list returns the subdirectories of a directory, and whether it has a
+// slapos.cfg.
 func (n *nestedSearch) list(root *confined.Directory, directory string) (below []string, found bool) {
 	file, err := root.OpenFile(directory, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -117,7 +117,7 @@ func (n *nestedSearch) list(root *confined.Directory, directory string) (below [
 
 func isKernelInterface(path string) bool { return path == "/proc" || path == "/sys" || path == "/dev" }
 
-// follow reads one slapos.cfg and searches what that node would search.
+// follow reads a slapos.cfg and searches the directories of that node.
 func (n *nestedSearch) follow(ctx context.Context, root *confined.Directory, path string) error {
 	full := filepath.Join(root.Name(), path)
 	log := n.options.Logger.With("configuration", full)
@@ -149,8 +149,8 @@ func (n *nestedSearch) follow(ctx context.Context, root *confined.Directory, pat
 	return n.walk(ctx, node.InstanceRoot)
 }
 
-// first says whether a directory is there and was not searched before. Our
-// own shared parts count as searched: Run looks at their signatures.
+// first reports whether a directory exists and was not searched before. Our own
+// shared parts count as searched: Run looks at their signatures.
 func (n *nestedSearch) first(kind, directory string) bool {
 	if n.searched == nil {
 		n.searched = map[string]bool{}
@@ -166,7 +166,7 @@ func (n *nestedSearch) first(kind, directory string) bool {
 	return true
 }
 
-// resolve gives a directory the one name that it is known by.
+// resolve returns the canonical path of a directory.
 func resolve(directory string) (string, error) {
 	directory, err := filepath.Abs(directory)
 	if err != nil {

@@ -15,21 +15,21 @@ import (
 	"slapos/slap/confined"
 )
 
-// Options say where shared parts lie and who may use them.
+// Options say where shared parts are and who may use them.
 type Options struct {
 	SharedRoot         string // holds <name>/<hash> directories
 	SoftwareRoot       string
 	InstanceRoot       string   // searched for nodes inside partitions
 	AdditionalSoftware []string // further directories like SoftwareRoot
-	DryRun             bool     // tell what would be removed, remove nothing
-	// ParseNested reads the slapos.cfg of a node inside a partition. A file
-	// for which it returns an error is ignored. Nil: no such nodes.
+	DryRun             bool     // list what would be removed, remove nothing
+	// ParseNested reads the slapos.cfg of a node inside a partition. A file for
+	// which it fails is ignored. If nil, there are no such nodes.
 	ParseNested func(content []byte) (NestedNode, error)
 	Logger      *slog.Logger
 }
 
-// A NestedNode is a node that runs inside a partition of ours and may use our
-// shared parts.
+// A NestedNode is a node inside one of our partitions, which may use our shared
+// parts.
 type NestedNode struct {
 	SoftwareRoot, InstanceRoot string
 	SharedRoot                 string // empty: none
@@ -88,8 +88,9 @@ func prunePart(ctx context.Context, options Options, part string) error {
 	return nil
 }
 
-// unusedParts are those that remain (are in mentions) and that nothing which
-// remains mentions. A part's own signature counts, as in the original.
+// unusedParts returns the candidates that remain (those in mentions) and that
+// nothing which remains mentions. A part's own signature counts, as in the
+// original.
 func unusedParts(candidates []string, used *parts.Search, mentions map[string]*parts.Search) []string {
 	var unused []string
 	for _, part := range candidates {
@@ -108,8 +109,8 @@ func unusedParts(candidates []string, used *parts.Search, mentions map[string]*p
 	return unused
 }
 
-// searchOuterSoftware looks at the node's own software. Trouble in reading it
-// is an error: what can't be seen to be unused must not go.
+// searchOuterSoftware searches the node's own software. It fails if it can't
+// read something: what can't be seen to be unused must stay.
 func searchOuterSoftware(ctx context.Context, options Options, used *parts.Search) error {
 	directories := []string{options.SoftwareRoot}
 	for _, directory := range options.AdditionalSoftware {

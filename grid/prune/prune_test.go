@@ -20,7 +20,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// A pruneNode is a node's directories, with parts named by a digit.
+// A pruneNode has the directories of a node. Digits name its parts.
 type pruneNode struct {
 	t    *testing.T
 	root string
@@ -37,7 +37,7 @@ func newPruneNode(t *testing.T) *pruneNode {
 
 func hashOf(digit string) string { return strings.Repeat(digit, 32) }
 
-// part makes a shared part whose signature mentions others.
+// part creates a shared part whose signature mentions others.
 func (n *pruneNode) part(digit string, mentions ...string) string {
 	directory := filepath.Join(n.root, "shared", "name"+digit, hashOf(digit))
 	var signature strings.Builder
@@ -75,7 +75,7 @@ func (n *pruneNode) prune(change func(*Options)) error {
 	return Run(ctx, options)
 }
 
-// remaining are the digits of the parts still there.
+// remaining returns the digits of the parts that still exist.
 func (n *pruneNode) remaining() string {
 	found, _ := filepath.Glob(filepath.Join(n.root, "shared", "*", "*"))
 	digits := ""
@@ -233,7 +233,7 @@ func TestPruneKeepsWhatItCannotJudge(t *testing.T) {
 	})
 }
 
-// TestPruneDeepInstance has a partition that nests directories without end.
+// TestPruneDeepInstance has a partition with endlessly nested directories.
 func TestPruneDeepInstance(t *testing.T) {
 	t.Parallel()
 	n := newPruneNode(t)

@@ -13,7 +13,7 @@ import (
 	"slapos/grid/supervisor"
 )
 
-// difference tells what is to be done with a group.
+// difference says what has to be done with a group.
 type difference int
 
 const (
@@ -22,17 +22,17 @@ const (
 	groupRemoved
 )
 
-// changes are those of the supervisor's files, and what it has made of them.
+// changes tracks changed files of the supervisor and what it has read of them.
 type changes struct {
 	turn chan struct{} // held by whoever has the supervisor read
 
 	mu       sync.Mutex
-	ofNobody bool // a file changed for which no partition asks
-	written  int  // changes of files, and one for what earlier passes left
-	read     int  // of them the supervisor has read; changed with the turn
-	// differences are the groups that don't run as the files say. Busy ones are
-	// being changed, touched ones were at some moment of the reading under way:
-	// what that reading says of them is out of date.
+	ofNobody bool // a changed file belongs to no partition's request
+	written  int  // changes of files, plus one for what earlier passes left
+	read     int  // how many of them the supervisor has read; changed with the turn held
+	// differences are the groups that don't run as their files say. Busy groups
+	// are being changed. Touched ones were changed during the current reading:
+	// its result is outdated for them.
 	differences   map[string]difference
 	busy, touched map[string]bool
 }
@@ -44,7 +44,7 @@ func newChanges() changes {
 	}
 }
 
-// note tells that a file was written or removed.
+// note records that a file was written or removed.
 func (c *changes) note() {
 	c.mu.Lock()
 	c.written++
@@ -57,7 +57,7 @@ func (c *changes) noteOfNobody() {
 	c.mu.Unlock()
 }
 
-// readFiles makes sure that the supervisor has read all files written so far.
+// readFiles makes the supervisor read all files written so far, unless it already has.
 func (s *Supervision) readFiles(ctx context.Context) error {
 	c := &s.changes
 	wanted, _ := c.progress()
@@ -69,7 +69,7 @@ func (s *Supervision) readFiles(ctx context.Context) error {
 	defer func() { <-c.turn }()
 	written, read := c.progress()
 	if read >= wanted {
-		return nil // another's reading was late enough
+		return nil // another partition's reading was late enough
 	}
 	c.beginReading()
 	added, changed, removed, err := s.client.ReloadConfig(ctx)
@@ -105,7 +105,7 @@ func (c *changes) endReading(written int, found map[difference][]string) {
 	}
 }
 
-// take chooses a group that differs; release it after it was changed.
+// take picks a group that differs; call release after changing it.
 func (c *changes) take(mine func(string) bool) (name string, change difference, found bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,8 +125,8 @@ func (c *changes) release(name string) {
 	c.mu.Unlock()
 }
 
-// follow changes the groups chosen by mine until they run as their files say,
-// except that nothing is started (GRID-74).
+// follow changes the groups that mine selects until they run as their files
+// say, but starts nothing (GRID-74).
 func (s *Supervision) follow(ctx context.Context, mine func(group string) bool, log *slog.Logger) error {
 	if err := s.readFiles(ctx); err != nil {
 		return fmt.Errorf("supervisor: %w", err)
@@ -144,8 +144,8 @@ func (s *Supervision) follow(ctx context.Context, mine func(group string) bool, 
 	}
 }
 
-// Finish changes the groups that are left when a pass ends: those of nobody, as
-// the watchdog's, and of interrupted passes.
+// Finish changes the remaining groups when a pass ends: those of no partition,
+// as the watchdog's, and those that interrupted passes left.
 func (s *Supervision) Finish(ctx context.Context) error {
 	s.changes.mu.Lock()
 	asked := s.changes.read > 0 || s.changes.ofNobody

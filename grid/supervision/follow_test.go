@@ -21,8 +21,8 @@ import (
 func TestMain(m *testing.M) { testkit.Main(m) }
 
 // TestLateReading has a partition change its group while the supervisor reads
-// its files for another one. What that reading says of the group is out of date
-// when it is answered: acting on it would stop services that were started since.
+// its files for another one. The result of that reading is outdated for the
+// group: acting on it would stop services that were started since.
 func TestLateReading(t *testing.T) {
 	var readings, stops atomic.Int32
 	stopping, second, changed := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -71,7 +71,7 @@ func TestLateReading(t *testing.T) {
 	}
 }
 
-// differing is the answer to reloadConfig that says that groups changed.
+// differing is an answer to reloadConfig with changed groups.
 func differing(groups ...string) any {
 	changed := make([]any, len(groups))
 	for i, group := range groups {
@@ -80,8 +80,8 @@ func differing(groups ...string) any {
 	return []any{[]any{[]any{}, changed, []any{}}}
 }
 
-// scriptedSupervision is a supervision whose supervisor answers as told: the
-// moment of a real one's answers can't be chosen.
+// scriptedSupervision is a supervision whose supervisor gives scripted answers:
+// a real one's answers can't be timed.
 func scriptedSupervision(t *testing.T, answer func(method string) any) *Supervision {
 	t.Helper()
 	root := t.TempDir()
@@ -116,7 +116,7 @@ func scriptedSupervision(t *testing.T, answer func(method string) any) *Supervis
 	return s
 }
 
-// A group whose processes still run when it is to go is tried again (GRID-74).
+// Removal of a group whose processes still run is retried (GRID-74).
 func TestEndGroupTriesAgain(t *testing.T) {
 	var calls []string
 	s := scriptedSupervision(t, func(method string) any {
@@ -137,8 +137,7 @@ func TestEndGroupTriesAgain(t *testing.T) {
 	}
 }
 
-// What becomes of single processes is no failure of a start, what becomes of the
-// call is.
+// A failed process doesn't make a start fail, a failed call does.
 func TestStart(t *testing.T) {
 	failed := map[string]any{"group": "slappart0", "name": "web", "status": supervisor.FaultSpawnError, "description": "no such file"}
 	for _, test := range []struct {

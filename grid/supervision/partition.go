@@ -14,27 +14,27 @@ import (
 	"slapos/slap/clock"
 )
 
-// A Partition is what a pass does with the services of one partition: its own
-// group, which bears its name, and those of managers, "name-suffix". One
+// A Partition manages the services of one partition during a pass: its own
+// group, which has its name, and those of managers, "name-suffix". Only one
 // goroutine uses it.
 type Partition struct {
 	supervision *Supervision
 	name        string
 	directory   string
-	set         map[string]bool // groups that were set in this pass
+	set         map[string]bool // groups set in this pass
 }
 
-// Partition begins with the services of a partition, in its directory.
+// Partition returns the services of a partition in the given directory.
 func (s *Supervision) Partition(name, directory string) *Partition {
 	return &Partition{supervision: s, name: name, directory: directory, set: map[string]bool{}}
 }
 
-// Owns tells whether a group is one of the partition's.
+// Owns reports whether a group belongs to the partition.
 func (p *Partition) Owns(group string) bool {
 	return group == p.name || strings.HasPrefix(group, p.name+"-")
 }
 
-// Set writes the file of a group and makes the supervisor know it.
+// Set writes the file of a group and makes the supervisor read it.
 func (p *Partition) Set(ctx context.Context, group string, programs []supervisor.Program, log *slog.Logger) error {
 	s := p.supervision
 	changed, err := s.layout.WriteGroup(p.name, supervisor.Group{Name: group, Directory: p.directory, Programs: programs})
@@ -48,9 +48,9 @@ func (p *Partition) Set(ctx context.Context, group string, programs []supervisor
 	return s.follow(ctx, p.Owns, log)
 }
 
-// Start starts what doesn't run of the partition's own group; known is false when
-// the supervisor has none. What becomes of each program is for the promises to
-// judge.
+// Start starts the stopped programs of the partition's own group; known is
+// false if the supervisor has no such group. Whether a program starts is for
+// the promises to judge.
 func (p *Partition) Start(ctx context.Context) (known bool, err error) {
 	err = exceptProcesses(p.supervision.client.StartGroup(ctx, p.name))
 	if isUnknownName(err) {
@@ -59,13 +59,13 @@ func (p *Partition) Start(ctx context.Context) (known bool, err error) {
 	return true, err
 }
 
-// IsIdle tells that the supervisor was started since the partition was processed,
-// and has not started its services.
+// IsIdle reports whether the supervisor was started after the partition was
+// last processed, and has not started its services.
 func (p *Partition) IsIdle() bool { return p.supervision.unseen.idle[p.name] }
 
-// Stop stops the partition's own group (GRID-59); running is false when there is
-// no supervisor, removed when the group had no file. An interruption between the
-// file and the group is made good by the next run.
+// Stop stops the partition's own group (GRID-59); running is false if there is
+// no supervisor, removed if the group had no file. If it is interrupted between
+// the file and the group, the next run repairs that.
 func (p *Partition) Stop(ctx context.Context, log *slog.Logger) (running, removed bool, err error) {
 	if removed, err = p.supervision.layout.RemoveGroup(p.name); err != nil {
 		return false, false, err
@@ -74,8 +74,8 @@ func (p *Partition) Stop(ctx context.Context, log *slog.Logger) (running, remove
 	return running, removed, err
 }
 
-// Forget makes the supervisor forget all groups of the partition, those of
-// managers too (GRID-87); running is false when there is no supervisor.
+// Forget makes the supervisor forget all groups of the partition, including
+// those of managers (GRID-87); running is false if there is no supervisor.
 func (p *Partition) Forget(ctx context.Context, log *slog.Logger) (running bool, err error) {
 	if err := p.supervision.layout.RemovePartition(p.name); err != nil {
 		return false, err
@@ -83,7 +83,7 @@ func (p *Partition) Forget(ctx context.Context, log *slog.Logger) (running bool,
 	return p.end(ctx, p.Owns, log)
 }
 
-// DropUnset removes the groups of managers that were not set again (MGR-5).
+// DropUnset removes the managers' groups that this pass did not set (MGR-5).
 func (p *Partition) DropUnset(ctx context.Context, log *slog.Logger) error {
 	s := p.supervision
 	files, err := os.ReadDir(s.layout.ConfigDir())
@@ -120,7 +120,7 @@ func (p *Partition) Remove(ctx context.Context, group string, log *slog.Logger) 
 	return err
 }
 
-// NeverStarted tells whether a program, "group:program", was not started yet.
+// NeverStarted reports whether a program, "group:program", was never started.
 func (p *Partition) NeverStarted(ctx context.Context, program string) (bool, error) {
 	info, err := p.supervision.client.ProcessInfo(ctx, program)
 	return err == nil && info.Start == 0, err
@@ -131,8 +131,8 @@ func (p *Partition) StartProgram(ctx context.Context, program string) error {
 	return p.supervision.client.StartProcess(ctx, program)
 }
 
-// Running are the names, "group:program", of what runs or starts in the groups of
-// the partition.
+// Running returns the names, "group:program", of the partition's running or
+// starting programs.
 func (p *Partition) Running(ctx context.Context) ([]string, error) {
 	processes, err := p.supervision.client.AllProcessInfo(ctx)
 	if isNotRunning(err) {
@@ -150,9 +150,9 @@ func (p *Partition) Running(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// end stops and removes the chosen groups that the supervisor knows. It asks for
-// those alone, and not for an update: that would wait for the services of other
-// partitions as well.
+// end stops and removes the selected groups that the supervisor knows. It
+// requests only those rather than an update, which would wait for the services
+// of other partitions, too.
 func (p *Partition) end(ctx context.Context, chosen func(group string) bool, log *slog.Logger) (running bool, err error) {
 	s := p.supervision
 	processes, err := s.client.AllProcessInfo(ctx)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Package supervision makes the process supervisor follow its files during a
-// pass. A [Supervision] is what the pass has of the supervisor: the one client,
-// the layout of its files, and what changed in them. A [Partition] is what is done
-// with the services of one partition:
+// pass. A [Supervision] is the pass's view of the supervisor: its only client,
+// the layout of its files, and what changed in them. A [Partition] manages the
+// services of one partition:
 //
 //	files of a group are written ─ the supervisor reads all files anew, and says
 //	which groups differ from what it runs ─ each partition changes its own groups,
 //	at its own pace
 //
-// Partitions that ask for a reading while one is under way share the next one.
-// The supervisor itself, ours or Python's, is package supervisor.
+// Partitions that request a reading during another one share the next. The
+// supervisor itself, ours or Python's, is in package supervisor.
 package supervision
 
 import (
@@ -23,20 +23,20 @@ import (
 	"slapos/grid/supervisor"
 )
 
-// Options say how the supervisor of an instance root is started.
+// Options say how to start the supervisor of an instance root.
 type Options struct {
-	// Executable is this program, which is also the supervisor.
+	// Executable is this program, which is the supervisor, too.
 	Executable string
 	// WatchdogCommand is the supervisor's event listener.
 	WatchdogCommand string
-	// LaunchForbidden leaves starting it to somebody else.
+	// LaunchForbidden leaves its start to somebody else.
 	LaunchForbidden bool
-	// Daemons are programs of the node, those without a command being absent.
+	// Daemons are programs of the node; one without a command doesn't exist.
 	Daemons []supervisor.SystemDaemon
 }
 
-// A Supervision is what one pass has of the supervisor. Its methods may be called
-// from several goroutines.
+// A Supervision is one pass's view of the supervisor. Several goroutines may
+// call its methods at once.
 type Supervision struct {
 	options Options
 	layout  supervisor.Layout
@@ -47,7 +47,7 @@ type Supervision struct {
 	unseen  unseen
 }
 
-// New makes the supervision of an instance root; close it after use.
+// New returns the supervision of an instance root; close it after use.
 func New(instanceRoot string, options Options, log *slog.Logger) *Supervision {
 	layout := supervisor.Layout{InstanceRoot: instanceRoot, Logger: log}
 	return &Supervision{
@@ -56,10 +56,10 @@ func New(instanceRoot string, options Options, log *slog.Logger) *Supervision {
 	}
 }
 
-// Close ends the connection to the supervisor, which goes on.
+// Close ends the connection to the supervisor, which keeps running.
 func (s *Supervision) Close() { s.client.Close() }
 
-// WriteConfiguration writes the supervisor's own files and those of the node's
+// WriteConfiguration writes the files of the supervisor and of the node's
 // daemons.
 func (s *Supervision) WriteConfiguration(ctx context.Context) error {
 	if err := s.layout.StopSecond(ctx); err != nil {
@@ -80,8 +80,8 @@ func (s *Supervision) WriteConfiguration(ctx context.Context) error {
 	return nil
 }
 
-// Start writes the configuration and starts the supervisor, unless that is left
-// to somebody else.
+// Start writes the configuration and starts the supervisor, unless that is
+// forbidden.
 func (s *Supervision) Start(ctx context.Context) error {
 	if err := s.WriteConfiguration(ctx); err != nil {
 		return err
@@ -92,14 +92,14 @@ func (s *Supervision) Start(ctx context.Context) error {
 	return supervisor.Launch(ctx, s.layout, supervisor.LaunchOptions{Executable: s.options.Executable, Logger: s.log})
 }
 
-// StartAll starts what is configured. What becomes of each program is not of
-// interest.
+// StartAll starts all configured programs. It ignores failures of single
+// programs.
 func (s *Supervision) StartAll(ctx context.Context) error {
 	return exceptProcesses(s.client.StartAll(ctx))
 }
 
-// exceptProcesses is the error of a call for several processes, without what
-// became of single ones.
+// exceptProcesses drops the errors of single processes from the error of a call
+// on several.
 func exceptProcesses(err error) error {
 	var failed supervisor.ProcessErrors
 	if errors.As(err, &failed) {
@@ -108,12 +108,14 @@ func exceptProcesses(err error) error {
 	return err
 }
 
-// isNotRunning tells that nobody listens on the supervisor's socket.
+// isNotRunning reports whether an error means that nobody listens on the
+// supervisor's socket.
 func isNotRunning(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// isUnknownName tells that the supervisor has nothing of that name (any more).
+// isUnknownName reports whether an error means that the supervisor doesn't have
+// the name (any more).
 func isUnknownName(err error) bool {
 	var fault *supervisor.Fault
 	return errors.As(err, &fault) && fault.Code == supervisor.FaultBadName

@@ -12,21 +12,20 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// unseen tells of a supervisor that no pass has finished with yet: it was
-// restarted since partitions were processed, or the machine was.
+// unseen describes a supervisor that no pass has completed with yet: since then
+// it, or the machine, was restarted.
 type unseen struct {
-	name string          // of the supervisor; empty: it is known
+	name string          // of the supervisor; empty: a pass has completed with it
 	idle map[string]bool // groups with a program that it never started
 }
 
-// seenFile is where passes note the supervisor of which they know that every
-// partition has its services started.
+// seenFile names the last supervisor under which a pass started all services.
 func (s *Supervision) seenFile() string {
 	return filepath.Join(filepath.Dir(s.layout.PIDFile()), "supervisord.seen")
 }
 
-// FindIdle asks a supervisor that no pass has seen which groups are idle. Where
-// nobody answers none is: there is nobody to start them either.
+// FindIdle asks a supervisor that no pass has completed with which groups are
+// idle. If none answers, no group is: nobody could start it either.
 func (s *Supervision) FindIdle(ctx context.Context) {
 	pid, err := os.ReadFile(s.layout.PIDFile())
 	if err != nil {
@@ -52,7 +51,7 @@ func (s *Supervision) FindIdle(ctx context.Context) {
 	}
 }
 
-// NoteSeen is for the end of a pass that has started all that was idle.
+// NoteSeen is called at the end of a pass that has started all idle groups.
 func (s *Supervision) NoteSeen() error {
 	if s.unseen.name == "" {
 		return nil

@@ -38,7 +38,7 @@ startsecs=0
 stdout_logfile=%(here)s/reader.log
 `
 
-// numbers reads the lines of talker, which must be whole and without a gap.
+// numbers reads the lines of talker, which must be whole and leave no gap.
 func (s *supervisorUnderTest) numbers() (last int) {
 	s.t.Helper()
 	lines := strings.Split(s.read("talker.log"), "\n")
@@ -51,7 +51,7 @@ func (s *supervisorUnderTest) numbers() (last int) {
 }
 
 // TestAdoption kills the supervisor. Its services must go on, and the next
-// supervisor must take them over without starting anything twice (D-5).
+// supervisor must adopt them without starting anything twice (D-5).
 func TestAdoption(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, adoptable)
@@ -104,7 +104,7 @@ func TestAdoption(t *testing.T) {
 	if info := s.untilState("manual", "EXITED"); info.Exitstatus != -1 {
 		t.Errorf("manual ended with %+v", info)
 	}
-	// Once more: what was adopted is in the journal too.
+	// Once more: the journal holds adopted processes, too.
 	talker := s.untilState("talker", "RUNNING")
 	s.kill()
 	s.start()
@@ -115,18 +115,18 @@ func TestAdoption(t *testing.T) {
 		t.Errorf("reader was %+v, is %+v", before["reader"], now)
 	}
 	s.shutdown()
-	// What a service itself had started last ends by itself.
+	// A process that a service itself started last ends by itself.
 	s.until("nothing is left", func() bool { return len(s.leftBehind()) == 0 })
 }
 
-// TestAdoptionWithoutJournal finds services by their environment alone, as
-// after a crash between start and note.
+// TestAdoptionWithoutJournal finds services only by their environment, as after
+// a crash between start and journal entry.
 func TestAdoptionWithoutJournal(t *testing.T) {
 	t.Parallel()
 	testMarked(t, false)
 }
 
-// TestAdoptionFromPython takes over what a killed supervisord of Python left.
+// TestAdoptionFromPython adopts what a killed supervisord of Python left running.
 func TestAdoptionFromPython(t *testing.T) {
 	t.Parallel()
 	testMarked(t, true)
@@ -166,9 +166,8 @@ startsecs=0
 	s.until("the log goes on", func() bool { return strings.Count(s.read("talker.log"), "\n") > lines+10 })
 }
 
-// TestAdoptionOfChanges changes the configuration while there is no
-// supervisor. The next one must show the same differences as the killed one
-// would.
+// TestAdoptionOfChanges changes the configuration while no supervisor runs. The
+// next one must show the same differences as the killed one would have.
 func TestAdoptionOfChanges(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "")
@@ -202,8 +201,8 @@ func TestAdoptionOfChanges(t *testing.T) {
 	}
 }
 
-// TestAdoptionDistrust checks that nobody but the program's user, and only a
-// process that can be it, is taken for a service.
+// TestAdoptionDistrust checks that only a process of the program's user that
+// can be the service is taken for it.
 func TestAdoptionDistrust(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:p]\ncommand=sleep 1000\nautostart=false\nstartsecs=0\n")
@@ -223,14 +222,14 @@ func TestAdoptionDistrust(t *testing.T) {
 		defer func() { _, _ = process.Wait() }()
 		defer func() { _ = process.Kill() }()
 	}
-	s.write("supervisord.pid", "999999\n") // a supervisor was killed
+	s.write("supervisord.pid", "999999\n") // left by a killed supervisor
 	s.start()
 	if info := s.info("p"); info.Statename != "STOPPED" || info.Pid != 0 {
 		t.Errorf("p is %+v", info)
 	}
 }
 
-// TestRunningPython checks that a supervisord of Python that runs is not
+// TestRunningPython checks that a running supervisord of Python is not
 // replaced, even if its socket is gone.
 func TestRunningPython(t *testing.T) {
 	s := newSupervisor(t, "[program:p]\ncommand=sleep 1000\nstartsecs=0\n")

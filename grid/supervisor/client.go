@@ -20,10 +20,10 @@ import (
 )
 
 // Fault is an error answer of the supervisor; find it with [errors.As]. Its
-// Code is one of the Fault constants, its Text starts with the code's name.
+// Code is one of the Fault constants, and its Text starts with the code's name.
 type Fault = xmlrpc.Fault
 
-// isFault tells that err is the fault of that code.
+// isFault reports whether err is the fault of that code.
 func isFault(err error, code int) bool {
 	var fault *Fault
 	return errors.As(err, &fault) && fault.Code == code
@@ -31,14 +31,14 @@ func isFault(err error, code int) bool {
 
 // ProcessInfo describes one process: Statename is STOPPED, STARTING, RUNNING,
 // BACKOFF, STOPPING, EXITED, FATAL or UNKNOWN; Start, Stop and Now are seconds
-// since 1970, Start 0 when the process was never started.
+// since 1970, and Start is 0 if the process was never started.
 type ProcessInfo = types.ProcessInfo
 
 // maximumAnswer bounds the size of an answer, in bytes.
 const maximumAnswer = 256 << 20
 
-// Client talks to a supervisor, ours or Python's, over its socket. It may be
-// used by several goroutines at once, and keeps one connection open.
+// Client talks to a supervisor, ours or Python's, over its socket. Several
+// goroutines may use it at once. It keeps one connection open.
 type Client struct {
 	url                string
 	username, password string
@@ -63,17 +63,17 @@ func newClient(serverURL, username, password string) (*Client, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		}
 	} else if address, err := url.Parse(serverURL); err != nil || address.Scheme != "http" || address.Host == "" {
-		return nil, fmt.Errorf("%q is no address of a supervisor: it must start with unix:// or http://", serverURL)
+		return nil, fmt.Errorf("%q is not the address of a supervisor: it must start with unix:// or http://", serverURL)
 	}
 	c.url = strings.TrimSuffix(c.url, "/")
 	c.http = &http.Client{Transport: c.transport}
 	return c, nil
 }
 
-// Close closes the connections that are kept open.
+// Close closes idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// statusError is an answer that is no XML-RPC.
+// statusError is an answer that isn't XML-RPC.
 type statusError struct{ code int }
 
 func (e *statusError) Error() string {
@@ -114,13 +114,13 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	}
 	response, err := c.http.Do(request)
 	if urlError := (*url.Error)(nil); errors.As(err, &urlError) {
-		err = urlError.Err // "Post http://localhost/RPC2" says nothing
+		err = urlError.Err // "Post http://localhost/RPC2" adds nothing
 	}
 	return response, err
 }
 
-// State returns the state of the supervisor itself: 1 and "RUNNING". One that
-// is shutting down answers with the fault SHUTDOWN_STATE.
+// State returns the state of the supervisor itself: 1 and "RUNNING". A
+// supervisor that is shutting down answers with the fault SHUTDOWN_STATE.
 func (c *Client) State(ctx context.Context) (code int, name string, err error) {
 	value, err := c.Call(ctx, "supervisor.getState")
 	state, _ := value.(map[string]any)
@@ -130,8 +130,7 @@ func (c *Client) State(ctx context.Context) (code int, name string, err error) {
 }
 
 // ReloadConfig makes the supervisor read its configuration again, and returns
-// how the groups in it differ from the active ones. Nothing is started or
-// stopped.
+// how its groups differ from the active ones. It starts and stops nothing.
 func (c *Client) ReloadConfig(ctx context.Context) (added, changed, removed []string, err error) {
 	value, err := c.Call(ctx, "supervisor.reloadConfig")
 	if err != nil {
@@ -160,22 +159,21 @@ func reloadLists(value any) (lists types.ReloadConfigResult, err error) {
 	return lists, nil
 }
 
-// ProcessErrors are what became of the processes of a call for several of them,
-// as far as it failed for some.
+// ProcessErrors are the failures of a call on several processes.
 type ProcessErrors []error
 
 func (e ProcessErrors) Error() string { return errors.Join(e...).Error() }
 
 func (e ProcessErrors) Unwrap() []error { return e }
 
-// StartGroup starts the processes of a group that don't run, and waits for none.
-// Processes that can't be started are [ProcessErrors].
+// StartGroup starts the processes of a group that aren't running, and doesn't
+// wait. It returns [ProcessErrors] for those that can't be started.
 func (c *Client) StartGroup(ctx context.Context, name string) error {
 	return c.each(ctx, "supervisor.startProcessGroup", name, false)
 }
 
-// StartGroupAndWait is StartGroup, and waits until each process is RUNNING or has
-// failed.
+// StartGroupAndWait is StartGroup, but waits until each process is RUNNING or
+// has failed.
 func (c *Client) StartGroupAndWait(ctx context.Context, name string) error {
 	return c.each(ctx, "supervisor.startProcessGroup", name, true)
 }
@@ -185,7 +183,7 @@ func (c *Client) StopGroup(ctx context.Context, name string) error {
 	return c.each(ctx, "supervisor.stopProcessGroup", name)
 }
 
-// StartAll starts every process that doesn't run, and waits for none.
+// StartAll starts every process that isn't running, and doesn't wait.
 func (c *Client) StartAll(ctx context.Context) error {
 	return c.each(ctx, "supervisor.startAllProcesses", false)
 }
@@ -195,7 +193,7 @@ func (c *Client) StopAll(ctx context.Context) error {
 	return c.each(ctx, "supervisor.stopAllProcesses")
 }
 
-// each calls a method that answers with one status for each process.
+// each calls a method that answers with a status for each process.
 func (c *Client) each(ctx context.Context, method string, params ...any) error {
 	value, err := c.Call(ctx, method, params...)
 	if err != nil {
@@ -214,7 +212,7 @@ func (c *Client) each(ctx context.Context, method string, params ...any) error {
 	return failures
 }
 
-// processResult is the outcome of an action on one of several processes.
+// processResult is the outcome for one of several processes.
 type processResult struct {
 	group, name string
 	status      int
@@ -236,14 +234,14 @@ func processResults(value any) []processResult {
 	return results
 }
 
-// AddGroup activates a group of the configuration read last, and starts what
-// in it has autostart.
+// AddGroup activates a group of the last read configuration, and starts its
+// programs with autostart.
 func (c *Client) AddGroup(ctx context.Context, name string) error {
 	_, err := c.Call(ctx, "supervisor.addProcessGroup", name)
 	return err
 }
 
-// RemoveGroup forgets a group all of whose processes are stopped.
+// RemoveGroup forgets a group whose processes are all stopped.
 func (c *Client) RemoveGroup(ctx context.Context, name string) error {
 	_, err := c.Call(ctx, "supervisor.removeProcessGroup", name)
 	return err
@@ -255,8 +253,8 @@ func (c *Client) StartProcess(ctx context.Context, name string) error {
 	return err
 }
 
-// StartProcessAndWait is StartProcess, and waits until the process is RUNNING or
-// has failed.
+// StartProcessAndWait is StartProcess, but waits until the process is RUNNING
+// or has failed.
 func (c *Client) StartProcessAndWait(ctx context.Context, name string) error {
 	_, err := c.Call(ctx, "supervisor.startProcess", name, true)
 	return err

@@ -15,16 +15,16 @@ import (
 	"slapos/grid/supervisor/config"
 )
 
-// ControlOptions are what supervisorctl is started with.
+// ControlOptions are the options of supervisorctl.
 type ControlOptions struct {
-	// ConfigFile has the section [supervisorctl], from which the address, the
-	// prompt and the history file come. It may be empty if ServerURL is set.
+	// ConfigFile has the section [supervisorctl] with the address, the prompt
+	// and the history file. It may be empty if ServerURL is set.
 	ConfigFile string
 	// These win over the file.
 	ServerURL, Username, Password, HistoryFile string
 	Environ                                    []string
-	// Args are the words of one command. Without any, commands are read from
-	// Stdin: with a prompt and line editing if it is a terminal.
+	// Args is one command. If it is empty, commands are read from Stdin: with a
+	// prompt and line editing if that is a terminal.
 	Args   []string
 	Stdin  io.Reader
 	Stdout io.Writer
@@ -42,8 +42,8 @@ const (
 	exitNotRunning  = 7
 )
 
-// Control is the program supervisorctl 4.3: the same commands, answers and exit
-// codes. An error is one of the options; all others are told on Stdout.
+// Control is the program supervisorctl 4.3: it has the same commands, answers
+// and exit codes. It returns errors of the options; all others go to Stdout.
 func Control(ctx context.Context, options ControlOptions) (exit int, err error) {
 	settings := config.Client{Prompt: "supervisor"}
 	if options.ConfigFile != "" {
@@ -90,7 +90,7 @@ type control struct {
 	quit        bool
 }
 
-// controlCommand is one of the commands.
+// controlCommand is a command.
 type controlCommand struct {
 	run  func(c *control, arg string) error
 	help string
@@ -110,7 +110,7 @@ func (c *control) open(serverURL string) error {
 
 func (c *control) printf(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
 
-// fail tells of a wrong use of a command.
+// fail reports a misuse of a command.
 func (c *control) fail(command, format string, args ...any) error {
 	c.printf(format, args...)
 	c.exit = exitGeneric
@@ -120,8 +120,8 @@ func (c *control) fail(command, format string, args ...any) error {
 	return nil
 }
 
-// line runs one command. The word ends before the first character that no
-// command's name has, as in the original: "tail-f x" is "tail -f x".
+// line runs one command. The command's name ends at the first character that no
+// name contains, as in the original: "tail-f x" is "tail -f x".
 func (c *control) line(line string) {
 	line = strings.TrimSpace(line)
 	if line == "" {
@@ -153,7 +153,7 @@ func (c *control) line(line string) {
 	}
 }
 
-// upCheck tells whether a supervisor answers.
+// upCheck reports whether a supervisor answers.
 func (c *control) upCheck() (bool, error) {
 	version, err := c.client.Call(c.ctx, "supervisor.getVersion")
 	switch {
@@ -198,8 +198,8 @@ func withoutArguments(name string, run func(c *control) error) func(c *control, 
 	}
 }
 
-// exitFor remembers what a fault means for the exit code; one code is no
-// failure of the command at hand.
+// exitFor sets the exit code for a fault; the fault forgiven is no failure of
+// the current command.
 func (c *control) exitFor(code, forgiven int) {
 	switch code {
 	case FaultSuccess, forgiven:

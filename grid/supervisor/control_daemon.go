@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confirm asks a user at the prompt; a script means what it says.
+// confirm asks a user at the prompt; a script isn't asked.
 func (c *control) confirm(question string) bool {
 	if !c.interactive {
 		return true
@@ -144,7 +144,8 @@ func (c *control) remove(arg string) error {
 	return nil
 }
 
-// update follows the configuration, for the groups named or for all.
+// update makes the supervisor follow the configuration, for the given groups or
+// for all.
 func (c *control) update(arg string) error {
 	added, changed, removed, err := c.client.ReloadConfig(c.ctx)
 	if isFault(err, FaultShutdownState) {
@@ -204,7 +205,7 @@ func (c *control) updateRemoved(name string) error {
 	return nil
 }
 
-// checkGroups tells of names that are neither active groups nor new ones.
+// checkGroups reports names that are neither active groups nor new ones.
 func (c *control) checkGroups(names, added []string) error {
 	if len(names) == 0 {
 		return nil
@@ -230,7 +231,7 @@ func (c *control) version() error {
 	return err
 }
 
-// openServer goes on with another supervisor.
+// openServer switches to another supervisor.
 func (c *control) openServer(arg string) error {
 	if err := c.open(strings.TrimSpace(arg)); err != nil {
 		return c.fail("", "ERROR: url must be http:// or unix://")

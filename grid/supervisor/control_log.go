@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// tailBytes are shown unless the user asks for another number.
+// tailBytes is how much is shown unless the user asks for another number.
 const tailBytes = 1600
 
 // tail shows the end of a process's log.
@@ -121,8 +121,8 @@ func (c *control) stream(ctx context.Context, path string, out io.Writer) error 
 	return err
 }
 
-// foreground shows the output of a process and sends it lines, until Ctrl-C,
-// the end of the input, or of the process.
+// foreground shows the output of a process and sends it lines, until Ctrl-C or
+// the end of the input or of the process.
 func (c *control) foreground(arg string) error {
 	names := strings.Fields(arg)
 	switch {
@@ -155,7 +155,7 @@ func (c *control) foreground(arg string) error {
 	return err
 }
 
-// feed sends the lines of the user to a process.
+// feed sends the user's lines to a process.
 func (c *control) feed(ctx context.Context, name string, out io.Writer) error {
 	for {
 		var line typed
@@ -180,8 +180,8 @@ func (c *control) feed(ctx context.Context, name string, out io.Writer) error {
 	}
 }
 
-// maximumPiece is what is sent to a process in one request, in bytes: a
-// supervisor bounds its requests.
+// maximumPiece is the most that one request sends to a process, in bytes: a
+// supervisor limits the size of requests.
 const maximumPiece = 1 << 20
 
 // send sends text to a process, in pieces.
@@ -196,7 +196,7 @@ func (c *control) send(ctx context.Context, name, text string) error {
 	return nil
 }
 
-// firstPiece ends between characters.
+// firstPiece cuts between characters.
 func firstPiece(text string) string {
 	if len(text) <= maximumPiece {
 		return text
@@ -208,20 +208,20 @@ func firstPiece(text string) string {
 	return text[:end]
 }
 
-// typed is a line of the user.
+// typed is a line that the user typed.
 type typed struct {
 	text string
 	err  error
 }
 
-// typing reads the next line in a goroutine of its own, since a read of a
-// terminal can't be interrupted. While one is under way there is no other: who
-// asks next gets what it brings.
+// typing reads the next line in its own goroutine, since reading from a
+// terminal can't be interrupted. Only one read is under way at a time: whoever
+// asks next gets its line.
 func (c *control) typing() <-chan typed {
 	if c.awaited == nil {
 		awaited := make(chan typed, 1)
 		c.awaited = awaited
-		go func() { // owns the input until awaited has what it brings
+		go func() { // owns the input until it has sent a line to awaited
 			text, err := c.ask("")
 			awaited <- typed{text: text, err: err}
 		}()

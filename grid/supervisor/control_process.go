@@ -16,13 +16,13 @@ type action struct {
 	group    string // method for a group
 	all      string // method for all
 	words    map[int]string
-	forgiven int // fault that doesn't spoil the exit code
+	forgiven int // fault that doesn't change the exit code
 	noGroup  int // exit code for an unknown group
 	missing  int // exit code without names
 	params   []any
 }
 
-// startWords and the like are what a status means; %s is the process.
+// startWords and the others translate a status; %s is the process.
 var (
 	startWords = map[int]string{
 		FaultBadName: "ERROR (no such process)", FaultNoFile: "ERROR (no such file)",
@@ -62,7 +62,7 @@ var (
 	}
 )
 
-// command is the action for the names of the user.
+// command applies the action to the names that the user gave.
 func (a action) command(c *control, arg string) error {
 	names := strings.Fields(arg)
 	if len(names) == 0 {
@@ -158,7 +158,7 @@ func (c *control) signal(arg string) error {
 	return a.run(c, words[1:])
 }
 
-// restart is stop and start, each with its own answers.
+// restart is stop and start, with the answers of both.
 func (c *control) restart(arg string) error {
 	if arg == "" {
 		return c.fail("restart", "Error: restart requires a process name")
@@ -171,8 +171,8 @@ func (c *control) restart(arg string) error {
 	return nil
 }
 
-// status lists processes. Exit code 4: a name is unknown or nobody answers; 3:
-// one of the processes doesn't run.
+// status lists processes. Its exit code is 4 if a name is unknown or nobody
+// answers, and 3 if a process isn't running.
 func (c *control) status(arg string) error {
 	up, err := c.upCheck()
 	if err != nil {

@@ -28,10 +28,10 @@ func init() {
 		"fg":       {run: whenUp((*control).foreground), help: "fg NAME\tsee the output of a process and type its input, until Ctrl-C"},
 		"help":     {run: (*control).help, help: "help\t\tlist the commands\nhelp COMMAND\texplain a command"},
 		"maintail": {run: whenUp((*control).mainTail), help: "maintail\tthe last 1600 bytes of the supervisor's log\nmaintail -100\tthe last 100 bytes\nmaintail -f\tfollow the log, until Ctrl-C"},
-		"open":     {run: (*control).openServer, help: "open URL\tgo on with another supervisor (http://HOST:PORT or unix:///PATH)"},
+		"open":     {run: (*control).openServer, help: "open URL\tswitch to another supervisor (http://HOST:PORT or unix:///PATH)"},
 		"pid":      {run: whenUp((*control).pid), help: "pid\t\t\tprocess number of the supervisor\npid NAME...\t\tprocess numbers of processes\npid all\t\t\tof all processes, one a line"},
 		"quit":     {run: (*control).leave, help: "quit\tleave this prompt"},
-		"reload":   {run: withoutArguments("reload", (*control).reload), help: "reload\t\tstop everything and begin anew"},
+		"reload":   {run: withoutArguments("reload", (*control).reload), help: "reload\t\tstop everything and start again"},
 		"remove":   {run: (*control).remove, help: "remove NAME...\tforget groups that are stopped"},
 		"reread":   {run: withoutArguments("reread", (*control).reread), help: "reread\t\t\tread the configuration again and show the difference"},
 		"restart":  {run: (*control).restart, help: "restart NAME...\t\tstop and start processes; the configuration is not read again\nrestart GROUP:*\t\tall of a group\nrestart all\t\tall processes"},
@@ -77,8 +77,8 @@ func (c *control) help(arg string) error {
 	return nil
 }
 
-// columns lays words out as Python's cmd does: column by column, in as few
-// lines as fit.
+// columns arranges words as Python's cmd does: column by column, in as few
+// lines as possible.
 func columns(words []string, width int) string {
 	for rows := 1; ; rows++ {
 		var widths []int

@@ -110,7 +110,7 @@ type controlResult struct {
 	Exit int
 }
 
-// pythonDriver runs each command line as supervisorctl of Python would, without
+// pythonDriver runs each command line as Python's supervisorctl would, without
 // starting an interpreter for each.
 const pythonDriver = `
 import io, json, sys
@@ -142,8 +142,8 @@ func (s *supervisorUnderTest) pythonControlAll(lines []string) (results []contro
 	return results
 }
 
-// TestControlMatrix lets both clients drive both servers: all four must give
-// the same answers and exit codes.
+// TestControlMatrix uses both clients with both servers: all four pairs must
+// give the same answers and exit codes.
 func TestControlMatrix(t *testing.T) {
 	t.Parallel()
 	pairs := []struct {
@@ -190,7 +190,7 @@ func TestControlMatrix(t *testing.T) {
 			for i, line := range controlLines {
 				got[i].Text = comparable(line, masked(s, got[i].Text))
 				if line == "start all" {
-					got[i].Exit = 0 // of the failure that Python's server happens to see last
+					got[i].Exit = 0 // for the failure that Python's server happens to see last
 				}
 			}
 			copy(c.results, got)
@@ -198,8 +198,8 @@ func TestControlMatrix(t *testing.T) {
 	}
 }
 
-// comparable cuts the explanation of a command that follows a complaint, since
-// each program has its own words for that, and sorts what comes in any order.
+// comparable cuts a command's explanation after a complaint, since each program
+// words it differently, and sorts what comes in any order.
 func comparable(line, text string) string {
 	lines := strings.SplitAfter(text, "\n")
 	if strings.HasPrefix(text, "Error: ") || strings.HasPrefix(text, "ERROR: no process name") {
@@ -211,7 +211,7 @@ func comparable(line, text string) string {
 	return strings.Join(lines, "")
 }
 
-// TestControlUpdate lets Python's client make our supervisor follow a change.
+// TestControlUpdate has Python's client make our supervisor follow a change.
 func TestControlUpdate(t *testing.T) {
 	t.Parallel()
 	for _, python := range []bool{true, false} {
@@ -328,8 +328,8 @@ func TestControlPrompt(t *testing.T) {
 	}
 }
 
-// TestForegroundEnds has the lines that are typed after a process that was in
-// the foreground go to the prompt, none of them lost.
+// TestForegroundEnds checks that lines typed after a foreground process has
+// ended go to the prompt, and that none is lost.
 func TestForegroundEnds(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:p]\ncommand=cat\nstartsecs=0\n").start()
@@ -359,8 +359,8 @@ func TestForegroundEnds(t *testing.T) {
 	}
 }
 
-// TestForegroundLongLine types a line that is longer than the supervisor takes in
-// one request, and one that a process doesn't read.
+// TestForegroundLongLine types a line that is longer than one request to the
+// supervisor may be, and one that a process doesn't read.
 func TestForegroundLongLine(t *testing.T) {
 	t.Parallel()
 	line := "a" + strings.Repeat("é", 10<<20)
@@ -385,7 +385,7 @@ func TestForegroundLongLine(t *testing.T) {
 	}
 }
 
-// A piece ends between characters, and the pieces are the text.
+// Pieces end between characters and add up to the text.
 func TestFirstPiece(t *testing.T) {
 	t.Parallel()
 	for shift := range 4 {

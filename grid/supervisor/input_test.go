@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestInput sends more than a pipe holds, to a process that reads at once and to
-// one that reads later: each gets all of it, in order. What is too much is
-// refused, and nothing of it is sent.
+// TestInput sends more than a pipe holds, to a process that reads at once and
+// to one that reads later: each gets all of it, in order. Text that is too long
+// is refused, and none of it is sent.
 func TestInput(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, `
@@ -51,7 +51,7 @@ stdout_logfile_maxbytes=0
 	}
 }
 
-// TestInputEnds ends processes for which text waits: nothing of it reaches the
+// TestInputEnds ends processes for which text waits: none of it reaches the
 // next one.
 func TestInputEnds(t *testing.T) {
 	t.Parallel()
@@ -77,9 +77,8 @@ stdout_logfile=%(here)s/deaf.log
 	}
 }
 
-// TestClear empties logs: one that was removed comes back and is written to, one
-// that was replaced is the new one, and a device or a stream of the supervisor is
-// left alone.
+// TestClear empties logs: a removed one is recreated and written to, a replaced
+// one is reopened, and a device or a stream of the supervisor is left alone.
 func TestClear(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, `

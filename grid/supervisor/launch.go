@@ -20,32 +20,32 @@ import (
 	"slapos/slap/clock"
 )
 
-// LaunchOptions say how to start a supervisor.
+// LaunchOptions configure [Launch].
 type LaunchOptions struct {
-	// Executable is the path of this program, started again under the name
-	// supervisord. Required.
+	// Executable is the path of this program, which is started again under the
+	// name supervisord. Required.
 	Executable string
-	// Foreground makes the supervisor replace this process.
+	// Foreground replaces this process with the supervisor.
 	Foreground bool
 	Logger     *slog.Logger // default: slog.Default
 
-	shutdownPause time.Duration // 0: the constant shutdownPause; tests are faster
+	shutdownPause time.Duration // 0: the constant shutdownPause; shorter in tests
 }
 
-// The patience of Launch (GRID-75).
+// How long Launch waits (GRID-75).
 const (
 	shutdownPause = 2 * time.Second
 	checkLimit    = time.Second
 )
 
-// launchFailure stands before what the supervisor said (GRID-75).
+// launchFailure precedes the supervisor's own message (GRID-75).
 const launchFailure = "Failed to launch supervisord:\n"
 
-// Launch sees to it that a supervisor answers on the layout's socket: it starts
-// one, with an empty environment, unless one of ours or of Python's is there
-// (GRID-75, D-5). The configuration must have been written before. The one that
-// is found gets its watchdog repaired: a node may have been started with an
-// empty command for it.
+// Launch makes sure that a supervisor answers on the layout's socket. Unless
+// one of ours or Python's already does, it starts one, with an empty
+// environment (GRID-75, D-5). The configuration must already be written. Launch
+// repairs the watchdog of a supervisor that it finds: the node may have started
+// with an empty command for it.
 func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 	logger := options.Logger
 	if logger == nil {
@@ -82,7 +82,7 @@ func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 		present := NewClient(l.Socket())
 		defer present.Close()
 		if _, _, stateErr := present.State(ctx); stateErr == nil {
-			return nil // another run of ours was faster, or it has made its socket anew
+			return nil // another run was faster, or the supervisor has recreated its socket
 		}
 		logger.Warn("Supervisord unknown problem: " + output.String())
 		return errors.New(launchFailure + strings.TrimSpace(output.String()+"\n"+err.Error()))
@@ -90,8 +90,8 @@ func Launch(ctx context.Context, l Layout, options LaunchOptions) error {
 	return check(ctx, client, logger)
 }
 
-// answers tells whether a running supervisor is behind the socket. It waits for
-// one that is shutting down.
+// answers reports whether a running supervisor listens on the socket. It waits
+// while one is shutting down.
 func answers(ctx context.Context, client *Client, socket string, pause time.Duration, logger *slog.Logger) (bool, error) {
 	if !exists(socket) {
 		return false, nil
@@ -116,10 +116,10 @@ func answers(ctx context.Context, client *Client, socket string, pause time.Dura
 			return false, nil
 		}
 	}
-	return false, errors.New("the supervisor behind " + socket + " has been shutting down for long: end it, or the services it waits for")
+	return false, errors.New("the supervisor behind " + socket + " has been shutting down for long: stop it, or the services it waits for")
 }
 
-// ignoreUnreachable keeps only the errors that a supervisor answered.
+// ignoreUnreachable drops all errors but a supervisor's answers.
 func ignoreUnreachable(err error) error {
 	var fault *Fault
 	if errors.As(err, &fault) {
@@ -128,8 +128,8 @@ func ignoreUnreachable(err error) error {
 	return nil
 }
 
-// repairWatchdog restarts the watchdog with the present configuration unless it
-// runs.
+// repairWatchdog restarts the watchdog with the current configuration unless it
+// is running.
 func repairWatchdog(ctx context.Context, client *Client) error {
 	info, err := client.ProcessInfo(ctx, "watchdog")
 	if err == nil && slices.Contains([]string{"STARTING", "RUNNING", "BACKOFF"}, info.Statename) {
@@ -150,8 +150,8 @@ func repairWatchdog(ctx context.Context, client *Client) error {
 	return nil
 }
 
-// check asks a new supervisor for its state, a few times and with growing
-// limits; none is only a warning.
+// check asks a new supervisor for its state, a few times with growing limits;
+// getting none is only a warning.
 func check(ctx context.Context, client *Client, logger *slog.Logger) error {
 	for try := range 5 {
 		limit := max(1, 5*try)

@@ -20,8 +20,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// newNode is an instance root with a written configuration; its supervisor is
-// stopped at the end.
+// newNode makes an instance root with a configuration; its supervisor stops at
+// the end of the test.
 func newNode(t *testing.T) (Layout, *bytes.Buffer) {
 	t.Helper()
 	root, err := os.MkdirTemp("", "sv")
@@ -92,7 +92,7 @@ func TestLaunch(t *testing.T) {
 		must(t, err)
 		return info.Pid != 0
 	})
-	// One that runs is left alone.
+	// A running watchdog is left alone.
 	running, err := client.ProcessInfo(t.Context(), "watchdog")
 	must(t, err)
 	must(t, launch(t, l))
@@ -140,8 +140,8 @@ func TestLaunchFailure(t *testing.T) {
 	}
 }
 
-// TestLaunchWaits checks that a supervisor which is shutting down is waited for,
-// and that a stale socket is replaced.
+// TestLaunchWaits checks that Launch waits for a supervisor that is shutting
+// down, and replaces a stale socket.
 func TestLaunchWaits(t *testing.T) {
 	t.Parallel()
 	l, log := newNode(t)
@@ -169,7 +169,7 @@ func TestLaunchWaits(t *testing.T) {
 	must(t, launch(t, l))
 }
 
-// TestStopSecond keeps the supervisor behind the old socket (GRID-71).
+// TestStopSecond keeps the supervisor on the old socket (GRID-71).
 func TestStopSecond(t *testing.T) {
 	t.Parallel()
 	l, log := newNode(t)
@@ -187,7 +187,7 @@ func TestStopSecond(t *testing.T) {
 	must(t, os.Remove(filepath.Join(l.InstanceRoot, "supervisord.socket")))
 }
 
-// TestPartitionLife walks a partition through its life with the calls that the
+// TestPartitionLife takes a partition through its life with the calls that the
 // agent makes.
 func TestPartitionLife(t *testing.T) {
 	t.Parallel()
@@ -232,9 +232,8 @@ func TestPartitionLife(t *testing.T) {
 	}
 }
 
-// TestOriginalAgent lets the original's agent find our supervisor, repair its
-// watchdog and make it follow a change (D-5).
-// GRID-76.
+// TestOriginalAgent checks that the original's agent finds our supervisor,
+// repairs its watchdog and makes it follow a change (D-5). GRID-76.
 func TestOriginalAgent(t *testing.T) {
 	t.Parallel()
 	l, _ := newNode(t)

@@ -14,7 +14,7 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// Layout is where the supervisor of a node keeps its files.
+// Layout says where the supervisor of a node keeps its files.
 type Layout struct {
 	InstanceRoot string       // absolute
 	Logger       *slog.Logger // default: slog.Default
@@ -31,8 +31,7 @@ func (l Layout) path(parts ...string) string {
 	return filepath.Join(append([]string{l.InstanceRoot}, parts...)...)
 }
 
-// IsLayout tells whether the supervisor has something of that name beside the
-// partitions.
+// IsLayout reports whether the supervisor uses that name beside the partitions.
 func IsLayout(name string) bool {
 	switch name {
 	case "etc", "var", "sv.sock", "supervisord.socket":
@@ -41,8 +40,8 @@ func IsLayout(name string) bool {
 	return false
 }
 
-// Socket is where the supervisor listens: the old name as long as there is
-// such a file (GRID-71).
+// Socket returns the path that the supervisor listens on: the old one while
+// that file exists (GRID-71).
 func (l Layout) Socket() string {
 	if exists(l.oldSocket()) {
 		return l.oldSocket()
@@ -53,13 +52,13 @@ func (l Layout) Socket() string {
 func (l Layout) oldSocket() string { return l.path("supervisord.socket") }
 func (l Layout) newSocket() string { return l.path("sv.sock") }
 
-// ConfigFile is the main configuration file.
+// ConfigFile returns the path of the main configuration file.
 func (l Layout) ConfigFile() string { return l.path("etc", "supervisord.conf") }
 
-// ConfigDir holds one file for each group of programs.
+// ConfigDir returns the directory with one file for each group of programs.
 func (l Layout) ConfigDir() string { return l.path("etc", "supervisord.conf.d") }
 
-// PIDFile holds the process number of the supervisor.
+// PIDFile returns the path of the file with the supervisor's process number.
 func (l Layout) PIDFile() string { return l.path("var", "run", "supervisord.pid") }
 
 func exists(path string) bool {
@@ -67,8 +66,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// StopSecond ends the supervisor behind the new socket, and its services, when
-// the old socket is there too: one node has one supervisor (GRID-71).
+// StopSecond stops the supervisor on the new socket, and its services, if the
+// old socket exists, too: a node has only one supervisor (GRID-71).
 func (l Layout) StopSecond(ctx context.Context) error {
 	if !exists(l.oldSocket()) {
 		return nil
@@ -88,7 +87,7 @@ func (l Layout) StopSecond(ctx context.Context) error {
 	return client.Shutdown(ctx)
 }
 
-// directories are made in this order (GRID-72).
+// directories are created in this order (GRID-72).
 var directories = []struct {
 	path string
 	mode os.FileMode
@@ -100,10 +99,10 @@ var directories = []struct {
 	{"etc/supervisord.conf.d", 0o700},
 }
 
-// WriteConfiguration makes the directories and the main configuration file, the
-// latter only if it differs (GRID-72). watchdogCommand is the command line of
-// the event listener, from [Watchdog.Command], or empty: then the listener is
-// configured and can't start.
+// WriteConfiguration creates the directories and writes the main configuration
+// file if it differs (GRID-72). watchdogCommand is the command line of the
+// event listener, from [Watchdog.Command]; if it is empty, the listener is
+// configured but can't start.
 func WriteConfiguration(l Layout, watchdogCommand string) error {
 	if info, err := os.Stat(l.InstanceRoot); err != nil || !info.IsDir() {
 		return fmt.Errorf("%s does not exist", l.InstanceRoot)
@@ -140,11 +139,11 @@ func WriteConfiguration(l Layout, watchdogCommand string) error {
 	return err
 }
 
-// escape protects text from supervisor's expansion of %(name)s.
+// escape protects text from supervisor's %(name)s expansion.
 func escape(text string) string { return strings.ReplaceAll(text, "%", "%%") }
 
-// writeIfChanged replaces a file by content, mode 0600, and tells whether it
-// was different.
+// writeIfChanged replaces a file with content, mode 0600, and reports whether
+// it differed.
 func writeIfChanged(path string, content []byte) (changed bool, err error) {
 	if present, err := os.ReadFile(path); err == nil && bytes.Equal(present, content) {
 		info, err := os.Lstat(path)

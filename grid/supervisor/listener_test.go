@@ -13,8 +13,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// listenerScript writes what it hears to a file, in the way of Python's
-// documentation for event listeners.
+// listenerScript writes what it receives to a file, as Python's documentation
+// for event listeners shows.
 const listenerScript = `
 import sys
 out = open(sys.argv[1], 'a')
@@ -61,8 +61,8 @@ startsecs=20
 startretries=0
 `
 
-// TestListener gives the same things to hear to listeners of Python's
-// supervisor and of ours.
+// TestListener sends the same events to listeners under Python's supervisor and
+// ours.
 func TestListener(t *testing.T) {
 	t.Parallel()
 	heard := map[bool][]string{}
@@ -83,7 +83,7 @@ func TestListener(t *testing.T) {
 	}
 }
 
-// listen makes all kinds of events happen, and returns those that were heard.
+// listen causes all kinds of events, and returns those that the listener received.
 func listen(t *testing.T, python bool) []string {
 	s := newSupervisor(t, strings.ReplaceAll(listened, "PYTHON", testkit.Python(t)))
 	s.python = python
@@ -121,9 +121,9 @@ func listen(t *testing.T, python bool) []string {
 	return comparableEvents(text)
 }
 
-// comparableEvents masks and sorts: output and the end of a process race each
-// other. Ticks, the start of the listener itself and groups at the start are
-// heard or missed by chance.
+// comparableEvents masks and sorts: the output and the end of a process race
+// each other. Whether a listener gets ticks, its own start and groups at
+// startup is chance.
 func comparableEvents(text string) []string {
 	text = regexp.MustCompile(`pid:\d+`).ReplaceAllString(text, "pid:N")
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -135,7 +135,7 @@ func comparableEvents(text string) []string {
 }
 
 // TestListenerFailures checks that a listener which breaks the protocol or dies
-// doesn't lose events for others, nor stop the supervisor.
+// neither loses events for others nor stops the supervisor.
 func TestListenerFailures(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, strings.ReplaceAll(`

@@ -51,7 +51,7 @@ autorestart=false
 stdout_logfile=%(here)s/leaves.log
 `)
 	s.write("behind", "")
-	must(t, os.Symlink(s.path("behind"), s.path("link"))) // allowed where only we can put it
+	must(t, os.Symlink(s.path("behind"), s.path("link"))) // allowed where only we can make one
 	s.start()
 	call := func(method string, params ...any) any {
 		t.Helper()
@@ -126,7 +126,7 @@ func lastLine(text string) string {
 }
 
 // TestLogTraps plants what a partition's user could in place of a log. The
-// supervisor, who may be root, must neither write elsewhere nor wait.
+// supervisor, which may be root, must neither write elsewhere nor wait.
 func TestLogTraps(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, `
@@ -163,7 +163,7 @@ stdout_logfile_maxbytes=1000
 stdout_logfile_backups=1
 `)
 	must(t, os.Mkdir(s.path("trap"), 0o777))
-	must(t, os.Chmod(s.path("trap"), 0o777)) // as good as another user's
+	must(t, os.Chmod(s.path("trap"), 0o777)) // as if it were another user's
 	s.write("victim", "safe")
 	must(t, os.Symlink(s.path("victim"), s.path("trap/link.log")))
 	must(t, os.Link(s.path("victim"), s.path("trap/hard.log")))
@@ -184,7 +184,7 @@ stdout_logfile_backups=1
 	must(t, s.client.StartProcessAndWait(s.ctx(), "rotated"))
 	s.until("rotated was rotated", func() bool { return exists(s.path("trap/rotated.log.1")) })
 	must(t, os.Remove(s.path("trap/rotated.log.1")))
-	must(t, os.Mkdir(s.path("trap/rotated.log.1"), 0o755)) // no rename can go there
+	must(t, os.Mkdir(s.path("trap/rotated.log.1"), 0o755)) // so that the rename fails
 	must(t, os.Mkdir(s.path("trap/rotated.log.1/x"), 0o755))
 	testkit.Watch(t, 300*time.Millisecond)
 	info, err := os.Stat(s.path("trap/rotated.log"))
@@ -262,7 +262,7 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// TestRequestIsLimited sends a request that is too large: it isn't read on.
+// TestRequestIsLimited sends a request that is too large: the server stops reading it.
 func TestRequestIsLimited(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "").start()
@@ -286,7 +286,7 @@ func TestRequestIsLimited(t *testing.T) {
 	}
 }
 
-// TestSystemMethods calls what Python's clients use to look around.
+// TestSystemMethods calls the methods that Python's clients use to explore a server.
 func TestSystemMethods(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:p]\ncommand=cat\nstartsecs=0\n").start()
@@ -331,7 +331,7 @@ func TestSystemMethods(t *testing.T) {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
-	for _, wait := range []any{"yes", 1, 0, 1.5, "", []any{}} { // a condition may be anything
+	for _, wait := range []any{"yes", 1, 0, 1.5, "", []any{}} { // a boolean may be any value
 		for _, server := range []*supervisorUnderTest{s, python} {
 			_, err := server.client.Call(s.ctx(), "supervisor.startProcess", "", wait)
 			if err == nil || err.Error() != "BAD_NAME: " {
@@ -358,7 +358,7 @@ func TestSystemMethods(t *testing.T) {
 	}
 }
 
-// shape tells the members of a structure and their types.
+// shape returns the members of a structure and their types.
 func shape(value any) string {
 	if list, ok := value.([]any); ok && len(list) > 0 {
 		return "[" + shape(list[0]) + "]"

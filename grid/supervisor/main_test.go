@@ -21,11 +21,11 @@ import (
 	"slapos/slap/testkit"
 )
 
-// TestMain lets the test binary be a supervisor when it is started under that
-// name, as the program slapos is.
+// TestMain makes the test binary a supervisor when it is started under that
+// name, as the program slapos does.
 func TestMain(m *testing.M) {
 	if os.Args[0] != "supervisord" {
-		// The tests wait most of the time.
+		// The tests mostly wait.
 		if err := flag.Set("test.parallel", "8"); err != nil {
 			panic(err)
 		}
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// supervisord understands -c FILE [--nodaemon | --ready-fd=3].
+// supervisord accepts -c FILE [--nodaemon | --ready-fd=3].
 func supervisord() error {
 	ctx := context.Background()
 	options := ServeOptions{ConfigFile: os.Args[2], Environ: os.Environ()}
@@ -60,8 +60,8 @@ func supervisord() error {
 	return Detach(ctx, testExecutable(), append(os.Args, "--ready-fd=3"), os.Environ())
 }
 
-// keepLogs has logs without a name go away with the test: who launches the
-// supervisor may pass it no TMPDIR.
+// keepLogs removes unnamed logs with the test: whoever launches the supervisor
+// may not pass TMPDIR.
 func keepLogs() {
 	if os.Getenv("TMPDIR") == "" {
 		os.Setenv("TMPDIR", filepath.Dir(os.Args[2]))
@@ -76,7 +76,7 @@ func testExecutable() string {
 	return path
 }
 
-// supervisorUnderTest is a supervisor with a configuration of its own.
+// supervisorUnderTest is a supervisor with a configuration of its own in a test.
 type supervisorUnderTest struct {
 	t         *testing.T
 	directory string
@@ -103,7 +103,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 files=conf.d/*.conf
 `
 
-// newSupervisor writes a configuration; start starts it.
+// newSupervisor writes a configuration; start starts the supervisor.
 func newSupervisor(t *testing.T, text string) *supervisorUnderTest {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "sv") // short: a socket's path is limited
@@ -146,7 +146,7 @@ func (s *supervisorUnderTest) start() *supervisorUnderTest {
 		s.command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}
 	}
 	if s.ignoring {
-		// As nohup and the background jobs of a shell do, and more.
+		// As nohup and a shell's background jobs do, and more.
 		script := `trap "" HUP INT QUIT PIPE ALRM USR1 USR2 TSTP TTIN TTOU; exec -a supervisord "$0" "$@"`
 		s.command = exec.Command("bash", append([]string{"-c", script, s.command.Path}, s.command.Args[1:]...)...)
 	}
@@ -180,7 +180,7 @@ func (s *supervisorUnderTest) kill() {
 	s.client.Close()
 }
 
-// shutdown ends it and everything that it runs.
+// shutdown stops it and everything that it runs.
 func (s *supervisorUnderTest) shutdown() {
 	s.t.Helper()
 	if err := s.client.Shutdown(s.ctx()); err != nil {
@@ -236,7 +236,7 @@ func (s *supervisorUnderTest) leftBehind() (pids []int) {
 	return pids
 }
 
-// until waits for a condition that nothing announces.
+// until waits for a condition that has no event.
 func (s *supervisorUnderTest) until(what string, condition func() bool) {
 	s.t.Helper()
 	testkit.Eventually(s.t, testkit.Patience, what, condition)
@@ -261,7 +261,7 @@ func (s *supervisorUnderTest) untilState(name, state string) ProcessInfo {
 	return info
 }
 
-// alive tells whether a process runs; one that only waits to be reaped doesn't.
+// alive reports whether a process runs; a zombie doesn't.
 func alive(pid int) bool {
 	return testkit.Runs(pid)
 }
@@ -286,7 +286,7 @@ func update(t *testing.T, socket string) {
 	}
 }
 
-// watchedBuffer tells when it holds enough.
+// watchedBuffer signals when it holds enough.
 type watchedBuffer struct {
 	mu     sync.Mutex
 	b      bytes.Buffer

@@ -27,8 +27,8 @@ const (
 	FaultCantReread          = faults.CantReRead
 )
 
-// namespec is how a process is named to users: its own name when its group has
-// the same, else group:name.
+// namespec returns the name that users see: the process's own if its group has
+// the same name, else group:name.
 func namespec(group, process string) string {
 	if group == process {
 		return process
@@ -36,7 +36,7 @@ func namespec(group, process string) string {
 	return group + ":" + process
 }
 
-// splitNamespec is the reverse; process is empty for a whole group, written
+// splitNamespec is the inverse; process is empty for a whole group, written
 // "group:" or "group:*".
 func splitNamespec(name string) (group, process string) {
 	group, process, found := strings.Cut(name, ":")

@@ -13,30 +13,30 @@ import (
 	"unicode/utf8"
 )
 
-// onWatch marks the processes whose end the watchdog reports (GRID-79).
+// onWatch marks processes whose end the watchdog reports (GRID-79).
 const onWatch = "-on-watch"
 
 // Program is one process of a group.
 type Program struct {
 	Name     string // unique in the group
-	Command  string // a command line, as read by a shell without expansion
+	Command  string // a command line, split as by a shell, but not expanded
 	OnWatch  bool   // the watchdog reports its end
 	UID, GID int
 	User     string // name of UID
 	Home     string // home directory of UID
 }
 
-// Group is the content of one configuration file.
+// Group is the content of a configuration file.
 type Group struct {
 	Name      string // <partition> or <partition>-<suffix>
-	Directory string // of the partition: where programs start and log
+	Directory string // the partition's, where programs start and log
 	Programs  []Program
 }
 
-// Services lists what a partition wants to run: every name in etc/run and
-// etc/service of directory, of which root is an opened view (GRID-73). The
-// names are sorted; a service replaces a runner of the same name. Owner gives
-// UID, GID, User and Home of each program.
+// Services lists the services of a partition: every file in etc/run and
+// etc/service below directory, of which root is an opened view (GRID-73). Names
+// are sorted; a service replaces a runner of the same name. owner gives UID,
+// GID, User and Home of each program.
 func Services(root fs.FS, directory string, owner Program) ([]Program, error) {
 	var programs []Program
 	position := map[string]int{}
@@ -71,8 +71,7 @@ func isNotDirectory(root fs.FS, path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// quote writes a word so that supervisor reads it as one; most are written as
-// they are.
+// quote writes a word so that supervisor reads it as one; most need no quotes.
 func quote(word string) string {
 	special := func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("'\"\\", r) }
 	if word != "" && !strings.ContainsFunc(word, special) {
@@ -81,12 +80,13 @@ func quote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'"
 }
 
-// WriteGroup writes the configuration file of one of a partition's groups, named
-// after the group. changed tells whether the supervisor has to be updated.
+// WriteGroup writes the configuration file of one of a partition's groups,
+// which is named after the group. changed means that the supervisor needs an
+// update.
 //
-// Names in etc/run and etc/service come from the partition's user. One that
-// would break the file, for this or for every other partition, is left out with
-// a warning; a group without any program that is fit has no file.
+// Names in etc/run and etc/service come from the partition's user. WriteGroup
+// warns of a name that would break the file, for this or any other partition,
+// and leaves it out; a group with no usable program has no file.
 func (l Layout) WriteGroup(id string, group Group) (changed bool, err error) {
 	if group.Name != id && !strings.HasPrefix(group.Name, id+"-") {
 		return false, fmt.Errorf("supervisor group %s is not of partition %s", group.Name, id)
@@ -101,8 +101,8 @@ func (l Layout) WriteGroup(id string, group Group) (changed bool, err error) {
 	return writeIfChanged(filepath.Join(l.ConfigDir(), group.Name+".conf"), []byte(text))
 }
 
-// RemovePartition removes all configuration files of a partition, those of its
-// managers too.
+// RemovePartition removes all configuration files of a partition, including
+// those of its managers.
 func (l Layout) RemovePartition(id string) error {
 	entries, err := os.ReadDir(l.ConfigDir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -120,8 +120,8 @@ func (l Layout) RemovePartition(id string) error {
 	return nil
 }
 
-// RemoveGroup removes the configuration file of one group, which alone makes
-// the supervisor stop it at the next update.
+// RemoveGroup removes the configuration file of one group, so that the next
+// update stops it.
 func (l Layout) RemoveGroup(name string) (removed bool, err error) {
 	err = os.Remove(filepath.Join(l.ConfigDir(), name+".conf"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -130,7 +130,7 @@ func (l Layout) RemoveGroup(name string) (removed bool, err error) {
 	return err == nil, err
 }
 
-// groupText is the content of a group's file, empty if no program is fit.
+// groupText returns the content of a group's file, empty if no program is usable.
 func (l Layout) groupText(group Group) (string, error) {
 	if !fitName(group.Name) || strings.ContainsAny(group.Directory, "\n\r") {
 		return "", errors.New("the name of the group or of its directory can't be written to a configuration file")
@@ -170,11 +170,11 @@ func writeProgram(b *strings.Builder, group Group, program string, p Program) {
 	fmt.Fprintf(b, "environment=USER=\"%s\",LOGNAME=\"%[1]s\",HOME=\"%s\"\n", escape(p.User), escape(p.Home))
 }
 
-// fitName tells whether a file name can stand in a section's name, in a list
-// of names, in a command line and in the address of a process. Supervisor
-// refuses the whole configuration when one name is unfit.
+// fitName reports whether a file name can stand in a section's name, in a list
+// of names, in a command line and in the URL of a process. A single unfit name
+// makes supervisor refuse the whole configuration.
 func fitName(name string) bool {
-	// Supervisor replaces %(here)s before it looks at escapes.
+	// Supervisor replaces %(here)s before it handles escapes.
 	if name == "" || !utf8.ValidString(name) || strings.Contains(name, "%(here)s") {
 		return false
 	}
@@ -186,7 +186,7 @@ func fitName(name string) bool {
 	return true
 }
 
-// commented tells whether supervisor would take a part of value for a comment.
+// commented reports whether supervisor would take part of value for a comment.
 func commented(value string) bool {
 	runes := []rune(" " + value)
 	for i, r := range runes[1:] {

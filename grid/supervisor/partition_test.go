@@ -157,7 +157,7 @@ var hostileNames = []string{
 	"a b", "a\nuser=0", "a;b", "a#b", "a,b", `a"b`, "a'b", `a\b`, "[a]", "a]", "a:b", "a\xffb", "a\u00a0b", "a\x1bb", "\u2028", "%(here)s",
 }
 
-// TestHostileNames checks with Python's own reader that no file name breaks or
+// TestHostileNames checks with Python's own parser that no file name breaks or
 // adds anything (GRID-73).
 func TestHostileNames(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 	"slapos/grid/supervisor/daemon"
 )
 
-// ServeOptions say what to serve.
+// ServeOptions configure [Serve] and [Detach].
 type ServeOptions = daemon.Options
 
 // Serve is the supervisor itself, in the foreground; see [daemon.Serve].

@@ -67,7 +67,7 @@ startsecs=0
 	}
 }
 
-// second starts another supervisor with the same configuration.
+// second starts another supervisor for the same configuration.
 func (s *supervisorUnderTest) second() (string, error) {
 	command := exec.Command(testExecutable())
 	command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}
@@ -75,8 +75,8 @@ func (s *supervisorUnderTest) second() (string, error) {
 	return string(out), err
 }
 
-// TestStopSignals checks that a service is asked first and killed only when its
-// time is over, and its whole group with it.
+// TestStopSignals checks that a service is asked first, and killed with its
+// whole group only when its time is over.
 func TestStopSignals(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, `
@@ -173,7 +173,7 @@ redirect_stderr=true
 	if len(starts) != 3 || info.Spawnerr != "Exited too quickly (process log may have details)" {
 		t.Fatalf("crash was started at %v: %+v", starts, info)
 	}
-	// Between a start and the next are 1 s, then 2 s, less what had passed.
+	// The delays between starts are 1 s, then 2 s, minus the time that has passed.
 	if first, second := starts[1].Sub(starts[0]), starts[2].Sub(starts[1]); first < 500*time.Millisecond || second < 1500*time.Millisecond {
 		t.Errorf("crash was started again after %v and %v", first, second)
 	}
@@ -189,7 +189,7 @@ redirect_stderr=true
 	}
 }
 
-// times are those that a program has written, in nanoseconds since 1970.
+// times returns the times that a program has written, in nanoseconds since 1970.
 func (s *supervisorUnderTest) times(name string) []time.Time {
 	s.t.Helper()
 	var times []time.Time
@@ -260,8 +260,8 @@ stdout_logfile=%(here)s/masked.log
 	s.until("look looked again", func() bool { return strings.Count(s.read("look.log"), "0022\n") == 2 })
 }
 
-// TestUser starts services as another user, which is in several groups. The
-// services must be in those, and in none of ours.
+// TestUser starts services as another user, who is in several groups. The
+// services must have those groups, and none of ours.
 func TestUser(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("IN_NAMESPACE") == "" {
@@ -297,8 +297,8 @@ startretries=0
 	}
 }
 
-// inNamespace runs the present test again as root, with users and groups of the
-// test's own.
+// inNamespace runs the current test again as root, with users and groups of its
+// own.
 func inNamespace(t *testing.T) {
 	t.Helper()
 	directory := t.TempDir()
@@ -322,7 +322,7 @@ func inNamespace(t *testing.T) {
 	testkit.RunAgain(t, command)
 }
 
-// TestReload checks that only what changed is touched.
+// TestReload checks that a reload touches only what changed.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "")
@@ -429,7 +429,7 @@ func TestSignals(t *testing.T) {
 	s.waitExit()
 }
 
-// TestIdle checks that a quiet supervisor with services doesn't wake up.
+// TestIdle checks that an idle supervisor with services doesn't wake up.
 func TestIdle(t *testing.T) {
 	var text strings.Builder
 	for i := range 50 {
@@ -463,8 +463,8 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestBrokenOutput closes the pipe that the supervisor's log is copied to, as
-// another supervisor does that dies.
+// TestBrokenOutput closes the pipe to which the supervisor's log is copied, as
+// happens when a parent supervisor dies.
 func TestBrokenOutput(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:p]\ncommand=sleep 1000\nstartsecs=0\n")

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answersAnew waits until the supervisor answers new connections.
-func (s *supervisorUnderTest) answersAnew() {
+// answersAgain waits until the supervisor answers new connections.
+func (s *supervisorUnderTest) answersAgain() {
 	s.t.Helper()
 	s.client.Close()
 	s.until("the supervisor answers on its socket", func() bool {
@@ -22,8 +22,8 @@ func (s *supervisorUnderTest) answersAnew() {
 	})
 }
 
-// TestSocketRemoved takes the socket away in several manners. It must come back
-// by itself, with its mode, and no service may notice.
+// TestSocketRemoved removes the socket in several ways. It must come back by
+// itself, with its mode, and no service may notice.
 func TestSocketRemoved(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:web]\ncommand=sleep 1000\nstartsecs=0\n").start()
@@ -47,7 +47,7 @@ func TestSocketRemoved(t *testing.T) {
 		}},
 	} {
 		c.disturb()
-		s.answersAnew()
+		s.answersAgain()
 		if now := s.info("web"); now.Pid != web.Pid || now.Start != web.Start {
 			t.Errorf("%s: web was %+v, is %+v", c.name, web, now)
 		}
@@ -62,7 +62,7 @@ func TestSocketRemoved(t *testing.T) {
 }
 
 // TestSocketObstructed puts something else in the socket's place: it stays, and
-// the socket comes when it has gone.
+// the socket returns once it is gone.
 func TestSocketObstructed(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:web]\ncommand=sleep 1000\nstartsecs=0\n").start()
@@ -75,27 +75,27 @@ func TestSocketObstructed(t *testing.T) {
 	} {
 		obstacle := s.path("obstacle-" + name)
 		must(t, obstruct(obstacle))
-		logged := strings.Count(s.read("supervisord.log"), "there is something that is no socket")
-		if name == "directory" { // nothing can be renamed over
+		logged := strings.Count(s.read("supervisord.log"), "the path exists and is not a socket")
+		if name == "directory" { // a rename can't replace the socket with a directory
 			must(t, unix.Renameat2(unix.AT_FDCWD, obstacle, unix.AT_FDCWD, socket, unix.RENAME_EXCHANGE))
 		} else {
 			must(t, os.Rename(obstacle, socket))
 		}
-		s.until("it is told of the "+name, func() bool {
-			return strings.Count(s.read("supervisord.log"), "there is something that is no socket") > logged
+		s.until("the log mentions the "+name, func() bool {
+			return strings.Count(s.read("supervisord.log"), "the path exists and is not a socket") > logged
 		})
 		if info, err := os.Lstat(socket); err != nil || info.Mode().Type() == os.ModeSocket {
 			t.Errorf("%s: it was replaced: %v", name, err)
 		}
 		must(t, os.Remove(socket))
-		s.answersAnew()
+		s.answersAgain()
 	}
 	if now := s.info("web"); now.Pid != web.Pid {
 		t.Errorf("web was %+v, is %+v", web, now)
 	}
 }
 
-// TestSocketDirectory removes the directory of the socket, and the one above.
+// TestSocketDirectory removes the socket's directory and its parent.
 func TestSocketDirectory(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:web]\ncommand=sleep 1000\nstartsecs=0\n")
@@ -107,18 +107,18 @@ func TestSocketDirectory(t *testing.T) {
 	web := s.untilState("web", "RUNNING")
 	for _, top := range []string{"a/b", "a"} {
 		must(t, os.RemoveAll(s.path(top)))
-		s.until("the loss is told", func() bool {
+		s.until("the loss is logged", func() bool {
 			return strings.HasSuffix(strings.TrimSpace(s.read("supervisord.log")), "no such file or directory")
 		})
 		must(t, os.MkdirAll(s.path("a/b"), 0o755))
-		s.answersAnew()
+		s.answersAgain()
 		must(t, os.Remove(s.path("a/b/sv.sock"))) // the new directory is watched, too
-		s.answersAnew()
+		s.answersAgain()
 	}
 	must(t, os.Rename(s.path("a"), s.path("moved")))
 	must(t, os.MkdirAll(s.path("a/b"), 0o755))
-	must(t, unix.Kill(s.command.Process.Pid, unix.SIGUSR2)) // what the kernel doesn't tell: a directory further up
-	s.answersAnew()
+	must(t, unix.Kill(s.command.Process.Pid, unix.SIGUSR2)) // a change further up, which the kernel doesn't report
+	s.answersAgain()
 	if now := s.info("web"); now.Pid != web.Pid {
 		t.Errorf("web was %+v, is %+v", web, now)
 	}
@@ -126,8 +126,8 @@ func TestSocketDirectory(t *testing.T) {
 	s.shutdown()
 }
 
-// TestSecondStart starts another supervisor over one whose socket it can't
-// reach: the socket comes back, and nobody is told to end anything.
+// TestSecondStart starts a second supervisor while the first one's socket is
+// gone: the socket comes back, and no message says to stop anything.
 func TestSecondStart(t *testing.T) {
 	t.Parallel()
 	s := newSupervisor(t, "[program:web]\ncommand=sleep 1000\nstartsecs=0\n").start()
@@ -140,7 +140,7 @@ func TestSecondStart(t *testing.T) {
 	if err == nil || strings.TrimSpace(said) != "Error: "+want {
 		t.Errorf("%v: %q, want %q", err, said, want)
 	}
-	s.answersAnew()
+	s.answersAgain()
 	if now := s.info("web"); now.Pid != web.Pid {
 		t.Errorf("web was %+v, is %+v", web, now)
 	}

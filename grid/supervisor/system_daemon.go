@@ -9,7 +9,7 @@ import (
 )
 
 // A SystemDaemon is a program of the whole node that the supervisor keeps
-// running, as root: firewalld and the dbus that it needs (GRID-78).
+// running as root: firewalld and the dbus that it needs (GRID-78).
 type SystemDaemon struct {
 	Name     string // of the program, its group and its file
 	Command  string // a command line; empty: there is no such daemon
@@ -33,8 +33,8 @@ func (l Layout) WriteSystemDaemon(d SystemDaemon) (changed bool, err error) {
 	return writeIfChanged(filepath.Join(l.ConfigDir(), d.Name+".conf"), []byte(text.String()))
 }
 
-// writeLogs writes where both output streams go. The name, already escaped, is
-// expanded twice by supervisor.
+// writeLogs writes the options of both output streams. name is already escaped;
+// supervisor expands it twice.
 func writeLogs(b *strings.Builder, log string) {
 	for _, stream := range []string{"stdout", "stderr"} {
 		fmt.Fprintf(b, "%s_logfile=%s\n%[1]s_logfile_maxbytes=100KB\n%[1]s_logfile_backups=1\n", stream, log)

@@ -20,10 +20,10 @@ import (
 	"slapos/slap/confined"
 )
 
-// WatchOptions are what the watchdog works with (GRID-79).
+// WatchOptions configure [Watch] (GRID-79).
 type WatchOptions struct {
-	// InstanceRoot holds the partitions. Empty: every event is reported, and
-	// nothing is remembered.
+	// InstanceRoot is the directory of partitions. If empty, every event is
+	// reported, and nothing is remembered.
 	InstanceRoot string
 	// Bang tells the master that a partition needs attention.
 	Bang   func(ctx context.Context, partition, message string) error
@@ -31,23 +31,23 @@ type WatchOptions struct {
 	Out    io.Writer // answers
 	Logger *slog.Logger
 
-	bangPause time.Duration // 0: the constant bangPause; tests are faster
+	bangPause time.Duration // 0: the constant bangPause; shorter in tests
 }
 
-// Files of a partition: what was last deployed, and what of that was reported.
+// Files of a partition: its last deployment, and the deployment that was last reported.
 const (
 	timestampFile = ".timestamp"
 	bangFile      = ".slapos_latest_bang_timestamp"
 )
 
-// bangPause is waited before an event that couldn't be reported is given back to
-// the supervisor, which sends it again.
+// bangPause is the wait before an event that couldn't be reported is returned
+// to the supervisor, which sends it again.
 const bangPause = 5 * time.Second
 
 // maximumEvent bounds the size of an event, in bytes.
 const maximumEvent = 1 << 20
 
-// Watch listens to the supervisor until it goes away, and reports once for each
+// Watch listens to the supervisor until it ends, and reports once per
 // deployment that a watched process of a partition has ended (GRID-79).
 func Watch(ctx context.Context, options WatchOptions) error {
 	in := bufio.NewReader(options.In)
@@ -103,8 +103,7 @@ func keyValues(text string) map[string]string {
 	return values
 }
 
-// handle reports an event if it is one to report. An exit that was expected
-// counts too.
+// handle reports an event if it has to be reported. Expected exits count, too.
 func (o WatchOptions) handle(ctx context.Context, header, payload map[string]string) error {
 	event, process, partition := header["eventname"], payload["processname"], payload["groupname"]
 	if event != "PROCESS_STATE_EXITED" && event != "PROCESS_STATE_FATAL" || !strings.Contains(process, onWatch) {
@@ -118,7 +117,7 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 		return nil
 	}
 	directory, err := confined.Open(filepath.Join(o.InstanceRoot, partition))
-	if errors.Is(err, fs.ErrNotExist) { // a manager's group is no directory
+	if errors.Is(err, fs.ErrNotExist) { // a manager's group has no directory
 		return o.bang(ctx, partition, message)
 	} else if err != nil {
 		return fmt.Errorf("partition %s: %w", partition, err)
@@ -135,7 +134,7 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 		deployed = "0"
 	}
 	if err := directory.Write(bangFile, []byte(deployed), confined.AgentFile); err != nil {
-		// Reported again at the next event is better than never.
+		// A repeated report at the next event is better than none.
 		o.Logger.Error("partition "+partition+": remember the report", "error", err)
 	}
 	return nil
@@ -149,13 +148,13 @@ func (o WatchOptions) bang(ctx context.Context, partition, message string) error
 	return nil
 }
 
-// isReported compares the texts of the two files; "" is no file.
+// isReported compares the texts of the two files; "" means no file.
 func isReported(deployed, reported string) bool {
 	switch {
 	case reported == "":
 		return false
 	case deployed == "":
-		return true // never deployed with success since the report
+		return true // no successful deployment since the report
 	}
 	d, errDeployed := strconv.ParseFloat(deployed, 64)
 	r, errReported := strconv.ParseFloat(reported, 64)
@@ -165,11 +164,12 @@ func isReported(deployed, reported string) bool {
 	return d <= r
 }
 
-// maximumTimestamp bounds what is taken for a timestamp, in bytes.
+// maximumTimestamp bounds the size of a timestamp, in bytes.
 const maximumTimestamp = 64
 
-// readTimestamp reads a file that the partition's user may have put there. Since it
-// is told to that user, a longer text, which may be another user's file, is none.
+// readTimestamp reads a file that the partition's user may have put there. That
+// user can see the result, so a longer text, which may be another user's file,
+// counts as none.
 func readTimestamp(directory *confined.Directory, name string) string {
 	data, err := directory.Read(name)
 	if err != nil || len(data) > maximumTimestamp {

@@ -120,7 +120,7 @@ func TestWatchFailure(t *testing.T) {
 }
 
 // TestWatchTraps checks that a partition's user can't make the watchdog write
-// or wait elsewhere.
+// elsewhere or wait.
 func TestWatchTraps(t *testing.T) {
 	t.Parallel()
 	const event = "PROCESS_STATE_EXITED processname:web-on-watch groupname:p pid:7"

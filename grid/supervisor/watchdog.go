@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// installedWatchdog is where nodes of the original have the program.
+// installedWatchdog is the path of the program on nodes of the original.
 const installedWatchdog = "/opt/slapos/bin/slapos-watchdog"
 
 // Watchdog describes the event listener that tells the master when a service
@@ -19,11 +19,11 @@ type Watchdog struct {
 	ComputerID            string
 	CertificateRepository string // optional
 	InstanceRoot          string
-	CAFile                string // that the master is verified against, if not the system's (D-16)
+	CAFile                string // to verify the master with, instead of the system's (D-16)
 	Insecure              bool   // the master isn't verified
 }
 
-// Command is the listener's command line. The program is the original's
+// Command returns the listener's command line. Its program is the original's
 // /opt/slapos/bin/slapos-watchdog if the node has it, else the link
 // slapos-watchdog beside this program, else this program's own command of that
 // name.
@@ -45,7 +45,7 @@ func (w Watchdog) Command() string {
 	return strings.Join(words, " ")
 }
 
-// isOurs tells whether the listener knows options that the original's doesn't.
+// isOurs reports whether the listener knows the options that the original's doesn't.
 func (w Watchdog) isOurs() bool {
 	installed, err := os.Stat(installedWatchdog)
 	if err != nil {
@@ -65,7 +65,7 @@ func (w Watchdog) program() string {
 	return quote(w.Executable) + " watchdog"
 }
 
-// always puts a word between quotes, as the original's line has it.
+// always quotes a word, as in the original's line.
 func always(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'"'"'`) + "'"
 }

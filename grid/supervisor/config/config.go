@@ -14,10 +14,10 @@ import (
 // Auto as the name of a log asks for a temporary file in [Config.ChildLogDir].
 const Auto = "AUTO"
 
-// Level is a level of the supervisor's own log.
+// Level is the level of a line in the supervisor's own log.
 type Level = slog.Level
 
-// The levels, among them the three that slog has no name for.
+// The levels. slog has no name for three of them.
 const (
 	LevelBlather  Level = -12
 	LevelTrace    Level = -8
@@ -47,7 +47,7 @@ type Config struct {
 	StripANSI       bool
 	Servers         []Server
 	Groups          []*Group // in order of priority and name
-	// Warnings and Included are for the log.
+	// Warnings and Included are written to the log.
 	Warnings, Included []string
 }
 
@@ -61,7 +61,7 @@ type Server struct {
 	Username, Password string
 }
 
-// URL is the address that programs are told in SUPERVISOR_SERVER_URL.
+// URL is the address that programs get in SUPERVISOR_SERVER_URL.
 func (s Server) URL() string {
 	if s.Socket != "" {
 		return "unix://" + s.Socket
@@ -85,15 +85,15 @@ func (c *Config) ServerURL() string {
 	return ""
 }
 
-// Group is a number of programs that are added, started and stopped together.
+// Group is a set of programs that are added, started and stopped together.
 type Group struct {
 	Name     string
 	Priority int
 	Programs []*Program
-	Listener *Listener // for a group of event listeners
+	Listener *Listener // set for a group of event listeners
 }
 
-// Listener is what a group of event listeners wants to hear.
+// Listener says which events a group of event listeners wants.
 type Listener struct {
 	BufferSize int
 	Events     []string // sorted
@@ -130,8 +130,8 @@ func Load(path string, environ []string) (*Config, error) {
 	return l.Config, nil
 }
 
-// include reads the files of [include]. %(here)s is the directory of the file
-// that it stands in.
+// include reads the files of [include]. %(here)s is the directory of the
+// including file.
 func (l *loader) include() error {
 	if !l.has("include") {
 		return nil
@@ -175,7 +175,7 @@ func (l *loader) include() error {
 	return nil
 }
 
-// names are the expansions that are known everywhere, and more.
+// names returns the expansions that are known everywhere, plus more.
 func (l *loader) names(more names) names {
 	return l.environment.with(names{"here": l.here, "host_node_name": l.host}).with(more)
 }
@@ -226,7 +226,7 @@ func read[T any](s *section, option, fallback string, convert func(string) (T, e
 	return value
 }
 
-// readOptional is read, or none if the option isn't set.
+// readOptional is read for an option that may be missing.
 func readOptional[T any](s *section, option string, none T, convert func(string) (T, error)) T {
 	if !s.set(option) {
 		return none

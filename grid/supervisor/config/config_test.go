@@ -19,7 +19,7 @@ import (
 const base = "[supervisord]\n"
 
 // texts are configurations that Python's supervisor and this package must read
-// alike: main files, each with an included file that some of them name.
+// alike: main files, each with a file that some of them include.
 var texts = []string{
 	base,
 	"[supervisord]\nlogfile=/tmp/x.log\nlogfile_maxbytes=1KB\nlogfile_backups=3\nloglevel=debug\npidfile=/tmp/x.pid\n" +
@@ -71,7 +71,7 @@ var texts = []string{
 
 const included = "[program:i]\ncommand=%(here)s/i\n"
 
-// dump is what both sides tell of a configuration.
+// dump prints what either side makes of a configuration.
 type dump struct {
 	OK     bool
 	Daemon []any
@@ -140,7 +140,7 @@ func ourDump(path string) dump {
 		c.MinFDs, c.ChildLogDir, c.NoCleanup, c.StripANSI}, Groups: groups}
 }
 
-// TestAgainstPython reads every text here and with Python's supervisor.
+// TestAgainstPython reads every text with this package and with Python's supervisor.
 func TestAgainstPython(t *testing.T) {
 	directory := t.TempDir()
 	if err := os.Mkdir(filepath.Join(directory, "d"), 0o755); err != nil {
@@ -248,8 +248,8 @@ json.dump([split(l) for l in json.load(sys.stdin)], sys.stdout)
 	}
 }
 
-// As the original, the supervisor refuses bytes that are no UTF-8, in what it
-// includes too, and so does its client.
+// The supervisor and its client refuse a file that isn't UTF-8, even an
+// included one, as the original does.
 func TestNoUTF8(t *testing.T) {
 	directory := t.TempDir()
 	write := func(name, text string) string {
@@ -261,11 +261,11 @@ func TestNoUTF8(t *testing.T) {
 	}
 	included := write("x.conf", "[program:x]\ncommand=/bin/echo caf\xe9\n")
 	main := write("main.conf", "[supervisord]\n[include]\nfiles = x.conf\n")
-	if _, err := Load(main, nil); err == nil || err.Error() != included+", line 2: is no UTF-8" {
+	if _, err := Load(main, nil); err == nil || err.Error() != included+", line 2: not UTF-8" {
 		t.Errorf("included: %v", err)
 	}
 	main = write("main.conf", "[supervisord]\n[supervisorctl]\n; caf\xe9\n")
-	if _, err := LoadClient(main, nil); err == nil || err.Error() != main+", line 3: is no UTF-8" {
+	if _, err := LoadClient(main, nil); err == nil || err.Error() != main+", line 3: not UTF-8" {
 		t.Errorf("client: %v", err)
 	}
 	write("x.conf", "[program:x]\ncommand=/bin/echo caf\u00e9\n")

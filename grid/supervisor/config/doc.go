@@ -5,10 +5,10 @@
 // of [supervisord], [unix_http_server], [inet_http_server], [supervisorctl],
 // [program:x], [group:x] and [eventlistener:x].
 //
-// Two things differ on purpose. A program whose log's directory or whose
-// numeric user is missing doesn't make the whole configuration invalid: that
-// program alone fails to start. And group= is honoured: the original's agent
-// writes it, Python's supervisor ignores it.
+// Two things differ on purpose. A missing directory of a program's log, or a
+// missing numeric user, doesn't invalidate the whole configuration: only that
+// program fails to start. And group= is honoured: the original's agent writes
+// it, but Python's supervisor ignores it.
 //
 // [fcgi-program:x] sections are ignored with a warning.
 package config

@@ -12,7 +12,7 @@ import (
 	"slapos/slap"
 )
 
-// names are what %(name)s may stand for: a string or an int each.
+// names are the values of %(name)s: a string or an int each.
 type names map[string]any
 
 func (n names) with(more names) names {
@@ -63,7 +63,7 @@ func (n names) expand(text, option string) (string, error) {
 	return b.String(), nil
 }
 
-// convert formats one value by %<flags><verb>.
+// convert formats one value with %<flags><verb>.
 func convert(value any, flags string, verb byte) (string, error) {
 	for _, digits := range strings.FieldsFunc(flags, func(r rune) bool { return r < '0' || r > '9' }) {
 		if width, err := strconv.Atoi(digits); err != nil || width > 1000 {

@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// ini is the content of one or more files, sections in the order of their first
-// line. The keys are in lower case; values of several lines hold line feeds.
+// ini is the content of one or more files, with sections in the order of their
+// first lines. Keys are in lower case; values of several lines hold line feeds.
 type ini struct {
 	names    []string
 	sections map[string]map[string]string
-	files    map[string]string // where a section began
+	files    map[string]string // where a section begins
 	defaults map[string]string // of [DEFAULT], under every section
 }
 
@@ -63,21 +63,21 @@ func (f *ini) values() (all []map[string]string) {
 type reader struct {
 	*ini
 	file    string
-	options map[string]string // of the present section
-	option  string            // that continuation lines belong to
+	options map[string]string // of the current section
+	option  string            // the one that continuation lines belong to
 	lines   []string          // its value
 	indent  int
 }
 
-// parse adds the content of a file, as Python's RawConfigParser does with
-// inline comments that start by ; or #.
+// parse adds the content of a file, as Python's RawConfigParser does when
+// inline comments start with ; or #.
 func (f *ini) parse(file string, data []byte) error {
 	r := &reader{ini: f, file: file}
 	number := 0
 	for line := range bytes.Lines(data) {
 		number++
 		if !utf8.Valid(line) {
-			return fmt.Errorf("%s, line %d: is no UTF-8", file, number) // as the original
+			return fmt.Errorf("%s, line %d: not UTF-8", file, number) // as the original
 		}
 		if err := r.line(strings.TrimSuffix(strings.TrimSuffix(string(line), "\n"), "\r")); err != nil {
 			return fmt.Errorf("%s, line %d: %w", file, number, err)
@@ -139,8 +139,8 @@ func (r *reader) endOption() {
 	r.option, r.lines = "", nil
 }
 
-// withoutComment cuts a line before ; or # where they begin the line or follow
-// a blank.
+// withoutComment cuts a line at the first ; or # that starts the line or
+// follows a blank.
 func withoutComment(line string) (text string, commented bool) {
 	blank := true
 	for i, c := range line {

@@ -13,7 +13,7 @@ import (
 	"slapos/slap"
 )
 
-// AutoRestart says when a process that ended by itself is started again.
+// AutoRestart says when a process is restarted after it ended by itself.
 type AutoRestart int
 
 // The values of autorestart=.
@@ -48,7 +48,7 @@ type Program struct {
 	Stderr        Stream
 }
 
-// Stream is what becomes of the output of a process.
+// Stream says where an output of a process goes.
 type Stream struct {
 	LogFile         string // "" for none, or Auto
 	MaxBytes        int64  // 0: not rotated
@@ -57,7 +57,8 @@ type Stream struct {
 	Events          bool  // PROCESS_LOG events
 }
 
-// groups reads [group:x], then [program:x] of no group, then [eventlistener:x].
+// groups reads [group:x], then each [program:x] that is in no group, then
+// [eventlistener:x].
 func (l *loader) groups() error {
 	grouped := map[string]bool{}
 	for _, sectionName := range l.ini.names {
@@ -109,7 +110,7 @@ func (l *loader) groups() error {
 	return nil
 }
 
-// single makes the group of a section that stands alone.
+// single makes the group of a program that is in no other group.
 func (l *loader) single(sectionName, kind string) error {
 	s := l.section(sectionName, nil)
 	group := &Group{}
@@ -187,8 +188,8 @@ func (l *loader) programs(sectionName string, group *Group) error {
 	return nil
 }
 
-// program reads one process. Its own environment= can be expanded in what is
-// read after it, as in the original.
+// program reads one process. Its own environment= can be expanded in the
+// options that are read after it, as in the original.
 func (l *loader) program(s *section, processName string) *Program {
 	p := &Program{
 		Priority:      read(s, "priority", "999", integer),
@@ -238,8 +239,8 @@ func (l *loader) program(s *section, processName string) *Program {
 	return p
 }
 
-// stream reads the options of one output. The name of the log is expanded
-// twice, as in the original.
+// stream reads the options of one output. The log's name is expanded twice, as
+// in the original.
 func (s *section) stream(which string) Stream {
 	path, err := s.names.expand(s.text(which+"_logfile", Auto), which+"_logfile")
 	s.fail(err)
@@ -257,7 +258,7 @@ func (s *section) stream(which string) Stream {
 	return stream
 }
 
-// warn remembers a warning once.
+// warn keeps a warning, once.
 func (l *loader) warn(text string) {
 	if !slices.Contains(l.Warnings, text) {
 		l.Warnings = append(l.Warnings, text)

@@ -19,8 +19,8 @@ import (
 	"slapos/slap"
 )
 
-// integer reads a number as Python does. What is beyond the numbers of XML-RPC,
-// 68 years in seconds, is the largest or the smallest of them.
+// integer reads a number as Python does. A number that XML-RPC can't hold (68
+// years in seconds) becomes the largest or smallest that it can.
 func integer(text string) (int, error) {
 	number, ok := slap.PythonInt(text)
 	if !ok {
@@ -48,8 +48,8 @@ func octal(text string) (int, error) {
 	return int(number), nil
 }
 
-// byteSize reads 100, 100KB, 50MB or 1GB. What no file reaches is the largest
-// number; a negative one is no limit, as 0.
+// byteSize reads 100, 100KB, 50MB or 1GB. A size that no file reaches becomes
+// the largest number; a negative one means no limit, as 0 does.
 func byteSize(text string) (int64, error) {
 	lower := strings.ToLower(text)
 	for _, unit := range []struct {
@@ -115,8 +115,8 @@ func Signal(text string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("value %s is not a valid signal name", slap.PythonRepr(text))
 }
 
-// name checks a process or group name: what the protocol of event listeners and
-// the addresses of processes can't hold is refused.
+// name checks a process or group name. It refuses characters that event
+// listeners or the URLs of processes can't carry.
 func name(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if at := strings.IndexAny(text, " :/"); at >= 0 {
@@ -149,7 +149,7 @@ func groupID(text string) (int, error) {
 	return strconv.Atoi(entry.Gid)
 }
 
-// owner reads user or user:group; -1 leaves one as it is.
+// owner reads user or user:group; -1 leaves that one unchanged.
 func owner(text string) (uid, gid int, err error) {
 	userName, groupName, found := strings.Cut(text, ":")
 	gid = -1
@@ -162,7 +162,7 @@ func owner(text string) (uid, gid int, err error) {
 	return uid, gid, nil
 }
 
-// expandUser replaces ~ by a home directory. ~name is left alone.
+// expandUser replaces ~ with the home directory. It leaves ~name alone.
 func expandUser(path string) string {
 	rest, found := strings.CutPrefix(path, "~")
 	if home, err := os.UserHomeDir(); found && err == nil && (rest == "" || rest[0] == '/') {
@@ -178,7 +178,7 @@ func existingDirectory(path string) (string, error) {
 	return expandUser(path), nil
 }
 
-// fileInDirectory checks that the directory of a path is there, and makes the
+// fileInDirectory checks that the directory of a path exists, and makes the
 // path absolute.
 func fileInDirectory(path string) (string, error) {
 	path = expandUser(path)
@@ -188,7 +188,7 @@ func fileInDirectory(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// logLevels are the names and the abbreviations that the log shows.
+// logLevels are the names of levels and the abbreviations that the log shows.
 var logLevels = map[string]Level{
 	"critical": LevelCritical, "crit": LevelCritical,
 	"error": LevelError, "erro": LevelError,
@@ -234,8 +234,8 @@ func logFile(text string) (path string, syslog bool) {
 	return expandUser(text), false
 }
 
-// eventTypes are those a listener may ask for; an abstract one stands for the
-// types that begin with it.
+// eventTypes are those a listener may ask for; an abstract one stands for all
+// types that begin with its name.
 var eventTypes = strings.Fields(`
 	EVENT
 	PROCESS_STATE PROCESS_STATE_STOPPED PROCESS_STATE_EXITED PROCESS_STATE_STARTING PROCESS_STATE_STOPPING

@@ -30,7 +30,7 @@ type optionTable struct {
 	read    func(c *Config) any
 }
 
-// optionTables are those that are more than a text, by their names.
+// optionTables has the options that aren't plain text, by name.
 func optionTables() map[string]optionTable {
 	program := func(read func(p *Program) any) optionTable {
 		return optionTable{section: "program:x", read: func(c *Config) any { return read(c.Groups[0].Programs[0]) }}
@@ -69,12 +69,12 @@ func optionTables() map[string]optionTable {
 	}
 }
 
-// withoutTable are options of a program or the daemon that no number is written
-// in, or whose rules are tested elsewhere.
+// withoutTable are options of a program or the daemon that hold no number, or
+// whose rules are tested elsewhere.
 var withoutTable = strings.Fields("directory user group pidfile childlogdir environment port stdout_syslog")
 
-// originalValues is what Python's supervisor makes of options: a value, or none
-// where it refuses it.
+// originalValues prints what Python's supervisor makes of options: a value, or
+// none where it refuses the option.
 const originalValues = `
 import io, json, signal, sys
 from supervisor.options import ServerOptions
@@ -121,10 +121,10 @@ for path, option, section in json.load(sys.stdin):
 json.dump(answers, sys.stdout)
 `
 
-// Each option that is more than a text, absent and with odd values, comes to
-// what it does in Python's supervisor. What is refused is told with the option,
-// the section and the file.
-// GRID-70 and D-26: a default stands for an absent option only.
+// Every option that isn't plain text, absent or with an odd value, gets the
+// value that Python's supervisor gives it. The error of a refused value names
+// the option, the section and the file. GRID-70 and D-26: only an absent option
+// gets its default.
 func TestOptionValues(t *testing.T) {
 	directory := t.TempDir()
 	sections := map[string]string{
@@ -140,7 +140,7 @@ func TestOptionValues(t *testing.T) {
 	for option, table := range optionTables() {
 		for i, value := range append([]string{"absent"}, oddValues...) {
 			if option == "numprocs" && len(value) > 4 {
-				continue // that many processes are made by none
+				continue // nobody runs that many processes
 			}
 			_, name, _ := strings.Cut(" "+option, " ")
 			name = name[strings.LastIndexByte(name, ' ')+1:]
@@ -180,8 +180,8 @@ func TestOptionValues(t *testing.T) {
 	for i, q := range questions {
 		config, err := Load(q.path, nil)
 		want := answers[i]
-		// A umask and a mode of -1 are no sense, nor is the signal 0, nor a process
-		// with a number that no other program can hold.
+		// A umask or a mode of -1 makes no sense, nor does the signal 0, nor a
+		// process number that no other program can hold.
 		if q.option == "stopsignal" && q.value == "0" || q.option == "numprocs_start" && len(q.value) > 10 {
 			want = nil
 		}
@@ -220,7 +220,7 @@ func TestOptionValues(t *testing.T) {
 	}
 }
 
-// Every option that is read by a function of its own has a table.
+// Every option that has a reading function of its own has a table.
 func TestEveryOptionHasATable(t *testing.T) {
 	tables := optionTables()
 	found := map[string]bool{}
@@ -261,7 +261,7 @@ func TestEveryOptionHasATable(t *testing.T) {
 	}
 }
 
-// Numbers that Python takes and no clock reaches stay large.
+// Numbers that Python accepts but no clock reaches stay large.
 func TestLargeValues(t *testing.T) {
 	for text, want := range map[string]int{"99999999999999999999": math.MaxInt32, "-99999999999999999999": math.MinInt32, "4294967296": math.MaxInt32} {
 		if got, err := integer(text); err != nil || got != want {

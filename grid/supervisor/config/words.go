@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// SplitCommand splits a command line into words as Python's shlex.split: by
-// blanks, with quotes and backslashes, nothing expanded.
+// SplitCommand splits a command line into words as Python's shlex.split does:
+// at blanks, respecting quotes and backslashes, expanding nothing.
 func SplitCommand(line string) ([]string, error) {
 	const (
 		between = iota
@@ -62,11 +62,12 @@ func SplitCommand(line string) ([]string, error) {
 	return words, nil
 }
 
-// wordCharacters are those of a bare word in environment=.
+// wordCharacters may appear in a bare word of environment=.
 const wordCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/.+-():"
 
-// tokens splits the value of environment= as Python's shlex in its old mode:
-// bare words, quoted texts with their quotes, single other characters.
+// tokens splits the value of environment= as Python's shlex does in its old
+// mode: bare words, quoted texts with their quotes, other characters one by
+// one.
 func tokens(text string) ([]string, error) {
 	var all []string
 	for i := 0; i < len(text); {

@@ -16,11 +16,11 @@ import (
 	"slapos/grid/supervisor/config"
 )
 
-// adoptJournal goes on with the processes that an earlier supervisor left running
-// and its journal knows (D-5). Each gets the configuration that it was started
-// with, in a group of the same name, even if the configuration has no such group
-// any more. So the next reload finds the same differences as if this supervisor
-// had been there all the time.
+// adoptJournal takes over the processes in the journal that an earlier
+// supervisor left running (D-5). Each keeps the configuration that it was
+// started with, in a group of the same name, even if the configuration no
+// longer has that group. The next reload then finds the same differences as if
+// this supervisor had been there all along.
 func (d *daemon) adoptJournal() {
 	for _, e := range d.journal.running {
 		stat, err := readStat(e.PID)
@@ -28,7 +28,7 @@ func (d *daemon) adoptJournal() {
 		switch {
 		case e.Listener:
 			if alive {
-				_ = unix.Kill(-e.PID, unix.SIGKILL) // its protocol can't be taken up
+				_ = unix.Kill(-e.PID, unix.SIGKILL) // its protocol can't be resumed
 			}
 			d.journal.ended(e.PID)
 		case alive:
@@ -39,7 +39,7 @@ func (d *daemon) adoptJournal() {
 	}
 }
 
-// entryProcess is the process that a journal's line is about, as it was.
+// entryProcess returns the process of a journal entry, as it was.
 func (d *daemon) entryProcess(e entry) *process {
 	g := d.groups[e.Group]
 	if g == nil {
@@ -76,9 +76,9 @@ func (d *daemon) adoptEntry(e entry) {
 	}
 }
 
-// foundDead reports a process that ended while there was no supervisor, unless
-// its program is about to be started anyway. What the configuration doesn't
-// name any more is forgotten.
+// foundDead reports a process that ended while no supervisor ran, unless its
+// program is about to be started anyway. It forgets what the configuration no
+// longer names.
 func (d *daemon) foundDead(e entry) {
 	d.journal.ended(e.PID)
 	g := d.groups[e.Group]
@@ -104,7 +104,7 @@ func (p *process) takeOver(pid int, ticks uint64, since time.Time) error {
 	if err != nil {
 		return fmt.Errorf("open process: %w", err)
 	}
-	// Only now that it is held its number can't become another's.
+	// From now on the pidfd keeps its number from being reused for p.
 	if stat, err := readStat(pid); err != nil || stat.ticks != ticks {
 		closeAll(pidfd)
 		return fmt.Errorf("it has just ended")
@@ -142,9 +142,9 @@ func (p *process) resume(o *output, stream int) {
 	}
 }
 
-// endOf finds out how a process that isn't our child has ended: from what is
-// left of it until its parent takes notice, or from the kernel, which since Linux
-// 6.15 knows it afterwards.
+// endOf finds out how a process that isn't our child ended: from its zombie,
+// until its parent reaps it, or from the kernel, which keeps the status since
+// Linux 6.15.
 func endOf(pid, pidfd int, ticks uint64) ended {
 	if stat, err := readStat(pid); err == nil && stat.dead && stat.ticks == ticks {
 		return endFrom(unix.WaitStatus(stat.exitCode))
@@ -156,7 +156,7 @@ func endOf(pid, pidfd int, ticks uint64) ended {
 	return ended{status: -1, how: "exit status unknown"}
 }
 
-// marks are the variables that a supervisor gives to its programs.
+// marks are the environment variables that a supervisor sets for its programs.
 type marks struct{ server, group, process string }
 
 func parseMarks(environ []byte) (m marks) {
@@ -174,11 +174,11 @@ func parseMarks(environ []byte) (m marks) {
 	return m
 }
 
-// adoptMarked adopts what a crashed supervisor without a journal left running, as
-// Python's is. It looks once at all processes. One is taken for a program that
-// isn't running when it has the program's marks and user and is what only a
-// direct child of a supervisor is: the leader of a process group but not of a
-// session. Of several, the oldest.
+// adoptMarked adopts what a crashed supervisor left running without a journal,
+// as Python's does. It looks at all processes once. It takes a process for a
+// stopped program if it has the program's marks and user, and leads a process
+// group but not a session, as only direct children of a supervisor do. If
+// several match, it takes the oldest.
 func (d *daemon) adoptMarked() {
 	type candidate struct {
 		pid   int
@@ -230,7 +230,7 @@ func (d *daemon) markedProcess(pid int) *process {
 	if p == nil || p.pid != 0 || m.server != p.serverURL() {
 		return nil
 	}
-	// The owner of the directory isn't always the process's user.
+	// The directory's owner isn't always the process's user.
 	status, err := os.ReadFile(filepath.Join(directory, "status"))
 	if err != nil || !runsAs(status, p.uid()) {
 		return nil
@@ -245,7 +245,7 @@ func (p *process) uid() int {
 	return p.config.User
 }
 
-// runsAs tells whether /proc/PID/status shows uid as real and effective user.
+// runsAs reports whether /proc/PID/status shows uid as real and effective user.
 func runsAs(status []byte, uid int) bool {
 	_, after, _ := bytes.Cut(status, []byte("\nUid:"))
 	line, _, _ := bytes.Cut(after, []byte("\n"))
@@ -254,8 +254,8 @@ func runsAs(status []byte, uid int) bool {
 	return len(fields) == 4 && string(fields[0]) == want && string(fields[1]) == want
 }
 
-// startTime converts a start in the kernel's ticks since boot, of which there
-// are always 100 a second for programs.
+// startTime converts a start time in ticks since boot; the kernel shows
+// programs 100 ticks a second.
 func startTime(ticks uint64) time.Time {
 	var up unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) != nil {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Package daemon is the supervisor: it starts the programs of a configuration,
-// keeps their logs, starts them again, and answers XML-RPC calls (GRID-76).
+// keeps their logs, restarts them, and answers XML-RPC calls (GRID-76).
 //
-// One lock guards all that changes. Nothing polls: a quiet supervisor doesn't
-// wake up. The end of a process and its output come from one epoll, changes
-// that are due later from timers, calls from HTTP.
+// One lock guards all mutable state. Nothing polls: an idle supervisor doesn't
+// wake up. One epoll reports the ends of processes and their output, timers
+// make the changes that are due later, HTTP brings the calls.
 package daemon
 
 import (
@@ -33,14 +33,14 @@ import (
 // Options say what to serve.
 type Options struct {
 	ConfigFile string
-	Silent     bool             // nothing of the log on Stdout
+	Silent     bool             // don't write the log to Stdout
 	Stdout     io.Writer        // gets a copy of the log; nil for none
-	Environ    []string         // of the supervisor, inherited by programs
+	Environ    []string         // the supervisor's; programs inherit it
 	Ready      func()           // called when the sockets answer; may be nil
 	CGroups    cgroup.Hierarchy // where partitions have control groups
 }
 
-// daemon is a supervisor between two readings of its main configuration.
+// daemon is a supervisor between two reads of its main configuration.
 type daemon struct {
 	options     Options
 	environment map[string]string
@@ -51,7 +51,7 @@ type daemon struct {
 	pidFile     *pidFile
 	poller      *poller
 
-	mu          sync.Mutex // guards all below, and every process
+	mu          sync.Mutex // guards everything below, and every process
 	state       supervisorState
 	groups      map[string]*group
 	journal     *journal
@@ -59,14 +59,15 @@ type daemon struct {
 	eventSerial int
 	ticking     bool
 	tidying     *time.Timer
-	ending      chan struct{} // closed when the state is no more RUNNING
+	ending      chan struct{} // closed when the state stops being RUNNING
 	sockets     *socketWatch
 }
 
-// Serve runs a supervisor in the foreground until ctx ends, a signal asks for
-// it (SIGTERM, SIGINT, SIGQUIT) or the method shutdown is called; then every
-// service is stopped. SIGHUP and the method restart stop all and start again,
-// SIGUSR2 opens logs again and makes removed sockets anew. An error comes before anything was started.
+// Serve runs a supervisor in the foreground until ctx ends, a signal asks it to
+// stop (SIGTERM, SIGINT, SIGQUIT) or a client calls the method shutdown; then
+// it stops every service. SIGHUP and the method restart stop everything and
+// start again; SIGUSR2 reopens logs and recreates removed sockets. If it
+// returns an error, it has started nothing.
 func Serve(ctx context.Context, options Options) error {
 	defer catchIgnored()()
 	for {
@@ -123,7 +124,7 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	return d.state == supervisorRestarting, nil
 }
 
-// prepare does what comes before the first process.
+// prepare does everything that comes before the first process.
 func (d *daemon) prepare() (err error) {
 	if err := d.becomeUser(); err != nil {
 		return err
@@ -131,7 +132,7 @@ func (d *daemon) prepare() (err error) {
 	if err := raiseLimit(d.config.MinFDs); err != nil {
 		return err
 	}
-	// Programs inherit the standard streams alone, whatever we were started with.
+	// Programs inherit only the standard streams, whatever else we inherited.
 	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	syscall.Umask(d.config.Umask)
 	debug.SetGCPercent(garbagePercent)
@@ -165,8 +166,8 @@ func (d *daemon) prepare() (err error) {
 	return nil
 }
 
-// keepCrashes sends the last words of a defect to the log: in the background
-// nobody reads standard error.
+// keepCrashes sends a panic's output to the log: in the background nobody reads
+// standard error.
 func (d *daemon) keepCrashes() {
 	if d.config.LogFile == "" {
 		return
@@ -178,7 +179,7 @@ func (d *daemon) keepCrashes() {
 	}
 }
 
-// becomeUser gives up root's rights if the configuration wants that.
+// becomeUser drops root's rights if the configuration asks for it.
 func (d *daemon) becomeUser() error {
 	p := &process{config: &config.Program{User: d.config.User, Group: -1}}
 	credential, err := p.credential()
@@ -192,7 +193,7 @@ func (d *daemon) becomeUser() error {
 	return errors.Join(syscall.Setgroups(groups), syscall.Setgid(int(credential.Gid)), syscall.Setuid(int(credential.Uid)))
 }
 
-// raiseLimit makes room for enough descriptors: each service takes three.
+// raiseLimit raises the limit of open files: each service takes three.
 func raiseLimit(minimum int) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -229,7 +230,7 @@ func (d *daemon) begin() {
 		d.critical(err.Error())
 	}
 	d.log.Info(fmt.Sprintf("supervisord started with pid %d", os.Getpid()))
-	go d.poller.run(&d.mu) // calls back with the lock held, until the process ends or starts again
+	go d.poller.run(&d.mu) // calls handlers with the lock held, until this process ends or restarts
 	d.notify("SUPERVISOR_STATE_CHANGE_RUNNING", "")
 	for _, g := range d.groupsByPriority() {
 		g.autoStart()
@@ -239,7 +240,7 @@ func (d *daemon) begin() {
 	dropStartup()
 }
 
-// end makes the supervisor stop, or stop and start again.
+// end makes the supervisor stop, or restart.
 func (d *daemon) end(next supervisorState) {
 	if d.state == supervisorRunning {
 		close(d.ending)
@@ -249,7 +250,7 @@ func (d *daemon) end(next supervisorState) {
 	}
 }
 
-// handleSignals follows signals and the end of ctx.
+// handleSignals reacts to signals and the end of ctx.
 func (d *daemon) handleSignals(ctx context.Context) (stop func()) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR2)
@@ -257,7 +258,7 @@ func (d *daemon) handleSignals(ctx context.Context) (stop func()) {
 		signal.Notify(signals, unix.SIGCHLD)
 	}
 	done := make(chan struct{})
-	go func() { // touches the daemon with its lock held; stop closes done
+	go func() { // uses the daemon with its lock held; stop closes done
 		for {
 			select {
 			case <-done:
@@ -299,8 +300,8 @@ func (d *daemon) handleSignal(s syscall.Signal) {
 	}
 }
 
-// reapOrphans takes the exit status of processes that came to us because we are
-// the first process of a container.
+// reapOrphans reaps processes that were reparented to us because we are the
+// first process of a container.
 func reapOrphans(d *daemon) {
 	ours := map[int]bool{}
 	for _, g := range d.groups {
@@ -332,7 +333,7 @@ func (d *daemon) reopenLogs() {
 		}
 	}
 	if err != nil {
-		d.log.Error("logs can't be opened again", "error", err)
+		d.log.Error("logs can't be reopened", "error", err)
 	}
 }
 
@@ -359,7 +360,7 @@ func (d *daemon) stopAll() {
 	}
 }
 
-// wait gives up the lock until done, which is asked at each change of state.
+// wait releases the lock until done returns true; it asks at each change of state.
 func (p *process) wait(ctx context.Context, done func() bool) error {
 	for !done() {
 		if p.changed == nil {

@@ -22,10 +22,9 @@ import (
 	"slapos/slap/testkit"
 )
 
-// TestThreadsEnd lets a thousand threads of the supervisor end, among them
-// probably the one that started the service. A service bound to the thread that
-// started it (by a parent-death signal) would die.
-// D-4.
+// TestThreadsEnd ends a thousand threads of the supervisor, probably including
+// the one that started the service. A service bound to the thread that started
+// it (by a parent-death signal) would die. D-4.
 func TestThreadsEnd(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "supervisord.conf")
@@ -83,8 +82,8 @@ func TestThreadsEnd(t *testing.T) {
 	}
 }
 
-// testOutput is an output of a daemon that runs nothing; all events wait in the
-// pool of its group.
+// testOutput is an output of a daemon that runs nothing; all events wait in its
+// group's pool.
 func testOutput(c config.Stream) *output {
 	d := &daemon{config: &config.Config{}, groups: map[string]*group{}, log: slog.New(slog.DiscardHandler)}
 	d.mainLog = &mainLog{mu: new(sync.Mutex)}
@@ -140,8 +139,8 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// A log in a directory of somebody else's belongs to that one or to us, and has
-// no other name.
+// A log in somebody else's directory must belong to that user or to us, and
+// have no other name.
 func TestCheckFile(t *testing.T) {
 	ours, theirs := uint32(os.Geteuid()), uint32(os.Geteuid()+1)
 	for _, test := range []struct {
@@ -161,7 +160,7 @@ func TestCheckFile(t *testing.T) {
 	}
 }
 
-// A log that is shown is no link in a directory that others write to.
+// A log that is shown must not be a link in a directory that others can write to.
 func TestOpenForReading(t *testing.T) {
 	directory := t.TempDir()
 	log, link := filepath.Join(directory, "log"), filepath.Join(directory, "link")
@@ -211,8 +210,8 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-// TestJournal checks that what is written is read again, also after a crash in
-// the middle of a line, and that nothing of another run of the machine counts.
+// TestJournal checks that the journal can be read back, even after a crash in
+// the middle of a line, and that entries from before a reboot don't count.
 func TestJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "services")
 	fail := func(err error) { t.Error(err) }
@@ -260,7 +259,7 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-// TestJournalOfListeners makes sure that a node without services has no file.
+// TestJournalOfListeners checks that a node without services has no journal.
 func TestJournalOfListeners(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j.services")
 	if err := os.WriteFile(path, []byte(mustJSON(t, entry{Boot: "another"})), 0o600); err != nil {
@@ -290,9 +289,9 @@ func TestJournalOfListeners(t *testing.T) {
 	}
 }
 
-// TestProgramsSurviveTheJournal makes sure that a program read from a journal
-// equals the one read from the same configuration: else every service would
-// count as changed after a crash.
+// TestProgramsSurviveTheJournal checks that a program read from the journal
+// equals the one read from the same configuration: otherwise every service
+// would count as changed after a crash.
 func TestProgramsSurviveTheJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c")
 	text := "[supervisord]\n[program:a]\ncommand=a\nexitcodes=\n[program:b]\ncommand=b\nenvironment=A=\"1\"\numask=077\nstopsignal=USR1\n"

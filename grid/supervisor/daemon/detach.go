@@ -12,14 +12,14 @@ import (
 	"syscall"
 )
 
-// readyText is what a supervisor in the background says when it answers; any
-// other text is why it can't.
+// readyText is what a background supervisor writes once it answers; any other
+// text says why it can't.
 const readyText = "ready\n"
 
-// Detach starts a supervisor in the background, in a session of its own and
-// without our standard streams. It returns when the supervisor answers, or with
-// the reason why it won't. arguments are the words of its command line, argv[0]
-// first; it finds a pipe as descriptor 3, for [Report].
+// Detach starts a supervisor in the background, in its own session and without
+// our standard streams. It returns when the supervisor answers, or with the
+// reason why it won't. arguments are its command line, starting with argv[0];
+// descriptor 3 is a pipe for [Report].
 func Detach(ctx context.Context, executable string, arguments, environ []string) error {
 	read, write, err := os.Pipe()
 	if err != nil {

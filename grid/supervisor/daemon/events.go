@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// event is something that event listeners may hear of.
+// event is something that event listeners can subscribe to.
 type event struct {
 	name    string
 	serial  int
@@ -24,16 +24,16 @@ type queued struct {
 	serial int // in the pool
 }
 
-// pool is what a group of event listeners has beside its processes: events that
-// wait for one of them to be ready.
+// pool is the extra state of a group of event listeners: events that wait until
+// one of them is ready.
 type pool struct {
 	group  *group
 	buffer []queued
 	serial int
 }
 
-// wants tells whether the pool asked for an event: by its name, or by the name
-// of an abstract type that it begins with.
+// wants reports whether the pool subscribed to an event: by its name, or by the
+// name of an abstract type that it begins with.
 func (q *pool) wants(name string) bool {
 	return slices.ContainsFunc(q.group.config.Listener.Events, func(asked string) bool {
 		return asked == "EVENT" || asked == name || strings.HasPrefix(name, asked+"_")
@@ -63,7 +63,7 @@ func (q *pool) append(e queued) {
 	q.buffer = append(q.buffer, e)
 }
 
-// putBack puts an event that was taken out of the buffer before all others.
+// putBack puts an event that had left the buffer in front of all others.
 func (q *pool) putBack(e queued) {
 	q.makeRoom()
 	q.buffer = slices.Insert(q.buffer, 0, e)
@@ -98,36 +98,36 @@ func (q *pool) envelope(e queued) []byte {
 		q.group.d.config.Identifier, e.event.serial, q.group.config.Name, e.serial, e.name, len(e.payload), e.payload))
 }
 
-// listenerState is where a listener stands in its protocol: it says READY, is
-// sent an event, answers with RESULT, and says READY again.
+// listenerState is a listener's state in its protocol: it says READY, gets an
+// event, answers with RESULT, and says READY again.
 type listenerState int
 
 const (
 	listenerAcknowledged listenerState = iota // READY is expected
 	listenerReady
 	listenerBusy
-	listenerUnknown // it broke the protocol and hears no more
+	listenerUnknown // it broke the protocol and gets no more events
 )
 
-// listener is the protocol's side of one process of a pool.
+// listener is the protocol state of one process in a pool.
 type listener struct {
 	process *process
 	state   listenerState
 	stdin   int    // -1 without a process
-	unsent  []byte // of the present event
+	unsent  []byte // of the current event
 	event   *queued
 	input   []byte
 	result  int // length of the answer; -1 before it is known
 }
 
-// maximumInput bounds what a listener may say at once.
+// maximumInput bounds what a listener may send at once.
 const maximumInput = 1 << 20
 
 func (l *listener) begin(stdin int) {
 	*l = listener{process: l.process, stdin: stdin, result: -1}
 }
 
-// close follows the end of the process: what it was busy with goes to another.
+// close handles the end of the process: its unanswered event goes to another.
 func (l *listener) close() {
 	if l.stdin >= 0 {
 		l.process.d.poller.closeFD(l.stdin)
@@ -149,7 +149,7 @@ func (l *listener) send(e queued) {
 	l.write()
 }
 
-// write sends what the pipe takes; the rest waits until it takes more.
+// write sends as much as the pipe takes; the rest waits.
 func (l *listener) write() {
 	for len(l.unsent) > 0 {
 		n, err := unix.Write(l.stdin, l.unsent)
@@ -165,7 +165,7 @@ func (l *listener) write() {
 			return
 		}
 		if err != nil {
-			l.unsent = nil // it is about to end, and rejects the event then
+			l.unsent = nil // it is about to end, which rejects the event
 			return
 		}
 		l.unsent = l.unsent[n:]
@@ -173,7 +173,7 @@ func (l *listener) write() {
 	l.unsent = nil
 }
 
-// receive takes what the listener says.
+// receive handles the listener's output.
 func (l *listener) receive(data []byte) {
 	l.input = append(l.input, data...)
 	more := true
@@ -185,7 +185,7 @@ func (l *listener) receive(data []byte) {
 	}
 }
 
-// step handles one part of the input; false: more is needed.
+// step handles one part of the input; it returns false if it needs more.
 func (l *listener) step() bool {
 	switch l.state {
 	case listenerAcknowledged:
@@ -210,7 +210,7 @@ func (l *listener) step() bool {
 		answer := string(l.input[:l.result])
 		l.input = l.input[l.result:]
 		l.answer(answer)
-	default: // it may not speak now
+	default: // nothing is expected from it now
 		l.fail()
 		return false
 	}
@@ -236,7 +236,7 @@ func (l *listener) resultLine() bool {
 	return true
 }
 
-// answer accepts the event on OK; any other answer makes it wait again.
+// answer accepts the event on OK; any other answer queues it again.
 func (l *listener) answer(result string) {
 	e := l.event
 	l.event, l.result, l.state = nil, -1, listenerAcknowledged
@@ -256,8 +256,7 @@ func (l *listener) fail() {
 	l.reject(e)
 }
 
-// ticks sends TICK events while some pool wants them; otherwise nothing wakes
-// up.
+// ticks sends TICK events while a pool wants them; otherwise nothing wakes up.
 func (d *daemon) ticks() {
 	wanted := false
 	for _, g := range d.groups {

@@ -26,7 +26,7 @@ func newGroup(d *daemon, c *config.Group) *group {
 		p := newProcess(g, program)
 		same := func(other *process) bool { return other.config.Name == program.Name }
 		if at := slices.IndexFunc(g.processes, same); at >= 0 {
-			g.processes[at] = p // the last of a name counts
+			g.processes[at] = p // the last one of a name wins
 			continue
 		}
 		g.processes = append(g.processes, p)
@@ -43,7 +43,7 @@ func (g *group) process(name string) *process {
 	return nil
 }
 
-// byPriority lists the processes in the order in which they are started.
+// byPriority lists the processes in starting order.
 func (g *group) byPriority() []*process {
 	sorted := slices.Clone(g.processes)
 	slices.SortStableFunc(sorted, func(a, b *process) int { return a.config.Priority - b.config.Priority })
@@ -56,7 +56,7 @@ func (g *group) byName() []*process {
 	return sorted
 }
 
-// autoStart starts what has autostart and was never started.
+// autoStart starts the processes with autostart that never ran.
 func (g *group) autoStart() {
 	for _, p := range g.byPriority() {
 		if p.config.AutoStart && p.state == stopped && p.started.IsZero() {
@@ -65,7 +65,7 @@ func (g *group) autoStart() {
 	}
 }
 
-// stopAll asks every process to end, the highest priority number first.
+// stopAll asks every process to end, those with the highest priority number first.
 func (g *group) stopAll() {
 	processes := g.byPriority()
 	slices.Reverse(processes)
@@ -81,12 +81,12 @@ func (g *group) stopAll() {
 	}
 }
 
-// isStopped tells whether nothing of the group runs.
+// isStopped reports whether no process of the group runs.
 func (g *group) isStopped() bool {
 	return !slices.ContainsFunc(g.processes, func(p *process) bool { return !p.state.isStopped() })
 }
 
-// addGroup activates a group; false: there is one of this name.
+// addGroup activates a group; it returns false if the name is taken.
 func (d *daemon) addGroup(c *config.Group) bool {
 	if _, found := d.groups[c.Name]; found {
 		return false
@@ -97,7 +97,7 @@ func (d *daemon) addGroup(c *config.Group) bool {
 	return true
 }
 
-// removeGroup forgets a group; false: something in it still runs.
+// removeGroup forgets a group; it returns false if a process still runs.
 func (d *daemon) removeGroup(g *group) bool {
 	if !g.isStopped() {
 		return false
@@ -110,7 +110,7 @@ func (d *daemon) removeGroup(g *group) bool {
 	return true
 }
 
-// groupsByPriority lists the active groups, those to be started first first.
+// groupsByPriority lists the active groups in starting order.
 func (d *daemon) groupsByPriority() []*group {
 	return d.sortedGroups(func(a, b *group) int {
 		if a.config.Priority != b.config.Priority {

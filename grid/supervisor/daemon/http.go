@@ -26,19 +26,19 @@ import (
 // maximumRequest bounds a request, in bytes.
 const maximumRequest = 16 << 20
 
-// server answers HTTP on one socket. It is not [http.Server] because clients of
-// a unix socket send whatever they like as name of the host, such as the
-// socket's path, and that one refuses them.
+// server answers HTTP on one socket. It isn't [http.Server], because that
+// refuses the host names that clients of a unix socket send, such as the
+// socket's path.
 type server struct {
 	d      *daemon
 	config config.Server
 
 	mu       sync.Mutex
-	listener net.Listener      // another one once the socket file was made again
+	listener net.Listener      // replaced when the socket file is recreated
 	file     fileID            // of the socket file
 	open     map[net.Conn]bool // true while a request is handled
 	closed   bool
-	idle     sync.WaitGroup // of handled requests
+	idle     sync.WaitGroup // of requests that are being handled
 }
 
 // serve accepts connections until the listener is closed.
@@ -55,8 +55,8 @@ func (s *server) serve(listener net.Listener) {
 	}
 }
 
-// close ends all connections; answers that are being written go out first,
-// within a second.
+// close closes all connections. It gives answers that are being written one
+// second.
 func (s *server) close() {
 	s.mu.Lock()
 	_ = s.listener.Close()
@@ -71,7 +71,7 @@ func (s *server) close() {
 	}
 	s.mu.Unlock()
 	done := make(chan struct{})
-	// Ends with the last request, at the latest when its connection is closed below.
+	// It ends with the last request, at the latest when its connection is closed below.
 	go func() { s.idle.Wait(); close(done) }()
 	select {
 	case <-done:
@@ -84,7 +84,7 @@ func (s *server) close() {
 	}
 }
 
-// beginRequest notes that a connection is busy; false: the server is closing.
+// beginRequest marks a connection as busy; it returns false if the server is closing.
 func (s *server) beginRequest(connection net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,8 +96,8 @@ func (s *server) beginRequest(connection net.Conn) bool {
 	return true
 }
 
-// awaitRequest notes that a connection is idle, a new one or one whose request
-// has ended; false: the server is closing.
+// awaitRequest marks a connection as idle, before its first request and after
+// each; it returns false if the server is closing.
 func (s *server) awaitRequest(connection net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +151,7 @@ func (s *server) serveConnection(connection net.Conn) {
 // reply writes one answer.
 type reply struct {
 	connection net.Conn
-	close      bool // the connection ends after the answer
+	close      bool // close the connection after the answer
 }
 
 func (r *reply) header(status int, fields string) error {
@@ -176,7 +176,7 @@ func (r *reply) fail(status int) {
 	r.send(status, "", "text/plain", []byte(http.StatusText(status)+"\n"))
 }
 
-// answer answers XML-RPC calls on /RPC2, and follows logs on
+// answer handles XML-RPC calls on /RPC2, and follows logs on
 // /logtail/PROCESS[/stdout|stderr] and /mainlogtail.
 func (s *server) answer(r *reply, request *http.Request, body []byte) {
 	path := request.URL.Path
@@ -196,8 +196,8 @@ func (s *server) answer(r *reply, request *http.Request, body []byte) {
 	}
 }
 
-// authenticated checks the user's name and password if the configuration has
-// them; the password may be given as {SHA} and a hexadecimal SHA-1.
+// authenticated checks the user's name and password if the configuration sets
+// them; the configured password may be {SHA} and a hexadecimal SHA-1.
 func (s *server) authenticated(request *http.Request) bool {
 	if s.config.Username == "" {
 		return true
@@ -232,8 +232,8 @@ func (d *daemon) answerCall(r *reply, body []byte) {
 	r.send(http.StatusOK, "", "text/xml", answer)
 }
 
-// answerTail sends the end of a log and then what is added to it, until the
-// client goes away.
+// answerTail sends the end of a log and then everything that is added to it,
+// until the client disconnects.
 func (d *daemon) answerTail(r *reply, path string) {
 	tail, err := openTail(path)
 	if err != nil {
@@ -248,8 +248,9 @@ func (d *daemon) answerTail(r *reply, path string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	// Sees the client go, also while there is nothing to send. It only reads, and
-	// ends with the connection, which is closed after this answer.
+	// It notices a client that disconnects, even while there is nothing to
+	// send. It only reads, and ends when the connection is closed after this
+	// answer.
 	go func() {
 		_, _ = io.Copy(io.Discard, r.connection)
 		cancel()
@@ -260,7 +261,7 @@ func (d *daemon) answerTail(r *reply, path string) {
 	_, _ = io.WriteString(r.connection, "\r\n")
 }
 
-// tailPath is the log of a process, named as in a URL; "" if there is none.
+// tailPath returns the log of a process, named as in a URL, or "".
 func (d *daemon) tailPath(name string) string {
 	channel := "stdout"
 	if process, last, found := strings.Cut(name, "/"); found {

@@ -14,16 +14,16 @@ const maximumWaiting = 16 << 20
 
 var errInputFull = errors.New("the process doesn't read its standard input")
 
-// input is text that didn't fit into the pipe of a process. It is guarded by the
-// daemon's lock, as the process is.
+// input is text that didn't fit into the pipe of a process. The daemon's lock
+// guards it, as it does the process.
 type input struct {
 	fd   int
 	text []byte
 }
 
-// sendInput writes to the pipe that the process has as standard input, also when
-// another supervisor made it. What doesn't fit waits until the process reads. On
-// an error the process gets nothing of the text.
+// sendInput writes to the process's standard input, even if another supervisor
+// made that pipe. What doesn't fit waits until the process reads. On an error
+// the process gets none of the text.
 func (p *process) sendInput(text []byte) error {
 	if waiting := p.waitingInput(); waiting+len(text) > maximumWaiting {
 		return fmt.Errorf("%w: %d bytes wait already, %d more are too many", errInputFull, waiting, len(text))
@@ -57,7 +57,7 @@ func (p *process) waitingInput() int {
 	return len(p.input.text)
 }
 
-// continueInput writes what waits once the pipe has room.
+// continueInput writes waiting text once the pipe has room.
 func (p *process) continueInput(waiting *input) {
 	rest, err := writeInput(waiting.fd, waiting.text)
 	waiting.text = rest
@@ -86,7 +86,7 @@ func writeInput(fd int, text []byte) (rest []byte, err error) {
 	return nil, nil
 }
 
-// dropInput forgets what waits: whoever should read it is no more.
+// dropInput drops the waiting text: its reader is gone.
 func (p *process) dropInput() {
 	if p.input != nil {
 		p.d.poller.closeFD(p.input.fd)

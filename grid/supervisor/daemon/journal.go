@@ -17,27 +17,27 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// journal remembers on disk which processes run, so that another supervisor
-// finds them after this one was killed (D-5). It has one line for each start
-// and each end, and is written again from time to time. The file is there from the
-// first service on: listeners aren't adopted, and alone need none.
+// journal records on disk which processes run, so that another supervisor finds
+// them if this one is killed (D-5). It has one line for each start and each
+// end, and is compacted from time to time. The file exists once there is a
+// service: listeners aren't adopted, so they alone don't need it.
 type journal struct {
 	path    string
-	boot    string // identifies this run of the machine: process numbers start again
+	boot    string // identifies this boot: process numbers start over after each
 	file    *os.File
 	lines   int
 	running map[int]entry // by process number
 	failed  func(error)
 }
 
-// entry is a line of the journal: a start, or with Ended the end of a process.
-// It holds all that is needed to go on with the process as it was started, even
-// if the configuration has changed meanwhile.
+// entry is a line of the journal: a start, or, with Ended, the end of a
+// process. It holds everything needed to supervise the process as it was
+// started, even if the configuration has changed since.
 type entry struct {
 	Boot     string          `json:"boot,omitempty"`
 	Ended    int             `json:"ended,omitempty"`
 	PID      int             `json:"pid,omitempty"`
-	Ticks    uint64          `json:"ticks,omitempty"` // start time as the kernel counts, tells a number used again
+	Ticks    uint64          `json:"ticks,omitempty"` // the kernel's start time, which exposes a reused number
 	Since    time.Time       `json:"since,omitzero"`
 	Group    string          `json:"group,omitempty"`
 	Priority int             `json:"priority,omitempty"` // of the group
@@ -47,12 +47,14 @@ type entry struct {
 	Pipes    [3]uint64       `json:"pipes,omitzero"` // inodes of stdin, stdout, stderr
 }
 
-// maximumLines is when a journal is written again, if few of its lines count.
+// maximumLines is the length at which a journal is rewritten, if few of its
+// lines still count.
 const maximumLines = 5000
 
-// openJournal reads the journal of an earlier supervisor and begins one with
-// the processes in it that still count: those of this run of the machine. A
-// journal that can't be kept is told to failed, and is no reason not to serve.
+// openJournal reads the journal of an earlier supervisor and starts a new one
+// with the entries that still count: those since the last boot. If the journal
+// can't be kept, it passes the error to failed, and the supervisor serves
+// without.
 func openJournal(path string, failed func(error)) *journal {
 	j := &journal{path: path, running: map[int]entry{}, failed: failed}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -72,7 +74,7 @@ func openJournal(path string, failed func(error)) *journal {
 	return j
 }
 
-// read understands as much as it can: the last line may be half written.
+// read skips what it can't parse: the last line may be half written.
 func (j *journal) read(data []byte) {
 	current := false
 	for line := range bytes.Lines(data) {
@@ -90,7 +92,7 @@ func (j *journal) read(data []byte) {
 	}
 }
 
-// rewrite replaces the file by one that holds only what runs.
+// rewrite replaces the file with one that holds only running processes.
 func (j *journal) rewrite() error {
 	if !j.needed() {
 		j.remove()
@@ -119,7 +121,7 @@ func (j *journal) rewrite() error {
 	return nil
 }
 
-// needed tells whether anything runs that another supervisor would go on with.
+// needed reports whether anything runs that another supervisor would adopt.
 func (j *journal) needed() bool {
 	for _, e := range j.running {
 		if !e.Listener {
@@ -129,7 +131,7 @@ func (j *journal) needed() bool {
 	return false
 }
 
-// started notes that p has a process.
+// started records that p has a process.
 func (j *journal) started(p *process) {
 	stat, err := readStat(p.pid)
 	if err != nil {
@@ -154,8 +156,8 @@ func (j *journal) ended(pid int) {
 	}
 }
 
-// append writes a line. A journal that can't be written is no reason to stop a
-// service: what it doesn't know is found by its environment.
+// append writes a line. A service goes on if that fails: without an entry, its
+// environment identifies it.
 func (j *journal) append(e entry) {
 	if j.boot == "" {
 		return
@@ -178,7 +180,7 @@ func (j *journal) append(e entry) {
 	}
 }
 
-// remove is the end of a journal in which nothing runs.
+// remove removes a journal in which nothing runs.
 func (j *journal) remove() {
 	if j.file != nil {
 		j.file.Close()
@@ -189,11 +191,11 @@ func (j *journal) remove() {
 	}
 }
 
-// processStat is what /proc/PID/stat tells of a process.
+// processStat is the content of /proc/PID/stat.
 type processStat struct {
 	parent, group, session int
-	ticks                  uint64 // start, since the machine's
-	dead                   bool   // a zombie: it only waits to be reaped
+	ticks                  uint64 // start time, counted from boot
+	dead                   bool   // a zombie: it waits to be reaped
 	exitCode               int    // of a zombie, as wait gives it; 0 if we may not know
 }
 

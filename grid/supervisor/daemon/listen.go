@@ -15,7 +15,7 @@ import (
 	"slapos/grid/supervisor/config"
 )
 
-// servers are the sockets that the supervisor answers on.
+// servers are the sockets on which the supervisor answers.
 type servers []*server
 
 // errInUse is the error of an address that another program listens on.
@@ -24,8 +24,7 @@ func errInUse(c config.Server) error {
 		"use that program, or change the address in section [%s]", cmp.Or(c.Socket, c.Address), c.Section)
 }
 
-// listen opens the sockets; it takes the place of a socket that nobody answers
-// on.
+// listen opens the sockets; it replaces a socket that nobody answers on.
 func (d *daemon) listen() (servers, error) {
 	var all servers
 	for _, c := range d.config.Servers {
@@ -51,8 +50,8 @@ func (d *daemon) listen() (servers, error) {
 	return all, nil
 }
 
-// listenUnix makes the socket file; it takes the place of a socket that nobody
-// answers on, and of nothing else.
+// listenUnix makes the socket file; it replaces a socket that nobody answers
+// on, and nothing else.
 func listenUnix(c config.Server) (net.Listener, fileID, error) {
 	if connection, err := net.Dial("unix", c.Socket); err == nil {
 		_ = connection.Close()
@@ -61,7 +60,7 @@ func listenUnix(c config.Server) (net.Listener, fileID, error) {
 	if info, err := os.Lstat(c.Socket); err == nil && info.Mode().Type() == os.ModeSocket {
 		os.Remove(c.Socket)
 	} else if err == nil {
-		return nil, fileID{}, fmt.Errorf("listen on %s: there is something that is no socket, remove it", c.Socket)
+		return nil, fileID{}, fmt.Errorf("listen on %s: the path exists and is not a socket, remove it", c.Socket)
 	}
 	// The socket must never be open to others, not even before chmod.
 	umask := syscall.Umask(0o777 &^ int(c.Mode))
@@ -70,7 +69,7 @@ func listenUnix(c config.Server) (net.Listener, fileID, error) {
 	if err != nil {
 		return nil, fileID{}, fmt.Errorf("listen on %s: %w", c.Socket, err)
 	}
-	listener.(*net.UnixListener).SetUnlinkOnClose(false) // it may be another's by then
+	listener.(*net.UnixListener).SetUnlinkOnClose(false) // another supervisor may own the path by then
 	if c.UID >= 0 || c.GID >= 0 {
 		if err := os.Chown(c.Socket, c.UID, c.GID); err != nil {
 			_ = listener.Close()

@@ -11,14 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logFile is a log that is rotated by its size: full, it becomes name.1, name.1
+// logFile is a log that is rotated by size: a full one becomes name.1, name.1
 // becomes name.2 and so on.
 //
-// The directory usually belongs to the user of a partition while this process
-// is root. There, only a regular file with a single name and of that user is
-// written to: a link or a FIFO planted under the log's name is refused. A new log is
-// that user's, too (GRID-100): a file of root's with a service's text could be given
-// another name, and be taken for one that the agent wrote.
+// The directory usually belongs to a partition's user while this process is
+// root. There it writes only to a regular file that belongs to that user and
+// has a single name: it refuses a link or a FIFO planted under the log's name.
+// A new log belongs to that user, too (GRID-100): the user could give another
+// name to a root-owned file with a service's text, and have it taken for one
+// that the agent wrote.
 type logFile struct {
 	path     string
 	maxBytes int64 // 0: never rotated
@@ -26,10 +27,10 @@ type logFile struct {
 	fd       int
 	size     int64
 	regular  bool
-	linked   bool // by a link that only we can have made: what it leads to isn't ours to rotate
+	linked   bool // reached by a link that only we can have made: its target isn't ours to rotate
 }
 
-// maximumBackups bounds what a rotation renames.
+// maximumBackups bounds the files that a rotation renames.
 const maximumBackups = 10_000
 
 func openLog(path string, maxBytes int64, backups int) (*logFile, error) {
@@ -37,7 +38,7 @@ func openLog(path string, maxBytes int64, backups int) (*logFile, error) {
 	return l, l.reopen()
 }
 
-// reopen opens the file of the log's name; on error the present one stays open.
+// reopen opens the file at the log's path; on error the current one stays open.
 func (l *logFile) reopen() error {
 	directory, stat, err := openDirectory(l.path)
 	if err != nil {
@@ -72,9 +73,9 @@ func (l *logFile) reopen() error {
 
 const writing = unix.O_WRONLY | unix.O_APPEND | unix.O_NONBLOCK | unix.O_CLOEXEC
 
-// openForeign opens the log in a directory of somebody else, or makes it. One of ours
-// that is there, as Python's supervisor makes it, becomes the first backup: it may be
-// any file of ours that had another name before.
+// openForeign opens or creates the log in somebody else's directory. A file of
+// ours that is already there, as Python's supervisor makes it, becomes the
+// first backup: it may be any file of ours that was renamed.
 func (l *logFile) openForeign(directory int, owner *unix.Stat_t) (fd int, err error) {
 	name := filepath.Base(l.path)
 	foreign := int(owner.Uid) != os.Geteuid()
@@ -108,7 +109,7 @@ func (l *logFile) openForeign(directory int, owner *unix.Stat_t) (fd int, err er
 			return fd, err
 		}
 	}
-	return -1, err // somebody exchanges it all the time
+	return -1, err // somebody keeps replacing it
 }
 
 // openDirectory opens the directory of a file to work inside it.
@@ -126,8 +127,8 @@ func openDirectory(path string) (fd int, stat *unix.Stat_t, err error) {
 	return fd, stat, nil
 }
 
-// isTrusted tells whether nobody but us, and root, can put files into a directory:
-// /dev is one, for every user.
+// isTrusted reports whether only we and root can put files into a directory.
+// /dev is trusted for every user.
 func isTrusted(directory *unix.Stat_t) bool {
 	return (int(directory.Uid) == os.Geteuid() || directory.Uid == 0) && directory.Mode&0o022 == 0
 }
@@ -171,7 +172,7 @@ func openForReading(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// Write appends data and rotates the log if it has become full. What can't be
+// Write appends data and rotates the log once it is full. Data that can't be
 // written, on a full disk for example, is lost.
 func (l *logFile) Write(data []byte) (int, error) {
 	done := 0
@@ -192,8 +193,8 @@ func (l *logFile) Write(data []byte) (int, error) {
 	return done, nil
 }
 
-// rotate begins a new file. Where the directory's owner prevents that, the
-// present one is emptied: a log never grows without bound.
+// rotate starts a new file. If the directory's owner prevents that, it empties
+// the current one: a log never grows without bound.
 func (l *logFile) rotate() {
 	if l.backups > 0 && l.shift() == nil && l.reopen() == nil {
 		return
@@ -218,9 +219,10 @@ func (l *logFile) shift() error {
 	return unix.Renameat(directory, name, directory, numbered(1))
 }
 
-// clear empties the log. It keeps the file, whose name may be that of a link; one
-// that was removed or replaced is opened anew first. What is no file, or leads to
-// an open file of this process as /dev/stdout does, isn't ours to empty.
+// clear empties the log. It keeps the file, which may be reached by a link, but
+// first reopens one that was removed or replaced. It refuses anything that is
+// not a regular file, or that leads to an open file of this process, as
+// /dev/stdout does.
 func (l *logFile) clear() error {
 	directory, stat, err := openDirectory(l.path)
 	if err != nil {
@@ -254,7 +256,7 @@ func (l *logFile) clear() error {
 	return nil
 }
 
-// leadsToStream tells whether a name stands for a descriptor in /proc, by itself
+// leadsToStream reports whether a path leads to a descriptor in /proc, itself
 // or through links.
 func leadsToStream(path string) bool {
 	for range 40 { // as many links as the kernel follows

@@ -10,9 +10,9 @@ import (
 	"slapos/slap/testkit"
 )
 
-// A log in the directory of a user is that user's, never a file of root's with the
-// user's text; and what is root's there isn't written to, for it may be any file of
-// root's under the name of a log (GRID-100).
+// A log in a user's directory belongs to that user: root never puts the user's
+// text into a file of its own. And it doesn't write to a root-owned file there,
+// which may be any file of root's under the name of a log (GRID-100).
 func TestLogIsItsUsers(t *testing.T) {
 	testkit.Root(t)
 	directory := filepath.Join(t.TempDir(), "slappart0")
@@ -22,7 +22,7 @@ func TestLogIsItsUsers(t *testing.T) {
 	testkit.HandOver(t, directory)
 	path := filepath.Join(directory, ".slappart0_web.log")
 	for _, backups := range []int{1, 0} {
-		testkit.WriteFile(t, path, "[]") // of root
+		testkit.WriteFile(t, path, "[]") // owned by root
 		other := filepath.Join(directory, "rules")
 		if err := os.Link(path, other); err != nil {
 			t.Fatal(err)

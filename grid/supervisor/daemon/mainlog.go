@@ -18,8 +18,8 @@ import (
 //
 //	2026-11-21 01:44:42,412 INFO spawned: 'web' with pid 17
 //
-// The messages are the original's too, since monitoring reads them; that is why
-// they are whole sentences without attributes.
+// The messages are the original's, too, since monitoring parses them. That is
+// why they are whole sentences without attributes.
 type mainLog struct {
 	level  slog.Level
 	mu     *sync.Mutex
@@ -28,7 +28,7 @@ type mainLog struct {
 	attrs  string
 }
 
-// openMainLog opens the log that the configuration names.
+// openMainLog opens the log named by the configuration.
 func openMainLog(c *config.Config, stdout io.Writer) (*mainLog, error) {
 	l := &mainLog{level: c.LogLevel, mu: new(sync.Mutex), stdout: stdout}
 	if c.LogFile == "" {
@@ -72,7 +72,7 @@ func (l *mainLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (l *mainLog) WithGroup(string) slog.Handler { return l }
 
-// locked runs an action on the file, if there is one.
+// locked calls an action on the file, if there is one.
 func (l *mainLog) locked(action func(*logFile) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

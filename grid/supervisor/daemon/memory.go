@@ -12,15 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A supervisor stays for months and does little: memory is worth more to it
-// than time.
+// A supervisor runs for months and does little: it trades time for memory.
 const garbagePercent = 40
 
-// tidyDelay is how long after some work its memory is given back.
+// tidyDelay is how long to wait after some work before returning its memory.
 const tidyDelay = time.Second
 
-// tidy gives back soon what reading a configuration took. It is called with the
-// lock held.
+// tidy soon returns the memory that reading a configuration took. The caller
+// holds the lock.
 func (d *daemon) tidy() {
 	if d.tidying != nil {
 		d.tidying.Reset(tidyDelay)
@@ -29,8 +28,8 @@ func (d *daemon) tidy() {
 	d.tidying = time.AfterFunc(tidyDelay, debug.FreeOSMemory)
 }
 
-// dropStartup gives back the pages of this program that were read only to start
-// it: a supervisor needs a small part of it. They stay in the page cache.
+// dropStartup releases the pages of this program that only its start needed.
+// They stay in the page cache.
 func dropStartup() {
 	smaps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
@@ -43,8 +42,8 @@ func dropStartup() {
 
 type mapping struct{ start, length uintptr }
 
-// cleanMappings finds the parts of files in /proc/PID/smaps that can't be
-// written and of which no page differs from the file: each comes back from there
+// cleanMappings finds the mappings of files in /proc/PID/smaps that aren't
+// writable and have no modified page: each page can be read again from the file
 // when it is needed.
 func cleanMappings(smaps []byte) (found []mapping) {
 	var m mapping

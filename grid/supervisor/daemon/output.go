@@ -13,21 +13,21 @@ import (
 	"slapos/grid/supervisor/config"
 )
 
-// output is what a process writes to one of its streams: it goes to a log, and
-// to event listeners if they want it.
+// output is one output stream of a process: it goes to a log, and to event
+// listeners that subscribed to it.
 type output struct {
 	process *process
 	channel string // stdout or stderr
 	config  config.Stream
 	path    string // of the log; "" for none
 	log     *logFile
-	pipes   int // that are open: the present process's, and what earlier ones left
-	fd      int // of the present process's pipe; 0 for none
+	pipes   int // open ones: the current process's, and those that earlier ones left
+	fd      int // of the current process's pipe; 0 for none
 	failed  bool
 
 	capturing bool   // between the marks of a PROCESS_COMMUNICATION event
 	captured  []byte // so far
-	held      []byte // the beginning, perhaps, of a mark
+	held      []byte // possibly the start of a mark
 }
 
 // Marks around the data of a PROCESS_COMMUNICATION event.
@@ -62,8 +62,8 @@ func (o *output) follow(fd int) error {
 	return nil
 }
 
-// read takes what is in the pipe, up to one buffer; more is read at the next
-// turn, so that one talkative process doesn't starve the others.
+// read reads one buffer from the pipe; the rest waits for the next turn, so
+// that one talkative process doesn't starve the others.
 func (o *output) read(fd int) (more bool) {
 	d := o.process.d
 	n, err := unix.Read(fd, d.buffer)
@@ -92,8 +92,8 @@ func (o *output) closeUnused() {
 	}
 }
 
-// drain reads what a process wrote before its end. What others, that it left
-// behind, write is read later.
+// drain reads what a process wrote before it ended. What its children write is
+// read later.
 func (o *output) drain() {
 	for fd := o.fd; fd > 0 && o.fd == fd; {
 		if !o.read(fd) {
@@ -116,7 +116,7 @@ func (o *output) receive(data []byte) {
 	o.capture(data)
 }
 
-// capture cuts what stands between two marks out of the data.
+// capture cuts the text between two marks out of the data.
 func (o *output) capture(data []byte) {
 	data = append(o.held, data...)
 	o.held = nil
@@ -150,7 +150,7 @@ func (o *output) capture(data []byte) {
 	}
 }
 
-// prefixAtEnd is the length of the longest beginning of mark that data ends in.
+// prefixAtEnd returns the length of the longest prefix of mark that ends data.
 func prefixAtEnd(data, mark []byte) int {
 	for n := min(len(mark)-1, len(data)); n > 0; n-- {
 		if bytes.HasSuffix(data, mark[:n]) {
@@ -160,7 +160,7 @@ func prefixAtEnd(data, mark []byte) int {
 	return 0
 }
 
-// flush writes what was held back when no more comes.
+// flush writes text that was held back once no more can come.
 func (o *output) flush() {
 	if !o.capturing {
 		o.write(o.held)
@@ -179,7 +179,7 @@ func (o *output) write(data []byte) {
 	}
 	if o.log != nil {
 		if _, err := o.log.Write(data); err != nil && !o.failed {
-			o.failed = true // told once
+			o.failed = true // logged once
 			p.d.log.Error("output is lost", "process", p.config.Name, "error", err)
 		}
 	}
@@ -192,7 +192,7 @@ func (o *output) write(data []byte) {
 	}
 }
 
-// text is data as it may stand in an event.
+// text returns data in the form that an event can hold.
 func text(data []byte) string { return strings.ToValidUTF8(string(data), "\ufffd") }
 
 // stripANSI removes the escape sequences of terminals.

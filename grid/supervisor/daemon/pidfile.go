@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidFile holds the number of the supervisor's process. It is locked as long as
-// the supervisor lives, so that two can't serve the same files.
+// pidFile holds the supervisor's process number. It stays locked while the
+// supervisor runs, so that two can't serve the same files.
 type pidFile struct {
 	path  string
 	file  *os.File // nil if it can't be made
@@ -26,8 +26,8 @@ type pidFile struct {
 	ours  bool     // it has been written
 }
 
-// takePIDFile locks the file. A directory that can't be written to is no reason
-// not to start; another supervisor is.
+// takePIDFile locks the file. A supervisor still starts in a directory that it
+// can't write to, but not beside another one.
 func takePIDFile(path, configFile string) (*pidFile, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
@@ -51,7 +51,7 @@ func takePIDFile(path, configFile string) (*pidFile, error) {
 	}
 }
 
-// servedError says that another supervisor serves our configuration.
+// servedError says that another supervisor serves the same configuration.
 type servedError struct {
 	pid, configFile string
 	ours            bool // it knows SIGUSR2
@@ -62,11 +62,12 @@ func (e *servedError) Error() string {
 	return fmt.Sprintf("another supervisor (process %s) already runs with %s", e.pid, e.configFile)
 }
 
-// answerLimit is how long a supervisor may take to make its socket anew.
+// answerLimit is how long a supervisor may take to recreate its socket.
 const answerLimit = 5 * time.Second
 
 // explain completes the error that another supervisor serves our configuration.
-// Nobody can work with one whose socket is gone; so it is asked to look after it.
+// A supervisor whose socket is gone is useless, so explain asks it to recreate
+// the socket.
 func (d *daemon) explain(err error) error {
 	var served *servedError
 	if !errors.As(err, &served) || d.allAnswer() {
@@ -88,7 +89,7 @@ func (d *daemon) explain(err error) error {
 	return fmt.Errorf("%w, and does not answer: %s says why", err, cmp.Or(d.config.LogFile, "its log"))
 }
 
-// allAnswer tells whether somebody listens on each socket of the configuration.
+// allAnswer reports whether somebody listens on each socket of the configuration.
 func (d *daemon) allAnswer() bool {
 	for _, c := range d.config.Servers {
 		if c.Socket == "" {
@@ -103,8 +104,8 @@ func (d *daemon) allAnswer() bool {
 	return true
 }
 
-// runsWith tells whether a process was started with our configuration: a
-// supervisor of Python, which locks nothing.
+// runsWith reports whether a process is a supervisor of Python, which locks
+// nothing, with our configuration.
 func runsWith(pid, configFile string) bool {
 	number, err := strconv.Atoi(pid)
 	if err != nil || number == os.Getpid() {
@@ -112,7 +113,7 @@ func runsWith(pid, configFile string) bool {
 	}
 	var owner unix.Stat_t
 	if unix.Stat(filepath.Join("/proc", strconv.Itoa(number)), &owner) != nil || int(owner.Uid) != os.Geteuid() {
-		return false // the number is another user's by now
+		return false // the number belongs to another user by now
 	}
 	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(number), "cmdline"))
 	return err == nil && bytes.Contains(line, []byte(configFile)) && bytes.Contains(line, []byte("supervisord"))

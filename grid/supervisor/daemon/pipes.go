@@ -11,11 +11,11 @@ import (
 
 // pipes are the standard streams of a process about to start.
 //
-// The child's ends of the pipes of a service are open for reading and writing.
-// So neither a write to its output nor a read of its input fails when this
-// process dies: output waits in the pipe for the next supervisor (D-5).
+// A service has both ends of its pipes open for reading and writing. So when
+// this process dies, neither writing its output nor reading its input fails:
+// output waits in the pipe for the next supervisor (D-5).
 //
-// An event listener has plain pipes: without a supervisor it should end.
+// An event listener has plain pipes: it should end with its supervisor.
 type pipes struct {
 	stdin, stdout, stderr              int // the child's ends
 	writeStdin, readStdout, readStderr int // ours; -1 for none
@@ -55,7 +55,7 @@ func (s *pipes) makeInput() error {
 	return nil
 }
 
-// makeListenerInput makes that of an event listener.
+// makeListenerInput makes the standard input of an event listener.
 func (s *pipes) makeListenerInput() error {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
@@ -82,7 +82,7 @@ func sharedOutputPipe() (read, write int, err error) {
 	return read, write, err
 }
 
-// forBoth replaces one end of a pipe by one that is open for reading and
+// forBoth replaces one end of a pipe with one that is open for reading and
 // writing; without /proc it stays as it is.
 func forBoth(fd int) int {
 	both, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -110,7 +110,7 @@ func closeAll(fds ...int) {
 	}
 }
 
-// inode identifies a pipe as long as somebody holds it.
+// inode identifies a pipe as long as somebody has it open.
 func inode(fd int) uint64 {
 	var stat unix.Stat_t
 	if unix.Fstat(fd, &stat) != nil {
@@ -119,12 +119,12 @@ func inode(fd int) uint64 {
 	return stat.Ino
 }
 
-// errNotThePipe tells that a process has put something else in its pipe's place.
+// errNotThePipe says that a process replaced its pipe with something else.
 var errNotThePipe = errors.New("the process has replaced its standard stream")
 
-// reopenPipe opens a pipe that a process holds as descriptor fd. Only a pipe is
-// opened, and if wanted isn't 0, only that one: the process chooses what stands
-// there, and we may be root.
+// reopenPipe opens a pipe that a process has as descriptor fd. It opens only a
+// pipe, and only the wanted one unless wanted is 0: the process chooses what
+// its descriptor is, and we may be root.
 func reopenPipe(pid, fd, flags int, wanted uint64) (int, error) {
 	path := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
 	held, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -146,7 +146,7 @@ func reopenPipe(pid, fd, flags int, wanted uint64) (int, error) {
 	return opened, nil
 }
 
-// isAnonymous tells a pipe from a FIFO with a name.
+// isAnonymous distinguishes a pipe from a named FIFO.
 func isAnonymous(fd int) bool {
 	var system unix.Statfs_t
 	return unix.Fstatfs(fd, &system) == nil && system.Type == unix.PIPEFS_MAGIC

@@ -12,8 +12,8 @@ import (
 )
 
 // poller waits for all descriptors of all processes at once: the pipes of their
-// output and the pidfds that tell of their end. Five hundred services cost one
-// goroutine, one buffer, and nothing while they are quiet.
+// output and the pidfds that announce their end. Five hundred idle services
+// cost one goroutine, one buffer and no processor time.
 type poller struct {
 	file     *os.File
 	raw      syscall.RawConn
@@ -24,14 +24,14 @@ type poller struct {
 
 // handler is called with the events of its descriptor.
 type handler struct {
-	serial int32 // tells a new descriptor from an old one of the same number
+	serial int32 // distinguishes a new descriptor from an old one with the same number
 	call   func(events uint32)
 }
 
 func newPoller() (*poller, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err == nil {
-		err = unix.SetNonblock(fd, true) // lets the runtime wait for it without a thread
+		err = unix.SetNonblock(fd, true) // so that the runtime waits for it without a thread
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create epoll: %w", err)
@@ -41,7 +41,7 @@ func newPoller() (*poller, error) {
 	return p, err
 }
 
-// add calls handle whenever one of events is there for fd.
+// add has handle called whenever one of events occurs on fd.
 func (p *poller) add(fd int, events uint32, handle func(events uint32)) error {
 	p.serial++
 	err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd), Pad: p.serial})

@@ -11,8 +11,8 @@ import (
 	"slapos/grid/supervisor/config"
 )
 
-// process is one configured program and, at times, its process. Everything is
-// guarded by the daemon's lock.
+// process is one configured program and its process, if it has one. The
+// daemon's lock guards everything.
 type process struct {
 	d      *daemon
 	group  *group
@@ -22,7 +22,7 @@ type process struct {
 	pid        int // 0 without a process
 	pidfd      int
 	pipes      [3]uint64 // inodes of its standard streams
-	killing    bool      // its end is wanted
+	killing    bool      // it was told to end
 	tries      int       // starts that failed in a row
 	started    time.Time
 	stopped    time.Time
@@ -56,10 +56,10 @@ func (p *process) outputs() []*output {
 	return []*output{p.stdout, p.stderr}
 }
 
-// setState changes the state, and tells waiters and event listeners.
+// setState changes the state and notifies waiters and event listeners.
 func (p *process) setState(next state) { p.changeState(next, "") }
 
-// setExited sets the state EXITED; the event says whether that was expected.
+// setExited sets the state EXITED; the event says whether the exit was expected.
 func (p *process) setExited(expected bool) {
 	p.changeState(exited, fmt.Sprintf(" expected:%d pid:%d", number(expected), p.pid))
 }
@@ -98,7 +98,7 @@ func number(b bool) int {
 	return 0
 }
 
-// after does something later unless the state changes before.
+// after calls something later, unless the state changes first.
 func (p *process) after(delay time.Duration, action func()) {
 	p.cancelTimer()
 	var timer *time.Timer
@@ -139,7 +139,7 @@ func (p *process) spawn() {
 		return
 	}
 	if p.state != starting {
-		return // it ended in between
+		return // it has ended meanwhile
 	}
 	if p.config.StartSecs > 0 {
 		p.after(seconds(p.config.StartSecs), p.succeed)
@@ -148,7 +148,7 @@ func (p *process) spawn() {
 	p.succeed()
 }
 
-// succeed makes a process that stayed up long enough RUNNING.
+// succeed marks a process RUNNING that stayed up long enough.
 func (p *process) succeed() {
 	p.tries = 0
 	p.setState(running)
@@ -156,7 +156,7 @@ func (p *process) succeed() {
 		p.config.Name, p.config.StartSecs))
 }
 
-// backOff tries again later: after one second, two, three…, or never.
+// backOff tries again later, after one second, two, three…, or gives up.
 func (p *process) backOff() {
 	p.setState(backoff)
 	if p.tries > p.config.StartRetries {
@@ -179,8 +179,8 @@ func (p *process) giveUp() {
 	p.setState(fatal)
 }
 
-// stop asks the process to end, and kills it if it doesn't in time. The error
-// tells why it couldn't be asked.
+// stop asks the process to end, and kills it if it doesn't in time. It fails if
+// the process couldn't be asked.
 func (p *process) stop() error { return p.kill(p.config.StopSignal) }
 
 func (p *process) kill(signal unix.Signal) error {
@@ -218,7 +218,7 @@ func (p *process) kill(signal unix.Signal) error {
 	return nil
 }
 
-// signal sends a signal that isn't meant to end the process.
+// signal sends a signal that should not end the process.
 func (p *process) signal(signal unix.Signal) error {
 	p.d.log.Debug(fmt.Sprintf("sending %s (pid %d) sig %s", p.config.Name, p.pid, signalName(signal)))
 	if err := p.send(signal); err != nil && err != unix.ESRCH {
@@ -230,14 +230,13 @@ func (p *process) signal(signal unix.Signal) error {
 	return nil
 }
 
-// send uses the pidfd, since the number of an adopted process may be another's
-// by now.
+// send uses the pidfd, since an adopted process's number may be reused by now.
 func (p *process) send(signal unix.Signal) error {
 	return unix.PidfdSendSignal(p.pidfd, signal, nil, 0)
 }
 
-// sendToGroup signals the process group. Its number can't be another's while the
-// process is there.
+// sendToGroup signals the process group. Its number can't be reused while the
+// process exists.
 func (p *process) sendToGroup(signal unix.Signal) error {
 	if err := unix.PidfdSendSignal(p.pidfd, 0, nil, 0); err != nil {
 		return err
@@ -252,16 +251,16 @@ func signalName(signal unix.Signal) string {
 	return fmt.Sprintf("signal %d", int(signal))
 }
 
-// ended is what is known of a process that is no more.
+// ended is what is known of a process that has ended.
 type ended struct {
 	status int    // exit status; -1 after a signal, or if nobody knows
 	how    string // for the log
 }
 
-// quickly is how long a process must have run to be restarted at once.
+// quickly is how long a process must run to be restarted at once.
 const quickly = time.Second
 
-// finish follows the end of the process.
+// finish handles the end of the process.
 func (p *process) finish(end ended) {
 	for _, o := range p.outputs() {
 		o.drain()
@@ -307,7 +306,7 @@ func (p *process) finish(end ended) {
 	}
 }
 
-// restart starts an EXITED process again if its configuration wants that. One
+// restart restarts an EXITED process if its configuration says so. A process
 // that ended at once waits a moment, so that it can't keep the machine busy.
 func (p *process) restart(expected bool, ran time.Duration) {
 	wanted := p.config.AutoRestart == config.RestartAlways || p.config.AutoRestart == config.RestartUnexpected && !expected
@@ -320,8 +319,8 @@ func (p *process) restart(expected bool, ran time.Duration) {
 	}
 }
 
-// release forgets the process. Its pipes stay open while others hold them: what
-// it left behind can go on writing to the log.
+// release forgets the process. Its pipes stay open while others have them open:
+// its children can still write to the log.
 func (p *process) release() {
 	p.d.journal.ended(p.pid)
 	if p.pidfd >= 0 {

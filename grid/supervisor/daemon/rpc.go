@@ -15,9 +15,8 @@ import (
 	"slapos/grid/supervisor/xmlrpc"
 )
 
-// method is one that clients may call. Its signature is the type of its value
-// followed by those of its parameters; the last optional of them may be left
-// out.
+// method is a method that clients can call. Its signature is the type of its
+// result, then those of its parameters; the last optional ones may be left out.
 type method struct {
 	signature string
 	optional  int
@@ -25,12 +24,11 @@ type method struct {
 	call      func(d *daemon, ctx context.Context, args arguments) (any, error)
 }
 
-// methods are all of them. The calls of the supervisor's own namespace run with
-// the lock held, and are refused while it is shutting down, but those of
-// [anytime].
+// methods has all methods. Those of the supervisor's own namespace run with the
+// lock held, and are refused during shutdown, except those in [anytime].
 var methods map[string]method
 
-// anytime are the methods that need no running supervisor.
+// anytime has the methods that work during shutdown, too.
 var anytime = map[string]bool{
 	"supervisor.sendRemoteCommEvent": true,
 	"system.listMethods":             true, "system.methodHelp": true,
@@ -86,7 +84,7 @@ type arguments []any
 func (a arguments) text(i int) string { s, _ := a[i].(string); return s }
 func (a arguments) number(i int) int  { n, _ := a[i].(int); return n }
 
-// flag is a parameter that may be left out and then means true.
+// flag is a parameter that is true if left out.
 func (a arguments) flag(i int) bool {
 	if i >= len(a) {
 		return true
@@ -122,8 +120,8 @@ func (d *daemon) call(ctx context.Context, name string, params []any) (any, erro
 	return m.call(d, ctx, args)
 }
 
-// convert accepts what comes close enough to a type: anything for booleans, as
-// Python does, booleans for integers, base64 for strings.
+// convert accepts values that come close enough to a type: anything for
+// booleans, as Python does; booleans for integers; base64 for strings.
 func convert(value any, wanted string) (any, bool) {
 	if wanted == "boolean" {
 		return isTrue(value), true
@@ -143,7 +141,7 @@ func convert(value any, wanted string) (any, bool) {
 	return nil, false
 }
 
-// isTrue says what Python makes of a value where it wants a condition.
+// isTrue returns the truth of a value in Python.
 func isTrue(value any) bool {
 	switch v := value.(type) {
 	case nil:
@@ -184,7 +182,7 @@ func (d *daemon) multicall(ctx context.Context, args arguments) (any, error) {
 	return results, nil
 }
 
-// asFault is the answer to a call that failed.
+// asFault turns an error into the answer to its call.
 func asFault(err error) *xmlrpc.Fault {
 	var fault *xmlrpc.Fault
 	if errors.As(err, &fault) {

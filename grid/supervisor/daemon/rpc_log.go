@@ -55,8 +55,7 @@ func (p *process) logFile(channel string) string {
 	return ""
 }
 
-// clearLogs empties the logs that are open. One that can't be emptied doesn't
-// keep the other from it.
+// clearLogs empties the open logs. If one can't be emptied, the other still is.
 func (p *process) clearLogs(name string) (failed error) {
 	for _, o := range p.outputs() {
 		if o.log == nil {
@@ -127,7 +126,7 @@ func readLog(path string, offset, length int) (any, error) {
 	return string(data), nil
 }
 
-// orNoneName is how Python writes a log that is not configured.
+// orNoneName writes a log that is not configured as Python does.
 func orNoneName(path string) string {
 	if path == "" {
 		return "None"

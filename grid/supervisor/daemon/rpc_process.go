@@ -49,7 +49,7 @@ func (d *daemon) startProcess(ctx context.Context, args arguments) (any, error) 
 	return true, err
 }
 
-// requestStart starts a process that doesn't run; name is for faults.
+// requestStart starts a process that isn't running; name is for faults.
 func (p *process) requestStart(name string) error {
 	if _, _, err := p.command(); err != nil {
 		var why *commandError
@@ -125,7 +125,7 @@ func (p *process) cancelRestart() {
 	}
 }
 
-// status is the outcome of an action on one of several processes.
+// status is the outcome for one of several processes.
 type status struct {
 	Name        string `xml:"name"`
 	Group       string `xml:"group"`
@@ -142,7 +142,7 @@ func (p *process) status(err error) status {
 	return s
 }
 
-// namespec is the name of the process in faults.
+// namespec returns the name of the process in faults.
 func (p *process) namespec() string {
 	if p.group.config.Name == p.config.Name {
 		return p.config.Name
@@ -150,8 +150,8 @@ func (p *process) namespec() string {
 	return p.group.config.Name + ":" + p.config.Name
 }
 
-// each acts on several processes, and then waits for those where that worked,
-// if there is something to wait for. Those that failed come first.
+// each acts on several processes, and then waits for those that need it.
+// Failures come first in its result.
 func each(processes []*process, act func(*process) error, wait func(*process) error) (any, error) {
 	results := []status{}
 	var done []*process
@@ -274,7 +274,7 @@ func (d *daemon) signalAllProcesses(_ context.Context, args arguments) (any, err
 	return signalEach(d.all(), args.text(0))
 }
 
-// info describes the process. Times are cut to what an XML-RPC integer holds.
+// info describes the process. Times are clamped to what an XML-RPC integer holds.
 func (p *process) info(now int64) types.ProcessInfo {
 	info := types.ProcessInfo{
 		Name: p.config.Name, Group: p.group.config.Name, Description: p.describe(now),
@@ -313,7 +313,7 @@ func (d *daemon) allProcessInfo(context.Context, arguments) (any, error) {
 	return infos, nil
 }
 
-// sendProcessStdin gives text to the process as standard input, all of it or
+// sendProcessStdin sends text to the process's standard input, all of it or
 // nothing.
 func (d *daemon) sendProcessStdin(_ context.Context, args arguments) (any, error) {
 	p, err := d.process(args.text(0))

@@ -18,7 +18,7 @@ import (
 
 const (
 	apiVersion        = "3.0"
-	supervisorVersion = "4.3.0" // the one that this supervisor behaves like
+	supervisorVersion = "4.3.0" // whose behaviour this supervisor has
 )
 
 // supervisorMethods are about the supervisor and its groups.
@@ -57,8 +57,8 @@ var supervisorMethods = map[string]method{
 		}},
 }
 
-// reloadConfig compares what it reads to the active groups. A configuration
-// with an error changes nothing.
+// reloadConfig compares the configuration on disk with the active groups. A
+// configuration with an error changes nothing.
 func (d *daemon) reloadConfig(context.Context, arguments) (any, error) {
 	d.tidy()
 	c, err := config.Load(d.options.ConfigFile, d.options.Environ)
@@ -112,7 +112,7 @@ func (d *daemon) removeProcessGroup(_ context.Context, args arguments) (any, err
 	return true, nil
 }
 
-// group finds an active group; asked is the name in the fault.
+// group finds an active group; asked is the name used in the fault.
 func (d *daemon) group(name, asked string) (*group, error) {
 	g := d.groups[name]
 	if g == nil {
@@ -148,8 +148,8 @@ func (d *daemon) process(name string) (*process, error) {
 	return p, err
 }
 
-// configInfo is an answer's element of getAllConfigInfo. Options that are not
-// set are shown as none, logs as auto where they are chosen by us.
+// configInfo is an element of the answer to getAllConfigInfo. Unset options are
+// shown as none, and logs as auto if we choose their paths.
 type configInfo struct {
 	AutoStart     bool   `xml:"autostart"`
 	Directory     string `xml:"directory"`
@@ -221,7 +221,7 @@ func logName(s config.Stream) string {
 	return orNone(s.LogFile)
 }
 
-// describe says in words how a process is.
+// describe puts a process's state into words.
 func (p *process) describe(now int64) string {
 	switch p.state {
 	case running:
@@ -240,7 +240,7 @@ func (p *process) describe(now int64) string {
 	return ""
 }
 
-// uptime is written as Python writes a time delta.
+// uptime formats a duration as Python's timedelta.
 func uptime(seconds int64) string {
 	days, rest := seconds/86400, seconds%86400
 	clock := fmt.Sprintf("%d:%02d:%02d", rest/3600, rest/60%60, rest%60)

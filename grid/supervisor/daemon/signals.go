@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// catchIgnored keeps ignoring what whoever started us had ignored, as nohup
-// does, but by a handler: an ignored signal would be so in our programs, too.
-// SIGPIPE is among them because whoever reads our output may go away before us,
-// SIGUSR2 because a start that finds us sends it, maybe before we follow it.
+// catchIgnored keeps ignoring the signals that our parent made us ignore, as
+// nohup does, but with a handler: our programs would inherit an ignored signal.
+// It includes SIGPIPE, because the reader of our output may leave before us,
+// and SIGUSR2, because a starting supervisor that finds us sends it, perhaps
+// before we handle it.
 func catchIgnored() (stop func()) {
 	resetReserved()
 	caught := make(chan os.Signal, 1)
@@ -24,16 +25,16 @@ func catchIgnored() (stop func()) {
 	return func() { signal.Stop(caught) }
 }
 
-// resetReserved gives the signals that C libraries keep to themselves their
-// default: the runtime leaves them as they are, and nobody sends them to us.
+// resetReserved resets the signals that C libraries reserve to their default:
+// the runtime doesn't touch them, and nobody sends them to us.
 func resetReserved() {
-	var byDefault [4]uint64 // the kernel's sigaction, none of it set
+	var byDefault [4]uint64 // the kernel's sigaction, all zero
 	for number := uintptr(32); number <= 34; number++ {
 		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, number, uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0)
 	}
 }
 
-// ignoredSignals asks the kernel: the runtime knows of some only.
+// ignoredSignals asks the kernel: the runtime knows only some of them.
 func ignoredSignals() []os.Signal {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// fork starts a program in the control group of the partition it belongs to,
-// whose name is that of the program's directory, where node format has made one
-// (D-12). The limits of the partition hold from the first instruction on.
+// fork starts a program in the control group of its partition, if node format
+// has made one (D-12). The group has the name of the program's directory. The
+// partition's limits hold from the first instruction on.
 func (p *process) fork(path string, argv []string, attributes *syscall.ProcAttr) (pid int, err error) {
 	slice, err := p.d.options.CGroups.Open(filepath.Base(p.config.Directory))
 	if err != nil {
@@ -24,7 +24,8 @@ func (p *process) fork(path string, argv []string, attributes *syscall.ProcAttr)
 	if err == nil {
 		return pid, nil
 	}
-	// An old kernel, a sandbox, a group that may hold no process, or the program.
+	// It is an old kernel, a sandbox, a group that can't hold processes, or the
+	// program itself.
 	attributes.Sys.UseCgroupFD = false
 	refusal := err
 	if pid, err = syscall.ForkExec(path, argv, attributes); err == nil {

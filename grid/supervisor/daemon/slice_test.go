@@ -29,8 +29,8 @@ func unifiedHierarchy(t *testing.T) string {
 	return ""
 }
 
-// TestSlice starts a service of a partition that has a control group, and one of
-// a partition that has none.
+// TestSlice starts a service in a partition that has a control group, and one
+// in a partition that has none.
 func TestSlice(t *testing.T) {
 	testkit.Root(t)
 	root := unifiedHierarchy(t)

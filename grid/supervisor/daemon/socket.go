@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileID tells one file from another of the same name.
+// fileID distinguishes files that have had the same name.
 type fileID struct{ device, inode uint64 }
 
-// identify is the identity of what has a name; zero: nothing has it.
+// identify returns the identity of the file at a path; zero if there is none.
 func identify(path string) fileID {
 	var stat unix.Stat_t
 	if unix.Lstat(path, &stat) != nil {
@@ -23,13 +23,14 @@ func identify(path string) fileID {
 	return fileID{device: stat.Dev, inode: stat.Ino}
 }
 
-// hasFile tells whether the server's socket file is still there; s.mu is held.
+// hasFile reports whether the server's socket file still exists; the caller holds s.mu.
 func (s *server) hasFile() bool {
 	return s.config.Socket != "" && identify(s.config.Socket) == s.file
 }
 
-// restore makes the socket file anew if it is gone. Connections that are open go
-// on. A socket of another supervisor stays, and so does what is no socket.
+// restore recreates the socket file if it is gone. Open connections go on. It
+// replaces neither the socket of another supervisor nor anything that isn't a
+// socket.
 func (s *server) restore() (made bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,19 +47,19 @@ func (s *server) restore() (made bool, err error) {
 	return true, nil
 }
 
-// socketWatch makes socket files anew that somebody removes. The kernel tells it
-// of changes in their directories, or, where one is missing, in the nearest
-// above. The daemon's lock guards it.
+// socketWatch recreates socket files that somebody removes. The kernel reports
+// changes in their directories or, if one is missing, in its nearest existing
+// parent. The daemon's lock guards it.
 type socketWatch struct {
 	d        *daemon
 	servers  servers
-	notify   int             // the inotify descriptor; -1: only SIGUSR2 makes us look
+	notify   int             // the inotify descriptor; -1: only SIGUSR2 triggers a look
 	watches  map[int]bool    // its watch descriptors
-	problems map[string]bool // told, and still there
+	problems map[string]bool // already reported, and not solved
 	due      bool            // it will look soon
 }
 
-// watchSockets begins to watch; d.mu is held.
+// watchSockets starts watching; the caller holds d.mu.
 func (d *daemon) watchSockets(all servers) {
 	w := &socketWatch{d: d, servers: all, notify: -1, watches: map[int]bool{}, problems: map[string]bool{}}
 	d.sockets = w
@@ -76,10 +77,10 @@ func (d *daemon) watchSockets(all servers) {
 	w.look()
 }
 
-// lookDelay lets whoever removes a whole directory come to an end.
+// lookDelay gives whoever removes a whole directory time to finish.
 const lookDelay = 100 * time.Millisecond
 
-// changed reads away what the kernel tells, and looks soon.
+// changed drains the kernel's events, and looks soon.
 func (w *socketWatch) changed() {
 	buffer := make([]byte, 4096)
 	for {
@@ -101,7 +102,7 @@ func (w *socketWatch) changed() {
 	})
 }
 
-// look makes the socket files anew that are gone.
+// look recreates the socket files that are gone.
 func (w *socketWatch) look() {
 	for changed := true; changed; { // again if a directory came or went meanwhile
 		changed = w.arm()
@@ -128,8 +129,8 @@ func (w *socketWatch) restore() {
 
 const socketChanges = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 
-// arm watches the directories of all sockets, whatever they are by now, and
-// tells whether they are others than before.
+// arm watches the current directories of all sockets, and reports whether they
+// have changed.
 func (w *socketWatch) arm() (changed bool) {
 	if w.notify < 0 {
 		return false
@@ -159,7 +160,7 @@ func (w *socketWatch) arm() (changed bool) {
 	return changed
 }
 
-// close ends the watch; d.mu is held.
+// close ends the watch; the caller holds d.mu.
 func (w *socketWatch) close() {
 	if w.notify >= 0 {
 		w.d.poller.closeFD(w.notify)

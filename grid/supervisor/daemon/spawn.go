@@ -20,7 +20,7 @@ import (
 	"slapos/slap"
 )
 
-// A commandError is a command that can't be run, found before it is tried.
+// A commandError says that a command can't be run, before anything was tried.
 type commandError struct {
 	fault int
 	text  string
@@ -28,7 +28,7 @@ type commandError struct {
 
 func (e *commandError) Error() string { return e.text }
 
-// defaultPath is searched when the environment has no PATH.
+// defaultPath is searched if the environment has no PATH.
 const defaultPath = "/bin:/usr/bin:/usr/local/bin"
 
 // command resolves the command line to a file and its arguments.
@@ -58,7 +58,7 @@ func (p *process) command() (path string, argv []string, err error) {
 	return path, argv, err
 }
 
-// search looks for a program in PATH: the program's own or ours.
+// search looks for a program in PATH: the program's own PATH or ours.
 func (p *process) search(name string) string {
 	path, found := p.config.Environment["PATH"]
 	if !found {
@@ -76,7 +76,7 @@ func (p *process) search(name string) string {
 	return name
 }
 
-// variables is the environment of the process.
+// variables returns the environment of the process.
 func (p *process) variables() []string {
 	all := maps.Clone(p.d.environment)
 	all["SUPERVISOR_ENABLED"] = "1"
@@ -100,8 +100,8 @@ func (p *process) serverURL() string {
 	return p.d.config.ServerURL()
 }
 
-// credential is the identity to run under; nil to keep ours. The groups are all
-// those of the user, and none of ours.
+// credential returns the identity to run under, or nil to keep ours. It has all
+// groups of the user, and none of ours.
 func (p *process) credential() (*syscall.Credential, error) {
 	uid := p.config.User
 	if uid < 0 || uid == os.Geteuid() {
@@ -139,7 +139,7 @@ func (p *process) credential() (*syscall.Credential, error) {
 	return credential, nil
 }
 
-// start runs the program. An error is one that is known before there is a
+// start runs the program. It returns errors that are known before there is a
 // process; a program that can't be executed ends with exit status 127, as the
 // original's child does.
 func (p *process) start() error {
@@ -167,9 +167,10 @@ func (p *process) start() error {
 		Dir:   p.config.Directory,
 		Env:   p.variables(),
 		Files: []uintptr{uintptr(pipes.stdin), uintptr(pipes.stdout), uintptr(pipes.stderr)},
-		// A process group of its own keeps signals of our terminal away. A group
-		// leader can't become leader of a session, which tells a program that
-		// supervisor started from those that it started itself: see adopt.
+		// A process group of its own shields it from our terminal's signals. A
+		// group leader can't become a session leader, which distinguishes the
+		// programs that supervisor started from those that they started: see
+		// adopt.
 		Sys: &syscall.SysProcAttr{Setpgid: true, Credential: credential, PidFD: new(int)},
 	}
 	restore := p.setUmask()
@@ -186,8 +187,8 @@ func (p *process) start() error {
 	return p.watch(pipes)
 }
 
-// setUmask sets the program's own umask for the child to inherit. Nothing else
-// of this process makes files meanwhile: the lock is held.
+// setUmask sets the program's umask for the child to inherit. The lock is held,
+// so nothing else in this process creates files meanwhile.
 func (p *process) setUmask() (restore func()) {
 	if p.config.Umask < 0 {
 		return func() {}
@@ -196,8 +197,8 @@ func (p *process) setUmask() (restore func()) {
 	return func() { syscall.Umask(before) }
 }
 
-// notStarted tells a lack of resources, which is tried again, from a program
-// that can't be executed.
+// notStarted distinguishes a lack of resources, which is retried, from a
+// program that can't be executed.
 func (p *process) notStarted(program string, err error) error {
 	name := unix.ErrnoName(errno(err))
 	switch {
@@ -219,7 +220,7 @@ func errno(err error) (number syscall.Errno) {
 	return number
 }
 
-// failExec stands for a child that could only write why, and exit with 127.
+// failExec stands in for a child that could only write the reason and exit with 127.
 func (p *process) failExec(why string) {
 	o := p.stderr
 	if o == nil {
@@ -232,8 +233,8 @@ func (p *process) failExec(why string) {
 	p.finish(ended{status: 127, how: "exit status 127"})
 }
 
-// watch follows the output and the end of the process that was started. One
-// that can't be watched is killed.
+// watch follows the output and the end of a new process. It kills a process
+// that it can't watch.
 func (p *process) watch(pipes *pipes) error {
 	err := errors.New("this kernel has no pidfds: Linux 5.3 or newer is needed")
 	if p.pidfd >= 0 {
@@ -257,7 +258,7 @@ func (p *process) watch(pipes *pipes) error {
 	return nil
 }
 
-// reap takes the exit status of the process, and follows its end.
+// reap takes the exit status of the process, and handles its end.
 func (p *process) reap() {
 	var status unix.WaitStatus
 	pid, err := unix.Wait4(p.pid, &status, unix.WNOHANG, nil)

@@ -34,15 +34,15 @@ var stateNames = map[state]string{
 
 func (s state) String() string { return stateNames[s] }
 
-// isRunning counts what a start would be refused for.
+// isRunning reports whether a start would be refused.
 func (s state) isRunning() bool { return s == running || s == backoff || s == starting }
 
-// isStopped counts what a group may be removed with.
+// isStopped reports whether a group with it may be removed.
 func (s state) isStopped() bool {
 	return s == stopped || s == exited || s == fatal || s == unknown
 }
 
-// isSignallable counts what has a process.
+// isSignallable reports whether there is a process.
 func (s state) isSignallable() bool { return s == running || s == starting || s == stopping }
 
 // supervisorState is the state of the supervisor itself.

@@ -18,8 +18,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// A server that closes while requests come answers or refuses each of them,
-// and leaves no connection.
+// A server that is closed while requests arrive answers or refuses each of
+// them, and leaves no connection open.
 func TestCloseWhileBusy(t *testing.T) {
 	testkit.NoLeaks(t)
 	testkit.EachProcessors(t, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestCloseWhileBusy(t *testing.T) {
 	})
 }
 
-// A log that is followed arrives whole and in order, however it is written.
+// A followed log arrives whole and in order, however it is written.
 func TestFollowPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	content := []byte(strings.Repeat("a line of a log\n", 500))

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	tailHead  = 1024 // bytes that are shown at once
+	tailHead  = 1024 // shown at once
 	tailPause = 100 * time.Millisecond
 )
 
@@ -44,8 +44,8 @@ func openTail(path string) (*tail, error) {
 
 func (t *tail) close() { t.file.Close() }
 
-// follow copies what is there and what comes, until the client goes away or
-// the supervisor ends. It looks again and again, while there is a client.
+// follow copies what is there and what is added, until the client disconnects
+// or the supervisor ends. It polls while there is a client.
 func (t *tail) follow(ctx context.Context, ending <-chan struct{}, w io.Writer) {
 	ticker := time.NewTicker(tailPause)
 	defer ticker.Stop()
@@ -66,8 +66,8 @@ func (t *tail) follow(ctx context.Context, ending <-chan struct{}, w io.Writer) 
 	}
 }
 
-// renew opens the file that has the log's name by now, or begins at the start
-// of one that was emptied.
+// renew opens the file that has the log's name now, or starts over in one that
+// was emptied.
 func (t *tail) renew(w io.Writer) error {
 	held, err := t.file.Stat()
 	if err != nil {

@@ -57,7 +57,7 @@ func UnmarshalCall(data []byte) (method string, params []any, err error) {
 	return method, params, err
 }
 
-// UnmarshalResponse reads an answer. An error answer comes back as *Fault.
+// UnmarshalResponse reads an answer. It returns an error answer as *Fault.
 func UnmarshalResponse(data []byte) (value any, err error) {
 	d := newDecoder(data)
 	if err := d.open("methodResponse"); err != nil {
@@ -124,7 +124,7 @@ func (d *decoder) params() (params []any, err error) {
 	return params, err
 }
 
-// value reads the inside of <value>: text is a string, an element a type.
+// value reads the inside of <value>: bare text is a string, an element gives the type.
 func (d *decoder) value() (value any, err error) {
 	if d.depth++; d.depth > maximumDepth {
 		return nil, fmt.Errorf("values are nested deeper than %d", maximumDepth)
@@ -247,8 +247,8 @@ func (d *decoder) open(name string) error {
 	}
 }
 
-// children calls visit for each element inside the present one, up to its
-// end; visit reads the element to its own end.
+// children calls visit for each child of the current element, up to its end;
+// visit reads the child to its own end.
 func (d *decoder) children(visit func(name string) error) error {
 	for {
 		token, err := d.Token()
@@ -266,7 +266,7 @@ func (d *decoder) children(visit func(name string) error) error {
 	}
 }
 
-// text reads the characters up to the end of the present element.
+// text reads the characters up to the end of the current element.
 func (d *decoder) text() (string, error) {
 	var text strings.Builder
 	for {

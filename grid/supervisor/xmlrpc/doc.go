@@ -4,13 +4,12 @@
 // command-line client and the original's agent exchange (GRID-76).
 //
 // Values are nil, bool, int (any size up to 64 bits), float64, string, []byte,
-// []any and map[string]any. Structures of Go are written as XML-RPC
-// structures, their members named by the `xml` tag. Decoding gives nil, bool,
-// int, float64, string, []byte (base64), []any and map[string]any; dates come
-// back as their text.
+// []any and map[string]any. Go structs become XML-RPC structures, with members
+// named by the `xml` tag. Decoding gives nil, bool, int, float64, string,
+// []byte (base64), []any and map[string]any; a date comes back as text.
 //
-// What is written can always be parsed again: characters that XML 1.0 has no
-// place for (most control characters, bytes that are no UTF-8) are replaced by
-// U+FFFD. Python's supervisor writes them as they are, and its client then
-// fails on a log that holds a colour.
+// What is written can always be parsed again: characters that XML 1.0 doesn't
+// allow (most control characters, bytes that aren't UTF-8) become U+FFFD.
+// Python's supervisor writes them unchanged, and its client then fails on a log
+// with colours.
 package xmlrpc

@@ -14,7 +14,7 @@ import (
 const header = "<?xml version='1.0'?>\n"
 
 // MarshalCall writes the call of a method. The error names a parameter whose
-// type has no place in XML-RPC.
+// type XML-RPC can't express.
 func MarshalCall(method string, params ...any) ([]byte, error) {
 	b := append([]byte(header), "<methodCall>\n<methodName>"...)
 	b = appendText(b, method)
@@ -53,8 +53,8 @@ func appendParams(b []byte, params []any) ([]byte, error) {
 	return append(b, "</params>\n"...), nil
 }
 
-// appendValue writes the types that Python's xmlrpc.client reads without
-// options: integers beyond 32 bits are <int> too, as supervisor's own are.
+// appendValue writes the types that Python's xmlrpc.client reads by default.
+// Integers beyond 32 bits are written as <int>, too, as supervisor does.
 func appendValue(b []byte, v reflect.Value) ([]byte, error) {
 	for v.IsValid() && (v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer) {
 		v = v.Elem()
@@ -146,8 +146,9 @@ func appendMember(b []byte, name string, v reflect.Value) ([]byte, error) {
 	return append(b, "</member>\n"...), err
 }
 
-// appendText escapes what means something to XML, the carriage return (which
-// a parser would turn into a line feed) and replaces what XML can't hold.
+// appendText escapes XML's special characters and the carriage return (which a
+// parser would turn into a line feed), and replaces characters that XML can't
+// hold.
 func appendText(b []byte, s string) []byte {
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])

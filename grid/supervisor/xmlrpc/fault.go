@@ -11,10 +11,10 @@ type Fault struct {
 	Text string
 }
 
-// Error returns the text as the server gave it.
+// Error returns the text that the server sent.
 func (f *Fault) Error() string { return f.Text }
 
-// faultNames are the names that supervisor puts before a fault's detail.
+// faultNames are the names that supervisor puts before the details of a fault.
 var faultNames = map[int]string{
 	faults.UnknownMethod:        "UNKNOWN_METHOD",
 	faults.IncorrectParameters:  "INCORRECT_PARAMETERS",
@@ -36,8 +36,8 @@ var faultNames = map[int]string{
 	faults.CantReRead:           "CANT_REREAD",
 }
 
-// NewFault returns the fault of a code, with a detail unless it is empty. The
-// detail of BAD_NAME is the name that was asked for, which may be empty.
+// NewFault returns the fault for a code; detail may be empty. The detail of
+// BAD_NAME is the name in the call, which may be empty, too.
 func NewFault(code int, detail string) *Fault {
 	name, ok := faultNames[code]
 	if !ok {

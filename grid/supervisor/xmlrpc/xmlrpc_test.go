@@ -125,9 +125,8 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestPython lets Python's own client library read what is written here, and
-// the reverse.
-// Nesting has a limit: deeper values would end the program that reads them.
+// TestPython has Python's own client library read what this package writes, and
+// the reverse. Nesting is limited: deeper values would crash the reader.
 func TestDepth(t *testing.T) {
 	call := func(depth int) []byte {
 		return []byte("<methodCall><methodName>m</methodName><params><param>" + strings.Repeat("<value><array><data>", depth) +
