@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package firewall gives partitions their rules: which packets reach the addresses
-// that are routed to them. [Traffic] is what decides, its [Rule]s are the result,
-// and a [Firewall] makes them be, by firewalld's command, or in the kernel's
-// nftables where firewalld is not installed. It knows addresses and the names of
-// partitions, nothing of partitions themselves.
+// Package firewall gives partitions their rules: which packets reach the
+// addresses that are routed to them. [Traffic] holds the input, its [Rule]s are
+// the result, and a [Firewall] applies them, with firewalld's command, or with
+// the kernel's nftables if firewalld is not installed. It knows addresses and
+// names of partitions, not partitions themselves.
 package firewall
 
 import (
@@ -27,13 +27,13 @@ import (
 	"slapos/slap/confined"
 )
 
-// RulesFile lists the rules that a partition has, as JSON.
+// RulesFile lists the rules of a partition, as JSON.
 const RulesFile = ".slapos-firewalld-rules"
 
 // commandTimeout bounds one call of firewall-cmd.
 const commandTimeout = 2 * time.Minute
 
-// What options are when their keys are absent.
+// Defaults for absent keys.
 const (
 	DefaultCommand       = "firewall-cmd"
 	DefaultReloadCommand = "slapos node restart firewall"
@@ -43,16 +43,17 @@ const (
 
 // Options are those of section [firewall] (GRID-78, GRID-80).
 type Options struct {
-	Command           string // of the shell
-	ReloadCommand     string // empty: nothing has to be reloaded
+	Command           string // run by the shell
+	ReloadCommand     string // empty: no reload is needed
 	AuthorizedSources []string
-	// Executable and DBusExecutable are daemons for the supervisor to run.
+	// Executable and DBusExecutable are daemons that the supervisor runs.
 	Executable, DBusExecutable string
 	LogFile, DBusLogFile       string
 	Testing                    bool // no daemons
 }
 
-// Daemons of the firewall, those without a command being absent (GRID-78).
+// Daemons returns the firewall's daemons; one without a command doesn't exist
+// (GRID-78).
 func (o *Options) Daemons() []supervisor.SystemDaemon {
 	firewall := supervisor.SystemDaemon{Name: "firewall", Priority: 5}
 	dbus := supervisor.SystemDaemon{Name: "dbus", Priority: 1}
@@ -63,23 +64,22 @@ func (o *Options) Daemons() []supervisor.SystemDaemon {
 	return []supervisor.SystemDaemon{dbus, firewall}
 }
 
-// A Firewall gives partitions their rules: by firewalld's command, or
-// directly in the kernel's nftables where firewalld is not installed. One
-// partition at a time, since firewalld reloads for each.
+// A Firewall applies the rules of partitions: with firewalld's command, or
+// directly in the kernel's nftables if firewalld is not installed. It handles
+// one partition at a time, since firewalld reloads for each.
 type Firewall struct {
 	mu      sync.Mutex
 	backend backend
 }
 
-// A backend makes the rules of one partition be exactly wanted. Rules
-// in old are those it had after the last time; they may be gone meanwhile, as
-// may those that are wanted and were there. Applying twice changes nothing.
+// A backend makes the rules of one partition exactly wanted. Rules in old are
+// those of the last time; they may be gone meanwhile, as may wanted ones that
+// existed. Applying twice changes nothing.
 type backend interface {
 	apply(ctx context.Context, partition string, old, wanted []Rule) (changed bool, err error)
 }
 
-// New chooses what applies the rules. The environment is that of the
-// commands.
+// New chooses the backend. environment is for its commands.
 func New(options Options, environment []string, log *slog.Logger) *Firewall {
 	if _, err := exec.LookPath(options.Command); err != nil && options.Command == DefaultCommand {
 		log.Debug("firewalld is not installed: rules of partitions go to nftables")
@@ -91,13 +91,13 @@ func New(options Options, environment []string, log *slog.Logger) *Firewall {
 	}}
 }
 
-// A Place is where the rules of a partition are noted.
+// A Place is where the rules of a partition are recorded.
 type Place struct {
 	Partition string
-	// State is the agent's own directory, whose note is believed (GRID-97).
+	// State is the agent's own directory, whose note is trusted (GRID-97).
 	State *confined.Directory
-	// Directory is the partition's. Its [RulesFile] is for the original, and what
-	// it says counts for Addresses alone, the partition's own: another user may
+	// Directory is the partition's. Its [RulesFile] is for the original. Only
+	// its rules for Addresses, the partition's own, count: another user may
 	// have written it.
 	Directory *confined.Directory
 	Addresses []slap.Address
@@ -105,7 +105,7 @@ type Place struct {
 
 func (p Place) note() string { return p.Partition + ".firewall" }
 
-// Set makes rules those of a partition (GRID-82); none removes them all.
+// Set sets the rules of a partition (GRID-82); without rules it removes all.
 func (f *Firewall) Set(ctx context.Context, place Place, rules []Rule, log *slog.Logger) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -144,14 +144,14 @@ func (f *Firewall) Set(ctx context.Context, place Place, rules []Rule, log *slog
 	return nil
 }
 
-// ofOwnAddresses leaves out the rules about addresses of others: to take one of those
-// away opens another partition.
+// ofOwnAddresses drops rules about other addresses: to remove one of those
+// would open another partition.
 func (p Place) ofOwnAddresses(rules []Rule) []Rule {
 	own := routedAddresses(p.Addresses)
 	return slices.DeleteFunc(rules, func(rule Rule) bool { return !slices.Contains(own, rule.destination) })
 }
 
-// parseRules reads a note; what is no rule in it counts as missing.
+// parseRules reads a note and skips everything in it that isn't a rule.
 func parseRules(content []byte, log *slog.Logger) (rules []Rule) {
 	var texts []string
 	if err := json.Unmarshal(content, &texts); err != nil {
@@ -169,7 +169,7 @@ func parseRules(content []byte, log *slog.Logger) (rules []Rule) {
 	return rules
 }
 
-// firewalld applies rules by the command firewall-cmd.
+// firewalld applies rules with the command firewall-cmd.
 type firewalld struct {
 	command, reload string // lines for the shell
 	environment     []string
@@ -204,7 +204,7 @@ func (f *firewalld) apply(ctx context.Context, _ string, old, wanted []Rule) (ch
 	return true, nil
 }
 
-// change asks for a rule and, on the answer condition, adds or removes it.
+// change queries a rule and, on the answer condition, adds or removes it.
 func (f *firewalld) change(ctx context.Context, rule Rule, condition, action string) (changed bool, err error) {
 	line := f.command + " " + rule.String()
 	query := strings.Replace(line, "--add-rule", "--query-rule", 1)
@@ -227,7 +227,7 @@ func (f *firewalld) change(ctx context.Context, rule Rule, condition, action str
 	return err == nil, err
 }
 
-// answer is the line that matters of an output that may hold warnings too.
+// answer returns the relevant line of an output that may contain warnings, too.
 func answer(output string) string {
 	for line := range strings.Lines(output) {
 		if line = strings.TrimSpace(line); line == "yes" || line == "no" || line == "success" {
@@ -237,7 +237,7 @@ func answer(output string) string {
 	return strings.TrimSpace(output)
 }
 
-// run runs a line that must succeed and returns its answer.
+// run runs a line that must succeed, and returns its answer.
 func (f *firewalld) run(ctx context.Context, line string) (string, error) {
 	result, err := f.shell(ctx, line)
 	if err == nil && result.ExitCode != 0 {

@@ -242,8 +242,9 @@ func TestFirewalldHostileFile(t *testing.T) {
 	testkit.MustNotExist(t, proof)
 }
 
-// A partition's user who puts a file in the place of the rules, even one that root
-// wrote, as its service's log is, takes no rule of another partition away (GRID-97).
+// A partition's user who replaces the file of rules, even with one that root
+// wrote, such as a service's log, removes no rule of another partition
+// (GRID-97).
 func TestFirewalldForeignRules(t *testing.T) {
 	f := newFakeFirewalld(t)
 	if err := f.set(trafficTo("10.0.0.1")); err != nil {
@@ -259,7 +260,7 @@ func TestFirewalldForeignRules(t *testing.T) {
 	if calls := strings.Join(f.lines("calls"), "\n"); strings.Contains(calls, "10.9.9.9") {
 		t.Errorf("calls are\n%s", calls)
 	}
-	// Rules of a former address are known from the agent's own note.
+	// The agent's own note still has the rules of a former address.
 	testkit.WriteFile(t, f.root.Join(RulesFile), "[]")
 	if err := f.set(trafficTo("10.0.0.2")); err != nil {
 		t.Fatal(err)

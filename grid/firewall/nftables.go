@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nftablesBackend keeps the rules in a table of its own:
+// nftablesBackend keeps the rules in its own table:
 //
 //	table ip slapos {
 //		map partitions { type ipv4_addr : verdict; elements = { 10.0.0.2 : jump partition_slappart0 } }
@@ -25,8 +25,8 @@ import (
 //		chain partition_slappart0 { ip saddr 10.0.0.3 ip daddr 10.0.0.2 accept … }
 //	}
 //
-// Each rule carries its text, by which the next run recognizes it. A partition
-// changes in one transaction of the kernel.
+// Each rule contains its text, by which the next run recognizes it. A partition
+// changes in a single kernel transaction.
 type nftablesBackend struct{}
 
 var (
@@ -47,7 +47,7 @@ func (nftablesBackend) apply(_ context.Context, partition string, _, wanted []Ru
 	if err != nil {
 		return false, fmt.Errorf("nftables: %w", err)
 	}
-	// Both chains have the same rules: one chain of ours is entered from both.
+	// Both chains have the same rules: both jump to the same chain of the partition.
 	wanted = slices.DeleteFunc(slices.Clone(wanted), func(rule Rule) bool { return rule.chain != "INPUT" })
 	slices.SortStableFunc(wanted, func(a, b Rule) int { return a.priority - b.priority })
 	chain := &nftables.Chain{Name: "partition_" + partition, Table: firewallTable}
@@ -80,7 +80,7 @@ type nftablesState struct {
 	destinations []nftables.SetElement
 }
 
-// holds tells whether nothing needs to be changed for the rules.
+// holds reports whether the rules need no change.
 func (s nftablesState) holds(wanted []Rule) bool {
 	texts := make([]string, len(wanted))
 	for i, rule := range wanted {
@@ -135,11 +135,11 @@ func readNftables(connection *nftables.Conn, chain *nftables.Chain) (nftablesSta
 	return state, nil
 }
 
-// addFirewallTable queues the table with what all partitions share.
+// addFirewallTable queues the table with everything that partitions share.
 func addFirewallTable(connection *nftables.Conn) {
 	connection.AddTable(firewallTable)
 	destinations := destinationMap()
-	// The error is one of the set's description, which is ours and right.
+	// Only a wrong description of the set could fail here, and ours is right.
 	_ = connection.AddSet(destinations, nil)
 	for _, hook := range firewallHooks {
 		connection.AddChain(hook)
@@ -193,7 +193,7 @@ func deleteDestinations(connection *nftables.Conn, elements []nftables.SetElemen
 	return connection.SetDeleteElements(destinationMap(), keys)
 }
 
-// Places of the addresses in an IPv4 header.
+// Offsets of the addresses in an IPv4 header.
 const (
 	sourceOffset      = 12
 	destinationOffset = 16
@@ -203,7 +203,7 @@ func loadAddress(offset uint32) expr.Any {
 	return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4}
 }
 
-// expressions are a rule in the kernel's terms.
+// expressions returns a rule in the kernel's terms.
 func (r Rule) expressions() []expr.Any {
 	var all []expr.Any
 	if r.source != "" {
@@ -220,7 +220,7 @@ func (r Rule) expressions() []expr.Any {
 	if r.accept {
 		return append(all, &expr.Verdict{Kind: expr.VerdictAccept})
 	}
-	const portUnreachable = 3 // as iptables rejects
+	const portUnreachable = 3 // as iptables sends
 	return append(all, &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: portUnreachable})
 }
 
@@ -228,7 +228,7 @@ func (r Rule) expressions() []expr.Any {
 func matchNetwork(offset uint32, text string) []expr.Any {
 	network, err := netip.ParsePrefix(text)
 	if err != nil {
-		network = netip.PrefixFrom(netip.MustParseAddr(text), 32) // checked where it came in
+		network = netip.PrefixFrom(netip.MustParseAddr(text), 32) // checked when it was read
 	}
 	mask := binaryutil.BigEndian.PutUint32(^uint32(0) << (32 - network.Bits()))
 	return []expr.Any{
@@ -238,8 +238,8 @@ func matchNetwork(offset uint32, text string) []expr.Any {
 	}
 }
 
-// explainNftables says what an ordinary user, or a kernel without nftables,
-// can do about it.
+// explainNftables adds what an ordinary user, or the user of a kernel without
+// nftables, can do.
 func explainNftables(err error) error {
 	switch {
 	case err == nil:

@@ -25,11 +25,11 @@ import (
 	"slapos/slap/testkit"
 )
 
-// An nftablesNode is a machine with the addresses 10.0.0.1 to .4 of its own.
+// An nftablesNode is a machine with the addresses 10.0.0.1 to .4.
 type nftablesNode struct {
 	t    *testing.T
 	root *confined.Directory
-	// state is the agent's.
+	// state is the agent's directory.
 	state *confined.Directory
 }
 
@@ -77,8 +77,8 @@ func (n *nftablesNode) set(partition string, traffic Traffic) (changed bool) {
 	return !os.SameFile(before, after)
 }
 
-// reaches tells whether a connection from one address to another succeeds; it
-// must be refused by the firewall or accepted, never left without answer.
+// reaches reports whether a connection from one address to another succeeds.
+// The firewall must accept or reject it, never leave it without an answer.
 func (n *nftablesNode) reaches(from, to string) bool {
 	n.t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(to, "0"))
@@ -185,8 +185,8 @@ func nftablesChains(t *testing.T) []string {
 	return names
 }
 
-// TestNftablesLosesNothingAtOnce changes rules under traffic: a rejected
-// source never gets through while they are replaced.
+// TestNftablesLosesNothingAtOnce changes rules under traffic: a rejected source
+// never gets through during the change.
 func TestNftablesLosesNothingAtOnce(t *testing.T) {
 	if !testkit.InNamespace(t, syscall.CLONE_NEWNET) {
 		return

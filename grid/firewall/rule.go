@@ -13,14 +13,14 @@ import (
 	"slapos/slap"
 )
 
-// A Rule says what becomes of packets to an address of a partition.
-// Its text is an option of firewall-cmd (GRID-81).
+// A Rule decides on packets to an address of a partition. Its text is an option
+// of firewall-cmd (GRID-81).
 type Rule struct {
 	chain       string // INPUT or FORWARD
 	priority    int    // rules with a lower one come first
 	source      string // address or network, empty: any
 	destination netip.Addr
-	established bool // only packets of connections that exist already
+	established bool // only packets of established connections
 	accept      bool // else rejected
 }
 
@@ -42,8 +42,8 @@ func (r Rule) String() string {
 	return text.String() + " -j REJECT"
 }
 
-// parseRule reads the text of a rule, and nothing but the texts that
-// String writes: they become part of a shell's command line.
+// parseRule accepts only texts that String writes: they become part of a
+// shell's command line.
 func parseRule(text string) (Rule, error) {
 	var rule Rule
 	refused := fmt.Errorf("%.200q is not a rule of a partition", text)
@@ -87,20 +87,20 @@ func isSource(text string) bool {
 	return err == nil && network.Addr().Is4()
 }
 
-// Traffic is all that decides on the rules of a partition.
+// Traffic is everything that decides a partition's rules.
 type Traffic struct {
-	// Addresses are the partition's own; those of interfaces route_… count.
+	// Addresses are the partition's own; only those of interfaces route_… count.
 	Addresses []slap.Address
 	// Peers are the addresses of its instance tree.
 	Peers []slap.Address
-	// Filter holds what the user asked for: fw_restricted_access and so on.
+	// Filter holds the user's parameters: fw_restricted_access and so on.
 	Filter slap.Dict
-	// Authorized sources of the whole node.
+	// Authorized are sources for the whole node.
 	Authorized []string
 }
 
-// Rules computes the rules of all addresses of a partition (GRID-80,
-// GRID-81), in the order in which they are written.
+// Rules computes the rules of all addresses of a partition (GRID-80, GRID-81),
+// in the order in which they are applied.
 func (t Traffic) Rules(log *slog.Logger) []Rule {
 	own := routedAddresses(t.Addresses)
 	var peers []string
@@ -126,7 +126,7 @@ func (t Traffic) Rules(log *slog.Logger) []Rule {
 	return rules
 }
 
-// routedAddresses are the IPv4 addresses that packets are routed to.
+// routedAddresses returns the IPv4 addresses that packets are routed to.
 func routedAddresses(addresses []slap.Address) []netip.Addr {
 	var routed []netip.Addr
 	for _, address := range addresses {
@@ -138,7 +138,7 @@ func routedAddresses(addresses []slap.Address) []netip.Addr {
 	return routed
 }
 
-// sources splits a list of the filter at its blanks.
+// sources splits a list in the filter at blanks.
 func (t Traffic) sources(name string) []string {
 	text, _ := t.Filter[name].(string)
 	return strings.Fields(text)

@@ -11,16 +11,16 @@ import (
 	"slapos/slap/confined"
 )
 
-// A deployment is one partition while the pass works on it.
+// A deployment is one partition during a pass.
 type deployment struct {
 	*partition.Partition
 	options  *Options
 	firewall *firewall.Firewall // nil: partitions have no rules
 	releases *releases
-	// url and release, a directory, are of the Software Release, empty when the
-	// master named none.
+	// url and release, a directory, belong to the Software Release; empty if
+	// the master names none.
 	url, release string
-	// software is the release, opened, once it is needed: see openRelease.
+	// software is the opened release, nil until needed: see openRelease.
 	software *confined.Directory
 
 	started bool // the services, in this pass
@@ -36,8 +36,8 @@ func (p *instancePass) newDeployment(opened *partition.Partition) *deployment {
 	return d
 }
 
-// openRelease opens the directory of the release, which is what all the rest of
-// the deployment reads (D-31).
+// openRelease opens the directory of the release, from which the rest of the
+// deployment reads (D-31).
 func (d *deployment) openRelease() (err error) {
 	if d.software == nil {
 		d.software, err = d.releases.open(d.release)
@@ -48,7 +48,7 @@ func (d *deployment) openRelease() (err error) {
 	return err
 }
 
-// Close closes what is open.
+// Close closes everything that is open.
 func (d *deployment) Close() {
 	if d.software != nil {
 		d.software.Close()
@@ -56,7 +56,8 @@ func (d *deployment) Close() {
 	d.Partition.Close()
 }
 
-// environment of the partition's children, before it is cleaned (GRID-12).
+// environment returns the environment of the partition's children, not yet
+// cleaned (GRID-12).
 func (d *deployment) environment() []string {
 	own := d.Node.Environment
 	return append(own[:len(own):len(own)], "SLAPGRID_INSTANCE_ROOT="+d.Node.InstanceRoot)

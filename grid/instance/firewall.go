@@ -9,8 +9,8 @@ import (
 	"slapos/grid/pass"
 )
 
-// openFirewall gives the partition the rules that its addresses, its peers and
-// its user's wishes make (GRID-80).
+// openFirewall sets the partition's rules, which follow from its addresses, its
+// peers and its user's parameters (GRID-80).
 func (d *deployment) openFirewall(ctx context.Context) (pass.Outcome, error) {
 	if d.firewall == nil {
 		return pass.Skipped, nil
@@ -27,7 +27,7 @@ func (d *deployment) openFirewall(ctx context.Context) (pass.Outcome, error) {
 	return pass.Ended(d.setRules(ctx, traffic.Rules(d.Log)))
 }
 
-// closeFirewall takes all rules of the partition away.
+// closeFirewall removes all rules of the partition.
 func (d *deployment) closeFirewall(ctx context.Context) (pass.Outcome, error) {
 	if d.firewall == nil {
 		return pass.Skipped, nil

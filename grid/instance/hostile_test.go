@@ -42,7 +42,7 @@ func hostilePlaces(id string) []string {
 	}
 }
 
-// An outsider is what must not change, and not be read.
+// An outsider is what must neither change nor be read.
 type outsider struct {
 	directory, file, pipe string
 }
@@ -66,7 +66,7 @@ func (o *outsider) check(t *testing.T) {
 	t.Helper()
 	entries, err := os.ReadDir(o.directory)
 	if os.Geteuid() != 0 {
-		entries = entries[:2] // links in a directory of our own are followed to places of our own
+		entries = entries[:2] // links in our own directory may be followed to our own places
 	}
 	if err != nil || len(entries) != 2 {
 		t.Errorf("outside: %v, %v", entries, err)
@@ -85,7 +85,7 @@ func (o *outsider) check(t *testing.T) {
 	}
 }
 
-// hostileKinds put something in the place path, which is free.
+// hostileKinds put something at path, where nothing is.
 func hostileKinds(o *outsider) map[string]func(path string) error {
 	kinds := map[string]func(path string) error{
 		"link to a file":      func(path string) error { return os.Symlink(o.file, path) },
@@ -112,7 +112,7 @@ func hostileKinds(o *outsider) map[string]func(path string) error {
 			return unix.Bind(fd, &unix.SockaddrUnix{Name: path})
 		},
 	}
-	if os.Geteuid() == 0 { // another user's file, and devices that somebody left there
+	if os.Geteuid() == 0 { // another user's file, and forgotten devices
 		kinds["hard link"] = func(path string) error { return os.Link(o.file, path) }
 		kinds["device"] = func(path string) error {
 			return unix.Mknod(path, syscall.S_IFCHR|0o666, int(unix.Mkdev(1, 5))) // zero
@@ -133,10 +133,9 @@ func errorsOf(errs ...error) error {
 // TestHostilePartitions puts everything that a user can make in every place
 // that the agent touches, one in each partition. All are processed, stopped and
 // destroyed beside a good one: nothing waits, nothing outside is touched or
-// told to the master, and in the end every partition is empty. With
-// SLAPOS_TEST_LONG set, as by `make soak`, all pairs are tried, else a third of
-// them, which a random seed chooses: a run that fails tells it, and
-// SLAPOS_TEST_SEED repeats it.
+// sent to the master, and in the end every partition is empty. With
+// SLAPOS_TEST_LONG set, as by `make soak`, all pairs are tried, otherwise a
+// random third: a failing run prints its seed, and SLAPOS_TEST_SEED repeats it.
 func TestHostilePartitions(t *testing.T) {
 	outside := newOutsider(t)
 	kinds := hostileKinds(outside)
@@ -183,8 +182,8 @@ func TestHostilePartitions(t *testing.T) {
 			n.ExpectRunning()
 			n.finishes(func() error { _, err := n.report(); return err })
 			for _, name := range names {
-				// A script that fails and a lock that can't be read keep a partition,
-				// until the operator removes them (GRID-84).
+				// A partition with a failing script or an unreadable lock stays
+				// until the operator removes those (GRID-84).
 				if slices.Contains([]string{"sbin/destroy", partition.RetentionDelayFile, partition.RetentionDateFile}, places[name]) {
 					os.RemoveAll(n.At(name, places[name]))
 					n.finishes(func() error { _, err := n.report(); return err })
@@ -203,7 +202,7 @@ func TestHostilePartitions(t *testing.T) {
 	}
 }
 
-// makeFullPartition makes a partition with all that the agent looks for.
+// makeFullPartition makes a partition with everything that the agent looks for.
 func (n *instanceNode) makeFullPartition(name string) {
 	n.T.Helper()
 	if err := os.Mkdir(n.At(name), 0o750); err != nil {
@@ -236,7 +235,7 @@ func (n *instanceNode) handOverTree(name string) {
 	}
 }
 
-// spoil replaces what is in a place.
+// spoil replaces whatever is in a place.
 func (n *instanceNode) spoil(name, place string, create func(path string) error) {
 	n.T.Helper()
 	path := n.At(name, place)
@@ -248,7 +247,7 @@ func (n *instanceNode) spoil(name, place string, create func(path string) error)
 	}
 }
 
-// finishes runs a pass that must not wait for anything a user can withhold.
+// finishes runs a pass that must not wait for anything that a user can withhold.
 func (n *instanceNode) finishes(pass func() error) {
 	n.T.Helper()
 	done := make(chan error, 1)

@@ -26,7 +26,7 @@ func (d *deployment) checkSpace(context.Context) (pass.Outcome, error) {
 	return pass.Ended(pass.CheckFreeSpace(d.Path, d.options.MinFreeSpace, "instance_min_free_space"))
 }
 
-// linkRelease shows the partition's user where the software is (GRID-56).
+// linkRelease links to the software, for the partition's user (GRID-56).
 func (d *deployment) linkRelease(context.Context) (pass.Outcome, error) {
 	if d.url == "" {
 		return pass.Failed, fmt.Errorf("Partition %s has no software release: the master names none.", d.ID.Partition)
@@ -52,8 +52,8 @@ func unixMode(mode fs.FileMode) uint32 {
 	return bits
 }
 
-// writeProfile makes the profile of the instance from the template of the
-// release and what the node adds.
+// writeProfile makes the instance's profile from the release's template and the
+// node's additions.
 func (d *deployment) writeProfile(context.Context) (pass.Outcome, error) {
 	if err := d.openRelease(); err != nil {
 		return pass.Failed, err
@@ -74,8 +74,8 @@ func (d *deployment) writeProfile(context.Context) (pass.Outcome, error) {
 	return pass.Ended(d.Root.Write(profileFile, profile, confined.Attributes{Mode: 0o640, UID: -1, GID: d.Root.GID}))
 }
 
-// readTemplate reads instance.cfg of the release, which old ones call
-// template.cfg.
+// readTemplate reads instance.cfg of the release, or template.cfg of an old
+// one.
 func (d *deployment) readTemplate() ([]byte, error) {
 	for _, name := range []string{"instance.cfg", "template.cfg"} {
 		template, err := d.software.ReadGiven(name)
@@ -86,8 +86,8 @@ func (d *deployment) readTemplate() ([]byte, error) {
 	return nil, fmt.Errorf("Software Release %s is not correctly installed.\nMissing file: %s", d.url, filepath.Join(d.release, "instance.cfg"))
 }
 
-// runBuildout deploys the instance with the buildout of its release, or with
-// what the release offers instead of it.
+// runBuildout deploys the instance with the release's buildout, or with its
+// replacement in the release.
 func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
 	if err := d.checkOwner(); err != nil {
 		return pass.Failed, err
@@ -120,19 +120,19 @@ func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
 	return pass.Ended(builder.Run(ctx, script))
 }
 
-// ownBuildout is that of the partition.
+// ownBuildout returns the path of the partition's buildout.
 func (d *deployment) ownBuildout() buildout.Script {
 	return buildout.Script{Root: d.Root, Name: "sbin/buildout"}
 }
 
-// checkOwner refuses a user that nothing may run as, before anything does.
+// checkOwner refuses a user that nothing may run as, before anything runs.
 func (d *deployment) checkOwner() error {
 	_, err := d.Owner()
 	return err
 }
 
-// chooseBuildout runs the bootstrap program of the release, if it has one,
-// which makes the partition's own buildout.
+// chooseBuildout runs the release's bootstrap program, if it has one, which
+// makes the partition's own buildout.
 func (d *deployment) chooseBuildout(ctx context.Context, builder *buildout.Builder) (script buildout.Script, err error) {
 	const bin = "bin"
 	if err := d.openRelease(); err != nil {
@@ -159,7 +159,8 @@ func (d *deployment) chooseBuildout(ctx context.Context, builder *buildout.Build
 	return script, fmt.Errorf("Software Release %s has more than one bootstrap program in %s: %d", d.url, d.software.Join(bin), len(bootstraps))
 }
 
-// lockRetention notes for how long the partition is kept once it is destroyed.
+// lockRetention notes how long the partition is kept after its destruction is
+// requested.
 func (d *deployment) lockRetention(context.Context) (pass.Outcome, error) {
 	if err := d.openRelease(); err != nil {
 		return pass.Failed, err

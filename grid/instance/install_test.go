@@ -15,7 +15,7 @@ import (
 
 func TestPassBootstraps(t *testing.T) {
 	for name, test := range map[string]struct {
-		release string // what the release has in bin
+		release string // files in bin of the release
 		want    string
 	}{
 		"of the release": {"bootstrap", "bootstrap HOME\nown\n"},
@@ -52,7 +52,7 @@ func TestPassBootstrapFails(t *testing.T) {
 	}
 }
 
-// A buildout that takes longer than partition_timeout is ended.
+// A buildout that takes longer than partition_timeout is killed.
 func TestPassTimesOut(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.options.PartitionTimeout = time.Second
@@ -64,7 +64,7 @@ func TestPassTimesOut(t *testing.T) {
 	}
 }
 
-// readHome is the home of the user of partitions.
+// readHome returns the home of the partitions' user.
 func readHome(t *testing.T) string {
 	t.Helper()
 	for line := range strings.Lines(testkit.ReadFile(t, "/etc/passwd")) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package instance brings the partitions of a node to the states that the master
-// wants, and runs their promises. [Pass] asks the master for the list and works on
-// up to Jobs partitions at once; [PromisePass] runs promises alone.
+// Package instance brings the partitions of a node into the states that the
+// master wants, and runs their promises. [Pass] gets the list from the master
+// and works on up to Jobs partitions at once; [PromisePass] only runs promises.
 //
-// What a pass does with a partition, by the state that the master wants and
-// whether its .timestamp says that this was done already (GRID-43 to GRID-60):
+// This is what a pass does with a partition. It depends on the wanted state and
+// on whether .timestamp says that it has been reached (GRID-43 to GRID-60):
 //
 //	                        ┌ started: promises, in anomaly mode
 //	         ┌ up to date ──┴ other: nothing ──────────────────────────┐
@@ -20,10 +20,11 @@
 //	                                                                   │
 //	             success: .timestamp is written, after the managers ───┘
 //
-// .timestamp is what makes a partition up to date. It goes before and comes
-// after everything else, so an agent that is killed in between is followed by
-// one that does all again. A destroyed partition is stopped here; package report
-// empties it. Without a master, what runs is kept running.
+// A partition is up to date by its .timestamp, which is removed before
+// everything else and written after it. So if an agent is killed in between,
+// the next pass does everything again. A destroyed partition is only stopped
+// here; package report empties it. Without a master, running services are kept
+// running.
 package instance
 
 import (
@@ -74,11 +75,11 @@ func (p *instancePass) close() {
 	p.releases.close()
 }
 
-// Pass brings the partitions of this node to the states that the master wants
-// (GRID-40 to GRID-60). A partition that fails is reported to the master and in
-// the result. When the master can't be reached, what runs is kept running
-// (GRID-70), which the result tells as well. The error is that of the pass
-// itself, which could not begin or was interrupted.
+// Pass brings the partitions of this node into the states that the master wants
+// (GRID-40 to GRID-60). It reports a failed partition to the master and in the
+// result. If the master is unreachable, it keeps running services running
+// (GRID-70), and the result says so. The error is the pass's own: it could not
+// begin, or was interrupted.
 func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	p := newPass(options)
 	defer p.close()
@@ -144,8 +145,8 @@ func (p *instancePass) process(ctx context.Context) (pass.Result, error) {
 	return result, nil
 }
 
-// openWanted opens the partitions to be processed: those that are not free, and
-// that Only names if it names any.
+// openWanted opens the partitions to process: those that are not free and that
+// Only names, if it names any.
 func (p *instancePass) openWanted(ctx context.Context) ([]*deployment, error) {
 	computer, err := p.node.Master.FullComputerInformation(ctx, p.node.ComputerID)
 	if err != nil {
@@ -165,7 +166,7 @@ func (p *instancePass) openWanted(ctx context.Context) ([]*deployment, error) {
 	return chosen, nil
 }
 
-// checkNames refuses names that the master doesn't know (GRID-41).
+// checkNames refuses names of partitions that the master doesn't know (GRID-41).
 func checkNames(names []string, partitions []*slap.Partition) error {
 	known := map[string]bool{}
 	for _, partition := range partitions {
@@ -187,8 +188,8 @@ func checkNames(names []string, partitions []*slap.Partition) error {
 	return fmt.Errorf("Unknown partitions: %s", strings.Join(unknown, ", "))
 }
 
-// reportFailure tells the log and the master. The log has the output of a
-// build already (GRID-54).
+// reportFailure reports a failure to the log and the master. The log already
+// has the output of a build (GRID-54).
 func (d *deployment) reportFailure(ctx context.Context, failure error) {
 	var failed *buildout.Error
 	if !errors.As(failure, &failed) {
@@ -197,7 +198,7 @@ func (d *deployment) reportFailure(ctx context.Context, failure error) {
 	d.TellError(ctx, failure)
 }
 
-// sortFailures tells failed promises from other failures.
+// sortFailures separates failed promises from other failures.
 func sortFailures(deployments []*deployment, failures []error) pass.Result {
 	var result pass.Result
 	for i, failure := range failures {

@@ -29,11 +29,11 @@ import (
 
 const killedMarker = "SLAPOS_TEST_KILLED"
 
-// TestKilledAgent kills the agent at any moment of its passes, again and again,
-// and the supervisor now and then. Whatever it was killed in, a pass that is
-// left alone finishes the work: releases are complete, services run once, no
-// build ever ran beside another, nothing is left behind. SLAPOS_TEST_KILLS says
-// how often to kill; default: 18.
+// TestKilledAgent kills the agent at random moments of its passes, again and
+// again, and sometimes the supervisor. Wherever the kill came, an undisturbed
+// pass finishes the work: releases are complete, services run once, no two
+// builds ever overlapped, nothing is left behind. SLAPOS_TEST_KILLS says how
+// often to kill; default: 18.
 func TestKilledAgent(t *testing.T) {
 	if root := os.Getenv(killedMarker); root != "" {
 		runKilledAgent(t, root)
@@ -46,12 +46,12 @@ func TestKilledAgent(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	base := n.Base()
 	double := filepath.Join(base, "double")
-	// A build holds a lock as long as any process of it lives.
+	// A build holds a lock as long as any of its processes lives.
 	alone := "exec 9>>lock; flock -n 9 || echo $PWD >> " + double + "; sleep 0.05 & wait; "
 	n.BootstrapWith(alone + "true")
 	n.BuildWith(alone + "true")
-	// Complete, or a pass after one that was killed in its build would bootstrap
-	// it anew, and with that replace the script of deployWith.
+	// It must be complete, or a pass after one that was killed during its build
+	// would bootstrap it again and replace the script of deployWith.
 	testkit.WriteFile(t, n.Path(testenv.Release, ".completed"), "")
 	testkit.WriteFile(t, double, "")
 	os.Chmod(double, 0o666)
@@ -60,7 +60,7 @@ func TestKilledAgent(t *testing.T) {
 		url := fmt.Sprint("http://release/", round)
 		n.Want(slap.StateAvailable, testenv.Release, url)
 		state := []slap.State{slap.StateStarted, slap.StateStarted, slap.StateStopped}[round%3]
-		// Replaced whole: the one of before may be about to be read by its shell.
+		// Replace the whole file: a shell may be about to read the old one.
 		n.DeployWith(alone + `mkdir -p etc/service etc/run
 for file in etc/service/web etc/run/job` + fmt.Sprint(round/3) + `; do
   printf '#!/bin/sh\nexec sleep 1000\n' > new; chmod 755 new; mv new $file
@@ -90,8 +90,8 @@ done`)
 	t.Logf("killed %d times", agent.kills)
 }
 
-// checkConverged looks at a node after a pass that nobody disturbed. unchanged
-// is the process of the partition that the master doesn't change, 0 at first.
+// checkConverged checks a node after an undisturbed pass. unchanged is the
+// process of the partition that the master doesn't change, 0 at first.
 func (n *instanceNode) checkConverged(url string, state slap.State, unchanged int) {
 	n.T.Helper()
 	if !testkit.Exists(n.Path(url, ".completed")) {
@@ -142,8 +142,8 @@ func (n *instanceNode) waitFor(what string, condition func() bool) {
 	testkit.Eventually(n.T, testkit.Patience, what, condition)
 }
 
-// servicesOf finds the living processes that a supervisor of the node started
-// for a partition, known to it or not.
+// servicesOf finds the living processes that the node's supervisors started for
+// a partition, known to the current one or not.
 func servicesOf(n *instanceNode, partition string) (pids []int) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, path := range paths {
@@ -158,7 +158,7 @@ func servicesOf(n *instanceNode, partition string) (pids []int) {
 	return pids
 }
 
-// A killedAgent runs both passes in a process of its own.
+// A killedAgent runs both passes in its own process.
 type killedAgent struct {
 	t      *testing.T
 	root   string
@@ -166,7 +166,7 @@ type killedAgent struct {
 	output string
 }
 
-// start begins the passes; each line of their log is sent to lines.
+// start starts the passes, which send each line of their log to lines.
 func (a *killedAgent) start(master string, line func()) (*exec.Cmd, chan error) {
 	a.t.Helper()
 	command := exec.Command("/proc/self/exe", "-test.run=^TestKilledAgent$", "-test.v")
@@ -195,7 +195,7 @@ func (a *killedAgent) start(master string, line func()) (*exec.Cmd, chan error) 
 	return command, ended
 }
 
-// runAndKill kills the agent after a time or a line of its log, by chance.
+// runAndKill kills the agent after a random time or log line.
 func (a *killedAgent) runAndKill(master string) {
 	a.t.Helper()
 	var lines atomic.Int64
@@ -230,7 +230,7 @@ func (a *killedAgent) run(master string) {
 	}
 }
 
-// killSupervisor leaves the services alone.
+// killSupervisor kills the supervisor but not its services.
 func (a *killedAgent) killSupervisor(n *instanceNode) {
 	content, err := os.ReadFile(n.Layout().PIDFile())
 	if err != nil {
@@ -242,7 +242,7 @@ func (a *killedAgent) killSupervisor(n *instanceNode) {
 	}
 }
 
-// runKilledAgent is the agent that is killed.
+// runKilledAgent is the program of that agent.
 func runKilledAgent(t *testing.T, root string) {
 	master := os.Getenv("SLAPOS_TEST_MASTER")
 	client, err := slap.NewClient(slap.ClientConfig{MasterURL: master})
@@ -272,9 +272,9 @@ func runKilledAgent(t *testing.T, root string) {
 	}
 }
 
-// TestServicesComeBack stops the supervisor of a node, as a restart of the
-// machine does, then kills it. An unchanged partition gets its services again,
-// once; what was stopped by hand stays so.
+// TestServicesComeBack stops the supervisor of a node, as a reboot does, then
+// kills it. An unchanged partition gets its services back, once; what was
+// stopped by hand stays stopped.
 func TestServicesComeBack(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.DeployWith(testenv.Service("service", "web", "exec sleep 1000"))

@@ -13,9 +13,9 @@ import (
 	"slapos/slap/testkit"
 )
 
-// TestLifeOfAnInstance deploys, stops, starts and destroys one: a stopped
-// partition has no file of the supervisor, a destroyed one is an empty
-// directory of the same owner and mode.
+// TestLifeOfAnInstance deploys, stops, starts and destroys an instance: a
+// stopped partition has no supervisor file, a destroyed one is an empty
+// directory with its owner and mode.
 func TestLifeOfAnInstance(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	directory := n.At("slappart0")

@@ -19,13 +19,14 @@ import (
 const (
 	stateDirectory = ".slapgrid"
 	instanceLog    = ".slapgrid/log/instance.log"
-	// maxInstanceLog is the size, in bytes, at which the log of a partition
-	// makes room for a new one.
+	// maxInstanceLog is the size, in bytes, at which a partition's log is
+	// rotated.
 	maxInstanceLog = 20 << 20
 )
 
-// openInstanceLog adds to the partition's log a copy of all that is told of it
-// from now on, for its user to read (GRID-50). Close the file at the end.
+// openInstanceLog makes the log of the partition's directory, for its user to
+// read, a copy of everything logged about it from now on (GRID-50). Close the
+// file at the end.
 func (d *deployment) openInstanceLog() (*os.File, error) {
 	for _, directory := range []struct {
 		name string
@@ -55,8 +56,8 @@ func (d *deployment) openInstanceLog() (*os.File, error) {
 	return file, nil
 }
 
-// rotateInstanceLog also sets a log aside that the user doesn't own, as one
-// that an agent of old left: it can't be told from a hard link to another file.
+// rotateInstanceLog also sets aside a log that the user doesn't own, as old
+// agents left them: it could be a hard link to another file.
 func (d *deployment) rotateInstanceLog() error {
 	info, err := d.Root.Lstat(instanceLog)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,8 +72,8 @@ func (d *deployment) rotateInstanceLog() error {
 	return d.Root.Rename(instanceLog, instanceLog+".1")
 }
 
-// An instanceLogHandler writes "[time] LEVEL logger message" lines, without what
-// is to be hidden from the partition's user.
+// An instanceLogHandler writes "[time] LEVEL logger message" lines, without
+// secrets that the partition's user must not see.
 type instanceLogHandler struct {
 	mu   *sync.Mutex
 	file *os.File

@@ -17,7 +17,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// A testManager records its hooks, and fails where it is told to.
+// A testManager records the calls of its hooks, and fails on demand.
 type testManager struct {
 	manager.Manager
 	mu      sync.Mutex
@@ -40,7 +40,7 @@ func (m *testManager) Instance(_ context.Context, p *manager.Partition) error {
 	return m.hook("instance " + p.ID)
 }
 
-// InstanceTearDown keeps a group of its own in started partitions.
+// InstanceTearDown gives a group of its own to started partitions.
 func (m *testManager) InstanceTearDown(ctx context.Context, p *manager.Partition) error {
 	if err := m.hook("tear down " + p.ID); err != nil || m.program == "" {
 		return err
@@ -83,7 +83,7 @@ func TestPassManagers(t *testing.T) {
 	if slices.Contains(m.calls, "tear down slappart1") || testkit.Exists(n.At("slappart1", "deployed")) {
 		t.Errorf("hooks %q, or it was deployed", m.calls)
 	}
-	// Neither promises nor a pass without master have any.
+	// Promises alone and a pass without the master call no hooks.
 	m.calls, m.fail = nil, ""
 	if _, err := n.promises(); err != nil {
 		t.Error(err)
@@ -110,7 +110,7 @@ func TestPassManagerGroups(t *testing.T) {
 	if got := n.Processes()["slappart0-extra:helper"].Pid; got != helper {
 		t.Error("the manager's program was restarted")
 	}
-	// What no manager set is removed, even when promises fail.
+	// Groups that no manager set are removed, even when promises fail.
 	old := filepath.Join(n.Layout().ConfigDir(), "slappart0-old.conf")
 	testkit.WriteFile(t, old, "[program:slappart0-old]\ncommand=/bin/sleep 1000\nautostart=true\n")
 	n.DeployWith(testenv.Service("promise", "check", "exit 1"))

@@ -15,11 +15,11 @@ import (
 	"slapos/slap"
 )
 
-// legacyState is where agents of old kept the wanted state of a partition.
+// legacyState is where old agents kept a partition's wanted state.
 const legacyState = ".requested_state"
 
-// workOffline keeps running what runs on this node (GRID-70). A partition that
-// was stopped has no configuration any more, and stays so.
+// workOffline keeps this node's running services running (GRID-70). A stopped
+// partition has no supervisor configuration, and stays stopped.
 func (p *instancePass) workOffline(ctx context.Context) error {
 	p.node.Logger.Info("Processing computer partitions offline...")
 	entries, err := os.ReadDir(p.node.InstanceRoot)
@@ -27,7 +27,7 @@ func (p *instancePass) workOffline(ctx context.Context) error {
 		return err
 	}
 	for _, entry := range entries {
-		// Its user may have put anything there: the others must go on.
+		// Its user may have put anything there; the other partitions must go on.
 		if err := p.takeLegacyState(ctx, entry.Name()); err != nil {
 			p.node.Logger.Warn(fmt.Sprintf("partition %s: %v", entry.Name(), err))
 		}
@@ -35,7 +35,7 @@ func (p *instancePass) workOffline(ctx context.Context) error {
 	return p.supervision.StartAll(ctx)
 }
 
-// takeLegacyState removes the file, and stops a partition that it says is to be
+// takeLegacyState removes the file, and stops a partition whose state was
 // stopped.
 func (p *instancePass) takeLegacyState(ctx context.Context, name string) error {
 	if _, err := os.Lstat(filepath.Join(p.node.InstanceRoot, name, legacyState)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {

@@ -30,7 +30,7 @@ func TestPassOffline(t *testing.T) {
 		t.Error("the state of old is left")
 	}
 
-	// The master goes away in the middle of the pass.
+	// The master disappears in the middle of the pass.
 	n.Master.Set(func() {
 		delete(n.Master.Status, "getFullComputerInformation")
 		n.Master.Status["startedComputerPartition"] = http.StatusInternalServerError

@@ -14,7 +14,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// What a buildout prints is in the log while it still runs.
+// A buildout's output is in the log while the buildout still runs.
 func TestOutputInRealTime(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	gate := filepath.Join(n.Base(), "gate")

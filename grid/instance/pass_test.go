@@ -51,7 +51,7 @@ func TestPassStarts(t *testing.T) {
 		}
 	}
 
-	// Unchanged: the master is told again only because it told no status.
+	// Unchanged: the master is informed again only because it returned no status.
 	before := n.Processes()
 	n.process(0)
 	n.Master.Expect(t, true, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")
@@ -63,7 +63,7 @@ func TestPassStarts(t *testing.T) {
 	n.process(0)
 	n.Master.Expect(t, false, "getFullComputerInformation")
 
-	// Changed: one service goes, the others of the node stay as they are.
+	// Changed: one service goes, the node's others stay as they are.
 	n.DeployWith("rm etc/run/once")
 	n.Touch("slappart1")
 	n.process(0)
@@ -111,7 +111,7 @@ func TestPassStopsAndDestroys(t *testing.T) {
 		t.Error("files of a destroyed instance are gone before its report")
 	}
 
-	// Stopped even though deploying fails, and told once more afterwards.
+	// It is stopped even though deployment fails, and reported again afterwards.
 	n.Change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStarted })
 	n.Touch("slappart0")
 	n.process(0)
@@ -184,7 +184,8 @@ func TestPassFails(t *testing.T) {
 	}
 }
 
-// A master that takes no reports of errors keeps no partition from being processed.
+// A master that rejects error reports doesn't keep other partitions from being
+// processed.
 func TestPassReportsInVain(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.DeployWith(`if [ $(basename $PWD) = slappart0 ]; then exit 1; fi`)
@@ -234,8 +235,8 @@ func TestPassRefuses(t *testing.T) {
 	}
 }
 
-// A master may lie: what is no name of a directory of the root of instances is
-// no partition, wherever it leads.
+// The master may lie: a name that isn't a directory of the instance root is not
+// a partition, wherever it leads.
 func TestPassRefusesPaths(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	elsewhere := filepath.Join(n.Base(), "elsewhere")
@@ -314,7 +315,7 @@ func TestPassCertificates(t *testing.T) {
 		n.Master.Answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "CERT", "key": "KEY"}
 	})
 	n.process(0)
-	// As late as possible: when it is a partition's turn.
+	// As late as possible: when it is the partition's turn.
 	n.Master.Expect(t, false, "getFullComputerInformation", "getComputerPartitionCertificate slappart0", "startedComputerPartition slappart0",
 		"getComputerPartitionCertificate slappart1", "startedComputerPartition slappart1")
 	for name, want := range map[string]string{"slappart0.crt": "CERT", "slappart0.key": "KEY"} {
@@ -328,7 +329,7 @@ func TestPassCertificates(t *testing.T) {
 	if !strings.Contains(profile, "key-file = "+filepath.Join(n.options.CertificateRepository, "slappart0.key")+"\n") {
 		t.Errorf("profile\n%s", profile)
 	}
-	// Not for one of which there is nothing to tell; what has changed is written.
+	// This call is left out if there is nothing to report; changes are written.
 	n.Change("slappart0", func(p *slap.Partition) { p.AccessStatus, p.HasAccessStatus = "#access", true })
 	n.Touch("slappart1")
 	n.Master.Set(func() {
@@ -364,7 +365,7 @@ func TestPassRequests(t *testing.T) {
 	if got := testkit.ReadFile(t, n.At("slappart0", "root")); got != n.Pass.InstanceRoot+"\n" {
 		t.Errorf("SLAPGRID_INSTANCE_ROOT=%q", got)
 	}
-	// SLAP-49: so does the original's library, inside a partition.
+	// SLAP-49: the original's library does the same inside a partition.
 	n.DeployWith(testkit.Python(t) + ` -c '
 from slapos.slap.slap import ComputerPartition
 try: ComputerPartition("COMP-1", "slappart0").request("http://x", "default", "child")
@@ -376,7 +377,7 @@ except AttributeError: pass # no connection'`)
 	if sent, err := slap.Unmarshal([]byte(calls[2].Form.Get("instance_reference_xml"))); err != nil || fmt.Sprint(sent) != "[child]" {
 		t.Errorf("of the original: sent %v, %v", sent, err)
 	}
-	// A master of old doesn't know the call.
+	// An old master doesn't know the call.
 	n.Touch("slappart0")
 	n.Master.Set(func() { n.Master.Status["updateComputerPartitionRelatedInstanceList"] = http.StatusNotFound })
 	n.process(0)

@@ -13,7 +13,7 @@ import (
 	"slapos/slap/confined"
 )
 
-// The steps of a processing, see the drawing of the package.
+// The steps of processing a partition, see the drawing of the package.
 var (
 	beginSteps = []pass.Step[*deployment]{
 		{Name: "certificate", Do: (*deployment).RefreshCertificate},
@@ -34,7 +34,7 @@ var (
 		{Name: "report started", Do: (*deployment).reportStarted},
 		{Name: "report requests", Do: (*deployment).reportRequested},
 	})
-	// An instance is stopped even if it can't be deployed, or is not known, any
+	// An instance is stopped even if it can't be deployed or isn't known any
 	// more.
 	stoppedSteps = concat(beginSteps, deploySteps, []pass.Step[*deployment]{
 		{Name: "firewall", Do: (*deployment).openFirewall},
@@ -72,10 +72,10 @@ func (d *deployment) steps() []pass.Step[*deployment] {
 	return unknownSteps
 }
 
-// process brings the partition to the state that the master wants.
+// process brings the partition into the state that the master wants.
 func (d *deployment) process(ctx context.Context) error {
 	d.Log.Debug(fmt.Sprintf("Check if %s requires processing...", d.ID.Partition))
-	// What was noted belongs to a processing that didn't end.
+	// Old notes belong to a processing that didn't end.
 	if err := d.Root.Clear(d.requestedFile()); err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (d *deployment) process(ctx context.Context) error {
 	} else if err == nil {
 		err = d.deploy(ctx)
 	}
-	// A manager's failure tells more than what it could not put right.
+	// A manager's failure must not hide the failure before it.
 	for _, m := range d.Node.Managers {
 		if failure := m.InstanceTearDown(ctx, d.Managed()); failure != nil {
 			return failure
@@ -107,7 +107,7 @@ func (d *deployment) process(ctx context.Context) error {
 	return d.writeTimestamp()
 }
 
-// keepUp is all there is to do for a partition that is up to date.
+// keepUp is all that an up-to-date partition needs.
 func (d *deployment) keepUp(ctx context.Context) error {
 	if d.Wanted.RequestedState != slap.StateStarted || d.options.ForceStop {
 		d.Log.Debug("Partition already up-to-date. skipping.")
@@ -122,7 +122,7 @@ func (d *deployment) keepUp(ctx context.Context) error {
 	return d.checkAnomalies(ctx)
 }
 
-// deploy runs the steps, with a copy of the log in the partition.
+// deploy runs the steps, and copies the log into the partition.
 func (d *deployment) deploy(ctx context.Context) error {
 	before := d.Log
 	defer func() { d.Log = before }()
@@ -149,8 +149,8 @@ func (d *deployment) logPlaces() {
 	d.Log.Info(fmt.Sprintf("  Instance path: %s", d.Path))
 }
 
-// showError leaves the error in the partition, and brings the results of its
-// promises up to date, whatever they are (GRID-54).
+// showError writes the error into the partition, and refreshes the results of
+// its promises, whatever they are (GRID-54).
 func (d *deployment) showError(ctx context.Context, failure error) {
 	if err := d.Root.Write(d.errorFile(), []byte(d.Node.Hide(failure.Error())), confined.AgentFile); err != nil {
 		d.Log.Warn(fmt.Sprintf("The error could not be written to %s: %v", d.Root.Join(d.errorFile()), err))

@@ -16,7 +16,7 @@ import (
 )
 
 // PromisePass runs all promises of started partitions and changes nothing else:
-// nothing is told to the master, and every failure counts as one of a promise
+// it reports nothing to the master, and counts every failure as a promise's
 // (GRID-61).
 func PromisePass(ctx context.Context, options Options) (pass.Result, error) {
 	p := newPass(options)
@@ -51,8 +51,8 @@ func PromisePass(ctx context.Context, options Options) (pass.Result, error) {
 	return result, err
 }
 
-// StoredPromises tells observer the last results of the promises of all
-// partitions below the instance root, in order, and runs none.
+// StoredPromises gives observer the last results of the promises of all
+// partitions below the instance root, in order, without running any.
 func StoredPromises(options Options) error {
 	entries, err := os.ReadDir(options.Node.InstanceRoot)
 	if err != nil {
@@ -81,8 +81,8 @@ func mayHavePromises(path string) bool {
 	})
 }
 
-// reviewPromises runs all promises of a partition that is to be started, and sums
-// up in the log how they came out.
+// reviewPromises runs all promises of a partition that should be started, and
+// logs a summary of the results.
 func (d *deployment) reviewPromises(ctx context.Context) error {
 	d.Log.Info(fmt.Sprintf("Processing Promises for Computer Partition %s.", d.ID.Partition))
 	d.logPlaces()

@@ -13,8 +13,8 @@ import (
 	"slapos/promise"
 )
 
-// requirePromises runs all promises of an instance that was just deployed, which
-// fails when one of them does.
+// requirePromises runs all promises of a newly deployed instance, and fails if
+// one of them does.
 func (d *deployment) requirePromises(ctx context.Context) (pass.Outcome, error) {
 	if d.options.ForceStop {
 		return pass.Skipped, nil
@@ -23,7 +23,7 @@ func (d *deployment) requirePromises(ctx context.Context) (pass.Outcome, error) 
 	return pass.Ended(err)
 }
 
-// runPromises runs those that mode chooses; the first that fails is the error.
+// runPromises runs the promises that mode selects, and returns the first failure.
 func (d *deployment) runPromises(ctx context.Context, mode promise.Mode) (report promise.Report, err error) {
 	d.Log.Info(fmt.Sprintf("Checking %s promises...", d.ID.Partition))
 	var observer promise.Observer
@@ -61,7 +61,7 @@ func (d *deployment) runPromises(ctx context.Context, mode promise.Mode) (report
 	return report, report.Err()
 }
 
-// hasPromises spares partitions without any the rest of the work.
+// hasPromises spares partitions without promises the rest of the work.
 func (d *deployment) hasPromises() (bool, error) {
 	for _, kind := range promise.Kinds() {
 		entries, err := d.Root.Entries(kind.Folder())
@@ -72,8 +72,8 @@ func (d *deployment) hasPromises() (bool, error) {
 	return false, nil
 }
 
-// makeResults makes the directory of results, which monitoring lists whether
-// there are promises or not (PROM-21).
+// makeResults makes the directory of results, which monitoring lists even if
+// there are no promises (PROM-21).
 func (d *deployment) makeResults() error {
 	for _, directory := range []struct {
 		name string
@@ -86,8 +86,8 @@ func (d *deployment) makeResults() error {
 	return nil
 }
 
-// checkAnomalies runs the promises that are due of a partition that is up to
-// date. The master is told when it doesn't know yet (GRID-60).
+// checkAnomalies runs the due promises of an up-to-date partition, and reports
+// a change to the master (GRID-60).
 func (d *deployment) checkAnomalies(ctx context.Context) error {
 	_, err := d.runPromises(ctx, promise.Anomaly)
 	var failed *promise.Error

@@ -17,7 +17,7 @@ import (
 // PROM-1, PROM-41, PROM-42.
 func TestPassPromises(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
-	n.options.PromiseTimeout = 24 * time.Hour // one that has ended is not waited for
+	n.options.PromiseTimeout = 24 * time.Hour // a finished promise isn't waited for
 	n.DeployWith(testenv.Service("promise", "check", "test -e ok || { echo not ok; exit 1; }"))
 	result := n.process(2)
 	if len(result.PromiseFailed) != 1 || len(result.Failed) != 0 {
@@ -49,15 +49,14 @@ func TestPassPromises(t *testing.T) {
 	}
 	n.Master.Expect(t, false, "getFullComputerInformation", "getFullComputerInformation")
 
-	// Only what is to be started is checked (PROM-2).
+	// Only partitions that should be started are checked (PROM-2).
 	n.Change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
 	if result, err := n.promises(); err != nil || result.ExitCode() != 0 {
 		t.Errorf("stopped: result %+v, %v", result, err)
 	}
 }
 
-// Plugins run with the Python of the release, the one of its buildout.
-// PROM-4.
+// Plugins run with the Python of the release's buildout. PROM-4.
 func TestPassPlugins(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	python := n.Path(testenv.Release, "bin", "python")
@@ -82,8 +81,7 @@ class RunPromise(GenericPromise):
 	}
 }
 
-// A partition that is up to date tells the master what it doesn't know yet.
-// PROM-1.
+// An up-to-date partition reports what the master doesn't know yet. PROM-1.
 func TestPassAnomalies(t *testing.T) {
 	for _, test := range []struct {
 		status string // "-": none
@@ -107,7 +105,7 @@ func TestPassAnomalies(t *testing.T) {
 			exit := map[bool]string{true: "exit 0", false: "exit 1"}[test.good]
 			n.Script(n.At("slappart0", "etc", "promise", "check"), exit)
 			if !test.good {
-				// One bad run is no anomaly yet.
+				// A single bad run is not an anomaly.
 				if _, err := n.promises(); err != nil {
 					t.Fatal(err)
 				}

@@ -15,8 +15,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// GRID-101: a partition is given what is in the directory of its release, which
-// belongs to whom software_root does, and nothing that its builder puts there in
+// GRID-101: a partition gets the content of its release's directory, which
+// belongs to the owner of software_root, and nothing that its builder puts in
 // its place.
 func TestPassReleaseExchanged(t *testing.T) {
 	testkit.Root(t)
@@ -63,7 +63,7 @@ func TestPassReleaseExchanged(t *testing.T) {
 	}
 }
 
-// GRID-101: a partition is where it is, or where a link of root's leads.
+// GRID-101: a partition is in its place, or where a link that root owns leads.
 func TestPassPartitionLinks(t *testing.T) {
 	testkit.Root(t)
 	for name, test := range map[string]struct {
@@ -86,8 +86,8 @@ func TestPassPartitionLinks(t *testing.T) {
 	}
 }
 
-// GRID-102: what the supervisor has beside partitions is no partition, whatever a
-// master says; nor is a directory of root's.
+// GRID-102: the supervisor's directories beside the partitions are not
+// partitions, whatever a master says; nor is a directory that root owns.
 func TestLyingMaster(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	n.process(0)
@@ -103,7 +103,7 @@ func TestLyingMaster(t *testing.T) {
 		for _, name := range names {
 			n.Allocate(name, slap.StateDestroyed)
 		}
-		if !withRelease { // a free one is tidied
+		if !withRelease { // a free one is tidied up
 			n.Master.Set(func() {
 				for _, partition := range n.Master.Wanted.Partitions {
 					partition.SoftwareRelease = nil

@@ -16,12 +16,12 @@ import (
 	"slapos/slap/confined"
 )
 
-// releases are what instances must know of their Software Releases, each read
-// once in a pass.
+// releases has what instances need to know of their Software Releases, each
+// read once per pass.
 type releases struct {
-	// place holds them. It is opened when the first is needed.
+	// place holds them. It is opened when first needed.
 	place              func() (*confined.Place, error)
-	maximumPeriodicity int // of those that have none
+	maximumPeriodicity int // default for releases that set none
 	log                *slog.Logger
 
 	periodicities, interpreters sync.Map // by directory
@@ -38,8 +38,8 @@ func (r *releases) close() {
 	}
 }
 
-// open opens the directory of a release, which belongs to whom the place of all
-// does (GRID-101).
+// open opens the directory of a release, which must belong to the owner of
+// software_root (GRID-101).
 func (r *releases) open(release string) (*confined.Directory, error) {
 	place, err := r.place()
 	if err != nil {
@@ -48,7 +48,7 @@ func (r *releases) open(release string) (*confined.Directory, error) {
 	return place.Open(filepath.Base(release), place.UID)
 }
 
-// periodicity is that of a release, or else the node's (GRID-46).
+// periodicity returns the release's periodicity, or else the node's (GRID-46).
 func (r *releases) periodicity(release string) int {
 	if release == "" {
 		return r.maximumPeriodicity
@@ -66,7 +66,7 @@ func (r *releases) periodicity(release string) int {
 	return read.(func() int)()
 }
 
-// readPeriodicity removes a file that holds no number.
+// readPeriodicity removes a file that isn't a number.
 func (r *releases) readPeriodicity(release string) (int, error) {
 	const name = "periodicity"
 	root, err := r.open(release)
@@ -80,12 +80,12 @@ func (r *releases) readPeriodicity(release string) (int, error) {
 	}
 	periodicity, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil {
-		return 0, errors.Join(fmt.Errorf("%s is no whole number", filepath.Join(release, name)), root.Clear(name))
+		return 0, errors.Join(fmt.Errorf("%s is not a whole number", filepath.Join(release, name)), root.Clear(name))
 	}
 	return periodicity, nil
 }
 
-// interpreter is the Python of a release, empty when it names none (GRID-44).
+// interpreter returns the Python of a release, empty if it names none (GRID-44).
 func (r *releases) interpreter(release string) (string, error) {
 	if release == "" {
 		return "", nil

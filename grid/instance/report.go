@@ -20,14 +20,14 @@ func (d *deployment) reportStarted(ctx context.Context) (pass.Outcome, error) {
 	return pass.Ended(d.Node.Master.Started(ctx, d.ID))
 }
 
-// requestedFile is where code in the partition notes the instances that it asks
-// for, one reference on a line.
+// requestedFile lists the instances that code in the partition requests, one
+// reference per line.
 func (d *deployment) requestedFile() string {
 	return ".slapos-request-transaction-" + d.ID.Partition
 }
 
-// reportRequested tells the master which instances the partition asked for
-// while it was processed, so that others may go (GRID-53).
+// reportRequested reports which instances the partition requested during its
+// processing, so that the master can remove others (GRID-53).
 func (d *deployment) reportRequested(ctx context.Context) (pass.Outcome, error) {
 	content, err := d.Root.ReadOwn(d.requestedFile())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,21 +49,21 @@ func (d *deployment) reportRequested(ctx context.Context) (pass.Outcome, error) 
 		return pass.Skipped, nil
 	}
 	if err != nil && !errors.Is(err, slap.ErrConnection) {
-		// The partition's user wrote what the master can't take: that is no
-		// reason to take the master for lost.
+		// The rejected text comes from the partition's user: it doesn't mean
+		// that the master is lost.
 		return pass.Failed, fmt.Errorf("report requested instances: %v", err)
 	}
 	return pass.Ended(err)
 }
 
-// errorFile shows the partition's user why the last processing failed.
+// errorFile has the error of the last processing, for the partition's user.
 func (d *deployment) errorFile() string { return ".slapgrid-" + d.ID.Partition + "-error.log" }
 
 func (d *deployment) forgetError(context.Context) (pass.Outcome, error) {
 	return pass.Ended(d.Root.Clear(d.errorFile()))
 }
 
-// refuseState is for what the master may come to ask of future agents.
+// refuseState is for states that only future agents may know.
 func (d *deployment) refuseState(context.Context) (pass.Outcome, error) {
 	return pass.Failed, fmt.Errorf("Computer Partition %s has unsupported state: %s", slap.PythonRepr(d.ID.Partition), d.Wanted.RequestedState)
 }

@@ -10,8 +10,8 @@ import (
 	"slapos/grid/supervisor"
 )
 
-// startServices configures what is in etc/run and etc/service, and starts what
-// of it doesn't run (GRID-59, GRID-73); or stops it, if that is forced.
+// startServices configures the programs in etc/run and etc/service, and starts
+// those that aren't running (GRID-59, GRID-73); with ForceStop it stops them.
 func (d *deployment) startServices(ctx context.Context) (pass.Outcome, error) {
 	if d.options.ForceStop {
 		return d.StopServices(ctx)
@@ -38,7 +38,7 @@ func (d *deployment) startServices(ctx context.Context) (pass.Outcome, error) {
 	return d.startGroup(ctx)
 }
 
-// startGroup starts what doesn't run of the partition's own group.
+// startGroup starts the stopped programs of the partition's own group.
 func (d *deployment) startGroup(ctx context.Context) (pass.Outcome, error) {
 	known, err := d.Services.Start(ctx)
 	if err != nil {

@@ -12,14 +12,15 @@ import (
 	"slapos/slap/testkit"
 )
 
-// What a partition's timestamp vouches for is on the disk before it, and its name
-// afterwards (GRID-107). A pass that changes nothing syncs nothing.
+// Everything that a partition's timestamp vouches for reaches the disk before
+// it, and its name afterwards (GRID-107). A pass that changes nothing syncs
+// nothing.
 func TestSyncOrder(t *testing.T) {
 	calls, inner := testkit.Trace(t, "mkdirat,syncfs,fsync,fdatasync,renameat,renameat2")
 	if inner {
 		n := newInstanceNode(t, "slappart0")
 		n.process(0)
-		n.process(0) // notes the supervisor
+		n.process(0) // records the supervisor
 		if err := os.Mkdir(filepath.Join(t.TempDir(), "last pass"), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -18,16 +18,16 @@ import (
 	"slapos/slap/testkit"
 )
 
-// TestPythonSupervisor runs the passes on a node where supervisord of Python is
-// at work, as on one that was just switched over: it stays, and follows (D-5).
-// Once it was killed, ours takes its services over.
+// TestPythonSupervisor runs the passes on a node with a running supervisord of
+// Python, as on one that has just switched: it stays, and follows (D-5). Once
+// it is killed, ours takes over its services.
 func TestPythonSupervisor(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	if err := supervisor.WriteConfiguration(n.Layout(), ""); err != nil {
 		t.Fatal(err)
 	}
 	python := exec.Command(filepath.Join(filepath.Dir(testkit.Python(t)), "supervisord"), "-n", "-c", n.Layout().ConfigFile())
-	python.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // where it keeps the logs of programs that name none
+	python.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // for the logs of programs that name none
 	if err := python.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +75,8 @@ func TestPythonSupervisor(t *testing.T) {
 	}
 }
 
-// TestSystemDaemons has the supervisor run the firewall's daemons, as long as
-// the configuration names them (GRID-78).
+// TestSystemDaemons has the supervisor run the firewall's daemons while the
+// configuration names them (GRID-78).
 func TestSystemDaemons(t *testing.T) {
 	n := newInstanceNode(t)
 	n.options.Firewall = &firewall.Options{
@@ -122,7 +122,7 @@ func TestSystemDaemons(t *testing.T) {
 	}
 }
 
-// TestRequestsRefused has a partition note requests that the master fails on:
+// TestRequestsRefused has a partition make requests that the master rejects:
 // that is no reason to work offline.
 func TestRequestsRefused(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")

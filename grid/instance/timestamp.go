@@ -11,16 +11,17 @@ import (
 	"slapos/slap/confined"
 )
 
-// timestampFile holds the master's timestamp of what was processed last with
-// success; when that was is the time of the file.
+// timestampFile has the master's timestamp of the last successful processing;
+// the file's modification time says when that was.
 const timestampFile = ".timestamp"
 
-// timestampNote is the agent's own copy. The partition's user can write the other,
-// and knows what the master's is: it alone would have a request to stop ignored.
+// timestampNote is the agent's own copy. The partition's user can write the
+// other and knows the master's timestamp: alone, it could suppress a request to
+// stop.
 func (d *deployment) timestampNote() string { return d.ID.Partition + ".timestamp" }
 
-// timestamp is the master's, unless the partition has to be processed whatever
-// it is (GRID-45).
+// timestamp returns the master's, or none if the partition has to be processed
+// anyway (GRID-45).
 func (d *deployment) timestamp() (timestamp string, ok bool) {
 	if d.options.ForceStop && d.Wanted.RequestedState == slap.StateStarted {
 		return "", false
@@ -28,8 +29,8 @@ func (d *deployment) timestamp() (timestamp string, ok bool) {
 	return d.Wanted.Timestamp()
 }
 
-// isUpToDate tells whether there is nothing to process. If there is, the
-// timestamp goes first, so that a failure is tried again at every pass.
+// isUpToDate reports whether there is nothing to do. If there is something, it
+// first removes the timestamp, so that every pass retries after a failure.
 func (d *deployment) isUpToDate() (bool, error) {
 	wanted, given := d.timestamp()
 	if d.Node.Force || !given {
@@ -50,7 +51,7 @@ func (d *deployment) isUpToDate() (bool, error) {
 	}
 	if err == nil && string(shown) == wanted {
 		noted, notedInfo, err := state.ReadFile(d.timestampNote())
-		if errors.Is(err, fs.ErrNotExist) { // the original has processed it last, or a former version
+		if errors.Is(err, fs.ErrNotExist) { // last processed by the original, or by a former version
 			noted, notedInfo, err = shown, info, nil
 		}
 		if err == nil && string(noted) == wanted && isRecent(notedInfo.ModTime(), periodicity, d.Node.Now()) {
@@ -63,7 +64,7 @@ func (d *deployment) isUpToDate() (bool, error) {
 	return false, d.Root.Clear(timestampFile)
 }
 
-// begun makes the agent's note, unless there is one: from now on it counts.
+// begun makes the agent's note if it is missing: from now on the note counts.
 func (d *deployment) begun(state *confined.Directory) error {
 	if state.Exists(d.timestampNote()) {
 		return nil
@@ -71,8 +72,7 @@ func (d *deployment) begun(state *confined.Directory) error {
 	return state.Write(d.timestampNote(), nil, confined.AgentFile)
 }
 
-// isRecent applies a periodicity in seconds, of which a negative one never
-// ends.
+// isRecent applies a periodicity in seconds; a negative one never ends.
 func isRecent(processed time.Time, periodicity int, now time.Time) bool {
 	return periodicity < 0 || now.Sub(processed).Seconds() <= float64(periodicity)
 }

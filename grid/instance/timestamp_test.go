@@ -18,7 +18,7 @@ func TestPassTimestamp(t *testing.T) {
 	deployed := func(n *instanceNode) int { return strings.Count(testkit.ReadFile(n.T, n.At("slappart0", "log")), "\n") }
 	for name, test := range map[string]struct {
 		between func(*instanceNode)
-		want    int // times that it was deployed after the second pass
+		want    int // number of deployments after the second pass
 		lost    bool
 	}{
 		"unchanged": {func(*instanceNode) {}, 1, false},
@@ -74,8 +74,8 @@ func TestPassTimestamp(t *testing.T) {
 	}
 }
 
-// A partition's user, who knows the master's timestamp, can't have the agent take the
-// partition for processed (GRID-97).
+// A partition's user, who knows the master's timestamp, can't make the agent
+// believe that the partition is processed (GRID-97).
 func TestPassTimestampOfUser(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	n.process(0)
@@ -91,9 +91,10 @@ func TestPassTimestampOfUser(t *testing.T) {
 	}
 }
 
-// A partition that the original, or a former version, has processed last isn't
-// processed anew: its timestamp counts as long as there is no note of ours. Once
-// this agent has begun, it doesn't, though it never came to an end (GRID-97).
+// A partition that the original or a former version processed last isn't
+// processed again: its timestamp counts while this agent has no note. Once this
+// agent has begun, it no longer does, even if the processing never ended
+// (GRID-97).
 func TestPassTimestampOfOriginal(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	n.process(0)
@@ -112,8 +113,8 @@ func TestPassTimestampOfOriginal(t *testing.T) {
 	n.Touch("slappart0")
 	n.process(0)
 	deployed(2)
-	// As a partition whose first processing failed, and whose user writes what
-	// would be there had it succeeded.
+	// As in a partition whose first processing failed, and whose user writes
+	// the file of a success.
 	if err := os.Truncate(note, 0); err != nil {
 		t.Fatal(err)
 	}

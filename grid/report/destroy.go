@@ -20,15 +20,15 @@ import (
 const (
 	destroyScript        = "sbin/destroy"
 	destroyScriptTimeout = 30 * time.Minute
-	maxDestroyLog        = 1 << 20 // bytes of its output that are logged
+	maxDestroyLog        = 1 << 20 // how much of its output is logged, in bytes
 )
 
-// errRetained keeps a partition until its retention lock is over.
+// errRetained postpones a destruction until the retention lock ends.
 const errRetained = postponement("Impossible to destroy partition yet because of retention lock.")
 
-// destroySteps free a partition for its next user (GRID-84). They follow the
-// stop of its services. A partition of which the destruction was interrupted,
-// anywhere, is destroyed by the next report.
+// destroySteps free a partition for its next user, after its services were
+// stopped (GRID-84). The next report continues a destruction that was
+// interrupted, wherever that was.
 var destroySteps = []pass.Step[*reportedPartition]{
 	{Name: "retention", Do: (*reportedPartition).checkRetention},
 	{Name: "destroy script", Do: (*reportedPartition).runDestroyScript},
@@ -51,13 +51,13 @@ func (p *reportedPartition) checkRetention(context.Context) (pass.Outcome, error
 	return pass.Ended(err)
 }
 
-// runDestroyScript has the instance clean up itself. Once that is done the
-// script goes first, because it would fail without the rest of the instance.
+// runDestroyScript lets the instance clean up itself. Afterwards the script is
+// removed first, because it would fail without the rest of the instance.
 func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome, error) {
-	// It may be a link to the release's: it is the user who follows it.
+	// It may be a link into the release, so check as the user who follows it.
 	info, err := os.Stat(p.Root.Join(destroyScript))
 	if confined.IsAbsent(err) || errors.Is(err, fs.ErrPermission) || err == nil && !info.Mode().IsRegular() {
-		return pass.Skipped, nil // or its user can't reach it either
+		return pass.Skipped, nil // or its user can't reach it, either
 	}
 	user, err := p.Owner()
 	if err != nil {
@@ -80,7 +80,7 @@ func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome,
 	if err != nil {
 		return pass.Failed, fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", p.Path, err)
 	}
-	_ = p.Root.Remove(destroyScript) // not possible where sbin is a link to elsewhere
+	_ = p.Root.Remove(destroyScript) // impossible if sbin is a link to elsewhere
 	return pass.Done, nil
 }
 
@@ -96,8 +96,8 @@ func (p *reportedPartition) removeCertificate(context.Context) (pass.Outcome, er
 	return pass.Done, nil
 }
 
-// emptyData empties the partition's place on every data disk, also on those
-// that its user hides by taking away the link in DATA.
+// emptyData empties the partition's place on every data disk, even if its user
+// removed the link in DATA.
 func (p *reportedPartition) emptyData(ctx context.Context) (pass.Outcome, error) {
 	home := p.options.StorageHome
 	if home == "" {
@@ -122,10 +122,10 @@ func (p *reportedPartition) emptyData(ctx context.Context) (pass.Outcome, error)
 	return pass.Done, nil
 }
 
-// empty empties the directory. The lock's delay goes before its date: were it
-// the other way round, an interruption between them would start the lock anew.
+// empty empties the directory. It removes the lock's delay before its date: in
+// the other order, an interruption between the two would restart the lock.
 func (p *reportedPartition) empty(ctx context.Context) (pass.Outcome, error) {
-	_ = p.Root.Remove(partition.RetentionDelayFile) // what can't be removed alone is below
+	_ = p.Root.Remove(partition.RetentionDelayFile) // if this fails, it is removed with the rest
 	if err := p.Root.Empty(ctx); err != nil {
 		return pass.Failed, err
 	}

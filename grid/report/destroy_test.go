@@ -24,7 +24,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// destroyOne destroys the only partition of a test.
+// destroyOne destroys a test's only partition.
 func (r *reportTest) destroyOne() error {
 	r.t.Helper()
 	_, err := r.open().partitions[0].destroy(context.Background())
@@ -105,7 +105,7 @@ func TestDestroyRetained(t *testing.T) {
 	testenv.Emptied(t, directory, before)
 }
 
-// TestDestroyHostile has a user who does not want to go.
+// TestDestroyHostile has a user who resists destruction.
 func TestDestroyHostile(t *testing.T) {
 	for name, build := range map[string]func(t *testing.T, directory, outside string){
 		"links everywhere": func(t *testing.T, directory, outside string) {
@@ -146,9 +146,9 @@ func TestDestroyHostile(t *testing.T) {
 	}
 }
 
-// TestDestroyKilled kills the agent at any moment of a destruction, again and
-// again: the next one goes on, and in the end the directory is empty, with the
-// owner and the mode it had.
+// TestDestroyKilled kills the agent at random moments of a destruction, again
+// and again: the next one continues, and in the end the directory is empty,
+// with its owner and mode.
 func TestDestroyKilled(t *testing.T) {
 	const marker = "SLAPOS_TEST_DESTROY"
 	r := newReportTest(t)
@@ -164,13 +164,13 @@ func TestDestroyKilled(t *testing.T) {
 		}
 		return
 	}
-	base, temporary := filepath.Dir(r.root), testenv.Directory(t) // what the killed leave
+	base, temporary := filepath.Dir(r.root), testenv.Directory(t) // for what killed agents leave
 	kept := testkit.WriteFile(t, filepath.Join(base, "outside", "file"), "")
 	r.supervise()
 	kills := 0
 	for round := range 2 {
 		files := map[string]string{
-			// Fails once the instance is no longer whole.
+			// It fails once the instance is incomplete.
 			destroyScript:                "#!/bin/sh\ntest -e last/file\n",
 			partition.RetentionDelayFile: "1.0", partition.RetentionDateFile: "1.0", "last/file": "",
 			"etc/run/service": sleeper,

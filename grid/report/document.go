@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// A usageElement is an element of a report's schema (GRID-86): its place in a
-// sequence, and what it holds.
+// A usageElement is an element in a report's schema (GRID-86): its place in a
+// sequence, and its content.
 type usageElement struct {
 	name     string
 	least    int            // occurrences
-	many     bool           // more than one allowed
-	typed    bool           // has the attribute type, which nothing else has
+	many     bool           // more than one is allowed
+	typed    bool           // has an attribute type, the only attribute there is
 	number   bool           // holds a number, else any text
 	sequence []usageElement // holds these, in this order; no text
 }
@@ -51,8 +51,8 @@ var computerUsageSchema = usageElement{name: "journal", sequence: []usageElement
 	}},
 }}
 
-// A usageMovement is what was consumed of one resource: the fields of one
-// movement element in their order.
+// A usageMovement is the consumption of one resource: the fields of a movement
+// element, in order.
 type usageMovement []usageField
 
 type usageField struct{ name, text string }
@@ -75,8 +75,8 @@ func validateComputerUsage(content []byte) error {
 	return nil
 }
 
-// A usageReader walks a document and its schema together. Depth is bounded by
-// the schema, since it goes into no element that the schema doesn't know.
+// A usageReader walks a document and its schema together. The schema bounds the
+// depth, since the reader doesn't enter unknown elements.
 type usageReader struct {
 	decoder   *xml.Decoder
 	movements []usageMovement
@@ -110,7 +110,7 @@ func (r *usageReader) document(schema usageElement) error {
 	return err
 }
 
-// element reads the content of an element whose start was read, and its end.
+// element reads the content and the end of an element whose start was read.
 func (r *usageReader) element(schema usageElement) (text string, err error) {
 	if schema.sequence == nil {
 		return r.leaf(schema)
@@ -154,7 +154,7 @@ func (r *usageReader) element(schema usageElement) (text string, err error) {
 }
 
 // child returns the start of the next element in a sequence, nil at the end of
-// the element above, or of the document.
+// its parent or of the document.
 func (r *usageReader) child(above string) (*xml.StartElement, error) {
 	for {
 		token, err := r.decoder.Token()
@@ -179,7 +179,7 @@ func (r *usageReader) child(above string) (*xml.StartElement, error) {
 	}
 }
 
-// leaf reads an element without elements in it.
+// leaf reads an element without children.
 func (r *usageReader) leaf(schema usageElement) (string, error) {
 	var text strings.Builder
 	for {
@@ -205,7 +205,7 @@ func (r *usageReader) leaf(schema usageElement) (string, error) {
 
 const schemaInstance = "http://www.w3.org/2001/XMLSchema-instance"
 
-// accepts checks name and attributes of a start.
+// accepts checks the name and the attributes of a start tag.
 func (e usageElement) accepts(start xml.StartElement) error {
 	if start.Name.Local != e.name || start.Name.Space != "" {
 		return fmt.Errorf("<%s> instead of <%s>", strings.TrimPrefix(start.Name.Space+":"+start.Name.Local, ":"), e.name)
@@ -234,7 +234,7 @@ var floatText = sync.OnceValue(func() *regexp.Regexp {
 
 func isFloat(text string) bool { return floatText().MatchString(text) }
 
-// usageCharset reads the encodings besides UTF-8 that reports came in.
+// usageCharset supports the encodings besides UTF-8 in which reports came.
 func usageCharset(label string, input io.Reader) (io.Reader, error) {
 	switch strings.ToLower(label) {
 	case "us-ascii", "ascii":
@@ -259,7 +259,7 @@ type partitionUsage struct {
 var usageEscaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#13;")
 
 // aggregateUsage makes one report of the computer from those of its partitions
-// (GRID-85). The reference of each movement becomes its partition.
+// (GRID-85). Each movement's reference becomes its partition.
 func aggregateUsage(computer string, reports []partitionUsage, now time.Time) string {
 	var text strings.Builder
 	text.WriteString(`<?xml version="1.0"?><journal><transaction type="Sale Packing List">` +
@@ -277,7 +277,7 @@ func aggregateUsage(computer string, reports []partitionUsage, now time.Time) st
 				case field.name == "reference":
 					value = report.partition
 				case value == "":
-					value = "None" // masters know this of the original
+					value = "None" // as the original sends it
 				}
 				fmt.Fprintf(&text, "<%s>%s</%s>", field.name, usageEscaper.Replace(value), field.name)
 			}

@@ -33,8 +33,8 @@ func TestParsePartitionUsage(t *testing.T) {
 	}
 }
 
-// usageDocuments are reports and what becomes of them when something is
-// changed: each element removed, doubled or moved, each text made a number.
+// usageDocuments are reports and changed copies: each element removed, doubled
+// or moved, each text made a number.
 func usageDocuments() []string {
 	documents := []string{
 		"", " ", "x", "<", "<consumption/>", "<consumption></consumption>", "<consumption>" + movementText,
@@ -84,8 +84,8 @@ func usageDocuments() []string {
 	return documents
 }
 
-// TestUsageAgainstOriginal asks the original's schemas for their opinion.
-// GRID-86, SLAP-60.
+// TestUsageAgainstOriginal compares the verdicts with those of the original's
+// schemas. GRID-86, SLAP-60.
 func TestUsageAgainstOriginal(t *testing.T) {
 	documents := usageDocuments()
 	const script = `

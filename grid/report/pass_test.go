@@ -54,8 +54,8 @@ func (r *reportTest) layout() supervisor.Layout {
 	return supervisor.Layout{InstanceRoot: r.options.Node.InstanceRoot}
 }
 
-// runService starts what is in etc/run of partition slappart<n>, in the
-// partition's own group or, with a suffix, in that of a manager.
+// runService starts the programs in etc/run of partition slappart<n>, in the
+// partition's own group or, with a suffix, in a manager's.
 func (r *reportTest) runService(n int, suffix ...string) {
 	r.t.Helper()
 	name := fmt.Sprint("slappart", n)
@@ -87,7 +87,7 @@ func (r *reportTest) runService(n int, suffix ...string) {
 	}
 }
 
-// running lists what the supervisor runs, but the watchdog.
+// running lists what the supervisor runs, except the watchdog.
 func (r *reportTest) running() []string {
 	r.t.Helper()
 	client := supervisor.NewClient(r.layout().Socket())
@@ -228,7 +228,7 @@ func TestPassUsageUnsent(t *testing.T) {
 	}
 }
 
-// A reportManager is a manager with nothing but a report hook.
+// A reportManager is a manager with only a report hook.
 type reportManager struct {
 	manager.Manager
 	report func(*manager.Partition) error
@@ -265,7 +265,7 @@ func TestPassManager(t *testing.T) {
 		t.Error("the lock was not told")
 	}
 
-	// Without a lock, too, nothing is destroyed as long as the manager fails.
+	// Without a lock, too, nothing is destroyed while the manager fails.
 	for _, name := range []string{partition.RetentionDelayFile, partition.RetentionDateFile} {
 		if err := os.Remove(filepath.Join(directory, name)); err != nil {
 			t.Fatal(err)
@@ -312,7 +312,7 @@ func TestPassWaitsForProcesses(t *testing.T) {
 	testenv.Emptied(t, waiting, testenv.Stat(t, waiting))
 }
 
-// MGR-43: without the manager prerm, its scripts are files like others.
+// MGR-43: without the manager prerm, its scripts are ordinary files.
 func TestPassIgnoresPreRemove(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
@@ -324,8 +324,7 @@ func TestPassIgnoresPreRemove(t *testing.T) {
 	testkit.MustNotExist(t, proof)
 }
 
-// TestPassParallel has a partition that waits for the next one.
-// D-6.
+// TestPassParallel has a partition that waits for the next one. D-6.
 func TestPassParallel(t *testing.T) {
 	r := newReportTest(t)
 	r.options.Supervisor.LaunchForbidden = true
@@ -347,8 +346,8 @@ func TestPassParallel(t *testing.T) {
 		"stoppedComputerPartition slappart3", "destroyedComputerPartition slappart3")
 }
 
-// TestPassServiceWithoutFile has an agent that was killed after it had
-// removed the supervisor's file and before it had stopped the service.
+// TestPassServiceWithoutFile has an agent that was killed between removing the
+// supervisor's file and stopping the service.
 func TestPassServiceWithoutFile(t *testing.T) {
 	r := newReportTest(t)
 	directory := r.partition(0, slap.StateDestroyed, map[string]string{"etc/run/s": sleeper})

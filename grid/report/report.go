@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package report tells the master what a node and its instances used, and destroys
-// the instances that the master wants destroyed. [Pass] does one after the other:
+// Package report reports to the master what a node and its instances used, and
+// destroys instances as the master wants. [Pass] does the one, then the other:
 //
 //	each partition:  scripts in etc/report ─ usage reports are collected
 //	all partitions:  one report of the computer ─ sent ─ the files that it was made of go
@@ -16,9 +16,9 @@
 //	                                                                       │
 //	      free ─────────────────────────────────────────── tell destroyed ─┘
 //
-// Later means in one of the next reports, and is no failure. The next report also
-// goes on with a destruction that was interrupted, wherever that was: the master
-// lists the partition until it is told that it is destroyed.
+// Later means in one of the next reports, and is not a failure. The next report
+// also continues an interrupted destruction, wherever that was: the master
+// lists the partition until it is reported destroyed.
 package report
 
 import (
@@ -32,21 +32,21 @@ import (
 	"slapos/slap/confined"
 )
 
-// Options of [Pass]. Empty optional fields mean none, unless said otherwise.
+// Options configure [Pass]. Empty optional fields mean none, unless said otherwise.
 type Options struct {
 	Node       pass.Node
 	Supervisor supervision.Options
 	// CertificateRepository is the directory of the partitions' keys and
-	// certificates; empty: partitions have none.
+	// certificates; if empty, partitions have none.
 	CertificateRepository string
 	// StorageHome is the root of data disks, absolute.
 	StorageHome string
 }
 
-// Pass sends what the computer and its partitions used to the master, and
-// destroys the partitions that the master wants destroyed (GRID-83). A partition
-// that fails is reported to the master and in the result; the error is that of
-// the pass itself, which could not begin or was interrupted.
+// Pass reports what the computer and its partitions used, and destroys the
+// partitions that the master wants destroyed (GRID-83). It reports a failed
+// partition to the master and in the result. The error is the pass's own: it
+// could not begin, or was interrupted.
 func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	r := newReport(options)
 	defer r.close()
@@ -72,7 +72,7 @@ func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	return r.result(), nil
 }
 
-// A report is one run of it.
+// A report is one run of Pass.
 type report struct {
 	options     Options
 	node        *pass.Node // of options
@@ -94,7 +94,7 @@ func (r *report) opener() *partition.Opener {
 	return &partition.Opener{Node: r.node, Supervision: r.supervision, CertificateRepository: r.options.CertificateRepository}
 }
 
-// A reportedPartition is a partition, what was used in it, and what failed.
+// A reportedPartition is a partition, its usage, and what failed.
 type reportedPartition struct {
 	*partition.Partition
 	options  *Options
@@ -106,8 +106,8 @@ func (r *report) newPartition(opened *partition.Partition) *reportedPartition {
 	return &reportedPartition{Partition: opened, options: &r.options, usage: collectedUsage{partition: opened}}
 }
 
-// run is the report in its order: scripts and collection, what is sent, which
-// is one call for all partitions, then destruction.
+// run does the report in order: scripts and collection, one call to send the
+// usage of all partitions, then destruction.
 func (r *report) run(ctx context.Context) error {
 	shared, err := r.openSharedUsage()
 	if err != nil {
@@ -126,8 +126,8 @@ func (r *report) run(ctx context.Context) error {
 	return r.eachPartition(ctx, (*reportedPartition).retire)
 }
 
-// send sends what was collected. A failure that concerns all partitions is told
-// as that of the last one, which is not destroyed then (GRID-83).
+// send sends what was collected. A failure that concerns all partitions counts
+// as the last one's, which is then not destroyed (GRID-83).
 func (r *report) send(ctx context.Context, shared *confined.Directory) {
 	if err := r.sendComputerUsage(ctx, shared); err != nil {
 		r.node.Logger.Error(err.Error())
@@ -149,8 +149,8 @@ func (r *report) send(ctx context.Context, shared *confined.Directory) {
 	}
 }
 
-// eachPartition does some work for all partitions, several at once. The
-// failure of one concerns no other.
+// eachPartition does some work for all partitions, several at once. A failure
+// in one doesn't affect the others.
 func (r *report) eachPartition(ctx context.Context, work func(*reportedPartition, context.Context) error) error {
 	return r.node.Each(ctx, len(r.partitions), func(ctx context.Context, i int, log *slog.Logger) error {
 		p := r.partitions[i]
@@ -162,7 +162,7 @@ func (r *report) eachPartition(ctx context.Context, work func(*reportedPartition
 	})
 }
 
-// fail tells the log and the master of a failure.
+// fail reports a failure to the log and the master.
 func (p *reportedPartition) fail(ctx context.Context, failure error) {
 	p.failures = append(p.failures, failure)
 	p.Log.Error(failure.Error())

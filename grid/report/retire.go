@@ -15,13 +15,12 @@ import (
 	"slapos/slap"
 )
 
-// A postponement is why something isn't done in this run and will be in a
-// later one. It is no failure.
+// A postponement is why something is left to a later run. It is not a failure.
 type postponement string
 
 func (why postponement) Error() string { return string(why) }
 
-// retireSteps take a partition out of service that the master wants destroyed.
+// retireSteps take a partition to be destroyed out of service.
 var retireSteps = []pass.Step[*reportedPartition]{
 	{Name: "stop", Do: (*reportedPartition).StopServices},
 	{Name: "certificate", Do: (*reportedPartition).RefreshCertificate},
@@ -64,9 +63,9 @@ func (p *reportedPartition) checkUsage(context.Context) (pass.Outcome, error) {
 	return pass.Done, nil
 }
 
-// checkProcesses looks at the processes that the destruction waits for
-// (MGR-42). The partition's user can write the list: those of other partitions
-// don't count.
+// checkProcesses checks the processes that the destruction waits for (MGR-42).
+// The partition's user can write that list: other partitions' processes don't
+// count.
 func (p *reportedPartition) checkProcesses(ctx context.Context) (pass.Outcome, error) {
 	list, err := p.Root.Read(manager.WaitList)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -89,8 +88,8 @@ func (p *reportedPartition) checkProcesses(ctx context.Context) (pass.Outcome, e
 	return pass.Done, nil
 }
 
-// reportDestroyed tells the master. One that doesn't know the partition any
-// more, or fails, will list it again, or not (GRID-83).
+// reportDestroyed reports to the master. If the master fails or doesn't know
+// the partition any more, its next list decides (GRID-83).
 func (p *reportedPartition) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
 	err := p.Node.Master.Destroyed(ctx, p.ID)
 	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrServer) {

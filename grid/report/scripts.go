@@ -17,17 +17,17 @@ import (
 	"slapos/slap/confined"
 )
 
-// Limits of what a partition can make one report do: its user may mean harm,
-// and what is left is for the next report.
+// Limits of what one report does for a partition, whose user may be hostile.
+// The rest is left for the next report.
 const (
 	reportScriptsTimeout = 10 * time.Minute // of all scripts together
-	reportFiles          = 1000             // files looked at
+	reportFiles          = 1000             // files checked
 	reportBytes          = 4 << 20          // read
 )
 
-// runReportScripts runs the scripts in etc/report as the partition's user, each
-// with the name of a file that it may write a usage report to. The names of
-// those that failed are told to the master (GRID-83).
+// runReportScripts runs the scripts in etc/report as the partition's user. Each
+// gets the name of a file for its usage report. The master gets the names of
+// those that failed (GRID-83).
 func (p *reportedPartition) runReportScripts(ctx context.Context) error {
 	const directory = "etc/report"
 	names, err := fileNames(p.Root, directory)
@@ -77,8 +77,8 @@ func (p *reportedPartition) runReportScripts(ctx context.Context) error {
 	return nil
 }
 
-// fileNames lists at most reportFiles names in a directory, sorted, without those
-// of directories. What is no directory has none.
+// fileNames lists at most reportFiles names of files in a directory, sorted;
+// none if it isn't a directory.
 func fileNames(root *confined.Directory, directory string) ([]string, error) {
 	entries, _, err := root.List(directory, reportFiles)
 	if errors.Is(err, syscall.ENOTDIR) {

@@ -24,14 +24,13 @@ import (
 const usageDirectory = "var/xml_report"
 
 // collectedUsage is what one partition used, and the files that say so. They
-// are deleted once the master has it: a report that can't be sent is sent by
-// the next run.
+// are deleted once the master has it: the next run sends what couldn't be sent.
 type collectedUsage struct {
 	partition *partition.Partition
 	movements []usageMovement
 	files     []usageFile
-	unsent    bool  // the master may have it next time
-	refused   error // the master will not have it
+	unsent    bool  // the master may accept it next time
+	refused   error // the master will never accept it
 }
 
 type usageFile struct {
@@ -39,8 +38,8 @@ type usageFile struct {
 	name string
 }
 
-// collect takes the valid reports of the partition, those in its own directory
-// and those that the machine has on it. Others are left.
+// collect reads the valid reports of the partition: those in its own directory
+// and the machine's reports on it. It leaves the others.
 func (u *collectedUsage) collect(shared *confined.Directory) error {
 	left := reportBytes
 	ours, err := u.collectFrom(u.partition.Root, usageDirectory, &left)
@@ -89,8 +88,8 @@ func (u *collectedUsage) forget() {
 	u.files = nil
 }
 
-// openSharedUsage opens the reports outside of partitions; nil when there is
-// no such directory.
+// openSharedUsage opens the reports outside partitions; it returns nil if the
+// directory doesn't exist.
 func (r *report) openSharedUsage() (*confined.Directory, error) {
 	root, err := confined.Open(filepath.Join(r.node.InstanceRoot, usageDirectory))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -99,7 +98,7 @@ func (r *report) openSharedUsage() (*confined.Directory, error) {
 	return root, err
 }
 
-// sendComputerUsage sends the reports on the computer as they are.
+// sendComputerUsage sends the reports on the computer unchanged.
 func (r *report) sendComputerUsage(ctx context.Context, shared *confined.Directory) error {
 	if shared == nil {
 		return nil
@@ -124,11 +123,10 @@ func (r *report) sendComputerUsage(ctx context.Context, shared *confined.Directo
 	return err
 }
 
-// sendUsage sends what the partitions used as one report. When the master
-// refuses it, that of each partition is sent alone, so that one can't keep those
-// of others from being sent: of a partition that is refused then the files stay,
-// like those of invalid reports. After any other failure, which is returned,
-// what was not sent waits for the next run.
+// sendUsage sends the usage of all partitions as one report. If the master
+// refuses it, each partition's is sent alone, so that one can't hold up others:
+// files of a refused partition stay, like invalid reports. It returns any other
+// failure, after which the unsent usage waits for the next run.
 func (r *report) sendUsage(ctx context.Context, collected []*collectedUsage) error {
 	collected = slices.DeleteFunc(slices.Clone(collected), func(u *collectedUsage) bool { return len(u.files) == 0 })
 	if len(collected) == 0 {
@@ -173,7 +171,7 @@ func (r *report) sendAggregate(ctx context.Context, collected []*collectedUsage)
 	return nil
 }
 
-// isRefused tells whether the master would give the same answer again.
+// isRefused reports whether the master would give the same answer again.
 func isRefused(err error) bool {
 	var answer *slap.HTTPError
 	if !errors.As(err, &answer) {

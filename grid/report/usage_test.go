@@ -26,7 +26,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// A reportTest is a node with partitions of an ordinary user.
+// A reportTest is a node with partitions owned by an ordinary user.
 type reportTest struct {
 	*testenv.Master
 	t       *testing.T
@@ -35,7 +35,7 @@ type reportTest struct {
 	log     lockedBuffer
 }
 
-// A lockedBuffer takes the log of several partitions at once.
+// A lockedBuffer takes the logs of several partitions at once.
 type lockedBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -62,8 +62,8 @@ func newReportTest(t *testing.T) *reportTest {
 	return r
 }
 
-// partition makes the directory of partition slappart<n>, with files of its
-// user, and has the master list it.
+// partition makes the directory of partition slappart<n>, with files owned by
+// its user, and adds it to the master's list.
 func (r *reportTest) partition(n int, state slap.State, files map[string]string) string {
 	r.t.Helper()
 	name := fmt.Sprint("slappart", n)
@@ -83,7 +83,7 @@ func (r *reportTest) partition(n int, state slap.State, files map[string]string)
 	return directory
 }
 
-// list has the master list a partition.
+// list adds a partition to the master's list.
 func (r *reportTest) list(n int, state slap.State) {
 	name := fmt.Sprint("slappart", n)
 	r.Wanted.Partitions = append(r.Wanted.Partitions, &slap.Partition{
@@ -107,7 +107,7 @@ func (r *reportTest) handOver(directory string) {
 	}
 }
 
-// open makes a report and opens the partitions of the master, in order.
+// open makes a report and opens the master's partitions, in order.
 func (r *reportTest) open() *report {
 	r.t.Helper()
 	opened := newReport(r.options)
@@ -122,7 +122,7 @@ func (r *reportTest) open() *report {
 	return opened
 }
 
-// usageOf is a valid report of one movement.
+// usageOf returns a valid report of one movement.
 func usageOf(resource string) string {
 	return "<consumption><movement><resource>" + resource + "</resource><title/><reference>x</reference>" +
 		"<quantity>1</quantity><price>0</price><VAT/></movement></consumption>"
@@ -235,7 +235,7 @@ func TestCollectUsage(t *testing.T) {
 	testkit.MustExist(t, outside)
 }
 
-// TestCollectUsageElsewhere has the whole directory of reports lead away.
+// TestCollectUsageElsewhere has a link in place of the whole directory of reports.
 func TestCollectUsageElsewhere(t *testing.T) {
 	r := newReportTest(t)
 	outside := testkit.WriteFile(t, filepath.Join(filepath.Dir(r.root), "outside", "xml_report", "valid"), usageOf("outside"))

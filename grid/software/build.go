@@ -15,8 +15,8 @@ import (
 	"slapos/slap/confined"
 )
 
-// makeDirectory makes the directory of the release, which belongs to the owner
-// of the directory of all releases (GRID-29), and begins the build there.
+// makeDirectory makes the directory of the release, with the owner of the
+// directory of all releases (GRID-29), and begins the build there.
 func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
 	created := true
 	err := r.place.Make(r.name, 0o755)
@@ -37,8 +37,8 @@ func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
 	return pass.Ended(r.root.MakeDirectory("extends-cache", 0o755))
 }
 
-// copyNetrc gives the build the logins of its owner, whose home isn't that of
-// the build (GRID-30).
+// copyNetrc copies the owner's logins into the build's home, which isn't the
+// owner's (GRID-30).
 func (r *release) copyNetrc(context.Context) (pass.Outcome, error) {
 	const name = ".netrc"
 	user, err := process.LookupUser(r.root.UID, r.root.GID)
@@ -61,9 +61,9 @@ func (r *release) copyNetrc(context.Context) (pass.Outcome, error) {
 	return pass.Ended(r.root.Write(name, logins, confined.Attributes{Mode: 0o600, UID: r.root.UID, GID: r.root.GID}))
 }
 
-// readLogins reads a file for a user who could have put anything in its place:
-// it must be the user's own or, as when root wrote it there, certainly no link. So
-// must the home.
+// readLogins reads a file that may be anything, since the user can replace it.
+// It must belong to the user, as must the home, and must not be a link, not
+// even one that root made.
 func readLogins(home, name string, uid int) ([]byte, error) {
 	root, err := confined.Open(home)
 	if err != nil {
@@ -80,8 +80,8 @@ func readLogins(home, name string, uid int) ([]byte, error) {
 	return content, nil
 }
 
-// writeProfile writes buildout.cfg unless there is one, and notes the revision
-// of a profile that lies in a git repository here (GRID-31).
+// writeProfile writes buildout.cfg if it is missing, and records the revision
+// of a profile in a local git repository (GRID-31).
 func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
 	const name = "buildout.cfg"
 	before, err := r.root.Read(name)
@@ -101,14 +101,14 @@ func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
 	return pass.Ended(r.root.Write(name, profile, confined.Attributes{Mode: 0o644, UID: r.root.UID, GID: r.root.GID}))
 }
 
-// networkCacheOptions are handed to buildout in this order (GRID-32).
+// networkCacheOptions are passed to buildout in this order (GRID-32).
 var networkCacheOptions = []string{
 	"signature-private-key-file", "upload-cache-url", "upload-dir-url",
 	"shacache-ca-file", "shacache-cert-file", "shacache-key-file",
 	"shadir-ca-file", "shadir-cert-file", "shadir-key-file",
 }
 
-// parameters of both calls of buildout (GRID-32).
+// parameters returns those of both calls of buildout (GRID-32).
 func (r *release) parameters() []string {
 	parameters := []string{
 		"buildout:extends-cache=" + filepath.Join(r.directory, "extends-cache"),
@@ -131,8 +131,8 @@ func (r *release) parameters() []string {
 
 const bootstrapSkipped = "bin/buildout-bootstrap-skipped"
 
-// bootstrap makes bin/buildout. With one there already, it is done at every
-// other attempt only: the failure may lie in either (GRID-34).
+// bootstrap makes bin/buildout. If that exists, only every other attempt makes
+// it again: either may have caused the failure (GRID-34).
 func (r *release) bootstrap(ctx context.Context) (pass.Outcome, error) {
 	if r.root.Exists(bootstrapSkipped) {
 		if err := r.root.Clear(bootstrapSkipped); err != nil {

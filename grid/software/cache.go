@@ -10,14 +10,13 @@ import (
 	"slapos/grid/pass"
 )
 
-// checkSpace also covers what a build may need besides the release (GRID-26).
+// checkSpace also checks what a build may need besides the release (GRID-26).
 func (r *release) checkSpace(context.Context) (pass.Outcome, error) {
 	return pass.Ended(pass.CheckFreeSpace(r.directory, r.options.MinFreeSpace, "software_min_free_space"))
 }
 
-// fetch gets the release from the cache, which is tried for a first
-// installation only. A failure means that the release is built, unless that is
-// forbidden (GRID-27).
+// fetch gets the release from the cache, for a first installation only. If that
+// fails, the release is built, unless that is forbidden (GRID-27).
 func (r *release) fetch(ctx context.Context) (pass.Outcome, error) {
 	o := r.options
 	_, forced := prefixOf(r.url, o.DownloadForced)
@@ -58,7 +57,7 @@ func (r *release) tryFetch(ctx context.Context) (found bool, err error) {
 	return found, nil
 }
 
-// prefixOf finds the first of prefixes that url starts with (NC-2).
+// prefixOf returns the first of prefixes that url starts with (NC-2).
 func prefixOf(url string, prefixes []string) (prefix string, found bool) {
 	for _, prefix := range prefixes {
 		if strings.HasPrefix(url, prefix) {

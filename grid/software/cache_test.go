@@ -22,7 +22,7 @@ import (
 type testCache struct {
 	mu       sync.Mutex
 	releases map[string]bool
-	failures int // of Push, before it works
+	failures int // failures of Push before it succeeds
 	pushed   []string
 }
 
@@ -146,7 +146,7 @@ func TestPassCache(t *testing.T) {
 	}
 }
 
-// patientCache uploads when something else has happened.
+// patientCache uploads once something else has happened.
 type patientCache struct {
 	testCache
 	happened func(context.Context) bool
@@ -165,8 +165,8 @@ func (c *patientCache) Push(ctx context.Context, _, _ string, _ []string, _ *slo
 	return nil
 }
 
-// D-21: the master hears that a release is available while its upload goes on,
-// fails, and is tried once more; all before the pass ends.
+// D-21: the release is reported available while its upload runs, fails, and is
+// retried; the pass waits for all of that.
 func TestPassUploadsBeside(t *testing.T) {
 	n := newSoftwareNode(t)
 	told := func() bool { return n.Master.Told("availableSoftwareRelease") }

@@ -11,13 +11,13 @@ import (
 	"slapos/slap/confined"
 )
 
-// completedFile marks a release that is built and reported. It holds the time.
+// completedFile marks a release that is built and reported. It contains the time.
 const completedFile = ".completed"
 
 func (r *release) isComplete() bool { return r.has(completedFile) }
 
-// forgetCompletion takes the mark away while the release changes, so that the
-// next pass builds again what this one can't finish.
+// forgetCompletion removes the mark while the release changes, so that if this
+// pass doesn't finish, the next one builds again.
 func (r *release) forgetCompletion(context.Context) (pass.Outcome, error) {
 	if !r.isComplete() {
 		return pass.Skipped, nil
@@ -30,13 +30,13 @@ func (r *release) forgetCompletion(context.Context) (pass.Outcome, error) {
 	return pass.Ended(root.Clear(completedFile))
 }
 
-// complete marks the release (GRID-23), once it would outlive a loss of power, with
-// the shared parts that it uses (GRID-107).
+// complete marks the release (GRID-23), after it and the shared parts that it
+// uses have reached the disk (GRID-107).
 func (r *release) complete(context.Context) (pass.Outcome, error) {
 	if err := r.root.SyncAll(); err != nil {
 		return pass.Failed, err
 	}
-	if parts := r.node.SharedParts; len(parts) > 0 { // those of this node are in the last one
+	if parts := r.node.SharedParts; len(parts) > 0 { // those of this node are in the last directory
 		shared, err := confined.Open(parts[len(parts)-1])
 		if err == nil {
 			err = errors.Join(shared.SyncAll(), shared.Close())

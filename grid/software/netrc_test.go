@@ -16,9 +16,9 @@ import (
 	"slapos/slap/testkit"
 )
 
-// GRID-30: a build finds the logins of its owner in its own home, and loses them
-// when the owner does. The owner's home is one of the test: it runs again where
-// it can give passwd another content.
+// GRID-30: a build has its owner's logins in its own home, and loses them when
+// the owner does. The owner's home belongs to the test: it runs again where it
+// can replace passwd.
 func TestPassLogins(t *testing.T) {
 	const marker = "SLAPOS_TEST_LOGINS"
 	if os.Getenv(marker) == "" {

@@ -109,7 +109,7 @@ func TestPassFailsAndRetries(t *testing.T) {
 	}
 }
 
-// A master that takes no reports of errors keeps no release from being built.
+// A master that rejects error reports doesn't keep a release from being built.
 func TestPassErrorsInVain(t *testing.T) {
 	n := newSoftwareNode(t)
 	other := "http://release/b.cfg"
@@ -179,7 +179,7 @@ func TestPassGarbage(t *testing.T) {
 	testkit.WriteFile(t, filepath.Join(noProfile, "other"), "")
 	n.Want(slap.StateAvailable, kept, unnamed)
 	n.options.GarbageCollect = true
-	n.Pass.Only = []string{kept} // GRID-25: the other stays nevertheless
+	n.Pass.Only = []string{kept} // GRID-25: the other stays
 	n.run(0)
 	if testkit.Exists(n.Path(gone)) || !testkit.Exists(n.Path(kept)) || !testkit.Exists(n.Path(unnamed)) || !testkit.Exists(foreign) || !testkit.Exists(noProfile) {
 		t.Error("not what the master doesn't list was removed")
@@ -213,11 +213,11 @@ func TestPassInterrupted(t *testing.T) {
 	n.Master.Expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+testenv.Release, "softwareReleaseError "+testenv.Release)
 }
 
-// D-6: builds at once, each one's log whole and in the order of their start.
+// D-6: parallel builds; each one's log is whole, in the order of their starts.
 func TestPassParallel(t *testing.T) {
 	n := newSoftwareNode(t)
 	n.Pass.Jobs = 4
-	// Each build waits for all to have begun.
+	// Each build waits until all have begun.
 	n.BuildWith(`touch ../begun-$(basename $PWD)
 while [ $(ls .. | grep -c begun) -lt 4 ]; do sleep 0.01; done
 echo one $PWD; echo two $PWD`)
@@ -228,7 +228,7 @@ echo one $PWD; echo two $PWD`)
 		want = append(want, "buildingSoftwareRelease "+url, "availableSoftwareRelease "+url)
 	}
 	n.Want(slap.StateAvailable, urls...)
-	if os.Geteuid() == 0 { // builds write beside their directories
+	if os.Geteuid() == 0 { // builds write outside their directories
 		os.Chmod(n.Pass.SoftwareRoot, 0o777)
 	}
 	n.run(0)
@@ -254,7 +254,7 @@ func TestPassNetrc(t *testing.T) {
 		t.Errorf("read %q through a link", content)
 	}
 	os.Remove(filepath.Join(home, ".netrc"))
-	if os.Geteuid() == 0 { // else the other file is the user's own
+	if os.Geteuid() == 0 { // otherwise the user owns the other file
 		if err := os.Link(secret, filepath.Join(home, ".netrc")); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"slapos/slap/confined"
 )
 
-// A release is one Software Release while the pass works on it.
+// A release is one Software Release during a pass.
 type release struct {
 	node      *pass.Node
 	options   *Options
@@ -28,13 +28,13 @@ type release struct {
 	root    *confined.Directory // the directory, once it is open
 	fetched bool                // from the cache
 	builder *buildout.Builder
-	end     func() // of the builder's right to build alone
-	// bootstrapSkipped: the marker file of that name was left (GRID-34).
+	end     func() // gives up the right to build alone
+	// bootstrapSkipped means that the marker file of that name was there (GRID-34).
 	bootstrapSkipped bool
 }
 
-// What is done with a release, see the package's drawing. beginSteps are followed
-// by fetchedSteps or buildSteps.
+// The steps of a release, see the package's drawing. fetchedSteps or buildSteps
+// follow beginSteps.
 var (
 	beginSteps = []pass.Step[*release]{
 		{Name: "announce", Do: (*release).announce},
@@ -72,7 +72,7 @@ func (p *releasePass) newRelease(wanted *slap.SoftwareRelease, log *slog.Logger)
 	}
 }
 
-// process does what the master wants of the release (GRID-22).
+// process does what the master wants with the release (GRID-22).
 func (r *release) process(ctx context.Context) error {
 	defer r.close()
 	switch {
@@ -96,17 +96,17 @@ func (r *release) install(ctx context.Context) error {
 	return pass.RunSteps(ctx, r, r.log, buildSteps)
 }
 
-// isNamed tells whether Only names the release, by its URL or md5 sum, or names
-// none.
+// isNamed reports whether Only is empty or names the release, by its URL or md5
+// sum.
 func (r *release) isNamed() bool {
 	only := r.node.Only
 	return len(only) == 0 || slices.Contains(only, r.url) || slices.Contains(only, buildout.ReleaseName(r.url))
 }
 
-// exists tells whether there is anything in the place of the directory.
+// exists reports whether there is anything at the directory's path.
 func (r *release) exists() bool { return r.place.Exists(r.name) }
 
-// has tells whether there is a release, with something of that name in it.
+// has reports whether there is a release that contains something of that name.
 func (r *release) has(name string) bool {
 	root, err := r.place.Open(r.name, r.place.UID)
 	if err != nil {
@@ -125,24 +125,24 @@ func (r *release) close() {
 	}
 }
 
-// openDirectory opens the directory that came from the cache.
+// openDirectory opens the directory that the cache filled.
 func (r *release) openDirectory(context.Context) (pass.Outcome, error) { return pass.Ended(r.open()) }
 
-// open opens the directory, which belongs to whom the place of all releases does
+// open opens the directory, which must belong to the owner of software_root
 // (GRID-101).
 func (r *release) open() (err error) {
 	r.root, err = r.place.Open(r.name, r.place.UID)
 	return err
 }
 
-// begin opens the directory and makes sure that nobody else builds there.
+// begin opens the directory and locks out other builds there.
 func (r *release) begin(ctx context.Context) (err error) {
 	if err := r.open(); err != nil {
 		return err
 	}
 	n := r.node
 	locks, err := n.StateDirectory()
-	if err != nil { // a node without a directory of partitions
+	if err != nil { // a node without an instance root
 		r.log.Debug("No lock keeps another agent from building here", "error", err)
 	}
 	r.builder = &buildout.Builder{

@@ -18,10 +18,10 @@ import (
 	"slapos/slap/testkit"
 )
 
-// another is a user that has nothing to do with releases.
+// another is a user with no relation to releases.
 const another = 29998
 
-// elsewhere is a directory of root's that looks like a release.
+// elsewhere is a directory that root owns and that looks like a release.
 func elsewhere(t *testing.T, n *softwareNode) string {
 	directory := filepath.Join(n.Base(), "elsewhere")
 	testkit.WriteFile(t, filepath.Join(directory, "extends-cache", "file"), "")
@@ -32,8 +32,8 @@ func elsewhere(t *testing.T, n *softwareNode) string {
 	return directory
 }
 
-// GRID-101, GRID-103: a release is where it is, and belongs to whom software_root
-// does: nothing is written, given away or run anywhere else.
+// GRID-101, GRID-103: a release is in its place and belongs to the owner of
+// software_root: nothing is written, given away or run elsewhere.
 func TestPassReleaseExchanged(t *testing.T) {
 	testkit.Root(t)
 	for name, owner := range map[string]int{"of root": 0, "of another user": another} {
@@ -64,7 +64,7 @@ func TestPassReleaseExchanged(t *testing.T) {
 	}
 }
 
-// GRID-101: nor when the name is exchanged as fast as possible.
+// GRID-101: nor when the name is exchanged at full speed.
 func TestPassReleaseRace(t *testing.T) {
 	testkit.Root(t)
 	n := newSoftwareNode(t)
@@ -97,7 +97,7 @@ func TestPassReleaseRace(t *testing.T) {
 	}
 }
 
-// GRID-105: what is packed is in its place, and belongs to whom the place does.
+// GRID-105: a packed directory is in its place, and belongs to the owner of that.
 func TestOpenPacked(t *testing.T) {
 	testkit.Root(t)
 	n := newSoftwareNode(t)
@@ -122,7 +122,7 @@ func TestOpenPacked(t *testing.T) {
 		n.Path(testenv.Release):                          true,
 		filepath.Join(shared, "zlib", "hash"):            true,
 		n.Path(testenv.Release) + "1":                    false,
-		n.Path(testenv.Release) + "2":                    false, // of root
+		n.Path(testenv.Release) + "2":                    false, // owned by root
 		filepath.Join(shared, "linked", "extends-cache"): false,
 		filepath.Join(shared, "zlib", "linked"):          false,
 		secret:                                           false,

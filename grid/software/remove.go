@@ -23,8 +23,8 @@ func (r *release) remove(ctx context.Context) (pass.Outcome, error) {
 	return pass.Done, nil
 }
 
-// removeDirectory ends what still builds there first, and takes the mark of
-// completion away before anything else.
+// removeDirectory first ends any build there, then removes the completion mark
+// before anything else.
 func (r *release) removeDirectory(ctx context.Context) error {
 	if err := r.begin(ctx); err == nil {
 		if err := r.root.Clear(completedFile); err != nil {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package software installs and removes the Software Releases of a node as the
-// master wants. [Pass] asks the master for the list and works on up to Jobs
-// releases at once. This is what happens to one; the file .completed in its
-// directory says that it is complete:
+// Package software installs and removes a node's Software Releases as the
+// master wants. [Pass] gets the list from the master and works on up to Jobs
+// releases at once. The drawing shows what happens to each; the file .completed
+// in its directory marks a complete release:
 //
 //	             ┌ complete: nothing
 //	available ───┤
@@ -14,10 +14,10 @@
 //	                                                                    tell the master ─ .completed ──┘
 //	destroyed ─── remove ─ tell the master
 //
-// .completed appears after the master knows, and goes before anything else changes:
-// a pass that is killed anywhere is followed by one that does all of it again. The
-// upload goes on beside the pass, which waits for it at its end. Package buildout
-// does the building; a [Cache] holds what was built before.
+// .completed is written after the master was informed, and removed before
+// anything else changes: if a pass is killed, the next one does everything
+// again. Uploads run beside the pass, which waits for them at its end. Package
+// buildout builds; a [Cache] has earlier builds.
 package software
 
 import (
@@ -43,10 +43,9 @@ type releasePass struct {
 	uploads uploads
 }
 
-// Pass makes the Software Releases of this node those that the master wants
-// (GRID-20 to GRID-38). A release that fails is reported to the master and in
-// the result; the error is that of the pass itself, which could not begin or was
-// interrupted.
+// Pass makes this node's Software Releases match the master's list (GRID-20 to
+// GRID-38). It reports a failed release to the master and in the result. The
+// error is the pass's own: it could not begin, or was interrupted.
 func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	options.Node = options.Node.WithDefaults()
 	p := &releasePass{options: options, node: &options.Node, uploads: newUploads()}
@@ -79,8 +78,8 @@ func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	return result, ctx.Err()
 }
 
-// writeSupervisor writes the supervisor's configuration, which commands beside
-// the agent read.
+// writeSupervisor writes the supervisor's configuration, which other commands
+// read, too.
 func (p *releasePass) writeSupervisor(ctx context.Context) error {
 	s := supervision.New(p.node.InstanceRoot, p.options.Supervisor, p.node.Logger)
 	defer s.Close()
@@ -109,8 +108,8 @@ func (p *releasePass) processReleases(ctx context.Context, wanted []*slap.Softwa
 	return result, err
 }
 
-// reportFailure tells the log and the master. The log has the output of a
-// build already (GRID-24).
+// reportFailure reports a failure to the log and the master. The log already
+// has the output of a build (GRID-24).
 func (r *release) reportFailure(ctx context.Context, failure error) {
 	var failed *buildout.Error
 	if !errors.As(failure, &failed) {
@@ -124,7 +123,7 @@ func (r *release) reportFailure(ctx context.Context, failure error) {
 var releaseName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}$`) })
 
 // removeUnlisted removes the releases that the master doesn't list as available
-// (GRID-25). Failures are told and change nothing.
+// (GRID-25). Failures are only logged.
 func (p *releasePass) removeUnlisted(ctx context.Context, wanted []*slap.SoftwareRelease) {
 	available := map[string]bool{}
 	for _, w := range wanted {
@@ -156,5 +155,5 @@ func (p *releasePass) removeUnlisted(ctx context.Context, wanted []*slap.Softwar
 	}
 }
 
-// step tells the watching user what is being done now.
+// step shows the user what is being done.
 func (r *release) step(doing string) { r.node.Progress.Step(r.url, doing) }

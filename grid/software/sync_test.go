@@ -14,8 +14,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// The order of calls to the kernel: all of a release is on the disk before the mark
-// that vouches for it, and the name of the mark after it (GRID-107). A pass that
+// The order of system calls: the whole release reaches the disk before the mark
+// that vouches for it, and the mark's name after it (GRID-107). A pass that
 // changes nothing syncs nothing.
 func TestSyncOrder(t *testing.T) {
 	calls, inner := testkit.Trace(t, "mkdirat,syncfs,fsync,fdatasync,renameat,renameat2")

@@ -11,8 +11,8 @@ import (
 	"slapos/slap"
 )
 
-// tell tells the master news of the release. Some of its answers say nothing, so
-// an error says what it would not hear.
+// tell reports news of the release to the master. Some of the master's answers
+// say nothing, so an error names the rejected report.
 func (r *release) tell(ctx context.Context, news string, call func(ctx context.Context, url, computer string) error) error {
 	if err := call(ctx, r.url, r.node.ComputerID); err != nil {
 		return fmt.Errorf("tell the master that %s %s: %w", r.url, news, err)
@@ -20,8 +20,8 @@ func (r *release) tell(ctx context.Context, news string, call func(ctx context.C
 	return nil
 }
 
-// announce tells the master that the release is being built. Not every master
-// wants to know.
+// announce reports that the release is being built. Not every master supports
+// that.
 func (r *release) announce(ctx context.Context) (pass.Outcome, error) {
 	err := r.tell(ctx, "is being built", r.node.Master.BuildingRelease)
 	if errors.Is(err, slap.ErrNotFound) {

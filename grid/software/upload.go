@@ -17,8 +17,8 @@ import (
 	"slapos/slap/confined"
 )
 
-// upload begins to put a release that was built here into the cache (GRID-28).
-// The master is told at once that it is available (D-21).
+// upload starts to upload a release that was built here (GRID-28). The master
+// is informed at once that it is available (D-21).
 func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
 	o := r.options
 	if !o.Upload || o.Cache == nil {
@@ -40,9 +40,10 @@ func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
 	return pass.Done, nil
 }
 
-// OpenPacked tells how releases and shared parts are opened to be packed: from the
-// directories that hold them, as directories of their owners. Who builds them can
-// put a link to anything in their place, also when all is built (GRID-105).
+// OpenPacked returns a function that opens releases and shared parts for
+// packing: from the directories that hold them, as directories of the same
+// owner. Their builders can replace them with links to anything, even after the
+// build (GRID-105).
 func OpenPacked(softwareRoot string, sharedRoots []string) func(path string) (*os.Root, error) {
 	return func(path string) (*os.Root, error) {
 		for _, place := range append([]string{softwareRoot}, sharedRoots...) {
@@ -66,13 +67,13 @@ const uploadsAtOnce = 2
 // uploads run beside the pass, which waits for them at its end.
 type uploads struct {
 	running sync.WaitGroup
-	slots   chan struct{} // one for each push under way
+	slots   chan struct{} // one per running push
 }
 
-// An upload is one release on its way to the cache.
+// An upload is one release being uploaded to the cache.
 type upload struct {
 	url, directory string
-	parts          []string // shared ones that it uses
+	parts          []string // shared parts that it uses
 	log            *slog.Logger
 }
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Emptied checks that nothing but the directory is left, as it was.
+// Emptied checks that only the directory is left, as it was.
 func Emptied(t testing.TB, directory string, before os.FileInfo) {
 	t.Helper()
 	after, err := os.Stat(directory)
@@ -25,7 +25,7 @@ func Emptied(t testing.TB, directory string, before os.FileInfo) {
 	}
 }
 
-// Stat is what there is to say of a directory, for Emptied.
+// Stat returns a directory's properties for Emptied.
 func Stat(t testing.TB, directory string) os.FileInfo {
 	t.Helper()
 	info, err := os.Stat(directory)
