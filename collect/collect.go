@@ -164,7 +164,7 @@ type fileWriter func(context.Context, *store, stamp) error
 
 // writeFiles is COL-14. Passes at the same time write one after the other.
 func (c *Collector) writeFiles(ctx context.Context, store *store, stamp stamp) error {
-	unlock, err := lockDirectory(ctx, c.logDirectory())
+	unlock, err := lock(ctx, c.logDirectory(), c.Logger)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/slap"
+	"slapos/slap/clock"
 )
 
 // folderSize is the disk use of a partition, as du -s tells it.
@@ -39,12 +40,12 @@ func (c *Collector) measureFolders(ctx context.Context, store *store, stamp stam
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	unlock, free, err := tryLockDirectory(c.Folders.PIDDirectory)
+	unlock, holder, err := tryLock(c.Folders.PIDDirectory)
 	if err != nil {
 		return fmt.Errorf("disk_snapshot_process_pid_foder, the directory of the pid files of disk usage: %w", err)
 	}
-	if !free { // one reader of the disk is enough
-		c.Logger.Info("Another pass measures disk usage. Try later.")
+	if unlock == nil { // one reader of the disk is enough
+		c.Logger.Info("Another pass measures disk usage. Try later.", slog.String("process", holder))
 		return nil
 	}
 	defer unlock()
@@ -109,7 +110,8 @@ func (c *Collector) walkFolders(ctx context.Context, partitions []Partition) (si
 
 var errInProgress = errors.New("in progress")
 
-// claimFolder writes the pid file, unless the process in it is alive (COL-30).
+// claimFolder writes the pid file, unless the process in it is alive (COL-30) and no
+// younger than the file: its number may have been used again.
 func (c *Collector) claimFolder(user string) error {
 	path := filepath.Join(c.Folders.PIDDirectory, user+"_disk_size.pid")
 	content, err := os.ReadFile(path)
@@ -117,11 +119,20 @@ func (c *Collector) claimFolder(user string) error {
 		return err
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err == nil && pid > 0 && pid != os.Getpid() && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+	if err == nil && pid > 0 && pid != os.Getpid() && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) && !clock.BeganAfter(pid, modified(path)) {
 		c.Logger.Warn(fmt.Sprintf("Process %d still in progress. Try later.", pid))
 		return errInProgress
 	}
 	return os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o644)
+}
+
+// modified is when a file was written, or now.
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Now()
+	}
+	return info.ModTime()
 }
 
 // folderUse is COL-22: the partition, and the directories on other disks that
@@ -188,37 +199,5 @@ func openDirectory(parent int, name string) (int, error) {
 		if err != unix.EINTR {
 			return descriptor, err
 		}
-	}
-}
-
-// lockDirectory waits until no other process has the directory locked, and locks
-// it. The lock is on the directory itself: no file is left, and slapos.core,
-// which knows no lock, sees nothing of it.
-func lockDirectory(ctx context.Context, path string) (unlock func(), err error) {
-	for {
-		unlock, free, err := tryLockDirectory(path)
-		if free || err != nil {
-			return unlock, err
-		}
-		if !wait(ctx.Done(), 20*time.Millisecond) {
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func tryLockDirectory(path string) (unlock func(), free bool, err error) {
-	directory, err := os.Open(path)
-	if err != nil {
-		return nil, false, err
-	}
-	switch err := unix.Flock(int(directory.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
-	case nil:
-		return func() { directory.Close() }, true, nil
-	case unix.EWOULDBLOCK:
-		directory.Close()
-		return nil, false, nil
-	default:
-		directory.Close()
-		return nil, false, fmt.Errorf("lock %s: %w", path, err)
 	}
 }

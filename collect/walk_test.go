@@ -4,12 +4,14 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -171,8 +173,8 @@ func TestClaimFolder(t *testing.T) {
 		t.Error(read(t, path))
 	}
 	// One pass at a time reads the disk.
-	unlock, free, err := tryLockDirectory(c.Folders.PIDDirectory)
-	if err != nil || !free {
+	unlock, _, err := tryLock(c.Folders.PIDDirectory)
+	if err != nil || unlock == nil {
 		t.Fatal(err)
 	}
 	pass(t, c)
@@ -195,5 +197,30 @@ func TestWalkInterrupted(t *testing.T) {
 	cancel()
 	if sizes := c.walkFolders(ctx, c.Partitions); sizes != nil {
 		t.Errorf("%+v", sizes)
+	}
+}
+
+// TestClaimOfAReusedNumber: the number in a pid file belongs to another process by
+// now, which holds up nothing (GRID-108).
+func TestClaimOfAReusedNumber(t *testing.T) {
+	c := newTestCollector(t)
+	other := exec.Command("sleep", "600")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
+	path := filepath.Join(c.Folders.PIDDirectory, "slapuser0_disk_size.pid")
+	for _, test := range []struct {
+		age  time.Duration
+		want error
+	}{{0, errInProgress}, {time.Hour, nil}} {
+		write(t, path, fmt.Sprint(other.Process.Pid))
+		written := time.Now().Add(-test.age)
+		if err := os.Chtimes(path, written, written); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.claimFolder("slapuser0"); !errors.Is(err, test.want) {
+			t.Errorf("a file of %s: %v, want %v", test.age, err, test.want)
+		}
 	}
 }

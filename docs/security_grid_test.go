@@ -335,6 +335,31 @@ var gridMutations = []mutation{
 		`if uid, _ := confined.Owner(info); uid < 0 {`,
 	},
 	{
+		"A younger process is no agent", "grid/pass/pidfile.go", "grid/pass.TestPIDFileOfAReusedNumber",
+		` && !clock.BeganAfter(pid, written) {`,
+		` && !clock.BeganAfter(0, written) {`,
+	},
+	{
+		"A younger process is no supervisor", "grid/supervisor/daemon/pidfile.go", "grid/supervisor/daemon.TestPIDFileOfAReusedNumber",
+		`if info, err := file.Stat(); err != nil || clock.BeganAfter(number, info.ModTime()) {`,
+		`if info, err := file.Stat(); err != nil || clock.BeganAfter(0, info.ModTime()) {`,
+	},
+	{
+		"A younger process measures no disk usage", "collect/folder.go", "collect.TestClaimOfAReusedNumber",
+		`!clock.BeganAfter(pid, modified(path))`,
+		`!clock.BeganAfter(0, modified(path))`,
+	},
+	{
+		"A lock of the collector is out of others' reach", "collect/lock.go", "collect.TestLockOfStrangers",
+		`os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)`,
+		`os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)`,
+	},
+	{
+		"A wait for another collector has an end", "collect/lock.go", "collect.TestLockWaitsForAWhile",
+		`if time.Since(begun) >= lockPatience {`,
+		`if time.Since(begun) < 0 {`,
+	},
+	{
 		"A build's processes are told by their owner", "grid/buildout/exclusive.go", "grid/buildout.TestMarkedByOthers",
 		`if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {`,
 		`if err != nil || info == nil {`,

@@ -10,9 +10,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"slapos/slap/clock"
 	"slapos/slap/confined"
 )
 
@@ -30,17 +32,18 @@ type PIDFile struct {
 	file *os.File
 }
 
-// TakePIDFile writes our pid to path. It fails with a [*RunningError] if a live
-// agent holds the file: for one of ours, the lock shows that; for another kind,
-// its pid is that of a live process with slapos in its command line (GRID-7).
-// It overwrites the file of a killed agent.
+// TakePIDFile writes our pid to path. It fails with a [*RunningError] when a
+// live agent holds the file: one of ours by the lock, one of another kind when
+// its pid is that of a live process with slapos in its command line (GRID-7) that
+// is no younger than the file (GRID-108).
+// What an agent that was killed left there is overwritten.
 func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
 	for {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, fmt.Errorf("slapgrid could not write pidfile %s: %w", path, err)
 		}
-		pid, present, err := lockPIDFile(file)
+		pid, written, err := lockPIDFile(file)
 		if err != nil {
 			file.Close()
 			return nil, err
@@ -49,11 +52,11 @@ func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
 			file.Close() // removed by its holder while we waited for the lock
 			continue
 		}
-		if pid != os.Getpid() && isSlapos(pid) {
+		if pid != os.Getpid() && isSlapos(pid) && !clock.BeganAfter(pid, written) {
 			file.Close()
 			return nil, &RunningError{pid}
 		}
-		if present {
+		if !written.IsZero() {
 			logger.Info(fmt.Sprintf("Existing pid file '%s' was stale, overwritten", path))
 		}
 		held := &PIDFile{path, file}
@@ -65,17 +68,21 @@ func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
 	}
 }
 
-// lockPIDFile locks the file and reads it; present says whether it has any content.
-func lockPIDFile(file *os.File) (pid int, present bool, err error) {
+// lockPIDFile locks the file and reads it, and tells when it was written, if it holds
+// anything.
+func lockPIDFile(file *os.File) (pid int, written time.Time, err error) {
 	lockError := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	content := make([]byte, 64)
 	n, _ := file.ReadAt(content, 0)
 	pid, _ = strconv.Atoi(strings.TrimSpace(string(content[:n])))
 	if errors.Is(lockError, unix.EWOULDBLOCK) {
-		return 0, false, &RunningError{pid}
+		return 0, written, &RunningError{pid}
 	}
-	// File systems without locks still show the pid.
-	return pid, n > 0, nil
+	// File systems without locks still have the pid.
+	if info, err := file.Stat(); err == nil && n > 0 {
+		written = info.ModTime()
+	}
+	return pid, written, nil
 }
 
 func (f *PIDFile) write() error {

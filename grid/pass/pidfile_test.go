@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"slapos/slap/testkit"
 )
@@ -98,6 +99,27 @@ func TestPIDFileOfStrangers(t *testing.T) {
 	}
 	defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
 	path := testkit.WriteFile(t, filepath.Join(t.TempDir(), "pid"), strconv.Itoa(command.Process.Pid))
+	held, err := TakePIDFile(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held.Release()
+}
+
+// A number that was used again is a process that began after the file was written: one
+// of ours, with slapos in its words, is no agent either (GRID-108).
+func TestPIDFileOfAReusedNumber(t *testing.T) {
+	command := exec.Command("sleep", "600")
+	command.Args[0] = "slapos"
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
+	path := testkit.WriteFile(t, filepath.Join(t.TempDir(), "pid"), strconv.Itoa(command.Process.Pid))
+	written := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, written, written); err != nil {
+		t.Fatal(err)
+	}
 	held, err := TakePIDFile(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package clock waits.
+// Package clock waits, and tells whether a process is older than what names it.
 package clock
 
 import (

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/clock"
 )
 
 // pidFile holds the supervisor's process number. It stays locked while the
@@ -38,7 +40,7 @@ func takePIDFile(path, configFile string) (*pidFile, error) {
 		n, _ := file.Read(content)
 		text := strings.TrimSpace(string(content[:n]))
 		held := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil
-		if running := runsWith(text, configFile); held || running {
+		if running := runsWith(text, file, configFile); held || running {
 			file.Close()
 			return nil, &servedError{pid: text, configFile: configFile, ours: held && running, python: !held}
 		}
@@ -104,9 +106,10 @@ func (d *daemon) allAnswer() bool {
 	return true
 }
 
-// runsWith reports whether a process is a supervisor of Python, which locks
-// nothing, with our configuration.
-func runsWith(pid, configFile string) bool {
+// runsWith tells whether a process was started with our configuration: a
+// supervisor of Python, which locks nothing. One that is younger than the file with
+// its number is another process, whose number was used again (GRID-108).
+func runsWith(pid string, file *os.File, configFile string) bool {
 	number, err := strconv.Atoi(pid)
 	if err != nil || number == os.Getpid() {
 		return false
@@ -114,6 +117,9 @@ func runsWith(pid, configFile string) bool {
 	var owner unix.Stat_t
 	if unix.Stat(filepath.Join("/proc", strconv.Itoa(number)), &owner) != nil || int(owner.Uid) != os.Geteuid() {
 		return false // the number belongs to another user by now
+	}
+	if info, err := file.Stat(); err != nil || clock.BeganAfter(number, info.ModTime()) {
+		return false
 	}
 	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(number), "cmdline"))
 	return err == nil && bytes.Contains(line, []byte(configFile)) && bytes.Contains(line, []byte("supervisord"))

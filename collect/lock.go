@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package collect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"slapos/slap/clock"
+)
+
+// lockName is the file of a lock. It is the collector's alone: whoever can open a
+// file can lock it, and what everybody can read everybody could keep locked.
+const lockName = ".slapos-collect.lock"
+
+// lockPatience bounds the wait for another pass.
+var lockPatience = 10 * time.Minute
+
+const lockPoll = 20 * time.Millisecond
+
+// lock waits until no other process has the lock of a directory, and takes it. After
+// [lockPatience] that is an error: a pass that hangs must not pile up those after it.
+func lock(ctx context.Context, directory string, log *slog.Logger) (unlock func(), err error) {
+	begun := time.Now()
+	for told := false; ; {
+		unlock, holder, err := tryLock(directory)
+		if unlock != nil || err != nil {
+			return unlock, err
+		}
+		if !told {
+			log.Info(fmt.Sprintf("Waiting for process %s, which writes in %s", holder, directory))
+			told = true
+		}
+		if time.Since(begun) >= lockPatience {
+			return nil, fmt.Errorf("process %s still writes in %s after %s: wait until it has ended, or end it", holder, directory, lockPatience)
+		}
+		if err := clock.Pause(ctx, lockPoll); err != nil {
+			return nil, fmt.Errorf("wait for process %s, which writes in %s: %w", holder, directory, err)
+		}
+	}
+}
+
+// tryLock returns no unlock, but the number of the holder's process, when another
+// process has the lock. slapos.core knows none.
+func tryLock(directory string) (unlock func(), holder string, err error) {
+	path := filepath.Join(directory, lockName)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, "", err
+	}
+	switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil:
+		_, _ = file.WriteAt(fmt.Appendf(nil, "%-20d\n", os.Getpid()), 0) // only told
+		return func() { file.Close() }, "", nil
+	case unix.EWOULDBLOCK:
+		text := make([]byte, 20)
+		_, _ = file.ReadAt(text, 0)
+		file.Close()
+		return nil, strings.TrimSpace(strings.Trim(string(text), "\x00")), nil
+	default:
+		file.Close()
+		return nil, "", fmt.Errorf("lock %s: %w", path, err)
+	}
+}
