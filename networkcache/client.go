@@ -17,31 +17,31 @@ import (
 	"time"
 )
 
-// Config of a [Client].
+// Config configures a [Client].
 type Config struct {
 	Cache, Directory Service // ShaCache and ShaDir
-	// SignatureKeyFile is the key that signs what is uploaded; empty: entries
-	// have no signature. With it and a directory to download from, its
-	// certificate must be among the trusted ones.
+	// SignatureKeyFile is the key that signs uploads; if empty, entries are not
+	// signed. If there is also a directory to download from, the key's
+	// certificate must be a trusted one.
 	SignatureKeyFile string
 	// CertificateList are the trusted certificates, see [ParseCertificates].
 	CertificateList string
 	// Timeout is how long the client waits for a connection and for each piece
-	// of data. It can shorten the usual limits: a minute to download, an hour to
-	// upload.
+	// of data. It can only shorten the usual limits: a minute for a download,
+	// an hour for an upload.
 	Timeout time.Duration
 	Logger  *slog.Logger // default: none
 }
 
-// A Client reads and writes both services. It opens one connection per request
-// and can be used by several goroutines.
+// A Client reads and writes both services. It opens a connection per request,
+// and several goroutines can use it.
 type Client struct {
 	cache, directory *service
 	signer           *Signer
 	trusted          Certificates
 }
 
-// ErrForeignSigner means that no trusted certificate is the signer's.
+// ErrForeignSigner means that the signing key matches no trusted certificate.
 var ErrForeignSigner = errors.New("Invalid configuration: no matching certificate for private key: add it to signature-certificate-list, or uploads would be made again and again, as they are not trusted here")
 
 // NewClient reads the files that config names.
@@ -74,8 +74,8 @@ func NewClient(config Config) (*Client, error) {
 // maximumEntries bounds the answer of ShaDir, in bytes.
 const maximumEntries = 16 << 20
 
-// Entries are all that ShaDir lists under a key, trusted or not, in its order. A
-// key that it doesn't know is an error that is ErrNotFound.
+// Entries returns everything that ShaDir lists under a key, trusted or not, in
+// its order. For an unknown key the error is ErrNotFound.
 func (c *Client) Entries(ctx context.Context, key string) ([]Entry, error) {
 	response, err := c.directory.get(ctx, key, nil)
 	if err != nil {
@@ -96,10 +96,10 @@ func (c *Client) Entries(ctx context.Context, key string) ([]Entry, error) {
 	return entries, nil
 }
 
-// Trusts tells whether a trusted certificate verifies the entry.
+// Trusts reports whether a trusted certificate verifies the entry.
 func (c *Client) Trusts(e Entry) bool { return c.trusted.Verify(e) }
 
-// Upload stores a content in ShaCache, unless it is there, and returns its sum.
+// Upload stores a content in ShaCache, unless it is already there, and returns its sum.
 func (c *Client) Upload(ctx context.Context, content io.ReadSeeker) (sum string, err error) {
 	hash := sha512.New()
 	if _, err = content.Seek(0, io.SeekStart); err != nil {
@@ -137,8 +137,8 @@ func (c *Client) store(ctx context.Context, sum string, size int64, content io.R
 	return checkAnswer(answer, sum)
 }
 
-// A lentReader is the body of a request: the transport may go on reading it
-// after the answer. Close takes it back, when a read under way has ended.
+// A lentReader is a request's body, which the transport may still read after
+// the answer. Close takes it back, once a running read has ended.
 type lentReader struct {
 	io.Reader
 	mu     sync.Mutex
@@ -161,8 +161,8 @@ func (r *lentReader) Close() error {
 	return nil
 }
 
-// post sends a content and returns the answer, which should be its sum. An
-// unknown size is -1.
+// post sends a content and returns the answer, which should be its sum. size is
+// -1 if unknown.
 func (c *Client) post(ctx context.Context, size int64, content io.ReadCloser) (answer string, err error) {
 	response, err := c.cache.send(ctx, http.MethodPost, "", "application/octet-stream", size, content)
 	if err != nil {
@@ -183,7 +183,7 @@ func checkAnswer(answer, sum string) error {
 	return nil
 }
 
-// has tells whether ShaCache has a content.
+// has reports whether ShaCache has a content.
 func (c *Client) has(ctx context.Context, sum string) bool {
 	response, err := c.cache.get(ctx, sum, nil)
 	if err != nil {
@@ -193,8 +193,8 @@ func (c *Client) has(ctx context.Context, sum string) bool {
 	return true
 }
 
-// Index adds an entry under key for the content with a sum. More about the
-// content stands in fields, of which there must be some.
+// Index adds an entry under key for the content with a sum. fields, which must
+// not be empty, describe the content.
 func (c *Client) Index(ctx context.Context, key, sum string, fields []Field) error {
 	if len(fields) == 0 {
 		return errors.New("metadata should not be empty")

@@ -22,17 +22,17 @@ import (
 	"time"
 )
 
-// fakeCache is both services, by the letter of the protocol, with what can go
-// wrong in them.
+// fakeCache is both services, to the letter of the protocol, with the failures
+// that they can have.
 type fakeCache struct {
 	mu       sync.Mutex
 	contents map[string][]byte
 	entries  map[string][]string
 	requests []string
-	cut      int  // a body ends after so many bytes
-	ranges   bool // are understood
-	streams  bool // of unknown length are taken
-	refuses  bool // to keep more
+	cut      int  // bodies end after so many bytes
+	ranges   bool // understands ranges
+	streams  bool // accepts bodies of unknown length
+	refuses  bool // stores nothing more
 }
 
 func (f *fakeCache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -129,7 +129,7 @@ func newTestClient(t *testing.T, config Config) *Client {
 	return client
 }
 
-// newIdentity makes a key file and the list of its certificate alone.
+// newIdentity makes a key file and a list with only its certificate.
 func newIdentity(t testing.TB) (keyFile, certificate string) {
 	t.Helper()
 	key, text, err := GenerateKey("COMP-TEST", time.Now())
@@ -211,7 +211,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A redirect is an error (NC-15), and a password is sent but not told (NC-21).
+// A redirect is an error (NC-15), and a password is sent but not shown (NC-21).
 func TestAnswers(t *testing.T) {
 	var authorization string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -234,7 +234,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// What a cache has stored under another sum isn't taken for stored, and not signed.
+// Content that a cache has stored under another sum doesn't count as stored,
+// and isn't signed.
 func TestUploadElsewhere(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusCreated)
@@ -247,7 +248,7 @@ func TestUploadElsewhere(t *testing.T) {
 	}
 }
 
-// The client doesn't read on when a server answers more than can be right.
+// The client stops reading an answer that is longer than any correct one.
 func TestAnswersAreLimited(t *testing.T) {
 	const large = 256 << 20
 	sent := make(chan int, 1)
@@ -277,7 +278,7 @@ func TestAnswersAreLimited(t *testing.T) {
 	}
 }
 
-// Bodies that are cut short are asked for again from there (NC-19).
+// Truncated bodies are resumed (NC-19).
 func TestResume(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 100000)
 	for _, ranges := range []bool{true, false} {
@@ -325,7 +326,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// NC-17: what is waited, if nothing else is said, or more.
+// NC-17: the default waits, and those of longer timeouts.
 func TestTimeouts(t *testing.T) {
 	for timeout, want := range map[time.Duration][2]time.Duration{
 		0: {time.Minute, time.Hour}, 2 * time.Hour: {time.Minute, time.Hour}, time.Second: {time.Second, time.Second},
@@ -343,7 +344,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// Who sends a byte now and then is given up, too, and not asked to go on for
+// A server that sends a byte now and then is given up, too, not resumed for
 // ever.
 func TestDrops(t *testing.T) {
 	var requests atomic.Int64

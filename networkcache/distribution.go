@@ -14,8 +14,8 @@ import (
 )
 
 // distribution finds name, version and code name as Python's package distro
-// does: in os-release, else from lsb_release, else in a file that is named after
-// the distribution (NC-41).
+// does: in os-release, else with lsb_release, else in a file named after the
+// distribution (NC-41).
 func distribution(ctx context.Context, root string) [3]string {
 	var release map[string]string
 	for _, name := range []string{"etc/os-release", "usr/lib/os-release"} {
@@ -52,7 +52,7 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// Names that distributions have had under other ones.
+// Other names that distributions have had.
 var (
 	osNames  = map[string]string{"ol": "oracle", "opensuse-leap": "opensuse"}
 	lsbNames = map[string]string{
@@ -67,7 +67,7 @@ func normalName(name string, names map[string]string) string {
 	return firstOf(names[name], name)
 }
 
-// parseOSRelease reads assignments of a shell, with lower-case names.
+// parseOSRelease reads shell assignments, and makes names lower case.
 func parseOSRelease(text string) map[string]string {
 	values := map[string]string{}
 	for _, word := range shellWords(text) {
@@ -124,8 +124,8 @@ func shellWords(text string) []string {
 
 var codenameInVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\((\D+)\)|,\s*(\D+)`) })
 
-// osCodename looks for the code name in os-release. One that is there and empty
-// is known not to exist.
+// osCodename looks for the code name in os-release. If it is there but empty,
+// the distribution has none.
 func osCodename(release map[string]string) (codename string, known bool) {
 	for _, name := range []string{"version_codename", "ubuntu_codename"} {
 		if codename, known = release[name]; known {
@@ -138,7 +138,7 @@ func osCodename(release map[string]string) (codename string, known bool) {
 	return "", false
 }
 
-// lsbRelease asks the program of that name; without it there are no values.
+// lsbRelease runs the program lsb_release; without it there are no values.
 func lsbRelease(ctx context.Context) map[string]string {
 	values := map[string]string{}
 	answer, err := exec.CommandContext(ctx, "lsb_release", "-a").Output()

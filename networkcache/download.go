@@ -16,13 +16,12 @@ import (
 	"sync"
 )
 
-// ErrChecksum is at the end of a content that is not what was asked for.
+// ErrChecksum is the error after a content that isn't the requested one.
 var ErrChecksum = errors.New("Failed to download data to SHACACHE Server: invalid checksum.")
 
-// Download opens the content with a sum. Reading it ends with io.EOF only when
-// all of it was as it should be (NC-18), else with an error: whatever was made
-// of the bytes before must be thrown away. A content that ShaCache doesn't have
-// is an error that is ErrNotFound.
+// Download opens the content with a sum. Reading it ends with io.EOF only if
+// all of it was correct (NC-18); after any other error, discard everything made
+// from it. If ShaCache doesn't have the content, the error is ErrNotFound.
 func (c *Client) Download(ctx context.Context, sum string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	response, err := c.cache.get(ctx, sum, nil)
@@ -37,20 +36,20 @@ func (c *Client) Download(ctx context.Context, sum string) (io.ReadCloser, error
 	return d, nil
 }
 
-// A download goes on where it was cut off (NC-19).
+// A download resumes where it was cut off (NC-19).
 type download struct {
 	ctx     context.Context
-	cancel  func() // ends also a wait for the rest, see Close
+	cancel  func() // also ends a wait for the rest, see Close
 	service *service
 	sum     string
 	hash    hash.Hash
 
 	length   int64 // of the content; -1: unknown, or can't be resumed
 	position int64
-	resumed  int64 // position of the last time, to go on only if it helped; -1: none
+	resumed  int64 // position of the last resume, to resume again only if that helped; -1: none
 	err      error
 
-	// Reading is for one goroutine, Close for any: it may come while one reads.
+	// Only one goroutine reads, but any may call Close, even during a read.
 	mu     sync.Mutex // of body when it changes, and of closed
 	body   io.ReadCloser
 	closed bool
@@ -71,8 +70,8 @@ func (d *download) Read(p []byte) (int, error) {
 	return 0, d.err
 }
 
-// ended decides what comes after the end of a body, good or bad: an error, or
-// nil when there is a new body.
+// ended decides what follows the end of a body, good or bad: an error, or nil
+// if there is a new body.
 func (d *download) ended(err error) error {
 	if d.position < d.length && d.hasHelped(err) && d.ctx.Err() == nil {
 		if again := d.resume(); again == nil {
@@ -85,8 +84,8 @@ func (d *download) ended(err error) error {
 	return err
 }
 
-// hasHelped tells whether to go on got further than the last time: by anything
-// or, after a long wait, by as much as is worth it.
+// hasHelped reports whether the last resume made progress: any at all or, after
+// a long wait, enough to be worth it.
 func (d *download) hasHelped(err error) bool {
 	if d.resumed >= 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 		return d.position-d.resumed >= pace
@@ -94,7 +93,7 @@ func (d *download) hasHelped(err error) bool {
 	return d.position > d.resumed
 }
 
-// resume asks for what is missing.
+// resume requests the missing part.
 func (d *download) resume() error {
 	d.resumed = d.position
 	header := http.Header{}
@@ -105,7 +104,7 @@ func (d *download) resume() error {
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusPartialContent { // all of it again
+	if response.StatusCode != http.StatusPartialContent { // the server sends all of it again
 		_, err = io.CopyN(io.Discard, response.Body, d.position)
 	}
 	d.mu.Lock()

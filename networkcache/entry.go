@@ -15,7 +15,7 @@ import (
 )
 
 // An Entry is what ShaDir keeps under a key: a JSON object as text, and the
-// signature of exactly this text in base64, empty when there is none (NC-14).
+// base64 signature of exactly this text, empty if there is none (NC-14).
 type Entry struct{ Content, Signature string }
 
 // ParseEntry reads a JSON list of two texts.
@@ -30,7 +30,7 @@ func ParseEntry(data []byte) (Entry, error) {
 	return Entry{*pair[0], *pair[1]}, nil
 }
 
-// ParseEntries reads the list that ShaDir answers. What is no entry is left out.
+// ParseEntries reads the list that ShaDir returns. It skips what isn't an entry.
 func ParseEntries(data []byte) ([]Entry, error) {
 	var list []json.RawMessage
 	if err := json.Unmarshal(data, &list); err != nil {
@@ -45,14 +45,14 @@ func ParseEntries(data []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// Text is the entry as JSON, spelled as Python does.
+// Text returns the entry as JSON, formatted as Python does.
 func (e Entry) Text() []byte {
 	text := append([]byte{'['}, quote(e.Content)...)
 	text = append(append(text, ", "...), quote(e.Signature)...)
 	return append(text, ']')
 }
 
-// SHA512 is the sum that the entry names, "" when it names none.
+// SHA512 returns the sum in the entry, or "".
 func (e Entry) SHA512() string {
 	var about struct {
 		SHA512 string `json:"sha512"`
@@ -63,8 +63,8 @@ func (e Entry) SHA512() string {
 	return about.SHA512
 }
 
-// Date is the signed date of an entry: its field timestamp, in seconds since
-// 1970. Entries of the original have none (NC-47).
+// Date returns the signed date of an entry: its field timestamp, in seconds
+// since 1970. The original's entries have none (NC-47).
 func (e Entry) Date() (date time.Time, dated bool) {
 	var about struct {
 		Timestamp *float64 `json:"timestamp"`
@@ -82,9 +82,9 @@ func (e Entry) Date() (date time.Time, dated bool) {
 // lastSecond is the end of the year 9999.
 const lastSecond = 253402300799
 
-// newestFirst orders entries by their dates: whoever keeps the index can put an
-// old entry first, but not give it another date. Entries without a date keep
-// their order, behind the others.
+// newestFirst orders entries by date: whoever keeps the index can list an old
+// entry first, but not change its date. Entries without a date keep their
+// order, after the others.
 func newestFirst(entries []Entry) {
 	dates := make(map[Entry]int64, len(entries))
 	for _, entry := range entries {
@@ -96,8 +96,8 @@ func newestFirst(entries []Entry) {
 	slices.SortStableFunc(entries, func(a, b Entry) int { return cmp.Compare(dates[b], dates[a]) })
 }
 
-// A Field is one member of the JSON object that an entry is about. Fields have
-// an order, since it is the text that is signed.
+// A Field is a member of an entry's JSON object. Fields are ordered, since
+// their text is signed.
 type Field struct {
 	Name  string
 	Value any // as for json.Marshal
@@ -123,7 +123,7 @@ func contentText(fields []Field) (string, error) {
 func quote(s string) []byte {
 	text, err := marshal(s)
 	if err != nil {
-		panic(err) // no string is without JSON
+		panic(err) // every string has a JSON form
 	}
 	return spaced(text)
 }
@@ -138,15 +138,15 @@ func marshal(value any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// spaced puts Python's blanks between the parts of a compact JSON text, and
-// escapes what is not ASCII.
+// spaced inserts Python's blanks into a compact JSON text, and escapes what is
+// not ASCII.
 func spaced(compact []byte) []byte {
 	var text []byte
 	inString := false
 	for len(compact) > 0 {
 		r, size := utf8.DecodeRune(compact)
 		if r == '\\' {
-			size++ // and the escaped character
+			size++ // plus the escaped character
 		}
 		switch {
 		case r < 0x7f:

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// keyBits is the size of new keys. Signatures of 1024-bit keys, as the original
-// makes them, are verified all the same.
+// keyBits is the size of new keys. Signatures with 1024-bit keys, which the
+// original makes, are still verified.
 const keyBits = 2048
 
-// validity of a certificate is 36500 days, the original's (NC-53).
+// validity of a certificate is 36500 days, as in the original (NC-53).
 const validity = 36500 * 24 * time.Hour
 
-// GenerateKey makes a key to sign with and its self-signed certificate, both in
-// PEM. The key is secret: a file of it wants mode 0600.
+// GenerateKey makes a signing key and its self-signed certificate, both in PEM.
+// The key is secret: write it to a file with mode 0600.
 func GenerateKey(commonName string, now time.Time) (key, certificate []byte, err error) {
 	private, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {

@@ -18,10 +18,10 @@ import (
 	"slapos/slap/testkit"
 )
 
-// original runs functions of slapos.core with the words after the program.
+// original runs functions of slapos.core with the given words as arguments.
 func original(t *testing.T, program string, words ...string) string {
 	t.Helper()
-	testkit.Program(t, "openssl", "openssl") // with which the original signs and verifies
+	testkit.Program(t, "openssl", "openssl") // the original signs and verifies with it
 	prelude := "import logging, os, sys, tarfile\nfrom slapos.grid.networkcache import download_network_cached, upload_network_cached\n"
 	output, err := exec.Command(testkit.Python(t), append([]string{"-c", prelude + program}, words...)...).CombinedOutput()
 	if err != nil {
@@ -30,8 +30,8 @@ func original(t *testing.T, program string, words ...string) string {
 	return strings.TrimSpace(string(output))
 }
 
-// TestOriginal has the original install what was uploaded from here, and the
-// other way round, through a server that is ours. Both verify signatures.
+// TestOriginal has the original install what this package uploaded, and the
+// reverse, through our server. Both verify signatures.
 func TestOriginal(t *testing.T) {
 	const url = "https://example.invalid/a/software.cfg"
 	key := networkcache.ReleaseKey(url)

@@ -14,22 +14,22 @@ import (
 	"sync"
 )
 
-// A Platform is what software was built for.
+// A Platform is what software is built for.
 type Platform struct {
-	// Multiarch is the compiler's name of the machine, as x86_64-linux-gnu.
+	// Multiarch is the compiler's name of the machine, such as x86_64-linux-gnu.
 	Multiarch string
 	// OS is the distribution's name, version and code name, as Python's package
-	// distro tells them: debian, 12, bookworm.
+	// distro returns them: debian, 12, bookworm.
 	OS [3]string
 }
 
-// Compatible tells whether software for other runs on p (NC-42).
+// Compatible reports whether software built for other runs on p (NC-42).
 func (p Platform) Compatible(other Platform) bool {
 	return p.Multiarch == other.Multiarch && p.normalOS() == other.normalOS()
 }
 
-// normalOS takes the releases of Debian as one per major version, which is what
-// they are, and Raspbian as Debian.
+// normalOS treats Debian's releases as one per major version, and Raspbian as
+// Debian.
 func (p Platform) normalOS() [3]string {
 	name := strings.ToLower(p.OS[0])
 	if name == "raspbian" {
@@ -57,7 +57,7 @@ func EntryPlatform(e Entry) (Platform, error) {
 	}
 	var os []string
 	if err := json.Unmarshal(about.OS, &os); err != nil || len(os) != 3 {
-		return Platform{}, errors.New("entry: os is no list of three texts")
+		return Platform{}, errors.New("entry: os is not a list of three texts")
 	}
 	return Platform{*about.Multiarch, [3]string(os)}, nil
 }
@@ -66,7 +66,7 @@ var oldOS = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*\(\s*u?'([^'\\]*)'\s*,\s*u?'([^'\\]*)'\s*,\s*u?'([^'\\]*)'\s*,?\s*\)\s*$`)
 })
 
-// oldPlatform reads entries of before there was multiarch: os was the text of a
+// oldPlatform reads entries from before multiarch, whose os was the text of a
 // Python tuple.
 func oldPlatform(machine string, os json.RawMessage) (Platform, error) {
 	if machine != "x86_64" {
@@ -74,7 +74,7 @@ func oldPlatform(machine string, os json.RawMessage) (Platform, error) {
 	}
 	var tuple string
 	if err := json.Unmarshal(os, &tuple); err != nil {
-		return Platform{}, errors.New("entry: os is no text")
+		return Platform{}, errors.New("entry: os is not a text")
 	}
 	parts := oldOS().FindStringSubmatch(strings.ReplaceAll(tuple, `"`, `'`))
 	if parts == nil {
@@ -83,14 +83,13 @@ func oldPlatform(machine string, os json.RawMessage) (Platform, error) {
 	return Platform{"x86_64-linux-gnu", [3]string(parts[1:])}, nil
 }
 
-// DetectPlatform finds the platform of a machine whose files lie below root, "/"
-// for this one. Programs of this machine are asked for what files don't say.
+// DetectPlatform finds the platform of a machine whose files are below root,
+// "/" for this one. It runs programs of this machine for what files don't say.
 func DetectPlatform(ctx context.Context, root string) Platform {
 	return Platform{multiarch(ctx), distribution(ctx, root)}
 }
 
-// multiarch asks the compiler, or goes by what this program was built for
-// (NC-41).
+// multiarch asks the compiler, or uses what this program was built for (NC-41).
 func multiarch(ctx context.Context) string {
 	answer, err := exec.CommandContext(ctx, "gcc", "-dumpmachine").Output()
 	if name := strings.TrimSpace(string(answer)); err == nil && name != "" {

@@ -21,32 +21,32 @@ import (
 	"slapos/networkcache/archive"
 )
 
-// Releases is a cache of built Software Releases. A client is made for each
-// call, since most runs of an agent have nothing to fetch or to push.
+// Releases is a cache of built Software Releases. Each call makes its own
+// client, since most runs of an agent have nothing to fetch or push.
 type Releases struct {
-	// Download and Upload are how the services are reached; without their URLs
-	// this isn't done.
+	// Download and Upload say how to reach the services; without their URLs
+	// there is no download or upload.
 	Download, Upload Config
-	// SoftwareRoot is told in entries; paths inside a release begin with it.
+	// SoftwareRoot goes into entries; paths inside a release begin with it.
 	SoftwareRoot string
-	// OnlySoftwareRoot leaves entries out that tell another one: software that
+	// OnlySoftwareRoot skips entries of another software root: software that
 	// was built for another place does not run here (NC-44).
 	OnlySoftwareRoot bool
-	// Platform of this node; default: DetectPlatform tells.
+	// Platform of this node; default: DetectPlatform.
 	Platform func(context.Context) Platform
 	// SharedRoots are the directories of shared parts, ROOT/NAME/HASH. Releases
-	// that use others are not for this node.
+	// that use parts elsewhere are not for this node.
 	SharedRoots []string
 	// Reserve is how many bytes stay free on the disk of releases.
 	Reserve int64
-	// TemporaryDirectory holds an archive that a server needs the length of;
-	// default: that of the system.
+	// TemporaryDirectory holds an archive whose length a server requires;
+	// default: the system's.
 	TemporaryDirectory string
-	// Open opens a directory that is packed, a release or a shared part: who builds
-	// them can put anything in their place. Default: [os.OpenRoot].
+	// Open opens a directory for packing, a release or a shared part, whose
+	// builder can put anything in its place. Default: [os.OpenRoot].
 	Open func(path string) (*os.Root, error)
-	// Dated has a signed date in the entry of each release, which the original
-	// doesn't write (NC-47). Entries that it doesn't know always have one.
+	// Dated puts a signed date into each release's entry, which the original
+	// doesn't (NC-47). Entries that the original doesn't know always have one.
 	Dated bool
 	// Now is the clock of signed dates; default: time.Now.
 	Now func() time.Time
@@ -54,18 +54,18 @@ type Releases struct {
 	restoring, pushing singleflight.Group // shared parts, by their paths
 }
 
-// ReleaseKey is ShaDir's key of the release of a URL.
+// ReleaseKey returns ShaDir's key for the release of a URL.
 func ReleaseKey(url string) string {
 	sum := md5.Sum([]byte(url))
 	return hex.EncodeToString(sum[:])
 }
 
-// Fetch makes directory, which is named by the release's key, hold the release
-// of url: the first trusted entry that fits and whose content is there (NC-43),
-// the newest of those with a signed date before the others (NC-47).
-// Those that use shared parts come last, after the parts that they miss (D-11).
-// It says false when there is none. After an error there is nothing, but for
-// shared parts, which are complete by themselves.
+// Fetch makes directory, which has the name of the release's key, hold the
+// release of url. It uses the first trusted entry that fits and whose content
+// exists (NC-43). Entries with a signed date come before others, the newest
+// first (NC-47). Those that use shared parts come last, after the parts that
+// are missing here (D-11). Fetch returns false if there is none. After an error
+// nothing is left, except shared parts, which are complete in themselves.
 func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slog.Logger) (found bool, err error) {
 	if r.Download.Cache.Download == "" || r.Download.Directory.Download == "" {
 		if r.Download.Cache.Download != r.Download.Directory.Download {
@@ -92,13 +92,13 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 	return found, err
 }
 
-// A fetch goes through the entries of a release.
+// A fetch tries the entries of a release.
 type fetch struct {
 	*Releases
 	client    *Client
 	directory string
 	logger    *slog.Logger
-	leftOut   []string // why entries were
+	leftOut   []string // why entries were skipped
 }
 
 // errLeaveOut is the reason to try the next entry.
@@ -106,7 +106,7 @@ type errLeaveOut struct{ reason string }
 
 func (e *errLeaveOut) Error() string { return e.reason }
 
-// first tries the entries of a key that are for this node.
+// first tries those entries of a key that are for this node.
 func (f *fetch) first(ctx context.Context, key string, install func(context.Context, Entry) error) (found bool, err error) {
 	entries, err := f.client.Entries(ctx, key)
 	if err != nil {
@@ -131,7 +131,7 @@ func (f *fetch) first(ctx context.Context, key string, install func(context.Cont
 	return false, nil
 }
 
-// check tells whether an entry is for this node.
+// check reports whether an entry is for this node.
 func (f *fetch) check(entry Entry, here Platform) error {
 	if !f.client.Trusts(entry) {
 		return &errLeaveOut{"not signed by a trusted certificate"}
@@ -170,7 +170,7 @@ func (f *fetch) unpackShared(ctx context.Context, entry Entry) error {
 	return f.unpack(ctx, entry)
 }
 
-// none says why no entry would do.
+// none says why no entry fits.
 func (f *fetch) none() error {
 	var reasons []string
 	for _, reason := range f.leftOut {
@@ -188,14 +188,14 @@ func (r *Releases) platform(ctx context.Context) Platform {
 	return DetectPlatform(ctx, "/")
 }
 
-// completed are the names of the file that tells of a complete release, and of
-// it while it is written.
+// completed are the names of the file that marks a complete release, also while
+// it is being written.
 var completed = []string{".completed", ".completed.new"}
 
-// Push stores the release of url, which directory holds, and the shared parts
-// that it uses, with entries for this platform. The file .completed is left out
-// (NC-45). A configuration that can't work is logged, and no error: another try
-// would not help.
+// Push stores the release of url, which is in directory, and the shared parts
+// that it uses, with entries for this platform. It leaves out the file
+// .completed (NC-45). A configuration that can't work is logged and not an
+// error: a retry would not help.
 func (r *Releases) Push(ctx context.Context, url, directory string, parts []string, logger *slog.Logger) error {
 	if r.Upload.Cache.Upload == "" || r.Upload.Directory.Upload == "" {
 		return nil
@@ -231,7 +231,7 @@ func (r *Releases) Push(ctx context.Context, url, directory string, parts []stri
 	return client.Index(ctx, key, sum, fields)
 }
 
-// timestamp is the signed date of an entry.
+// timestamp returns the signed date of an entry.
 func (r *Releases) timestamp() Field {
 	now := time.Now
 	if r.Now != nil {
@@ -240,8 +240,8 @@ func (r *Releases) timestamp() Field {
 	return Field{"timestamp", now().Unix()}
 }
 
-// store uploads the archive of a directory: while it is packed to servers that
-// take that, else from a file.
+// store uploads the archive of a directory: during packing if the server
+// accepts that, else from a file.
 func (r *Releases) store(ctx context.Context, client *Client, directory string, without ...string) (sum string, err error) {
 	open := r.Open
 	if open == nil {
@@ -261,7 +261,7 @@ func (r *Releases) store(ctx context.Context, client *Client, directory string, 
 		return "", err
 	}
 	defer packed.Close()
-	if err := os.Remove(packed.Name()); err != nil { // it is needed open only
+	if err := os.Remove(packed.Name()); err != nil { // only the open file is needed
 		return "", err
 	}
 	hash := sha512.New()

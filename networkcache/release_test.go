@@ -58,7 +58,7 @@ func TestReleases(t *testing.T) {
 	if err := node().Push(ctx, releaseURL, built, nil, logger); err != nil {
 		t.Fatal(err)
 	}
-	// NC-43: this and no more is told of a build.
+	// NC-43: an entry has exactly these fields.
 	var entry []string
 	if err := json.Unmarshal([]byte(fake.entries[key][0]), &entry); err != nil || len(entry) != 2 {
 		t.Fatal(entry, err)
@@ -118,8 +118,8 @@ func TestReleases(t *testing.T) {
 	}
 }
 
-// NC-47: whoever keeps the index can't have an older release installed by
-// listing it first, or by listing entries that nobody signed.
+// NC-47: whoever keeps the index can't get an older release installed by
+// listing it first, nor by listing unsigned entries.
 func TestReleaseDates(t *testing.T) {
 	fake, config := startFake(t)
 	config.SignatureKeyFile, config.CertificateList = newIdentity(t)
@@ -173,7 +173,7 @@ func TestReleaseDates(t *testing.T) {
 	}
 }
 
-// A date is a number of seconds; anything else is none.
+// A date is a number of seconds; anything else is ignored.
 func TestEntryDate(t *testing.T) {
 	for text, want := range map[string]int64{
 		`{"timestamp": 1800000000}`: 1800000000, `{"timestamp": 1800000000.75}`: 1800000000, `{"timestamp": 0}`: 0,

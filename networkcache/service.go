@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// A Service says where one of the two services is reached.
+// A Service says how to reach one of the two services.
 type Service struct {
 	// Download and Upload are the base URLs to read from and write to; an empty
-	// one says that this isn't done. User and password of a URL are sent.
+	// one disables that. User and password in a URL are sent.
 	Download, Upload string
-	// CAFile holds the certificates that servers are verified with, in PEM;
-	// default: those of the system. CertificateFile and KeyFile make the client
-	// known to servers that ask for it.
+	// CAFile has the certificates to verify servers with, in PEM; default: the
+	// system's. CertificateFile and KeyFile identify the client to servers that
+	// ask for it.
 	CAFile, CertificateFile, KeyFile string
 }
 
@@ -34,7 +34,7 @@ const (
 	uploadTimeout   = time.Hour
 )
 
-// A service is a Service ready to be asked.
+// A service is a Service with its files read.
 type service struct {
 	Service
 	download, upload *http.Client
@@ -73,7 +73,7 @@ func (s Service) configure(config *tls.Config) error {
 	if s.CertificateFile != "" {
 		key := s.KeyFile
 		if key == "" {
-			key = s.CertificateFile // of both, as Python's ssl takes it
+			key = s.CertificateFile // both in one file, as Python's ssl accepts it
 		}
 		certificate, err := tls.LoadX509KeyPair(s.CertificateFile, key)
 		if err != nil {
@@ -84,8 +84,8 @@ func (s Service) configure(config *tls.Config) error {
 	return nil
 }
 
-// newHTTPClient makes a client that opens a connection for each request, follows
-// nothing, and waits for data that long.
+// newHTTPClient makes a client that opens a connection for each request,
+// doesn't follow redirects, and waits that long for data.
 func newHTTPClient(config *tls.Config, wait time.Duration) *http.Client {
 	dialer := &net.Dialer{Timeout: wait}
 	return &http.Client{
@@ -108,15 +108,15 @@ func newHTTPClient(config *tls.Config, wait time.Duration) *http.Client {
 	}
 }
 
-// An impatientConn gives up when nothing goes out for too long, and when it has
-// waited too long for the next pace bytes: who sends drops doesn't hold us up.
+// An impatientConn gives up if nothing can be sent for too long, or if the next
+// pace bytes take too long: a server that sends drops doesn't hold us up.
 type impatientConn struct {
 	net.Conn
 	wait time.Duration
 
 	mu     sync.Mutex
-	waited time.Duration // for the present pace bytes
-	came   int           // of them
+	waited time.Duration // for the current pace bytes
+	came   int           // how many of them have come
 	wrote  time.Time
 }
 
@@ -137,7 +137,7 @@ func (c *impatientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if begun.Before(c.wrote) { // what is waited for is the answer to that
+	if begun.Before(c.wrote) { // the wait is for the answer to that
 		begun = c.wrote
 	}
 	c.waited += time.Since(begun)
@@ -152,13 +152,13 @@ func (c *impatientConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	c.waited, c.came, c.wrote = 0, 0, now
 	c.mu.Unlock()
-	if err := c.SetDeadline(now.Add(c.wait)); err != nil { // a read that is under way waits on
+	if err := c.SetDeadline(now.Add(c.wait)); err != nil { // a running read goes on waiting
 		return 0, err
 	}
 	return c.Conn.Write(p)
 }
 
-// address is the URL of name below a base URL, or of the base itself.
+// address returns the URL of name below a base URL, or the base itself.
 func address(base, name string) string {
 	base = strings.TrimRight(base, "/")
 	if name == "" {
@@ -167,7 +167,7 @@ func address(base, name string) string {
 	return base + "/" + url.PathEscape(name)
 }
 
-// get asks for name; the answer is a success.
+// get requests name; it returns only successful answers.
 func (s *service) get(ctx context.Context, name string, header http.Header) (*http.Response, error) {
 	if s.Download == "" {
 		return nil, errors.New("no URL to download from")
@@ -190,7 +190,7 @@ func (s *service) get(ctx context.Context, name string, header http.Header) (*ht
 	return response, nil
 }
 
-// A StatusError is an answer that is no success.
+// A StatusError is an answer other than success.
 type StatusError struct {
 	URL    string // without password
 	Status int
@@ -203,7 +203,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: HTTP %d %s", e.URL, e.Status, http.StatusText(e.Status))
 }
 
-// Is makes errors.Is find ErrNotFound.
+// Is lets errors.Is find ErrNotFound.
 func (e *StatusError) Is(target error) bool {
 	return target == ErrNotFound && e.Status == http.StatusNotFound
 }

@@ -20,7 +20,7 @@ import (
 	"slapos/networkcache/archive"
 )
 
-// A Part is a shared part that a release uses, and the archive of it.
+// A Part is a shared part that a release uses, and its archive.
 type Part struct {
 	Path   string `json:"path"` // ROOT/NAME/HASH
 	SHA512 string `json:"sha512"`
@@ -29,18 +29,18 @@ type Part struct {
 // maximumParts bounds how many a release can have.
 const maximumParts = 10000
 
-// SharedReleaseKey is ShaDir's key of a release that uses shared parts, made of
-// its [ReleaseKey]. They aren't the same: the original would install the release
-// without its parts (D-11).
+// SharedReleaseKey returns ShaDir's key for a release that uses shared parts,
+// made from its [ReleaseKey]. They differ because the original would install
+// the release without its parts (D-11).
 func SharedReleaseKey(key string) string { return "slapos-shared:" + key }
 
-// PartKey is ShaDir's key of the shared part of a path.
+// PartKey returns ShaDir's key for the shared part at a path.
 func PartKey(path string) string {
 	sum := md5.Sum([]byte(path))
 	return "slapos-part:" + hex.EncodeToString(sum[:])
 }
 
-// parts that an entry of a release names. All must have a place here.
+// parts returns the parts in a release's entry. All must have a place here.
 func (r *Releases) parts(entry Entry) ([]Part, error) {
 	var about struct {
 		Parts []Part `json:"shared_parts"`
@@ -59,8 +59,8 @@ func (r *Releases) parts(entry Entry) ([]Part, error) {
 	return about.Parts, nil
 }
 
-// placeOf splits the path of a shared part into one of the directories that hold
-// them, and the way from there.
+// placeOf splits the path of a shared part into one of SharedRoots and the path
+// from there.
 func (r *Releases) placeOf(path string) (root, below string, err error) {
 	for _, root := range r.SharedRoots {
 		below, found := strings.CutPrefix(path, strings.TrimRight(root, "/")+"/")
@@ -76,8 +76,8 @@ func isPlain(name string) bool {
 	return name != "" && name[0] != '.' && !strings.ContainsAny(name, "/\x00")
 }
 
-// restore brings the parts that are missing. Each appears whole or not at all,
-// and once: several releases can need it at the same time.
+// restore fetches the missing parts. Each appears whole or not at all, and is
+// fetched once: several releases may need it at the same time.
 func (r *Releases) restore(ctx context.Context, client *Client, parts []Part, logger *slog.Logger) error {
 	for _, part := range parts {
 		_, err, _ := r.restoring.Do(part.Path, func() (any, error) { return nil, r.restorePart(ctx, client, part, logger) })
@@ -113,7 +113,7 @@ func (r *Releases) restorePart(ctx context.Context, client *Client, part Part, l
 	return archive.Unpack(ctx, content, archive.UnpackOptions{Directory: part.Path, Within: root, Reserve: r.Reserve})
 }
 
-// isCompletePart looks for the file that buildout leaves in a part at its end
+// isCompletePart looks for the file with which buildout completes a part
 // (GRID-36).
 func isCompletePart(path string) (bool, error) {
 	entries, err := os.ReadDir(path)
@@ -123,8 +123,8 @@ func isCompletePart(path string) (bool, error) {
 	}), err
 }
 
-// makePlace makes the directory of all parts with a name, for the owner of the
-// directory above; and that one, for the owner of releases.
+// makePlace makes the directory for all parts of a name, with the owner of its
+// parent, and that parent, with the owner of releases.
 func (r *Releases) makePlace(root, name string) error {
 	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(root, 0o755); err != nil {
@@ -148,7 +148,7 @@ func (r *Releases) makePlace(root, name string) error {
 	return giveAway(top.Lchown, root, name)
 }
 
-// giveAway makes the owner of one directory that of another.
+// giveAway gives a directory the owner of another one.
 func giveAway(chown func(string, int, int) error, like, name string) error {
 	info, err := os.Stat(like)
 	if err != nil || os.Geteuid() != 0 {
@@ -158,8 +158,7 @@ func giveAway(chown func(string, int, int) error, like, name string) error {
 	return chown(name, int(status.Uid), int(status.Gid))
 }
 
-// pushParts stores the parts that aren't stored yet, each with an entry of its
-// own.
+// pushParts stores the parts that aren't stored yet, each with its own entry.
 func (r *Releases) pushParts(ctx context.Context, client *Client, paths []string, here Platform, logger *slog.Logger) ([]Part, error) {
 	parts := make([]Part, len(paths))
 	for i, path := range paths {
@@ -193,7 +192,7 @@ func (r *Releases) pushPart(ctx context.Context, client *Client, path string, he
 	})
 }
 
-// partPath is the path of the shared part that an entry is about.
+// partPath returns the path of the shared part that an entry describes.
 func (e Entry) partPath() string {
 	var about struct {
 		Path string `json:"shared_part"`

@@ -19,7 +19,7 @@ type sharedNode struct {
 	root string // of shared parts
 }
 
-// TestSharedParts takes a release from one node to others, which all have their
+// TestSharedParts takes a release from one node to others, which all keep
 // shared parts in the same place.
 func TestSharedParts(t *testing.T) {
 	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
@@ -35,7 +35,7 @@ func TestSharedParts(t *testing.T) {
 	key := ReleaseKey(releaseURL)
 	built := filepath.Join(t.TempDir(), key)
 	write(t, filepath.Join(built, ".shared"), "")
-	for range 2 { // a part that is stored isn't stored again
+	for range 2 { // a stored part isn't stored again
 		if err := node.Push(ctx, releaseURL, built, []string{zlib, openssl}, logger); err != nil {
 			t.Fatal(err)
 		}
@@ -178,8 +178,8 @@ func TestPartPlaces(t *testing.T) {
 	}
 }
 
-// TestForeignPart: what somebody else has stored as a part isn't named in an
-// entry that this node signs.
+// TestForeignPart: this node signs no entry for content that somebody else has
+// stored as a part.
 func TestForeignPart(t *testing.T) {
 	ctx, logger := context.Background(), slog.New(slog.DiscardHandler)
 	fake, config := startFake(t)
@@ -204,7 +204,7 @@ func TestForeignPart(t *testing.T) {
 	}
 }
 
-// TestPartCount: an entry can't have a node look for parts without end.
+// TestPartCount: an entry can't make a node look for parts without end.
 func TestPartCount(t *testing.T) {
 	r := &Releases{SharedRoots: []string{"/opt/shared"}}
 	for count, wanted := range map[int]bool{0: false, 1: true, maximumParts: true, maximumParts + 1: false} {
@@ -218,7 +218,7 @@ func TestPartCount(t *testing.T) {
 	}
 }
 
-// What is packed while it is uploaded arrives whole, or not at all.
+// Content that is packed during its upload arrives whole, or not at all.
 func TestStream(t *testing.T) {
 	fake, config := startFake(t)
 	fake.streams = true

@@ -63,14 +63,14 @@ func (s *Signer) Sign(text string) (string, error) {
 	return base64.StdEncoding.EncodeToString(signature), nil
 }
 
-// Certificates are those whose owners are trusted.
+// Certificates are trusted certificates.
 type Certificates []*x509.Certificate
 
 const certificateBegin = "-----BEGIN CERTIFICATE-----"
 
-// ParseCertificates reads PEM blocks that stand in one text (NC-3). A block that
-// is no certificate is left out and logged. Nothing but the public key of a
-// certificate matters: dates, names and issuers are not looked at.
+// ParseCertificates reads PEM blocks in a text (NC-3). It skips and logs a
+// block that is not a certificate. Only the public key of a certificate
+// matters: dates, names and issuers are ignored.
 func ParseCertificates(text string, logger *slog.Logger) Certificates {
 	var certificates Certificates
 	for piece := range strings.SplitSeq(text, certificateBegin) {
@@ -103,7 +103,7 @@ func parseCertificate(text string) (*x509.Certificate, error) {
 	return certificate, nil
 }
 
-// Verify tells whether one of the certificates verifies the entry's signature
+// Verify reports whether one of the certificates verifies the entry's signature
 // (NC-31).
 func (c Certificates) Verify(e Entry) bool {
 	signature, err := base64.StdEncoding.DecodeString(e.Signature)
@@ -120,7 +120,7 @@ func (c Certificates) Verify(e Entry) bool {
 	return false
 }
 
-// has tells whether one of the certificates is that of the signer.
+// has reports whether one of the certificates is the signer's.
 func (c Certificates) has(s *Signer) bool {
 	for _, certificate := range c {
 		if s.key.PublicKey.Equal(certificate.PublicKey) {

@@ -15,7 +15,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// The worked example of NC-32, made with slapos.libnetworkcache. The key was
+// The worked example of NC-32, made with slapos.libnetworkcache. Its key was
 // thrown away.
 const (
 	exampleCertificate = `-----BEGIN CERTIFICATE-----
@@ -103,7 +103,7 @@ func newIdentityText(t *testing.T) (key, certificate string) {
 	return string(k), string(c)
 }
 
-// openssl reads our keys, and we its signatures and keys of both kinds.
+// openssl reads our keys, and we read its signatures and keys of both kinds.
 // NC-30, NC-53.
 func TestOpenSSL(t *testing.T) {
 	program := testkit.Program(t, "openssl", "openssl")

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// StreamHeader is in an answer to OPTIONS of ShaCache, with the value chunked,
-// when it takes contents whose length isn't known before.
+// StreamHeader is a header in ShaCache's answer to OPTIONS. Its value is
+// chunked if ShaCache accepts contents of unknown length.
 const StreamHeader = "Shacache-Transfer"
 
-// takesStreams asks for [StreamHeader]. Servers that don't know of it need the
-// length, and expect to be asked for the content first (NC-20).
+// takesStreams asks for [StreamHeader]. Servers that don't know it need the
+// length, and expect a request for the content first (NC-20).
 func (c *Client) takesStreams(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -34,8 +34,8 @@ func (c *Client) takesStreams(ctx context.Context) bool {
 	return response.Header.Get(StreamHeader) == "chunked"
 }
 
-// stream uploads what write writes, while it does, and returns its sum. When
-// writing fails, the server keeps nothing.
+// stream uploads while write writes, and returns the sum. If write fails, the
+// server keeps nothing.
 func (c *Client) stream(ctx context.Context, write func(io.Writer) error) (sum string, err error) {
 	reader, writer := io.Pipe()
 	hash := sha512.New()
@@ -46,16 +46,16 @@ func (c *Client) stream(ctx context.Context, write func(io.Writer) error) (sum s
 		written <- err
 	}()
 	answer, err := c.post(ctx, -1, reader)
-	reader.Close() // the server may have answered before the end
-	// From here on nobody else touches the hash.
+	reader.Close() // the server may answer before the end
+	// From here on only this goroutine uses the hash.
 	failed := <-written
 	switch {
 	case failed != nil && !errors.Is(failed, io.ErrClosedPipe):
 		return "", failed
 	case err != nil:
 		return "", err
-	case failed != nil: // its sum would be that of the part that was sent
-		return "", errors.New("shacache: the server answers an upload before its end")
+	case failed != nil: // the sum would be that of the part that was sent
+		return "", errors.New("shacache: the server answered before the upload ended")
 	}
 	sum = hex.EncodeToString(hash.Sum(nil))
 	return sum, checkAnswer(answer, sum)

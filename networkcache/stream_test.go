@@ -22,7 +22,7 @@ func noise(size int) []byte {
 	return content
 }
 
-// However a content arrives, and is cut off on its way, it comes whole.
+// However a content arrives, and wherever it is cut off, it comes whole.
 func TestDownloadPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	content := noise(20000)
@@ -50,7 +50,7 @@ func TestDownloadPieces(t *testing.T) {
 	})
 }
 
-// A pieceWriter sends in pieces, and breaks off after 7000 bytes.
+// A pieceWriter sends in pieces, and stops with an error after 7000 bytes.
 type pieceWriter struct {
 	http.ResponseWriter
 	pieces func(io.Reader) io.Reader
@@ -66,7 +66,7 @@ func (w pieceWriter) Write(p []byte) (int, error) {
 	return len(part), nil
 }
 
-// A content that can't be resumed and is cut off is an error, wherever that is.
+// A content that can't be resumed and is cut off is an error, wherever the cut is.
 func TestDownloadCutEverywhere(t *testing.T) {
 	testkit.NoLeaks(t)
 	content := noise(100)
@@ -98,7 +98,7 @@ func TestDownloadCutEverywhere(t *testing.T) {
 	}
 }
 
-// Closing a download ends a read that waits for the rest of it.
+// Closing a download ends a read that waits for the rest.
 func TestCloseWhileResuming(t *testing.T) {
 	testkit.NoLeaks(t)
 	asked, release := make(chan struct{}), make(chan struct{})
@@ -142,8 +142,8 @@ func TestCloseWhileResuming(t *testing.T) {
 	}
 }
 
-// What fails while it is written is not stored, wherever that is; what doesn't
-// is stored whole, however it is written.
+// A content whose writing fails is not stored, wherever it fails; any other is
+// stored whole, however it is written.
 func TestStreamPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	fake, config := startFake(t)
@@ -173,8 +173,8 @@ func TestStreamPieces(t *testing.T) {
 	})
 }
 
-// A server that answers before the end of what it is sent has not got it, even
-// if the sum is right of what it has read.
+// A server that answers before the end of an upload hasn't got it, even if the
+// sum of what it read is right.
 func TestStreamAnsweredEarly(t *testing.T) {
 	testkit.NoLeaks(t)
 	part := noise(1000)
@@ -200,7 +200,7 @@ func TestStreamAnsweredEarly(t *testing.T) {
 	}
 }
 
-// lentContent complains of a read that lasts longer than it is lent.
+// lentContent complains about a read that lasts longer than the loan.
 type lentContent struct {
 	*bytes.Reader
 	t    *testing.T
@@ -215,12 +215,12 @@ func (l *lentContent) Read(p []byte) (int, error) {
 	return l.Reader.Read(p)
 }
 
-// WriteTo is hidden.
+// WriteTo hides the method.
 func (l *lentContent) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{l})
 }
 
-// A content is the caller's again when Upload returns, also when the server
+// A content belongs to the caller again once Upload returns, even if the server
 // hasn't read it.
 func TestUploadReturnsContent(t *testing.T) {
 	testkit.NoLeaks(t)
@@ -237,6 +237,6 @@ func TestUploadReturnsContent(t *testing.T) {
 			t.Error("a wrong answer is believed")
 		}
 		lent.over.Store(true)
-		lent.Reset(nil) // the race detector sees a read under way
+		lent.Reset(nil) // the race detector would see a running read
 	}
 }

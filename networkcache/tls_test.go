@@ -19,7 +19,7 @@ import (
 )
 
 // startTLS serves the fake cache over TLS as identity, to clients that show a
-// certificate of clients; nil asks for none. It counts the requests that came.
+// certificate of clients; nil asks for none. It counts requests.
 func startTLS(t *testing.T, identity testkit.Identity, clients *testkit.Authority) (url string, requests *atomic.Int32) {
 	t.Helper()
 	fake := &fakeCache{contents: map[string][]byte{}, entries: map[string][]string{}}
@@ -36,8 +36,8 @@ func startTLS(t *testing.T, identity testkit.Identity, clients *testkit.Authorit
 }
 
 // A server is verified before anything is read from it or sent to it, and knows
-// the client by its certificate (NC-22). Each of the ways in which the client
-// talks to each of the services is tried alone.
+// the client by its certificate (NC-22). Every way in which the client talks to
+// each service is tried on its own.
 func TestTLS(t *testing.T) {
 	ours, others := testkit.NewAuthority(t), testkit.NewAuthority(t)
 	good := ours.Issue(t, "server", nil)
@@ -71,7 +71,7 @@ func TestTLS(t *testing.T) {
 		server  testkit.Identity
 		clients *testkit.Authority
 		files   Service
-		wrong   string // in the error of a refused handshake; empty: the server is asked
+		wrong   string // in the error of a refused handshake; empty: the request gets through
 	}{
 		{"the system's authorities", good, nil, Service{}, "unknown authority"},
 		{"another authority", good, nil, Service{CAFile: others.File}, "unknown authority"},
@@ -107,8 +107,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// Files that can't be used stop the client before it talks to anybody, unless no
-// URL asks for TLS.
+// Unusable files stop the client before it talks to anybody, unless no URL uses
+// TLS.
 func TestTLSFiles(t *testing.T) {
 	authority := testkit.NewAuthority(t)
 	node, other := authority.Issue(t, "node", nil), authority.Issue(t, "other", nil)
@@ -133,7 +133,7 @@ func TestTLSFiles(t *testing.T) {
 	}
 }
 
-// TLS is never given up: neither by a redirect to plain HTTP nor because the
+// TLS is never given up: neither for a redirect to plain HTTP nor because the
 // server speaks plain HTTP.
 func TestTLSIsKept(t *testing.T) {
 	plain, requests := httptest.NewServer(nil), new(atomic.Int32)

@@ -14,16 +14,16 @@ import (
 // slaposPython is where the packages of SlapOS have their Python.
 const slaposPython = "/opt/slapos/bin/python3"
 
-// Packages is what a Python needs to bootstrap, for pip: versions that are known
-// to work together.
+// Packages is what pip must install for a Python to bootstrap: versions that
+// are known to work together.
 const Packages = "zc.buildout==6.0.1 setuptools==84.2.1"
 
 // noBuildout is the exit status of the bootstrap program when zc.buildout can't
 // be imported.
 const noBuildout = 97
 
-// bootstrapProgram runs zc.buildout with the arguments it is given. It must be
-// understood by every Python there is.
+// bootstrapProgram runs zc.buildout with its arguments. Every version of Python
+// must understand it.
 var bootstrapProgram = fmt.Sprintf(`import sys
 try:
     import zc.buildout.buildout
@@ -35,8 +35,8 @@ zc.buildout.buildout.main()
 `, noBuildout)
 
 // Bootstrap makes bin/buildout with the node's Python (GRID-33). Unlike the
-// original's, zc.buildout's module is imported with the site directories of
-// that Python (no -S): they are where it is installed.
+// original, it imports zc.buildout with the site directories of that Python (no
+// -S): that is where it is installed.
 func (b *Builder) Bootstrap(ctx context.Context, parameters ...string) error {
 	python, err := b.python()
 	if err != nil {
@@ -57,7 +57,8 @@ func (b *Builder) Bootstrap(ctx context.Context, parameters ...string) error {
 	return err
 }
 
-// withoutDebugger is for the bootstrap, whose output is wanted in any case.
+// withoutDebugger returns the builder for the bootstrap, whose output is always
+// captured.
 func (b *Builder) withoutDebugger() *Builder {
 	quiet := *b
 	quiet.Debug = false
@@ -72,7 +73,7 @@ func (b *Builder) python() (string, error) {
 		}
 		return "", fmt.Errorf("the Python interpreter %s can't be executed: %s", b.Python, advice)
 	}
-	if b.Script != "" { // a script that was installed with a Python names it
+	if b.Script != "" { // the first line of an installed script names its Python
 		python, err := interpreterOf(b.Script)
 		if err == nil && strings.HasPrefix(filepath.Base(python), "python") && isExecutable(python) {
 			return python, nil

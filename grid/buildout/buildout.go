@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package buildout runs zc.buildout in the directory of a Software Release or
-// of a partition, as the owner of that directory.
+// Package buildout runs zc.buildout in the directory of a Software Release or a
+// partition, as the owner of that directory.
 //
-// A [Builder] is one directory. [Builder.Begin] first makes sure that nothing
-// else builds there, the remains of an agent that was killed included;
+// A [Builder] builds in one directory. [Builder.Begin] first makes sure that
+// nothing else builds there, including the remains of a killed agent;
 // [Builder.Bootstrap] makes bin/buildout with the node's Python, and
 // [Builder.Run] runs it with the interpreter that it names. Both log the output
-// line by line and keep the end of it for the error, an [*Error].
+// line by line and keep its end for the error, an [*Error].
 package buildout
 
 import (
@@ -23,66 +23,67 @@ import (
 	"slapos/slap/confined"
 )
 
-// umask of builds: others may not read what they make (GRID-12).
+// umask of builds: others may not read the files that they make (GRID-12).
 const umask = 0o027
 
-// keepOutput is how much of the output an error tells, in bytes: its end.
+// keepOutput is how much of the output's end an error contains, in bytes.
 const keepOutput = 512 << 10
 
-// maxLog is how much of the output of a run goes to the log, in bytes.
+// maxLog is how much of a run's output is logged, in bytes.
 const maxLog = 16 << 20
 
 // A Builder builds in one directory.
 type Builder struct {
 	Directory string // its path
-	// Root is the directory, opened: children begin there, as its owner.
+	// Root is the directory, opened: children start there, as its owner.
 	Root *confined.Directory
-	// Environment is the agent's.
+	// Environment is the agent's environment.
 	Environment []string
-	// Python bootstraps, empty for the first of /opt/slapos/bin/python3 and
-	// python3 on PATH (D-2).
+	// Python bootstraps; if empty, the first of /opt/slapos/bin/python3 and
+	// python3 on PATH does (D-2).
 	Python string
-	// Script bootstraps instead of zc.buildout's module, with Python.
+	// Script bootstraps in place of zc.buildout's module, with Python.
 	Script string
-	// Locks is a directory that nobody but the agent can reach, with the locks of
-	// builds. Empty: nothing keeps another agent from building here, too.
+	// Locks is a directory that only the agent can reach, with the locks of
+	// builds. If empty, nothing keeps another agent from building here, too.
 	Locks string
 	// Debug lets buildout use the terminal, and stop in its debugger.
 	Debug bool
-	// Timeout of a run; 0: none.
+	// Timeout limits each run; 0: no limit.
 	Timeout time.Duration
 	Logger  *slog.Logger
 }
 
-// A Script is a program of a release or a partition.
+// A Script is a program in a release or a partition.
 type Script struct {
 	Root *confined.Directory
 	Name string // in Root
 }
 
-// Path is how a child, who has the rights of a user alone, finds the script.
+// Path returns the path by which a child, which only has a user's rights, finds
+// the script.
 func (s Script) Path() string { return s.Root.Join(s.Name) }
 
-// An Error is a bootstrap or a run that failed. The log has it.
+// An Error is a failed bootstrap or run, which is already logged.
 type Error struct {
-	What   string // failed, and where
-	Output string // what was printed, or the reason
+	What   string // what failed, and where
+	Output string // the output, or the reason
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s:\n%s\n", e.What, e.Output) } // GRID-24
 
-// failure says what failed when buildout or its bootstrap did.
+// failure describes a failed buildout or bootstrap.
 func (b *Builder) failure() string {
 	return fmt.Sprintf("Failed to run buildout profile in directory '%s'", b.Directory)
 }
 
-// fail is for what goes wrong without output of a child.
+// fail reports a failure without output of a child.
 func (b *Builder) fail(reason string) error {
 	b.Logger.Error(reason)
 	return &Error{b.failure(), reason}
 }
 
-// debugOutput stands for the output that went to the terminal.
+// debugOutput replaces output that went to the terminal.
 const debugOutput = "(the output went to the terminal, because of --buildout-debug)"
 
 // Run runs script, a bin/buildout, with parameters (GRID-35).
@@ -101,7 +102,7 @@ func (b *Builder) Run(ctx context.Context, script Script, parameters ...string) 
 }
 
 // BootstrapBy runs a program of a release that makes the directory's own
-// buildout, as its owner with its home (GRID-12).
+// buildout, as the directory's owner with that user's home (GRID-12).
 func (b *Builder) BootstrapBy(ctx context.Context, script Script) error {
 	interpreter, err := Shebang(script)
 	if err != nil {
@@ -117,7 +118,8 @@ func (b *Builder) BootstrapBy(ctx context.Context, script Script) error {
 	return err
 }
 
-// run runs command and returns its exit status; not 0 is an [*Error], too.
+// run runs command and returns its exit status; a status other than 0 is an
+// [*Error], too.
 func (b *Builder) run(ctx context.Context, command []string, home string, timeout time.Duration) (status int, err error) {
 	user, err := b.owner()
 	if err != nil {
@@ -129,7 +131,7 @@ func (b *Builder) run(ctx context.Context, command []string, home string, timeou
 	return b.finish(ctx, b.command(command, user, home, timeout), b.failure())
 }
 
-// owner is the user that everything runs as.
+// owner returns the user that everything runs as.
 func (b *Builder) owner() (*process.User, error) {
 	user, err := process.LookupUser(b.Root.UID, b.Root.GID)
 	if err != nil {
@@ -140,7 +142,7 @@ func (b *Builder) owner() (*process.User, error) {
 
 func (b *Builder) command(command []string, user *process.User, home string, timeout time.Duration) *process.Command {
 	environment := slices.DeleteFunc(process.CleanEnvironment(b.Environment, home), func(variable string) bool {
-		return strings.HasPrefix(variable, marker+"=") // this agent is part of a build itself
+		return strings.HasPrefix(variable, marker+"=") // this agent itself runs inside a build
 	})
 	return &process.Command{
 		Path:       command[0],
@@ -156,7 +158,7 @@ func (b *Builder) command(command []string, user *process.User, home string, tim
 	}
 }
 
-// finish runs child and tells its failure as failure.
+// finish runs child and reports its failure as failure.
 func (b *Builder) finish(ctx context.Context, child *process.Command, failure string) (status int, err error) {
 	b.Logger.Debug(fmt.Sprintf("Invoking: '%s %s' in directory '%s'", child.Path, strings.Join(child.Args, " "), b.Directory))
 	limited, end := process.Limit(child.Output, maxLog)

@@ -69,7 +69,7 @@ func newBuilder(t *testing.T) (*Builder, *log) {
 	}, l
 }
 
-// script is one of the directory, by its path.
+// script returns a script of the directory, by its path.
 func (b *Builder) script(path string) Script {
 	name, err := filepath.Rel(b.Directory, path)
 	if err != nil {
@@ -109,7 +109,7 @@ class Recipe:
 from setuptools import setup
 setup(name="recipe", py_modules=["recipe"], entry_points={"zc.buildout": ["default = recipe:Recipe"]})
 `)
-	exec.Command("chmod", "-R", "a+rwX", recipe).Run() // setuptools writes beside setup.py
+	exec.Command("chmod", "-R", "a+rwX", recipe).Run() // setuptools writes next to setup.py
 	release := writeScript(t, filepath.Join(recipe, "release.cfg"), `
 [buildout]
 develop = `+recipe+`
@@ -170,7 +170,7 @@ func TestRunCommandLine(t *testing.T) {
 		})
 	}
 	t.Run("failing in debug mode", func(t *testing.T) {
-		// GRID-14: nothing of what is on the terminal is known, and so reported.
+		// GRID-14: output that goes to the terminal isn't known, so it isn't reported.
 		b.Debug, b.Environment = true, append(b.Environment, "FAIL=3")
 		script := writeScript(t, filepath.Join(b.Directory, "bin", "buildout"), "#!"+show+"\n")
 		err := b.Run(t.Context(), b.script(script))
@@ -222,7 +222,7 @@ func TestRunTimesOut(t *testing.T) {
 	}
 }
 
-// D-2: what is missing, Python or zc.buildout, is named with the way to get it.
+// D-2: the error names what is missing, Python or zc.buildout, and how to get it.
 func TestBootstrapWithoutPython(t *testing.T) {
 	b, _ := newBuilder(t)
 	b.Python = filepath.Join(b.Directory, "nothing")
@@ -235,7 +235,7 @@ func TestBootstrapWithoutPython(t *testing.T) {
 			t.Errorf("no interpreter at all: %v", err)
 		}
 	}
-	// An interpreter without zc.buildout: -S takes the site directories away.
+	// An interpreter without zc.buildout: -S hides the site directories.
 	b.Python = writeScript(t, filepath.Join(b.Directory, "python"), "#!/bin/sh\nexec "+testkit.Python(t)+" -S \"$@\"\n")
 	b.Environment = []string{"PATH=" + os.Getenv("PATH")}
 	if err := b.Bootstrap(t.Context()); err == nil || !strings.Contains(err.Error(), "-m pip install zc.buildout") {
@@ -330,8 +330,8 @@ func TestBeginWaitsForAgents(t *testing.T) {
 	}
 }
 
-// A process is one of the build by its mark and its owner: anybody can set the
-// mark, and have others killed.
+// A process belongs to the build if it has the mark and the owner: anybody can
+// set the mark, and get others killed.
 func TestMarkedByOthers(t *testing.T) {
 	directory := t.TempDir()
 	child := exec.Command("sleep", "1000")
@@ -469,7 +469,7 @@ global-ipv4-network =
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	// What only the node's configuration knows.
+	// Values that only the node's configuration has.
 	local := string(InstanceTail(InstanceSettings{StorageHome: "/data", IPv4GlobalNetwork: "10.0.0.0/8"}))
 	if !strings.Contains(local, "\n[storage-configuration]\nstorage-home = /data\n") || !strings.Contains(local, "\n[network-information]\nglobal-ipv4-network = 10.0.0.0/8\n") {
 		t.Errorf("got\n%s", local)

@@ -19,9 +19,9 @@ import (
 	"slapos/slap/clock"
 )
 
-// marker is a variable in the environment of every process of a build: the
-// directory. It is how those of an interrupted build are found again, whoever
-// their parent is by then.
+// marker is a variable in the environment of every process of a build; its
+// value is the directory. It finds the processes of an interrupted build,
+// whoever their parent is by then.
 const marker = "SLAPGRID_BUILD_DIRECTORY"
 
 const (
@@ -29,16 +29,16 @@ const (
 	orphanWait = 10 * time.Second
 )
 
-// lockPatience bounds the wait for another agent where a run has no timeout.
+// lockPatience bounds the wait for another agent if runs have no timeout.
 var lockPatience = time.Hour
 
-// Begin makes sure that nothing else builds in the directory, and keeps it so
-// until end is called. It waits for another agent, up to the timeout of a run, and
-// ends what an agent that was killed has left running.
+// Begin makes sure that nothing else builds in the directory until end is
+// called. It waits for another agent, up to the timeout of a run, and kills
+// what a killed agent left running.
 //
-// The lock is a file in a directory of the agent's own: whoever owns the directory
-// of the build can lock that as well, and hold the lock as root by running su. It
-// dies with the agent, children don't inherit it.
+// The lock is a file in the agent's own directory: the owner of the build's
+// directory could lock that as well, and hold the lock as root by running su.
+// The lock dies with the agent; children don't inherit it.
 func (b *Builder) Begin(ctx context.Context) (end func(), err error) {
 	end = func() {}
 	if b.Locks != "" {
@@ -66,12 +66,12 @@ func (b *Builder) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, fmt.Errorf("lock %s: %w", b.Directory, err)
 		}
 		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) { // locked, or a file system without locks
+		if !errors.Is(err, unix.EWOULDBLOCK) { // it is locked, or the file system has no locks
 			if !isAt(file, path) {
 				file.Close() // its holder has just removed it
 				continue
 			}
-			_, _ = file.WriteAt([]byte(fmt.Sprintf("%-20d\n", os.Getpid())), 0) // only told
+			_, _ = file.WriteAt([]byte(fmt.Sprintf("%-20d\n", os.Getpid())), 0) // only for messages
 			return func() { _ = os.Remove(path); file.Close() }, nil
 		}
 		holder := make([]byte, 20)
@@ -91,7 +91,7 @@ func (b *Builder) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// isAt tells whether a path still names the open file.
+// isAt reports whether a path still names the open file.
 func isAt(file *os.File, path string) bool {
 	open, err := file.Stat()
 	if err != nil {
@@ -127,7 +127,7 @@ func (b *Builder) endOrphans(ctx context.Context) error {
 	return nil
 }
 
-// killMarked kills the processes of uid that have the marker of directory, and
+// killMarked kills uid's processes that have the marker of directory, and
 // returns those that were alive.
 func killMarked(directory string, uid uint32) []int {
 	proc, err := os.Open("/proc")
@@ -154,7 +154,7 @@ func killIfMarked(pid int, directory string, uid uint32) bool {
 		return false
 	}
 	defer child.Release()
-	// A zombie has no environment any more.
+	// A zombie has no environment.
 	return isMarked(pid, directory, uid) && child.Kill() == nil
 }
 

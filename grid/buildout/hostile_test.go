@@ -18,8 +18,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// The user of the directory can lock it, and hold the lock as root by running su:
-// the agent doesn't wait (GRID-98).
+// The user of the directory can lock it, and hold the lock as root by running
+// su: the agent doesn't wait for that lock (GRID-98).
 func TestBeginIgnoresOtherLocks(t *testing.T) {
 	b, _ := newBuilder(t)
 	b.Timeout = time.Second // of waiting
@@ -43,7 +43,7 @@ func TestBeginIgnoresOtherLocks(t *testing.T) {
 	}
 }
 
-// A wait for another agent has an end, and says for whom it was (GRID-98).
+// A wait for another agent ends, with an error that names the agent (GRID-98).
 func TestBeginWaitsForAWhile(t *testing.T) {
 	b, l := newBuilder(t)
 	end, err := b.Begin(t.Context())
@@ -62,8 +62,8 @@ func TestBeginWaitsForAWhile(t *testing.T) {
 	}
 }
 
-// Root's git runs nothing that a repository of somebody else names, not even where
-// the node's settings trust every repository (GRID-99).
+// Root's git runs nothing that somebody else's repository names, not even if
+// the node's git settings trust every repository (GRID-99).
 func TestGitRevisionOfStrangers(t *testing.T) {
 	testkit.Root(t)
 	testkit.Program(t, "git", "git")
@@ -98,7 +98,7 @@ func TestGitRevisionOfStrangers(t *testing.T) {
 			t.Errorf("the repository's program ran as user %s", uid)
 		}
 	}
-	// Of a repository that is partly another user's nothing is told.
+	// A repository that partly belongs to another user is not reported.
 	if err := os.Lchown(filepath.Join(directory, ".git"), 29997, 29997); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestGitRevisionOfStrangers(t *testing.T) {
 	}
 }
 
-// What a build prints is logged up to a limit, in little memory (GRID-106).
+// The output of a build is logged up to a limit, in little memory (GRID-106).
 func TestOutputIsLimited(t *testing.T) {
 	b, _ := newBuilder(t)
 	logged, last := 0, ""

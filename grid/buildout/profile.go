@@ -16,8 +16,8 @@ import (
 	"slapos/slap/confined"
 )
 
-// ReleaseProfile is the buildout.cfg of a Software Release (GRID-29). It is
-// written as is: buildout gives % no meaning.
+// ReleaseProfile returns the buildout.cfg of a Software Release (GRID-29).
+// Nothing is escaped: buildout gives % no meaning.
 func ReleaseProfile(url string, sharedParts, buildTimeParts []string) []byte {
 	return []byte("[buildout]\n" +
 		"extends = " + url + "\n" +
@@ -40,7 +40,7 @@ func eachOnLine(before string, texts []string) string {
 	return b.String()
 }
 
-// InstanceSettings are what an instance's profile is told by the node, in the
+// InstanceSettings are the node's values in an instance's profile, in the
 // section slap-connection and others (GRID-57).
 type InstanceSettings struct {
 	ComputerID, PartitionID string
@@ -54,7 +54,7 @@ type InstanceSettings struct {
 	IPv4GlobalNetwork       string
 }
 
-// InstanceTail is what is appended to the template of a release to make the
+// InstanceTail returns what is appended to a release's template to make the
 // profile of an instance.
 func InstanceTail(s InstanceSettings) []byte {
 	connection := [][2]string{
@@ -85,7 +85,7 @@ func InstanceTail(s InstanceSettings) []byte {
 	return []byte(b.String())
 }
 
-// indented puts each path on a line of its own; no paths are an empty one.
+// indented puts each path on its own line; without paths it is one empty line.
 func indented(paths []string) string {
 	if len(paths) == 0 {
 		return "  \n"
@@ -93,12 +93,12 @@ func indented(paths []string) string {
 	return "  " + strings.Join(paths, "\n  ") + "\n"
 }
 
-// gitPatience bounds what is only a note.
+// gitPatience bounds the time for what is only a note.
 const gitPatience = 30 * time.Second
 
 // GitRevision describes the commit of a profile that is a local file in a git
-// repository. For every other there is none. A repository names programs that git
-// runs: root's git looks at it as the user whose it is (GRID-99).
+// repository; it returns "" for any other. A repository names programs that git
+// runs, so root's git runs as the user who owns it (GRID-99).
 func GitRevision(ctx context.Context, url string, environment []string) (revision string, ok bool) {
 	if info, err := os.Stat(url); err != nil || !info.Mode().IsRegular() {
 		return "", false
@@ -128,8 +128,8 @@ func GitRevision(ctx context.Context, url string, environment []string) (revisio
 	return revision, err == nil && result.ExitCode == 0 && revision != "" && !strings.ContainsAny(revision, "\n\r")
 }
 
-// repositoryOwner finds whose files git reads for a directory: root's, or those of
-// one user beside root. Files of several users are nobody's.
+// repositoryOwner finds the owner of the files that git reads for a directory:
+// root, or one user beside root. Files of several users have no owner.
 func repositoryOwner(directory string) (uid int, found bool) {
 	directory, err := filepath.EvalSymlinks(directory)
 	if err != nil {
@@ -161,7 +161,7 @@ func repositoryOwner(directory string) (uid int, found bool) {
 	return 0, false
 }
 
-// lookupUser finds a user with the groups of a login.
+// lookupUser finds a user, with the groups that a login has.
 func lookupUser(uid int) (*process.User, error) {
 	entry, err := user.LookupId(strconv.Itoa(uid))
 	if err != nil {
@@ -174,8 +174,8 @@ func lookupUser(uid int) (*process.User, error) {
 	return process.LookupUser(uid, gid)
 }
 
-// NoteRevision appends the revision to a profile as a comment, unless the last
-// line says it already (GRID-31).
+// NoteRevision appends the revision to a profile as a comment, unless it is
+// already the last line (GRID-31).
 func NoteRevision(profile []byte, revision string, now time.Time) []byte {
 	text := string(profile)
 	last := strings.TrimRight(text, "\n")

@@ -8,17 +8,17 @@ import (
 	"path/filepath"
 )
 
-// ReleaseScript is the buildout of a Software Release, below its directory.
+// ReleaseScript is the path of a Software Release's buildout in its directory.
 const ReleaseScript = "bin/buildout"
 
-// ReleaseName is the name of a release's directory: the md5 sum of its URL
+// ReleaseName returns the name of a release's directory: the md5 sum of its URL
 // (GRID-20).
 func ReleaseName(url string) string {
 	sum := md5.Sum([]byte(url))
 	return hex.EncodeToString(sum[:])
 }
 
-// ReleaseDirectory is where the release of a URL is installed, below the
+// ReleaseDirectory returns the directory of a URL's release, below the
 // directory of all releases.
 func ReleaseDirectory(softwareRoot, url string) string {
 	return filepath.Join(softwareRoot, ReleaseName(url))

@@ -12,12 +12,12 @@ import (
 	"syscall"
 )
 
-// maxLine bounds the lines that are looked at.
+// maxLine bounds the length of the lines that are read.
 const maxLine = 8 << 10
 
-// Shebang returns the words of the first line of a script that begins with #!,
-// an interpreter and its arguments, and nothing for another file: it is
-// executed. Naming the interpreter lifts the kernel's limit on that line.
+// Shebang returns the words of a script's first line after #!, an interpreter
+// and its arguments, or nothing for another file, which is then executed.
+// Calling the interpreter avoids the kernel's limit on that line.
 func Shebang(script Script) ([]string, error) {
 	lines, err := script.firstLines(1)
 	if err != nil {
@@ -34,9 +34,9 @@ func shebang(line string) []string {
 	return strings.Fields(words)
 }
 
-// Interpreter returns the interpreter of a script, empty when it names none. A
-// script of /bin/sh that does nothing but exec another program is written to
-// get around long first lines: the other program counts (GRID-44).
+// Interpreter returns the interpreter of a script, empty if it names none. If a
+// script of /bin/sh only execs another program, to get around a long first
+// line, that program counts (GRID-44).
 func Interpreter(script Script) (string, error) {
 	lines, err := script.firstLines(2)
 	if err != nil {
@@ -45,7 +45,7 @@ func Interpreter(script Script) (string, error) {
 	return interpreter(lines[0], lines[1]), nil
 }
 
-// interpreterOf is [Interpreter] for a script of the administrator's.
+// interpreterOf is [Interpreter] for a script of the administrator.
 func interpreterOf(path string) (string, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -71,8 +71,8 @@ func interpreter(first, second string) string {
 	return words[0]
 }
 
-// firstLines reads count lines of a script. A link that leads out of the directory
-// is its user's to follow: there are none then.
+// firstLines reads count lines of a script. It returns none for a link that
+// leads out of the directory: only its user may follow that.
 func (s Script) firstLines(count int) ([]string, error) {
 	file, err := s.Root.OpenFile(s.Name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -84,8 +84,8 @@ func (s Script) firstLines(count int) ([]string, error) {
 	return firstLines(file, count)
 }
 
-// firstLines reads count lines of a regular file, and closes it; lines that are not
-// there are empty.
+// firstLines reads count lines of a regular file, and closes it; missing lines
+// are empty.
 func firstLines(file *os.File, count int) ([]string, error) {
 	defer file.Close()
 	info, err := file.Stat()
@@ -107,8 +107,8 @@ func firstLines(file *os.File, count int) ([]string, error) {
 	return lines, nil
 }
 
-// shellWords splits a line as a shell does, without expansions. An unfinished
-// quote gives no words.
+// shellWords splits a line as a shell does, without expansions. It returns no
+// words for an unfinished quote.
 func shellWords(line string) []string {
 	var words []string
 	var word strings.Builder
@@ -155,8 +155,8 @@ func shellWords(line string) []string {
 	return words
 }
 
-// doubleQuoted reads up to the closing quote and tells how many bytes it took,
-// the quote included; -1 when there is none.
+// doubleQuoted reads up to the closing quote and returns the number of bytes
+// read, including the quote; -1 if there is none.
 func doubleQuoted(rest string) (text string, length int) {
 	var b strings.Builder
 	for i := 0; i < len(rest); i++ {

@@ -18,8 +18,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// However buildout's output comes, and wherever it ends, each line of it is
-// logged once, whole and in order, and a failure tells all of it.
+// In whatever pieces buildout's output arrives, each line is logged once, whole
+// and in order, and the error of a failure contains all of it.
 func TestOutputPieces(t *testing.T) {
 	b, l := newBuilder(t)
 	pipe := filepath.Join(b.Directory, "pipe")
@@ -33,14 +33,14 @@ func TestOutputPieces(t *testing.T) {
 		fmt.Fprintf(&long, "Installing part-%d with é and ü.\n", n)
 	}
 	broken := errors.New("broken off")
-	// print has buildout print what a reader gives, and returns what was logged of it.
+	// print has buildout print the content of a reader, and returns what was logged.
 	print := func(t *testing.T, from io.Reader) (logged []string, failure *Error) {
 		t.Helper()
 		l.mu.Lock()
 		l.lines = nil
 		l.mu.Unlock()
 		printed := make(chan error, 1)
-		go func() { // ends with the reader; printed says so
+		go func() { // ends with the reader, and closes printed
 			target, err := os.OpenFile(pipe, os.O_WRONLY, 0)
 			if err == nil {
 				_, err = io.Copy(struct{ io.Writer }{target}, from)

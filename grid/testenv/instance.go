@@ -17,8 +17,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// NewInstanceNode makes a node with partitions that are to be started, a supervisor
-// of its own, and one release, whose buildout is a shell script.
+// NewInstanceNode makes a node with partitions to be started, its own
+// supervisor, and one release, whose buildout is a shell script.
 func NewInstanceNode(t *testing.T, partitions ...string) *Node {
 	t.Helper()
 	n := NewNode(t)
@@ -52,17 +52,17 @@ func (n *Node) DeployWith(command string) {
 	n.Script(n.Path(Release, "bin", "buildout"), "echo deployed >> log\n"+command)
 }
 
-// Service is a command that makes a service, or a runner, of the partition.
+// Service returns a command that makes a service, or a runner, in the partition.
 func Service(kind, name, command string) string {
 	return fmt.Sprintf("mkdir -p etc/%s; printf '#!/bin/sh\\n%s\\n' > etc/%[1]s/%[3]s; chmod 755 etc/%[1]s/%[3]s\n", kind, command, name)
 }
 
-// At is the path of a partition, or of what is in it.
+// At returns the path of a partition, or of something in it.
 func (n *Node) At(parts ...string) string {
 	return filepath.Join(append([]string{n.Pass.InstanceRoot}, parts...)...)
 }
 
-// Allocate makes the master want an instance in a partition.
+// Allocate has the master want an instance in a partition.
 func (n *Node) Allocate(name string, state slap.State) *slap.Partition {
 	p := &slap.Partition{
 		Computer: Computer, Reference: name, RequestedState: state, NeedModification: true,
@@ -76,7 +76,7 @@ func (n *Node) Allocate(name string, state slap.State) *slap.Partition {
 	return p
 }
 
-// Change changes what the master says of a partition.
+// Change changes the master's description of a partition.
 func (n *Node) Change(name string, change func(*slap.Partition)) {
 	n.Master.Set(func() {
 		for _, p := range n.Master.Wanted.Partitions {
@@ -87,19 +87,19 @@ func (n *Node) Change(name string, change func(*slap.Partition)) {
 	})
 }
 
-// Touch makes the master say that a partition has changed.
+// Touch has the master say that a partition has changed.
 func (n *Node) Touch(name string) {
 	n.Change(name, func(p *slap.Partition) {
 		p.Parameters["timestamp"] = p.Parameters["timestamp"].(string) + "1"
 	})
 }
 
-// Layout is that of the supervisor.
+// Layout returns the supervisor's layout.
 func (n *Node) Layout() supervisor.Layout {
 	return supervisor.Layout{InstanceRoot: n.Pass.InstanceRoot, Logger: n.Pass.Logger}
 }
 
-// Processes describes what the supervisor has, but the watchdog.
+// Processes describes the supervisor's processes, except the watchdog.
 func (n *Node) Processes() map[string]supervisor.ProcessInfo {
 	n.T.Helper()
 	client := supervisor.NewClient(n.Layout().Socket())
@@ -117,7 +117,7 @@ func (n *Node) Processes() map[string]supervisor.ProcessInfo {
 	return found
 }
 
-// Running are the names of the processes that run.
+// Running returns the names of the running processes.
 func (n *Node) Running() []string {
 	n.T.Helper()
 	names := []string{}
@@ -130,17 +130,17 @@ func (n *Node) Running() []string {
 	return names
 }
 
-// ExpectRunning waits until these processes run, and no others.
+// ExpectRunning waits until exactly these processes run.
 func (n *Node) ExpectRunning(want ...string) {
 	n.T.Helper()
-	// Starting does not wait for the program.
+	// Starting doesn't wait until the program runs.
 	var got []string
 	if !testkit.Await(n.T.Context(), testkit.Patience, func() bool { got = n.Running(); return slices.Equal(got, want) }) {
 		n.T.Errorf("running %q, want %q", got, want)
 	}
 }
 
-// StopSupervisor ends the supervisor, if there is one.
+// StopSupervisor stops the supervisor, if there is one.
 func (n *Node) StopSupervisor() {
 	content, err := os.ReadFile(n.Layout().PIDFile())
 	if err != nil {

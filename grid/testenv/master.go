@@ -13,13 +13,13 @@ import (
 	"slapos/slap"
 )
 
-// A Master is one that says what a test wants and keeps what it is told.
+// A Master gives the answers that a test wants, and keeps the calls that it gets.
 type Master struct {
 	*httptest.Server
-	// Client calls it.
+	// Client calls this master.
 	Client *slap.Client
 
-	// What it says. Once a pass runs, only Set may change it.
+	// The answers. While a pass runs, only Set may change them.
 	Wanted  *slap.Computer
 	Answers map[string]any // by path, for other GETs
 	Status  map[string]int // by path, when not 200
@@ -29,13 +29,13 @@ type Master struct {
 	calls []Call
 }
 
-// A Call is one that a master got.
+// A Call is a call to a master.
 type Call struct {
 	Path string
 	Form url.Values
 }
 
-// line is the call as tests compare it: the path, and what it is about.
+// line returns the call in the form that tests compare: its path and subject.
 func (c Call) line() string {
 	for _, name := range []string{"url", "computer_partition_id"} {
 		if value := c.Form.Get(name); value != "" {
@@ -45,10 +45,10 @@ func (c Call) line() string {
 	return c.Path
 }
 
-// Computer is the reference of the node.
+// Computer is the node's reference.
 const Computer = "COMP-1"
 
-// NewMaster starts a master, which ends with the test. It wants nothing.
+// NewMaster starts a master, which ends with the test. It lists nothing at first.
 func NewMaster(t testing.TB) *Master {
 	t.Helper()
 	m := &Master{
@@ -100,17 +100,17 @@ func (m *Master) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	_, _ = w.Write(body) // the test sees what a client misses
+	_, _ = w.Write(body) // a client that misses the answer shows in the test
 }
 
-// Set changes what the master says.
+// Set changes the master's answers.
 func (m *Master) Set(change func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	change()
 }
 
-// Take returns the calls since the last time.
+// Take returns the calls since its last call.
 func (m *Master) Take() []Call {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,7 +119,7 @@ func (m *Master) Take() []Call {
 	return calls
 }
 
-// Expect compares the calls since the last time, sorted if the order isn't
+// Expect compares the calls since the last time, sorted if their order isn't
 // certain.
 func (m *Master) Expect(t testing.TB, sorted bool, want ...string) []Call {
 	t.Helper()
@@ -138,7 +138,7 @@ func (m *Master) Expect(t testing.TB, sorted bool, want ...string) []Call {
 	return calls
 }
 
-// Told tells whether there was such a call since the last time.
+// Told reports whether there was such a call since the last time.
 func (m *Master) Told(path string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -20,19 +20,20 @@ import (
 // Release is the URL of a Software Release.
 const Release = "http://release/a.cfg"
 
-// A Node is a node with a master, and releases that a shell script instead of
-// buildout builds. The tests of a room embed it, beside the options of their pass.
+// A Node is a node with a master, and releases that are built by a shell script
+// instead of buildout. The tests of a room embed it, beside the options of
+// their pass.
 type Node struct {
 	T      *testing.T
 	Master *Master
 	Log    *Recorder
-	// Pass is what all passes are told. Only its SoftwareRoot and InstanceRoot
-	// must stay.
+	// Pass is the input of all passes. Tests must keep its SoftwareRoot and
+	// InstanceRoot.
 	Pass       pass.Node
 	Supervisor supervision.Options
 }
 
-// NewNode makes a node for a test, which runs beside others from here on.
+// NewNode makes a node for a test, which runs in parallel with others from here on.
 func NewNode(t *testing.T) *Node {
 	t.Helper()
 	t.Parallel()
@@ -54,26 +55,26 @@ func NewNode(t *testing.T) *Node {
 	return n
 }
 
-// Base is the directory of all that the node has.
+// Base returns the directory of everything that belongs to the node.
 func (n *Node) Base() string { return filepath.Dir(n.Pass.SoftwareRoot) }
 
-// BootstrapWith makes a bootstrap that runs a command and makes bin/buildout.
+// BootstrapWith sets a bootstrap that runs a command and makes bin/buildout.
 func (n *Node) BootstrapWith(command string) {
 	n.T.Helper()
-	// The agent runs: /bin/sh -S SCRIPT …; a shell without -S is needed.
+	// The agent runs: /bin/sh -S SCRIPT …; this needs a shell without -S.
 	n.Pass.Python = filepath.Join(n.Base(), "python")
 	n.Pass.Buildout = filepath.Join(n.Base(), "bootstrap")
 	n.Script(n.Pass.Python, "shift; exec /bin/sh \"$@\"")
 	n.Script(n.Pass.Buildout, command+" || exit; echo bootstrap >> log; mkdir -p bin && cp "+filepath.Join(n.Base(), "buildout")+" bin/buildout")
 }
 
-// BuildWith makes the bin/buildout of releases that are bootstrapped from now.
+// BuildWith sets bin/buildout of all releases that are bootstrapped from now on.
 func (n *Node) BuildWith(command string) {
 	n.T.Helper()
 	n.Script(filepath.Join(n.Base(), "buildout"), "echo buildout >> log\n"+command)
 }
 
-// Script writes a program of the shell.
+// Script writes a shell script.
 func (n *Node) Script(path, text string) {
 	n.T.Helper()
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
@@ -81,7 +82,7 @@ func (n *Node) Script(path, text string) {
 	}
 }
 
-// Want makes the master want releases in a state.
+// Want has the master want releases in a state.
 func (n *Node) Want(state slap.State, urls ...string) {
 	n.Master.Set(func() {
 		n.Master.Wanted.SoftwareReleases = []*slap.SoftwareRelease{}
@@ -92,13 +93,13 @@ func (n *Node) Want(state slap.State, urls ...string) {
 	})
 }
 
-// Path is that of a release, or of what is in it.
+// Path returns the path of a release, or of something in it.
 func (n *Node) Path(url string, names ...string) string {
 	sum := md5.Sum([]byte(url))
 	return filepath.Join(append([]string{n.Pass.SoftwareRoot, hex.EncodeToString(sum[:])}, names...)...)
 }
 
-// Run runs a pass, which must come to its end with this exit code.
+// Run runs a pass, which must complete with this exit code.
 func (n *Node) Run(wantExit int, run func(context.Context) (pass.Result, error)) pass.Result {
 	n.T.Helper()
 	result, err := run(n.T.Context())

@@ -10,19 +10,19 @@ import (
 	"sync"
 )
 
-// A Recorder keeps the messages of a log. It is a [slog.Handler].
+// A Recorder is a [slog.Handler] that keeps the messages of a log.
 type Recorder struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-// Enabled is true.
+// Enabled returns true.
 func (r *Recorder) Enabled(context.Context, slog.Level) bool { return true }
 
-// WithAttrs changes nothing.
+// WithAttrs ignores attributes.
 func (r *Recorder) WithAttrs([]slog.Attr) slog.Handler { return r }
 
-// WithGroup changes nothing.
+// WithGroup ignores groups.
 func (r *Recorder) WithGroup(string) slog.Handler { return r }
 
 // Handle keeps a message.
@@ -33,14 +33,14 @@ func (r *Recorder) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// String is all messages.
+// String returns all messages.
 func (r *Recorder) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return strings.Join(r.lines, "\n")
 }
 
-// Index is the place of a message, -1 for none.
+// Index returns the place of a message, or -1.
 func (r *Recorder) Index(message string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

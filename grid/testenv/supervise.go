@@ -11,16 +11,16 @@ import (
 	"slapos/grid/supervisor"
 )
 
-// supervise makes the test program be the supervisor, as slapos is when
-// it is started under that name.
+// supervise makes the test binary the supervisor, as slapos is when it is
+// started under that name.
 func supervise() {
 	executable, err := os.Executable()
 	switch {
 	case err != nil:
 	case os.Args[len(os.Args)-1] == "--ready-fd=3":
 		pipe, environ := os.NewFile(3, "ready"), os.Environ()
-		// An agent passes no TMPDIR on (GRID-12); logs without a name go where the
-		// test's node is, and away with it.
+		// An agent doesn't pass TMPDIR on (GRID-12); unnamed logs go beside the
+		// test's node, and are removed with it.
 		os.Setenv("TMPDIR", filepath.Dir(os.Args[2]))
 		err = supervisor.Serve(context.Background(), supervisor.ServeOptions{ConfigFile: os.Args[2], Environ: environ,
 			Ready: func() { supervisor.Report(pipe, nil) }})

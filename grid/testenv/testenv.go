@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package testenv is what the tests of the node agent share. [Main] gives them what
-// they need of the machine: directories and users to work with, and a way to Python
-// for them, as root and as an ordinary user. A [Node] is one to run passes on, with a
-// [Master] that says what a test wants, a supervisor, and a [Recorder] of its log.
+// Package testenv is what the tests of the node agent share. [Main] gives them
+// what they need of the machine: directories and users to work with, and a
+// reachable Python, both for root and for an ordinary user. A [Node] is a node
+// to run passes on, with a [Master] that gives a test's answers, a supervisor,
+// and a [Recorder] of its log.
 package testenv
 
 import (
@@ -22,7 +23,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// Directory is like t.TempDir, but testkit.User can reach what lies in it.
+// Directory is like t.TempDir, but testkit.User can reach its content.
 func Directory(t testing.TB) string {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "grid")
@@ -42,10 +43,10 @@ func Directory(t testing.TB) string {
 
 const reachable = "SLAPOS_TEST_PYTHON_REACHABLE"
 
-// Main runs the tests of a package, or is the supervisor that one of them started.
-// Run by root, testkit.User may be unable to reach
-// the interpreter that the test environment was made with, somewhere in root's
-// home: the tests then run in a mount namespace of their own where it is.
+// Main runs the tests of a package, or is the supervisor that one of them
+// started. If root runs the tests, the interpreter of the test environment may
+// be somewhere in root's home, where testkit.User can't reach it: then the
+// tests run in a mount namespace that makes it reachable.
 func Main(m *testing.M) {
 	if os.Args[0] == "supervisord" {
 		supervise()
@@ -56,19 +57,19 @@ func Main(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	// The tests wait for processes most of the time.
+	// The tests mostly wait for processes.
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	testkit.Main(m)
 }
 
-// reachPython returns when nothing needs to be done, else it runs this program
+// reachPython returns if nothing needs to be done, else it runs this program
 // again.
 func reachPython() error {
 	environment, err := testkit.Find()
 	if err != nil {
-		return nil // the tests that need it say so
+		return nil // the tests that need it will say so
 	}
 	path, err := filepath.EvalSymlinks(filepath.Join(environment, "bin", "python"))
 	if err != nil {
@@ -107,8 +108,8 @@ func reachPython() error {
 	return syscall.Exec(executable, os.Args, append(os.Environ(), reachable+"=1"))
 }
 
-// closedAncestor is the first directory on the way to path that others may not
-// pass through.
+// closedAncestor returns the first directory on the way to path that others may
+// not enter.
 func closedAncestor(path string) string {
 	for i := 1; i < len(path); i++ {
 		if path[i] != '/' {

@@ -37,7 +37,7 @@ func runPython(t *testing.T, program string, arguments ...string) {
 
 var modified = time.Unix(1700000000, 123456000)
 
-// makeTree makes a directory with something of everything.
+// makeTree makes a directory with every kind of file.
 func makeTree(t *testing.T, directory string) {
 	t.Helper()
 	check := func(err error) {
@@ -74,7 +74,7 @@ func makeTree(t *testing.T, directory string) {
 	check(os.Chtimes(filepath.Join(directory, "parts"), modified, modified))
 }
 
-// describe lists a tree, one line for each member.
+// describe lists a tree, one line per member.
 func describe(t *testing.T, directory string) string {
 	t.Helper()
 	var b strings.Builder
@@ -150,7 +150,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// Names are left out at the top only.
+// Names are left out only at the top.
 func TestWithout(t *testing.T) {
 	source := filepath.Join(t.TempDir(), top)
 	if err := os.MkdirAll(filepath.Join(source, "d/.completed"), 0o755); err != nil {
@@ -168,7 +168,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// Python's tarfile reads what we pack, and we what it packs in each format.
+// Python's tarfile reads what we pack, and we read each format that it packs.
 // NC-44.
 func TestPython(t *testing.T) {
 	source := filepath.Join(t.TempDir(), top)
@@ -216,8 +216,8 @@ func TestPython(t *testing.T) {
 	}
 }
 
-// As root, members belong to the users that the archive names, as far as they
-// can be meant, else to the owner of the directory around (NC-44).
+// For root, members belong to the users that the archive names, if it can mean
+// those, else to the owner of the parent directory (NC-44).
 func TestOwner(t *testing.T) {
 	testkit.Root(t) // else there is nobody to give files to
 	nobody, err := user.Lookup("nobody")

@@ -15,20 +15,21 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// A gzip member of ours holds at most blockSize bytes. Smaller blocks compress
-// worse: each begins without knowledge of what came before.
+// Our gzip members hold at most blockSize bytes. Smaller blocks compress worse,
+// since each starts without history.
 const blockSize = 2 << 20
 
-// Compressing thoroughly keeps archives within a twentieth of zlib's best. Where
-// a sample says that it gains less than three hundredths, half of the time is saved.
+// Thorough compression keeps archives within a twentieth of zlib's best. If it
+// gains less than three hundredths on a sample, it is skipped to save half the
+// time.
 const (
 	thoroughLevel = 7
 	fastLevel     = 3
 	sampleSize    = 64 << 10
 )
 
-// memberHeader begins each member. Its extra field, named SL, has the size of
-// the member, this header included, in its last four bytes.
+// memberHeader begins each member. The last four bytes of its extra field,
+// named SL, have the size of the member, including this header.
 var memberHeader = [memberHeaderSize]byte{
 	0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 8, 0, 'S', 'L', 4, 0,
 }
@@ -37,12 +38,12 @@ const (
 	memberHeaderSize = 20
 	memberSizeAt     = 16
 	trailerSize      = 8 // checksum and length of the data
-	// maxMember is more than a block can take that doesn't compress.
+	// maxMember is more than an incompressible block takes.
 	maxMember = blockSize + blockSize/1000 + 1024
 )
 
-// buffers have room for a block in either form. They are used again: new memory
-// costs as much as to inflate what comes in.
+// buffers have room for a block in either form. They are reused: new memory
+// costs as much as inflating.
 var buffers = sync.Pool{New: func() any {
 	buffer := make([]byte, 0, maxMember)
 	return &buffer
@@ -56,17 +57,17 @@ func freeBuffer(buffer []byte) {
 	}
 }
 
-// A block goes through a worker from one form to the other.
+// A block is compressed or inflated by a worker.
 type block struct {
 	data   []byte
 	failed error
 	ready  chan struct{} // closed when data or failed is set
 }
 
-// workers is how many blocks are worked on at once.
+// workers is how many blocks are processed in parallel.
 func workers() int { return min(runtime.GOMAXPROCS(0), 8) }
 
-// A gzipWriter compresses blocks at once and writes them in order.
+// A gzipWriter compresses blocks in parallel and writes them in order.
 type gzipWriter struct {
 	w       io.Writer
 	buffer  []byte
@@ -79,7 +80,7 @@ type gzipWriter struct {
 
 func newGzipWriter(w io.Writer) *gzipWriter {
 	z := &gzipWriter{w: w, buffer: newBuffer(), ordered: make(chan *block, workers()), done: make(chan struct{})}
-	go z.writeBlocks() // alone writes to w; Close waits for it
+	go z.writeBlocks() // the only one to write to w; Close waits for it
 	return z
 }
 
@@ -99,14 +100,14 @@ func (z *gzipWriter) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// flush hands the buffer to a worker. The length of the channel bounds how many
-// are under way.
+// flush hands the buffer to a worker. The channel's capacity bounds how many
+// run.
 func (z *gzipWriter) flush() error {
 	b := &block{ready: make(chan struct{})}
 	data := z.buffer
 	z.buffer = newBuffer()
 	z.ordered <- b
-	go func() { // owns data, and b until it is ready; writeBlocks waits for it
+	go func() { // owns data, and b until ready is closed; writeBlocks waits for it
 		defer close(b.ready)
 		b.data, b.failed = deflate(data)
 		freeBuffer(data)
@@ -140,7 +141,7 @@ func (z *gzipWriter) failure() error {
 // Close writes what is left and waits for the workers.
 func (z *gzipWriter) Close() error {
 	if len(z.buffer) > 0 {
-		_ = z.flush() // the failure is told below
+		_ = z.flush() // the failure is returned below
 	}
 	close(z.ordered)
 	<-z.done
@@ -175,7 +176,7 @@ func (d *deflater) write(to *bytes.Buffer, data []byte) error {
 	return w.Close()
 }
 
-// size is what the data would take.
+// size returns the compressed size of data.
 func (d *deflater) size(data []byte) (int, error) {
 	out := bytes.NewBuffer(newBuffer())
 	defer func() { freeBuffer(out.Bytes()) }()
@@ -183,7 +184,7 @@ func (d *deflater) size(data []byte) (int, error) {
 	return out.Len(), err
 }
 
-// deflaterFor looks at a sample of the data.
+// deflaterFor tries a sample of the data.
 func deflaterFor(data []byte) (*deflater, error) {
 	if len(data) < 4*sampleSize {
 		return thorough, nil
@@ -222,8 +223,8 @@ func deflate(data []byte) ([]byte, error) {
 	return member.Bytes(), nil
 }
 
-// memberSize reads the header of one of our members. The rest of a header that
-// isn't one of ours is gzip's matter.
+// memberSize reads the header of one of our members. gzip reads the rest of any
+// other header.
 func memberSize(header []byte) (size int, ours bool) {
 	if len(header) < memberHeaderSize || !bytes.Equal(header[:memberSizeAt], memberHeader[:memberSizeAt]) {
 		return 0, false
@@ -232,7 +233,7 @@ func memberSize(header []byte) (size int, ours bool) {
 	return int(n), n > memberHeaderSize+trailerSize && n <= maxMember
 }
 
-// A gzipReader inflates our members at once.
+// A gzipReader inflates our members in parallel.
 type gzipReader struct {
 	ordered chan *block
 	stop    chan struct{}
@@ -243,11 +244,11 @@ type gzipReader struct {
 
 func newGzipReader(r io.Reader) *gzipReader {
 	z := &gzipReader{ordered: make(chan *block, workers()), stop: make(chan struct{})}
-	go z.readMembers(r) // alone reads r, until its end or, after Close, the next member
+	go z.readMembers(r) // the only one to read r, until its end or, after Close, the next member
 	return z
 }
 
-// readMembers hands members to workers until the input ends.
+// readMembers gives members to workers until the input ends.
 func (z *gzipReader) readMembers(r io.Reader) {
 	defer close(z.ordered)
 	for {
@@ -265,7 +266,7 @@ func (z *gzipReader) readMembers(r io.Reader) {
 			close(b.ready)
 			return
 		}
-		go func() { // owns member, and b until it is ready
+		go func() { // owns member, and b until ready is closed
 			defer close(b.ready)
 			b.data, b.failed = inflate(member)
 			freeBuffer(member)
@@ -275,7 +276,7 @@ func (z *gzipReader) readMembers(r io.Reader) {
 
 var errDamaged = errors.New("the archive is damaged")
 
-// readMember returns io.EOF at the end of the input only.
+// readMember returns io.EOF only at the end of the input.
 func readMember(r io.Reader) ([]byte, error) {
 	var header [memberHeaderSize]byte
 	if n, err := io.ReadFull(r, header[:]); err != nil {
@@ -347,7 +348,7 @@ func (z *gzipReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close ends the reading of the input, as soon as a read under way returns.
+// Close stops reading the input, once a running read returns.
 func (z *gzipReader) Close() error {
 	close(z.stop)
 	return nil

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Effort goes where it shortens the archive.
+// Thorough compression is used where it shortens the archive.
 func TestDeflaterFor(t *testing.T) {
 	noise := make([]byte, blockSize)
 	rand.NewChaCha8([32]byte{}).Read(noise)
@@ -22,8 +22,8 @@ func TestDeflaterFor(t *testing.T) {
 	}
 }
 
-// A real program takes at most a twentieth more than with zlib's best, which
-// the original uses.
+// A real program takes at most a twentieth more than with zlib's best
+// compression, which the original uses.
 func TestSizeOfArchives(t *testing.T) {
 	data := program(t)
 	var ours, best bytes.Buffer
@@ -49,7 +49,7 @@ func TestSizeOfArchives(t *testing.T) {
 	}
 }
 
-// program is the beginning of a program that is larger than a block.
+// program returns the start of a program that is larger than a block.
 func program(t *testing.T) []byte {
 	t.Helper()
 	path, err := os.Executable()

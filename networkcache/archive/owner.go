@@ -11,21 +11,21 @@ import (
 	"syscall"
 )
 
-// An owner is the user that software belongs to here.
+// An owner is the user to whom software belongs here.
 type owner struct {
 	uid, gid int
 	changes  bool // files can be given to others
 	known    map[account]int
 }
 
-// An account is what an archive tells of a user or a group.
+// An account is a user or a group as an archive describes it.
 type account struct {
 	group  bool
 	name   string
 	number int
 }
 
-// ownerOf is the owner of a directory, if files can be given away.
+// ownerOf returns the owner of a directory, if files can be given away.
 func ownerOf(directory fs.FileInfo) owner {
 	o := owner{uid: os.Geteuid(), gid: os.Getegid(), known: map[account]int{}}
 	if status, ok := directory.Sys().(*syscall.Stat_t); ok && o.uid == 0 {
@@ -34,9 +34,10 @@ func ownerOf(directory fs.FileInfo) owner {
 	return o
 }
 
-// of finds whom a member belongs to: the user of its name or, when there is
-// none, number (NC-44). A number that is somebody else's here, say a partition's
-// user's, stands for nobody that the archive could mean: then it is the owner.
+// of returns the user of a member: the one with its name or, if there is none,
+// with its number (NC-44). A number that belongs to somebody else here, such as
+// a partition's user, is nobody that the archive could mean: the owner is used
+// instead.
 func (o owner) of(header *tar.Header) (uid, gid int) {
 	return o.resolve(account{false, header.Uname, header.Uid}), o.resolve(account{true, header.Gname, header.Gid})
 }
@@ -45,7 +46,7 @@ func (o owner) resolve(a account) int {
 	id, found := o.known[a]
 	if !found {
 		id = o.lookup(a)
-		if len(o.known) < 1000 { // an archive can tell of any number of them
+		if len(o.known) < 1000 { // an archive can name any number of them
 			o.known[a] = id
 		}
 	}
@@ -60,7 +61,7 @@ func (o owner) lookup(a account) int {
 	if id, err := strconv.Atoi(byName(a.name)); err == nil {
 		return id
 	}
-	// -1 would leave it as it is, and more than 32 bits be cut.
+	// -1 would change nothing, and more than 32 bits would be cut off.
 	if a.number < 0 || int64(a.number) >= 1<<32-1 || a.name != "" && byNumber(strconv.Itoa(a.number)) {
 		return own
 	}
@@ -91,8 +92,8 @@ func groupNumbered(number string) bool {
 	return err == nil
 }
 
-// checkRights refuses a file that runs with the rights of somebody else than
-// the owner, whoever runs it, or with root's.
+// checkRights refuses a file that runs with the rights of anybody but the
+// owner, whoever starts it, or with root's.
 func (o owner) checkRights(header *tar.Header) error {
 	uid, gid := o.of(header)
 	if header.Mode&syscall.S_ISUID != 0 && (uid == 0 || uid != o.uid) {

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// Pack writes an archive of a directory, whose base name is that of the top
-// directory inside. Members without are the names in the directory itself that
-// are left out. Owners, modes, times and links are kept as found; sockets and
-// devices are left out. What vanishes meanwhile is left out, too; a file that
-// becomes shorter is an error.
+// Pack writes an archive of a directory, whose base name becomes that of the
+// top directory inside. It leaves out the names in without, in the directory
+// itself. It keeps owners, modes, times and links, and leaves out sockets,
+// devices and files that vanish meanwhile; a file that becomes shorter is an
+// error.
 func Pack(ctx context.Context, w io.Writer, directory string, without ...string) error {
 	top, err := os.OpenRoot(directory)
 	if err != nil {
@@ -32,8 +32,8 @@ func Pack(ctx context.Context, w io.Writer, directory string, without ...string)
 	return PackOpened(ctx, w, top, directory, without...)
 }
 
-// PackOpened is [Pack] for a directory that is open: what has its name by now is
-// nothing to it.
+// PackOpened is [Pack] for an open directory: whatever has its name now doesn't
+// matter.
 func PackOpened(ctx context.Context, w io.Writer, top *os.Root, directory string, without ...string) error {
 	compressed := newGzipWriter(w)
 	p := &packer{ctx: ctx, tar: tar.NewWriter(compressed), links: map[inode]string{}, buffer: make([]byte, 256<<10)}
@@ -154,7 +154,7 @@ func (p *packer) packFile(directory *os.Root, base, name string) error {
 // onlyWriter hides other methods from io.Copy.
 type onlyWriter struct{ io.Writer }
 
-// firstName finds under which name the file is packed already.
+// firstName returns the name under which the file was already packed.
 func (p *packer) firstName(info fs.FileInfo, name string) (first string, again bool) {
 	status, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || status.Nlink < 2 {
@@ -183,8 +183,8 @@ func newHeader(info fs.FileInfo, name, target string) (*tar.Header, error) {
 	header.Name = name
 	header.Format = tar.FormatPAX
 	header.AccessTime, header.ChangeTime = time.Time{}, time.Time{}
-	// Names that ASCII can't hold go to pax records, which Python reads back to
-	// the same bytes whatever they are. A NUL can't be in any of them.
+	// Names that aren't ASCII go to pax records, from which Python restores the
+	// same bytes. A NUL can't occur in either.
 	header.Uname, header.Gname = strings.ToValidUTF8(header.Uname, ""), strings.ToValidUTF8(header.Gname, "")
 	return header, nil
 }

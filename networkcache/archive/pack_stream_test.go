@@ -15,7 +15,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// makeFiles makes a tree, with one file of that size.
+// makeFiles makes a tree, with one file of the given size.
 func makeFiles(t *testing.T, size int) (directory string) {
 	t.Helper()
 	directory = filepath.Join(t.TempDir(), top)
@@ -24,7 +24,7 @@ func makeFiles(t *testing.T, size int) (directory string) {
 	}
 	for name, size := range map[string]int{"a": 10, "b": size, "c": 0} {
 		content := make([]byte, size)
-		rand.NewChaCha8([32]byte{1}).Read(content[:size/8]) // the rest is small when packed
+		rand.NewChaCha8([32]byte{1}).Read(content[:size/8]) // the rest compresses well
 		if err := os.WriteFile(filepath.Join(directory, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func makeFiles(t *testing.T, size int) (directory string) {
 	return directory
 }
 
-// An archive is the same, however slowly it is taken.
+// An archive is the same, however slowly it is read.
 func TestPackPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	small := makeFiles(t, 10000)
@@ -48,7 +48,7 @@ func TestPackPieces(t *testing.T) {
 				want := archives[directory]
 				read, write := io.Pipe()
 				packed := make(chan error, 1)
-				go func() { // owns write until it has told how it ended
+				go func() { // owns write until it has sent its result
 					err := Pack(t.Context(), write, directory)
 					write.CloseWithError(err)
 					packed <- err
@@ -62,11 +62,11 @@ func TestPackPieces(t *testing.T) {
 	})
 }
 
-// A failingWriter takes so many bytes, then fails.
+// A failingWriter accepts so many bytes, then fails.
 type failingWriter struct {
 	left   int
 	failed error
-	calls  int // after it has failed
+	calls  int // after the failure
 }
 
 func (w *failingWriter) Write(p []byte) (int, error) {
@@ -82,7 +82,7 @@ func (w *failingWriter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// A writer that fails is an error, wherever that is, and isn't asked again.
+// A failing writer is an error, wherever it fails, and isn't called again.
 func TestPackCutEverywhere(t *testing.T) {
 	testkit.NoLeaks(t)
 	directory := makeFiles(t, 100)
@@ -94,7 +94,7 @@ func TestPackCutEverywhere(t *testing.T) {
 		if err := Pack(t.Context(), w, large); !errors.Is(err, io.ErrClosedPipe) || w.calls > 0 {
 			t.Errorf("at the end of a large one: %v, %d more calls", err, w.calls)
 		}
-		// What is wrong with the writer isn't taken for a file that vanished.
+		// The writer's error isn't taken for a file that vanished.
 		for _, failure := range []error{errors.New("broken"), io.EOF, os.ErrNotExist, io.ErrClosedPipe} {
 			step := max(1, size/testkit.Rounds(20))
 			for at := 0; at < size; at += step {
@@ -111,7 +111,7 @@ func TestPackCutEverywhere(t *testing.T) {
 	})
 }
 
-// Who packs to somebody that has gone ends, and so does who is told to end.
+// Packing ends when its reader is gone, or when it is cancelled.
 func TestPackCutShort(t *testing.T) {
 	testkit.NoLeaks(t)
 	directory := makeFiles(t, blockSize+5)
@@ -121,7 +121,7 @@ func TestPackCutShort(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			read, write := io.Pipe()
 			packed := make(chan error, 1)
-			go func() { // owns write until it has told how it ended
+			go func() { // owns write until it has sent its result
 				err := Pack(ctx, write, directory)
 				write.CloseWithError(err)
 				packed <- err
@@ -135,7 +135,7 @@ func TestPackCutShort(t *testing.T) {
 				cancel()
 				_, _ = io.Copy(io.Discard, read)
 			}
-			// All may have been read of the directory before the end came.
+			// The whole directory may have been read before the end came.
 			if err := <-packed; gone && !errors.Is(err, io.ErrClosedPipe) || !gone && err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("after %d of %d bytes, gone %v: %v", at, size, gone, err)
 			}
@@ -144,7 +144,7 @@ func TestPackCutShort(t *testing.T) {
 	}
 }
 
-// Who stops reading an archive in the middle leaves nothing that goes on reading.
+// If a reader stops in the middle of an archive, nothing goes on reading.
 func TestDecompressCutShort(t *testing.T) {
 	testkit.NoLeaks(t)
 	for name, content := range archivesOf(t, makeFiles(t, blockSize+5)) {

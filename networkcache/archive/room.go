@@ -10,19 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// room is what is left on the disk. It is looked at again after each part of
-// what there was last time.
+// room is the space left on the disk. It checks again each time a part of that
+// is used.
 type room struct {
 	directory *os.File
 	reserve   int64
-	used      int64 // since the last look
-	free      int64 // at the last look, less the reserve
-	files     int64 // that may be made before the next look; negative: no limit
+	used      int64 // since the last check
+	free      int64 // at the last check, minus the reserve
+	files     int64 // that may be made before the next check; negative: no limit
 	unlimited bool
 }
 
-// lookAgain bytes written mean another look, since others write too; lookFiles
-// files.
+// lookAgain bytes or lookFiles files trigger another check, since others write,
+// too.
 const (
 	lookAgain = 4 << 20
 	lookFiles = 512
@@ -40,14 +40,14 @@ func (r *room) look() error {
 	}
 	r.used = 0
 	r.free = int64(status.Bavail)*status.Bsize - r.reserve
-	// Some filesystems have no number of files, and say that it is 0.
+	// Some file systems don't count files, and report 0.
 	r.unlimited = status.Files == 0
-	// A fiftieth of the files stays for others.
+	// A fiftieth of the files is left for others.
 	r.files = min(int64(status.Ffree)-int64(status.Files/50), lookFiles)
 	return nil
 }
 
-// bytes tells whether size more can be written.
+// bytes reports whether size more can be written.
 func (r *room) bytes(size int64) error {
 	if r.used >= lookAgain || r.used+size > r.free {
 		if err := r.look(); err != nil {
@@ -60,7 +60,7 @@ func (r *room) bytes(size int64) error {
 	return nil
 }
 
-// file takes the place of one more file, and a block for it.
+// file counts one more file, with a block for it.
 func (r *room) file() error {
 	const block = 4096
 	if r.files <= 0 && !r.unlimited {

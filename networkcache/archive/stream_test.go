@@ -15,7 +15,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// archivesOf packs a tree in all the forms that are read.
+// archivesOf packs a tree in every supported form.
 func archivesOf(t *testing.T, directory string) map[string][]byte {
 	t.Helper()
 	archives := map[string][]byte{"ours": pack(t, directory)}
@@ -39,7 +39,7 @@ func TestUnpackStreams(t *testing.T) {
 	testkit.NoLeaks(t)
 	source := filepath.Join(t.TempDir(), top)
 	makeTree(t, source)
-	// Its time is one that Python keeps, which has it as a number with a fraction.
+	// The time is one that Python can represent, as a float.
 	bin, made := filepath.Join(source, "bin"), time.UnixMicro(1700000000123456)
 	if err := errors.Join(os.Truncate(bin, 500<<10), os.Chtimes(bin, made, made)); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestUnpackStreams(t *testing.T) {
 		for name, archive := range archives {
 			for pieces, slow := range testkit.Pieces {
 				if pieces == "one byte" && len(archive) > 200<<10 {
-					continue // millions of reads: the other archives have that
+					continue // it would take millions of reads: the other archives cover that
 				}
 				for range testkit.Rounds(1) {
 					directory, err := unpack(t, slow(bytes.NewReader(archive)))
@@ -67,8 +67,8 @@ func TestUnpackStreams(t *testing.T) {
 	})
 }
 
-// An archive whose first bytes come alone is told from its kind by them, not by
-// what is read after them.
+// The kind of an archive is recognized by its first bytes, even if they come
+// alone, and not by what is read after them.
 func TestDecompressFirstBytes(t *testing.T) {
 	testkit.NoLeaks(t)
 	source := filepath.Join(t.TempDir(), top)
@@ -95,8 +95,7 @@ func TestDecompressFirstBytes(t *testing.T) {
 	}
 }
 
-// An archive that breaks off with an error, wherever that is, leaves nothing,
-// and says so.
+// An archive that breaks off, wherever that is, leaves nothing and is an error.
 func TestUnpackBrokenStreams(t *testing.T) {
 	testkit.NoLeaks(t)
 	source := filepath.Join(t.TempDir(), top)

@@ -16,16 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxDepth is how deep directories may be nested; each holds a descriptor while
-// something below it is unpacked.
+// maxDepth is how deep directories may be nested; each keeps a descriptor open
+// while something below it is unpacked.
 const maxDepth = 256
 
-// A tree is the directory while it is made. Until it is finished nobody but this
-// user can look into it, so that what was checked stays as it was.
+// A tree is the directory under construction. Until it is finished only this
+// user can access it, so that what was checked stays as it was.
 //
-// The directories from the top to that of the last member are open, and get
-// their owner, mode and time when members elsewhere follow. Archives list a
-// directory's members together: each is opened once.
+// The directories from the top to the last member's are open, and get their
+// owner, mode and time when a member elsewhere follows. Archives list a
+// directory's members together, so each is opened once.
 type tree struct {
 	parent    *os.Root
 	temporary string // name in parent
@@ -101,7 +101,7 @@ func (t *tree) begin() error {
 	return t.room.look()
 }
 
-// reserve refuses size more bytes when there is no room for them.
+// reserve fails if there is no room for size more bytes.
 func (t *tree) reserve(member string, size int64) error {
 	if err := t.room.bytes(size); err != nil {
 		return &UnsafeError{member, err.Error()}
@@ -109,7 +109,7 @@ func (t *tree) reserve(member string, size int64) error {
 	return nil
 }
 
-// count refuses one more member when there are too many.
+// count fails if there are too many members.
 func (t *tree) count(member string) error {
 	if err := t.room.file(); err != nil {
 		return &UnsafeError{member, err.Error()}
@@ -117,7 +117,7 @@ func (t *tree) count(member string) error {
 	return nil
 }
 
-// enter opens the directory with that name below the top, and makes it if it is
+// enter opens the directory with that name below the top, and creates it if
 // missing. No part of the name may be a link.
 func (t *tree) enter(member string, names []string) (*os.Root, error) {
 	common := 1
@@ -150,7 +150,7 @@ func (t *tree) descend(member, name string) error {
 	case err != nil:
 		return err
 	case !info.IsDir():
-		return &UnsafeError{member, fmt.Sprintf("is below %.200q, which is no directory", name)}
+		return &UnsafeError{member, fmt.Sprintf("is below %.200q, which is not a directory", name)}
 	default:
 		d.mode, d.modified = info.Mode(), info.ModTime()
 		if status, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -181,7 +181,7 @@ func (t *tree) leave(keep int) error {
 	return nil
 }
 
-// complete gives a directory its owner, mode and time.
+// complete sets a directory's owner, mode and time.
 func (t *tree) complete(d *openDirectory) error {
 	if t.owner.changes {
 		if err := d.root.Chown(".", d.uid, d.gid); err != nil {
@@ -194,7 +194,7 @@ func (t *tree) complete(d *openDirectory) error {
 	return d.root.Chtimes(".", d.modified, d.modified)
 }
 
-// giveAway gives what is no directory to the owner that its header names.
+// giveAway gives a member other than a directory to the owner in its header.
 func (t *tree) giveAway(directory *os.Root, name string, header *tar.Header) error {
 	if !t.owner.changes {
 		return nil
@@ -203,33 +203,33 @@ func (t *tree) giveAway(directory *os.Root, name string, header *tar.Header) err
 	return directory.Lchown(name, uid, gid)
 }
 
-// directory is a member that is one.
+// directory places a directory.
 func (t *tree) directory(header *tar.Header, names []string) error {
 	if _, err := t.enter(header.Name, names); err != nil {
 		return err
 	}
 	last := t.levels[len(t.levels)-1]
 	last.mode, last.modified = fileMode(header), header.ModTime
-	if len(names) > 0 { // the top stays the owner's: who owns it is whom a build runs as
+	if len(names) > 0 { // the top keeps its owner, as whom a build runs
 		last.uid, last.gid = t.owner.of(header)
 	}
 	return nil
 }
 
-// link makes name another name of the file target, both below the top.
+// link makes name a hard link to the file target, both below the top.
 func (t *tree) link(header *tar.Header, target, name []string) error {
 	top := t.levels[0].root
 	for i := range target {
 		info, err := top.Lstat(path.Join(target[:i+1]...))
 		isLast := i == len(target)-1
 		if err != nil || isLast && !info.Mode().IsRegular() || !isLast && !info.IsDir() {
-			return &UnsafeError{header.Name, fmt.Sprintf("is a link to %.200q, which is no file before it in the archive", header.Linkname)}
+			return &UnsafeError{header.Name, fmt.Sprintf("is a link to %.200q, which is not an earlier file in the archive", header.Linkname)}
 		}
 	}
 	return top.Link(path.Join(target...), path.Join(name...))
 }
 
-// finish makes the directory appear.
+// finish makes the directory appear at its place.
 func (t *tree) finish() error {
 	err := t.leave(1)
 	if err == nil {
@@ -248,7 +248,7 @@ func (t *tree) rename() error {
 	if _, err := t.parent.Lstat(t.name); err == nil {
 		return fs.ErrExist
 	}
-	// The name vouches for all that is behind it, also after a loss of power.
+	// The name vouches for everything behind it, even after a power loss.
 	top, err := t.levels[0].root.Open(".")
 	if err != nil {
 		return err
@@ -260,7 +260,7 @@ func (t *tree) rename() error {
 	return t.parent.Rename(t.temporary, t.name)
 }
 
-// discard removes all that there is.
+// discard removes everything.
 func (t *tree) discard() error {
 	err := t.room.close()
 	for _, level := range t.levels {
@@ -269,7 +269,7 @@ func (t *tree) discard() error {
 	return errors.Join(err, removeTree(t.parent, t.temporary), t.parent.Close())
 }
 
-// removeTree also removes directories that their owner can't write.
+// removeTree removes directories that their owner can't write to, too.
 func removeTree(parent *os.Root, name string) error {
 	if os.Geteuid() != 0 {
 		if err := unlock(parent, name); err != nil {
@@ -279,11 +279,11 @@ func removeTree(parent *os.Root, name string) error {
 	return parent.RemoveAll(name)
 }
 
-// unlock makes directories writable; what is no directory is left.
+// unlock makes directories writable, and nothing else.
 func unlock(parent *os.Root, name string) error {
 	info, err := parent.Lstat(name)
 	if err != nil || !info.IsDir() {
-		return nil // RemoveAll tells what there is to tell
+		return nil // RemoveAll reports any error
 	}
 	if err := parent.Chmod(name, 0o700); err != nil {
 		return err

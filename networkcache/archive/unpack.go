@@ -16,30 +16,31 @@ import (
 	"syscall"
 )
 
-// UnpackOptions say where an archive goes.
+// UnpackOptions say where to unpack an archive.
 type UnpackOptions struct {
 	// Directory is made from the archive's top directory, which must have the
-	// same base name. It must not exist, and its parent must. When this process
-	// is root, it belongs to the owner of the parent, and what is in it to the
-	// users that the archive names; else all is this user's.
+	// same base name. It must not exist, but its parent must. If this process
+	// is root, Directory belongs to the owner of the parent, and its content to
+	// the users that the archive names; otherwise everything belongs to this
+	// user.
 	Directory string
-	// Within is a directory above it that no link on the way may lead out of;
-	// empty: links there are followed.
+	// Within is a directory above it; links on the way must not lead out of it.
+	// If empty, links are followed.
 	Within string
-	// Reserve is how many bytes stay free on the disk.
+	// Reserve is how many bytes must stay free on the disk.
 	Reserve int64
 }
 
-// An UnsafeError is the reason to refuse an archive: what its member would do.
+// An UnsafeError says which member made an archive refused, and why.
 type UnsafeError struct{ Member, Reason string }
 
 func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("refused archive: member %.200q %s", e.Member, e.Reason)
 }
 
-// Unpack makes a directory of an archive. It reads src to its end, and an error
-// there counts as any other: with an error, nothing is left. The directory is
-// made under a name of its own beside the right one, and renamed.
+// Unpack makes a directory from an archive. It reads src to its end, and an
+// error there counts as any other: after an error nothing is left. The
+// directory is made under another name beside its own, and renamed.
 func Unpack(ctx context.Context, src io.Reader, options UnpackOptions) (err error) {
 	defer func() {
 		if err != nil {
@@ -69,7 +70,7 @@ func Unpack(ctx context.Context, src io.Reader, options UnpackOptions) (err erro
 	return t.finish()
 }
 
-// drain reads what follows the archive's end: padding.
+// drain reads the padding after the archive's end.
 func drain(r io.Reader) error {
 	const maximum = 1 << 20
 	n, err := io.Copy(io.Discard, io.LimitReader(r, maximum+1))
@@ -83,7 +84,7 @@ type unpacker struct {
 	tree   *tree
 	tar    *tar.Reader
 	top    string
-	found  bool // something of the top directory
+	found  bool // anything in the top directory
 	buffer []byte
 }
 
@@ -113,7 +114,7 @@ func (u *unpacker) unpackMember(header *tar.Header) error {
 	if err != nil {
 		return &UnsafeError{header.Name, err.Error()}
 	}
-	if names == nil { // ".", the directory of the top directory
+	if names == nil { // ".", the parent of the top directory
 		if header.Typeflag != tar.TypeDir {
 			return &UnsafeError{header.Name, "is not the top directory"}
 		}
@@ -130,7 +131,7 @@ func (u *unpacker) unpackMember(header *tar.Header) error {
 	return nil
 }
 
-// split returns the parts of a name, of which the first is the top directory;
+// split returns the parts of a name, the first of which is the top directory;
 // none for "." itself.
 func (u *unpacker) split(name string) ([]string, error) {
 	if strings.HasPrefix(name, "/") {
@@ -155,14 +156,14 @@ func (u *unpacker) split(name string) ([]string, error) {
 	return names, nil
 }
 
-// place makes one member, named below the top directory.
+// place makes one member, whose name is below the top directory.
 func (u *unpacker) place(header *tar.Header, names []string) error {
 	kind := header.Typeflag
 	if kind == tar.TypeDir {
 		return u.tree.directory(header, names)
 	}
 	if len(names) == 0 {
-		return &UnsafeError{header.Name, "is the top directory, but no directory"}
+		return &UnsafeError{header.Name, "is the top directory, but not a directory"}
 	}
 	parent, err := u.tree.enter(header.Name, names[:len(names)-1])
 	if err != nil {
@@ -193,8 +194,8 @@ func (u *unpacker) place(header *tar.Header, names []string) error {
 	return &UnsafeError{header.Name, fmt.Sprintf("is of the unknown kind %q", kind)}
 }
 
-// makeRoom lets a file come again, as in archives that were added to; nothing
-// else may.
+// makeRoom lets a file occur again, as in archives that were appended to, but
+// nothing else.
 func (u *unpacker) makeRoom(parent *os.Root, base string, header *tar.Header) error {
 	info, err := parent.Lstat(base)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -226,7 +227,7 @@ func (u *unpacker) file(parent *os.Root, base string, header *tar.Header) error 
 		return err
 	}
 	err = u.copyContent(file, header)
-	if err == nil && u.tree.owner.changes { // before the mode, whose set-id bits it clears
+	if err == nil && u.tree.owner.changes { // before the mode: this clears set-id bits
 		err = file.Chown(u.tree.owner.of(header))
 	}
 	if err == nil {
@@ -259,7 +260,7 @@ func (u *unpacker) copyContent(file *os.File, header *tar.Header) error {
 	}
 }
 
-// hardLink makes another name of a file that the archive has brought before.
+// hardLink makes another name of a file that came earlier in the archive.
 func (u *unpacker) hardLink(header *tar.Header, names []string) error {
 	target, err := u.split(header.Linkname)
 	if err != nil || len(target) < 2 {
@@ -286,7 +287,7 @@ func (u *unpacker) fifo(parent *os.Root, base string, header *tar.Header) error 
 	return parent.Chtimes(base, header.ModTime, header.ModTime)
 }
 
-// fileMode has the permissions of a header, and its set-id and sticky bits.
+// fileMode returns the permissions in a header, with its set-id and sticky bits.
 func fileMode(header *tar.Header) fs.FileMode {
 	mode := fs.FileMode(header.Mode).Perm()
 	if header.Mode&syscall.S_ISUID != 0 {

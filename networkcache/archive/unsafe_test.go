@@ -23,8 +23,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// archiveOf makes an archive of headers; the content of a file is its Size in
-// letters.
+// archiveOf makes an archive from headers; a file's content is Size letters.
 func archiveOf(t testing.TB, headers ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -49,19 +48,19 @@ func archiveOf(t testing.TB, headers ...tar.Header) []byte {
 
 var directoryMember = tar.Header{Typeflag: tar.TypeDir, Name: top + "/"}
 
-// unsafeReasons are those of members that more than one check would refuse.
+// unsafeReasons are for members that several checks would refuse.
 var unsafeReasons = map[string]string{
 	"absolute name":           "has an absolute name",
 	"name that leads out":     "has a name that leads out",
-	"below own link":          "which is no directory",
+	"below own link":          "which is not a directory",
 	"hard link out, absolute": "which is not in the archive",
-	"hard link through link":  "which is no file before it",
+	"hard link through link":  "which is not an earlier file",
 	"file over directory":     "takes the place of another member",
 }
 
-// Each of these does harm when it is extracted as told. Outside is a directory
-// with a file, victim.
-// D-22: the archive is refused whole, and nothing of it stays.
+// Each of these would do harm if it were extracted as it says. outside is a
+// directory with a file, victim. D-22: the archive is refused as a whole, and
+// nothing of it stays.
 func TestUnsafe(t *testing.T) {
 	outside := t.TempDir()
 	victim := filepath.Join(outside, "victim")
@@ -129,7 +128,7 @@ func TestUnsafe(t *testing.T) {
 	}
 }
 
-// What looks odd and is harmless is unpacked.
+// Odd but harmless members are unpacked.
 func TestHarmless(t *testing.T) {
 	file := tar.Header{Typeflag: tar.TypeReg, Name: top + "/f", Size: 3}
 	for name, test := range map[string]struct {
@@ -214,8 +213,8 @@ func TestOwnSetID(t *testing.T) {
 	}
 }
 
-// An archive must not fill the disk. How much is free changes while others work,
-// so that all of the disk is reserved here.
+// An archive must not fill the disk. Other programs change how much is free, so
+// the test reserves the whole disk.
 func TestReserve(t *testing.T) {
 	var status syscall.Statfs_t
 	around := t.TempDir()
@@ -239,7 +238,7 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// A file that can't fit is refused before anything of it is written.
+// A file that can't fit is refused before any of it is written.
 func TestReserveFile(t *testing.T) {
 	var b bytes.Buffer
 	if err := tar.NewWriter(&b).WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: top + "/f", Mode: 0o644, Size: 1 << 50}); err != nil {
@@ -251,7 +250,7 @@ func TestReserveFile(t *testing.T) {
 	}
 }
 
-// Nor may it take all inodes of a filesystem.
+// It must not take all inodes of a file system, either.
 func TestReserveFiles(t *testing.T) {
 	testkit.Namespaces(t)
 	testkit.Program(t, "unshare", "util-linux")
