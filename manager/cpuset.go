@@ -19,13 +19,13 @@ import (
 	"slapos/slap/confined"
 )
 
-// cpuSet gives single processes a processor of their own. Processes are named
-// in .slapos-cpu-exclusive, one number per line, by partitions whose user is in
-// the option power_user_list; those that find no free processor are written
-// back for the next pass.
+// cpuSet gives processes a processor each for themselves. Partitions whose user
+// is in the option power_user_list name such processes in
+// .slapos-cpu-exclusive, one number per line; those that find no free processor
+// are written back for the next pass.
 //
 // Each processor N but the first has a control group cpuN. With control groups
-// of version 1 everything else is moved to the first processor (MGR-13); with
+// of version 1 everything else moves to the first processor (MGR-13); with
 // version 2 a group becomes an exclusive partition while it holds a process,
 // and the rest of the machine keeps all other processors (MGR-15).
 type cpuSet struct {
@@ -47,20 +47,20 @@ func newCPUSet(config Config) Manager {
 
 func (*cpuSet) Name() string { return "cpuset" }
 
-// cpuHierarchy is where the groups of the processors are, in either version of
-// control groups.
+// cpuHierarchy abstracts the version of control groups that has the processors'
+// groups.
 type cpuHierarchy interface {
-	// processors are all processors; the first is the one left to everyone.
+	// processors returns all processors; the first one is left to everyone.
 	processors() ([]int, error)
-	// group is the directory of a processor's group.
+	// group returns the directory of a processor's group.
 	group(processor int) string
 	makeGroup(directory string) error
-	// settings are the files to write when the group is made, in order.
+	// settings returns the files to write when the group is made, in order.
 	settings(processor int) []setting
 	// members lists the processes in a group's directory.
 	members(directory string) ([]int, error)
-	// gather moves what runs elsewhere out of the way of exclusive processes,
-	// and returns what it knows to run there.
+	// gather keeps other processes off exclusive processors, and returns those
+	// that it finds there.
 	gather() (running []int, err error)
 	// assign moves a process to a processor's group.
 	assign(process, processor int) error
@@ -68,7 +68,7 @@ type cpuHierarchy interface {
 
 type setting struct{ file, value string }
 
-// hierarchy finds the machine's cpuset control groups, nil when there are none.
+// hierarchy finds the machine's cpuset control groups; nil if there are none.
 func (m *cpuSet) hierarchy() cpuHierarchy {
 	v1 := filepath.Join(m.system.CGroupRoot, "cpuset")
 	if exists(filepath.Join(v1, "cpuset.cpus")) {
@@ -115,7 +115,7 @@ func (m *cpuSet) Format(_ context.Context, computer *Computer) error {
 	return nil
 }
 
-// Instance moves the processes that the partition asks for (MGR-12, MGR-13).
+// Instance moves the processes that the partition requests (MGR-12, MGR-13).
 func (m *cpuSet) Instance(_ context.Context, partition *Partition) error {
 	hierarchy := m.hierarchy()
 	if hierarchy == nil || !exists(hierarchy.group(0)) {
@@ -146,13 +146,13 @@ func (m *cpuSet) Instance(_ context.Context, partition *Partition) error {
 	for _, process := range waiting {
 		fmt.Fprintln(&rest, process)
 	}
-	// It stays the user's. It is written again, since the old one may be a hard link
-	// to somebody else's file.
+	// The file stays the user's. It is written anew, since the old one may be a
+	// hard link to somebody else's file.
 	own := confined.Attributes{Mode: info.Mode().Perm(), UID: directory.UID, GID: directory.GID}
 	return directory.Write(cpuRequest, []byte(rest.String()), own)
 }
 
-// requested reads the numbers of the request, warning of anything else.
+// requested reads the numbers of the request, and warns of anything else.
 func (m *cpuSet) requested(partition *Partition, request []byte) []int {
 	var processes []int
 	for _, field := range strings.Fields(string(request)) {
@@ -166,8 +166,8 @@ func (m *cpuSet) requested(partition *Partition, request []byte) []int {
 	return processes
 }
 
-// place gives each process a processor of its own as long as there are any, and
-// returns those that must wait.
+// place gives each process its own processor while there are any, and returns
+// those that must wait.
 func (m *cpuSet) place(hierarchy cpuHierarchy, processes []int) (waiting []int, err error) {
 	processors, err := hierarchy.processors()
 	if err != nil {
@@ -201,7 +201,7 @@ func (m *cpuSet) place(hierarchy cpuHierarchy, processes []int) (waiting []int, 
 			m.log.Warn("process that asked for a processor of its own is gone", "process", process)
 			continue
 		}
-		if errors.Is(err, syscall.EINVAL) { // one of the kernel's
+		if errors.Is(err, syscall.EINVAL) { // a kernel thread
 			m.log.Warn("process cannot be given a processor of its own", "process", process)
 			continue
 		}
@@ -213,7 +213,7 @@ func (m *cpuSet) place(hierarchy cpuHierarchy, processes []int) (waiting []int, 
 	return waiting, nil
 }
 
-// accelerate asks for full speed of a processor (MGR-14).
+// accelerate requests full speed of a processor (MGR-14).
 func (m *cpuSet) accelerate(processor int) {
 	governor := filepath.Join(m.system.CPURoot, fmt.Sprintf("cpu%d", processor), "cpufreq", "scaling_governor")
 	if !exists(governor) {
@@ -235,7 +235,7 @@ func parseProcessors(text string) ([]int, error) {
 		first, err := strconv.ParseUint(from, 10, 16)
 		last, err2 := strconv.ParseUint(to, 10, 16)
 		if err := errors.Join(err, err2); err != nil || last < first {
-			return nil, fmt.Errorf("%q is no list of processors", text)
+			return nil, fmt.Errorf("%q is not a list of processors", text)
 		}
 		for processor := first; processor <= last; processor++ {
 			processors = append(processors, int(processor))
@@ -249,7 +249,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// writeControl writes to a file of the kernel, which must exist.
+// writeControl writes to a kernel file, which must exist.
 func writeControl(path, value string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {

@@ -27,8 +27,8 @@ func (h *cpuHierarchyV1) group(processor int) string {
 	return filepath.Join(h.root, "cpu"+strconv.Itoa(processor))
 }
 
-// makeGroup also makes the list of processes where the kernel did not, that is
-// in a directory that only looks like a hierarchy (MGR-11).
+// makeGroup also makes the list of processes if the kernel did not, which means
+// that the directory only looks like a hierarchy (MGR-11).
 func (h *cpuHierarchyV1) makeGroup(directory string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
@@ -52,8 +52,8 @@ func (h *cpuHierarchyV1) members(directory string) ([]int, error) {
 	return readProcesses(filepath.Join(directory, "tasks"))
 }
 
-// gather moves all that is in no group of ours to the first processor. The
-// kernel refuses that for its own threads, which does not matter.
+// gather moves everything outside our groups to the first processor. The kernel
+// refuses that for its own threads, which does not matter.
 func (h *cpuHierarchyV1) gather() ([]int, error) {
 	processors, err := h.processors()
 	if err != nil {
@@ -88,8 +88,9 @@ func (h *cpuHierarchyV1) assign(process, processor int) error {
 	return nil
 }
 
-// cpuHierarchyV2 is the one hierarchy of control groups version 2. Its groups
-// stand directly under the root, as only there they can become partitions.
+// cpuHierarchyV2 is the single hierarchy of control groups version 2. Its
+// groups are directly below the root, since only there can they become
+// partitions.
 type cpuHierarchyV2 struct {
 	root    string
 	manager *cpuSet
@@ -129,7 +130,7 @@ func (h *cpuHierarchyV2) enable(computer *Computer) {
 	})
 }
 
-// gather gives the processors of groups that became empty back to everyone.
+// gather returns the processors of empty groups to everyone.
 func (h *cpuHierarchyV2) gather() ([]int, error) {
 	processors, err := h.processors()
 	if err != nil {
@@ -166,7 +167,7 @@ func (h *cpuHierarchyV2) assign(process, processor int) error {
 	if err := errors.Join(err, readErr); err != nil {
 		return err
 	}
-	// The kernel accepts the word and then tells whether it could do it.
+	// The kernel accepts the word and only then reports whether it could do it.
 	if got := strings.TrimSpace(string(content)); got != "root" {
 		h.manager.log.Warn("processor is not exclusive", "processor", processor, "state", got)
 	}

@@ -41,7 +41,7 @@ func FuzzParseProcessors(f *testing.F) {
 	})
 }
 
-// format runs the Format hook and, unless dry, the changes it asks for.
+// format runs the Format hook and, unless dry, the changes that it adds.
 func format(t *testing.T, m Manager, dry bool) []string {
 	t.Helper()
 	var plan []string
@@ -99,7 +99,7 @@ func TestCPUSetWithoutCGroups(t *testing.T) {
 	}
 }
 
-// A hierarchy of plain files: what is written last to tasks is what it holds.
+// A hierarchy of plain files: tasks holds only what was written last.
 func newTreeV1(t *testing.T, processors int, tasks string) (root string) {
 	root = t.TempDir()
 	testkit.WriteFile(t, filepath.Join(root, "cpuset/cpuset.cpus"), fmt.Sprintf("0-%d\n", processors-1))
@@ -135,8 +135,8 @@ func TestCPUSetInstanceV1(t *testing.T) {
 	}
 }
 
-// MGR-13: who runs, or has no processor of its own elsewhere, gets the first
-// that is free; who has one elsewhere is dropped from the request.
+// MGR-13: a running process without its own processor gets the first free one;
+// a process that has one elsewhere is dropped from the request.
 func TestCPUSetExclusive(t *testing.T) {
 	root := newTreeV1(t, 4, "101\n")
 	testkit.WriteFile(t, filepath.Join(root, "cpuset/cpu1/tasks"), "55\n")
@@ -171,7 +171,7 @@ func TestCPUSetNotAllowed(t *testing.T) {
 	if !strings.Contains(log.String(), "User slapuser3 not allowed to modify cpuset!") {
 		t.Errorf("log %s", log)
 	}
-	// No request, no word about it.
+	// Without a request there is no message.
 	log.Reset()
 	if err := m.Instance(t.Context(), newPartition(t, nil)); err != nil || log.Len() > 0 {
 		t.Errorf("error %v, log %s", err, log)
@@ -192,7 +192,7 @@ func TestCPUSetV2(t *testing.T) {
 	if got := testkit.ReadFile(t, filepath.Join(root, "cgroup.subtree_control")); got != "+cpuset" {
 		t.Errorf("cgroup.subtree_control was written %q", got)
 	}
-	for i := range 3 { // as the kernel would make them
+	for i := range 3 { // as the kernel would create them
 		group := filepath.Join(root, fmt.Sprintf("cpu%d", i))
 		if got, want := testkit.ReadFile(t, filepath.Join(group, "cpuset.cpus")), fmt.Sprint(i); got != want {
 			t.Errorf("%s: cpuset.cpus holds %q", group, got)
@@ -219,7 +219,7 @@ func TestCPUSetV2(t *testing.T) {
 	if got := testkit.ReadFile(t, filepath.Join(partition.Path, cpuRequest)); got != "102\n" {
 		t.Errorf("left in the request: %q", got)
 	}
-	// Once a group is empty, its processor goes back to everyone.
+	// The processor of an empty group returns to everyone.
 	testkit.WriteFile(t, filepath.Join(root, "cpu2/cgroup.procs"), "")
 	if _, err := (&cpuHierarchyV2{root: root, manager: m.(*cpuSet)}).gather(); err != nil {
 		t.Fatal(err)
@@ -230,8 +230,7 @@ func TestCPUSetV2(t *testing.T) {
 }
 
 // With the kernel's own hierarchy: a sleeping process gets a processor, a dead
-// one is dropped. Only groups made by the test are touched, as root.
-// MGR-13.
+// one is dropped. The test only touches groups that it made, as root. MGR-13.
 func TestCPUSetKernelV1(t *testing.T) {
 	const kernel = "/sys/fs/cgroup/cpuset"
 	testkit.Root(t)

@@ -13,14 +13,14 @@ import (
 	"strings"
 )
 
-// devPerm gives the user of a partition the block devices that it asks for in
-// .slapos-disk-permission, a JSON list of objects {"disk": PATH}. The ownership
-// is never taken back (MGR-23).
+// devPerm gives a partition's user the block devices that are requested in
+// .slapos-disk-permission, a JSON list of objects {"disk": PATH}. It never
+// takes ownership back (MGR-23).
 type devPerm struct {
 	hooks
 	log    *slog.Logger
 	system System
-	// allowed are the only devices that may be given, nil means any (MGR-21).
+	// allowed are the only devices that may be given; nil allows any (MGR-21).
 	allowed []string
 }
 
@@ -73,7 +73,7 @@ func (m *devPerm) InstanceTearDown(ctx context.Context, partition *Partition) er
 // give transfers one device; refusals are warnings.
 func (m *devPerm) give(partition *Partition, wanted string, devices []string) error {
 	log := m.log.With("partition", partition.ID, "disk", wanted)
-	// The check below is made on the real path, so a link cannot get around it.
+	// The check below uses the real path, so a link cannot get around it.
 	disk, err := filepath.EvalSymlinks(wanted)
 	if err != nil {
 		log.Warn("disk cannot be resolved", "error", err)

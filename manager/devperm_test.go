@@ -86,7 +86,7 @@ func TestDevPerm(t *testing.T) {
 			if !strings.Contains(log.String(), test.warns) {
 				t.Errorf("log lacks %q:\n%s", test.warns, log)
 			}
-			// Nothing is given back when the request is gone (MGR-23).
+			// Removing the request takes nothing back (MGR-23).
 			if err := os.Remove(filepath.Join(partition.Path, diskRequest)); err != nil {
 				t.Fatal(err)
 			}

@@ -10,7 +10,7 @@ import (
 	"slapos/slap/confined"
 )
 
-// directory is that of the partition; call end after use.
+// directory returns the partition's directory; call end after use.
 func (p *Partition) directory() (directory *confined.Directory, end func(), err error) {
 	if p.Directory != nil {
 		return p.Directory, func() {}, nil
@@ -22,8 +22,8 @@ func (p *Partition) directory() (directory *confined.Directory, end func(), err 
 	return directory, func() { _ = directory.Close() }, nil
 }
 
-// request reads one request file of the partition, which its user writes; found
-// is false when there is none.
+// request reads a request file of the partition, which its user writes; found
+// is false if there is none.
 func (p *Partition) request(name string) (content []byte, found bool, err error) {
 	directory, end, err := p.directory()
 	if err != nil {

@@ -5,10 +5,10 @@
 // while its partitions are processed.
 //
 // [ParseList] reads the option, [New] makes the managers in the order of the
-// list, and format and grid call the hooks of [Manager] at the moments of the
-// table below. A manager keeps its requests and its state in files of the
-// partition's directory, so each hook is idempotent: it is called again on
-// every pass.
+// list, and format and grid call the hooks of [Manager] at the moments in the
+// table below. A manager keeps its requests and its state in files in the
+// partition's directory. Its hooks are called again on every pass, so each is
+// idempotent.
 //
 //	hook              called by      for each           moment
 //	Format            node format    computer            before partitions are made
@@ -16,8 +16,8 @@
 //	InstanceTearDown  node instance  partition           always, at the end
 //	Report            node report    destroyed partition after stop, before destruction
 //
-// The original has three more, of which none of its managers does anything:
-// formatTearDown, software and softwareTearDown.
+// The original has three more, which none of its managers uses: formatTearDown,
+// software and softwareTearDown.
 //
 // The managers are built in. Python managers of the original's installation
 // cannot be loaded, and naming one is an error (MGR-1).
@@ -34,34 +34,33 @@ import (
 	"slapos/slap/confined"
 )
 
-// Manager is one resource manager. An error returned by a hook fails the
-// computer or partition it was called for, and nothing else.
-// Conditions that a user of the partition can cause (a malformed request file)
-// are logged as warnings and are no errors.
+// Manager is a resource manager. An error from a hook fails only the computer
+// or partition that it was called for. Faults that a partition's user can cause
+// (a malformed request file) are not errors, but logged as warnings.
 type Manager interface {
 	// Name is the name used in manager_list.
 	Name() string
-	// Format adds what the manager wants of the machine to computer. It reads
-	// the machine and changes nothing itself: see [Computer.Do].
+	// Format adds the changes to the machine that the manager needs to
+	// computer. It only reads the machine: see [Computer.Do].
 	Format(ctx context.Context, computer *Computer) error
 	Instance(ctx context.Context, partition *Partition) error
 	InstanceTearDown(ctx context.Context, partition *Partition) error
 	Report(ctx context.Context, partition *Partition) error
 }
 
-// Config is what managers are told of the node's configuration (MGR-2).
+// Config is what managers know of the node's configuration (MGR-2).
 type Config struct {
 	// Options are the effective options of [slapos], updated by
 	// [networkcache]; in node format, format's own options.
 	Options map[string]string
-	// Firewall is the section [firewall], nil when there is none.
+	// Firewall is the section [firewall], nil if missing.
 	Firewall map[string]string
 	// Managers holds each section [manager:NAME] under NAME.
 	Managers map[string]map[string]string
-	// Logger is given the attribute "logger", slapos.manager.NAME, by each
+	// Logger gets the attribute "logger", slapos.manager.NAME, from each
 	// manager. Default: [slog.Default].
 	Logger *slog.Logger
-	// System is the machine. Zero fields mean the real one.
+	// System is the machine. Zero fields stand for the real one.
 	System System
 }
 
@@ -70,8 +69,8 @@ type Computer struct {
 	Reference    string
 	SoftwareRoot string
 	InstanceRoot string
-	// Do adds a change to the plan of node format: what it does, for a reader,
-	// and the function that does it, called when and if the plan is applied.
+	// Do adds a change to the plan of node format: a description for people,
+	// and the function that is called if the plan is applied.
 	Do func(description string, apply func(context.Context) error)
 }
 
@@ -80,33 +79,33 @@ type Partition struct {
 	// ID is the partition's reference, such as slappart3, and Path its directory.
 	ID   string
 	Path string
-	// Directory is Path, opened; nil: opened when needed.
+	// Directory is Path, opened; if nil, it is opened when needed.
 	Directory *confined.Directory
 	// UID and GID are the owner of Path; User is the name of that user.
 	UID, GID int
 	User     string
-	// State is what the master asks for.
+	// State is the state that the master wants.
 	State slap.State
 	// Addresses are the entries of ip_list and then of full_ip_list.
 	Addresses  []slap.Address
 	Supervisor Supervisor
-	// Retention writes the date before which the partition may not be
-	// destroyed, when that is due, and tells whether it may be destroyed now
-	// (GRID-84). Only set in Report; nil means that it may.
+	// Retention notes the date before which the partition may not be destroyed,
+	// when that is due, and reports whether it may be destroyed now (GRID-84).
+	// It is only set in Report; nil means that it may.
 	Retention func(ctx context.Context) (destroyable bool, err error)
 }
 
-// Supervisor is what a manager may do to the process supervisor, within the
-// groups of its own partition. The group with suffix S of partition P is called
-// P-S (MGR-5).
+// Supervisor is the part of the process supervisor that a manager may use,
+// within its own partition's groups. The group with suffix S of partition P is
+// called P-S (MGR-5).
 type Supervisor interface {
-	// SetGroup writes the group's configuration and makes the supervisor know
-	// it. Nothing is started. An unchanged group goes on undisturbed.
+	// SetGroup writes the group's configuration and makes the supervisor read
+	// it. It starts nothing. An unchanged group isn't disturbed.
 	SetGroup(ctx context.Context, suffix string, programs []Program) error
-	// RemoveGroup stops and forgets the group; no group is no error.
+	// RemoveGroup stops and removes the group; a missing one is no error.
 	RemoveGroup(ctx context.Context, suffix string) error
-	// NeverStarted tells whether the program, named suffix:program, has not been
-	// started since the supervisor began.
+	// NeverStarted reports whether the program, named suffix:program, hasn't
+	// been started since the supervisor started.
 	NeverStarted(ctx context.Context, suffix, program string) (bool, error)
 	// Start starts the program without waiting for it.
 	Start(ctx context.Context, suffix, program string) error
@@ -116,11 +115,11 @@ type Supervisor interface {
 type Program struct {
 	Name    string
 	Command string
-	// UID and GID the process runs as.
+	// UID and GID of the process.
 	UID, GID int
 }
 
-// constructors are the managers there are, by name.
+// constructors has all managers, by name.
 var constructors = map[string]func(Config) Manager{
 	"cpuset":            newCPUSet,
 	"devperm":           newDevPerm,
@@ -137,7 +136,7 @@ func ParseList(value string) []string {
 	})
 }
 
-// New makes the managers of names, in that order; a name given twice makes two
+// New makes the managers named, in that order; a repeated name makes two
 // (MGR-1).
 func New(names []string, config Config) ([]Manager, error) {
 	if config.Logger == nil {
@@ -167,8 +166,8 @@ func Names() []string {
 	return names
 }
 
-// hooks is a manager that does nothing; the real ones embed it and have the
-// hooks they need.
+// hooks is a manager that does nothing. The others embed it and define the
+// hooks that they need.
 type hooks struct{}
 
 func (hooks) Format(context.Context, *Computer) error            { return nil }

@@ -78,7 +78,7 @@ func newPartition(t *testing.T, content map[string]string) *Partition {
 	return partition
 }
 
-// recorder is a supervisor that notes what it is told.
+// recorder is a supervisor that records calls.
 type recorder struct {
 	calls   []string
 	groups  map[string][]Program

@@ -56,7 +56,7 @@ func (m *portRedirection) InstanceTearDown(ctx context.Context, partition *Parti
 	return startGroup(ctx, partition.Supervisor, socatGroup, programs, func(string) {})
 }
 
-// startGroup sets the group and starts those of its programs that never ran.
+// startGroup sets the group and starts its programs that never ran.
 func startGroup(ctx context.Context, supervisor Supervisor, suffix string, programs []Program, starting func(program string)) error {
 	if err := supervisor.SetGroup(ctx, suffix, programs); err != nil {
 		return err
@@ -77,8 +77,8 @@ func startGroup(ctx context.Context, supervisor Supervisor, suffix string, progr
 	return nil
 }
 
-// programs turns the valid entries into programs of the supervisor; the others
-// are warned about.
+// programs turns the valid entries into programs of the supervisor, and warns
+// about the others.
 func (m *portRedirection) programs(partition *Partition, entries []redirection) ([]Program, error) {
 	var programs []Program
 	named := map[string]bool{}
@@ -107,7 +107,7 @@ func (m *portRedirection) programs(partition *Partition, entries []redirection) 
 	return programs, nil
 }
 
-// defaultDestination is the partition's first IPv6 address.
+// defaultDestination returns the partition's first IPv6 address.
 func defaultDestination(partition *Partition) string {
 	for _, address := range partition.Addresses {
 		if strings.Contains(address.IP, ":") {
@@ -139,10 +139,10 @@ func (r redirection) sockets(defaultDestination string) (source, destination str
 		return "", "", fmt.Errorf("type %q is neither tcp nor udp", r.protocol())
 	}
 	if r.SourcePort == nil || !r.SourcePort.valid() {
-		return "", "", errors.New("srcPort is missing or no port")
+		return "", "", errors.New("srcPort is missing or not a port")
 	}
 	if r.DestinationPort == nil || !r.DestinationPort.valid() {
-		return "", "", errors.New("destPort is missing or no port")
+		return "", "", errors.New("destPort is missing or not a port")
 	}
 	version, bind := 4, ""
 	if r.SourceAddress != nil {
@@ -165,7 +165,7 @@ func (r redirection) sockets(defaultDestination string) (source, destination str
 	return source, destination, nil
 }
 
-// parseAddress refuses zones: their free text would end up on a command line.
+// parseAddress refuses zones: they are free text that would end up on a command line.
 func parseAddress(text string) (netip.Addr, error) {
 	address, err := netip.ParseAddr(text)
 	if err == nil && address.Zone() != "" {
@@ -181,8 +181,8 @@ func addressVersion(address netip.Addr) int {
 	return 6
 }
 
-// port is written as a number or as text of digits; 0 stands for anything else,
-// so that one bad entry leaves the others alone.
+// port is written as a number or as digits; it becomes 0 for anything else, so
+// that one bad entry leaves the others alone.
 type port int
 
 func (p port) valid() bool { return p > 0 && p < 1<<16 }

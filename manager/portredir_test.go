@@ -134,7 +134,7 @@ func TestPortRedirectionWithoutSocat(t *testing.T) {
 	}
 }
 
-// reachable lets other users into the directories of a test.
+// reachable lets other users enter the directories of a test.
 func reachable(t *testing.T, directories ...string) {
 	for _, directory := range directories {
 		if err := os.Chmod(directory, 0o755); err != nil {
@@ -143,7 +143,8 @@ func reachable(t *testing.T, directories ...string) {
 	}
 }
 
-// MGR-44: what the partition's user can't see isn't told to it, and holds up nothing.
+// MGR-44: scripts that the partition's user can't see aren't shown to that
+// user, and delay nothing.
 func TestPreRemoveLink(t *testing.T) {
 	testkit.Root(t)
 	m, log := newManager(t, "prerm", Config{})
@@ -234,7 +235,7 @@ func TestRequestIsPipe(t *testing.T) {
 	}
 }
 
-// No more of a request is read than its limit, whatever its size.
+// A request is read up to its limit, whatever its size.
 func TestRequestIsEndless(t *testing.T) {
 	partition := newPartition(t, nil)
 	path := filepath.Join(partition.Path, redirectRequest)
@@ -248,8 +249,8 @@ func TestRequestIsEndless(t *testing.T) {
 	}
 }
 
-// Whatever a partition's user asks for, what runs, perhaps as root, is socat
-// with two addresses.
+// Whatever a partition's user requests, only socat with two addresses runs,
+// perhaps as root.
 func FuzzRedirections(f *testing.F) {
 	f.Add([]byte(`[{"type": "udp", "srcPort": "53", "srcAddress": "::1", "destPort": 5353, "destAddress": "10.0.0.1"}, {"srcPort": 80, "destPort": 8080}]`))
 	f.Add([]byte(`[{"srcPort": 1, "destPort": 2, "destAddress": "fe80::1%x,exec:sh"}, null, {"srcPort": {}}]`))

@@ -17,9 +17,9 @@ import (
 	"slapos/slap/confined"
 )
 
-// preRemove runs the scripts of etc/prerm of a destroyed partition, under the
-// supervisor, before its files are removed. The report pass waits for those
-// named in the file it leaves (MGR-42).
+// preRemove runs the scripts in etc/prerm of a destroyed partition, under the
+// supervisor, before its files are removed. The report pass waits for the
+// processes listed in a file that it leaves (MGR-42).
 type preRemove struct {
 	hooks
 	log *slog.Logger
@@ -65,9 +65,10 @@ func (m *preRemove) Report(ctx context.Context, partition *Partition) error {
 	return directory.Write(WaitList, []byte(waitFor.String()), confined.AgentFile)
 }
 
-// preRemovePrograms is one program for each file in etc/prerm, links followed: they
-// usually lead into the software release. They are looked up as the partition's
-// user: what that user can't see is not told to it, and holds up nothing (MGR-44).
+// preRemovePrograms returns a program for each file in etc/prerm. It follows
+// links, which usually lead into the software release, but with the rights of
+// the partition's user: files that the user can't see aren't shown to that
+// user, and delay nothing (MGR-44).
 func preRemovePrograms(partition *Partition, log *slog.Logger) (programs []Program, err error) {
 	rights, err := confined.TakeRights(partition.UID, partition.GID, nil)
 	if err != nil {

@@ -19,17 +19,17 @@ import (
 type System struct {
 	// CGroupRoot is where control groups are mounted, /sys/fs/cgroup.
 	CGroupRoot string
-	// CPURoot describes the processors, /sys/devices/system/cpu.
+	// CPURoot has the descriptions of processors, /sys/devices/system/cpu.
 	CPURoot string
-	// Run runs a program and returns its standard output, also when it fails;
-	// a status other than 0 is an *exec.ExitError.
+	// Run runs a program and returns its standard output, even if it fails; a
+	// status other than 0 is an *exec.ExitError.
 	Run func(ctx context.Context, name string, arguments ...string) ([]byte, error)
 	// LookPath finds a program on PATH.
 	LookPath func(name string) (string, error)
-	// Owner is the user who owns path, Chown changes owner and group.
+	// Owner returns the owner of path, Chown changes owner and group.
 	Owner func(path string) (uid int, err error)
 	Chown func(path string, uid, gid int) error
-	// GroupID is the number of a group.
+	// GroupID returns the number of a group.
 	GroupID func(name string) (int, error)
 }
 

@@ -20,9 +20,9 @@ import (
 	"slapos/slap/confined"
 )
 
-// whitelistFirewall lets the processes of a partition's user reach only the
-// IPv4 addresses listed in .slapos-whitelist-firewall, through firewalld. A
-// partition without that file is not limited (MGR-50).
+// whitelistFirewall limits the processes of a partition's user to the IPv4
+// addresses in .slapos-whitelist-firewall, with firewalld. A partition without
+// that file is not limited (MGR-50).
 type whitelistFirewall struct {
 	hooks
 	log     *slog.Logger
@@ -80,7 +80,7 @@ func (m *whitelistFirewall) InstanceTearDown(ctx context.Context, partition *Par
 	return m.configure(ctx, partition, directory, digest(request), addresses)
 }
 
-// Report removes what InstanceTearDown made.
+// Report removes the rules of InstanceTearDown.
 func (m *whitelistFirewall) Report(ctx context.Context, partition *Partition) error {
 	if !m.enabled {
 		return nil
@@ -100,15 +100,15 @@ func (m *whitelistFirewall) Report(ctx context.Context, partition *Partition) er
 	return directory.Remove(whitelistDigest)
 }
 
-// addresses returns the IPv4 addresses of the request, an error only when it
-// is no list.
+// addresses returns the IPv4 addresses in the request. It only fails if that is
+// not a list.
 func (m *whitelistFirewall) addresses(request []byte) ([]netip.Addr, error) {
 	var entries []any
 	if err := json.Unmarshal(request, &entries); err != nil {
 		return nil, err
 	}
 	if entries == nil {
-		return nil, fmt.Errorf("%.40q is no list", request)
+		return nil, fmt.Errorf("%.40q is not a list", request)
 	}
 	var addresses []netip.Addr
 	for _, entry := range entries {
@@ -130,8 +130,8 @@ func digest(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// configure makes the calls of MGR-53. Rules keep the order they are added in,
-// so the accepts come before the reject (MGR-56).
+// configure makes the calls of MGR-53. Rules keep the order in which they are
+// added, so the accepts come before the reject (MGR-56).
 func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition, directory *confined.Directory, wanted string, addresses []netip.Addr) error {
 	m.log.Info(fmt.Sprintf("Configuring partition %s.", partition.ID))
 	chain := chainName(partition)
@@ -148,7 +148,7 @@ func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition,
 		m.log.Debug(fmt.Sprintf("Skipped up-to-date rules for partition %s.", partition.ID))
 		return calls.err
 	}
-	// Emptied first: whatever stops us below, the next run does it all again.
+	// Emptied first: if anything below fails, the next run starts over.
 	if err := directory.Write(whitelistDigest, nil, confined.AgentFile); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (m *whitelistFirewall) configure(ctx context.Context, partition *Partition,
 	return nil
 }
 
-// cleanUp removes chain and rule of the partition, and tells whether there was
+// cleanUp removes the partition's chain and rule, and reports whether there was
 // anything to remove (MGR-54).
 func (m *whitelistFirewall) cleanUp(ctx context.Context, partition *Partition) (bool, error) {
 	cleaned := false
@@ -198,16 +198,16 @@ func ownerRule(partition *Partition) []string {
 		"--uid-owner", strconv.Itoa(partition.UID), "-j", chainName(partition)}
 }
 
-// firewallCalls is a row of calls of firewalld. Once the program could not be
-// run, err says why and no more calls are made.
+// firewallCalls is a series of calls of firewalld. Once the program can't be
+// run, err says why, and no more calls are made.
 type firewallCalls struct {
 	manager *whitelistFirewall
 	ctx     context.Context
 	err     error
 }
 
-// direct calls firewalld's direct interface. Its exit status says nothing: a
-// query that answers no fails too (MGR-51).
+// direct calls firewalld's direct interface. Its exit status means nothing: a
+// query answered with no fails, too (MGR-51).
 func (c *firewallCalls) direct(action string, arguments ...string) string {
 	output, err := c.run(append([]string{"--direct", "--permanent", action}, arguments...)...)
 	var exit *exec.ExitError

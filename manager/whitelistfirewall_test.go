@@ -16,7 +16,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// firewall is a firewalld that remembers chains and rules and notes each call.
+// firewall is a firewalld that keeps chains and rules, and records each call.
 type firewall struct {
 	state map[string]bool
 	calls []string
@@ -119,7 +119,7 @@ func TestWhitelistFirewallSequences(t *testing.T) {
 	}
 }
 
-// An interrupted run is done again: the digest is empty until the reload.
+// An interrupted run is repeated: the digest is empty until the reload.
 func TestWhitelistFirewallRunFails(t *testing.T) {
 	m, f := newFirewall(t)
 	partition := newPartition(t, map[string]string{whitelistRequest: "[]"})
@@ -156,7 +156,7 @@ func TestWhitelistFirewallDisabled(t *testing.T) {
 	}
 }
 
-// Nothing but IPv4 addresses gets into the rules.
+// Only IPv4 addresses get into the rules.
 func FuzzWhitelist(f *testing.F) {
 	f.Add([]byte(`["10.0.0.1", "::1", "::ffff:10.0.0.1", "10.0.0.1/8", 1, null, "-j ACCEPT"]`))
 	f.Fuzz(func(t *testing.T, request []byte) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Promises don't see what in the agent's environment could mislead a Python.
-// PROM-6, PROM-32.
+// Promises don't see variables of the agent's environment that could mislead
+// Python. PROM-6, PROM-32.
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	for name, interpreter := range map[string]string{"slapos.core": testPython, "runtime": barePython} {
@@ -30,9 +30,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// What a plugin doesn't do in a mode is known from its cache: no Python starts
-// to find that out again.
-// PROM-22, PROM-23.
+// The cache says what a plugin doesn't do in a mode: no Python starts to find
+// that out again. PROM-22, PROM-23.
 func TestDisabledChecksAreRemembered(t *testing.T) {
 	t.Parallel()
 	for mode, disable := range map[Mode]string{Forced: "setTestLess", Anomaly: "setAnomalyLess"} {

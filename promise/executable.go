@@ -21,11 +21,11 @@ import (
 
 const (
 	executablePeriod = 2        // minutes (PROM-30)
-	maxOutput        = 64 << 10 // bytes of the end of an executable's output that its log keeps
-	// termGrace lies between SIGTERM and the end (PROM-24).
+	maxOutput        = 64 << 10 // how much of the end of an executable's output its log keeps, in bytes
+	// termGrace is the time between SIGTERM and SIGKILL (PROM-24).
 	termGrace = time.Second
-	// headStart is what an executable has before the next runs beside it: quick
-	// ones run one after the other, and some count on it.
+	// headStart is how long an executable runs before the next starts beside
+	// it: quick ones run one after the other, and some rely on that.
 	headStart = 25 * time.Millisecond
 )
 
@@ -56,13 +56,13 @@ func (executableKind) start(ctx context.Context, r *run, _, due []*check) task {
 	return task{wait: sync.OnceValue(func() error { return <-done })}
 }
 
-// runExecutables runs several at once. Those of one title share their files and
-// run one after the other.
+// runExecutables runs several at once. Those with the same title share their
+// files and run one after the other.
 func (r *run) runExecutables(ctx context.Context, executables []*check) error {
 	queues := map[string][]*check{}
 	for _, c := range executables {
 		queues[c.title] = append(queues[c.title], c)
-		defer c.end() // of those that an end before time leaves
+		defer c.end() // of those that an early return leaves
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.executablesAtOnce())
@@ -93,8 +93,8 @@ func (r *run) runExecutables(ctx context.Context, executables []*check) error {
 	return group.Wait()
 }
 
-// executablesAtOnce is more than the processors: most executables wait for
-// something.
+// executablesAtOnce is more than the number of processors: most executables
+// wait for something.
 func (r *run) executablesAtOnce() int {
 	if r.Parallel == 1 {
 		return 1
@@ -102,8 +102,8 @@ func (r *run) executablesAtOnce() int {
 	return max(r.Parallel, 8)
 }
 
-// runExecutable runs one promise. Its judgement comes from its log, which is
-// its only memory of former runs (PROM-33).
+// runExecutable runs one promise. It judges by the promise's log, the only
+// memory of former runs (PROM-33).
 func (r *run) runExecutable(ctx context.Context, c *check) error {
 	err := r.files.do(func() error {
 		info, err := os.Stat(c.path)
@@ -138,7 +138,7 @@ func (r *run) runExecutable(ctx context.Context, c *check) error {
 	return nil
 }
 
-// logEntries is what the log says of a run.
+// logEntries returns the lines that the log gets for a run.
 func (r *run) logEntries(c *check, result process.Result, err error) []logEntry {
 	output := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(result.Output)
 	output = strings.TrimSpace(output)
@@ -153,7 +153,7 @@ func (r *run) logEntries(c *check, result process.Result, err error) []logEntry 
 	return []logEntry{{level: "INFO", text: output}}
 }
 
-// startError words the failure to start a program as Python does.
+// startError describes a failure to start a program as Python does.
 func startError(path string, err error) string {
 	var errno syscall.Errno
 	if !errors.As(err, &errno) {
@@ -163,8 +163,8 @@ func startError(path string, err error) string {
 	return fmt.Sprintf("[Errno %d] %s: '%s'", int(errno), strings.ToUpper(text[:1])+text[1:], path)
 }
 
-// executableEnvironment is clean beside plugins that have an interpreter of
-// their own, and else the agent's (PROM-32).
+// executableEnvironment is clean if there are plugins with their own
+// interpreter, and else the agent's (PROM-32).
 func (r *run) executableEnvironment() []string {
 	if r.Interpreter != "" && len(r.of(Plugin)) > 0 {
 		return process.CleanEnvironment(r.Environ, r.user.Home)

@@ -24,17 +24,17 @@ const (
 	logFolder    = stateFolder + "/log"
 )
 
-// stateFile is a file of the state. What it holds is made again by the next run.
+// stateFile has the attributes of state files. The next run recreates their content.
 var stateFile = confined.Attributes{UID: -1, GID: -1, Volatile: true}
 
-// files is the partition's directory as its user sees it: when the agent is root,
-// all that happens there happens with the user's rights.
+// files is the partition's directory as its user sees it: if the agent is root,
+// everything there happens with the user's rights.
 type files struct {
 	rights    *confined.Rights
 	directory *confined.Directory
-	// folders are those of the state, opened once.
+	// folders of the state, opened once.
 	folders map[string]*confined.Directory
-	own     *confined.Directory // opened for this run alone; may be nil
+	own     *confined.Directory // opened only for this run; may be nil
 }
 
 func openFiles(directory *confined.Directory, user *process.User) (*files, error) {
@@ -64,9 +64,9 @@ func (f *files) close() {
 // do calls task with the user's rights, see [confined.Rights.Do].
 func (f *files) do(task func() error) error { return f.rights.Do(task) }
 
-// The following are for use within do.
+// The following must be called within do.
 
-// in finds the folder that a name is best looked up in, and the rest of the name.
+// in finds the folder to look a name up in, and the rest of the name.
 func (f *files) in(name string) (*confined.Directory, string) {
 	folder, base := path.Split(name)
 	if directory := f.folders[strings.TrimSuffix(folder, "/")]; directory != nil {
@@ -113,7 +113,7 @@ func (f *files) openRegular(name string, flags int) (*os.File, fs.FileInfo, erro
 	return directory.OpenRegular(base, flags)
 }
 
-// replace writes a file whole or not at all.
+// replace writes a file, whole or not at all.
 func (f *files) replace(name string, content []byte) error {
 	directory, base := f.in(name)
 	attributes := stateFile
@@ -121,8 +121,7 @@ func (f *files) replace(name string, content []byte) error {
 	return directory.Write(base, content, attributes)
 }
 
-// names lists a directory in its own order (PROM-20); one that is missing is
-// empty.
+// names lists a directory in its own order (PROM-20); a missing one is empty.
 func (f *files) names(folder string) ([]string, error) {
 	entries, more, err := f.directory.List(folder, confined.MaxEntries)
 	if more {
@@ -135,8 +134,8 @@ func (f *files) names(folder string) ([]string, error) {
 	return names, err
 }
 
-// giveFolders makes the user the owner of state folders that an agent made as
-// root (PROM-21). It needs root's rights, so it is not for use within do.
+// giveFolders gives state folders that an agent made as root to the user
+// (PROM-21). It needs root's rights, so it must not be called within do.
 func giveFolders(opened *confined.Directory) error {
 	for _, folder := range []string{resultFolder, cacheFolder, logFolder} {
 		if err := opened.GivePath(folder); err != nil {

@@ -20,8 +20,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// What the user has put in the place of a state file is neither read without end
-// nor waited for, and nothing else is written.
+// If the user replaces a state file with something else, that is neither read
+// endlessly nor waited for, and nothing else is written.
 func openedForTest(t testing.TB, directory string) *confined.Directory {
 	opened, err := confined.Open(directory)
 	if err != nil {
@@ -78,8 +78,8 @@ func TestFilesAreLimited(t *testing.T) {
 	}
 }
 
-// The thread that works on the user's files has all groups of the user, and none
-// of ours.
+// The thread that works on the user's files has all groups of the user, and
+// none of ours.
 func TestFilesHaveTheUsersGroups(t *testing.T) {
 	if os.Geteuid() != 0 {
 		runAsRootOfNamespace(t)
@@ -115,8 +115,8 @@ func TestFilesHaveTheUsersGroups(t *testing.T) {
 	}
 }
 
-// State directories that an agent made as root are given to the user: those of
-// others, and what a link leads to, are not.
+// State directories that an agent made as root are given to the user, but not
+// those of others or behind a link.
 func TestGiveFolders(t *testing.T) {
 	if os.Geteuid() != 0 {
 		runAsRootOfNamespace(t)
@@ -141,7 +141,7 @@ func TestGiveFolders(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(linked, ".slapgrid")); err != nil {
 		t.Fatal(err)
 	}
-	_ = giveFolders(openedForTest(t, linked)) // it is the owners that count
+	_ = giveFolders(openedForTest(t, linked)) // only the owners matter
 	if err := errors.Join(os.Mkdir(filepath.Join(trap, ".slapgrid"), 0o700), os.Symlink(filepath.Join(outside, "promise"), filepath.Join(trap, ".slapgrid", "promise"))); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestGiveFolders(t *testing.T) {
 	}
 }
 
-// What promises print is logged up to a limit, and then told once.
+// The output of promises is logged up to a limit, and then reported once.
 func TestPrintedIsLimited(t *testing.T) {
 	var log bytes.Buffer
 	d := &driver{run: &run{logger: slog.New(slog.NewTextHandler(&log, nil))}}
@@ -172,7 +172,7 @@ func TestPrintedIsLimited(t *testing.T) {
 	}
 }
 
-// GRID-101: what was opened is the partition, whatever has its name by now.
+// GRID-101: the opened directory is the partition, whatever has its name now.
 func TestPartitionExchanged(t *testing.T) {
 	testkit.Root(t)
 	directory, others := filepath.Join(t.TempDir(), "slappart0"), t.TempDir()

@@ -25,14 +25,14 @@ var logLine = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\d{4}-\d{2}-\d{2}\s+\d{2}:\d{2}:\d{2}\s+-?\s*(\w+)\s+-?\s+(\d+-\d{3})\s+-?\s*(.*)`)
 })
 
-// past is a run of a promise, as its log tells it.
+// past is a run of a promise, as recorded in its log.
 type past struct {
 	failed  bool
 	message string
 }
 
-// parseHistory returns the last runs that a log tells of, newest first. Lines
-// without a date belong to the one before them, empty ones to none.
+// parseHistory returns the last runs in a log, newest first. Lines without a
+// date belong to the run before them; empty ones are ignored.
 func parseHistory(log []byte, limit int) []past {
 	var runs []past
 	transaction, continuation := "", ""
@@ -65,8 +65,8 @@ func parseHistory(log []byte, limit int) []past {
 	return runs
 }
 
-// judge is the test of an executable, which needs one bad run to fail, or its
-// anomaly, which needs three (PROM-31).
+// judge returns an executable's test, which one bad run makes fail, or its
+// anomaly, which takes three (PROM-31).
 func judge(runs []past, mode Mode) (failed bool, message string) {
 	if len(runs) == 0 {
 		return false, "No result found!"
@@ -84,13 +84,13 @@ func judge(runs []past, mode Mode) (failed bool, message string) {
 	return runs[0].failed && failures == wanted, runs[0].message
 }
 
-// logEntry is one text of a promise log.
+// logEntry is a text in a promise log.
 type logEntry struct {
 	level, text string
 }
 
-// appendLog writes a run into the log of a promise. It returns the end of the
-// log, with that run even when it could not be written.
+// appendLog writes a run into a promise's log. It returns the end of the log,
+// with that run even if it could not be written.
 func (r *run) appendLog(title string, entries []logEntry) (log []byte, err error) {
 	now := r.Now()
 	transaction := fmt.Sprintf("%d-%03d", now.Unix(), r.Random())
@@ -110,8 +110,8 @@ func (r *run) appendLog(title string, entries []logEntry) (log []byte, err error
 	return log, err
 }
 
-// readEnd returns the last lines of a regular file, at most limit bytes of them.
-// For use within do.
+// readEnd returns the last lines of a regular file, at most limit bytes. Call
+// it within do.
 func (f *files) readEnd(name string, limit int64) ([]byte, error) {
 	file, info, err := f.openRegular(name, os.O_RDONLY)
 	if err != nil {
@@ -126,7 +126,7 @@ func (f *files) readEnd(name string, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// append adds text to the end of a regular file. For use within do.
+// append adds text to the end of a regular file. Call it within do.
 func (f *files) append(name, text string) error {
 	file, _, err := f.openRegular(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if err != nil {

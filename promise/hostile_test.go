@@ -20,12 +20,11 @@ import (
 	"slapos/slap/testkit"
 )
 
-// Nothing that a promise starts may make the run wait or grow.
-// PROM-44, PROM-45.
+// Nothing that a promise starts makes the run wait or grow. PROM-44, PROM-45.
 func TestHostilePromises(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
-	p.options.Timeout = 2 * time.Minute // less than what is started lives
+	p.options.Timeout = 2 * time.Minute // less than the started processes live
 	background := p.path("pid")
 	p.executable("background", "sleep 300 & echo $! > "+background+"; echo done")
 	p.executable("flood", "head -c 4000000 /dev/zero | tr '\\0' 'x'; echo end; exit 1")
@@ -70,8 +69,8 @@ func TestHostilePromises(t *testing.T) {
 	}
 }
 
-// The state files are the user's: links, pipes and nonsense there must neither
-// block nor lead anybody anywhere.
+// The state files belong to the user: links, pipes and nonsense there must
+// neither block nor mislead anybody.
 func TestHostileFiles(t *testing.T) {
 	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "precious")
@@ -137,7 +136,7 @@ func TestHostileFiles(t *testing.T) {
 	})
 }
 
-// Where the agent is root, all files are the user's, and none is reached with
+// If the agent is root, all files belong to the user, and none is accessed with
 // root's rights.
 func TestFilesAsUser(t *testing.T) {
 	t.Parallel()
@@ -148,7 +147,7 @@ func TestFilesAsUser(t *testing.T) {
 	p := newPartition(t)
 	p.plugin("check.py", "def sense(self):\n    self.logger.error('bad')")
 	p.executable("legacy", "exit 1")
-	// What an agent of the past made as root is given away.
+	// What former agents made as root is given away.
 	for _, folder := range []string{".slapgrid", stateFolder, resultFolder, logFolder} {
 		if err := os.Mkdir(p.path(folder), 0o755); err != nil {
 			t.Fatal(err)
@@ -162,7 +161,7 @@ func TestFilesAsUser(t *testing.T) {
 		}
 	}
 
-	secret := p.path("secret") // root's, in the partition
+	secret := p.path("secret") // owned by root, in the partition
 	stored := `{"title": "legacy", "name": "legacy", "path": "x", "execution-time": 1, "result": {"type": "Test Result", "failed": true, "date": "2026-11-21T01:42:57+0000", "message": "secret"}}`
 	if err := os.WriteFile(secret, []byte(stored), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package cgroup keeps one control group (version 2) for each partition, so
-// that what runs in one partition cannot take the whole machine (D-12).
+// Package cgroup keeps a control group (version 2) for each partition, so that
+// one partition cannot use up the whole machine (D-12).
 //
-// The groups are slices named as systemd names them:
+// The groups are slices with systemd's names:
 //
 //	/sys/fs/cgroup/slapos.slice/slapos-slappart3.slice
 //
-// node format makes them and sets their limits by the changes between what
-// [Hierarchy.Read] finds and what is wanted ([State.Prepare]). The supervisor starts services in the slice that
-// [Hierarchy.Open] opens, if there is one. Where the machine has no control
-// groups of version 2 with the controllers needed, [Hierarchy.Available] says so
-// and nothing is done.
+// node format makes them and sets their limits, by the changes between what
+// [Hierarchy.Read] finds and what is wanted ([State.Prepare]). The supervisor
+// starts services in the slice that [Hierarchy.Open] opens, if it exists. If
+// the machine has no control groups of version 2 with the necessary
+// controllers, [Hierarchy.Available] says so and nothing is done.
 package cgroup
 
 import (
@@ -30,7 +30,7 @@ import (
 // /sys/fs/cgroup.
 type Hierarchy struct{ Root string }
 
-// controllers that partitions are limited by.
+// controllers that limit partitions.
 var controllers = []string{"cpu", "memory", "pids"}
 
 func (h Hierarchy) root() string {
@@ -42,12 +42,12 @@ func (h Hierarchy) root() string {
 
 func (h Hierarchy) top() string { return filepath.Join(h.root(), "slapos.slice") }
 
-// Slice is the directory of a partition's control group.
+// Slice returns the directory of a partition's control group.
 func (h Hierarchy) Slice(partition string) string {
 	return filepath.Join(h.top(), "slapos-"+partition+".slice")
 }
 
-// Available tells whether partitions can be limited: nil, or what is missing.
+// Available reports whether partitions can be limited: nil, or what is missing.
 func (h Hierarchy) Available() error {
 	content, err := os.ReadFile(filepath.Join(h.root(), "cgroup.controllers"))
 	if err != nil {
@@ -58,11 +58,11 @@ func (h Hierarchy) Available() error {
 			return fmt.Errorf("the control groups at %s have no %s controller", h.root(), controller)
 		}
 	}
-	if err := unix.Access(h.root(), unix.W_OK); err != nil { // in a container, say
+	if err := unix.Access(h.root(), unix.W_OK); err != nil { // in a container, for example
 		return fmt.Errorf("the control groups at %s cannot be changed: %w", h.root(), err)
 	}
-	// Other than the machine's root, that of a container must be empty to pass
-	// controllers on.
+	// Unlike the machine's root, a container's must be empty to delegate
+	// controllers.
 	_, err = os.Stat(filepath.Join(h.root(), "cgroup.type"))
 	if inContainer := err == nil; inContainer {
 		if enabled, _ := os.ReadFile(filepath.Join(h.root(), "cgroup.subtree_control")); len(missing(string(enabled))) == 0 {
@@ -75,9 +75,9 @@ func (h Hierarchy) Available() error {
 	return nil
 }
 
-// Open opens the slice of a partition, for starting processes in it: their
-// syscall.SysProcAttr has the descriptor as CgroupFD. The file is nil on a node
-// that was not prepared.
+// Open opens the slice of a partition, to start processes in it: their
+// syscall.SysProcAttr has the descriptor as CgroupFD. The file is nil on an
+// unprepared node.
 func (h Hierarchy) Open(partition string) (*os.File, error) {
 	slice, err := os.Open(h.Slice(partition))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,11 +86,11 @@ func (h Hierarchy) Open(partition string) (*os.File, error) {
 	return slice, err
 }
 
-// A Change is one difference between what is wanted and what is there: a
-// directory to make or, where there is a value, a control file to write.
+// A Change is a difference between what is wanted and what exists: a directory
+// to make or, if it has a value, a control file to write.
 type Change struct{ Path, Value string }
 
-// String is the change as a command line.
+// String returns the change as a command line.
 func (c Change) String() string {
 	if c.Value == "" {
 		return "mkdir " + c.Path
@@ -106,11 +106,11 @@ func (c Change) Apply() error {
 	return write(c.Path, c.Value)
 }
 
-// State is the part of a hierarchy that its changes depend on, as it was read.
+// State is the part of a hierarchy on which its changes depend.
 type State struct {
 	Hierarchy Hierarchy
-	// Entries are the directories that there are, each with "", and the control
-	// files that can be read, each with its content.
+	// Entries are the existing directories, each with "", and the readable
+	// control files, each with its content.
 	Entries map[string]string
 }
 
@@ -144,13 +144,13 @@ func (s *State) read(directory string, files ...string) {
 	}
 }
 
-// PrepareTop returns what must be done before the slices of partitions.
+// PrepareTop returns the changes that come before the slices of partitions.
 func (s *State) PrepareTop() []Change {
 	h := s.Hierarchy
 	return append(s.enable(h.root()), append(s.makeDirectory(h.top()), s.enable(h.top())...)...)
 }
 
-// Prepare returns what must be done to give a partition its slice and limits.
+// Prepare returns the changes that give a partition its slice and limits.
 func (s *State) Prepare(partition string, limits Limits) []Change {
 	slice := s.Hierarchy.Slice(partition)
 	changes := s.makeDirectory(slice)
@@ -167,7 +167,7 @@ func (s *State) Prepare(partition string, limits Limits) []Change {
 	return changes
 }
 
-// enable passes the controllers on to the groups below directory.
+// enable delegates the controllers to the groups below directory.
 func (s *State) enable(directory string) []Change {
 	path := filepath.Join(directory, "cgroup.subtree_control")
 	missing := missing(s.Entries[path])
@@ -184,12 +184,12 @@ func (s *State) makeDirectory(path string) []Change {
 	return []Change{{Path: path}}
 }
 
-// missing are the controllers that a group does not pass on.
+// missing returns the controllers that a group doesn't delegate.
 func missing(enabled string) []string {
 	return slices.DeleteFunc(slices.Clone(controllers), func(c string) bool { return slices.Contains(strings.Fields(enabled), c) })
 }
 
-// write does not create the file: the kernel makes all that there are.
+// write does not create the file: the kernel makes all there are.
 func write(path, value string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {

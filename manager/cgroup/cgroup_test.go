@@ -64,7 +64,7 @@ func TestPrepare(t *testing.T) {
 					fakeKernel(t, change.Path)
 				}
 			}
-			// The kernel shows what is enabled without signs.
+			// The kernel shows enabled controllers without signs.
 			for _, directory := range []string{root, h.top()} {
 				testkit.WriteFile(t, filepath.Join(directory, "cgroup.subtree_control"), "cpu memory pids\n")
 			}
@@ -94,8 +94,8 @@ func TestPrepare(t *testing.T) {
 	}
 }
 
-// The kernel's own hierarchy starts a process in a slice. What the test makes
-// there it removes; the controllers are not needed for that.
+// The kernel's own hierarchy starts a process in a slice. The test removes what
+// it makes there; it needs no controllers.
 func TestKernelStart(t *testing.T) {
 	testkit.Root(t)
 	root := unifiedHierarchy(t)

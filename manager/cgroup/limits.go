@@ -13,7 +13,7 @@ import (
 // Limits of one partition. The zero value of a field sets no limit.
 type Limits struct {
 	MemoryMax uint64 // bytes
-	CPUWeight int    // 1 to 10000, the kernel's default being 100
+	CPUWeight int    // 1 to 10000; the kernel's default is 100
 	PIDsMax   int
 }
 
@@ -68,7 +68,7 @@ func parseSize(text string) (uint64, error) {
 
 type setting struct{ file, value, initial string }
 
-// settings are the control files; memory comes in whole pages.
+// settings returns the control files to write; memory is rounded to whole pages.
 func (l Limits) settings() []setting {
 	memory, weight, processes := "max", "100", "max"
 	if l.MemoryMax > 0 {

@@ -219,7 +219,7 @@ func TestPython(t *testing.T) {
 // For root, members belong to the users that the archive names, if it can mean
 // those, else to the owner of the parent directory (NC-44).
 func TestOwner(t *testing.T) {
-	testkit.Root(t) // else there is nobody to give files to
+	testkit.Root(t) // otherwise there is nobody to give files to
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
 		t.Fatal(err)
@@ -265,8 +265,8 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// An archive that ends too early leaves nothing. One that is changed leaves
-// nothing or, since some bits of deflate mean nothing, all.
+// A truncated archive leaves nothing. A changed one leaves nothing or, since
+// some bits of deflate have no meaning, everything.
 func TestDamage(t *testing.T) {
 	source := filepath.Join(t.TempDir(), top)
 	makeTree(t, source)
@@ -303,7 +303,7 @@ func testRefused(t *testing.T, name string, archive []byte) error {
 	return err
 }
 
-// A reader that fails at its end, as a download with a wrong sum.
+// A reader that fails at its end, as a download with a wrong sum does.
 func TestFailureAtEnd(t *testing.T) {
 	source := filepath.Join(t.TempDir(), top)
 	makeTree(t, source)

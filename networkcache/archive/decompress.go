@@ -15,8 +15,8 @@ import (
 	"github.com/therootcompany/xz"
 )
 
-// decompress finds out how the archive is compressed. Closing it ends the
-// goroutines behind it; a read of src that is under way ends when src does.
+// decompress detects how the archive is compressed. Closing it ends the
+// goroutines behind it; a running read of src ends when src does.
 func decompress(src io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReaderSize(src, 64<<10)
 	begin, err := buffered.Peek(memberHeaderSize)
@@ -26,8 +26,8 @@ func decompress(src io.Reader) (io.ReadCloser, error) {
 	if isOurs(begin) {
 		return newGzipReader(buffered), nil
 	}
-	// A copy: the reader owns what Peek returned, and from the next line on a
-	// goroutine owns the reader.
+	// Copy, since the reader owns what Peek returned, and from the next line on
+	// a goroutine owns the reader.
 	begin = bytes.Clone(begin)
 	source := readAhead(buffered)
 	inflated, err := inflateForeign(begin, source)
@@ -39,7 +39,7 @@ func decompress(src io.Reader) (io.ReadCloser, error) {
 	return ahead, nil
 }
 
-// xzDictionary is that of xz -9, the largest of its presets.
+// xzDictionary is that of xz -9, the largest of the presets.
 const xzDictionary = 64 << 20
 
 func inflateForeign(begin []byte, source io.Reader) (io.Reader, error) {
@@ -59,7 +59,7 @@ func isOurs(begin []byte) bool {
 	return ours
 }
 
-// An aheadReader reads in a goroutine of its own, which owns the source until it
+// An aheadReader reads in its own goroutine, which owns the source until it
 // ends: at the source's end or error, or with its next chunk after Close. A
 // buffer belongs to the side that took it from free or chunks.
 type aheadReader struct {
@@ -97,7 +97,7 @@ func (a *aheadReader) fill(r io.Reader) {
 		default:
 			buffer = make([]byte, chunkSize)
 		}
-		// Not io.ReadFull, which tells a short last part like one that was cut off.
+		// io.ReadFull can't distinguish a short last part from a truncated one.
 		n := 0
 		var err error
 		for n < len(buffer) && err == nil {

@@ -17,37 +17,39 @@ import (
 )
 
 // Blobs are contents, each under its SHA-512 in lower-case hexadecimal digits.
-// They can be used by several goroutines and, if what is below can, by several
-// servers. What isn't there, or is no sum, is an error that is fs.ErrNotExist.
+// Several goroutines can use them and, if the storage below allows it, several
+// servers. If a content is missing, or its name isn't a sum, the error is
+// fs.ErrNotExist.
 type Blobs interface {
-	// Open opens a content to read. It counts as used now, to the day.
+	// Open opens a content to read, and records the use, to the day.
 	Open(ctx context.Context, sum string) (content io.ReadSeekCloser, err error)
-	// Store reads a content to its end and keeps it, whole or not at all, and
-	// returns its sum. That must be the expected one, unless none is given: else
-	// nothing is kept and the error is ErrChecksum. A content that is there
-	// counts as used.
+	// Store reads a content to its end, keeps it, whole or not at all, and
+	// returns its sum. That must be the expected one, if any: otherwise nothing
+	// is kept and the error is ErrChecksum. Storing a content that exists
+	// counts as a use.
 	Store(ctx context.Context, content io.Reader, expected string) (sum string, err error)
-	// Has tells whether a content is there.
+	// Has reports whether a content exists.
 	Has(ctx context.Context, sum string) (bool, error)
-	// List tells of all contents, in no order, and removes what uploads left
+	// List returns all contents, in no order, and removes what uploads left
 	// that were given up a day ago.
 	List(ctx context.Context) ([]Blob, error)
-	// Remove forgets a content. One that isn't there is no error.
+	// Remove removes a content. It is no error if that doesn't exist.
 	Remove(ctx context.Context, sum string) error
 }
 
-// A Blob is what is known of a content.
+// A Blob describes a content.
 type Blob struct {
 	Sum  string
 	Size int64
-	Used time.Time // the last time, to the day
+	Used time.Time // last use, to the day
 }
 
-// ErrChecksum means that a content is another one than it should be.
+// ErrChecksum means that a content isn't the expected one.
 var ErrChecksum error = &Refusal{http.StatusBadRequest, "Checksum mismatch"}
 
-// OpenBlobs opens a directory, which must exist, or the bucket of an address
-// s3://…, which waits for sums in the directory scratch; see [Bucket].
+// OpenBlobs opens a directory, which must exist, or the bucket at an address
+// s3://…, whose uploads wait for their sums in the directory scratch; see
+// [Bucket].
 func OpenBlobs(ctx context.Context, place, scratch string, login Login) (Blobs, error) {
 	if !strings.HasPrefix(place, "s3://") {
 		return &Directory{Path: place}, nil
@@ -57,7 +59,7 @@ func OpenBlobs(ctx context.Context, place, scratch string, login Login) (Blobs, 
 
 const temporaryPrefix = ".upload-"
 
-// usedEvery is how exact the time of use is: not each download writes.
+// usedEvery is how exact the time of use is: not every download writes it.
 const usedEvery = 24 * time.Hour
 
 var sumPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{128}$`) })
@@ -85,8 +87,8 @@ func spool(directory string, content io.Reader, expected string) (file *os.File,
 	return file, sum, nil
 }
 
-// removeAbandoned removes the temporary file of an upload, if that was given up
-// a day ago. The next time will do, too.
+// removeAbandoned removes the temporary file of an upload that was given up a
+// day ago. If that fails, the next call tries again.
 func removeAbandoned(path string, written time.Time) {
 	if time.Since(written) > usedEvery {
 		os.Remove(path)

@@ -21,31 +21,30 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// A Bucket keeps contents as the objects PREFIX/SUM of a bucket that speaks
-// Amazon's S3. Its address is
+// A Bucket keeps contents as the objects PREFIX/SUM of a bucket with Amazon's
+// S3 protocol. Its address is
 //
 //	s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=REGION
 //
-// without endpoint Amazon's own. The time of the empty object PREFIX/used/SUM
-// is that of the last use; without one, the time of the content.
+// The endpoint defaults to Amazon's own. The time of the empty object
+// PREFIX/used/SUM is the last use; without that object, the content's time is.
 type Bucket struct {
 	client  *minio.Client
 	bucket  string
 	prefix  string // with a slash at its end, or empty
-	scratch string // directory of contents whose sum isn't known yet
+	scratch string // directory of uploads whose sum isn't known yet
 	now     func() time.Time
 
 	mu      sync.Mutex
-	touched map[string]time.Time // when, as far as this process did it
+	touched map[string]time.Time // the uses that this process has recorded
 }
 
-// A Login says who uses a bucket: an access key or, without, what a file has in
-// the format of ~/.aws/credentials or, without, what the machine is given by
-// the cloud that it runs in.
+// A Login says who uses a bucket: an access key, else a file in the format of
+// ~/.aws/credentials, else what the cloud gives the machine that it runs.
 type Login struct {
 	AccessKey, SecretKey, SessionToken string
 	File, Profile                      string
-	Region                             string // unless the address tells it
+	Region                             string // unless the address has it
 }
 
 func (l Login) credentials() *credentials.Credentials {
@@ -58,7 +57,7 @@ func (l Login) credentials() *credentials.Credentials {
 	return credentials.NewIAM("")
 }
 
-// openBucket makes sure that the bucket is there.
+// openBucket checks that the bucket exists.
 func openBucket(ctx context.Context, address, scratch string, login Login) (*Bucket, error) {
 	b, err := newBucket(address, scratch, login)
 	if err == nil {
@@ -131,11 +130,11 @@ func (b *Bucket) Open(ctx context.Context, sum string) (io.ReadSeekCloser, error
 	return object, nil
 }
 
-// used is the name of the object that tells of a content's last use.
+// used returns the name of the object that records a content's last use.
 func (b *Bucket) used(sum string) string { return b.prefix + "used/" + sum }
 
-// touch notes that a content is used. Where that may not be written, all count
-// as old.
+// touch records the use of a content. If it can't write, all contents count as
+// old.
 func (b *Bucket) touch(ctx context.Context, sum string, info minio.ObjectInfo) {
 	now := b.now()
 	b.mu.Lock()
@@ -150,11 +149,12 @@ func (b *Bucket) touch(ctx context.Context, sum string, info minio.ObjectInfo) {
 	}
 }
 
-// partSize bounds what is in memory of an upload to the bucket.
+// partSize bounds how much of an upload to the bucket is in memory.
 const partSize = 16 << 20
 
 // Store implements [Blobs]. The content waits on disk until its sum is known:
-// an object appears under the right name only, and what is there isn't sent.
+// an object only appears under its right name, and an existing one isn't sent
+// again.
 func (b *Bucket) Store(ctx context.Context, content io.Reader, expected string) (sum string, err error) {
 	file, sum, err := spool(b.scratch, content, expected)
 	if err != nil {
@@ -221,9 +221,9 @@ func (b *Bucket) List(ctx context.Context) ([]Blob, error) {
 	return all, err
 }
 
-// list finds the objects that are named by sums, right after a prefix.
+// list finds the objects whose names are a prefix and a sum.
 func (b *Bucket) list(ctx context.Context, prefix string) ([]Blob, error) {
-	ctx, cancel := context.WithCancel(ctx) // ends the listing when it is left early
+	ctx, cancel := context.WithCancel(ctx) // ends the listing if we leave early
 	defer cancel()
 	var all []Blob
 	for object := range b.client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: prefix}) {
@@ -251,7 +251,7 @@ func (b *Bucket) Remove(ctx context.Context, sum string) error {
 	return nil
 }
 
-// failure says what failed, and makes a missing object fs.ErrNotExist.
+// failure adds what failed, and makes a missing object fs.ErrNotExist.
 func (b *Bucket) failure(doing, sum string, err error) error {
 	if err == nil {
 		return nil

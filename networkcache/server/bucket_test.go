@@ -22,7 +22,7 @@ import (
 
 var bucketLogin = Login{AccessKey: "somebody", SecretKey: "something secret", Region: "us-east-1"}
 
-// buckets counts those of this test run.
+// buckets counts the buckets of this test run.
 var buckets atomic.Int64
 
 // startBucket starts a server of S3 and makes a bucket there.
@@ -63,7 +63,7 @@ func startS3(t *testing.T) (endpoint string) {
 			t.Fatal(err)
 		}
 	}
-	// What a filesystem can't keep beside a file goes to another one.
+	// Attributes that the file system can't keep go to another directory.
 	command := exec.Command(program, "--port", address, "--quiet", "posix", "--sidecar", filepath.Join(folder, "side"), filepath.Join(folder, "data"))
 	command.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+bucketLogin.AccessKey, "ROOT_SECRET_KEY="+bucketLogin.SecretKey)
 	var log strings.Builder
@@ -81,7 +81,7 @@ func startS3(t *testing.T) (endpoint string) {
 	return "http://" + address
 }
 
-// testProgram is a file that make testenv makes.
+// testProgram returns a file that make testenv makes.
 func testProgram(t *testing.T, path string) string {
 	t.Helper()
 	directory, err := os.Getwd()
@@ -102,7 +102,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// A content in a bucket that is read or stored again counts as used again.
+// Reading or storing a content in a bucket again counts as a new use.
 func TestBucketUse(t *testing.T) {
 	b := startBucket(t, "")
 	ctx := t.Context()
@@ -120,7 +120,7 @@ func TestBucketUse(t *testing.T) {
 	}
 	first := used()
 	b.now = func() time.Time { return time.Now().Add(2 * usedEvery) }
-	// Times of a bucket are whole seconds.
+	// A bucket's times are whole seconds.
 	testkit.Eventually(t, testkit.Patience, "a second has passed", func() bool { return time.Since(first) > 1100*time.Millisecond })
 	if got := readBlob(t, b, sum, 0); got != "hello" {
 		t.Errorf("read %q", got)
@@ -136,7 +136,7 @@ func TestBucketUse(t *testing.T) {
 	}
 }
 
-// A server over a bucket and a database, as a fleet has it.
+// A server with a bucket and a database, as a fleet uses.
 func TestBucketServer(t *testing.T) {
 	b := startBucket(t, "cache")
 	index, err := OpenIndex(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "index.db"), "")
@@ -169,7 +169,7 @@ func TestBucketServer(t *testing.T) {
 }
 
 func TestBucketAddress(t *testing.T) {
-	web := httptest.NewServer(nil) // of no S3
+	web := httptest.NewServer(nil) // which isn't S3
 	defer web.Close()
 	for address, want := range map[string]string{
 		"s3://":                     "no bucket in the address",

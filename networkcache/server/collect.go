@@ -15,12 +15,12 @@ import (
 	"slapos/networkcache"
 )
 
-// A Store is what a server keeps. It is used by several goroutines.
+// A Store is what a server stores. Several goroutines may use it.
 type Store struct {
 	Contents Blobs
 	Entries  Index
-	// MaximumAge and MaximumSize, in bytes, are what [Store.Collect] leaves of
-	// the contents; 0: all.
+	// MaximumAge and MaximumSize, in bytes, limit the contents that
+	// [Store.Collect] leaves; 0: no limit.
 	MaximumAge  time.Duration
 	MaximumSize int64
 	Logger      *slog.Logger     // default: none
@@ -36,9 +36,9 @@ func (s *Store) complete() {
 	}
 }
 
-// Collect removes the contents that nobody has used for the maximum age, then
-// the least recently used until the rest is small enough, and the entries about
-// what was removed. It returns how many contents and how many bytes went.
+// Collect removes the contents unused for longer than the maximum age, then the
+// least recently used until the rest is small enough, and the entries about
+// them. It returns the number of removed contents and bytes.
 func (s *Store) Collect(ctx context.Context) (count int, size int64, err error) {
 	s.complete()
 	all, err := s.Contents.List(ctx)
@@ -73,14 +73,14 @@ func (s *Store) Collect(ctx context.Context) (count int, size int64, err error) 
 	return count, size, err
 }
 
-// CollectHourly removes old contents now and once an hour, until ctx ends, and
+// CollectHourly removes old contents now and every hour, until ctx ends, and
 // counts them.
 func (s *Server) CollectHourly(ctx context.Context) {
 	s.store.CollectEvery(ctx, time.Hour, func(count int) { s.counts.collected.Add(float64(count)) })
 }
 
-// CollectEvery collects now and again and again, until ctx ends. Each time that
-// something was removed it calls done, if there is one.
+// CollectEvery collects now and repeatedly, until ctx ends. After each time
+// that something was removed it calls done, unless that is nil.
 func (s *Store) CollectEvery(ctx context.Context, interval time.Duration, done func(count int)) {
 	s.complete()
 	ticker := time.NewTicker(interval)
@@ -104,8 +104,8 @@ func (s *Store) CollectEvery(ctx context.Context, interval time.Duration, done f
 	}
 }
 
-// Forget drops entries of all keys, and returns the keys that changed. What
-// can't be read is left and logged.
+// Forget drops entries of all keys, and returns the keys that changed. It
+// leaves and logs what it can't read.
 func (s *Store) Forget(ctx context.Context, keep func(networkcache.Entry) bool) (changed []string, err error) {
 	s.complete()
 	changed = []string{}
@@ -123,13 +123,13 @@ func (s *Store) Forget(ctx context.Context, keep func(networkcache.Entry) bool) 
 	return changed, ctx.Err()
 }
 
-// ForgetMissing drops the entries whose content isn't there, and returns the
+// ForgetMissing drops the entries whose content doesn't exist, and returns the
 // keys that changed.
 func (s *Store) ForgetMissing(ctx context.Context) (changed []string, err error) {
 	var unknown error
 	changed, err = s.Forget(ctx, func(entry networkcache.Entry) bool {
 		has, err := s.Contents.Has(ctx, entry.SHA512())
-		if err != nil { // not known to be missing
+		if err != nil { // may still exist
 			unknown = err
 		}
 		return has || err != nil
@@ -137,7 +137,7 @@ func (s *Store) ForgetMissing(ctx context.Context) (changed []string, err error)
 	return changed, errors.Join(err, unknown)
 }
 
-// update is PROXY-158 without another server behind.
+// update is PROXY-158 without a server behind this one.
 func (s *Server) update(w http.ResponseWriter, r *http.Request) error {
 	removed, err := s.store.ForgetMissing(r.Context())
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 	"slapos/networkcache"
 )
 
-// TestBlobs holds every kind of Blobs to the contract.
+// TestBlobs checks the contract for every kind of Blobs.
 func TestBlobs(t *testing.T) {
 	for name, open := range map[string]func(*testing.T) Blobs{
 		"directory": func(t *testing.T) Blobs { return &Directory{Path: t.TempDir()} },
@@ -89,8 +89,8 @@ func testMissing(t *testing.T, blobs Blobs) {
 	}
 }
 
-// TestHostileDirectory: what lies in the directory of contents and is none of
-// them isn't served, whatever its name.
+// TestHostileDirectory: other files in the directory of contents aren't served,
+// whatever their names.
 func TestHostileDirectory(t *testing.T) {
 	d := &Directory{Path: t.TempDir()}
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -142,7 +142,7 @@ func TestHostileKeys(t *testing.T) {
 	}
 }
 
-// TestFull: the entries of a key have a limit.
+// TestFull: the entries of a key are limited.
 func TestFull(t *testing.T) {
 	for _, place := range []string{t.TempDir(), "sqlite:" + filepath.Join(t.TempDir(), "db")} {
 		x, err := OpenIndex(t.Context(), place, t.TempDir())
@@ -179,7 +179,7 @@ func readBlob(t *testing.T, blobs Blobs, sum string, from int64) string {
 	return string(text)
 }
 
-// TestIndex holds every kind of Index to the contract.
+// TestIndex checks the contract for every kind of Index.
 func TestIndex(t *testing.T) {
 	for name, place := range map[string]func(*testing.T) string{
 		"files":    func(t *testing.T) string { return filepath.Join(t.TempDir(), "made when needed") },
@@ -329,8 +329,8 @@ func testTogether(t *testing.T, x Index) {
 	}
 }
 
-// testShares checks NC-75: who fills a key keeps nobody else out, also after a restart, and
-// may go on when room was made.
+// testShares checks NC-75: an uploader who fills a key doesn't keep others out,
+// even after a restart, and can go on once there is room again.
 func testShares(t *testing.T, x Index, again func() Index) {
 	ctx := t.Context()
 	junk := func(n int) []byte { return fmt.Appendf(nil, `["%d %s",""]`, n, strings.Repeat("x", maximumShare/4)) }
@@ -370,8 +370,8 @@ func testShares(t *testing.T, x Index, again func() Index) {
 	}
 }
 
-// A table of a version without uploaders gets them, also when several servers
-// open it at once, and keeps its entries.
+// A table of a version without uploaders gets that column, even if several
+// servers open it at once, and keeps its entries.
 func TestOldTable(t *testing.T) {
 	for name, address := range map[string]string{
 		"sqlite":   "sqlite:" + filepath.Join(t.TempDir(), "index.db"),

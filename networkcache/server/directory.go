@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A Directory keeps contents in files that are named by their sums, as the
-// original's local cache does. A file's time is that of its last use.
+// A Directory keeps contents in files named by their sums, as the original's
+// local cache does. A file's time is its last use.
 type Directory struct {
 	Path string
 	Now  func() time.Time // default: time.Now
@@ -47,7 +47,7 @@ func (d *Directory) Open(_ context.Context, sum string) (io.ReadSeekCloser, erro
 		return nil, errors.Join(err, file.Close())
 	}
 	if now := d.now(); now.Sub(info.ModTime()) > usedEvery {
-		_ = os.Chtimes(d.file(sum), now, now) // on a read-only disk all count as old
+		_ = os.Chtimes(d.file(sum), now, now) // on a read-only disk all contents count as old
 	}
 	return file, nil
 }
@@ -58,7 +58,7 @@ func (d *Directory) Store(_ context.Context, content io.Reader, expected string)
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(file.Name()) // unless it has its other name
+	defer os.Remove(file.Name()) // unless it was renamed
 	defer file.Close()
 	if err := file.Chmod(0o644); err != nil {
 		return "", err
@@ -106,7 +106,7 @@ func (d *Directory) List(ctx context.Context) ([]Blob, error) {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil || !info.Mode().IsRegular() {
-			continue // removed meanwhile, or nothing of ours
+			continue // removed meanwhile, or not a content
 		}
 		switch {
 		case isSum(entry.Name()):

@@ -17,13 +17,14 @@ import (
 	"slapos/networkcache"
 )
 
-// Files keep the entries of each key in a file that is named by the key, as the
+// Files keep the entries of each key in a file named by the key, as the
 // original's local cache does. Only one server may write there.
 type Files struct {
-	// Path of a directory, made when there is something to keep.
+	// Path of a directory, made when first needed.
 	Path string
-	// Uploaders is another one: for each key a JSON object of the sums (SHA-256)
-	// of entries and who uploaded them. With "", nobody knows that.
+	// Uploaders is another directory: for each key it has a JSON object from
+	// the sums (SHA-256) of entries to their uploaders. If it is "", uploaders
+	// aren't recorded.
 	Uploaders string
 
 	mu sync.Mutex
@@ -79,7 +80,7 @@ func (f *Files) Remove(_ context.Context, key string) error {
 	return errors.Join(f.forget(f.Path, key), f.forget(f.Uploaders, key))
 }
 
-// forget removes a file. One that isn't there is no error.
+// forget removes a file. A missing one is no error.
 func (f *Files) forget(directory, key string) error {
 	if directory == "" {
 		return nil
@@ -100,8 +101,7 @@ func (f *Files) Keys(context.Context) ([]string, error) {
 	return namesIn(f.Path)
 }
 
-// namesIn lists the files of a directory, and removes those that were being
-// written long ago.
+// namesIn lists the files of a directory, and removes abandoned temporary ones.
 func namesIn(directory string) (names []string, err error) {
 	files, err := os.ReadDir(directory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -121,7 +121,7 @@ func namesIn(directory string) (names []string, err error) {
 	return names, nil
 }
 
-// Filter implements [Index]. Text that is no JSON is left as it is, with an
+// Filter implements [Index]. It leaves text that isn't JSON as it is, with an
 // error.
 func (f *Files) Filter(_ context.Context, key string, keep func(networkcache.Entry) bool) (changed bool, err error) {
 	f.mu.Lock()
@@ -152,7 +152,7 @@ func (f *Files) readList(key string) ([]listed, error) {
 	if err != nil || f.Uploaders == "" {
 		return list, err
 	}
-	// What can't be read is known of nobody: it bounds less, and harms nobody.
+	// An unreadable file counts as no uploaders: that limits less, and harms nobody.
 	var uploaders map[string]string
 	if text, err := os.ReadFile(filepath.Join(f.Uploaders, key)); err == nil && json.Unmarshal(text, &uploaders) == nil {
 		for i := range list {
@@ -178,7 +178,8 @@ func (f *Files) writeList(key string, list []listed) error {
 	return writeFile(f.Path, key, text, 0o644)
 }
 
-// writeUploaders is called first: an entry of nobody would be counted for none.
+// writeUploaders is called first: an entry without an uploader wouldn't count
+// for anybody.
 func (f *Files) writeUploaders(key string, list []listed) error {
 	uploaders := map[string]string{}
 	for _, l := range list {
@@ -197,7 +198,7 @@ func (f *Files) writeUploaders(key string, list []listed) error {
 }
 
 // writeFile makes a file appear whole. Its name may be as long as names can be,
-// which leaves no room for the longer temporary ones of package renameio.
+// which leaves no room for the longer temporary names of package renameio.
 func writeFile(directory, name string, text []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(directory, mode|mode&0o444>>2); err != nil {
 		return err
@@ -206,7 +207,7 @@ func writeFile(directory, name string, text []byte, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // unless it has its other name
+	defer os.Remove(file.Name()) // unless it was renamed
 	_, err = file.Write(text)
 	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 	if err != nil {

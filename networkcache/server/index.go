@@ -15,34 +15,34 @@ import (
 	"slapos/networkcache"
 )
 
-// An Index keeps the entries of keys, byte by byte as they came: they are
-// signed. It can be used by several goroutines and, if what is below can, by
-// several servers. A key that has no entries, or can't have any, is an error
-// that is fs.ErrNotExist.
+// An Index keeps the entries of keys, byte by byte as they came, since they are
+// signed. Several goroutines can use it and, if the storage below allows it,
+// several servers. For a key that has no entries, or can't have any, the error
+// is fs.ErrNotExist.
 type Index interface {
 	// Read returns the entries of a key as a JSON list, newest first.
 	Read(ctx context.Context, key string) ([]byte, error)
-	// Add puts an entry of an uploader before the others. One that is there
-	// already moves. Each uploader has its own room under a key, so that none
-	// can keep the others out (NC-75); who is "" has all that there is.
+	// Add puts an uploader's entry before the others; an existing one moves.
+	// Each uploader has a share of its own under a key, so that none can keep
+	// the others out (NC-75); uploader "" may use all of it.
 	Add(ctx context.Context, key string, entry []byte, uploader string) error
-	// Replace puts a JSON list in the place of all entries.
+	// Replace replaces all entries with a JSON list.
 	Replace(ctx context.Context, key string, list []byte) error
-	// Remove forgets a key. One that isn't there is no error.
+	// Remove removes a key. A missing one is no error.
 	Remove(ctx context.Context, key string) error
 	// Keys lists all keys, sorted.
 	Keys(ctx context.Context) ([]string, error)
-	// Filter keeps the entries that keep says true of, and forgets a key that is
-	// left without. It tells whether that changed something. What is no entry
-	// goes.
+	// Filter keeps the entries for which keep returns true, and removes a key
+	// without any left. It reports whether anything changed. It drops what
+	// isn't an entry.
 	Filter(ctx context.Context, key string, keep func(networkcache.Entry) bool) (changed bool, err error)
 	Close() error
 }
 
-// OpenIndex opens a database, if the place is the address postgres://… of one
-// or sqlite:PATH, else a directory; it and the directory uploaders, which tells
-// whose its entries are, are made when they are needed first. Without that, or
-// with "", uploaders share the room of a key.
+// OpenIndex opens a database if place is an address postgres://… or
+// sqlite:PATH, else a directory. That and the directory uploaders, which
+// records who uploaded its entries, are made when first needed. If uploaders is
+// "", all uploaders share the room of a key.
 func OpenIndex(ctx context.Context, place, uploaders string) (Index, error) {
 	if IsDatabase(place) {
 		return openTable(ctx, place)
@@ -50,8 +50,8 @@ func OpenIndex(ctx context.Context, place, uploaders string) (Index, error) {
 	return &Files{Path: strings.TrimPrefix(place, "file:"), Uploaders: uploaders}, nil
 }
 
-// maximumEntries bounds all entries of a key, in bytes: clients read no more.
-// maximumShare bounds those of one uploader.
+// maximumEntries bounds all entries of a key, in bytes: clients don't read
+// more. maximumShare bounds those of one uploader.
 const (
 	maximumEntries = 16 << 20
 	maximumShare   = 256 << 10
@@ -62,15 +62,15 @@ var (
 	errShare = &Refusal{http.StatusInsufficientStorage, "Too many entries of this uploader"}
 )
 
-// maximumKey is the longest name that a file can have, in bytes.
+// maximumKey is the longest file name, in bytes.
 const maximumKey = 255
 
-// newPrefix begins the names of files that are being written. As keys they are
-// reserved, also in databases: entries move from one place to another.
+// newPrefix begins the names of temporary files. Keys can't begin with it, not
+// even in databases, since entries move from one kind of index to another.
 const newPrefix = ".new-"
 
-// checkKey refuses keys that can't be names of files, or are those of others. To
-// look for one that is impossible finds nothing; to write it is refused.
+// checkKey refuses keys that can't be file names, or are reserved. Reading such
+// a key finds nothing; writing it is refused.
 func checkKey(key string) error {
 	switch {
 	case key == "" || key == "." || key == ".." || strings.ContainsAny(key, "/\x00"):
@@ -89,10 +89,10 @@ var (
 	errLongKey     = fmt.Errorf("%w: %w", &Refusal{http.StatusBadRequest, "Key too long"}, fs.ErrNotExist)
 )
 
-// errNoList means that what is under a key is JSON, but no list.
+// errNoList means that a key's value is JSON, but not a list.
 var errNoList = errors.New("no list of entries")
 
-// A listed entry is one of a list, and whose it is; "" when nobody knows.
+// A listed entry is an entry in a list, with its uploader; "" if unknown.
 type listed struct {
 	entry    json.RawMessage
 	uploader string
@@ -126,7 +126,7 @@ func listText(list []listed) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// added puts an entry before the others of a list.
+// added puts an entry before the others in a list.
 func added(entry []byte, uploader string, list []listed) ([]listed, error) {
 	entry = bytes.TrimSpace(entry)
 	kept, share := []listed{{entry, uploader}}, len(entry)
@@ -145,7 +145,7 @@ func added(entry []byte, uploader string, list []listed) ([]listed, error) {
 	return kept, nil
 }
 
-// filtered are the entries of a list that keep says true of.
+// filtered returns the entries of a list for which keep returns true.
 func filtered(list []listed, keep func(networkcache.Entry) bool) []listed {
 	var kept []listed
 	for _, l := range list {
@@ -156,8 +156,8 @@ func filtered(list []listed, keep func(networkcache.Entry) bool) []listed {
 	return kept
 }
 
-// keyError tells which key it is about; the errors of keys themselves are said
-// to clients as they are.
+// keyError adds the key to an error, except to those about keys themselves,
+// which clients get unchanged.
 func keyError(key string, err error) error {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return err

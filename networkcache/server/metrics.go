@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// counts are what /metrics tells.
+// counts are the numbers at /metrics.
 type counts struct {
 	registry  *prometheus.Registry
 	requests  *prometheus.CounterVec
@@ -47,8 +47,8 @@ func newCounts(contents Blobs) *counts {
 	return c
 }
 
-// stored looks at the contents when it is asked. Where that takes long, it does
-// so now and then only, and remembers.
+// stored counts the contents when asked. If that takes long, it does so only
+// now and then, and remembers.
 type stored struct {
 	contents    Blobs
 	count, size *prometheus.Desc
@@ -91,7 +91,7 @@ func (s *stored) look() {
 	}
 }
 
-// A countedAnswer counts what goes through it.
+// A countedAnswer counts the bytes of an answer.
 type countedAnswer struct {
 	http.ResponseWriter
 	counts *counts
@@ -131,7 +131,7 @@ func (a *countedAnswer) end(pattern string) {
 	a.counts.received.Add(float64(a.body.count))
 }
 
-// patience is how long a client may send nothing of what it wants to send.
+// patience is how long a client may pause in the middle of a request.
 const patience = time.Minute
 
 // A countedBody counts the bytes of a request, and gives up on clients that stop
@@ -144,7 +144,7 @@ type countedBody struct {
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
-	_ = b.connection.SetReadDeadline(time.Now().Add(patience)) // not all writers of tests can
+	_ = b.connection.SetReadDeadline(time.Now().Add(patience)) // not all writers in tests support it
 	n, err := b.ReadCloser.Read(p)
 	b.count += int64(n)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// postgresAddress starts a server of PostgreSQL, which listens on a socket in a
-// folder of its own.
+// postgresAddress starts a server of PostgreSQL, which listens on a socket in
+// its own folder.
 func postgresAddress(t *testing.T) string {
 	t.Helper()
 	programDirectory := testkit.PostgreSQL(t)
@@ -28,7 +28,7 @@ func postgresAddress(t *testing.T) string {
 	command := func(name string, arguments ...string) *exec.Cmd {
 		c := exec.Command(filepath.Join(programDirectory, name), arguments...)
 		c.Dir = folder
-		if os.Geteuid() == 0 { // whom PostgreSQL refuses to serve
+		if os.Geteuid() == 0 { // PostgreSQL refuses to run as root
 			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		}
 		return c

@@ -16,9 +16,9 @@ import (
 	"slapos/networkcache"
 )
 
-// Options of a server.
+// Options configure a server.
 type Options struct {
-	// Store is what is served. Its owner closes it.
+	// Store is what the server serves. Its owner closes it.
 	Store Store
 	// MayUpload decides who may upload; default: [Uploaders.Allow] without
 	// tokens.
@@ -63,10 +63,10 @@ func New(options Options) *Server {
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// A handler answers, or returns what is wrong.
+// A handler answers, or returns an error to answer with.
 type handler func(http.ResponseWriter, *http.Request) error
 
-// A Refusal is an error that is told to the client.
+// A Refusal is an error that the client sees.
 type Refusal struct {
 	Status int
 	Text   string
@@ -106,7 +106,7 @@ func (s *Server) refuse(w *countedAnswer, r *http.Request, err error) {
 	http.Error(w, told.Text, told.Status)
 }
 
-// uploading refuses those who may not.
+// uploading refuses clients that may not upload.
 func (s *Server) uploading(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if !s.options.MayUpload(r) {
@@ -133,7 +133,7 @@ func (s *Server) getContent(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// tellCapabilities lets clients send what they don't know the length of.
+// tellCapabilities says that clients may send bodies of unknown length.
 func (s *Server) tellCapabilities(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Allow", "OPTIONS, POST")
 	w.Header().Set(networkcache.StreamHeader, "chunked")
@@ -170,7 +170,7 @@ const maximumEntry = 1 << 20
 func (s *Server) getEntries(w http.ResponseWriter, r *http.Request) error {
 	text, err := s.store.Entries.Read(r.Context(), r.PathValue("key"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fs.ErrNotExist // also of keys that can't be
+		return fs.ErrNotExist // also for impossible keys
 	}
 	if err != nil {
 		return err

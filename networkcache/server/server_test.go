@@ -148,7 +148,7 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// What many clients send at once is stored whole.
+// Many simultaneous uploads are stored whole.
 func TestConcurrent(t *testing.T) {
 	_, url := start(t, Options{})
 	content := strings.Repeat("0123456789", 100000)
@@ -171,7 +171,7 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// An upload that is cut off leaves nothing.
+// A truncated upload leaves nothing.
 func TestCutOff(t *testing.T) {
 	s, url := start(t, Options{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -239,7 +239,7 @@ func TestUploaders(t *testing.T) {
 			t.Errorf("%s tells the token", uploaderOf(r))
 		}
 	}
-	if len(names) != 4 { // a token is the same as a bearer and as a password
+	if len(names) != 4 { // a token is the same uploader as bearer and as password
 		t.Errorf("uploaders %v", names)
 	}
 	_, url := start(t, Options{MayUpload: func(*http.Request) bool { return false }})
@@ -304,7 +304,7 @@ func TestCollect(t *testing.T) {
 	}
 }
 
-// A damaged file of entries is nobody's loss but its own.
+// A damaged file of entries affects only its own key.
 func TestDamagedEntries(t *testing.T) {
 	var log bytes.Buffer
 	directory := t.TempDir()
@@ -323,8 +323,7 @@ func TestDamagedEntries(t *testing.T) {
 	}
 }
 
-// The real client of Python uploads here and downloads what is here.
-// NC-16.
+// Python's real client uploads here and downloads from here. NC-16.
 func TestPythonClient(t *testing.T) {
 	_, url := start(t, Options{})
 	testPythonClient(t, url)

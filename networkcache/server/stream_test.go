@@ -27,8 +27,8 @@ func noise(size int) string {
 	return string(content)
 }
 
-// eachStorage runs test with a server over each kind of Blobs, and what is below
-// its directories: of temporary files alone, for a bucket.
+// eachStorage runs test with a server on each kind of Blobs, and gives it the
+// path below its directories, which for a bucket only has temporary files.
 func eachStorage(t *testing.T, test func(t *testing.T, s *Server, url string, left func() []string)) {
 	t.Run("directory", func(t *testing.T) {
 		testkit.NoLeaks(t)
@@ -54,7 +54,7 @@ func eachStorage(t *testing.T, test func(t *testing.T, s *Server, url string, le
 	})
 }
 
-// A content is stored whole and an entry too, however they come.
+// A content is stored whole, and an entry too, however they arrive.
 func TestUploadPieces(t *testing.T) {
 	eachStorage(t, func(t *testing.T, s *Server, url string, _ func() []string) {
 		testkit.EachProcessors(t, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestUploadPieces(t *testing.T) {
 				if name == "one byte" {
 					content = content[:3000]
 				}
-				content += t.Name() + name // another one each time
+				content += t.Name() + name // a different one each time
 				for range testkit.Rounds(1) {
 					for _, call := range []struct{ method, path, body, answer string }{
 						{"POST", "/shacache/cache", content, sumOf(content)},
@@ -96,8 +96,8 @@ func TestUploadPieces(t *testing.T) {
 	})
 }
 
-// An upload that is cut leaves nothing, wherever that is; its answer and the log
-// lay it at nobody else's door.
+// A truncated upload leaves nothing, wherever the cut is; neither its answer
+// nor the log blames anybody else.
 func TestUploadCutEverywhere(t *testing.T) {
 	eachStorage(t, func(t *testing.T, s *Server, url string, left func() []string) {
 		var log bytes.Buffer
@@ -115,7 +115,7 @@ func TestUploadCutEverywhere(t *testing.T) {
 						w := httptest.NewRecorder()
 						body := testkit.CutReader(strings.NewReader(call.body), int64(at), failure)
 						request := httptest.NewRequest(call.method, url+call.path, body)
-						request.RemoteAddr = "127.0.0.1:1" // who may upload
+						request.RemoteAddr = "127.0.0.1:1" // allowed to upload
 						s.ServeHTTP(w, request)
 						if w.Code != 400 || w.Body.String() != "Cut off\n" {
 							t.Fatalf("%s %.20s, %v after %d bytes: %d %s", call.method, call.path, failure, at, w.Code, w.Body)
@@ -132,7 +132,7 @@ func TestUploadCutEverywhere(t *testing.T) {
 	})
 }
 
-// cutConnection sends a part of a body and ends its side, or goes away.
+// cutConnection sends a part of a body, then closes its sending side or the connection.
 func cutConnection(t *testing.T, url, call, body string, at int) {
 	t.Helper()
 	host := strings.TrimPrefix(url, "http://")
@@ -161,8 +161,8 @@ func cutConnection(t *testing.T, url, call, body string, at int) {
 	}
 }
 
-// A client gets all of what it asks for, however slowly it takes it, and may go
-// away at any point.
+// A client gets everything that it requested, however slowly it reads, and may
+// disconnect at any point.
 func TestDownloadPieces(t *testing.T) {
 	eachStorage(t, func(t *testing.T, s *Server, url string, _ func() []string) {
 		large, small := noise(1<<20), noise(60)
@@ -218,7 +218,7 @@ func TestDownloadPieces(t *testing.T) {
 					}
 				}
 			}
-			for at := 0; at < len(large); at += len(large) / 20 { // it goes away
+			for at := 0; at < len(large); at += len(large) / 20 { // the client disconnects
 				answer := get(large, "")
 				if _, err := io.CopyN(io.Discard, answer.Body, int64(at)); err != nil {
 					t.Error(err)
@@ -229,8 +229,9 @@ func TestDownloadPieces(t *testing.T) {
 	})
 }
 
-// A bucket that answers in pieces gives all, one that breaks off gives an error:
-// neither the server nor its client takes a part for the whole.
+// A bucket that answers in pieces delivers everything, one that breaks off
+// causes an error: neither the server nor its client takes a part for the
+// whole.
 func TestBucketBreaksOff(t *testing.T) {
 	testkit.NoLeaks(t)
 	b := startBucket(t, "")
@@ -251,7 +252,7 @@ func TestBucketBreaksOff(t *testing.T) {
 	}
 	for name, pieces := range testkit.Pieces {
 		if name == "one byte" {
-			continue // hundreds of thousands of packets
+			continue // it would take hundreds of thousands of packets
 		}
 		between.set(pieces)
 		if got := readBlob(t, far, sum, 0); got != content {
@@ -263,7 +264,7 @@ func TestBucketBreaksOff(t *testing.T) {
 		}
 	}
 	for at := 500; at < len(content); at += len(content) / testkit.Rounds(20) {
-		// Each connection gives so many bytes, of headers and of the content.
+		// Each connection delivers so many bytes, of headers and content.
 		between.set(func(r io.Reader) io.Reader { return io.LimitReader(r, int64(at)) })
 		r, err := client.Download(t.Context(), sum)
 		if err != nil {
@@ -285,8 +286,8 @@ func TestBucketBreaksOff(t *testing.T) {
 type forwarder struct {
 	address string
 	mutex   sync.Mutex
-	pieces  func(io.Reader) io.Reader // how what comes back does
-	open    []net.Conn                // which the end of the test closes
+	pieces  func(io.Reader) io.Reader // applied to what comes back
+	open    []net.Conn                // closed at the end of the test
 	ended   bool
 }
 
@@ -296,7 +297,7 @@ func (f *forwarder) set(pieces func(io.Reader) io.Reader) {
 	f.pieces = pieces
 }
 
-// add makes a connection one that ends with the test.
+// add registers a connection to be closed at the end of the test.
 func (f *forwarder) add(connection net.Conn) (pieces func(io.Reader) io.Reader) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()

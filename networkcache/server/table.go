@@ -22,15 +22,15 @@ import (
 )
 
 // A Table keeps entries in the table shadir_entry of a database, SQLite or
-// PostgreSQL. Several servers can share it, and other tables can be there; not
-// those of a proxy in SQLite, which wants to be alone in its file.
+// PostgreSQL. Several servers can share it. The database may have other tables,
+// except those of a proxy in SQLite, which must be alone in its file.
 type Table struct {
 	pool *sql.DB
-	// lock makes a transaction the only one that writes entries of a key.
+	// lock makes a transaction the only one to write entries of a key.
 	lock string
 }
 
-// IsDatabase tells whether a place of entries is the address of a database.
+// IsDatabase reports whether a place of entries is a database's address.
 func IsDatabase(place string) bool {
 	return isPostgres(place) || strings.HasPrefix(place, "sqlite:")
 }
@@ -47,7 +47,7 @@ const (
 	number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, entry_key TEXT NOT NULL, entry TEXT NOT NULL,
 	uploader TEXT NOT NULL DEFAULT '')`
 	tableIndex = `CREATE INDEX IF NOT EXISTS shadir_entry_key ON shadir_entry (entry_key)`
-	// Tables made by earlier versions have no uploaders.
+	// Tables of earlier versions have no uploaders.
 	uploaderColumn = `ALTER TABLE shadir_entry ADD COLUMN uploader TEXT NOT NULL DEFAULT ''`
 )
 
@@ -56,11 +56,11 @@ func openTable(ctx context.Context, address string) (*Table, error) {
 	t := &Table{lock: "SELECT pg_advisory_xact_lock(hashtext($1))"}
 	if path, isFile := strings.CutPrefix(address, "sqlite:"); isFile {
 		driver, source, table = "sqlite", sqliteSource(path), sqliteTable
-		t.lock = "" // writers wait for each other
+		t.lock = "" // SQLite's writers wait for each other
 	}
 	var err error
 	if t.pool, err = sql.Open(driver, source); err == nil {
-		for range 5 { // several servers may make it at once
+		for range 5 { // several servers may create it at once
 			if err = t.prepare(ctx, table, tableIndex); !isConflict(err) {
 				break
 			}
@@ -84,7 +84,7 @@ func (t *Table) prepare(ctx context.Context, statements ...string) error {
 	return t.complete(ctx)
 }
 
-// complete adds what an older table lacks. Another server may be faster.
+// complete adds what an older table lacks. Another server may do it first.
 func (t *Table) complete(ctx context.Context) error {
 	const probe = "SELECT uploader FROM shadir_entry LIMIT 1"
 	if _, err := column(ctx, t.pool, probe); err == nil {
@@ -97,8 +97,8 @@ func (t *Table) complete(ctx context.Context) error {
 	return err
 }
 
-// sqliteSource asks for write-ahead logging and transactions that write from
-// their beginning.
+// sqliteSource requests write-ahead logging and transactions that lock for
+// writing from their start.
 func sqliteSource(path string) string {
 	options := url.Values{"_pragma": {"busy_timeout(15000)", "journal_mode(wal)", "synchronous(full)"}, "_txlock": {"immediate"}}
 	elements := strings.Split(filepath.ToSlash(path), "/")
@@ -108,7 +108,7 @@ func sqliteSource(path string) string {
 	return "file:" + strings.Join(elements, "/") + "?" + options.Encode()
 }
 
-// redacted hides the password of an address.
+// redacted hides the password in an address.
 func redacted(address string) string {
 	parsed, err := url.Parse(address)
 	if err != nil {
@@ -153,7 +153,7 @@ func (t *Table) list(ctx context.Context, from querier, key string) (list []list
 	return list, rows.Err()
 }
 
-// column reads the only column of an answer.
+// column reads the only column of a result.
 func column(ctx context.Context, from querier, statement string, arguments ...any) ([]string, error) {
 	rows, err := from.QueryContext(ctx, statement, arguments...)
 	if err != nil {
@@ -171,15 +171,15 @@ func column(ctx context.Context, from querier, statement string, arguments ...an
 	return texts, rows.Err()
 }
 
-// storable is a text that databases take: UTF-8 without NUL.
+// storable makes text acceptable to databases: UTF-8 without NUL.
 func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// A change makes another list of entries of one.
+// A change turns a list of entries into another.
 type change func([]listed) ([]listed, error)
 
-// change changes the entries of a key, again when the database says that
+// change changes the entries of a key, and retries if the database says that
 // somebody else was faster.
 func (t *Table) change(ctx context.Context, key string, with change) (err error) {
 	if err := checkKey(key); err != nil {
@@ -193,8 +193,8 @@ func (t *Table) change(ctx context.Context, key string, with change) (err error)
 	return keyError(key, err)
 }
 
-// isConflict tells whether another server was faster: in a transaction, or in
-// making the table or its index.
+// isConflict reports whether another server was faster: in a transaction, or in
+// creating the table or its index.
 func isConflict(err error) bool {
 	var failure *pgconn.PgError
 	return errors.As(err, &failure) && slices.Contains([]string{"40001", "40P01", "23505", "42P07"}, failure.Code)
@@ -206,7 +206,7 @@ func (t *Table) tryChange(ctx context.Context, key string, with change) error {
 		return err
 	}
 	if err := t.changeWithin(ctx, transaction, key, with); err != nil {
-		_ = transaction.Rollback() // the database does so by itself when it can't be told
+		_ = transaction.Rollback() // the database does so itself if it can't be reached
 		return err
 	}
 	return transaction.Commit()

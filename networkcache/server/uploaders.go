@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-// Uploaders are those who may upload: whoever shows a client certificate that
-// the listener has verified, whoever knows a token, and whoever is on this
-// machine.
+// Uploaders are the clients that may upload: those that show a client
+// certificate which the listener has verified, those that know a token, and
+// those on this machine.
 type Uploaders struct {
 	// Tokens are sent as "Authorization: Bearer TOKEN", or as the password of
 	// HTTP Basic, so that they can stand in a URL.
 	Tokens []string
-	// NotLoopback is for servers behind another one on the same machine: all
-	// requests come from there.
+	// NotLoopback is for servers behind another one on the same machine, from
+	// which all requests come.
 	NotLoopback bool
 }
 
-// Allow tells whether a request may upload.
+// Allow reports whether a request may upload.
 func (u Uploaders) Allow(r *http.Request) bool {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		return true
@@ -35,8 +35,8 @@ func (u Uploaders) Allow(r *http.Request) bool {
 	return !u.NotLoopback && isLoopback(r)
 }
 
-// uploaderOf names who sends a request that was allowed: the sum of a key or of a
-// token, or this machine with all that is on it.
+// uploaderOf names the sender of an allowed request: the sum of a key or of a
+// token, or this machine as a whole.
 func uploaderOf(r *http.Request) string {
 	kind, secret := "loopback", []byte(nil)
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
@@ -56,7 +56,7 @@ func requestToken(r *http.Request) string {
 	return password
 }
 
-// knows takes the same time for each wrong token.
+// knows takes equally long for every wrong token.
 func (u Uploaders) knows(token string) bool {
 	sum := sha256.Sum256([]byte(token))
 	known := 0
@@ -67,7 +67,7 @@ func (u Uploaders) knows(token string) bool {
 	return known == 1
 }
 
-// isLoopback says no to requests that another server hands on for others.
+// isLoopback returns false for requests that another server forwards.
 func isLoopback(r *http.Request) bool {
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
 		if r.Header.Get(name) != "" {
