@@ -281,6 +281,36 @@ var serveMutations = []mutation{
 		`false {`,
 	},
 	{
+		"A pattern of a schema is short", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
+		`if len(text) > maximumPattern {`,
+		`if false {`,
+	},
+	{
+		"A pattern of a schema repeats little", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
+		`if len(program.Inst) > maximumInstructions {`,
+		`if false {`,
+	},
+	{
+		"Comparing with a pattern takes steps", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
+		`p.budget.spend(1 + p.instructions*(1+len(text))/instructionsPerStep)`,
+		`p.budget.spend(1)`,
+	},
+	{
+		"What doesn't fit a schema has a limit of lines", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
+		`if len(found) >= maximumMismatches {`,
+		`if false {`,
+	},
+	{
+		"What doesn't fit a schema is told in short", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
+		`cut(small(is).LocalizedString(message.NewPrinter(language.English)), maximumLine)`,
+		`is.LocalizedString(message.NewPrinter(language.English))`,
+	},
+	{
+		"Names in a schema have a limit", "slap/schema/read.go", "slap/schema.TestPointersAreBounded",
+		`l.pointers > maximumPointers {`,
+		`false {`,
+	},
+	{
 		"A schema has a limit of documents", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
 		`if len(l.documents) >= maximumDocuments {`,
 		`if false {`,

@@ -16,7 +16,8 @@ import (
 // lead to each other's, and so be more than can ever be looked at.
 const (
 	maximumDocuments = 100
-	maximumValues    = 30_000 // of all documents
+	maximumValues    = 30_000  // of all documents
+	maximumPointers  = 8 << 20 // bytes of the pointers to all values
 	maximumSteps     = 500_000
 	maximumTime      = 5 * time.Second
 )
@@ -27,7 +28,7 @@ type overBudget struct{ error }
 // budget counts what a validation looks at. It is that of one schema, and serves
 // one validation at a time.
 type budget struct {
-	ctx   context.Context
+	ctx   context.Context // nil between validations
 	steps int
 }
 
@@ -51,6 +52,7 @@ func (b *budget) within(ctx context.Context, validate func() error) (err error) 
 	defer cancel()
 	b.ctx, b.steps = ctx, maximumSteps
 	defer func() {
+		b.ctx = nil
 		if thrown := recover(); thrown != nil {
 			over, ok := thrown.(overBudget)
 			if !ok {

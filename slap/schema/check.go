@@ -43,8 +43,10 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Request, err)
 	}
+	limits := &budget{}
 	compiler := jsonschema.NewCompiler()
 	compiler.UseLoader(l)
+	compiler.UseRegexpEngine(limits.engine)
 	if err := compiler.AddResource(t.Request, document); err != nil {
 		return nil, err
 	}
@@ -52,7 +54,6 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	limits := &budget{}
 	limits.charge(compiled)
 	return &Schema{compiled, l.documents, limits}, nil
 }
@@ -81,7 +82,10 @@ func (s *Schema) Check(ctx context.Context, parameters []byte) error {
 // mismatches lists the errors that say something by themselves: alternatives
 // are not taken apart.
 func mismatches(found []string, err *jsonschema.ValidationError) []string {
-	text := err.ErrorKind.LocalizedString(message.NewPrinter(language.English))
+	if len(found) >= maximumMismatches {
+		return found
+	}
+	var text string
 	switch is := err.ErrorKind.(type) {
 	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
 		for _, cause := range err.Causes {
@@ -95,6 +99,8 @@ func mismatches(found []string, err *jsonschema.ValidationError) []string {
 		if len(is.Subschemas) > 0 {
 			text = "fits more than one of the alternatives"
 		}
+	default:
+		text = cut(small(is).LocalizedString(message.NewPrinter(language.English)), maximumLine)
 	}
 	return append(found, jsonPath(err.InstanceLocation)+": "+text)
 }
@@ -106,7 +112,7 @@ func jsonPath(location []string) string {
 		if _, err := strconv.Atoi(step); err == nil {
 			path += "[" + step + "]"
 		} else {
-			path += "." + step
+			path += "." + shortened(step)
 		}
 	}
 	return path

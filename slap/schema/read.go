@@ -33,6 +33,7 @@ type loader struct {
 	remote    bool
 	documents map[string][]byte
 	values    int
+	pointers  int
 }
 
 func (l *loader) Load(location string) (any, error) {
@@ -53,8 +54,32 @@ func (l *loader) Load(location string) (any, error) {
 	if l.values += bytes.Count(data, []byte(":")) + bytes.Count(data, []byte(",")); l.values > maximumValues {
 		return nil, fmt.Errorf("the schema has more than %d values", maximumValues)
 	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	if l.pointers += pointersIn(document, len(location)); l.pointers > maximumPointers {
+		return nil, errors.New("the names of the schema's members are too long")
+	}
 	l.documents[location] = data
-	return jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	return document, nil
+}
+
+// pointersIn is how long all pointers to values of a document are together: the
+// library writes each several times.
+func pointersIn(value any, length int) int {
+	sum := length
+	switch value := value.(type) {
+	case map[string]any:
+		for name, member := range value {
+			sum += pointersIn(member, length+1+len(name))
+		}
+	case []any:
+		for _, item := range value {
+			sum += pointersIn(item, length+6)
+		}
+	}
+	return sum
 }
 
 func isRemote(location string) bool {

@@ -17,6 +17,7 @@ import (
 	"slices"
 
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // Serialisation is how a release takes its parameters.
@@ -66,6 +67,9 @@ func Read(ctx context.Context, url string) (*Release, error) {
 }
 
 func parse(url string, data []byte) (*Release, error) {
+	if err := pyjson.Bounded(data); err != nil {
+		return nil, fmt.Errorf("%s.json: %w", url, err)
+	}
 	var index map[string]any
 	if err := json.Unmarshal(data, &index); err != nil || index == nil {
 		return nil, fmt.Errorf("%s.json is not a JSON object", url)
