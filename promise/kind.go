@@ -59,7 +59,7 @@ func (r *run) of(kind Kind) []*check {
 	return slices.DeleteFunc(slices.Clone(r.checks), func(c *check) bool { return c.kind != kind })
 }
 
-// due returns those of the checks that are left to run.
+// due returns those of the checks that still have to run.
 func due(checks []*check) []*check {
 	return slices.DeleteFunc(slices.Clone(checks), func(c *check) bool { return c.state == decided })
 }

@@ -19,9 +19,9 @@ import (
 // Python of the test environment, with slapos.core, and the bare one below it.
 var testPython, barePython, sitePackages string
 
-// TestMain finds Python. As root, promises run as another user, who may have no
-// way to a Python below root's home: the tests then run in a mount namespace
-// that opens one.
+// TestMain finds Python. As root, promises run as another user, who may be
+// unable to reach a Python below root's home: then the tests run in a mount
+// namespace that makes it reachable.
 func TestMain(m *testing.M) {
 	if err := findPython(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if blocked := blockedFor(barePython, testPython); blocked != "" && os.Geteuid() == 0 && os.Getenv("PROMISE_TEST_OPENED") == "" {
 		if !testkit.HasNamespaces() {
 			flag.Parse()
-			must(0, flag.Set("test.run", "^TestWayToPython$")) // which says what is needed
+			must(0, flag.Set("test.run", "^TestWayToPython$")) // it says what is needed
 			os.Exit(m.Run())
 		}
 		os.Exit(reopen(blocked))
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	testkit.Main(m)
 }
 
-// The user of a partition reaches Python, or no test here can run.
+// The partition's user must reach Python, or no test here can run.
 func TestWayToPython(t *testing.T) {
 	if blocked := blockedFor(barePython, testPython); blocked != "" && os.Geteuid() == 0 {
 		testkit.Namespaces(t)
@@ -64,7 +64,7 @@ print(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(p.__file__
 }
 
 // blockedFor returns the topmost directory on the way to a file that others
-// can't pass.
+// can't enter.
 func blockedFor(files ...string) string {
 	for _, file := range files {
 		for end := 1; end < len(file); end++ {

@@ -14,7 +14,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// plugins by name; text without "def" is that of a whole file.
+// plugins by name; a text without "def" is a whole file.
 var plugins = map[string]string{
 	"good.py":     "def sense(self):\n    self.logger.info('all is well')",
 	"failing.py":  "def sense(self):\n    self.logger.error('broken')",
@@ -74,7 +74,7 @@ var executables = map[string]string{
 }
 
 func (p *partition) fill() {
-	// In one order: that of some file systems' directories depends on it.
+	// In a fixed order: the directory order of some file systems depends on it.
 	for _, name := range slices.Sorted(maps.Keys(plugins)) {
 		text := plugins[name]
 		if strings.HasPrefix(text, "import") {
@@ -111,7 +111,7 @@ func (p *partition) fill() {
 	p.give()
 }
 
-// dropPathless removes plugins that are first in their directory and don't say
+// dropPathless removes plugins that come first in their directory and don't say
 // where libraries are: the original then runs nothing.
 func (p *partition) dropPathless() {
 	for {
@@ -136,17 +136,17 @@ func (p *partition) dropPathless() {
 	}
 }
 
-// What a run leaves and tells.
+// The files and messages of a run.
 type episode struct {
 	state map[string]string
 	text  string
 	bangs []string
 }
 
-// episodes are the runs that are compared; nothing is due in the third.
+// episodes are the compared runs; nothing is due in the third.
 var episodes = []Mode{Forced, Anomaly, Anomaly, Forced, Anomaly}
 
-// live fills a partition and lets run act on it, once for each of the episodes.
+// live fills a partition and calls run once for each episode.
 func (p *partition) live(modes []Mode, run func(Mode) string) []episode {
 	p.fill()
 	m := newMaster(p.t)
@@ -160,15 +160,15 @@ func (p *partition) live(modes []Mode, run func(Mode) string) []episode {
 		ended := time.Now()
 		lived = append(lived, episode{state: p.state(), text: text, bangs: m.taken()})
 		p.dropBroken()
-		// Two runs that begin in one second may draw the same number, 1 of 900, and
-		// are then one run to their logs (PROM-16).
+		// Two runs that begin in the same second may draw the same number, 1 of
+		// 900, and then count as one run in their logs (PROM-16).
 		second := ended.Truncate(time.Second).Add(time.Second)
 		testkit.Eventually(p.t, testkit.Patience, "the next second begins", func() bool { return !time.Now().Before(second) })
 	}
 	return lived
 }
 
-// A variant is a Python that our runs use, and what it adds to sys.path.
+// A variant is a Python that our runs use, with its additions to sys.path.
 type variant struct {
 	name, interpreter, python string
 	libraries, without        []string
@@ -178,10 +178,10 @@ type variant struct {
 // broken plugins leave no cache; the original waits a second for each.
 var broken = []string{"1digit.py", "abstract.py", "bad_period.py", "extra_list.py", "extra_taken.py", "json.py", "no_base.py", "no_class.py", "no_iface.py", "no_syntax.py"}
 
-// What ours and the original's runs leave must be the same files, with the
-// promise classes of slapos.core and with the embedded runtime.
-// PROM-3, PROM-6, PROM-8, PROM-11, PROM-12, PROM-13, PROM-14, PROM-16, PROM-20, PROM-23, PROM-25, PROM-30, PROM-33, PROM-40.
-// D-3: plugins of the original run here as they are.
+// Our runs and the original's must leave the same files, with the promise
+// classes of slapos.core and with the embedded runtime. PROM-3, PROM-6, PROM-8,
+// PROM-11, PROM-12, PROM-13, PROM-14, PROM-16, PROM-20, PROM-23, PROM-25,
+// PROM-30, PROM-33, PROM-40. D-3: plugins of the original run here unchanged.
 func TestSameAsOriginal(t *testing.T) {
 	t.Parallel()
 	sound := slices.DeleteFunc(slices.Collect(maps.Keys(plugins)), func(name string) bool {
@@ -228,7 +228,7 @@ func sameAsOriginal(t *testing.T, without []string, modes []Mode) {
 			t.Fatalf("%s: %d runs, want %d", v.name, len(got), len(wanted))
 		}
 		for step := range got {
-			if v.interpreter == "" { // the environment is then another one
+			if v.interpreter == "" { // which uses another environment
 				for name := range got[step].state {
 					if strings.Contains(name, "/latin") {
 						got[step].state[name] = wanted[step].state[name]
@@ -263,7 +263,7 @@ func liveOurs(t *testing.T, v variant) []episode {
 	p := newPartition(t)
 	p.libraries, p.without = v.libraries, v.without
 	p.options.Interpreter, p.options.Python = v.interpreter, v.python
-	p.options.Parallel = 1 // who bangs is then the first in order
+	p.options.Parallel = 1 // so that the first in order bangs
 	return p.live(v.runs(), func(mode Mode) string {
 		report, err := p.run(mode)
 		if err != nil {
@@ -313,7 +313,7 @@ func compare(t *testing.T, what string, theirs, ours map[string]string) {
 	}
 }
 
-// One anomaly of a run bangs, whichever comes first, and none that must not.
+// One anomaly in a run bangs, whichever comes first, and none that must not.
 // PROM-15.
 func TestBang(t *testing.T) {
 	t.Parallel()
@@ -361,8 +361,7 @@ func TestBang(t *testing.T) {
 	}
 }
 
-// Plugins must not notice that parts of slapos.core are loaded late.
-// PROM-10.
+// Plugins must not notice that parts of slapos.core are loaded lazily. PROM-10.
 func TestDeferredLibrary(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -392,9 +391,8 @@ from slapos.grid.promise import PromiseLauncher, PromiseError
 	}
 }
 
-// A plugin may take the promise classes from the package as well as from its
-// module; the package is then not imported as a whole.
-// PROM-10.
+// A plugin may import the promise classes from the package instead of its
+// module; that doesn't import the whole package. PROM-10.
 func TestClassesOfPackage(t *testing.T) {
 	t.Parallel()
 	for _, interpreter := range []string{testPython, barePython} {

@@ -47,7 +47,7 @@ func TestAgainstPython(t *testing.T) {
 		}
 	}
 	if got := asciiJSON("a\xff"); got != `"a\udcff"` {
-		t.Errorf("a name that is no UTF-8: %s", got)
+		t.Errorf("a name that is not UTF-8: %s", got)
 	}
 	if got := shorten(shorten(strings.Repeat("x", 6000))); len(got) != messageLimit+3 {
 		t.Errorf("shortened twice: %d bytes", len(got))
@@ -136,7 +136,7 @@ func FuzzParseHistory(f *testing.F) {
 	})
 }
 
-// FuzzReceive takes for a message of the driver whatever a promise may write.
+// FuzzReceive reads whatever a promise may write as a message of the driver.
 func FuzzReceive(f *testing.F) {
 	f.Add(`{"runner": "own", "version": null}`, `{"name": "check.py", "status": "done", "type": "Test Result", "failed": false, "message": "m", "date": "x", "duration": 1e300}`)
 	f.Add(`{"runner": "launcher"}`, `{"error": null, "promise": false, "finished": true}`)

@@ -23,16 +23,16 @@ import (
 	"slapos/slap"
 )
 
-// partition is one for a test, with its log.
+// partition is a partition for a test, with its log.
 type partition struct {
 	t       testing.TB
 	options Options
 	log     bytes.Buffer
-	// libraries is what plugins put in front of sys.path.
+	// libraries are paths that plugins put in front of sys.path.
 	libraries []string
-	// python runs the original; empty: that of the test environment.
+	// python runs the original; empty: the test environment's.
 	python string
-	// without names plugins that fill leaves out.
+	// without has names of plugins that fill leaves out.
 	without []string
 }
 
@@ -67,7 +67,7 @@ func withoutTime(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// give makes the partition that of a plain user when the tests run as root.
+// give gives the partition to an ordinary user if the tests run as root.
 func (p *partition) give() {
 	if os.Geteuid() != 0 {
 		return
@@ -110,13 +110,13 @@ func (p *partition) exists(name string) bool {
 	return err == nil
 }
 
-// executable writes a promise of etc/promise.
+// executable writes a promise in etc/promise.
 func (p *partition) executable(name, script string) {
 	p.t.Helper()
 	p.write("etc/promise/"+name, "#!/bin/sh\n"+script+"\n", 0o755)
 }
 
-// plugin writes one whose class has the given body.
+// plugin writes a plugin whose class has the given body.
 func (p *partition) plugin(name, body string) {
 	p.t.Helper()
 	p.write("etc/plugin/"+name, p.pluginText(body), 0o644)
@@ -149,7 +149,7 @@ func (p *partition) run(mode Mode) (Report, error) {
 	return Run(p.t.Context(), p.options)
 }
 
-// mustRun fails the test when the promises could not be run.
+// mustRun fails the test if the promises could not be run.
 func (p *partition) mustRun(mode Mode) Report {
 	p.t.Helper()
 	report, err := p.run(mode)
@@ -166,7 +166,7 @@ func (p *partition) expire() {
 	}
 }
 
-// original runs the promises by slapos.core's own runner.
+// original runs the promises with slapos.core's own runner.
 func (p *partition) original(mode Mode) (text string, exit int) {
 	p.t.Helper()
 	user, err := ownerOf(openedForTest(p.t, p.options.Directory))
@@ -204,8 +204,8 @@ var varying = []struct {
 	{regexp.MustCompile(`\d{10}-\d{3}`), `TRANSACTION`},
 }
 
-// state is all that the promises keep, without what differs between any two
-// runs.
+// state returns everything that promises keep, without what differs between any
+// two runs.
 func (p *partition) state() map[string]string {
 	p.t.Helper()
 	files := map[string]string{}
@@ -238,7 +238,7 @@ func (p *partition) state() map[string]string {
 	return files
 }
 
-// master takes bangs.
+// master receives bangs.
 type master struct {
 	url   string
 	mutex sync.Mutex
@@ -274,7 +274,7 @@ func (m *master) bang(_ context.Context, message string) error {
 	return nil
 }
 
-// taken returns the bangs since it was last called.
+// taken returns the bangs since its last call.
 func (m *master) taken() []string {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()

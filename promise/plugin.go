@@ -17,7 +17,7 @@ import (
 	"slapos/promise/process"
 )
 
-// pluginKind is that of Python modules (PROM-20).
+// pluginKind is the kind of Python modules (PROM-20).
 type pluginKind struct{}
 
 func (pluginKind) String() string { return "plugin" }
@@ -28,8 +28,8 @@ func (pluginKind) accepts(r *run, name string) bool {
 	return strings.HasSuffix(name, ".py") && !strings.HasPrefix(name, "__init__")
 }
 
-// start runs the plugins in one Python. The launcher of an old slapos.core runs
-// the executables too.
+// start runs the plugins in a single Python. The launcher of an old slapos.core
+// runs the executables, too.
 func (pluginKind) start(ctx context.Context, r *run, all, plugins []*check) task {
 	if len(all) == 0 {
 		r.removeLeftovers()
@@ -39,7 +39,7 @@ func (pluginKind) start(ctx context.Context, r *run, all, plugins []*check) task
 	}
 	d := newDriver(r, plugins)
 	done := make(chan error, 1)
-	// It owns the driver until wait returns, but for what is told by known.
+	// It owns the driver until wait returns, except for fields that known guards.
 	go func() { done <- d.execute(ctx) }()
 	wait := sync.OnceValue(func() error { return <-done })
 	<-d.known
@@ -51,29 +51,29 @@ func (pluginKind) start(ctx context.Context, r *run, all, plugins []*check) task
 	return task{wait: wait}
 }
 
-// The Python that runs plugins: bootstrap, library, child and driver; below
-// runtime what stands in for a missing slapos.core.
+// The Python code that runs plugins: bootstrap, library, child and driver;
+// runtime has what stands in for a missing slapos.core.
 //
 //go:embed python
 var python embed.FS
 
-// bootstrapCommand reads the rest from the descriptor where process.Command
-// puts its data.
+// bootstrapCommand reads the rest from the descriptor of process.Command's
+// data.
 const bootstrapCommand = "import os; exec(os.fdopen(4).read())"
 
 // version of slapos.core that the runtime stands in for.
 const runtimeVersion = "1.26.1"
 
-// maxDriverLog bounds what plugins may print into the agent's log in one run.
+// maxDriverLog bounds the plugins' output in the agent's log, per run.
 const maxDriverLog = 1 << 20
 
-// runner is who runs the plugins within the driver.
+// runner says who runs the plugins within the driver.
 type runner int
 
 const (
-	noRunner  runner = iota // the driver ended before it told
-	ownRunner               // the driver itself, the plugins that it was told
-	launcher                // the launcher of an old slapos.core, everything
+	noRunner  runner = iota // the driver ended before it said
+	ownRunner               // the driver itself runs those plugins that it got
+	launcher                // the launcher of an old slapos.core runs everything
 )
 
 // driver is one Python process that runs the plugins of the partition.
@@ -84,20 +84,20 @@ type driver struct {
 	known   chan struct{} // closed when runner is known
 	banging sync.WaitGroup
 
-	// The rest is written by the goroutine that reads messages, and read by
-	// others once known is closed or the process has ended.
+	// The goroutine that reads messages writes the rest; others read it once
+	// known is closed or the process has ended.
 	runner   runner
-	isOwn    bool // the promise classes are those of our runtime
-	finished bool // a launcher has come to its end
+	isOwn    bool // the promise classes are our runtime's
+	finished bool // a launcher has completed
 	failure  *string
-	promise  bool // the failure is that of a promise
+	promise  bool // the failure is a promise's
 	banged   bool
 	printed  int // bytes
 
 	handed []*check // to a launcher
 }
 
-// message is a line of the driver; see python/driver.py.
+// message is a line from the driver; see python/driver.py.
 type message struct {
 	Runner   string  `json:"runner"`
 	Version  *string `json:"version"`
@@ -118,8 +118,8 @@ func newDriver(r *run, due []*check) *driver {
 	return &driver{run: r, due: due, started: r.Now(), known: make(chan struct{})}
 }
 
-// execute runs the driver until all plugins have come to their end. Those that
-// are due and have no result then have failed, unless the driver did.
+// execute runs the driver until all plugins have ended. Then those that are due
+// without a result have failed, unless the driver did.
 func (d *driver) execute(ctx context.Context) error {
 	r := d.run
 	defer func() {
@@ -162,7 +162,7 @@ func (d *driver) execute(ctx context.Context) error {
 	return nil
 }
 
-// refuse fails the plugins of a partition for which there is no Python (D-2).
+// refuse fails the plugins of a partition without a Python (D-2).
 func (d *driver) refuse() {
 	text := fmt.Sprintf("no python interpreter for plugin promises of %s: install python3, or name one with [slapos] python", d.run.PartitionID)
 	for _, c := range d.due {
@@ -179,7 +179,7 @@ func (d *driver) tell(who runner) {
 	close(d.known)
 }
 
-// settle gives a plugin its result, unless it has one.
+// settle sets a plugin's result, unless it has one.
 func (d *driver) settle(c *check, o outcome) {
 	if c.isEnded() {
 		return
@@ -188,8 +188,8 @@ func (d *driver) settle(c *check, o outcome) {
 	c.end()
 }
 
-// receive takes a message of the driver. Promises could send some as well:
-// nothing in it reaches further than the results of this partition.
+// receive handles a message from the driver. Promises could send messages, too,
+// so one can only affect the results of this partition.
 func (d *driver) receive(ctx context.Context, line string) {
 	var m message
 	if err := json.Unmarshal([]byte(line), &m); err != nil {
@@ -239,13 +239,13 @@ func (d *driver) outcome(c *check, m message) outcome {
 	return d.run.silent(c, duration)
 }
 
-// durationOf bounds a number of seconds that somebody else has written.
+// durationOf bounds a number of seconds from an untrusted source.
 func durationOf(seconds float64) time.Duration {
 	return time.Duration(min(max(seconds, 0), 1e6) * float64(time.Second))
 }
 
-// bang passes on what a promise of our runtime asks the master for, once in a run
-// (PROM-15).
+// bang forwards a bang from a promise of our runtime to the master, once per
+// run (PROM-15).
 func (d *driver) bang(ctx context.Context, text string) {
 	if d.banged || !d.isOwn || d.run.Mode != Anomaly || d.run.Bang == nil {
 		return
@@ -258,7 +258,7 @@ func (d *driver) bang(ctx context.Context, text string) {
 	})
 }
 
-// print logs what promises print, up to a limit.
+// print logs the output of promises, up to a limit.
 func (d *driver) print(line string) {
 	if d.printed > maxDriverLog {
 		return
@@ -275,7 +275,7 @@ func (d *driver) print(line string) {
 	d.run.logger.Info(line)
 }
 
-// A record is what a promise has given its logger; see python/driver.py.
+// A record is a log record of a promise; see python/driver.py.
 type record struct {
 	Logger string `json:"logger"`
 	Level  string `json:"level"`
@@ -287,14 +287,14 @@ func parseRecord(line string) (r record, ok bool) {
 	if !found || json.Unmarshal([]byte(text), &r) != nil {
 		return record{}, false
 	}
-	// A name of a promise is that of its file: it can't forge a line.
+	// A promise is named after its file: that name can't forge a line.
 	if r.Logger == "" || strings.ContainsFunc(r.Logger, unicode.IsControl) {
 		return record{}, false
 	}
 	return r, true
 }
 
-// hand gives the checks to a launcher, which tells the log about them.
+// hand gives the checks to a launcher, which logs them.
 func (d *driver) hand(checks []*check) {
 	d.run.mutex.Lock()
 	defer d.run.mutex.Unlock()
@@ -304,7 +304,7 @@ func (d *driver) hand(checks []*check) {
 	}
 }
 
-// takeResults reads what a launcher has stored.
+// takeResults reads the results that a launcher stored.
 func (d *driver) takeResults() error {
 	r := d.run
 	r.mutex.Lock()
@@ -323,7 +323,7 @@ func (d *driver) takeResults() error {
 		}
 		if date.Before(d.started.Truncate(time.Second)) {
 			if d.finished {
-				c.state = decided // without a result: it is disabled
+				c.state = decided // disabled, if it has no result
 			}
 			continue
 		}
@@ -345,8 +345,8 @@ func (d *driver) takeResults() error {
 	return nil
 }
 
-// job is the program that the interpreter reads: the bootstrap, and a call of it
-// with all that the driver needs to know.
+// job returns the program that the interpreter reads: the bootstrap, and a call
+// of it with all the driver's input.
 func (d *driver) job() ([]byte, error) {
 	r := d.run
 	sources := map[string]string{}
@@ -383,7 +383,7 @@ func (d *driver) job() ([]byte, error) {
 	return fmt.Appendf(nil, "%s\n\nbegin(u%s)\n", sources["bootstrap"], asciiJSON(asciiOnly(string(job)))), nil
 }
 
-// orNil is None where there is nothing, as promises of slapos.core get it.
+// orNil returns nil for an empty text: promises of slapos.core get None.
 func orNil(text string) any {
 	if text == "" {
 		return nil
@@ -411,8 +411,8 @@ func (r *run) removeStaleModule(name string) {
 	}
 }
 
-// removeLeftovers removes what slapos.core older than 1.22 has left (PROM-28).
-// One that still runs here keeps it: see launcher.
+// removeLeftovers removes the files of slapos.core older than 1.22 (PROM-28),
+// but not if such a version still runs here: see launcher.
 func (r *run) removeLeftovers() {
 	old := map[string]bool{"promise_stats.json": true, "promise_status.json": true, "global.json": true, "public.json": true}
 	for _, c := range r.checks {
@@ -436,14 +436,14 @@ func (r *run) removeLeftovers() {
 	})
 }
 
-// lastLine of a text tells what a stack trace ends in.
+// lastLine returns a text's last line, which ends a stack trace.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return cmp.Or(lines[len(lines)-1], "it ended without a word")
 }
 
-// timeoutOfAll is what the promises of a partition may take one after the other,
-// with a margin. Centuries stay centuries.
+// timeoutOfAll returns how long the promises of a partition may take one after
+// the other, plus a margin. It doesn't overflow.
 func timeoutOfAll(promises int, each time.Duration) time.Duration {
 	const longest = 100 * 365 * 24 * time.Hour
 	if promises > 0 && each > longest/time.Duration(promises) {

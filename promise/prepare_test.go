@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// beside is a plugin that finds nothing wrong.
+// beside is a plugin that always succeeds.
 const beside = "def sense(self):\n    self.logger.info('fine')"
 
-// A promise that can't be prepared fails, the next one runs, by the original
-// and by us (PROM-26).
+// If a promise can't be prepared, it fails and the next one runs, with the
+// original and with us (PROM-26).
 func TestNotPrepared(t *testing.T) {
 	t.Parallel()
 	prepared := func() *partition {
@@ -41,7 +41,7 @@ func TestNotPrepared(t *testing.T) {
 		t.Errorf("%+v, %v", report, report.Err())
 	}
 	lines := strings.Split(strings.ReplaceAll(ours.log.String(), ours.options.Directory, "DIRECTORY"), "\n")
-	// What a plugin says itself comes whenever it says it.
+	// The plugin's own message may come at any time.
 	const said = "level=INFO msg=fine logger=aa.py"
 	before := len(lines)
 	if lines = slices.DeleteFunc(lines, func(line string) bool { return line == said }); len(lines) != before-1 {
@@ -62,15 +62,16 @@ func TestNotPrepared(t *testing.T) {
 }
 
 // The cache file decides (PROM-22): a check that is disabled, or not due with a
-// good last result, is skipped; a bad last result fails; what has another
-// module is no cache file. Force runs what isn't due, never what is disabled.
+// good last result, is skipped; a bad last result fails; a file about another
+// module doesn't count. Force runs checks that aren't due, but not disabled
+// ones.
 func TestDecided(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		mode            Mode
 		tested, anomaly bool
 		due             time.Duration
-		gone            bool // the file that it is about
+		gone            bool // the promise's file
 		stored          string
 		ran, failed     bool
 	}{

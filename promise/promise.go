@@ -3,20 +3,20 @@
 // Package promise runs the checks of one partition and keeps their results.
 //
 // A promise is of one of several kinds ([Kind]): a plugin is a Python module in
-// etc/plugin with a class RunPromise, an executable any program in etc/promise
-// whose exit status 0 is good. [Run] looks at the state files to keep what is
-// due, runs the plugins in one Python of the partition's Software Release and
-// the executables directly, all as the partition's user, and writes the files
-// that monitoring tools read:
+// etc/plugin with a class RunPromise, an executable is any program in
+// etc/promise, where exit status 0 means success. [Run] reads the state files
+// to select what is due, runs the plugins in one Python of the partition's
+// Software Release and the executables directly, all as the partition's user,
+// and writes the files that monitoring tools read:
 //
 //	.slapgrid/promise/result/<title>.status.json   last result (PROM-25)
 //	.slapgrid/promise/cache/<title>                when it is due (PROM-23)
 //	.slapgrid/promise/log/<title>.log              what it said (PROM-16)
 //
-// They are those of slapos.core 1.26. The partition's user owns them and may put
-// anything there: they are read and written with that user's rights, bounded,
-// and without waiting for a pipe; they decide nothing but the schedule and what
-// a check that isn't due is taken for.
+// These are the files of slapos.core 1.26. The partition's user owns them and
+// may put anything there: they are read and written with that user's rights,
+// bounded, and without waiting for a pipe; they only decide the schedule and
+// the result of checks that aren't due.
 package promise
 
 import (
@@ -43,29 +43,29 @@ type Mode int
 const (
 	// Forced tests all promises, due or not.
 	Forced Mode = iota
-	// Anomaly asks the promises that are due whether there is an anomaly, which
-	// is less strict, and may bang.
+	// Anomaly runs the promises that are due and judges by their anomalies,
+	// which are less strict, and may bang.
 	Anomaly
 )
 
-// noTimeout is a Timeout that nothing reaches. It is still a number, as
-// launchers of every slapos.core want one.
+// noTimeout is a Timeout that is never reached. It is a number because the
+// launchers of every slapos.core need one.
 const noTimeout = 10 * 365 * 24 * time.Hour
 
-// Options are what a run needs to know (PROM-3). Directory alone is mandatory.
+// Options configure a run (PROM-3). Only Directory is required.
 type Options struct {
 	Directory string // of the partition, absolute
-	// Root is the directory, opened; nil: it is opened for the run.
+	// Root is the directory, opened; if nil, the run opens it.
 	Root        *confined.Directory
 	PartitionID string
 	ComputerID  string
 	MasterURL   string
-	CertFile    string // of the partition, may be empty as KeyFile may
+	CertFile    string // the partition's; may be empty, as may KeyFile
 	KeyFile     string
 
-	// Interpreter is the Software Release's Python, empty when not known.
+	// Interpreter is the Software Release's Python, empty if unknown.
 	Interpreter string
-	// Python runs plugins when there is no Interpreter (D-2); may be empty.
+	// Python runs plugins if there is no Interpreter (D-2); may be empty.
 	Python string
 	// Environ is the agent's environment, with SLAPGRID_INSTANCE_ROOT.
 	Environ []string
@@ -73,68 +73,68 @@ type Options struct {
 	Mode    Mode
 	Timeout time.Duration // of one promise; 0: no limit
 	// Parallel is how many promises of the partition run at once; 0: as many as
-	// there are processors, 1: one after the other, in order. Otherwise up to 8
-	// executables do, which mostly wait.
+	// there are processors, 1: one after the other, in order. Unless it is 1,
+	// up to 8 executables run at once, since they mostly wait.
 	Parallel int
 
 	Logger *slog.Logger // nil: none
-	// Bang asks the master to process the instance again. Plugins call it through
-	// their slapos.core, and only where that is missing through this; may be nil.
+	// Bang asks the master to process the instance again. Plugins bang through
+	// their slapos.core, and only use this if that is missing. May be nil.
 	Bang func(ctx context.Context, message string) error
 
-	// Observer is told how the run goes; may be nil.
+	// Observer receives the results of the run; may be nil.
 	Observer Observer
 
 	Now    func() time.Time // nil: time.Now
-	Random func() int       // the number of a run of an executable, 100–999; nil: random
+	Random func() int       // the number of an executable's run, 100–999; nil: random
 }
 
-// An Observer is told how a run goes, for somebody who watches. Its methods may
-// be called from several goroutines, and must not wait.
+// An Observer receives the results of a run. Several goroutines may call its
+// methods, which must not block.
 type Observer interface {
-	// Listed tells which promises there are, with their last results.
+	// Listed receives all promises, with their last results.
 	Listed(promises []Result)
-	// Ended tells the result of one that was due.
+	// Ended receives the result of a promise that was due.
 	Ended(promise Result)
 }
 
-// Report tells what became of the promises, kind after kind, in the order of
-// their directories.
+// Report is the result of a run. Promises are listed kind after kind, in the
+// order of their directories.
 type Report struct {
 	Promises []Result
 	Checked  int // promises that ran
-	Skipped  int // promises that were not due, or have this check disabled
-	Failed   int // of both; a skipped one counts as its last result
+	Skipped  int // promises that were not due, or whose check is disabled
+	Failed   int // among both; a skipped one counts with its last result
 	// Duration of the whole run.
 	Duration time.Duration
 	text     string // of the first failure, see Error
 }
 
-// String sums up a report in a line.
+// String returns the report as a line.
 func (r Report) String() string {
 	return fmt.Sprintf("%d promises: %d checked, %d not due, %d failed, in %.2f s",
 		len(r.Promises), r.Checked, r.Skipped, r.Failed, r.Duration.Seconds())
 }
 
-// Result is that of one promise.
+// Result is the result of a promise.
 type Result struct {
-	Title   string // the name without its extension
+	Title   string // the file's name without its extension
 	Name    string // the file's name
 	Path    string
 	Kind    Kind
 	Failed  bool
 	Message string
-	// Skipped: it was not due, or has this check disabled. The rest is then that
-	// of its last result, if any.
+	// Skipped means that it was not due, or its check is disabled. The rest is
+	// then from its last result, if any.
 	Skipped  bool
-	Duration time.Duration // that it took
-	Date     time.Time     // of the result, whole seconds; zero: it has none
+	Duration time.Duration // of its run
+	Date     time.Time     // of the result, in whole seconds; zero: no result
 }
 
-// Error is the failure of a promise, as it is reported to the master (PROM-27).
+// Error is the failure of a promise, as reported to the master (PROM-27).
 type Error struct {
 	Name, Message string
-	text          string // of an old slapos.core, which words it in its own way
+	text          string // from an old slapos.core, which words it differently
 }
 
 func (e *Error) Error() string {
@@ -144,7 +144,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("Promise %s failed with output: %s", slap.PythonRepr(e.Name), e.Message)
 }
 
-// Err is the first failure in order, an [*Error], or nil.
+// Err returns the first failure in order, an [*Error], or nil.
 func (r Report) Err() error {
 	for _, result := range r.Promises {
 		if result.Failed {
@@ -154,9 +154,9 @@ func (r Report) Err() error {
 	return nil
 }
 
-// Run runs the promises of a partition that are due. Their failure is no error
-// but [Report.Err]; an error means that some could not be run, and the report
-// then holds the others.
+// Run runs the promises of a partition that are due. If some fail, that is not
+// an error but in [Report.Err]; an error means that some could not be run, and
+// the report then has the others.
 func Run(ctx context.Context, options Options) (Report, error) {
 	r, err := newRun(options)
 	if err != nil {
@@ -180,8 +180,8 @@ func Run(ctx context.Context, options Options) (Report, error) {
 	return report, nil
 }
 
-// Stored returns what the last runs have left, and runs nothing: every promise
-// counts as skipped.
+// Stored returns the results of the last runs without running anything: every
+// promise counts as skipped.
 func Stored(options Options) (Report, error) {
 	r, err := newRun(options)
 	if err != nil {
@@ -207,9 +207,9 @@ type run struct {
 	checks []*check // in order of the report
 
 	mutex sync.Mutex
-	next  int // the first check that the log has not told about
-	// toldByLauncher: an old slapos.core runs plugins and executables and tells the
-	// log. Its text of the first failure is launcherText.
+	next  int // the first check that isn't logged yet
+	// toldByLauncher means that an old slapos.core runs plugins and executables
+	// and logs them. launcherText is its text of the first failure.
 	toldByLauncher bool
 	launcherText   string
 }
@@ -257,8 +257,8 @@ func newRun(options Options) (*run, error) {
 	return &run{Options: options, user: user, files: opened, logger: options.Logger}, nil
 }
 
-// ownerOf finds whom the promises run as. An agent that is not root can be
-// nobody but itself, known in passwd or not.
+// ownerOf returns the user that promises run as. An agent that is not root runs
+// them as itself, whether passwd knows it or not.
 func ownerOf(directory *confined.Directory) (*process.User, error) {
 	user, err := process.LookupUser(directory.UID, directory.GID)
 	if err != nil && os.Geteuid() != 0 {
@@ -267,7 +267,7 @@ func ownerOf(directory *confined.Directory) (*process.User, error) {
 	return user, err
 }
 
-// check runs what is due, kind after kind: a kind starts beside those before it
+// check runs what is due, kind after kind. A kind runs beside those before it
 // unless the order is strict.
 func (r *run) check(ctx context.Context) error {
 	last := map[string]*check{} // by title
@@ -330,7 +330,7 @@ func (r *run) observeList() {
 	r.Observer.Listed(list)
 }
 
-// path is that of a promise.
+// path returns the path of a promise.
 func (r *run) path(kind Kind, name string) string {
 	return filepath.Join(r.Directory, kind.Folder(), name)
 }

@@ -42,8 +42,8 @@ func TestGolden(t *testing.T) {
 		t.Errorf("log %q", got)
 	}
 
-	// At once again, in anomaly mode: nothing is due, no Python starts, the stored
-	// failure still counts.
+	// Immediately again, in anomaly mode: nothing is due, no Python starts, and
+	// the stored failure still counts.
 	p.options.Interpreter = "/no/such/python"
 	report = p.mustRun(Anomaly)
 	if report.Checked != 0 || report.Skipped != 2 || report.Failed != 1 || report.Err() == nil {
@@ -162,7 +162,7 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("log of polite: %q", log)
 	}
 
-	// An anomaly is what happens again.
+	// An anomaly is a repeated failure.
 	if err := os.RemoveAll(p.path(stateFolder)); err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +179,8 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// PROM-4, PROM-9.
-// D-2: without any Python, promises of plugins say how to get one; others run.
+// PROM-4, PROM-9. D-2: without any Python, plugins fail and say how to get one;
+// others run.
 func TestInterpreters(t *testing.T) {
 	t.Parallel()
 	wrapper := func(p *partition) string {
@@ -226,8 +226,8 @@ func TestInterpreters(t *testing.T) {
 	}
 }
 
-// An executable's promise needs no Python at all, and a title may be shared.
-// PROM-5, PROM-31, PROM-32.
+// An executable needs no Python, and may share its title. PROM-5, PROM-31,
+// PROM-32.
 func TestExecutables(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -243,7 +243,7 @@ func TestExecutables(t *testing.T) {
 		if len(report.Promises) != 2 || first.Message != "first yes C" {
 			t.Errorf("%+v", report)
 		}
-		if report.Failed != 0 { // both share one log: never three failures in a row
+		if report.Failed != 0 { // both share a log, which never has three failures in a row
 			t.Errorf("run %d: %+v", i, report)
 		}
 	}
@@ -265,8 +265,8 @@ func TestExecutables(t *testing.T) {
 	}
 }
 
-// Promises run at once, but are told in order. Each waits for all to have begun.
-// PROM-20.
+// Promises run in parallel, but are logged in order. Each waits until all have
+// begun. PROM-20.
 func TestParallel(t *testing.T) {
 	t.Parallel()
 	p := newPartition(t)
@@ -337,8 +337,8 @@ func TestCleanUp(t *testing.T) {
 	}
 }
 
-// A slapos.core of another release runs everything with its own launcher.
-// PROM-6: as the partition's user, in its directory, with all that it is told; PROM-7.
+// Another release of slapos.core runs everything with its own launcher. PROM-6:
+// as the partition's user, in its directory, with all its input; PROM-7.
 func TestLauncher(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"1.10.0", "1.21.1", "1.27.0", "2.0"} {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What a promise tells its logger stands in the log of the agent under the name
-// and with the level that the promise gave it, as slapos.core prints it; what it
+// What a promise gives to its logger appears in the agent's log under the name
+// and with the level that the promise used, as slapos.core prints it; what it
 // prints has neither.
 func TestRecords(t *testing.T) {
 	t.Parallel()

@@ -36,7 +36,7 @@ type stored struct {
 	} `json:"result"`
 }
 
-// message is that of the result, as Python prints it.
+// message returns the message of the result, as Python prints it.
 func (s *stored) message() string {
 	if s.Result.Message == nil {
 		return "None"
@@ -76,7 +76,7 @@ func parseStored(content []byte) (*stored, error) {
 	return &result, nil
 }
 
-// text is the file's content, byte for byte as Python's json writes it.
+// text returns the file's content, byte for byte as Python's json writes it.
 func (s *stored) text() []byte {
 	message := "null"
 	if s.Result.Message != nil {
@@ -87,9 +87,9 @@ func (s *stored) text() []byte {
 		asciiJSON(s.Result.Type), s.Result.Failed, asciiJSON(s.Result.Date), message)
 }
 
-// outcome is how a promise that ran came out.
+// outcome is the outcome of a promise that ran.
 type outcome struct {
-	kind     string // result type; empty: there is no result, and nothing is stored
+	kind     string // result type; empty: no result, and nothing is stored
 	failed   bool
 	message  *string
 	date     string // of a result file; empty: now
@@ -97,19 +97,19 @@ type outcome struct {
 	timedOut bool
 }
 
-// silent is the outcome of a promise that gave no result.
+// silent is the outcome of a promise without a result.
 func (r *run) silent(c *check, duration time.Duration) outcome {
 	return r.lacking(c, duration, "Error: No output returned by the promise")
 }
 
-// late is the outcome of a promise that gave no result in time.
+// late is the outcome of a promise without a result in time.
 func (r *run) late(c *check, duration time.Duration) outcome {
 	o := r.lacking(c, duration, fmt.Sprintf("Error: Promise timed out after %g seconds", r.Timeout.Seconds()))
 	o.timedOut = true
 	return o
 }
 
-// lacking is a failure; an anomaly is only what happens again (PROM-24).
+// lacking is a failure; only a repeated failure is an anomaly (PROM-24).
 func (r *run) lacking(c *check, duration time.Duration, message string) outcome {
 	o := outcome{kind: testResult, failed: true, message: &message, duration: duration}
 	if r.Mode == Anomaly {
@@ -118,12 +118,12 @@ func (r *run) lacking(c *check, duration time.Duration, message string) outcome 
 	return o
 }
 
-// isSuspect tells that the last result was bad too.
+// isSuspect reports whether the last result was bad, too.
 func (c *check) isSuspect() bool {
 	return c.previous != nil && (c.previous.Result.Failed || strings.Contains(strings.ToLower(c.previous.message()), "error:"))
 }
 
-// settle stores the outcome of a check and tells it.
+// settle stores and logs the outcome of a check.
 func (r *run) settle(c *check, o outcome) {
 	s := &stored{Title: c.title, Name: c.name, Path: c.path, ExecutionTime: r.executionTime(o)}
 	s.Result.Type, s.Result.Failed, s.Result.Date = o.kind, o.failed, o.date
@@ -155,7 +155,7 @@ func (r *run) settle(c *check, o outcome) {
 }
 
 // executionTime is in seconds, to the millisecond. Readers of result files take
-// 0 for a promise that did not run.
+// 0 as a promise that did not run.
 func (r *run) executionTime(o outcome) float64 {
 	if o.timedOut {
 		return r.Timeout.Seconds()
@@ -173,8 +173,9 @@ func (r *run) begin(checks []*check) {
 	r.tell()
 }
 
-// tell logs what is known of the checks, in their order, as far as it is known
-// without a gap, and which one is waited for: what promises print comes then.
+// tell logs the known results in the order of the checks, up to the first
+// unknown one, and names the check that it waits for: output of promises then
+// follows that line.
 func (r *run) tell() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -187,7 +188,7 @@ func (r *run) tell() {
 	}
 }
 
-// tellRest logs what an end before time has left.
+// tellRest logs what remains after an early end.
 func (r *run) tellRest() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -227,7 +228,7 @@ func (r *run) announce(c *check) {
 	}
 }
 
-// levelOf is the level that Python calls so.
+// levelOf returns the level of a Python level's name.
 func levelOf(name string) slog.Level {
 	switch name {
 	case "DEBUG":
@@ -255,7 +256,7 @@ func shorten(message string) string {
 	return "..." + message
 }
 
-// asciiJSON is a string as Python's json.dumps writes it.
+// asciiJSON returns a string as Python's json.dumps writes it.
 func asciiJSON(text string) string { return string(slap.AppendPythonJSON(nil, text)) }
 
 // asciiOnly escapes what is not ASCII in a JSON text.

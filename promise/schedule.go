@@ -26,22 +26,22 @@ const (
 type check struct {
 	kind              Kind
 	name, title, path string
-	cached            *schedule     // nil: none that counts
+	cached            *schedule     // nil: none, or not valid
 	previous          *stored       // the last result, if any
-	unready           bool          // it could not be prepared, and fails for that (PROM-26)
-	before            *check        // the one before it that is due and has its title, and so its files
+	unready           bool          // it could not be prepared, so it fails (PROM-26)
+	before            *check        // the previous one that is due with the same title, and so the same files
 	ended             chan struct{} // closed when nothing more is done for it
 
-	// Guarded by the run's mutex from the moment that promises run.
+	// The run's mutex guards the rest once promises run.
 	state     state
 	result    Result
 	begun     bool       // its kind has started to run promises
 	announced bool       // in the log
-	told      bool       // all of it is in the log
-	own       []logEntry // what an executable has told its log
+	told      bool       // completely logged
+	own       []logEntry // what an executable has added to its log
 }
 
-// schedule is what a cache file holds (PROM-23).
+// schedule is the content of a cache file (PROM-23).
 type schedule struct {
 	Tested     bool    `json:"is_tested"`
 	Anomaly    bool    `json:"is_anomaly_detected"`
@@ -49,8 +49,8 @@ type schedule struct {
 	ModuleFile string  `json:"module_file"`
 }
 
-// look lists the promises, reads their state, and decides those that need not
-// run.
+// look lists the promises, reads their state, and decides those that don't have
+// to run.
 func (r *run) look() error {
 	err := r.files.do(r.files.makeFolders)
 	if err != nil && os.Geteuid() == 0 {
@@ -75,8 +75,8 @@ func (r *run) look() error {
 	return nil
 }
 
-// failUnready fails a promise whose cache file can be neither read nor replaced,
-// as a directory is in its place; the others run (PROM-26).
+// failUnready fails a promise whose cache file can be neither read nor
+// replaced, since it is a directory; the others run (PROM-26).
 func (r *run) failUnready(c *check) {
 	c.state, c.result.Failed = decided, true
 	c.result.Message = fmt.Sprintf("Error: %s is a directory: remove it", filepath.Join(r.Directory, cacheFolder, c.title))
@@ -121,8 +121,8 @@ func (c *check) isEnded() bool {
 	}
 }
 
-// titleOf is the name without its last extension, as Python's splitext has it:
-// dots that begin the name begin no extension.
+// titleOf returns the name without its last extension, as Python's splitext
+// does: leading dots don't begin an extension.
 func titleOf(name string) string {
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 || strings.Trim(name[:dot], ".") == "" {
@@ -131,8 +131,8 @@ func titleOf(name string) string {
 	return name[:dot]
 }
 
-// readSchedule reads the cache file of a promise; nil: there is none that counts.
-// Blocked says that a directory is in its place.
+// readSchedule reads the cache file of a promise; nil if there is none, or it
+// isn't valid. blocked means that it is a directory.
 func (r *run) readSchedule(title string) (cached *schedule, blocked bool) {
 	name := cacheFolder + "/" + title
 	content, err := r.files.read(name)
@@ -147,12 +147,12 @@ func (r *run) readSchedule(title string) (cached *schedule, blocked bool) {
 		return nil, false
 	}
 	if _, err := os.Stat(cached.ModuleFile); err != nil {
-		return nil, false // the promise was another one
+		return nil, false // written by another promise
 	}
 	return cached, false
 }
 
-// parseSchedule returns nil for what is no cache file.
+// parseSchedule returns nil if data is not a cache file.
 func parseSchedule(content []byte) *schedule {
 	var fields map[string]json.RawMessage
 	var cached schedule
@@ -188,7 +188,7 @@ func (r *run) decide(c *check, now float64) {
 	}
 }
 
-// last is the last result of a promise that doesn't run.
+// last returns the last result of a promise that doesn't run.
 func (c *check) last() Result {
 	result := c.result
 	result.Skipped = true
@@ -200,7 +200,7 @@ func (c *check) last() Result {
 	return result
 }
 
-// cacheText is the cache file of an executable (PROM-23).
+// cacheText returns the cache file of an executable (PROM-23).
 func cacheText(path string, info fs.FileInfo, now time.Time) []byte {
 	stamp := seconds(now)
 	return fmt.Appendf(nil, `{"is_tested": true, "is_anomaly_detected": true, "periodicity": %d, "next_run_after": %s, "timestamp": %s, "module_file": %s, "module_file_mtime": %s}`,

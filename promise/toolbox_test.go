@@ -22,8 +22,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// longTestEnvironment is the folder that testdata/environments.sh makes, and
-// "make promise-toolbox" names; empty in "make test".
+// longTestEnvironment is the folder that testdata/environments.sh makes, named
+// by "make promise-toolbox"; empty in "make test".
 func longTestEnvironment(t *testing.T) string {
 	t.Helper()
 	folder := os.Getenv("PROMISE_TEST_ENV")
@@ -90,7 +90,7 @@ var toolboxPromises = []toolboxPromise{
 }
 
 // Plugins of slapos.toolbox must not notice who runs them: in each run, both
-// report the same failure, and leave the same files for each promise.
+// sides report the same failure, and leave the same files for each promise.
 func TestToolbox(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -102,7 +102,7 @@ func TestToolbox(t *testing.T) {
 	theirs, ours := newToolboxPartition(t, server), newToolboxPartition(t, server)
 	steps := episodes
 	if longTestEnvironment(t) == "" {
-		steps = episodes[:2] // the original takes its time
+		steps = episodes[:2] // the original is slow
 	}
 	wanted, got := make([]map[string]string, len(steps)), make([]map[string]string, len(steps))
 	failed, good := 0, 0
@@ -142,7 +142,7 @@ func TestToolbox(t *testing.T) {
 	}
 }
 
-// title is that of the i-th promise.
+// title returns the title of the i-th promise.
 func (promise toolboxPromise) title(i int) string {
 	return fmt.Sprintf("p%02d_%s", i, promise.plugin)
 }
@@ -173,8 +173,8 @@ func newToolboxPartition(t *testing.T, server *httptest.Server) *partition {
 	return p
 }
 
-// measured is what differs between two runs at different times: all numbers but
-// those of names and modes.
+// measured matches what differs between runs at different times: all numbers
+// except in names and modes.
 var measured = regexp.MustCompile(`\b\d+(\.\d+)?(e[+-]\d+)?\b|0x[0-9a-f]+`)
 
 func (p *partition) toolboxState(t *testing.T) map[string]string {
@@ -215,9 +215,9 @@ func (p *partition) fillToolbox() {
 	p.write(".slapgrid-slappart0-error.log", "bad\n", 0o644)
 }
 
-// Releases of slapos.core from the first with plugins to the last give the same
-// results to us as to the original's runner. "make test" tries one with a launcher
-// of its own and one without, in the Python of the test environment.
+// Every release of slapos.core that has plugins gives us the same results as
+// the original's runner. "make test" tries one with its own launcher and one
+// without, in the Python of the test environment.
 func TestReleases(t *testing.T) {
 	t.Parallel()
 	environment := longTestEnvironment(t)
@@ -234,9 +234,9 @@ func TestReleases(t *testing.T) {
 			v := variant{name: filepath.Base(core), interpreter: folder + "/python", libraries: []string{core, libraries}}
 			switch {
 			case filepath.Base(folder) == "2.7":
-				v.without = append(v.without, "unicode.py") // the original can't tell of it
+				v.without = append(v.without, "unicode.py") // the original can't report it
 			case strings.HasPrefix(v.name, "1.4."):
-				continue // it runs under Python 2 only
+				continue // which needs Python 2
 			}
 			testRelease(t, v)
 		}
@@ -247,7 +247,7 @@ func TestReleases(t *testing.T) {
 // name, with those of its own runner.
 func testRelease(t *testing.T, v variant) {
 	if strings.HasPrefix(v.name, "1.1") || len(v.name) == len("1.4.28") && v.name < "1.8" {
-		v.without = append(v.without, "own_result.py") // no message: their launchers end there
+		v.without = append(v.without, "own_result.py") // it has no message, at which their launchers end
 	}
 	t.Run(v.name+" "+filepath.Base(filepath.Dir(v.interpreter)), func(t *testing.T) {
 		t.Parallel()
@@ -260,8 +260,8 @@ func testRelease(t *testing.T, v variant) {
 	})
 }
 
-// dropHistory leaves what every release writes, without what Python 2 has in an
-// order of its own or leaves out.
+// dropHistory keeps what every release writes, without what Python 2 orders
+// differently or leaves out.
 func dropHistory(state map[string]string) {
 	withoutName := regexp.MustCompile(`(\[Errno \d+\][^:\n]*): 'CPDIR[^']*'`)
 	for name, text := range state {
@@ -279,8 +279,8 @@ func dropHistory(state map[string]string) {
 	}
 }
 
-// The embedded runtime works in every Python; TestSameAsOriginal runs it in that
-// of the test environment.
+// The embedded runtime works in every Python; TestSameAsOriginal runs it in the
+// test environment's.
 func TestRuntimes(t *testing.T) {
 	environment := longTestEnvironment(t)
 	if environment == "" {

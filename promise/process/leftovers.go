@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// While a command with [Command.EndAll] runs, orphans among its descendants become
-// children of this process, instead of the machine's first, in whatever session they
-// are: that is how they are found.
+// While a command with [Command.EndAll] runs, orphans among its descendants
+// become children of this process instead of init's, whatever their session:
+// that is how they are found.
 type orphanage struct {
-	changing sync.RWMutex // held for reading from the start of a child until it is in children, and while it goes from there
+	changing sync.RWMutex // held for reading from a child's start until it is in children, and while it is removed
 	mu       sync.Mutex
-	children map[int]bool // of ours, by number: they are waited for elsewhere
+	children map[int]bool // our own, by number, with somebody waiting for them
 	users    map[int]*use // of commands with EndAll, by user
 	running  int          // commands with EndAll
 }
 
-// use is what runs for a user.
+// use is the commands that run for a user.
 type use struct {
 	running int
 	since   uint64 // start of the first, in ticks
@@ -32,7 +32,7 @@ type use struct {
 
 var orphans = orphanage{children: map[int]bool{}, users: map[int]*use{}}
 
-// begin is called before a command that ends all is started.
+// begin is called before a command with EndAll starts.
 func (o *orphanage) begin() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -55,8 +55,8 @@ func (o *orphanage) add(pid int) {
 	o.children[pid] = true
 }
 
-// reap waits for a child that has ended: at no moment is it a zombie that could be
-// taken for an orphan.
+// reap waits for a child that has ended, so that it is never a zombie which
+// could be taken for an orphan.
 func (o *orphanage) reap(cmd *exec.Cmd) error {
 	o.changing.RLock()
 	defer o.changing.RUnlock()
@@ -72,8 +72,8 @@ func (o *orphanage) isChild(pid int) bool {
 	return o.children[pid]
 }
 
-// enter and leave are called when a child for a user has started, and when it has
-// ended. The last to leave gets what may be an orphan of any of them.
+// enter and leave are called when a child for a user has started, and when it
+// has ended. The last to leave gets the possible orphans of all of them.
 func (o *orphanage) enter(uid, pid int) {
 	row, _ := readProcess(pid)
 	o.mu.Lock()
@@ -104,9 +104,9 @@ func (c *Command) uid() int {
 	return os.Geteuid()
 }
 
-// endLeftovers kills what a child that has ended, and isn't reaped yet, has left
-// running: its session, its descendants and, unless another command runs for the
-// same user, its orphans that went into sessions of their own (PROM-45).
+// endLeftovers kills what an ended but not yet reaped child left running: its
+// session, its descendants and, unless another command runs for the same user,
+// its orphans in sessions of their own (PROM-45).
 func (c *Command) endLeftovers(root int) {
 	t := &tree{root: root, session: root, members: map[int]member{}}
 	if since, last := orphans.leave(c.uid()); last {
@@ -123,9 +123,9 @@ func (c *Command) endLeftovers(root int) {
 	t.reap()
 }
 
-// isOf tells whether an orphan is one of a user's commands. As root we know by the
-// user; else there are other processes of the user, and what [CleanEnvironment] sets
-// tells.
+// isOf reports whether an orphan belongs to a user's commands. As root, the
+// user decides; otherwise the user has other processes as well, and the
+// variables of [CleanEnvironment] decide.
 func isOf(pid, uid int) bool {
 	directory := "/proc/" + strconv.Itoa(pid)
 	if os.Geteuid() == 0 {
@@ -138,7 +138,7 @@ func isOf(pid, uid int) bool {
 	return err == nil && bytes.Contains(environment, []byte("PYTHONNOUSERSITE=true\x00"))
 }
 
-// reap takes notice of the end of those of the tree that have become our children.
+// reap reaps those processes of the tree that have become our children.
 func (t *tree) reap() {
 	deadline := time.Now().Add(time.Second)
 	for pid, m := range t.members {

@@ -13,8 +13,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// What a promise leaves in the background ends with it, also what forked twice and
-// went into a session of its own (PROM-45): as root and as anybody else.
+// What a promise leaves in the background ends with it, even if it forked twice
+// and made its own session (PROM-45): as root and as anybody else.
 func TestLeftovers(t *testing.T) {
 	t.Run("agent", testLeftovers)
 	t.Run("ordinary user", func(t *testing.T) {
@@ -62,8 +62,8 @@ while [ ! -e ready ] || [ $(wc -l <pids) -lt 4 ]; do sleep 0.01; done`},
 	}
 }
 
-// A child that has ended and isn't waited for yet is no orphan of another command
-// for the same user.
+// An ended child that isn't waited for yet isn't taken for an orphan of another
+// command for the same user.
 func TestChildrenAreNoOrphans(t *testing.T) {
 	rounds := 20
 	if os.Getenv("SLAPOS_TEST_LONG") != "" {

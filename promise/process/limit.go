@@ -4,8 +4,8 @@ package process
 
 import "fmt"
 
-// Limit passes lines on until they have limit bytes together. end, to be called
-// after the last line, tells in a line of its own how much was left out.
+// Limit passes lines on until they total limit bytes. Call end after the last
+// line: it adds a line that says how much was left out.
 func Limit(line func(string), limit int) (limited func(string), end func()) {
 	passed, left := 0, 0
 	limited = func(text string) {

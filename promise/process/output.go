@@ -17,8 +17,8 @@ const (
 	// maxLine and maxMessage bound the memory of a line that never ends.
 	maxLine    = 64 << 10
 	maxMessage = 1 << 20
-	// maxDrain bounds what is read after the child's end: the largest pipe an
-	// unprivileged process can have.
+	// maxDrain bounds what is read after the child's end: the largest pipe that
+	// an unprivileged process can have.
 	maxDrain = 1 << 20
 )
 
@@ -39,7 +39,7 @@ func newOutput(line func(string), keep, maxLine int) (*output, error) {
 	return &output{readEnd: readEnd, writeEnd: writeEnd, line: line, keep: keep, maxLine: maxLine, done: make(chan struct{})}, nil
 }
 
-// read consumes the pipe until all writers are gone or finish is called.
+// read reads the pipe until all writers are gone or finish is called.
 func (o *output) read() {
 	defer close(o.done)
 	buffer := make([]byte, 32<<10)
@@ -59,7 +59,7 @@ func (o *output) read() {
 	}
 }
 
-// drain takes what the pipe holds now, and does not wait for a grandchild that
+// drain reads what the pipe holds now, without waiting for a grandchild that
 // keeps it open.
 func (o *output) drain(buffer []byte) {
 	connection, err := o.readEnd.SyscallConn()
@@ -81,14 +81,14 @@ func (o *output) drain(buffer []byte) {
 	})
 }
 
-// finish is called when the child has ended. It returns the end of the output.
+// finish is called after the child's end. It returns the end of the output.
 func (o *output) finish() string {
 	_ = o.readEnd.SetReadDeadline(time.Unix(1, 0)) // ends the wait of read
 	<-o.done
 	if excess := len(o.tail) - o.keep; excess > 0 {
 		o.tail = o.tail[excess:]
 		for len(o.tail) > 0 && !utf8.RuneStart(o.tail[0]) {
-			o.tail = o.tail[1:] // of a character cut in two
+			o.tail = o.tail[1:] // the rest of a character that was cut
 		}
 	}
 	return decode(o.tail)
@@ -118,7 +118,7 @@ func (o *output) consume(data []byte) {
 	o.emitPieces()
 }
 
-// emitPieces emits as much of an unfinished line as is too long for one.
+// emitPieces emits as much of an unfinished line as is too long for a piece.
 func (o *output) emitPieces() {
 	for len(o.partial) > o.maxLine {
 		cut := o.maxLine

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package process runs one child process for a partition or a Software
-// Release: with the privileges of its owner, a clean environment, no
-// descriptors but the standard ones, its output read line by line and bounded,
-// and a time limit that takes the whole tree of processes with it.
+// Package process runs a child process for a partition or a Software Release:
+// with the privileges of its owner, a clean environment, and only the standard
+// descriptors. It reads the output line by line, bounded, and a time limit ends
+// the whole process tree.
 //
-// A [Command] is started in a session of its own. The child that [Command.Run]
-// started is reaped only after its tree has been dealt with, so its number can't
-// be reused meanwhile; descendants are signalled through pidfds for the same
-// reason.
+// A [Command] starts in its own session. The child of [Command.Run] is reaped
+// only after its tree has been dealt with, so its number can't be reused
+// meanwhile; descendants are signalled through pidfds for the same reason.
 package process
 
 import (
@@ -29,59 +28,58 @@ import (
 	"slapos/slap/confined"
 )
 
-// killWait is how long a killed tree may take to vanish (GRID-15).
+// killWait is how long a killed tree may take to disappear (GRID-15).
 const killWait = 10 * time.Second
 
-// Command says what to run and how. The zero value of every field but Path is
-// useful.
+// Command says what to run and how. Every field but Path may be zero.
 type Command struct {
 	Path string   // the program, absolute or relative to Dir
 	Args []string // its arguments, without the program's name
 	Dir  string   // working directory; empty: ours
-	// In is the working directory, opened, whatever its name leads to by now; nil:
-	// Dir is.
+	// In is the working directory, opened, whatever its name leads to by now;
+	// if nil, Dir is used.
 	In  *confined.Directory
 	Env []string // the whole environment, see [CleanEnvironment]
-	// User to become. Nil, or an agent that is not root: no change (GRID-13).
+	// User to become. If nil, or if the agent is not root, it stays the same (GRID-13).
 	User *User
-	// Umask of the child, 0 to inherit ours. It is set by a shell that then
-	// becomes the program, because a umask of ours would be that of every
-	// goroutine.
+	// Umask of the child, 0 to inherit ours. A shell sets it and then becomes
+	// the program, because setting ours would affect every goroutine.
 	Umask int
-	// Output is given each line of the merged standard output and error, without
-	// its end and with undecodable bytes replaced. Lines beyond 64 KiB arrive in
-	// pieces. It is called from one goroutine at a time, never after Run returns.
+	// Output receives each line of the merged standard output and error,
+	// without its line end and with undecodable bytes replaced. Lines beyond 64
+	// KiB arrive in pieces. Only one goroutine at a time calls it, never after
+	// Run returns.
 	Output func(line string)
-	// KeepOutput is how many of the last bytes of the output Result.Output holds.
+	// KeepOutput is how many bytes of the output's end Result.Output holds.
 	KeepOutput int
-	// Timeout of the whole tree; 0: none.
+	// Timeout of the whole tree; 0: no limit.
 	Timeout time.Duration
-	// Grace lies between a SIGTERM to the child and the end of the tree by
-	// SIGKILL when the time is over; 0: killed at once.
+	// Grace is the time between a SIGTERM to the child and SIGKILL for the tree
+	// after a timeout; 0: killed at once.
 	Grace time.Duration
-	// EndAll ends with the child whatever it leaves in the background.
+	// EndAll kills whatever the child leaves in the background.
 	EndAll bool
-	// Terminal lets the child use our standard input, output and error, as a
-	// debugger wants; Output and KeepOutput are then not used.
+	// Terminal gives the child our standard input, output and error, as a
+	// debugger needs; Output and KeepOutput are then unused.
 	Terminal bool
-	// Messages is given each line that the child writes on its descriptor 3, as
-	// Output is; lines may have 1 MiB. Nil: there is no such descriptor.
+	// Messages receives each line that the child writes to its descriptor 3, as
+	// Output does, but up to 1 MiB long. If nil, there is no such descriptor.
 	Messages func(line string)
-	// Data is what the child can read on its descriptor 4, when there is any.
+	// Data is what the child can read from its descriptor 4, if not empty.
 	Data []byte
 }
 
-// Result tells how a child ended.
+// Result says how a child ended.
 type Result struct {
-	Output   string         // the end of the merged output, at most KeepOutput bytes of it
-	ExitCode int            // exit status; -1 when a signal ended it
+	Output   string         // the end of the merged output, at most KeepOutput bytes
+	ExitCode int            // exit status; -1 if a signal ended it
 	Signal   syscall.Signal // the signal that ended it, or 0
 	TimedOut bool
 	Duration time.Duration
 }
 
-// TimeoutError is returned by [Command.Run] when the tree was killed because
-// its time was over.
+// TimeoutError is returned by [Command.Run] if the tree was killed after its
+// timeout.
 type TimeoutError struct {
 	Command string
 	Timeout time.Duration
@@ -92,11 +90,10 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("Command '%s' timed out after %s seconds", e.Command, seconds) // GRID-15
 }
 
-// Run starts the child and waits for its end, whatever the exit status. The
-// error is non-nil when it could not be started, when its time was over
-// ([*TimeoutError]), or when ctx ended: its tree is then dead. A background
-// process that the child leaves behind lives on, unless EndAll is set, with no one
-// reading its output.
+// Run starts the child and waits for its end, whatever the exit status. It
+// fails if the child could not be started, if it timed out ([*TimeoutError]),
+// or if ctx ended: its tree is then dead. A background process of the child
+// lives on, unless EndAll is set, with nobody reading its output.
 func (c *Command) Run(ctx context.Context) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -117,7 +114,7 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	started := time.Now()
 	if err := c.start(cmd); err != nil {
 		if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
-			err = inner.Err // "fork/exec PATH: " would tell the path once more
+			err = inner.Err // "fork/exec PATH: " would repeat the path
 		}
 		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
