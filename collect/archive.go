@@ -21,8 +21,8 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// archiveDays packs the rows of the oldest day that is over, and then marks them
-// as reported (COL-34): like slapos.core, one day in each pass. Stopped in
+// archiveDays packs the rows of the oldest completed day, and then marks them
+// as reported (COL-34): one day per pass, like slapos.core. If it is stopped in
 // between, the next pass packs that day again.
 func (c *Collector) archiveDays(ctx context.Context, store *store, stamp stamp) error {
 	if err := c.archiveLeftDirectories(); err != nil {
@@ -33,8 +33,8 @@ func (c *Collector) archiveDays(ctx context.Context, store *store, stamp stamp) 
 		return err
 	}
 	for _, day := range days {
-		if _, err := time.Parse(dateLayout, day); err != nil { // it names a file
-			c.Logger.Warn("Rows of what is no day aren't archived", slog.String("date", day))
+		if _, err := time.Parse(dateLayout, day); err != nil { // it becomes a file name
+			c.Logger.Warn("Rows without a valid day aren't archived", slog.String("date", day))
 			continue
 		}
 		if err := c.archiveDay(ctx, store, day); err != nil {
@@ -96,8 +96,8 @@ func writeArchive(path string, fill func(*tar.Writer) error) error {
 	return file.CloseAtomicallyReplace()
 }
 
-// archiveTable writes a table's rows through a file without a name: a day may
-// have more than fits in memory, and the archive wants the length first.
+// archiveTable writes a table's rows through an unnamed file: a day may not fit
+// in memory, and the archive needs the length first.
 func (c *Collector) archiveTable(ctx context.Context, archive *tar.Writer, store *store, table, day string) error {
 	file, err := os.CreateTemp(c.logDirectory(), ".dump-")
 	if err != nil {
@@ -124,7 +124,7 @@ func (c *Collector) archiveTable(ctx context.Context, archive *tar.Writer, store
 	return err
 }
 
-// dumpTable writes the rows of a day with all columns, without a heading.
+// dumpTable writes the rows of a day with all columns, without a header.
 func dumpTable(ctx context.Context, w io.Writer, store *store, table, day string) error {
 	const enough = 1 << 16
 	var b bytes.Buffer
@@ -159,12 +159,12 @@ func dumpTable(ctx context.Context, w io.Writer, store *store, table, day string
 	return err
 }
 
-// leftover is where a directory goes that was archived, for a stop in the middle
-// of its removal must not have its rest archived over the whole.
+// leftover is the new name of an archived directory: if its removal were
+// interrupted, the rest would be archived over the whole.
 const leftover = ".archived"
 
-// archiveLeftDirectories packs directories of days that slapos.core left when it
-// was stopped.
+// archiveLeftDirectories packs directories of days that an interrupted
+// slapos.core left.
 func (c *Collector) archiveLeftDirectories() error {
 	aside := filepath.Join(c.logDirectory(), leftover)
 	if err := os.RemoveAll(aside); err != nil {

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Package collect samples what a node and its partitions use, keeps the samples
-// in the collector's database, and makes files and reports of them.
+// in the collector's database, and makes files and reports from them.
 //
-// [Collector.Pass] is one sample, usually taken each minute: processes of the
-// partitions' users, the machine, the sizes of the partitions' folders. The
-// database is that of slapos.core, which can go on with it. After the rows come
-// the files: csv files of the running day, an archive of each day that is over,
+// [Collector.Pass] takes one sample, usually once a minute: the processes of
+// the partitions' users, the machine, the sizes of the partitions' folders. The
+// database is slapos.core's, which can continue with it. Then the pass writes
+// the files: csv files of the current day, an archive of each completed day,
 // consumption reports that node report sends to the master, and the monitor
-// files of partitions. What was reported and is old is deleted.
+// files of partitions. It deletes old rows that were reported.
 //
-// [OpenHistory] reads the database for people: [History.Read] sums samples up,
+// [OpenHistory] reads the database for people: [History.Read] sums up samples,
 // [Plot] draws the result.
 //
-// Partitions belong to users that may try to harm the collector, which is root.
-// Nothing below a partition is followed out of it, see folder.go and monitor.go.
+// Partitions belong to users who may try to harm the collector, which is root.
+// It never follows anything below a partition out of it, see folder.go and
+// monitor.go.
 package collect
 
 import (
@@ -31,14 +32,14 @@ import (
 
 // Partition is a partition as the collector sees it.
 type Partition struct {
-	User string // by which its processes are known
+	User string // whose processes are the partition's
 	Path string // its directory
 }
 
 // ID is the partition's reference: slappart3.
 func (p Partition) ID() string { return filepath.Base(p.Path) }
 
-// Options of a [Collector]. Fields after Logger may be left out.
+// Options configure a [Collector]. Fields after Logger are optional.
 type Options struct {
 	ComputerID   string
 	InstanceRoot string
@@ -53,7 +54,7 @@ type Options struct {
 	Logger       *slog.Logger
 
 	Now      func() time.Time // default time.Now
-	Interval time.Duration    // between two looks at counters, when there was no pass shortly before; default 2 s
+	Interval time.Duration    // between two reads of counters, if there was no recent pass; default 2 s
 	Proc     string           // default /proc
 	Sys      string           // default /sys
 	Etc      string           // default /etc
@@ -62,11 +63,11 @@ type Options struct {
 // Folders says how the sizes of partitions are measured.
 type Folders struct {
 	Measure      bool
-	Cycle        time.Duration // between two measures of a partition; 0: each pass
+	Cycle        time.Duration // between two measurements of a partition; 0: each pass
 	PIDDirectory string        // must exist
 }
 
-// ErrAccess is returned when processes of other users can't be looked at.
+// ErrAccess is returned if processes of other users can't be read.
 var ErrAccess = errors.New("processes of other users can't be read")
 
 // A Collector takes samples.
@@ -74,12 +75,13 @@ type Collector struct {
 	Options
 }
 
-// New returns a collector with the defaults filled in.
+// New returns a collector and fills in the defaults.
 func New(options Options) *Collector {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	// The kernel counts in hundredths: half a percent of one processor.
+	// The kernel counts in hundredths of a second: 2 s resolve half a percent
+	// of one processor.
 	options.Interval = cmp.Or(options.Interval, 2*time.Second)
 	options.Proc = cmp.Or(options.Proc, "/proc")
 	options.Sys = cmp.Or(options.Sys, "/sys")
@@ -87,21 +89,22 @@ func New(options Options) *Collector {
 	return &Collector{Options: options}
 }
 
-// DatabasePath is where the database of a node is.
+// DatabasePath returns the path of a node's database.
 func DatabasePath(instanceRoot string) string {
 	return filepath.Join(instanceRoot, "var/data-log/collector.db")
 }
 
 func (c *Collector) logDirectory() string { return filepath.Join(c.InstanceRoot, "var/data-log") }
 
-// reportDirectories are that of all reports and that of reports to send.
+// reportDirectories returns the directory of all reports and the one of reports
+// to send.
 func (c *Collector) reportDirectories() (kept, outgoing string) {
 	return filepath.Join(c.InstanceRoot, "var/consumption-report"), filepath.Join(c.InstanceRoot, "var/xml_report", c.ComputerID)
 }
 
 // Pass takes one sample and writes all files. It returns [ErrAccess] before
-// anything is stored; after any other error the database holds what was taken up
-// to there, and the next pass goes on.
+// anything is stored; after any other error the database has what was collected
+// so far, and the next pass continues.
 func (c *Collector) Pass(ctx context.Context) error {
 	c.Logger.Info("Collecting data...")
 	stamp := stampOf(c.Now()) // COL-5: one time for all rows
@@ -162,7 +165,7 @@ func (c *Collector) passWith(ctx context.Context, store *store, stamp stamp, sam
 
 type fileWriter func(context.Context, *store, stamp) error
 
-// writeFiles is COL-14. Passes at the same time write one after the other.
+// writeFiles is COL-14. Simultaneous passes write one after the other.
 func (c *Collector) writeFiles(ctx context.Context, store *store, stamp stamp) error {
 	unlock, err := lock(ctx, c.logDirectory(), c.Logger)
 	if err != nil {
@@ -188,7 +191,7 @@ func (c *Collector) makeDirectories() error {
 	return os.Chmod(c.logDirectory(), 0o755)
 }
 
-// A stamp is a moment as rows have it, in UTC.
+// A stamp is a time as rows have it, in UTC.
 type stamp struct{ date, time string }
 
 const (
@@ -201,11 +204,11 @@ func stampOf(moment time.Time) stamp {
 	return stamp{date: moment.Format(dateLayout), time: moment.Format(timeLayout)}
 }
 
-// stampTime is the moment of a row; an error for what is none.
+// stampTime returns the time of a row; it fails if that isn't valid.
 func stampTime(date, clock string) (time.Time, error) {
 	moment, err := time.Parse(dateLayout+" "+timeLayout, date+" "+clock)
 	if err != nil {
-		return moment, fmt.Errorf("row of %q %q: no date and time", date, clock)
+		return moment, fmt.Errorf("row of %q %q: not a date and time", date, clock)
 	}
 	return moment, nil
 }

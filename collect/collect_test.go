@@ -40,8 +40,8 @@ func read(t testing.TB, path string) string {
 	return string(content)
 }
 
-// newTestCollector has a node of its own with two partitions; this process is
-// one of the first.
+// newTestCollector makes a node with two partitions; this process belongs to
+// the first.
 func newTestCollector(t *testing.T) *Collector {
 	t.Helper()
 	root := t.TempDir()
@@ -64,7 +64,7 @@ func newTestCollector(t *testing.T) *Collector {
 	return New(options)
 }
 
-// logTo has the collector's log in a buffer.
+// logTo writes the collector's log to a buffer.
 func logTo(c *Collector) *bytes.Buffer {
 	var b bytes.Buffer
 	c.Logger = slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -78,8 +78,8 @@ func pass(t *testing.T, c *Collector) {
 	}
 }
 
-// execute runs statements on the database of a collector, as the tests' way to
-// another day.
+// execute runs statements on a collector's database: tests move to another day
+// by that.
 func execute(t *testing.T, c *Collector, statements ...string) {
 	t.Helper()
 	store, err := openStore(t.Context(), DatabasePath(c.InstanceRoot))
@@ -94,7 +94,7 @@ func execute(t *testing.T, c *Collector, statements ...string) {
 	}
 }
 
-// ask returns the one value of an answer as text.
+// ask returns the single value of a result as text.
 func ask(t *testing.T, c *Collector, question string) string {
 	t.Helper()
 	store, err := connect(DatabasePath(c.InstanceRoot), map[string][]string{"mode": {"ro"}})
@@ -119,7 +119,7 @@ func TestPass(t *testing.T) {
 	write(t, filepath.Join(c.Sys, "slappart0/io.stat"), "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=1 wbytes=2 rios=1 wios=1\n")
 	log := logTo(c)
 	pass(t, c)
-	// COL-23, by the kernel's own words.
+	// COL-23, compared with the kernel's own numbers.
 	processors := len(regexp.MustCompile(`(?m)^cpu[0-9]+ `).FindAllString(read(t, "/proc/stat"), -1))
 	var memory int64
 	if _, err := fmt.Sscanf(read(t, "/proc/meminfo"), "MemTotal: %d kB", &memory); err != nil {
@@ -184,7 +184,7 @@ func TestBrokenDatabase(t *testing.T) {
 	}
 }
 
-// Passes at the same time give whole rows and whole files.
+// Simultaneous passes produce whole rows and whole files.
 func TestPassesAtOnce(t *testing.T) {
 	c := newTestCollector(t)
 	c.Counters = ""
@@ -207,7 +207,7 @@ func TestPassesAtOnce(t *testing.T) {
 
 const loopVariable = "SLAPOS_COLLECT_TEST_LOOP"
 
-// TestMain may be told to take samples without end, for a test to kill it.
+// TestMain can be told to take samples without end, for a test to kill it.
 func TestMain(m *testing.M) {
 	root := os.Getenv(loopVariable)
 	if root == "" {
@@ -229,9 +229,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// Killed anywhere, also while a day is archived and old rows are deleted, the
-// collector leaves a sound database with whole samples.
-// COL-12.
+// Wherever the collector is killed, even while it archives a day or deletes old
+// rows, it leaves a sound database with whole samples. COL-12.
 func TestKilled(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Symlink(ownProc(t), filepath.Join(root, "proc")); err != nil {
@@ -240,7 +239,7 @@ func TestKilled(t *testing.T) {
 	if err := os.Symlink(ownEtc(t), filepath.Join(root, "etc")); err != nil {
 		t.Fatal(err)
 	}
-	c, temporary := New(Options{InstanceRoot: root}), t.TempDir() // what the killed leave
+	c, temporary := New(Options{InstanceRoot: root}), t.TempDir() // for what killed collectors leave
 	for round := range 6 {
 		command := exec.Command(os.Args[0])
 		command.Env = append(os.Environ(), loopVariable+"="+root, "TMPDIR="+temporary)
@@ -252,11 +251,11 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		line := make([]byte, 256)
-		n, _ := io.ReadAtLeast(output, line, 5*(1+round%3)) // so many passes
+		n, _ := io.ReadAtLeast(output, line, 5*(1+round%3)) // that many passes
 		if !strings.HasPrefix(string(line[:n]), "pass\n") {
 			t.Errorf("%q", line[:n])
 		}
-		testkit.Watch(t, time.Duration(round)*3*time.Millisecond) // at another place each time
+		testkit.Watch(t, time.Duration(round)*3*time.Millisecond) // at a different place each time
 		_ = command.Process.Kill()
 		_, _ = io.Copy(io.Discard, output)
 		_ = command.Wait()

@@ -16,9 +16,9 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// writeConsumption writes the reports of the two days before (COL-35). The copy
-// that node report sends is made first: stopped in between, the next pass makes
-// both, and no day is lost.
+// writeConsumption writes the reports of the two previous days (COL-35). It
+// makes the copy that node report sends first: if it is stopped in between, the
+// next pass makes both, and no day is lost.
 func (c *Collector) writeConsumption(ctx context.Context, store *store, stamp stamp) error {
 	today, err := time.Parse(dateLayout, stamp.date)
 	if err != nil {
@@ -50,14 +50,14 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// consumption is what a report says of one day.
+// consumption is a report's data for one day.
 type consumption struct {
 	cpu, memory nullFloat // of the machine: percent, bytes
 	heating     float64
 	users       map[string]*userConsumption
 }
 
-// userConsumption are means over the samples of a day (COL-37).
+// userConsumption has averages over the samples of a day (COL-37).
 type userConsumption struct {
 	cpu, memory, disk nullFloat // percent, bytes, KiB
 }
@@ -100,7 +100,7 @@ func (s *store) consumption(ctx context.Context, day string) (*consumption, erro
 	}, "SELECT coalesce(partition, ''), SUM(disk_used) / COUNT(DISTINCT time) FROM folder WHERE date = ? GROUP BY partition", day)
 }
 
-// A movement is one used quantity of something.
+// A movement is the amount of something that was used.
 type movement struct{ resource, title, reference, quantity string }
 
 // consumptionReport is COL-37.
@@ -159,7 +159,7 @@ func (c *Collector) journal(day string, movements []movement) []byte {
 	return b.Bytes()
 }
 
-// xmlText escapes a text in ASCII, as the original's reports are.
+// xmlText escapes a text as ASCII, like the original's reports.
 func xmlText(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -171,7 +171,7 @@ func xmlText(text string) string {
 		case r == '>':
 			b.WriteString("&gt;")
 		case r < ' ' && r != '\t' && r != '\n':
-			b.WriteString("&#65533;") // can't stand in XML
+			b.WriteString("&#65533;") // not allowed in XML
 		case r > '~':
 			fmt.Fprintf(&b, "&#%d;", r)
 		default:

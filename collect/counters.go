@@ -18,10 +18,10 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// counters are what the kernel counts since the machine started. Two looks at
-// them tell the use of the processors between them: the pass before is the
-// first look, so that a percentage is that of the whole minute and no pass has
-// to wait for a second one.
+// counters are the kernel's counters since the machine started. The difference
+// of two reads is the use of the processors between them. The previous pass
+// counts as the first read, so that a percentage covers the whole minute and a
+// pass doesn't have to wait for a second read.
 type counters struct {
 	Boot      string            `json:"boot"`
 	Uptime    float64           `json:"uptime"` // seconds
@@ -30,23 +30,24 @@ type counters struct {
 	Processes map[string]uint64 `json:"processes"` // ticks
 }
 
-// CountersPath is where the counters of a node are kept until the machine stops.
+// CountersPath returns where a node's counters are kept until the machine stops.
 func CountersPath(instanceRoot string) string {
 	sum := sha256.Sum256([]byte(filepath.Clean(instanceRoot)))
 	return fmt.Sprintf("/run/slapos/collect-%x.json", sum[:8])
 }
 
-// Counters are used when they are this old, in seconds: slapos.core measures no
-// shorter (COL-4), and an average over more than an hour says nothing about now.
+// Counters are used if they are this old, in seconds: slapos.core measures no
+// shorter interval (COL-4), and an average over more than an hour says nothing
+// about now.
 const shortest, longest = 5, 3600
 
-// A sample is what one look at the processes showed.
+// A sample is the result of looking at the processes once.
 type sample struct {
 	processes []process
 	idle      float64 // percent of all processors
 }
 
-// takeSample looks at processes and processors once if the last pass left its
+// takeSample reads processes and processors once if the last pass left its
 // counters, else twice.
 func (c *Collector) takeSample(ctx context.Context) (*sample, error) {
 	processes, now, err := c.look(ctx)
@@ -72,8 +73,8 @@ func (c *Collector) takeSample(ctx context.Context) (*sample, error) {
 	return &sample{processes: processes, idle: idle}, nil
 }
 
-// usable tells whether these counters are from the same start of the machine,
-// and from neither too short nor too long ago.
+// usable reports whether these counters are from the same boot, and neither too
+// recent nor too old.
 func (before *counters) usable(now *counters) bool {
 	age := now.Uptime - before.Uptime
 	return before.Boot == now.Boot && age >= shortest && age <= longest &&
@@ -89,7 +90,7 @@ func (c *Collector) look(ctx context.Context) ([]process, *counters, error) {
 	if now.Uptime, err = parseUptime(string(content)); err != nil {
 		return nil, nil, err
 	}
-	// Absent in some containers: then a new start is told by the counters.
+	// Some containers don't have it: there, the counters reveal a new boot.
 	boot, _ := os.ReadFile(filepath.Join(c.Proc, "sys/kernel/random/boot_id"))
 	now.Boot = strings.TrimSpace(string(boot))
 	times, err := cpu.TimesWithContext(c.roots(ctx), false)
@@ -122,7 +123,7 @@ func parseUptime(content string) (float64, error) {
 	return seconds, nil
 }
 
-// loadCounters returns nil where there is nothing to go on from.
+// loadCounters returns nil if there is nothing to continue from.
 func (c *Collector) loadCounters() *counters {
 	if c.Counters == "" {
 		return nil
@@ -139,7 +140,7 @@ func (c *Collector) loadCounters() *counters {
 	return before
 }
 
-// saveCounters can fail without harm: the next pass looks twice.
+// saveCounters may fail without harm: the next pass reads twice.
 func (c *Collector) saveCounters(now *counters) {
 	if c.Counters == "" {
 		return

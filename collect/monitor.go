@@ -19,8 +19,8 @@ import (
 )
 
 // writeMonitors writes the files of COL-38 for each partition that has a
-// .slapgrid directory. The partition's user can exchange that directory: all is
-// done below the partition, and no pipe or link is opened.
+// .slapgrid directory. The partition's user can replace that directory:
+// everything is done below the partition, and no pipe or link is opened.
 func (c *Collector) writeMonitors(ctx context.Context, store *store, _ stamp) error {
 	now := c.Now().UTC()
 	minute := now.Add(-time.Minute).Truncate(time.Minute)
@@ -52,14 +52,14 @@ func (c *Collector) writeMonitors(ctx context.Context, store *store, _ stamp) er
 	return nil
 }
 
-// minuteUse is what a partition used in a minute, as JSON members in order.
+// minuteUse is what a partition used in a minute, as ordered JSON members.
 type minuteUse struct {
 	process, memory, io members
 	processes           int64
 	resident, bytes     float64
 }
 
-// members are the members of a JSON object in their order; values are literals.
+// members are the members of a JSON object, in order; values are literals.
 type members []struct{ name, value string }
 
 func (m *members) add(name, value string) {
@@ -68,17 +68,17 @@ func (m *members) add(name, value string) {
 
 func (m members) object() string {
 	o := pyjson.Object{}
-	for _, member := range m { // the last value of a name, at its first place
+	for _, member := range m { // the last value of a name, at the name's first place
 		o.Set(member.name, json.Number(member.value))
 	}
 	text, err := pyjson.Spaced.Append(nil, o)
 	if err != nil {
-		panic(err) // literals are written as they are
+		panic(err) // literals are written unchanged
 	}
 	return string(text)
 }
 
-// line are the values, the date first.
+// line returns the values, starting with the date.
 func (m members) line() string {
 	date := strings.Trim(m[len(m)-1].value, `"`)
 	values := []string{date}
@@ -88,7 +88,8 @@ func (m members) line() string {
 	return strings.Join(values, ", ")
 }
 
-// wholeMinute is the day of now, and the first and last second of a minute.
+// wholeMinute returns the day of now, and the first and last second of the
+// previous minute.
 func wholeMinute(now, minute time.Time) (date, from, to string) {
 	clock := minute.Format("15:04:")
 	return now.Format(dateLayout), clock + "00", clock + "59"
@@ -178,9 +179,9 @@ func writeMonitor(partition Partition, now time.Time, use *minuteUse, processes 
 	return monitor.Write("monitor_process_resource.status.json", []byte("["+strings.Join(objects, ", ")+"]"), confined.VolatileFile)
 }
 
-// appendMonitor adds a line to a file of lines, and makes the file when there is
-// none. It writes in place, for the file grows with each minute: only into a
-// regular file of the collector's own user that has no other name.
+// appendMonitor adds a line to a file of lines, which it creates if needed. It
+// writes in place, since the file grows every minute, and only to a regular
+// file that belongs to the collector's own user and has no other name.
 func appendMonitor(directory *confined.Directory, name, columns, line string, now time.Time) error {
 	file, info, err := directory.OpenSole(name, os.O_RDWR)
 	if err == nil {
@@ -199,7 +200,7 @@ func appendMonitor(directory *confined.Directory, name, columns, line string, no
 	return directory.Write(name, []byte(content), confined.VolatileFile)
 }
 
-// appendLine puts a line in the place of the closing brackets.
+// appendLine replaces the closing brackets with a line.
 func appendLine(file *os.File, size int64, line string) error {
 	const end = "]}"
 	tail := make([]byte, len(end))

@@ -17,8 +17,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// monitored is a collector with rows of the minute before, for this process and
-// one that is gone.
+// monitored is a collector with rows of the previous minute, for this process
+// and one that has ended.
 func monitored(t *testing.T) (*Collector, string) {
 	c := newTestCollector(t)
 	c.Folders.Measure = false
@@ -76,8 +76,8 @@ func TestMonitor(t *testing.T) {
 	}
 }
 
-// A partition's user has exchanged what is written to: nothing outside is
-// changed, nothing waits, and the other partitions have their files.
+// A partition's user has replaced the files: nothing outside is changed,
+// nothing waits, and the other partitions get their files.
 func TestMonitorHostile(t *testing.T) {
 	outside := t.TempDir()
 	secret := filepath.Join(outside, "secret")
@@ -143,7 +143,7 @@ for line in sys.stdin.buffer.read().split(b'\n'):
   print(json.dumps(text))
 `
 
-// Names of processes are any bytes: they are written as Python writes them.
+// Process names are arbitrary bytes: they are written as Python writes them.
 func TestJSONText(t *testing.T) {
 	texts := []string{"", "plain", "a\"b\\c/", "\x00\x01\x1f\x7f\b\f\n\r\t", "é€😀", "\xff\xfe a\xc3", "\x1b[31m", "</script>"}
 	var lines []string

@@ -17,7 +17,7 @@ import (
 	"slapos/slap"
 )
 
-// longestCommand is the most bytes of a command line that are shown.
+// longestCommand is how many bytes of a command line are shown.
 const longestCommand = 1 << 17
 
 type minuteProcess struct {
@@ -54,7 +54,7 @@ func (s *store) minuteProcesses(ctx context.Context, user string, day, minute ti
 	return found, err
 }
 
-// A describer tells of processes that still run.
+// A describer describes running processes.
 type describer struct {
 	proc  string
 	names map[uint32]string
@@ -99,7 +99,7 @@ func (d *describer) describe(p *minuteProcess) {
 	p.json.add("date", jsonText(started.Local().Format(dateLayout+" "+timeLayout)))
 }
 
-// fullName completes a name that the kernel cut after 15 bytes.
+// fullName completes a name that the kernel cut to 15 bytes.
 func fullName(name string, command []byte) string {
 	const cut = 15
 	first, _, _ := bytes.Cut(command, []byte{0})
@@ -109,8 +109,8 @@ func fullName(name string, command []byte) string {
 	return name
 }
 
-// jsonCommand is the list of a command's words. A process that has overwritten
-// them may have left one text with blanks.
+// jsonCommand returns the list of a command's words. A process that overwrote
+// them may have left a single text with blanks.
 func jsonCommand(command []byte) string {
 	if len(command) == 0 {
 		return "[]"
@@ -132,7 +132,7 @@ func jsonCommand(command []byte) string {
 	return "[" + strings.Join(words, ", ") + "]"
 }
 
-// jsonText is a text as Python writes it.
+// jsonText returns a text as Python writes it.
 func jsonText(text string) string { return string(slap.AppendPythonJSON(nil, text)) }
 
 func readAtMost(path string, most int64) ([]byte, error) {

@@ -9,10 +9,10 @@ import (
 	"slapos/slap"
 )
 
-// pythonFloat writes a number as Python does, which is how all files have them.
+// pythonFloat formats a number as Python does; all files use that.
 func pythonFloat(value float64) string { return slap.PythonRepr(value) }
 
-// roundTo rounds as Python's round: by the exact value, a tie to even.
+// roundTo rounds as Python's round does: by the exact value, a tie to even.
 func roundTo(value float64, digits int) float64 {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return value

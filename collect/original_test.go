@@ -28,7 +28,7 @@ func runPython(t *testing.T, script string, arguments ...string) string {
 	return string(output)
 }
 
-// The samples of three days: two processes in each of two partitions.
+// The samples of three days: two processes in each of the two partitions.
 func samples(now time.Time) (statements []string) {
 	for day := range 3 {
 		date := now.AddDate(0, 0, -day).Format(dateLayout)
@@ -67,9 +67,9 @@ compressLogFolder(directory)
 database.garbageCollect(2)
 `
 
-// On the same rows both programs write the same bytes, and each goes on with the
-// database of the other.
-// COL-14, COL-32, COL-33, COL-34, COL-35, COL-39, COL-40, COL-41, COL-42, COL-37.
+// From the same rows both programs write the same bytes, and each can continue
+// with the other's database. COL-14, COL-32, COL-33, COL-34, COL-35, COL-39,
+// COL-40, COL-41, COL-42, COL-37.
 func TestLikeOriginal(t *testing.T) {
 	t.Parallel()
 	c := newTestCollector(t)
@@ -140,7 +140,7 @@ func TestLikeOriginal(t *testing.T) {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, content, want)
 		}
 	}
-	// What is left after the garbage was collected, and with which schema.
+	// What is left after old rows were deleted, and with which schema.
 	for _, question := range []string{
 		"SELECT group_concat(date || reported) FROM (SELECT DISTINCT date, reported FROM user ORDER BY 1)",
 		"SELECT count(*) FROM heating",
@@ -175,7 +175,7 @@ func sameArchive(t *testing.T, ours, theirs string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.HasSuffix(name, "/") { // all of the directory, in any order
+			if strings.HasSuffix(name, "/") { // everything in the directory, in any order
 				content = nil
 			}
 			listings[i] += fmt.Sprintf("%s %q\n", name, content)
@@ -199,8 +199,8 @@ for name, kind in connection.execute("select name, type from sqlite_master order
 print(connection.execute('pragma journal_mode').fetchone())
 `
 
-// The schema is the original's, whoever made the database.
-// COL-10, COL-15.
+// The schema is the original's, whichever program made the database. COL-10,
+// COL-15.
 func TestSchemaLikeOriginal(t *testing.T) {
 	t.Parallel()
 	theirs, ours := t.TempDir(), t.TempDir()
@@ -231,7 +231,7 @@ RawCSVDumper(database).dump(sys.argv[1])
 database.garbageCollect(1)
 `
 
-// Both programs by turns, with the table of control groups that only ours has.
+// Both programs alternate, with the table of control groups that only ours has.
 // COL-16.
 func TestByTurns(t *testing.T) {
 	t.Parallel()
@@ -245,7 +245,7 @@ func TestByTurns(t *testing.T) {
 		runPython(t, mixedRows, c.logDirectory(), moment.Format(dateLayout))
 	}
 	if got := ask(t, c, "SELECT count(*) || ' ' || (SELECT count(*) FROM cgroup) FROM system"); got != "0 0" {
-		t.Errorf("%s rows are left", got) // the original took all for days that are over
+		t.Errorf("%s rows are left", got) // the original took all for completed days
 	}
 	c.Now = time.Now
 	pass(t, c)

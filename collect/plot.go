@@ -23,21 +23,21 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// Only the canvases of gonum's plot are used. Its diagrams bring twelve fonts, a
-// writer of PDF and a setter of formulas along: 6 MB of program for three axes.
+// Only the canvases of gonum's plot are used. Its diagrams would add twelve
+// fonts, a PDF writer and a formula renderer: 6 MB of program for three axes.
 
-// mostLines is how many partitions have a line of their own in a plot. The
-// others, which used less, are one line together.
+// mostLines is how many partitions have their own line in a plot. The others,
+// which used less, share one line.
 const mostLines = 8
 
-// palette tells lines apart, for the colour-blind too; the last is that of the
+// palette has distinct colours, for the colour-blind, too; the last is for the
 // others.
 var palette = []color.RGBA{
 	{R: 0, G: 114, B: 178, A: 255}, {R: 213, G: 94, B: 0, A: 255}, {R: 0, G: 158, B: 115, A: 255}, {R: 204, G: 121, B: 167, A: 255},
 	{R: 86, G: 180, B: 233, A: 255}, {R: 230, G: 159, B: 0, A: 255}, {R: 150, G: 120, B: 20, A: 255}, {R: 90, G: 60, B: 160, A: 255}, {R: 130, G: 130, B: 130, A: 255},
 }
 
-// A panel is one of the diagrams, one above the other.
+// A panel is one of the diagrams, which are stacked.
 type panel struct {
 	title  string
 	unit   float64
@@ -50,8 +50,8 @@ var panels = []panel{
 	{title: "disk, MiB", unit: 1 << 20, values: func(t *Track) []float64 { return t.Disk }},
 }
 
-// Plot draws CPU, memory and disk of partitions over time to a file, the name of
-// which ends with .svg or .png.
+// Plot draws CPU, memory and disk use of partitions over time to a file, whose
+// name ends with .svg or .png.
 func Plot(use *Use, path string) error {
 	const width, margin = 760, 6
 	height := vg.Length(len(panels))*panelHeight + 2*margin
@@ -96,7 +96,7 @@ var (
 	textColour = color.Gray{Y: 64}
 )
 
-// area is where the lines of a panel are; its labels are around.
+// area is the place of a panel's lines; the labels are around it.
 type area struct{ left, right, bottom, top vg.Length }
 
 type drawing struct {
@@ -127,8 +127,8 @@ func (d *drawing) line(colour color.Color, width vg.Length, points ...vg.Point) 
 	d.Stroke(p)
 }
 
-// text writes a text that begins at, ends at, or is around a point, as align is
-// 0, 1 or 0.5.
+// text writes a text that begins at, is centred on, or ends at a point: align
+// is 0, 0.5 or 1.
 func (d *drawing) text(x, y vg.Length, align float64, text string) {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -144,7 +144,7 @@ func (d *drawing) panel(p panel, tracks []Track, a area) {
 	highest := 0.0
 	for i := range tracks {
 		for _, value := range p.values(&tracks[i]) {
-			if value > highest { // not so when there is none
+			if value > highest { // false if there is none
 				highest = value
 			}
 		}
@@ -181,7 +181,7 @@ func (d *drawing) panel(p panel, tracks []Track, a area) {
 	}
 }
 
-// shorten keeps a name inside of the picture.
+// shorten keeps a name inside the picture.
 func shorten(name string) string {
 	const longest = 20
 	if len(name) > longest {
@@ -190,8 +190,8 @@ func shorten(name string) string {
 	return name
 }
 
-// scale returns the distance of the lines of a grid, and the topmost one: not
-// below the highest value.
+// scale returns the distance between grid lines, and the topmost line: at or
+// above the highest value.
 func scale(highest float64) (step, top float64) {
 	if !(highest > 1e-6) || math.IsInf(highest, 0) {
 		highest = 1
@@ -207,7 +207,7 @@ func scale(highest float64) (step, top float64) {
 
 func trimZeros(value float64) string { return fmt.Sprintf("%.6g", value) }
 
-// timeTicks are up to ten round moments of a time, and how they are written.
+// timeTicks returns up to ten round times in a period, with their labels.
 func timeTicks(from, to time.Time) (ticks []time.Time, layout string) {
 	const day = 24 * time.Hour
 	step, layout := 365*day, dateLayout
@@ -238,9 +238,9 @@ func timeTicks(from, to time.Time) (ticks []time.Time, layout string) {
 
 type point struct{ seconds, value float64 }
 
-// connected are the parts of a track, which has gaps where nothing was
-// collected: where more than twice the usual number of steps has no value. A
-// value stands in the middle of its step; a lone one is as wide as the step.
+// connected returns the parts of a track. A track has a gap if more than twice
+// the usual number of steps has no value. A value is in the middle of its step;
+// a lone one is as wide as the step.
 func connected(values []float64, step float64, usual int) (parts [][]point) {
 	var part []point
 	end := func() {
@@ -267,7 +267,7 @@ func connected(values []float64, step float64, usual int) (parts [][]point) {
 	return parts
 }
 
-// usualGap is how many steps are between two samples: the median.
+// usualGap returns the median number of steps between two samples.
 func (u *Use) usualGap() int {
 	var gaps []int
 	last := -1
@@ -287,7 +287,7 @@ func (u *Use) usualGap() int {
 	return gaps[len(gaps)/2]
 }
 
-// shown are the tracks of the partitions that used most, and the sum of the
+// shown returns the tracks of the partitions that used most, and the sum of the
 // others.
 func (u *Use) shown() []Track {
 	if len(u.Partitions) <= mostLines+1 {

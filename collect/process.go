@@ -19,18 +19,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ticksPerSecond of the times in /proc: the kernel's USER_HZ.
+// ticksPerSecond is the unit of times in /proc: the kernel's USER_HZ.
 const ticksPerSecond = 100
 
 var pageSize = uint64(os.Getpagesize())
 
-// A process of a partition's user, as one look at /proc shows it.
+// A process is a process of a partition's user, as read from /proc once.
 type process struct {
 	user       string
 	pid        int
 	started    uint64 // ticks since boot
 	busy       uint64 // ticks in user and system mode
-	spent      uint64 // the same with waited-for children and waits for disks
+	spent      uint64 // the same, plus waited-for children and waits for disks
 	threads    int
 	resident   uint64 // pages
 	bytes      uint64 // read from and written to disks
@@ -38,7 +38,7 @@ type process struct {
 	percent    float64
 }
 
-// key names the process for as long as the machine runs.
+// key identifies the process while the machine runs.
 func (p *process) key() string { return fmt.Sprintf("%d-%d", p.pid, p.started) }
 
 // name is COL-17: pid and seconds since the epoch.
@@ -46,8 +46,9 @@ func (p *process) name(boot int64) string {
 	return strconv.Itoa(p.pid) + "-" + pythonFloat(float64(p.started)/ticksPerSecond+float64(boot))
 }
 
-// readProcesses looks at each process once, and keeps those of the users, in the
-// order of their partitions and pids. What ends meanwhile is left out (COL-8).
+// readProcesses reads each process once, and returns those of the users,
+// ordered by partition and pid. It leaves out processes that end meanwhile
+// (COL-8).
 func (c *Collector) readProcesses() ([]process, error) {
 	users, err := c.userNames()
 	if err != nil {
@@ -88,7 +89,7 @@ func (c *Collector) readProcesses() ([]process, error) {
 	return found, nil
 }
 
-// userNames maps the numbers of users to names.
+// userNames maps user numbers to names.
 func (c *Collector) userNames() (map[uint32]string, error) {
 	content, err := os.ReadFile(filepath.Join(c.Etc, "passwd"))
 	if err != nil {
@@ -97,8 +98,7 @@ func (c *Collector) userNames() (map[uint32]string, error) {
 	return parsePasswd(content), nil
 }
 
-// parsePasswd takes the first of several names for a number, as the system does
-// for everybody who asks.
+// parsePasswd uses the first of several names for a number, as the system does.
 func parsePasswd(content []byte) map[uint32]string {
 	names := map[uint32]string{}
 	for line := range strings.Lines(string(content)) {
@@ -120,7 +120,7 @@ type processReader struct {
 	buffer    [4096]byte
 }
 
-// read fills in p; its user stays empty when that is none of users.
+// read fills in p; the user stays empty if it is none of users.
 func (r *processReader) read(p *process, users map[uint32]string) error {
 	name := strconv.Itoa(p.pid)
 	content, err := r.file(name + "/status")
@@ -147,8 +147,8 @@ func (r *processReader) read(p *process, users map[uint32]string) error {
 	return nil
 }
 
-// file returns the beginning of a file, which the kernel gives in one piece. The
-// buffer is used again by the next call.
+// file returns the beginning of a file, which the kernel returns in one piece.
+// The next call reuses the buffer.
 func (r *processReader) file(name string) ([]byte, error) {
 	descriptor, err := unix.Openat(r.directory, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -175,12 +175,12 @@ func parseStatusUID(content []byte) (uint32, error) {
 	return uint32(uid), nil
 }
 
-// parseStat reads /proc/PID/stat. The second field is the name, in which the
-// owner may have put blanks, brackets and line ends.
+// parseStat reads /proc/PID/stat. The second field is the name, which the owner
+// can fill with blanks, brackets and line ends.
 func parseStat(content []byte, p *process) error {
 	end := bytes.LastIndexByte(content, ')')
 	fields := bytes.Fields(content[end+1:])
-	const first = 3 // number of the first field behind the name
+	const first = 3 // number of the first field after the name
 	if end < 0 || len(fields) < 42-first+1 {
 		return errProcessFormat
 	}
@@ -219,8 +219,8 @@ func parseIO(content []byte, p *process) error {
 	return nil
 }
 
-// usePercent sets the CPU use of each process since the counters were read
-// before, or since it started: 100 is one processor (COL-18).
+// usePercent sets the CPU use of each process since the previous counters, or
+// since it started: 100 is one processor (COL-18).
 func usePercent(processes []process, before, now *counters) {
 	for i := range processes {
 		p := &processes[i]
@@ -230,7 +230,7 @@ func usePercent(processes []process, before, now *counters) {
 		} else {
 			since = max(since, float64(p.started)/ticksPerSecond)
 		}
-		// A younger one has too few ticks to tell.
+		// A younger process has too few ticks.
 		elapsed := max(now.Uptime-since, min(1, now.Uptime-before.Uptime))
 		if elapsed > 0 {
 			p.percent = roundTo(100*float64(busy)/ticksPerSecond/elapsed, 1)

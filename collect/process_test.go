@@ -90,8 +90,8 @@ func TestUsePercent(t *testing.T) {
 		{pid: 1, started: 50, busy: 1000},    // idle
 		{pid: 2, started: 50, busy: 7000},    // one processor for a minute
 		{pid: 3, started: 13000, busy: 1500}, // half of its 30 seconds
-		{pid: 4, started: 15990, busy: 10},   // too young to tell but by the last second
-		{pid: 2, started: 60, busy: 600},     // another one of the same number
+		{pid: 4, started: 15990, busy: 10},   // so young that only the last second counts
+		{pid: 2, started: 60, busy: 600},     // another process with the same number
 	}
 	usePercent(processes, before, now)
 	for i, want := range []float64{0, 100, 50, 10, 10} {
@@ -124,7 +124,7 @@ func TestCountersUsable(t *testing.T) {
 	}
 }
 
-// ownProc is /proc with no process but this one and the given ones.
+// ownProc makes a /proc with only this process and the given ones.
 func ownProc(t *testing.T, processes ...int) string {
 	t.Helper()
 	root := t.TempDir()
@@ -137,14 +137,14 @@ func ownProc(t *testing.T, processes ...int) string {
 			t.Fatal(err)
 		}
 	}
-	// Which process 1 is not ours to look at.
+	// Process 1 can't be read by us.
 	if err := os.Remove(filepath.Join(root, "1")); err != nil {
 		t.Fatal(err)
 	}
 	return root
 }
 
-// ownEtc has a passwd file in which this process runs as slapuser0.
+// ownEtc makes a passwd file in which this process runs as slapuser0.
 func ownEtc(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -152,8 +152,8 @@ func ownEtc(t *testing.T) string {
 	return root
 }
 
-// A process that computes is busy, another one idle, by the real /proc.
-// COL-18, COL-20.
+// In the real /proc, a process that computes is busy, another one idle. COL-18,
+// COL-20.
 func TestTakeSampleReal(t *testing.T) {
 	busy := exec.Command("sh", "-c", "while :; do :; done")
 	idle := exec.Command("sleep", "1000")
@@ -171,7 +171,7 @@ func TestTakeSampleReal(t *testing.T) {
 	c.Interval = 500 * time.Millisecond
 	var sample *sample
 	found := map[int]process{}
-	for range 40 { // a loaded machine lets nobody be busy at times
+	for range 40 { // on a loaded machine nobody is busy at times
 		var err error
 		if sample, err = c.takeSample(t.Context()); err != nil {
 			t.Fatal(err)
@@ -206,8 +206,7 @@ func TestTakeSampleReal(t *testing.T) {
 	}
 }
 
-// With the counters of the pass before there is no second look.
-// COL-24.
+// With the counters of the previous pass there is no second read. COL-24.
 func TestTakeSampleOnce(t *testing.T) {
 	c := newTestCollector(t)
 	c.Proc = t.TempDir()
@@ -236,7 +235,7 @@ func TestTakeSampleOnce(t *testing.T) {
 	}
 }
 
-// Processes of others that may not be read are no reason to store half (COL-2).
+// If processes of others can't be read, nothing is stored (COL-2).
 func TestNoAccess(t *testing.T) {
 	if testkit.AsOrdinaryUser(t) { // root may read everything
 		return

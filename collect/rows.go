@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// insert adds rows to a table, all of one moment.
+// insert adds rows to a table, all with the same time.
 func (t *transaction) insert(stamp stamp, into table, rows ...[]any) error {
 	if len(rows) == 0 {
 		return nil
@@ -101,7 +101,7 @@ func (t *transaction) insertFolders(stamp stamp, sizes []folderSize) error {
 	return t.insert(stamp, folderTable, rows...)
 }
 
-// lastFolders returns when each user's folder was measured last.
+// lastFolders returns when each user's folder was last measured.
 func (s *store) lastFolders(ctx context.Context) (map[string]time.Time, error) {
 	last := map[string]time.Time{}
 	err := s.query(ctx, func(scan func(...any) error) error {
@@ -118,7 +118,7 @@ func (s *store) lastFolders(ctx context.Context) (map[string]time.Time, error) {
 	return last, err
 }
 
-// lastHeating returns when the last test was.
+// lastHeating returns when the last heating test ran.
 func (s *store) lastHeating(ctx context.Context) (last time.Time, tested bool, err error) {
 	err = s.query(ctx, func(scan func(...any) error) error {
 		var date, clock sql.NullString
@@ -132,8 +132,8 @@ func (s *store) lastHeating(ctx context.Context) (last time.Time, tested bool, e
 	return last, tested, err
 }
 
-// newestFolders returns the size in KiB of each user's folder at the last
-// measure.
+// newestFolders returns the size in KiB of each user's folder in the last
+// measurement.
 func (s *store) newestFolders(ctx context.Context) (map[string]float64, error) {
 	sizes := map[string]float64{}
 	err := s.query(ctx, func(scan func(...any) error) error {

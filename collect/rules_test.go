@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// COL-5: all rows of a run have one moment, in UTC.
+// COL-5: all rows of a run have the same time, in UTC.
 func TestStamps(t *testing.T) {
 	moment := time.Date(2026, 11, 21, 0, 30, 5, 0, time.FixedZone("east", 3600))
 	if got := stampOf(moment); got != (stamp{date: "2026-11-20", time: "23:30:05"}) {
@@ -55,7 +55,7 @@ func TestProcessName(t *testing.T) {
 	}
 }
 
-// COL-24: counters of the network are sums over all interfaces.
+// COL-24: network counters are sums over all interfaces.
 func TestNetworkCounters(t *testing.T) {
 	c := newTestCollector(t)
 	if err := os.Remove(filepath.Join(c.Proc, "net")); err != nil {
@@ -87,7 +87,7 @@ func TestQuotes(t *testing.T) {
 	}
 }
 
-// What counts is the memory that is available, not what nobody uses.
+// Available memory counts, not unused memory.
 func TestAvailableMemory(t *testing.T) {
 	c := newTestCollector(t)
 	meminfo := filepath.Join(c.Proc, "meminfo")
@@ -101,7 +101,7 @@ func TestAvailableMemory(t *testing.T) {
 	}
 }
 
-// COL-40: old rows go, and with them the space that they took.
+// COL-40: old rows are removed, along with the space that they took.
 func TestGarbage(t *testing.T) {
 	c := newTestCollector(t)
 	c.Now = func() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }

@@ -12,13 +12,14 @@ import (
 	"strings"
 )
 
-// sliceUse is what the kernel counted in a partition's control group since it
-// was made, processes that have ended included, however short they were.
+// sliceUse is what the kernel has counted in a partition's control group since
+// it was created. That includes processes that have ended, however short they
+// were.
 type sliceUse struct {
 	user      string
 	seconds   float64 // of processors
 	memory    float64 // bytes now
-	peak      float64 // bytes at most, 0 where the kernel doesn't tell
+	peak      float64 // maximum in bytes, 0 if the kernel doesn't report it
 	read      float64 // bytes from disks
 	written   float64 // bytes to disks
 	transfers float64
@@ -55,7 +56,7 @@ func (c *Collector) readSlices() (found []sliceUse) {
 	return found
 }
 
-// parseFlat reads lines of a name and a number.
+// parseFlat reads lines with a name and a number.
 func parseFlat(content string) map[string]float64 {
 	values := map[string]float64{}
 	for line := range strings.Lines(content) {
@@ -65,8 +66,7 @@ func parseFlat(content string) map[string]float64 {
 	return values
 }
 
-// parseNumber reads a count; anything else, as of a controller that is not
-// there, is 0.
+// parseNumber reads a count; anything else, as for a missing controller, is 0.
 func parseNumber(text string) float64 {
 	value, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// A table of the database (COL-15). The columns date, time and reported end
-// each. Their order matters: dumps have rows as they are.
+// A table of the database (COL-15). Each also has the columns date, time and
+// reported, at the end. The order matters: dumps have rows unchanged.
 type table struct {
 	name    string
 	columns []string
@@ -40,8 +40,9 @@ var (
 	heatingTable     = table{name: "heating", columns: []string{
 		"model_id name", "sensor_id name", "initial_temperature real", "final_temperature real", "delta_time real", "zero_emission_ratio real",
 	}}
-	// sliceTable is beyond the original, which dumps and cleans any table that
-	// has these last columns. It is made when there is something to store.
+	// sliceTable doesn't exist in the original, which dumps and cleans any
+	// table with these last columns. It is created when there is something to
+	// store.
 	sliceTable = table{name: "cgroup", columns: []string{
 		"partition text", "cpu_time real", "memory_used real", "memory_peak real", "io_read_bytes real", "io_write_bytes real",
 		"io_cycles_counter real", "processes real",
@@ -57,7 +58,7 @@ func (t table) schema() string {
 	return text + fmt.Sprintf("CREATE INDEX IF NOT EXISTS %[1]s_date_reported_index ON %[1]s (date, reported);\n", t.name)
 }
 
-// insertion is the statement that adds a row.
+// insertion returns the statement that adds a row.
 func (t table) insertion() string {
 	var names []string
 	for _, column := range t.columns {
@@ -67,14 +68,14 @@ func (t table) insertion() string {
 	return fmt.Sprintf("INSERT INTO %s (%s, date, time) VALUES (%s?, ?)", t.name, strings.Join(names, ", "), strings.Repeat("?, ", len(names)))
 }
 
-// store is the collector's database. It stays in the journal mode in which it
-// is found, so that slapos.core can go on with it.
+// store is the collector's database. It keeps the journal mode that it finds,
+// so that slapos.core can continue with it.
 type store struct {
 	db   *sql.DB
 	path string
 }
 
-// openStore opens the database, or makes it.
+// openStore opens or creates the database.
 func openStore(ctx context.Context, path string) (*store, error) {
 	s, err := connect(path, url.Values{"_txlock": {"immediate"}})
 	if err != nil {
@@ -114,7 +115,7 @@ func connect(path string, options url.Values) (*store, error) {
 
 func (s *store) close() error { return s.db.Close() }
 
-// fail names the database in an error, and the way out of a broken one.
+// fail adds the database's name to an error, and the remedy for a damaged one.
 func (s *store) fail(err error) error {
 	switch {
 	case err == nil:
@@ -149,7 +150,7 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// query calls row for each row of the answer.
+// query calls row for each row of the result.
 func (s *store) query(ctx context.Context, row func(scan func(...any) error) error, text string, arguments ...any) error {
 	rows, err := s.db.QueryContext(ctx, text, arguments...)
 	if err != nil {
@@ -164,7 +165,7 @@ func (s *store) query(ctx context.Context, row func(scan func(...any) error) err
 	return s.fail(rows.Err())
 }
 
-// strings returns the one column of the answer.
+// strings returns the single column of the result.
 func (s *store) strings(ctx context.Context, text string, arguments ...any) (found []string, err error) {
 	err = s.query(ctx, func(scan func(...any) error) error {
 		var value sql.NullString
@@ -175,7 +176,7 @@ func (s *store) strings(ctx context.Context, text string, arguments ...any) (fou
 	return found, err
 }
 
-// tables lists the tables that have a date and the mark of reported rows.
+// tables lists the tables with a date and a mark of reported rows.
 func (s *store) tables(ctx context.Context) ([]string, error) {
 	return s.strings(ctx, `SELECT name FROM sqlite_master AS m WHERE type = 'table'
 		AND (SELECT count(*) FROM pragma_table_info(m.name) WHERE name IN ('date', 'reported')) = 2 ORDER BY rowid`)
@@ -188,7 +189,7 @@ func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, 
 func (s *store) collectGarbage(ctx context.Context, now time.Time, keep int) error {
 	condition, arguments := "reported = 1", []any{}
 	if keep > 0 {
-		keep = min(keep, 366*1000) // dates have four digits for the year
+		keep = min(keep, 366*1000) // dates have four-digit years
 		condition += " AND (date < ? OR date > ?)"
 		arguments = append(arguments, now.AddDate(0, 0, 1-keep).Format(dateLayout), now.Format(dateLayout))
 	}

@@ -16,7 +16,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// cutWriter takes n bytes, then nothing more.
+// cutWriter takes n bytes, then no more.
 type cutWriter struct {
 	bytes.Buffer
 	n int
@@ -32,7 +32,7 @@ func (w *cutWriter) Write(p []byte) (int, error) {
 	return n, errFull
 }
 
-// The rows of a day are written whole, or the error says that they aren't.
+// The rows of a day are written whole, or there is an error.
 func TestDumpTableCut(t *testing.T) {
 	testkit.NoLeaks(t)
 	c := newTestCollector(t)
@@ -61,7 +61,7 @@ func TestDumpTableCut(t *testing.T) {
 	}
 }
 
-// An archive is made whole or not at all, wherever what fills it breaks off.
+// An archive is made whole or not at all, wherever its input breaks off.
 func TestWriteArchivePieces(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "day.tar.gz")
@@ -84,7 +84,7 @@ func TestWriteArchivePieces(t *testing.T) {
 				t.Fatalf("%s, cut at %d: %v, %v", name, end, entries, err)
 			}
 		}
-		if err := fill(pieces(strings.NewReader(content[:100]))); err == nil { // less than its length
+		if err := fill(pieces(strings.NewReader(content[:100]))); err == nil { // shorter than announced
 			t.Errorf("%s: a short member was archived", name)
 		}
 		if err := fill(pieces(strings.NewReader(content))); err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/shirou/gopsutil/v3/host"
 )
 
-// A temperature in degrees; the alarm is 1 from the maximum on, 2 from the
-// critical temperature on.
+// A temperature in degrees; alarm is 1 from the maximum, 2 from the critical
+// temperature.
 type temperature struct {
 	sensor string
 	value  float64
 	alarm  int
 }
 
-// noLimit is the limit of a sensor that tells none (COL-26).
+// noLimit is the limit of a sensor without one (COL-26).
 const noLimit = 1000
 
 func alarmOf(value, maximum, critical float64) (alarm int) {
@@ -38,8 +38,8 @@ func alarmOf(value, maximum, critical float64) (alarm int) {
 
 const sensorsTimeout = 30 * time.Second
 
-// readTemperatures asks the program sensors, or the kernel on a machine without
-// it. A machine without sensors is no error (COL-3).
+// readTemperatures runs the program sensors, or asks the kernel on a machine
+// without it. Having no sensors is no error (COL-3).
 func (c *Collector) readTemperatures(ctx context.Context) ([]temperature, error) {
 	if c.Sensors == "" {
 		return c.kernelTemperatures(ctx), nil

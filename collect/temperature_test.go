@@ -56,7 +56,7 @@ func FuzzParseSensors(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, output string) { parseSensors(output) })
 }
 
-// sensorsScript is a program sensors.
+// sensorsScript makes a program sensors.
 func sensorsScript(t *testing.T, script string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sensors")
@@ -81,7 +81,7 @@ func TestReadTemperatures(t *testing.T) {
 	if err := c.Pass(t.Context()); err == nil || !strings.Contains(err.Error(), "broken bus") {
 		t.Error(err)
 	}
-	// Without the program the kernel's sensors count.
+	// Without the program the kernel's sensors are used.
 	c.Sensors = ""
 	write(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/name"), "coretemp\n")
 	write(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/temp1_input"), "85500\n")
@@ -93,8 +93,8 @@ func TestReadTemperatures(t *testing.T) {
 	}
 }
 
-// heater is a collector whose sensor shows the given temperatures one after the
-// other.
+// heater returns a collector whose sensor shows the given temperatures one
+// after the other.
 func heater(t *testing.T, temperatures ...string) *Collector {
 	c := newTestCollector(t)
 	c.Folders.Measure = false
@@ -130,7 +130,7 @@ func TestHeating(t *testing.T) {
 	if got := ask(t, c, result); got != "nuc_i7chip Core 0:30.0 55.0 100.0" {
 		t.Error(got)
 	}
-	pass(t, c) // once for each start of the machine
+	pass(t, c) // once per boot
 	if got := ask(t, c, "SELECT count(*) FROM heating"); got != "1" {
 		t.Error(got)
 	}

@@ -14,8 +14,8 @@ import (
 // TextfileName is the file in the directory that node_exporter reads.
 const TextfileName = "slapos.prom"
 
-// writeTextfile writes what the pass saw as metrics (D-13). Sizes of folders are
-// the newest ones measured.
+// writeTextfile writes the pass's results as metrics (D-13). Folder sizes are
+// the newest measured ones.
 func (c *Collector) writeTextfile(ctx context.Context, store *store, m *machine, processes []process, uses []sliceUse) error {
 	folders, err := store.newestFolders(ctx)
 	if err != nil {

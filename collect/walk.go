@@ -12,19 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A walker sums up what directories occupy, as du does: blocks instead of
-// lengths, a file with several links once, directories themselves too. Links
-// aren't followed and nothing but directories is opened, so that no pipe or
-// device can hold it up.
+// A walker sums up the disk space of directories as du does: blocks instead of
+// lengths, a file with several links once, directories themselves, too. It
+// follows no links and opens only directories, so that no pipe or device can
+// block it.
 //
-// All of it runs with the lowest priority for disk and processor. What takes
-// long is shared: then a sub-directory is handed over when a reader is idle.
+// All of it runs with the lowest disk and processor priority. A walk that takes
+// long is shared: then a subdirectory goes to an idle reader.
 type walker struct {
 	ctx     context.Context
-	started time.Time     // of the present sum
+	started time.Time     // of the current sum
 	share   time.Duration // after which readers share it
 	idle    chan job
-	pending sync.WaitGroup // directories of the present sum
+	pending sync.WaitGroup // directories of the current sum
 	readers sync.WaitGroup
 	tooDeep atomic.Int64 // directories that were left out
 
@@ -32,19 +32,19 @@ type walker struct {
 	linked sync.Map // inode of files with several links → struct{}
 }
 
-// deepest is how far down directories are counted: each level holds a
+// deepest is how far down directories are counted: each level needs a
 // descriptor.
 const deepest = 400
 
 // long is the time after which readers share a sum. Most partitions are small,
-// and waking a reader takes longer than reading some directories.
+// and waking a reader takes longer than reading a few directories.
 const long = 20 * time.Millisecond
 
 type job struct{ directory, depth int }
 
 type inode struct{ device, number uint64 }
 
-// walk calls do with a walker that has so many readers beside it.
+// walk calls do with a walker that has that many extra readers.
 func walk(ctx context.Context, readers int, do func(*walker)) {
 	w := &walker{ctx: ctx, share: long, idle: make(chan job)}
 	for range readers {
@@ -56,7 +56,7 @@ func walk(ctx context.Context, readers int, do func(*walker)) {
 		})
 	}
 	done := make(chan struct{})
-	go func() { // a thread of its own to be nice in; owns w.idle, whose end ends the readers
+	go func() { // has its own thread for the priority; owns w.idle, and ends the readers by closing it
 		defer close(done)
 		defer close(w.idle)
 		beNice()
@@ -66,8 +66,8 @@ func walk(ctx context.Context, readers int, do func(*walker)) {
 	w.readers.Wait()
 }
 
-// beNice lets everybody else read first, until the goroutine ends, and with it
-// the thread whose priority this is. It can't fail in a way that matters.
+// beNice gives everybody else priority until the goroutine ends, and its thread
+// with it. A failure doesn't matter.
 func beNice() {
 	runtime.LockOSThread()
 	const (
@@ -79,7 +79,7 @@ func beNice() {
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 10)
 }
 
-// use returns KiB below a directory, and closes it.
+// use returns the KiB below a directory, and closes it.
 func (w *walker) use(directory int) float64 {
 	w.blocks.Store(0)
 	w.linked.Clear()
@@ -95,8 +95,8 @@ func (w *walker) use(directory int) float64 {
 	return float64((w.blocks.Load() + blocksPerKibibyte - 1) / blocksPerKibibyte)
 }
 
-// visit counts the entries of a directory, and those below. What vanishes
-// meanwhile is left out.
+// visit counts the entries of a directory and everything below. It leaves out
+// what disappears meanwhile.
 func (w *walker) visit(j job) {
 	defer w.pending.Done()
 	defer unix.Close(j.directory)
@@ -150,7 +150,7 @@ func (w *walker) descend(j job, name string) {
 	w.visit(below)
 }
 
-// first tells whether a file with several links is seen the first time.
+// first reports whether a file with several links is seen for the first time.
 func (w *walker) first(status *unix.Stat_t) bool {
 	_, seen := w.linked.LoadOrStore(inode{device: status.Dev, number: status.Ino}, struct{}{})
 	return !seen

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measured is the size of a partition, and what du says of it.
+// measured is the size of a partition, and du's size.
 func measured(t *testing.T, c *Collector, p Partition) (ours, du float64) {
 	t.Helper()
 	walk(t.Context(), 3, func(w *walker) {
@@ -67,7 +67,7 @@ func TestFolderUse(t *testing.T) {
 	})
 }
 
-// Nesting is bounded, and what is too deep is told.
+// Nesting is bounded, and directories that are too deep are reported.
 func TestFolderTooDeep(t *testing.T) {
 	c := newTestCollector(t)
 	log := logTo(c)
@@ -96,9 +96,8 @@ func TestFolderTooDeep(t *testing.T) {
 	}
 }
 
-// Links in DATA count when root made them, or when what they lead to is the
-// partition's user's.
-// COL-22.
+// Links in DATA count if root made them, or if their target belongs to the
+// partition's user. COL-22.
 func TestFolderExtraDisks(t *testing.T) {
 	c := newTestCollector(t)
 	p := c.Partitions[0]
@@ -138,7 +137,7 @@ func TestFolderExtraDisks(t *testing.T) {
 	}
 }
 
-// What a user has put in the place of a directory isn't walked.
+// If a user replaces a directory, the replacement isn't walked.
 func TestFolderIsALink(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink("/usr/lib", link); err != nil {
@@ -172,7 +171,7 @@ func TestClaimFolder(t *testing.T) {
 	if read(t, path) != fmt.Sprint(os.Getpid()) {
 		t.Error(read(t, path))
 	}
-	// One pass at a time reads the disk.
+	// Only one pass at a time reads the disk.
 	unlock, _, err := tryLock(c.Folders.PIDDirectory)
 	if err != nil || unlock == nil {
 		t.Fatal(err)
@@ -190,7 +189,7 @@ func TestClaimFolder(t *testing.T) {
 	}
 }
 
-// An interrupted walk ends, and has no size of what it didn't see whole.
+// An interrupted walk ends, and returns no size for what it didn't see completely.
 func TestWalkInterrupted(t *testing.T) {
 	c := newTestCollector(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -200,8 +199,8 @@ func TestWalkInterrupted(t *testing.T) {
 	}
 }
 
-// TestClaimOfAReusedNumber: the number in a pid file belongs to another process by
-// now, which holds up nothing (GRID-108).
+// TestClaimOfAReusedNumber: the number in a pid file now belongs to another
+// process, which blocks nothing (GRID-108).
 func TestClaimOfAReusedNumber(t *testing.T) {
 	c := newTestCollector(t)
 	other := exec.Command("sleep", "600")

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// userShell is the shell of every user that is made.
+// userShell is the shell of every new user.
 const userShell = "/bin/sh"
 
 // Accounts are the users and groups of the machine.
@@ -35,8 +35,8 @@ type Group struct {
 	Members []string
 }
 
-// readAccounts reads passwd, group and shadow in directory. Who may not read
-// shadow may not lock anyone either: everyone counts as locked then.
+// readAccounts reads passwd, group and shadow in directory. Whoever can't read
+// shadow can't lock anyone, either: then everyone counts as locked.
 func readAccounts(directory string) (*Accounts, error) {
 	accounts := &Accounts{Users: map[string]User{}, Groups: map[string]Group{}}
 	passwd, err := os.ReadFile(filepath.Join(directory, "passwd"))
@@ -75,8 +75,8 @@ func readAccounts(directory string) (*Accounts, error) {
 	return accounts, nil
 }
 
-// records yields the lines of a colon separated file that have enough fields;
-// of two lines with one name, the first counts.
+// records yields the lines of a colon-separated file that have enough fields;
+// of two lines with the same name, the first counts.
 func records(content []byte, fields int) func(yield func([]string) bool) {
 	return func(yield func([]string) bool) {
 		seen := map[string]bool{}
@@ -93,16 +93,16 @@ func records(content []byte, fields int) func(yield func([]string) bool) {
 	}
 }
 
-// unknownID is the number of a user or group that is not made yet.
+// unknownID is the number of a user or group that doesn't exist yet.
 const unknownID = -1
 
-// clone copies the accounts, so that a plan can go on with what it makes.
+// clone copies the accounts, so that a plan can add the ones that it creates.
 func (a *Accounts) clone() *Accounts {
 	return &Accounts{Users: maps.Clone(a.Users), Groups: maps.Clone(a.Groups)}
 }
 
-// put makes the accounts what they are once the commands of a user were run. New
-// numbers are known only later.
+// put changes the accounts as the commands of a user will. New numbers are only
+// known later.
 func (a *Accounts) put(user plannedUser) {
 	group, found := a.Groups[user.Name]
 	if !found {
@@ -121,20 +121,20 @@ func (a *Accounts) put(user plannedUser) {
 	}
 }
 
-// isMember tells whether the group is one of the user's supplementary groups.
+// isMember reports whether the group is one of the user's supplementary groups.
 func (a *Accounts) isMember(user, group string) bool {
 	return slices.Contains(a.Groups[group].Members, user)
 }
 
-// plannedUser is a user as it should be. Home is not created by this.
+// plannedUser is a user as it should be. Home itself is made elsewhere.
 type plannedUser struct {
 	Name  string
 	Home  string
 	Group string // supplementary group, optional
 }
 
-// commands are what must be run to make the user so (FMT-48): nothing at all
-// when it is so already.
+// commands returns what to run to make the user as it should be (FMT-48),
+// nothing if it already is.
 func (u plannedUser) commands(present *Accounts) [][]string {
 	var commands [][]string
 	group, groupFound := present.Groups[u.Name]
@@ -148,7 +148,7 @@ func (u plannedUser) commands(present *Accounts) [][]string {
 		if u.Group != "" {
 			options = append(options, "-G", u.Group)
 		}
-		// A new system user has no password, which locks it.
+		// A new system user has no password, so it is locked.
 		return append(commands, slices.Concat([]string{"useradd"}, options, []string{u.Name}))
 	}
 	if !groupFound || user.GID != group.GID || user.Home != u.Home || user.Shell != userShell ||

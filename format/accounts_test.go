@@ -53,7 +53,7 @@ func TestUserCommands(t *testing.T) {
 	}
 }
 
-// One user may own all partitions, and root may: root is never changed.
+// One user may own all partitions, even root: root is never changed.
 func TestSharedUsers(t *testing.T) {
 	n := newNode(t, 2)
 	n.options.CreateTap, n.options.CreateTun = false, false
@@ -71,8 +71,8 @@ func TestSharedUsers(t *testing.T) {
 	}
 }
 
-// The programs of the machine, on users of the test's own: what they make is
-// what the plan wanted, so a second look finds nothing to do.
+// The machine's programs change the test's own users: the result is what the
+// plan wanted, so a second look finds nothing to do.
 func TestRealUserPrograms(t *testing.T) {
 	privateEtc(t)
 	for _, program := range []string{"groupadd", "useradd", "usermod", "passwd"} {
@@ -114,7 +114,7 @@ func TestRealUserPrograms(t *testing.T) {
 	if err != nil || user.Home != "/other/slappart0" || user.Shell != userShell || !user.Locked || user.UID == 0 {
 		t.Errorf("user %+v, %v", user, err)
 	}
-	// A password is locked away, and that once.
+	// A password is locked, once.
 	shadow := readTestFile(t, "/etc/shadow")
 	if err := os.WriteFile("/etc/shadow", []byte(strings.Replace(shadow, "slapuser0:!", "slapuser0:secret", 1)), 0o600); err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestMissingPrograms(t *testing.T) {
 	}
 }
 
-// A line of any length is read, and so is what stands after it.
+// A line of any length is read, and so are the lines after it.
 func TestLongLines(t *testing.T) {
 	const members = 200_000
 	var group strings.Builder

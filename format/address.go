@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// The address plan of a computer. Let P be the prefix length of the base
-// network and S the prefix shift; i counts partitions from 0:
+// The address plan of a computer. P is the prefix length of the base network
+// and S the prefix shift; i counts partitions from 0:
 //
 //	partition address  | P bits | i+2 in all other bits          |
 //	range              | P bits | S bits: 01.. + i+1 | zeros      |
@@ -22,15 +22,14 @@ import (
 // (FMT-27 to FMT-30)
 type subnetKind uint64
 
-// What the first two of the S bits say.
+// The meaning of the first two of the S bits.
 const (
 	rangeSubnet subnetKind = 1 + iota
 	tapSubnet
 	tunSubnet
 )
 
-// globalScopes are the networks whose addresses may be given to partitions
-// (FMT-22).
+// globalScopes are the networks whose addresses partitions may get (FMT-22).
 var globalScopes = []netip.Prefix{
 	netip.MustParsePrefix("2000::/3"),
 	netip.MustParsePrefix("fc00::/7"),
@@ -41,8 +40,8 @@ func isGlobalScope(address netip.Addr) bool {
 	return slices.ContainsFunc(globalScopes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// widest returns the address in the largest network, the lowest one of several
-// (FMT-23). There must be one at least.
+// widest returns the address in the largest network, the lowest if there are
+// several (FMT-23). There must be at least one.
 func widest(addresses []netip.Prefix) netip.Prefix {
 	return slices.MinFunc(addresses, func(a, b netip.Prefix) int {
 		if a.Bits() != b.Bits() {
@@ -52,11 +51,11 @@ func widest(addresses []netip.Prefix) netip.Prefix {
 	})
 }
 
-// nearest returns the address whose network preferred lies in: preferred itself
-// when it is there, else the lowest (FMT-24); the widest when there is none.
+// nearest returns the address in the same network as preferred: preferred
+// itself if it is there, else the lowest (FMT-24); the widest if there is none.
 //
-// The original always takes the lowest, so that a computer's address changes
-// once a partition has got a lower one (FMT-25). Here it stays what it was.
+// The original always takes the lowest, so a computer's address changes once a
+// partition has a lower one (FMT-25). Here it doesn't change.
 func nearest(addresses []netip.Prefix, preferred netip.Addr) netip.Prefix {
 	var candidates []netip.Prefix
 	for _, address := range addresses {
@@ -73,7 +72,7 @@ func nearest(addresses []netip.Prefix, preferred netip.Addr) netip.Prefix {
 	return slices.MinFunc(candidates, func(a, b netip.Prefix) int { return a.Addr().Compare(b.Addr()) })
 }
 
-// padding is what an address is filled up with.
+// padding fills the rest of an address.
 type padding int
 
 const (
@@ -81,8 +80,8 @@ const (
 	ones
 )
 
-// fill returns the address that has the network bits of base, then value in
-// width bits, then the padding.
+// fill returns the address with base's network bits, then value in width bits,
+// then the padding.
 func fill(base netip.Prefix, width int, value uint64, rest padding) netip.Addr {
 	bytes := base.Masked().Addr().As16()
 	set := func(bit int) { bytes[bit/8] |= 0x80 >> (bit % 8) }
@@ -99,8 +98,8 @@ func fill(base netip.Prefix, width int, value uint64, rest padding) netip.Addr {
 	return netip.AddrFrom16(bytes)
 }
 
-// partitionAddress is the IPv6 address of a partition. The numbers 0 and 1 are
-// left to the computer; narrow networks are shared (FMT-27, FMT-31).
+// partitionAddress returns the IPv6 address of a partition. The numbers 0 and 1
+// are reserved for the computer; narrow networks are shared (FMT-27, FMT-31).
 func partitionAddress(base netip.Prefix, partition int) netip.Prefix {
 	rest := 128 - base.Bits()
 	number := uint64(partition) + 2
@@ -114,8 +113,8 @@ func partitionAddress(base netip.Prefix, partition int) netip.Prefix {
 	return netip.PrefixFrom(fill(base, rest, number, zeros), base.Bits())
 }
 
-// subnetAddress is the address of a range, tap or tun of a partition, with the
-// prefix length of its network (FMT-28 to FMT-30).
+// subnetAddress returns the address of a partition's range, tap or tun, with
+// the prefix length of its network (FMT-28 to FMT-30).
 func subnetAddress(base netip.Prefix, shift int, kind subnetKind, partition int) (netip.Prefix, error) {
 	length := base.Bits() + shift
 	if length >= 128 { // FMT-32
@@ -132,7 +131,7 @@ func subnetAddress(base netip.Prefix, shift int, kind subnetKind, partition int)
 	return netip.PrefixFrom(fill(base, shift, number, rest), length), nil
 }
 
-// firstAddress is the network of prefix with the last bit set (FMT-34).
+// firstAddress returns the network of prefix with the last bit set (FMT-34).
 func firstAddress(prefix netip.Prefix) netip.Addr {
 	return fill(prefix, 128-prefix.Bits(), 1, zeros)
 }
@@ -140,14 +139,15 @@ func firstAddress(prefix netip.Prefix) netip.Addr {
 // Network of all tuns (FMT-57).
 var tunNetwork = netip.MustParsePrefix("172.16.0.0/12")
 
-// tunAddress is the first host of one of the equal parts that the network of
-// tuns is cut into, a power of two not below the number of partitions.
+// tunAddress returns the first host of a partition's part of the tun network.
+// That has equal parts; their number is a power of two, at least the number of
+// partitions.
 func tunAddress(partitions, part int) netip.Prefix {
 	length := tunNetwork.Bits() + bits.Len(uint(max(partitions, 1)-1))
 	return netip.PrefixFrom(nthIPv4(tunNetwork, uint64(part)<<(32-length)+1), length)
 }
 
-// nthIPv4 is the address n places after the first one of an IPv4 network.
+// nthIPv4 returns the address n places after the first one of an IPv4 network.
 func nthIPv4(network netip.Prefix, n uint64) netip.Addr {
 	first := network.Masked().Addr().As4()
 	var address [4]byte
@@ -155,8 +155,8 @@ func nthIPv4(network netip.Prefix, n uint64) netip.Addr {
 	return netip.AddrFrom4(address)
 }
 
-// netmask is the text of a prefix length as the computer description has it:
-// an address, never a number (FMT-26).
+// netmask returns the text of a prefix length in the computer description: an
+// address, never a number (FMT-26).
 func netmask(prefix netip.Prefix) string {
 	all := fill(netip.PrefixFrom(netip.IPv6Unspecified(), 0), 0, 0, ones)
 	if prefix.Addr().Is4() {
@@ -165,8 +165,9 @@ func netmask(prefix netip.Prefix) string {
 	return netip.PrefixFrom(all, prefix.Bits()).Masked().Addr().String()
 }
 
-// interfaceNetmask is the netmask of the computer itself, whose text comes from
-// elsewhere in the original: a single zero at the end is left out too.
+// interfaceNetmask returns the netmask of the computer itself. The original
+// gets its text from another source, which also leaves out a single zero at the
+// end.
 func interfaceNetmask(prefix netip.Prefix) string {
 	text := netmask(prefix)
 	if short, found := strings.CutSuffix(text, ":0"); found {
@@ -175,7 +176,7 @@ func interfaceNetmask(prefix netip.Prefix) string {
 	return text
 }
 
-// prefixLength reads a netmask, also in the form ffff::/16 (FMT-38).
+// prefixLength reads a netmask, even in the form ffff::/16 (FMT-38).
 func prefixLength(netmask string) (int, error) {
 	if _, length, found := strings.Cut(netmask, "/"); found {
 		prefix, err := netip.ParsePrefix("::/" + length)
@@ -201,7 +202,7 @@ func prefixLength(netmask string) (int, error) {
 }
 
 // parseLocalNetwork reads the pool of IPv4 addresses: a network with its length
-// or its netmask, or one address alone.
+// or netmask, or a single address.
 func parseLocalNetwork(text string) (netip.Prefix, error) {
 	address, mask, found := strings.Cut(text, "/")
 	if !found {
@@ -217,7 +218,7 @@ func parseLocalNetwork(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// parsePair reads an address and a netmask as the description holds them.
+// parsePair reads an address and a netmask in the description's format.
 func parsePair(address, netmask string) (netip.Prefix, error) {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {

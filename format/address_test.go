@@ -60,8 +60,8 @@ func TestAddressPlan(t *testing.T) {
 	}
 }
 
-// Whatever the network and the shift that a configuration may have, the ranges
-// of all partitions lie in the network, and none overlaps another.
+// Whatever the configured network and shift, the ranges of all partitions are
+// in the network, and none overlaps another.
 func TestAddressPlanProperties(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -104,8 +104,8 @@ func TestAddressPlanProperties(t *testing.T) {
 	}
 }
 
-// As many partitions as the shift allows still get their ranges, but for the
-// last tun, whose number has one bit too many.
+// As many partitions as the shift allows get their ranges, except the last tun,
+// whose number has one bit too many.
 func TestSubnetAddressNumbersOverflow(t *testing.T) {
 	base := netip.MustParsePrefix("2001:db8::1/64")
 	if _, err := subnetAddress(base, 4, tunSubnet, 3); err == nil {
@@ -143,7 +143,7 @@ func TestChoiceOfBase(t *testing.T) {
 	}{
 		{"lowest with the preferred in its network", prefixes("2001:db8:a::9/48", "2001:db8:a::3/64", "2001:db8::1/32"), "2001:db8:a::7", "2001:db8::1/32"},
 		{"none has it", prefixes("2001:db8:a::9/48", "2001:db8:b::3/64"), "2001:db8:c::7", "2001:db8:a::9/48"},
-		// FMT-25: partition 0 has the lower address, the computer keeps its own.
+		// FMT-25: partition 0 has the lower address; the computer keeps its own.
 		{"itself", prefixes("2001:db8:42::2/48", "2001:db8:42:1::1/48"), "2001:db8:42:1::1", "2001:db8:42:1::1/48"},
 		{"itself was lost", prefixes("2001:db8:42::2/48", "2001:db8:42:1::7/48"), "2001:db8:42:1::1", "2001:db8:42::2/48"},
 	}
@@ -173,7 +173,7 @@ func TestTunAddress(t *testing.T) {
 			t.Errorf("tun %d of %d: %s, %s, want %s", test.part, test.partitions, got, netmask(got), test.want)
 		}
 	}
-	// Parts lie side by side inside the network of all tuns.
+	// Parts are side by side in the network of all tuns.
 	for partitions := 1; partitions < 200; partitions++ {
 		for i := range partitions {
 			part := tunAddress(partitions, i).Masked()

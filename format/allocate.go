@@ -13,26 +13,26 @@ import (
 	"strconv"
 )
 
-// Tries before a random choice of an address is given up (FMT-36, FMT-39).
+// The number of tries before a random choice of an address gives up (FMT-36, FMT-39).
 const allocationTries = 10
 
 // WantedAddress is an address that must be on an interface.
 type WantedAddress struct {
 	LinkAddress
 	Partition int
-	// Device: the interface is a tap or tun of the partition.
+	// Device means that the interface is a tap or tun of the partition.
 	Device bool
-	// Restored: the address is known from an earlier run.
+	// Restored means that the address is known from an earlier run.
 	Restored bool
 }
 
-// allocator hands out addresses. It works on a picture of the interfaces, in
-// which what it hands out appears, and changes nothing.
+// allocator hands out addresses. It changes nothing but its copy of the
+// interfaces, to which it adds them.
 type allocator struct {
 	computer *Computer
 	log      *slog.Logger
 	links    map[string]*Link
-	holders  map[netip.Addr][]LinkAddress // who has it, or will have it
+	holders  map[netip.Addr][]LinkAddress // who has it, or will
 	global   []netip.Prefix               // addresses of the IPv6 interface (FMT-21)
 	base     netip.Prefix                 // the widest of them
 	refused  map[LinkAddress]bool
@@ -60,8 +60,8 @@ func newAllocator(computer *Computer, present *NetworkState, global []netip.Pref
 	return a
 }
 
-// globalAddresses are those of an interface that partitions can be given
-// addresses beside (FMT-21); there is at least one, or an error.
+// globalAddresses returns those addresses of an interface from which partitions
+// can get theirs (FMT-21); it fails if there are none.
 func globalAddresses(name string, network *NetworkState) ([]netip.Prefix, error) {
 	link := network.Links[name]
 	if link == nil {
@@ -84,8 +84,8 @@ func globalAddresses(name string, network *NetworkState) ([]netip.Prefix, error)
 	return global, nil
 }
 
-// add wants an address on an interface, unless another interface has it, or it
-// turned out to be taken (FMT-35).
+// add requests an address on an interface, unless another interface has it, or
+// it turned out to be taken (FMT-35).
 func (a *allocator) add(address WantedAddress) bool {
 	for _, holder := range a.holders[address.Address.Addr()] {
 		if holder.Link != address.Link {
@@ -117,10 +117,10 @@ func (a *allocator) isOn(link string, address netip.Addr) bool {
 	return slices.ContainsFunc(a.holders[address], func(holder LinkAddress) bool { return holder.Link == link })
 }
 
-// restore puts the addresses of an earlier run back as they were, also into a
-// network that the interface is not in now, and beside another interface that
-// still has them: services keep theirs when interface_name changes. The first
-// one that is still there ends it: then the machine was not restarted (FMT-44).
+// restore requests the addresses of an earlier run unchanged, even if the
+// interface isn't in their network now, or another interface still has them:
+// services keep their addresses when interface_name changes. It stops at the
+// first one that still exists: then the machine was not restarted (FMT-44).
 func (a *allocator) restore(partition int, addresses []Address) {
 	for _, stored := range addresses {
 		address, err := parsePair(stored.Address, stored.Netmask)
@@ -167,9 +167,9 @@ func (a *allocator) ipv4(partition int, stored string) (Address, error) {
 	return a.newIPv4(partition, link, network)
 }
 
-// newIPv4 draws an address from the whole network. The draw depends on the
-// names of computer and partition only, so that a run that did not come to
-// saving its state leaves nothing that the next one would not find again.
+// newIPv4 draws an address from the whole network. The draw depends only on the
+// names of computer and partition, so that if a run ends before saving its
+// state, the next one draws the same.
 func (a *allocator) newIPv4(partition int, link string, network netip.Prefix) (Address, error) {
 	size := uint64(1) << (32 - network.Bits())
 	first := a.draw(partition, "IPv4", size)
@@ -183,7 +183,7 @@ func (a *allocator) newIPv4(partition int, link string, network netip.Prefix) (A
 	return Address{}, fmt.Errorf("no address is left in ipv4_local_network %s", network)
 }
 
-// isGiven tells whether the address belongs to a partition already, or is the
+// isGiven reports whether the address belongs to a partition already, or is the
 // interface's own.
 func (a *allocator) isGiven(address LinkAddress) bool {
 	if a.stored[address.Address.Addr()] {
@@ -193,15 +193,15 @@ func (a *allocator) isGiven(address LinkAddress) bool {
 	return a.given[address] || slices.ContainsFunc(a.holders[address.Address.Addr()], own)
 }
 
-// draw returns a number below limit that looks random and stays the same.
+// draw returns a number below limit that looks random but is always the same.
 func (a *allocator) draw(partition int, purpose string, limit uint64) uint64 {
 	sum := sha256.Sum256([]byte(a.computer.Reference + "\x00" + a.computer.Partitions[partition].Reference + "\x00" + purpose))
 	return binary.BigEndian.Uint64(sum[:]) % limit
 }
 
-// ipv6 returns the IPv6 address of a partition, or of its tap when that is
-// named: the stored one if it can stay, else the one of the partition's number,
-// else a random one (FMT-38, FMT-39).
+// ipv6 returns the IPv6 address of a partition, or of its tap if named: the
+// stored one if it can stay, else the one of the partition's number, else a
+// random one (FMT-38, FMT-39).
 func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, error) {
 	link := a.computer.Interface.IPv6Interface
 	if tap != "" {
@@ -229,7 +229,7 @@ func (a *allocator) ipv6(partition int, stored Address, tap string) (Address, er
 	return addressOf(address), nil
 }
 
-// keep tells whether an address of an earlier run can be used again.
+// keep reports whether an address of an earlier run can be reused.
 func (a *allocator) keep(stored WantedAddress, base netip.Prefix) bool {
 	for _, link := range []string{a.computer.Interface.IPv6Interface, stored.Link} {
 		if slices.Contains(a.holders[stored.Address.Addr()], LinkAddress{Link: link, Address: stored.Address}) {
@@ -263,8 +263,8 @@ func (a *allocator) newAddress(partition int, base netip.Prefix, link string) (n
 	})
 }
 
-// newTapAddress finds one for a partition's tap, which takes the range of the
-// address too.
+// newTapAddress finds an address for a partition's tap, and takes its range,
+// too.
 func (a *allocator) newTapAddress(partition int, base netip.Prefix, tap string) (netip.Prefix, error) {
 	usual, err := subnetAddress(base, a.computer.Interface.PrefixShift, tapSubnet, partition)
 	if err != nil {
@@ -284,12 +284,12 @@ func (a *allocator) newTapAddress(partition int, base netip.Prefix, tap string) 
 	})
 }
 
-// A choice is how a new address is found.
+// A choice is a way to find a new address.
 type choice struct {
-	owner  string                                    // for the log, and for drawing
+	owner  string                                    // for the log, and for the draw
 	usual  netip.Prefix                              // the address of the partition's number
 	random func(number uint64) (netip.Prefix, error) // another one
-	take   func(address netip.Prefix) (isTaken bool) // wants the address, unless that can't be
+	take   func(address netip.Prefix) (isTaken bool) // requests the address, unless that is impossible
 }
 
 func (a *allocator) choose(partition int, c choice) (netip.Prefix, error) {
@@ -313,8 +313,8 @@ func (a *allocator) choose(partition int, c choice) (netip.Prefix, error) {
 	return address, fmt.Errorf("Generated IPv6 %s seems not to be a valid IP.", address.Addr()) //nolint:staticcheck,revive // FMT-39
 }
 
-// mayFallBack: only with the usual prefix shift are addresses drawn at random,
-// with others the administrator counts on the plan.
+// mayFallBack allows random addresses only with the usual prefix shift. With
+// other shifts, the administrator relies on the plan.
 func (a *allocator) mayFallBack(owner, what string) error {
 	if shift := a.computer.Interface.PrefixShift; shift != 16 {
 		return fmt.Errorf("%s for partition %s is already taken; aborting because IPv6 prefixshift is %d != 16", what, owner, shift)
@@ -322,7 +322,7 @@ func (a *allocator) mayFallBack(owner, what string) error {
 	return nil
 }
 
-// randomSubnet is one of 2^16 parts of a network.
+// randomSubnet returns one of 2^16 parts of a network.
 func randomSubnet(base netip.Prefix, number uint64, rest padding) (netip.Prefix, error) {
 	length := base.Bits() + 16
 	if length >= 128 {
@@ -332,7 +332,7 @@ func randomSubnet(base netip.Prefix, number uint64, rest padding) (netip.Prefix,
 }
 
 // network returns a range of a partition or of its tun. Ranges are only kept
-// apart from each other; the machine is not asked (FMT-40).
+// apart from each other; the machine's addresses don't matter (FMT-40).
 func (a *allocator) network(partition int, kind subnetKind) (netip.Prefix, error) {
 	prefix, err := subnetAddress(a.base, a.computer.Interface.PrefixShift, kind, partition)
 	if err != nil {

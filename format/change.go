@@ -14,7 +14,7 @@ import (
 	"slapos/manager/cgroup"
 )
 
-// A change is what a step does, as data. Applying it is all that touches the
+// A change is what a step does, as data. Only applying changes touches the
 // machine.
 type change interface {
 	apply(ctx context.Context, e *execution) error
@@ -25,7 +25,7 @@ type execution struct {
 	machine *Machine
 	log     *slog.Logger
 	watch   DuplicateWatch // nil until an address is added
-	// withoutCGroups: the kernel has refused a change of control groups.
+	// withoutCGroups means that the kernel has refused a change of control groups.
 	withoutCGroups bool
 }
 
@@ -35,11 +35,11 @@ func (e *execution) close() {
 	}
 }
 
-// makeDirectory makes a directory with its mode, whatever the umask.
+// makeDirectory makes a directory with its mode, regardless of the umask.
 type makeDirectory struct {
 	path string
 	mode fs.FileMode
-	// parents are made too, with the mode 0755.
+	// parents also makes missing parents, with mode 0755.
 	parents bool
 }
 
@@ -65,7 +65,7 @@ type setMode struct {
 
 func (c setMode) apply(context.Context, *execution) error { return os.Chmod(c.path, c.mode) }
 
-// setOwner makes a user and its primary group own a directory.
+// setOwner gives a directory to a user and its primary group.
 type setOwner struct{ path, user string }
 
 func (c setOwner) apply(ctx context.Context, e *execution) error {
@@ -76,7 +76,7 @@ func (c setOwner) apply(ctx context.Context, e *execution) error {
 	return e.machine.Chown(c.path, user.UID, user.GID)
 }
 
-// changeAccount runs a command of those that make the user as it should be.
+// changeAccount runs one of the commands that make the user as it should be.
 type changeAccount struct {
 	command []string
 	user    plannedUser
@@ -89,11 +89,11 @@ func (c changeAccount) apply(ctx context.Context, e *execution) error {
 	case err == nil:
 		return nil
 	case c.command[0] == "usermod":
-		// It refuses while the user runs something; the next run tries again.
+		// The command refuses while the user runs something; the next run tries again.
 		e.log.Warn("user is not changed", "error", err)
 		return nil
 	case e.machine.isDone(c.user, c.command):
-		return nil // by a program that a stopped run had left behind
+		return nil // by a program that an interrupted run left running
 	}
 	return err
 }
@@ -105,9 +105,9 @@ func (c setSysctl) apply(_ context.Context, e *execution) error {
 	return os.WriteFile(filepath.Join(e.machine.ProcSys, c.name), []byte(c.value), 0)
 }
 
-// changeCGroup changes something of the control groups. Nothing else depends on
-// it: where the kernel refuses a change, as it may inside a container, the rest
-// is left out.
+// changeCGroup changes something in the control groups. Nothing else depends on
+// it: if the kernel refuses a change, as it may inside a container, the rest is
+// skipped.
 type changeCGroup struct{ cgroup.Change }
 
 func (c changeCGroup) apply(_ context.Context, e *execution) error {
@@ -121,14 +121,14 @@ func (c changeCGroup) apply(_ context.Context, e *execution) error {
 	return nil
 }
 
-// managed is a change that a manager asks for.
+// managed is a change that a manager requests.
 type managed struct {
 	do func(context.Context) error
 }
 
 func (c managed) apply(ctx context.Context, _ *execution) error { return c.do(ctx) }
 
-// makeDevice makes a tap or tun and sets it up.
+// makeDevice makes a tap or tun and brings it up.
 type makeDevice struct {
 	name string
 	mode DeviceMode
@@ -143,7 +143,7 @@ func (c makeDevice) apply(ctx context.Context, e *execution) error {
 	return e.machine.Network.AddTunTap(ctx, c.name, c.mode, owner.UID)
 }
 
-// setDeviceUp sets a device up.
+// setDeviceUp brings a device up.
 type setDeviceUp struct{ name string }
 
 func (c setDeviceUp) apply(ctx context.Context, e *execution) error {
@@ -154,9 +154,9 @@ func (c setDeviceUp) apply(ctx context.Context, e *execution) error {
 type addAddress struct {
 	WantedAddress
 	options AddressOptions
-	// probed: the kernel is asked whether another machine has it.
+	// probed asks the kernel whether another machine has it.
 	probed bool
-	// optional: it does not matter when it can't be added.
+	// optional ignores a failure to add it.
 	optional bool
 }
 

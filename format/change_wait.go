@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// duplicateLimit bounds the wait for the kernel's duplicate address detection on
-// an interface: a random delay of up to a second, then a pause after each
-// question, of which the kernel's defaults have one of a second.
+// duplicateLimit bounds the wait for the kernel's duplicate address detection
+// on an interface: a random delay of up to a second, then a pause after each
+// probe, by default one probe and one second.
 func (m *Machine) duplicateLimit(link string) time.Duration {
 	questions, pause := 1, 1000
 	for name, target := range map[string]*int{"conf/%s/dad_transmits": &questions, "neigh/%s/retrans_time_ms": &pause} {
@@ -31,7 +31,7 @@ func (m *Machine) duplicateLimit(link string) time.Duration {
 	return 4*time.Second + time.Duration(min(questions*pause, 120_000))*time.Millisecond
 }
 
-// watchDuplicates begins to follow the kernel's detection, before the first
+// watchDuplicates starts watching the kernel's detection, before the first
 // address is added.
 func (e *execution) watchDuplicates(ctx context.Context) (err error) {
 	if e.watch == nil {
@@ -42,7 +42,7 @@ func (e *execution) watchDuplicates(ctx context.Context) (err error) {
 	return nil
 }
 
-// refusedError tells of addresses that turned out to be another machine's.
+// refusedError lists addresses that another machine turned out to have.
 type refusedError struct{ addresses []LinkAddress }
 
 func (e *refusedError) Error() string {
@@ -54,8 +54,8 @@ func (e *refusedError) Error() string {
 }
 
 // await waits until the kernel knows that no other machine has one of the
-// addresses: those that were added, and those found for which an earlier run was
-// stopped while it waited. Addresses that cannot be used are removed (FMT-35).
+// addresses: those that were added, and those that an interrupted run was
+// waiting for. It removes addresses that can't be used (FMT-35).
 type await struct{ added, found []LinkAddress }
 
 func (c await) apply(ctx context.Context, e *execution) error {
@@ -65,7 +65,7 @@ func (c await) apply(ctx context.Context, e *execution) error {
 	addresses := slices.Concat(c.added, c.found)
 	limit := e.machine.duplicateLimit(addresses[0].Link)
 	refused, undecided, err := e.watch.Wait(ctx, addresses, limit)
-	// What was there before may stay as it was.
+	// Addresses that were there before may stay as they are.
 	undecided = slices.DeleteFunc(undecided, func(a LinkAddress) bool { return !slices.Contains(c.added, a) })
 	for _, address := range slices.Concat(refused, undecided) {
 		err = errors.Join(err, e.machine.Network.DeleteAddress(ctx, address.Link, address.Address))
@@ -74,7 +74,7 @@ func (c await) apply(ctx context.Context, e *execution) error {
 	case err != nil:
 		return err
 	case len(undecided) > 0:
-		return fmt.Errorf("it did not end within %s for %d addresses on %s: is the link of that interface up?", limit, len(undecided), undecided[0].Link)
+		return fmt.Errorf("it did not end within %s for %d addresses on %s: is that interface's link up?", limit, len(undecided), undecided[0].Link)
 	case len(refused) > 0:
 		return &refusedError{addresses: refused}
 	}

@@ -8,9 +8,8 @@ import (
 	"slapos/slap"
 )
 
-// Computer is the description of a computer: what is kept in the computer file,
-// and what the master is told. An empty text field that the description calls
-// optional is written as null.
+// Computer is the description of a computer, as kept in the computer file and
+// sent to the master. An empty optional text field is written as null.
 type Computer struct {
 	Reference string
 	// Address and Netmask of the computer itself, optional.
@@ -32,7 +31,7 @@ type Computer struct {
 	Version       string
 }
 
-// Interface is where addresses come from and go to.
+// Interface is where the computer's addresses come from and partitions' are added.
 type Interface struct {
 	Name             string
 	IPv6Interface    string
@@ -45,7 +44,7 @@ type Partition struct {
 	Reference string
 	Path      string
 	User      string
-	// Addresses is empty or holds one IPv4 and one IPv6 address.
+	// Addresses is empty or has one IPv4 and one IPv6 address.
 	Addresses       []Address
 	Range           *Range // optional
 	Tap             Device
@@ -73,18 +72,18 @@ func rangeOf(prefix netip.Prefix) *Range {
 	return &Range{Address: prefix.Addr().String(), Netmask: netmask(prefix), Network: prefix.String(), PrefixLength: prefix.Bits()}
 }
 
-// Device is a tap or tun. All but the name may be empty.
+// Device is a tap or tun. Everything but the name may be empty.
 type Device struct {
 	Name string
 	IPv4 DeviceNetwork
 	IPv6 DeviceNetwork
 }
 
-// DeviceNetwork holds the addresses of a device in one address family.
+// DeviceNetwork has the addresses of a device in one address family.
 type DeviceNetwork struct{ Address, Netmask, Gateway, Network string }
 
-// document returns the description as the nested values that are marshalled
-// (FMT-71). The user of every partition is in the group of the software user.
+// document returns the description as nested values to be marshalled (FMT-71).
+// Every partition's user is in the software user's group.
 func (c *Computer) document() slap.Dict {
 	partitions := []any{}
 	for _, partition := range c.Partitions {

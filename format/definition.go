@@ -14,8 +14,8 @@ import (
 	"slapos/manager/cgroup"
 )
 
-// Definition is what the administrator asks for: the options of [slapformat]
-// and [slapos], and the definition file if there is one.
+// Definition is what the administrator wants: the options of [slapformat] and
+// [slapos], and the definition file if there is one.
 type Definition struct {
 	ComputerID            string
 	Version               string // of this program
@@ -50,17 +50,17 @@ type Definition struct {
 	Input *Input
 }
 
-// DefaultSoftwareUser owns the software where nobody else is named.
+// DefaultSoftwareUser owns the software unless another user is named.
 const DefaultSoftwareUser = "slapsoft"
 
 // Input is a definition file.
 type Input struct {
-	Address, Netmask string // of the computer, optional
+	Address, Netmask string // the computer's, optional
 	SoftwareUser     string
 	Partitions       []InputPartition
 }
 
-// InputPartition is one section [partition_N] of a definition file.
+// InputPartition is a section [partition_N] of a definition file.
 type InputPartition struct {
 	Path         string
 	User         string
@@ -72,7 +72,7 @@ type InputPartition struct {
 }
 
 // ParseInput reads the sections of a definition file; section returns the
-// options of a section without interpolation, or nil.
+// uninterpolated options of a section, or nil.
 func ParseInput(section func(name string) map[string]string, partitions int, limits cgroup.Limits) (*Input, error) {
 	computer := section("computer")
 	if computer == nil {
@@ -149,7 +149,7 @@ func parseAddressOption(text string) (Address, error) {
 	return Address{Address: address, Netmask: netmask}, nil
 }
 
-// parseRangeOption keeps the text as it is, also when it has host bits.
+// parseRangeOption keeps the text unchanged, even if it has host bits.
 func parseRangeOption(text string) (*Range, error) {
 	address, length, _ := strings.Cut(text, "/")
 	bits, err := strconv.Atoi(length)
@@ -159,14 +159,14 @@ func parseRangeOption(text string) (*Range, error) {
 	return &Range{Address: address, Netmask: netmask(netip.PrefixFrom(netip.IPv6Unspecified(), bits)), Network: text, PrefixLength: bits}, nil
 }
 
-// withoutLength makes ffff::/16 ffff::.
+// withoutLength turns ffff::/16 into ffff::.
 func withoutLength(netmask string) string {
 	netmask, _, _ = strings.Cut(netmask, "/")
 	return netmask
 }
 
-// outputDefinition is the definition file that would give this computer again
-// (FMT-69). The original fails for partitions that have no range yet; here
+// outputDefinition returns the definition file that would recreate this
+// computer (FMT-69). The original fails for partitions without a range; here
 // their key is left out.
 func (c *Computer) outputDefinition() []byte {
 	var text strings.Builder
@@ -189,7 +189,7 @@ func (c *Computer) outputDefinition() []byte {
 	return []byte(text.String())
 }
 
-// fromInput makes the computer that a definition file describes (FMT-65,
+// fromInput returns the computer that a definition file describes (FMT-65,
 // FMT-66, FMT-67).
 func fromInput(d *Definition) *Computer {
 	computer := newComputer(d)
@@ -212,7 +212,7 @@ func fromInput(d *Definition) *Computer {
 	return computer
 }
 
-// newComputer makes the part of a computer that always comes from the options.
+// newComputer returns the part of a computer that always comes from the options.
 func newComputer(d *Definition) *Computer {
 	return &Computer{
 		Reference:           d.ComputerID,

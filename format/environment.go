@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// osType describes the operating system as the master knows it: a JSON list of
+// osType describes the operating system in the master's format: a JSON list of
 // platform, distribution, its version and its name (FMT-72).
 func osType(etc string) (string, error) {
 	var kernel unix.Utsname
@@ -38,7 +38,7 @@ func osType(etc string) (string, error) {
 	return "[" + strings.Join(parts, ", ") + "]", nil
 }
 
-// osRelease reads os-release(5); a machine without it has no names.
+// osRelease reads os-release(5); it is empty without that file.
 func osRelease(etc string) map[string]string {
 	fields := map[string]string{}
 	content, err := os.ReadFile(filepath.Join(etc, "os-release"))
@@ -58,20 +58,20 @@ func osRelease(etc string) map[string]string {
 	return fields
 }
 
-// PublicAddressServices tell a caller the IPv4 address it comes from, as the
-// text "ip" or "origin" of a JSON object (FMT-73).
+// PublicAddressServices return the IPv4 address that a caller comes from, as
+// the text "ip" or "origin" in a JSON object (FMT-73).
 var PublicAddressServices = []string{
 	"https://api.ipify.org/?format=json",
 	"http://httpbin.org/ip",
 	"http://jsonip.com",
 }
 
-// publicAddressLimit bounds the whole look-up, which goes on beside the rest of
+// publicAddressLimit bounds the whole look-up, which runs beside the rest of
 // the work: a node without Internet must not wait for it.
 const publicAddressLimit = 3 * time.Second
 
-// lookUpPublicIPv4 asks all services at once. The answer is the address that
-// two of them agree on, "" without one; answered is false if none answered.
+// lookUpPublicIPv4 asks all services at once. It returns the address on which
+// two of them agree, or ""; answered is false if none answered.
 func lookUpPublicIPv4(ctx context.Context, services []string) (address string, answered bool) {
 	ctx, cancel := context.WithTimeout(ctx, publicAddressLimit)
 	defer cancel()

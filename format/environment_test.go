@@ -38,7 +38,7 @@ func TestOSType(t *testing.T) {
 	}
 }
 
-// FMT-73: a service that never answers holds nothing up.
+// FMT-73: a service that never answers delays nothing.
 func TestPublicIPv4EndsAlone(t *testing.T) {
 	t.Parallel()
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
@@ -50,7 +50,7 @@ func TestPublicIPv4EndsAlone(t *testing.T) {
 	}
 }
 
-// service is a web service that gives one answer.
+// service is a web service with a single answer.
 func service(t *testing.T, status int, body string) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
@@ -97,7 +97,7 @@ func TestPublicIPv4(t *testing.T) {
 	}
 }
 
-// A node that is cut off for a while keeps its address.
+// A node that is offline for a while keeps its address.
 func TestPublicIPv4IsKept(t *testing.T) {
 	n := newNode(t, 1)
 	good := service(t, 200, `{"ip": "198.51.100.7"}`)

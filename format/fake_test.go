@@ -19,11 +19,11 @@ import (
 )
 
 // fakeNetwork is a network in memory. Addresses in others belong to another
-// machine on the same wire.
+// machine on the same link.
 type fakeNetwork struct {
 	NetworkState
 	others map[netip.Addr]bool
-	fail   func() error // asked before every change
+	fail   func() error // called before every change
 }
 
 func newFakeNetwork(addresses map[string][]netip.Prefix) *fakeNetwork {
@@ -122,7 +122,7 @@ func (f *fakeNetwork) Wait(_ context.Context, addresses []LinkAddress, _ time.Du
 	return refused, nil, f.change()
 }
 
-// has tells whether the interface has that address, whatever its network.
+// has reports whether the interface has that address, whatever its network.
 func (s *NetworkState) has(link string, address netip.Addr) bool {
 	if l := s.Links[link]; l != nil {
 		for _, present := range l.Addresses {
@@ -135,7 +135,7 @@ func (s *NetworkState) has(link string, address netip.Addr) bool {
 }
 
 // node is a machine with a fake network, users in files that only the test
-// sees, and directories of its own.
+// sees, and its own directories.
 type node struct {
 	directory string
 	network   *fakeNetwork
@@ -194,7 +194,7 @@ func newNode(t testing.TB, partitions int) *node {
 	return n
 }
 
-// run does what groupadd, useradd, usermod and passwd would do to the files.
+// run changes the files as groupadd, useradd, usermod and passwd would.
 func (n *node) run(_ context.Context, words ...string) ([]byte, error) {
 	if err := n.network.change(); err != nil {
 		return nil, err
@@ -254,7 +254,7 @@ func (n *node) run(_ context.Context, words ...string) ([]byte, error) {
 	return nil, failed
 }
 
-// format runs once and fails the test on an error.
+// format runs once, and fails the test on an error.
 func (n *node) format(t testing.TB) *Result {
 	t.Helper()
 	result, err := Run(t.Context(), n.options)

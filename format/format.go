@@ -2,9 +2,9 @@
 
 // Package format prepares a computer for its partitions: users, directories,
 // network addresses, taps and tuns, control groups. It keeps a description of
-// what it made and gives it to the master.
+// the result and sends it to the master.
 //
-// The work goes through five stages, each of which can be looked at alone:
+// The work has five stages, each of which can be looked at alone:
 //
 //	Definition  what the administrator asks for
 //	Want        works out from it, and from what an earlier run saved, how the
@@ -14,11 +14,11 @@
 //	Apply       carries the plan out
 //
 // [Run] goes through all of them. It can be interrupted anywhere: the next run
-// works out the same and does what is missing. A run on a machine that is as it
-// should be has an empty plan.
+// computes the same and does what is missing. If the machine is as it should
+// be, the plan is empty.
 //
-// Files and addresses are those of slapos.core 1.26.1, which can take over a
-// computer formatted here and the reverse.
+// Files and addresses are those of slapos.core 1.26.1: it can take over a
+// computer formatted here, and the reverse.
 package format
 
 import (
@@ -36,12 +36,12 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// Options of one run.
+// Options of a run.
 type Options struct {
 	Definition
 
 	MasterURL string // for the log
-	// Post gives the description to the master.
+	// Post sends the description to the master.
 	Post func(ctx context.Context, computer slap.Dict) error
 
 	ComputerXML      string // the state that a run leaves for the next one
@@ -61,33 +61,34 @@ type Options struct {
 	Now      func() time.Time
 }
 
-// Result is what a run came to.
+// Result is the result of a run.
 type Result struct {
 	Computer *Computer
-	// Plan is what was, or in a dry run would be, changed.
+	// Plan is the changes that were made or, in a dry run, would be made.
 	Plan Plan
 
 	failures []PartitionFailure
 }
 
 // PostError says that the computer is formatted and its description saved, but
-// the master did not take it.
+// the master did not accept that.
 type PostError struct{ Err error }
 
 func (e *PostError) Error() string { return e.Err.Error() }
 func (e *PostError) Unwrap() error { return e.Err }
 
-// PartitionFailure says why the directories of a partition are not ready.
+// PartitionFailure says why a partition's directories are not ready.
 type PartitionFailure struct {
 	Reference string
 	Err       error
 }
 
-// PartitionsError says that partitions are not ready because of what is in their
-// directories. The others are, and the computer's description is saved.
+// PartitionsError says that partitions are not ready because of what is in
+// their directories. The others are ready, and the computer's description is
+// saved.
 type PartitionsError struct {
 	Failures []PartitionFailure
-	// Post is nil when the master took the description.
+	// Post is nil if the master accepted the description.
 	Post error
 }
 
@@ -106,9 +107,9 @@ func hasFailed(failures []PartitionFailure, partition *Partition) bool {
 	return slices.ContainsFunc(failures, func(f PartitionFailure) bool { return f.Reference == partition.Reference })
 }
 
-// Run formats the computer. On a [*PostError] all but telling the master is
-// done, on a [*PartitionsError] all but some partitions; on any other error
-// nothing was saved. The result is never nil.
+// Run formats the computer. After a [*PostError] everything is done except
+// informing the master, after a [*PartitionsError] everything except some
+// partitions; after any other error nothing was saved. The result is never nil.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o.setDefaults()
 	result := &Result{}
@@ -116,8 +117,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	defer cancel()
 	public := make(chan func(*Computer), 1)
 	if !o.DryRun {
-		// It touches nothing of ours: what it finds out is applied below. Without a
-		// reader it ends with ctx; its answer has room.
+		// It touches nothing of ours: its result is applied below. If nobody
+		// reads that, it ends with ctx; the channel has room for it.
 		go func() { public <- publicAddress(ctx, o.PublicAddressServices) }()
 	}
 
@@ -172,7 +173,8 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// loadPrevious reads what an earlier run saved, and tells what is new.
+// loadPrevious reads the state that an earlier run saved, and logs whether
+// there is any.
 func (o *Options) loadPrevious() (previous *Computer, err error) {
 	if o.Input == nil {
 		if previous, err = loadPrevious(o.ComputerXML); err != nil {
@@ -190,8 +192,8 @@ func (o *Options) loadPrevious() (previous *Computer, err error) {
 	return previous, nil
 }
 
-// format plans and applies, again when an added address turned out to be in
-// use elsewhere.
+// format plans and applies, and repeats that if an added address turned out to
+// be in use elsewhere.
 func (o *Options) format(ctx context.Context, previous *Computer, result *Result) error {
 	o.Logger.Info("Updating computer")
 	if err := o.Machine.CGroups.Available(); err != nil && o.AlterUser {
@@ -249,7 +251,7 @@ func (o *Options) formatOnce(ctx context.Context, previous *Computer, refused ma
 	return planned.fault
 }
 
-// askManagers asks the managers for their part of the plan (FMT-43).
+// askManagers gets the managers' part of the plan (FMT-43).
 func (w *Wanted) askManagers(ctx context.Context, managers []manager.Manager) error {
 	for _, m := range managers {
 		err := m.Format(ctx, &manager.Computer{
@@ -267,7 +269,7 @@ func (w *Wanted) askManagers(ctx context.Context, managers []manager.Manager) er
 	return nil
 }
 
-// describeSystem fills in what the master wants to know of the machine.
+// describeSystem fills in what the master wants to know about the machine.
 func (o *Options) describeSystem(computer, previous *Computer) (err error) {
 	if previous != nil {
 		computer.PublicIPv4 = previous.PublicIPv4
@@ -277,8 +279,8 @@ func (o *Options) describeSystem(computer, previous *Computer) (err error) {
 	return err
 }
 
-// publicAddress looks the public address up and returns what to do about it:
-// services that do not answer in time leave what was known before.
+// publicAddress looks up the public address and returns how to apply it: if the
+// services don't answer in time, what was known before is kept.
 func publicAddress(ctx context.Context, services []string) func(*Computer) {
 	address, answered := lookUpPublicIPv4(ctx, services)
 	return func(computer *Computer) {

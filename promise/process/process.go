@@ -125,8 +125,8 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// start starts the child, which opens its working directory by our descriptor. From
-// then on everybody knows that it is ours.
+// start starts the child, which reaches its working directory through our
+// descriptor. From now on it counts as ours.
 func (c *Command) start(cmd *exec.Cmd) error {
 	if c.In != nil {
 		directory, err := c.In.Handle()
@@ -148,11 +148,11 @@ func (c *Command) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-// supervise waits for the child or the reason to end it, and reaps it.
+// supervise waits for the child or for a reason to kill it, and reaps it.
 func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) {
 	pid := cmd.Process.Pid
 	exited := make(chan struct{})
-	go func() { // ends with the child, which stays unreaped until then
+	go func() { // it ends with the child, which stays unreaped until then
 		waitUnreaped(pid)
 		close(exited)
 	}()
@@ -178,8 +178,8 @@ func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) 
 		select {
 		case <-exited:
 		case <-time.After(killWait):
-			// Unkillable, in the middle of some device's work: leave it to a
-			// goroutine rather than wait with it.
+			// It can't be killed while it waits for a device, so a goroutine
+			// waits for it instead.
 			go func() { <-exited; _ = orphans.reap(cmd) }()
 			if c.EndAll {
 				orphans.leave(c.uid())
@@ -202,7 +202,7 @@ func (c *Command) supervise(ctx context.Context, cmd *exec.Cmd) (Result, error) 
 	return result, cause
 }
 
-// end asks the child to stop when a grace is given, then kills its tree.
+// end asks the child to stop if there is a grace time, then kills its tree.
 func (c *Command) end(pid int, exited <-chan struct{}) {
 	if c.Grace > 0 {
 		_ = unix.Kill(pid, unix.SIGTERM)
@@ -220,12 +220,12 @@ func (c *Command) end(pid int, exited <-chan struct{}) {
 
 func (c *Command) prepare() (*exec.Cmd, error) {
 	if c.Path == "" {
-		return nil, errors.New("start: no program is named")
+		return nil, errors.New("start: no program given")
 	}
 	closeOnExec()
 	cmd := &exec.Cmd{Path: c.Path, Args: append([]string{c.Path}, c.Args...), Dir: c.Dir, Env: c.Env}
 	if cmd.Env == nil {
-		cmd.Env = []string{} // never ours by accident
+		cmd.Env = []string{} // never inherit ours by accident
 	}
 	if c.Umask != 0 {
 		script := fmt.Sprintf(`umask %04o; exec "$@"`, c.Umask)
@@ -244,8 +244,8 @@ func (c *Command) prepare() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// closeOnExec keeps what we inherited ourselves from reaching children: Go
-// opens everything close-on-exec, our parent perhaps did not (GRID-14).
+// closeOnExec keeps descriptors that we inherited from our children: Go opens
+// everything close-on-exec, but our parent perhaps did not (GRID-14).
 var closeOnExec = sync.OnceFunc(closeOnExecAll)
 
 func closeOnExecAll() {
@@ -260,8 +260,8 @@ func closeOnExecAll() {
 	}
 }
 
-// waitUnreaped returns when pid, a child of ours, has ended, and leaves it as a
-// zombie so that its number stays taken.
+// waitUnreaped returns when pid, a child of ours, has ended. It leaves a
+// zombie, so that the number isn't reused.
 func waitUnreaped(pid int) {
 	for {
 		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {

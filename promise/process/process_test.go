@@ -111,7 +111,7 @@ func TestUmaskIsTheChildsOnly(t *testing.T) {
 
 // GRID-14.
 func TestNoInheritedDescriptors(t *testing.T) {
-	// One that our own parent could have left open for us.
+	// A descriptor that our own parent could have left open.
 	fd, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestDropPrivileges(t *testing.T) {
 		}
 		return
 	}
-	// daemon:mail stands for a partition's user in the group of its directory.
+	// daemon:mail stands for a partition's user and the group of its directory.
 	user, err := LookupUser(1, 8)
 	if err != nil {
 		t.Fatal(err)
@@ -169,8 +169,8 @@ func TestDropPrivileges(t *testing.T) {
 	}
 }
 
-// What root would start is told by what is prepared, and nothing is started: had
-// it root's rights, nobody knows what a partition's program would do.
+// This checks what root would start, without starting it: with root's rights,
+// nobody knows what a partition's program would do.
 func TestCredential(t *testing.T) {
 	if os.Geteuid() != 0 {
 		testkit.UserNamespaces(t)
@@ -213,7 +213,7 @@ func TestCleanEnvironment(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
-	// All that the original removes, and nothing like it.
+	// Everything that the original removes, and similar variables.
 	var environ []string
 	for name := range strings.FieldsSeq(`PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONY2K PYTHONOPTIMIZE PYTHONDEBUG PYTHONDONTWRITEBYTECODE
 		PYTHONINSPECT PYTHONUNBUFFERED PYTHONVERBOSE CONFIG_SITE ENV LOGNAME TEMP TMP TMPDIR LANG LANGUAGE LC_ADDRESS LC_COLLATE LC_CTYPE
@@ -226,8 +226,8 @@ func TestCleanEnvironment(t *testing.T) {
 	}
 }
 
-// A grandchild that keeps the output must neither delay the end nor lose what
-// was written before it.
+// A grandchild that keeps the output open must neither delay the end nor lose
+// what was written before it.
 func TestBackgroundGrandchild(t *testing.T) {
 	command := shell(`sleep 60 & echo $!; echo done`)
 	result, err := command.Run(t.Context())
@@ -280,7 +280,7 @@ func TestTimeoutKillsTree(t *testing.T) {
 	}
 }
 
-// waitGone waits until pid is dead: killed it is, but init reaps it.
+// waitGone waits until pid is dead: it was killed, but init reaps it.
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
 	testkit.Eventually(t, testkit.Patience, fmt.Sprintf("process %d is dead", pid), func() bool { return !testkit.Runs(pid) })
@@ -326,7 +326,7 @@ func TestFloodIsBounded(t *testing.T) {
 	}
 }
 
-// What is kept of an output takes memory for its end, not for all of it.
+// Memory is used for the kept end of an output, not for all of it.
 func TestOutputMemory(t *testing.T) {
 	o := &output{keep: 1000, maxLine: maxLine}
 	piece := make([]byte, 64<<10)
@@ -349,9 +349,9 @@ func TestLongLineIsCutBetweenCharacters(t *testing.T) {
 	}
 }
 
-// As a plain user the bomb sits in a pid namespace of its own, as root it is
-// another user's: the process limit does not hold for root. Whatever fails, it
-// ends by itself after eight generations, 500 processes.
+// For an ordinary user the bomb runs in its own pid namespace, for root as
+// another user, since the process limit doesn't apply to root. Whatever fails,
+// it ends by itself after eight generations, 500 processes.
 func TestForkBomb(t *testing.T) {
 	command := &Command{Path: "/usr/bin/prlimit", Env: os.Environ(), Timeout: time.Second,
 		Args: []string{"--nproc=200", "/bin/sh", "-c", `echo $$; b() { [ ${#1} = 8 ] || b x$1 | b x$1 & }; b; sleep 60`}}
@@ -372,7 +372,7 @@ func TestForkBomb(t *testing.T) {
 	if !result.TimedOut {
 		t.Fatalf("got %+v, %v", result, err)
 	}
-	if os.Geteuid() == 0 { // who sees the processes of the bomb
+	if os.Geteuid() == 0 { // only root sees the bomb's processes
 		session, err := strconv.Atoi(leader)
 		if err != nil {
 			t.Fatal(err)
@@ -399,7 +399,7 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-// GRID-101: a child begins in the directory that was opened, whatever has its name.
+// GRID-101: a child starts in the opened directory, whatever has its name now.
 func TestRunInOpened(t *testing.T) {
 	top := t.TempDir()
 	first, second := filepath.Join(top, "first"), filepath.Join(top, "second")

@@ -16,7 +16,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// linesOf are the lines that a text is told as.
+// linesOf returns the lines that a text is passed on as.
 func linesOf(text string) []string {
 	if text == "" {
 		return nil
@@ -24,8 +24,8 @@ func linesOf(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// However bytes come, each line is told once, whole and in order, and the end
-// of them all is kept.
+// In whatever pieces bytes arrive, each line is passed on once, whole and in
+// order, and the end of the output is kept.
 func TestOutputPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	var long strings.Builder
@@ -49,7 +49,7 @@ func TestOutputPieces(t *testing.T) {
 					if _, err := io.Copy(struct{ io.Writer }{o.writeEnd}, pieces(strings.NewReader(text))); err != nil {
 						t.Fatal(err)
 					}
-					// As behind a background process, the pipe stays open.
+					// The pipe stays open, as it does behind a background process.
 					kept := o.finish()
 					o.writeEnd.Close()
 					o.readEnd.Close()
@@ -65,8 +65,8 @@ func TestOutputPieces(t *testing.T) {
 	})
 }
 
-// A line is cut where it is too long, between characters, the same way wherever
-// the pieces end that it comes in; memory stays bounded.
+// A line that is too long is cut between characters, always at the same places,
+// whatever pieces it arrives in; memory stays bounded.
 func TestOutputLongLines(t *testing.T) {
 	testkit.NoLeaks(t)
 	const limit = 10
@@ -97,8 +97,9 @@ func TestOutputLongLines(t *testing.T) {
 	}
 }
 
-// What a child prints comes whole, on both of its outputs and as messages, when
-// it ends by itself, is killed, or leaves somebody behind who holds the pipe.
+// The output of a child arrives whole, from both streams and as messages,
+// whether it ends by itself, is killed, or leaves a process behind that keeps
+// the pipe open.
 func TestChildOutputPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	const count = 200
@@ -106,7 +107,7 @@ func TestChildOutputPieces(t *testing.T) {
 	testkit.EachProcessors(t, func(t *testing.T) {
 		for _, end := range []string{"", "exit 3", "kill -9 $$", "sleep 60 & echo $! >&2"} {
 			for range testkit.Rounds(2) {
-				var lines, messages []string // each is written by its own reader until Run returns
+				var lines, messages []string // each is written only by its own reader, until Run returns
 				command := shell(print + end)
 				command.Output = func(line string) { lines = append(lines, line) }
 				command.Messages = func(line string) { messages = append(messages, line) }
@@ -142,8 +143,8 @@ func killNumber(t *testing.T, pid string) {
 	}
 }
 
-// A child that is ended in the middle of its output leaves nothing, whatever it
-// was doing.
+// A child that is killed in the middle of its output leaves nothing, whatever
+// it was doing.
 func TestChildCutEverywhere(t *testing.T) {
 	testkit.NoLeaks(t)
 	testkit.EachProcessors(t, func(t *testing.T) {

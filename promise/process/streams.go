@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streams connect us with a child. They are closed whatever happens.
+// streams connect us with a child. They are always closed.
 type streams struct {
-	output, messages *output    // nil where there is none
+	output, messages *output    // nil: none
 	theirs           []*os.File // the child's ends
 }
 
@@ -56,7 +56,7 @@ func (s *streams) readers() []*output {
 	return readers
 }
 
-// begin is called when the child has started.
+// begin is called after the child's start.
 func (s *streams) begin() {
 	for _, file := range s.theirs {
 		file.Close()
@@ -66,7 +66,7 @@ func (s *streams) begin() {
 	}
 }
 
-// finish is called when the child has ended. It returns the kept output.
+// finish is called after the child's end. It returns the kept output.
 func (s *streams) finish() string {
 	kept := ""
 	for _, o := range s.readers() {
@@ -87,7 +87,7 @@ func (s *streams) close() {
 	}
 }
 
-// memoryFile holds data for one child only: another user's must not be able to
+// memoryFile holds data for a single child: another user's must not be able to
 // change it.
 func memoryFile(data []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("slapos", unix.MFD_CLOEXEC)

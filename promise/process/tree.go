@@ -13,8 +13,8 @@ import (
 // maxPasses bounds the chase of a tree that forks faster than it can be read.
 const maxPasses = 1000
 
-// member is a process of a tree, held by a descriptor so that no other process
-// can take its number unnoticed; fd is -1 where the kernel has no pidfds.
+// member is a process of a tree, with a descriptor so that a reuse of its
+// number is noticed; fd is -1 if the kernel has no pidfds.
 type member struct {
 	pid, fd int
 }
@@ -26,7 +26,7 @@ func (m member) signal(signal unix.Signal) error {
 	return unix.PidfdSendSignal(m.fd, signal, nil, 0)
 }
 
-// wait takes notice of its end, when it is our child and has ended.
+// wait reaps it if it is our child and has ended.
 func (m member) wait() (reaped int, err error) {
 	if m.fd < 0 {
 		return unix.Wait4(m.pid, nil, unix.WNOHANG, nil)
@@ -38,14 +38,13 @@ func (m member) wait() (reaped int, err error) {
 	return m.pid, nil
 }
 
-// killTree stops root and its descendants until a look at the process table
-// shows none that is new, then kills them all (GRID-15). A stopped process can't
-// fork: the kernel refuses a fork with a signal pending. The caller keeps root
-// unreaped.
+// killTree stops root and its descendants until the process table shows no new
+// ones, then kills them all (GRID-15). A stopped process can't fork: the kernel
+// refuses to fork with a signal pending. The caller keeps root unreaped.
 func killTree(root int) { killMembers(&tree{root: root, members: map[int]member{}}) }
 
-// killSession is killTree for the leader of a session: processes of the session
-// belong to the tree even when they have lost their parents.
+// killSession is killTree for a session leader: processes of the session belong
+// to the tree even if they have lost their parents.
 func killSession(root int) { killMembers(&tree{root: root, session: root, members: map[int]member{}}) }
 
 func killMembers(t *tree) {
@@ -56,8 +55,8 @@ func killMembers(t *tree) {
 // tree is a process and its descendants.
 type tree struct {
 	root    int
-	session int                   // whose processes belong to it; 0: none
-	orphan  func(processRow) bool // belongs to it as well; nil: none does
+	session int                   // its processes belong to the tree, too; 0: none
+	orphan  func(processRow) bool // belongs to it, too; nil: none does
 	members map[int]member
 }
 
@@ -97,7 +96,7 @@ func (t *tree) close() {
 	}
 }
 
-// has tells whether a process belongs to the tree.
+// has reports whether a process belongs to the tree.
 func (t *tree) has(row processRow) bool {
 	if row.pid == os.Getpid() {
 		return false
@@ -107,8 +106,8 @@ func (t *tree) has(row processRow) bool {
 		t.orphan != nil && t.orphan(row)
 }
 
-// hold opens the process of a row, and makes sure that it is still that one:
-// while it has not been reaped its number and its line in the table are its own.
+// hold opens the process of a row, and checks that it still is that process:
+// until it is reaped, its number and its line in the table stay its own.
 func (t *tree) hold(row processRow) (member, bool) {
 	fd, err := unix.PidfdOpen(row.pid, 0)
 	if err == unix.ENOSYS || err == unix.EPERM {
@@ -160,7 +159,7 @@ func readProcess(pid int) (processRow, bool) {
 }
 
 // parseStat reads a line of /proc/<pid>/stat: "pid (name) state parent group
-// session …", its start being the 22nd, where the name may hold anything.
+// session …". The name may contain anything; the start time is the 22nd field.
 func parseStat(data []byte) (processRow, bool) {
 	open, end := bytes.IndexByte(data, '('), bytes.LastIndexByte(data, ')')
 	if open < 1 || end < open {

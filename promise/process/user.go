@@ -12,16 +12,16 @@ import (
 	"syscall"
 )
 
-// User is an owner of a partition or of a Software Release.
+// User owns a partition or a Software Release.
 type User struct {
 	UID, GID   int
 	Name, Home string
 	Groups     []int // all groups of a process of this user, GID included
 }
 
-// LookupUser finds the user of uid in passwd, and the groups that list it. The
-// group gid need not be the user's own there: it is that of a directory. Root's
-// uid or gid is refused when the agent is root (GRID-13).
+// LookupUser finds the user of uid in passwd, and the groups that list it. gid,
+// a directory's group, need not be the user's own. If the agent is root, root's
+// uid and gid are refused (GRID-13).
 func LookupUser(uid, gid int) (*User, error) {
 	if err := refuseRoot(uid, gid); err != nil {
 		return nil, err
@@ -74,8 +74,8 @@ var removedVariables = strings.Fields(`
 	LC_MEASUREMENT LC_MESSAGES LC_MONETARY LC_NAME LC_NUMERIC LC_PAPER
 	LC_SOURCED LC_TELEPHONE LC_TIME`)
 
-// CleanEnvironment returns environ without what must not influence builds and
-// partitions, and with HOME=home (GRID-12).
+// CleanEnvironment returns environ with HOME=home, and without variables that
+// must not influence builds and partitions (GRID-12).
 func CleanEnvironment(environ []string, home string) []string {
 	clean := make([]string, 0, len(environ)+2)
 	for _, variable := range environ {
