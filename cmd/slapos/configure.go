@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"slapos/slap/clock"
 )
 
 // The files that node register and the configure commands write.
@@ -48,12 +50,16 @@ const (
 	publicDirURL   = "http://shadir.nxdcdn.com"
 )
 
-// askToken returns the given token, or asks for one on standard output.
-func (e *environment) askToken(token, prompt string) (string, error) {
+// askToken returns the given token, or asks for one on standard output, until
+// ctx ends.
+func (e *environment) askToken(ctx context.Context, token, prompt string) (string, error) {
 	input := bufio.NewReader(e.stdin)
 	for token == "" {
 		fmt.Fprint(e.stdout, prompt)
-		line, err := input.ReadString('\n')
+		line, err := clock.Await(ctx, func() (string, error) { return input.ReadString('\n') })
+		if err != nil {
+			fmt.Fprintln(e.stdout) // the prompt's line stays open
+		}
 		if err != nil && err != io.EOF {
 			return "", fmt.Errorf("read the token: %w", err) // a truncated token is useless
 		}

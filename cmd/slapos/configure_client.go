@@ -58,7 +58,7 @@ Exit codes: 0 success; 1 failed; 2 wrong usage.`,
 // runConfigureClient does CLI-91. It writes only after everything that can
 // fail.
 func runConfigureClient(ctx context.Context, e *environment, options configureClientOptions) error {
-	token, err := e.askToken(options.token, "Credential security token: ")
+	token, err := e.askToken(ctx, options.token, "Credential security token: ")
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"slapos/slap/clock"
 )
 
 // An environment is all that a command sees of its process, so that tests can
@@ -81,19 +83,5 @@ func isTerminal(stream any) bool {
 // readInput reads standard input to its end, or until ctx ends: a signal
 // interrupts a command that waits for input.
 func (e *environment) readInput(ctx context.Context) ([]byte, error) {
-	type input struct {
-		data []byte
-		err  error
-	}
-	done := make(chan input, 1)
-	go func() { // left behind when ctx ends: only the end of the process can interrupt its read
-		data, err := io.ReadAll(e.stdin)
-		done <- input{data: data, err: err}
-	}()
-	select {
-	case got := <-done:
-		return got.data, got.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return clock.Await(ctx, func() ([]byte, error) { return io.ReadAll(e.stdin) })
 }

@@ -83,7 +83,7 @@ func runRegister(ctx context.Context, e *environment, options registerOptions) e
 	if err := e.requireRoot(); err != nil {
 		return err
 	}
-	token, err := e.askToken(options.token, "Computer security token: ")
+	token, err := e.askToken(ctx, options.token, "Computer security token: ")
 	if err != nil {
 		return err
 	}

@@ -87,8 +87,11 @@ func (e *environment) controlNode(ctx context.Context, configuration *pytext.Con
 func control(ctx context.Context, e *environment, options supervisor.ControlOptions) error {
 	options.Stdin, options.Stdout, options.Environ = e.stdin, e.stdout, e.environ
 	exit, err := supervisor.Control(ctx, options)
-	if exit == 0 && err == nil {
+	switch {
+	case exit == 0 && err == nil:
 		return nil
+	case err != nil && ctx.Err() != nil: // at the prompt
+		return ctx.Err()
 	}
 	return &exitError{code: exit, err: err}
 }

@@ -62,6 +62,30 @@ func TestInputPieces(t *testing.T) {
 	})
 }
 
+// interruptingReader interrupts the command that reads from it.
+type interruptingReader struct {
+	io.Reader
+	interrupt func()
+}
+
+func (r interruptingReader) Read(data []byte) (int, error) {
+	r.interrupt()
+	return r.Reader.Read(data)
+}
+
+// A signal ends a command that asks for a token.
+func TestAskInterrupted(t *testing.T) {
+	testkit.NoLeaks(t)
+	e, stdout, _ := newTestEnvironment(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	input, typed := io.Pipe()
+	defer typed.Close()
+	e.stdin = interruptingReader{input, cancel}
+	if token, err := e.askToken(ctx, "", "Token: "); token != "" || !errors.Is(err, context.Canceled) || stdout.String() != "Token: \n" {
+		t.Errorf("%q, %v, %q", token, err, stdout)
+	}
+}
+
 // Input that breaks off is an error, and nothing of it is done.
 func TestInputCutEverywhere(t *testing.T) {
 	testkit.NoLeaks(t)
@@ -80,7 +104,7 @@ func TestInputCutEverywhere(t *testing.T) {
 			t.Errorf("a script, after %d bytes: %q, %v", at, stdout, err)
 		}
 		e.stdin = testkit.CutReader(strings.NewReader("token\n"), int64(min(at, 5)), broken)
-		if token, err := e.askToken("", "Token: "); err == nil {
+		if token, err := e.askToken(t.Context(), "", "Token: "); err == nil {
 			t.Errorf("a token, after %d bytes: %q", at, token)
 		}
 		e.stdin = testkit.CutReader(strings.NewReader(`{"a": 1}`), int64(at), broken)
@@ -91,7 +115,7 @@ func TestInputCutEverywhere(t *testing.T) {
 	for name, pieces := range testkit.Pieces {
 		e, _, _ := newTestEnvironment(t)
 		e.stdin = pieces(strings.NewReader("\n \na token é\nmore"))
-		if token, err := e.askToken("", "Token: "); err != nil || token != "a token é" {
+		if token, err := e.askToken(t.Context(), "", "Token: "); err != nil || token != "a token é" {
 			t.Errorf("%s: %q, %v", name, token, err)
 		}
 	}

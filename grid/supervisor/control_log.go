@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"slapos/slap/clock"
 )
 
 // tailBytes is how much is shown unless the user asks for another number.
@@ -232,12 +234,16 @@ func (c *control) typing() <-chan typed {
 // next reads a line, or takes the one that is being read.
 func (c *control) next(prompt string) (string, error) {
 	if c.awaited == nil {
-		return c.ask(prompt)
+		return clock.Await(c.ctx, func() (string, error) { return c.ask(prompt) })
 	}
 	fmt.Fprint(c.out, prompt)
-	line := <-c.awaited
-	c.awaited = nil
-	return line.text, line.err
+	select {
+	case line := <-c.awaited:
+		c.awaited = nil
+		return line.text, line.err
+	case <-c.ctx.Done():
+		return "", c.ctx.Err()
+	}
 }
 
 // lockedWriter lets two streams write whole pieces.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -356,6 +357,25 @@ func TestForegroundEnds(t *testing.T) {
 	_, after, killed := strings.Cut(after, "Exiting foreground\n")
 	if got := strings.Count(after, "4."); !killed || got != 3 {
 		t.Errorf("%d answers to version:\n%s", got, text())
+	}
+}
+
+// A signal ends the prompt, although nothing was typed.
+func TestPromptInterrupted(t *testing.T) {
+	t.Parallel()
+	s := newSupervisor(t, "").start()
+	input, typing := io.Pipe()
+	defer typing.Close()
+	ctx, cancel := context.WithCancel(s.ctx())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Control(ctx, ControlOptions{ServerURL: "unix://" + s.path("sv.sock"), Stdout: io.Discard, Stdin: input})
+		ended <- err
+	}()
+	_, _ = io.WriteString(typing, "version\n")
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -19,3 +19,24 @@ func Pause(ctx context.Context, duration time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// Await waits for f, which nothing can interrupt: a read from a terminal. When
+// ctx ends before, f is left behind, until the process ends.
+func Await[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := f()
+		done <- result{value, err}
+	}()
+	select {
+	case got := <-done:
+		return got.value, got.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}

@@ -26,3 +26,21 @@ func TestPause(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAwait(t *testing.T) {
+	failed := errors.New("failed")
+	if got, err := clock.Await(t.Context(), func() (int, error) { return 3, failed }); got != 3 || !errors.Is(err, failed) {
+		t.Errorf("%v, %v", got, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	release := make(chan struct{})
+	defer close(release)
+	got, err := clock.Await(ctx, func() (int, error) {
+		cancel()
+		<-release
+		return 3, nil
+	})
+	if got != 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", got, err)
+	}
+}

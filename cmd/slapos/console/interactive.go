@@ -15,13 +15,13 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"slapos/slap/clock"
 	"slapos/slap/wholefile"
 )
 
 // Interact reads and runs statements from the terminal until the end of input.
 // It logs an error and goes on.
 func (s *Session) Interact() error {
-	s.setArguments("", []string{""})
 	terminal := liner.NewLiner()
 	defer func() { _ = terminal.Close() }()
 	terminal.SetCtrlCAborts(true)
@@ -34,12 +34,28 @@ func (s *Session) Interact() error {
 		file.Close()
 	}
 	defer s.saveHistory(terminal)
+	return s.interact(terminal)
+}
+
+// A prompter asks for a line, and remembers those that were worth it.
+type prompter interface {
+	Prompt(prompt string) (string, error)
+	AppendHistory(line string)
+}
+
+func (s *Session) interact(terminal prompter) error {
+	s.setArguments("", []string{""})
 	fmt.Fprintln(s.options.Stdout, `request(URL, "name"), supply(URL, "COMP-1"), computer("COMP-1"), product.NAME; dir(slap); Ctrl-D ends`)
 	for {
 		done, err := s.statement(terminal)
 		var exit *ExitError
-		if errors.As(err, &exit) || s.ctx.Err() != nil {
-			return err
+		switch {
+		case errors.As(err, &exit) && exit.Code == 0:
+			return nil
+		case exit != nil:
+			return exit
+		case s.ctx.Err() != nil:
+			return s.ctx.Err()
 		}
 		if err != nil {
 			s.options.Logger.Error(err.Error())
@@ -65,12 +81,12 @@ func (s *Session) saveHistory(terminal *liner.State) {
 }
 
 // statement reads and runs one statement; done is true at the end of input.
-func (s *Session) statement(terminal *liner.State) (done bool, err error) {
+func (s *Session) statement(terminal prompter) (done bool, err error) {
 	prompt := ">>> "
 	var ended error // of the input; the parser hides it
 	first := true
 	readLine := func() ([]byte, error) {
-		text, err := terminal.Prompt(prompt)
+		text, err := clock.Await(s.ctx, func() (string, error) { return terminal.Prompt(prompt) })
 		if err != nil {
 			ended = err
 			return nil, err
@@ -107,7 +123,7 @@ func (s *Session) run(file *syntax.File) error {
 		if statement, ok := file.Stmts[0].(*syntax.ExprStmt); ok {
 			value, err := starlark.EvalExprOptions(dialect, s.thread, statement.X, s.globals)
 			if err != nil {
-				return s.failure(err)
+				return s.located(err)
 			}
 			if value != starlark.None {
 				s.globals["_"] = value
@@ -116,7 +132,7 @@ func (s *Session) run(file *syntax.File) error {
 			return nil
 		}
 	}
-	return s.failure(starlark.ExecREPLChunk(file, s.thread, s.globals))
+	return s.located(starlark.ExecREPLChunk(file, s.thread, s.globals))
 }
 
 // complete finds completions of the word before the cursor: names, or

@@ -48,8 +48,8 @@ type Program struct {
 	Arguments []string // sys.argv (CLI-56)
 }
 
-// An ExitError is the end of a program by sys.exit with a code other than 0. A
-// nil Err says nothing.
+// An ExitError is the end of a program by sys.exit: what Run and Interact return
+// has a code other than 0. A nil Err says nothing.
 type ExitError struct {
 	Code int
 	Err  error
@@ -105,16 +105,19 @@ func (s *Session) Run(p Program) error {
 		return err
 	}
 	_, err = compiled.Init(s.thread, s.globals)
-	return s.failure(err)
+	err = s.located(err)
+	var exit *ExitError
+	if errors.As(err, &exit) && exit.Code == 0 {
+		return nil
+	}
+	return err
 }
 
-// failure turns the error of a run into the one for the user.
-func (s *Session) failure(err error) error {
+// located turns the error of a run into the one for the user, which says where
+// it happened. A program that ended itself is an [ExitError], also with code 0.
+func (s *Session) located(err error) error {
 	var exit *ExitError
 	if errors.As(err, &exit) {
-		if exit.Code == 0 {
-			return nil
-		}
 		return exit
 	}
 	if cause := s.ctx.Err(); cause != nil && err != nil {
