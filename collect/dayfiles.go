@@ -14,10 +14,10 @@ import (
 	"strings"
 )
 
-// Series are values of one day by name, each with its moment (COL-42).
+// Series are the values of a day by name, each with its time (COL-42).
 type Series map[string][]Entry
 
-// Entry is one value at a moment "YYYY-MM-DD HH:MM:SS" UTC.
+// Entry is a value at a time "YYYY-MM-DD HH:MM:SS" UTC.
 type Entry struct {
 	Value float64 `json:"entry"`
 	Time  string  `json:"time"`
@@ -29,8 +29,8 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"entry": %s, "time": %s}`, pythonFloat(e.Value), moment), err
 }
 
-// systemSeries are the columns of the table system in their order. Bytes of the
-// network are those since the previous sample, in KiB; memory is in KiB.
+// systemSeries are the columns of the table system, in order. Network bytes are
+// those since the previous sample, in KiB; memory is in KiB.
 func (s *store) systemSeries(ctx context.Context, date string) (Series, error) {
 	const count = 10
 	names := make([]string, count)
@@ -50,7 +50,7 @@ func (s *store) systemSeries(ctx context.Context, date string) (Series, error) {
 		if err := scan(targets...); err != nil {
 			return err
 		}
-		if before == nil { // the first of the day has nothing to differ from
+		if before == nil { // the first of the day has no predecessor
 			before = values
 			return nil
 		}
@@ -70,7 +70,7 @@ func (s *store) systemSeries(ctx context.Context, date string) (Series, error) {
 	return series, err
 }
 
-// diskSeries are used and free KiB, named disk_memory_used_<device>.
+// diskSeries has used and free KiB, named disk_memory_used_<device>.
 func (s *store) diskSeries(ctx context.Context, date string) (Series, error) {
 	series := Series{}
 	err := s.query(ctx, func(scan func(...any) error) error {
@@ -92,7 +92,7 @@ func (s *store) diskSeries(ctx context.Context, date string) (Series, error) {
 	return series, err
 }
 
-// writeDayTables writes the csv files of the running day (COL-32, COL-33).
+// writeDayTables writes the csv files of the current day (COL-32, COL-33).
 func (c *Collector) writeDayTables(ctx context.Context, store *store, stamp stamp) error {
 	for _, read := range []func(context.Context, string) (Series, error){store.systemSeries, store.diskSeries} {
 		series, err := read(ctx, stamp.date)
@@ -161,8 +161,8 @@ func writeCSVText(b *bytes.Buffer, text string) {
 	b.WriteString(`"` + strings.ReplaceAll(text, `"`, `""`) + `"`)
 }
 
-// replaceFile exchanges a file as a whole, so that a reader never sees half of
-// it. It isn't synced to the disk: the next pass writes it anew.
+// replaceFile replaces a file as a whole, so that a reader never sees half of
+// it. It doesn't sync: the next pass writes the file again.
 func replaceFile(path string, content []byte) error {
 	temporary := path + ".new"
 	if err := os.WriteFile(temporary, content, 0o644); err != nil {

@@ -21,7 +21,7 @@ import (
 	"slapos/slap/clock"
 )
 
-// folderSize is the disk use of a partition, as du -s tells it.
+// folderSize is the disk use of a partition, as du -s reports it.
 type folderSize struct {
 	user      string
 	kibibytes float64
@@ -60,12 +60,12 @@ func (c *Collector) measureFolders(ctx context.Context, store *store, stamp stam
 			sizes = append(sizes, size)
 		}
 	}
-	// What was measured counts even when the rest was interrupted.
+	// Finished measurements count even if the rest was interrupted.
 	err = errors.Join(err, store.transaction(context.WithoutCancel(ctx), func(t *transaction) error { return t.insertFolders(stamp, sizes) }))
 	return errors.Join(err, ctx.Err())
 }
 
-// dueFolders leaves out what was measured in this cycle (COL-29).
+// dueFolders leaves out partitions that were measured in this cycle (COL-29).
 func (c *Collector) dueFolders(ctx context.Context, store *store) ([]Partition, error) {
 	if c.Folders.Cycle <= 0 {
 		return c.Partitions, nil
@@ -100,7 +100,7 @@ func (c *Collector) walkFolders(ctx context.Context, partitions []Partition) (si
 			} else if errors.Is(size.err, errInProgress) {
 				size.err = nil
 			}
-			if ctx.Err() == nil { // a part is no size
+			if ctx.Err() == nil { // a partial sum is not a size
 				sizes = append(sizes, size)
 			}
 		}
@@ -110,8 +110,8 @@ func (c *Collector) walkFolders(ctx context.Context, partitions []Partition) (si
 
 var errInProgress = errors.New("in progress")
 
-// claimFolder writes the pid file, unless the process in it is alive (COL-30) and no
-// younger than the file: its number may have been used again.
+// claimFolder writes the pid file, unless its process is alive (COL-30) and not
+// younger than the file: the number may have been reused.
 func (c *Collector) claimFolder(user string) error {
 	path := filepath.Join(c.Folders.PIDDirectory, user+"_disk_size.pid")
 	content, err := os.ReadFile(path)
@@ -126,7 +126,7 @@ func (c *Collector) claimFolder(user string) error {
 	return os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o644)
 }
 
-// modified is when a file was written, or now.
+// modified returns when a file was written, or now.
 func modified(path string) time.Time {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -135,10 +135,11 @@ func modified(path string) time.Time {
 	return info.ModTime()
 }
 
-// folderUse is COL-22: the partition, and the directories on other disks that
-// links in its directory DATA lead to. Of a link that the partition's user made
-// only a directory of that user is taken: else it could have the collector read
-// all of the machine, and learn of what it may not see.
+// folderUse is COL-22: the partition, and the directories on other disks to
+// which links in its directory DATA lead. The target of a link that the
+// partition's user made must be a directory of that user: otherwise the user
+// could have the collector read the whole machine, and learn about things that
+// the user may not see.
 func (c *Collector) folderUse(w *walker, partition Partition) (float64, error) {
 	root, err := openDirectory(unix.AT_FDCWD, partition.Path)
 	if err != nil {
@@ -189,7 +190,7 @@ func extraDisks(root int, owner uint32) (directories []int) {
 	return directories
 }
 
-// openDirectory opens a directory that is no link.
+// openDirectory opens a directory that is not a link.
 func openDirectory(parent int, name string) (int, error) {
 	for {
 		descriptor, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOATIME, 0)

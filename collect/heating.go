@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// Heating says which sensor shows how well the machine heats: under full load
-// the temperature must rise fast enough (COL-27).
+// Heating says which sensor shows how well the machine heats: under full load,
+// its temperature must rise fast enough (COL-27).
 type Heating struct {
 	Model  string
 	Sensor string        // "": no test
 	Step   time.Duration // between two readings; default 30 s
 }
 
-// heatingLimits are degrees per second from which on a model heats.
+// heatingLimits are the degrees per second at which a model counts as heating.
 var heatingLimits = map[string]float64{"shuttle_ds61_i7": 0.045, "nuc_i7": 0.055}
 
-// heatingLongest ends a test of a temperature that goes on rising.
+// heatingLongest ends a test whose temperature keeps rising.
 const heatingLongest = 10 * time.Minute
 
 type heatingResult struct {
@@ -33,7 +33,7 @@ type heatingResult struct {
 	ratio                   float64 // 100: it heats, 0: it does not
 }
 
-// testHeating returns nil when there was nothing to test.
+// testHeating returns nil if there was nothing to test.
 func (c *Collector) testHeating(ctx context.Context, store *store) (*heatingResult, error) {
 	if c.Heating.Sensor == "" {
 		return nil, nil

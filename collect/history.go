@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// History reads what passes have stored. It never writes, and needs no more than
-// the right to read the database.
+// History reads what passes have stored. It never writes, and only needs the
+// right to read the database.
 type History struct{ store *store }
 
 // OpenHistory opens a database, which must exist.
@@ -34,10 +34,10 @@ func OpenHistory(path string) (*History, error) {
 	return &History{store: s}, nil
 }
 
-// Close ends the use of the database.
+// Close closes the database.
 func (h *History) Close() error { return h.store.close() }
 
-// Use is what was used from one moment to another, in steps of equal length.
+// Use is what was used in a period, in steps of equal length.
 type Use struct {
 	From, To   time.Time
 	Step       time.Duration
@@ -46,18 +46,18 @@ type Use struct {
 	Partitions []Track // sorted by name, slapuser2 before slapuser10
 }
 
-// A Track has one value for each step: the mean of the samples in it, NaN where
-// there is none. CPU of a partition is in percent of one processor, that of the
-// computer in percent of all; memory and disk are in bytes. The size of a folder
-// counts until the next time it is measured.
+// A Track has a value for each step: the mean of its samples, NaN if there are
+// none. CPU of a partition is in percent of one processor, CPU of the computer
+// in percent of all; memory and disk are in bytes. The size of a folder counts
+// until the next measurement.
 type Track struct {
 	Name              string
 	CPU, Memory, Disk []float64
 }
 
-// Read sums up the samples of a time in so many steps. Partitions with a control
-// group have CPU and memory as the kernel counted them, others the sums over
-// their processes. Without names all partitions are read.
+// Read sums up the samples of a period in that many steps. For partitions with
+// a control group, CPU and memory are the kernel's counts, for others sums over
+// their processes. Without names it reads all partitions.
 func (h *History) Read(ctx context.Context, from, to time.Time, steps int, names ...string) (*Use, error) {
 	r := &historyReader{
 		ctx: ctx, store: h.store,
@@ -85,7 +85,7 @@ func byNumber(a, b string) int {
 	return cmp.Or(cmp.Compare(prefix, other), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
-// Day returns the values of a day ("YYYY-MM-DD") as the csv files have them.
+// Day returns the values of a day ("YYYY-MM-DD") as in the csv files.
 func (h *History) Day(ctx context.Context, date string) (Series, error) {
 	series, err := h.store.systemSeries(ctx, date)
 	if err != nil {
@@ -123,14 +123,14 @@ func (r *historyReader) isWanted(name string) bool {
 	return len(r.wanted) == 0 || slices.Contains(r.wanted, name)
 }
 
-// step of a moment; false outside of the time.
+// step returns the step of a time; false if that is outside the period.
 func (r *historyReader) step(moment time.Time) (int, bool) {
 	i := int(moment.Sub(r.use.From) / r.use.Step)
 	return i, !moment.Before(r.use.From) && i < r.steps
 }
 
-// each runs a query on rows of the time. The query has the conditions on date as
-// its first two arguments, and yields a name, date, time and two values.
+// each runs a query on the rows of the period. The query has the conditions on
+// date as its first two arguments, and returns name, date, time and two values.
 func (r *historyReader) each(text string, row func(name string, moment time.Time, a, b float64)) error {
 	var date, clock string
 	var moment time.Time
@@ -200,7 +200,7 @@ func divide(values, counts []float64) {
 }
 
 // processes sums up the processes of each pass. A partition without processes
-// used nothing in that pass.
+// used nothing in a pass.
 func (r *historyReader) processes() error {
 	err := r.each(`SELECT partition, date, time, SUM(cpu_percent), SUM(memory_rss) FROM user
 		WHERE date BETWEEN ? AND ? GROUP BY partition, date, time`,
@@ -223,8 +223,8 @@ func (r *historyReader) processes() error {
 	return err
 }
 
-// slices takes the counters of control groups, where there are any: CPU is the
-// difference from one pass to the next.
+// slices uses the counters of control groups, if there are any: CPU is the
+// difference between passes.
 func (r *historyReader) slices() error {
 	found, err := r.store.strings(r.ctx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?", sliceTable.name)
 	if err != nil || len(found) == 0 {
@@ -251,7 +251,7 @@ func (r *historyReader) slices() error {
 			s := all[name]
 			s.memory[i] += memory
 			s.count[i]++
-			// Less than before: the group was made again.
+			// If it is lower than before, the group was recreated.
 			if elapsed := moment.Sub(before.moment).Seconds(); before.name == name && elapsed > 0 && elapsed <= longest && seconds >= before.seconds {
 				s.busy[i] += seconds - before.seconds
 				s.elapsed[i] += elapsed
@@ -271,7 +271,7 @@ func (r *historyReader) slices() error {
 	return err
 }
 
-// folders goes on with a size until the next one, from before the time on.
+// folders uses each size until the next one, starting before the period.
 func (r *historyReader) folders() error {
 	names, err := r.store.strings(r.ctx, "SELECT DISTINCT partition FROM folder")
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// recorded is a node on which something was collected every ten minutes from
-// 00:00 to 05:50, with a gap from 02:00 to 02:50.
+// recorded is a node with samples every ten minutes from 00:00 to 05:50, with a
+// gap from 02:00 to 02:50.
 func recorded(t *testing.T, partitions int) *Collector {
 	t.Helper()
 	c := newTestCollector(t)
@@ -87,7 +87,7 @@ func TestHistory(t *testing.T) {
 	if use := history(t, c, 6, "slapuser1"); len(use.Partitions) != 1 || use.Passes != 30 {
 		t.Errorf("%+v", use)
 	}
-	// The kernel's numbers count where there are any; a new group starts at 0.
+	// The kernel's numbers count if there are any; a new group starts at 0.
 	execute(t, c, sliceTable.schema(), `INSERT INTO cgroup (partition, cpu_time, memory_used, date, time) VALUES
 		('slapuser0', 100, 7, '2026-11-21', '03:00:00'), ('slapuser0', 400, 9, '2026-11-21', '03:10:00'), ('slapuser0', 5, 9, '2026-11-21', '03:20:00')`)
 	use = history(t, c, 6)

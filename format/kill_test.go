@@ -22,12 +22,13 @@ import (
 	"slapos/slap"
 )
 
-// With this variable, which names a directory, the test program formats a node
-// there, writing a byte to descriptor 3 after each step.
+// If this variable names a directory, the test program formats a node there,
+// and writes a byte to descriptor 3 after each step.
 const victimVariable = "SLAPOS_FORMAT_TEST_VICTIM"
 
-// realNode is a node on the kernel's network with the machine's programs for
-// users. Without all user numbers, root stands for the partitions' users.
+// realNode is a node on the kernel's network, with the machine's programs for
+// users. If the sandbox doesn't have all user numbers, root stands for the
+// partitions' users.
 func realNode(t *testing.T, directory string) Options {
 	n := newNode(t, 2)
 	o := n.options
@@ -43,7 +44,7 @@ func realNode(t *testing.T, directory string) Options {
 	return o
 }
 
-// privateUsers begins anew with the users of the sandbox.
+// privateUsers starts over with the sandbox's users.
 func privateUsers(t *testing.T) {
 	t.Helper()
 	passwd := "root:x:0:0:root:/root:/bin/sh\n"
@@ -55,8 +56,8 @@ func privateUsers(t *testing.T) {
 	}
 }
 
-// A run that is killed, at any moment, is completed by the next one: that comes
-// to what an undisturbed run comes to, and the one after it has nothing to do.
+// A run that is killed at any moment is completed by the next one: the result
+// equals that of an undisturbed run, and a third run has nothing to do.
 func TestKilledRun(t *testing.T) {
 	if directory := os.Getenv(victimVariable); directory != "" {
 		o := realNode(t, directory)
@@ -105,7 +106,7 @@ func TestKilledRun(t *testing.T) {
 	}
 }
 
-// killAfter formats in a process of its own and kills it after some steps.
+// killAfter formats in its own process and kills it after some steps.
 func killAfter(t *testing.T, directory string, steps int) {
 	t.Helper()
 	read, write, err := os.Pipe()
@@ -114,7 +115,7 @@ func killAfter(t *testing.T, directory string, steps int) {
 	}
 	defer read.Close()
 	victim := exec.Command("/proc/self/exe", "-test.run=^TestKilledRun$")
-	// What it makes for itself stays, as its test does not end.
+	// Its temporary files stay, since its test doesn't end.
 	victim.Env = append(os.Environ(), victimVariable+"="+directory, "TMPDIR="+t.TempDir())
 	victim.ExtraFiles = []*os.File{write}
 	victim.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -130,14 +131,14 @@ func killAfter(t *testing.T, directory string, steps int) {
 	}
 	_ = victim.Process.Kill()
 	_ = victim.Wait()
-	// What it ran last, such as usermod, may go on for a moment. It has the pipe,
-	// too.
+	// Its last command, such as usermod, may go on for a moment. It has the
+	// pipe, too.
 	if _, err := io.Copy(io.Discard, read); err != nil {
 		t.Error(err)
 	}
 }
 
-// snapshot tells how the machine is, in all that formatting changes.
+// snapshot describes everything on the machine that formatting changes.
 func snapshot(t *testing.T, o Options) string {
 	t.Helper()
 	var lines []string
@@ -146,7 +147,7 @@ func snapshot(t *testing.T, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Numbers of users and groups are whatever was free at the moment.
+	// Numbers of users and groups depend on what was free.
 	users, groups := map[int]string{}, map[int]string{}
 	for name, group := range accounts.Groups {
 		groups[group.GID] = name
@@ -160,8 +161,8 @@ func snapshot(t *testing.T, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The kernel makes the routes to addresses and their networks by itself, some
-	// time after the interface is up: they are no work of a run.
+	// The kernel itself makes the routes to addresses and their networks, some
+	// time after the interface is up: a run doesn't.
 	byKernel := map[netip.Prefix]bool{}
 	for name, link := range state.Links {
 		for _, address := range link.Addresses {
@@ -197,7 +198,7 @@ func snapshot(t *testing.T, o Options) string {
 	return strings.ReplaceAll(strings.Join(lines, "\n"), directory, "")
 }
 
-// forgetRanges removes the routes to the ranges of partitions, which lo keeps.
+// forgetRanges removes the routes to partitions' ranges, which lo keeps.
 func forgetRanges(t *testing.T, computer *Computer) {
 	t.Helper()
 	for _, partition := range computer.Partitions {
@@ -208,8 +209,8 @@ func forgetRanges(t *testing.T, computer *Computer) {
 	}
 }
 
-// A run was stopped while it waited, and then another machine turned out to have
-// the address: the next run does not take it for its own.
+// If a run was stopped while it waited, and another machine turned out to have
+// the address, the next run must not take it for its own.
 func TestUnsettledAddress(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	otherMachine(t, "net0p", "2001:db8:7::2/64")

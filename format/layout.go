@@ -11,10 +11,10 @@ import (
 	"slapos/slap/pyjson"
 )
 
-// indentXML lays a compact document out as the computer file is: each element
-// on its own line, two blanks more per level, empty elements as <x/>, ASCII
-// only (FMT-74). The document is one that slap.Marshal made: elements hold
-// either elements or text, and < and > stand only around tags.
+// indentXML formats a compact document as the computer file: each element on
+// its own line, two blanks more per level, empty elements as <x/>, ASCII only
+// (FMT-74). slap.Marshal made the document: elements contain either elements or
+// text, and < and > only occur in tags.
 func indentXML(document []byte) []byte {
 	out := make([]byte, 0, 2*len(document))
 	for text, depth := numbered(document), 0; ; {
@@ -50,8 +50,9 @@ func indentXML(document []byte) []byte {
 	}
 }
 
-// leaf returns the length of the text in the element that the tag of that length
-// at the start of document opens, -1 when it opens none that holds only text.
+// leaf returns the length of the text in an element. The element's tag has the
+// given length and starts document. leaf returns -1 if the tag doesn't open an
+// element with only text.
 func leaf(document []byte, tag int) int {
 	name, _, _ := bytes.Cut(document[1:tag-1], []byte(" "))
 	content := bytes.IndexByte(document[tag:], '<')
@@ -65,7 +66,7 @@ func leaf(document []byte, tag int) int {
 	return content
 }
 
-// numbered writes characters beyond ASCII by their numbers.
+// numbered writes characters beyond ASCII as character references.
 func numbered(document []byte) []byte {
 	isWide := func(b byte) bool { return b >= utf8.RuneSelf }
 	if !slices.ContainsFunc(document, isWide) {
@@ -82,12 +83,13 @@ func numbered(document []byte) []byte {
 	return out
 }
 
-// pythonJSON writes a value of a document as Python's json.dumps(sort_keys=True,
-// indent=...) does, so that files of either program are equal bytes.
+// pythonJSON writes a value of a document as Python's
+// json.dumps(sort_keys=True, indent=...) does, so that both programs write
+// identical files.
 func pythonJSON(value any, indent string) []byte {
 	text, err := pyjson.Indented(indent).Append(nil, value)
 	if err != nil {
-		panic(err) // documents are ours
+		panic(err) // we made the documents
 	}
 	return text
 }

@@ -20,8 +20,8 @@ import (
 	"slapos/manager/cgroup"
 )
 
-// Machine is what formatting reads and changes. Its zero value is the machine
-// that the program runs on; tests replace single fields.
+// Machine is what formatting reads and changes. Its zero value is the real
+// machine; tests replace single fields.
 type Machine struct {
 	Etc      string // /etc
 	ProcSys  string // /proc/sys
@@ -31,7 +31,7 @@ type Machine struct {
 	LookPath func(program string) (string, error)
 	Chown    func(path string, uid, gid int) error
 
-	accounts *Accounts // nil when they may have changed
+	accounts *Accounts // nil if they may have changed
 }
 
 func (m *Machine) setDefaults() {
@@ -51,7 +51,7 @@ func (m *Machine) setDefaults() {
 	}
 }
 
-// runProgram returns the output of a program; the error has its last words.
+// runProgram returns the output of a program; its error contains the end of the output.
 func runProgram(ctx context.Context, words ...string) ([]byte, error) {
 	output, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
 	if err != nil {
@@ -60,8 +60,8 @@ func runProgram(ctx context.Context, words ...string) ([]byte, error) {
 	return output, nil
 }
 
-// MissingPrograms returns the programs that formatting would need and that
-// cannot be run (FMT-8).
+// MissingPrograms returns the programs that formatting needs but that can't be
+// run (FMT-8).
 func (m *Machine) MissingPrograms(d *Definition) []string {
 	m.setDefaults()
 	var missing []string
@@ -75,17 +75,17 @@ func (m *Machine) MissingPrograms(d *Definition) []string {
 	return missing
 }
 
-// Present is the machine as it is: all that a plan depends on.
+// Present is the machine as it is: everything that a plan depends on.
 type Present struct {
 	Accounts *Accounts
-	// Directories are those that may have to be made, by path. One that is missing
-	// has no entry.
+	// Directories are those that formatting may have to make, by path. A
+	// missing one has no entry.
 	Directories map[string]Directory
-	// CGroups is nil when partitions get no control groups.
+	// CGroups is nil if partitions get no control groups.
 	CGroups *cgroup.State
-	// Network is nil when nothing of it matters.
+	// Network is nil if formatting doesn't touch the network.
 	Network *NetworkState
-	// NonlocalBind: programs may listen on addresses that are on no interface.
+	// NonlocalBind means that programs may listen on addresses that no interface has.
 	NonlocalBind bool
 	// Storage are the numbered directories of external storage (FMT-46).
 	Storage []string
@@ -96,14 +96,14 @@ type Directory struct {
 	UID, GID    int
 	Mode        fs.FileMode // permissions
 	IsDirectory bool
-	// Err says why nothing of it is known.
+	// Err says why it couldn't be examined.
 	Err error
 }
 
 const nonlocalBind = "net/ipv6/ip_nonlocal_bind"
 
-// Present reads the machine, for the computer that the definition and what an
-// earlier run saved describe.
+// Present reads the machine, for the computer that the definition and the state
+// of an earlier run describe.
 func (m *Machine) Present(ctx context.Context, d *Definition, previous *Computer) (*Present, error) {
 	present := &Present{Directories: map[string]Directory{}}
 	var err error
@@ -121,7 +121,7 @@ func (m *Machine) Present(ctx context.Context, d *Definition, previous *Computer
 		return nil, err
 	}
 	m.readDirectories(present, computer, d)
-	if d.AlterUser && m.CGroups.Available() == nil { // partitions get groups where users are kept apart
+	if d.AlterUser && m.CGroups.Available() == nil { // partitions get groups if they have separate users
 		var references []string
 		for _, partition := range computer.Partitions {
 			references = append(references, partition.Reference)
@@ -142,8 +142,8 @@ func (m *Machine) Present(ctx context.Context, d *Definition, previous *Computer
 	return present, nil
 }
 
-// readDirectories looks at the directories that formatting makes. Trouble with
-// one is for the plan to decide about.
+// readDirectories examines the directories that formatting makes. The plan
+// decides what an error in one of them means.
 func (m *Machine) readDirectories(present *Present, computer *Computer, d *Definition) {
 	paths := []string{computer.InstanceRoot, computer.SoftwareRoot}
 	for _, partition := range computer.Partitions {
@@ -168,7 +168,7 @@ func (m *Machine) readDirectories(present *Present, computer *Computer, d *Defin
 	}
 }
 
-// storageDirectories are home/data<number>, in the order of the numbers.
+// storageDirectories returns home/data<number>, ordered by number.
 func storageDirectories(home string) ([]string, error) {
 	if home == "" {
 		return nil, nil
@@ -191,8 +191,7 @@ func storageDirectories(home string) ([]string, error) {
 	return names, nil
 }
 
-// user finds a user as the machine has it now: in passwd, or else wherever the
-// C library looks.
+// user finds a user on the machine: in passwd, or else through the C library.
 func (m *Machine) user(ctx context.Context, name string) (User, error) {
 	if m.accounts == nil {
 		accounts, err := readAccounts(m.Etc)
@@ -217,14 +216,14 @@ func (m *Machine) user(ctx context.Context, name string) (User, error) {
 	return User{}, fmt.Errorf("there is no user %s", name)
 }
 
-// isDone tells whether that command for the user is not needed any more.
+// isDone reports whether a command for the user is no longer needed.
 func (m *Machine) isDone(user plannedUser, command []string) bool {
 	accounts, err := readAccounts(m.Etc)
 	needed := func(other []string) bool { return slices.Equal(other, command) }
 	return err == nil && !slices.ContainsFunc(user.commands(accounts), needed)
 }
 
-// hasDirectoryService tells whether users come from elsewhere too, LDAP say.
+// hasDirectoryService reports whether users also come from elsewhere, such as LDAP.
 func (m *Machine) hasDirectoryService() bool {
 	content, err := os.ReadFile(filepath.Join(m.Etc, "nsswitch.conf"))
 	if err != nil {

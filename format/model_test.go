@@ -18,13 +18,13 @@ import (
 	"slapos/manager/cgroup"
 )
 
-// A model is a machine in memory: what is present, and what changes make of it.
+// A model is a machine in memory, to which changes can be applied.
 type model struct {
 	*Present
 	nextID int
 }
 
-// apply makes of the model what the machine would be after the change.
+// apply applies a change to the model.
 func (m *model) apply(t *testing.T, c change) {
 	t.Helper()
 	switch c := c.(type) {
@@ -84,7 +84,7 @@ func (m *model) apply(t *testing.T, c change) {
 	}
 }
 
-// account does what the programs for users do.
+// account applies the programs for users.
 func (m *model) account(t *testing.T, words []string) {
 	t.Helper()
 	name := words[len(words)-1]
@@ -131,7 +131,7 @@ func (m *model) account(t *testing.T, words []string) {
 	}
 }
 
-// cgroup does what the kernel does.
+// cgroup does what the kernel would do.
 func (m *model) cgroup(t *testing.T, c cgroup.Change) {
 	t.Helper()
 	if _, found := m.CGroups.Entries[filepath.Dir(c.Path)]; !found && c.Value != "" {
@@ -144,7 +144,7 @@ func (m *model) cgroup(t *testing.T, c cgroup.Change) {
 	m.CGroups.Entries[c.Path] = value
 }
 
-// copyPresent copies deeply what has no functions in it.
+// copyPresent makes a deep copy, except of functions.
 func copyPresent(p *Present) *Present {
 	own := *p
 	own.Accounts = p.Accounts.clone()
@@ -167,7 +167,7 @@ func copyPresent(p *Present) *Present {
 	return &own
 }
 
-// copyWanted copies what is wanted; its definition has no pointers that are set.
+// copyWanted copies Wanted; none of the pointers in its definition is set.
 func copyWanted(t *testing.T, w *Wanted) *Wanted {
 	t.Helper()
 	own := *w
@@ -184,7 +184,7 @@ func copyWanted(t *testing.T, w *Wanted) *Wanted {
 	return &own
 }
 
-// random things to format and random machines.
+// random makes random definitions and machines.
 type random struct{ *rand.Rand }
 
 func (r random) is() bool { return r.IntN(2) == 0 }
@@ -201,8 +201,8 @@ func (r random) definition() *Definition {
 	}
 }
 
-// present is a machine on which somebody has begun to format, or has made
-// something else of it.
+// present returns a machine on which somebody has begun to format, or has done
+// something else.
 func (r random) present(d *Definition) *Present {
 	p := &Present{
 		Accounts: &Accounts{Users: map[string]User{"root": {Home: "/root", Shell: "/bin/bash"}}, Groups: map[string]Group{"root": {}}},
@@ -267,10 +267,10 @@ func (r random) present(d *Definition) *Present {
 	return p
 }
 
-// Planning looks at what it is given and at nothing else, leaves that as it is,
-// and comes to the same each time. Applied to a model of the machine, a plan
-// leaves nothing to do: neither for the same wanted state nor for the next run,
-// which works it out anew from the machine as it is then.
+// Planning depends only on its arguments, doesn't change them, and always has
+// the same result. Once a plan is applied to a model of the machine, nothing is
+// left to do: neither for the same wanted state nor for the next run, which
+// computes it from the machine as it then is.
 func TestPlanProperties(t *testing.T) {
 	faults, empty := 0, 0
 	for seed := range uint64(3000) {

@@ -9,14 +9,13 @@ import (
 	"unicode"
 )
 
-// Lengths in bytes: what groupadd and useradd take, and what a directory has room
-// for.
+// Limits in bytes, from groupadd and useradd, and for the name of a directory.
 const (
 	maxUserName      = 32
 	maxPartitionName = 255
 )
 
-// checkNames looks at the names of all that will be made, before anything is.
+// checkNames checks all names that will be used, before anything is made.
 func (c *Computer) checkNames(d *Definition, previous *Computer, accounts *Accounts) error {
 	checkUser := func(name, where, key string) error {
 		fault := userNameFault
@@ -56,7 +55,7 @@ func (c *Computer) checkNames(d *Definition, previous *Computer, accounts *Accou
 	return nil
 }
 
-// checkDevices looks at the names of the interfaces of a partition.
+// checkDevices checks the names of a partition's interfaces.
 func (c *Computer) checkDevices(d *Definition, partition *Partition) error {
 	if !d.AlterNetwork {
 		return nil
@@ -72,7 +71,7 @@ func (c *Computer) checkDevices(d *Definition, partition *Partition) error {
 	return nil
 }
 
-// userNameFault is what keeps a text from being a user's name, "" for nothing.
+// userNameFault says why a text can't be the name of a user, "" if it can.
 func userNameFault(name string) string {
 	switch {
 	case name == "" || name == "." || name == "..":
@@ -87,9 +86,9 @@ func userNameFault(name string) string {
 	return ""
 }
 
-// newUserNameFault is userNameFault for a user that groupadd and useradd have to
-// take. One that is there already, or comes from a directory service, may have
-// more names.
+// newUserNameFault is userNameFault for a user that groupadd and useradd have
+// to make. Names of existing users, and of those from a directory service, may
+// be longer or odder.
 func newUserNameFault(name string) string {
 	fault := userNameFault(name)
 	switch {
@@ -105,8 +104,8 @@ func newUserNameFault(name string) string {
 	return ""
 }
 
-// partitionNameFault is what keeps a text from being the name of a directory in
-// instance_root, "" for nothing.
+// partitionNameFault says why a text can't be the name of a directory in
+// instance_root, "" if it can.
 func partitionNameFault(name string) string {
 	switch {
 	case name == "" || name == "." || name == "..":

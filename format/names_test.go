@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-// Names of users and partitions are looked at before anything is made: what
-// could never be one is refused, by a line that says what to change.
+// Names of users and partitions are checked before anything is made: an
+// impossible name is refused, with a line that says what to change.
 func TestNames(t *testing.T) {
 	long := strings.Repeat("x", 33)
 	tests := map[string]struct {
-		partition, user string // of the definition file; empty: a good one
-		exists          bool   // the user does
+		partition, user string // in the definition file; empty: a valid one
+		exists          bool   // the user exists
 		others          bool   // users are not altered
-		want            string // "": it is taken
+		want            string // "": accepted
 	}{
 		"plain":                    {},
 		"dot":                      {partition: ".hidden"},
@@ -77,7 +77,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// The line names the option that a bad name comes from; nothing is made.
+// The line says which option a bad name comes from; nothing is made.
 func TestNamesOfOptions(t *testing.T) {
 	for key, set := range map[string]func(*Definition){
 		"partition_base_name": func(d *Definition) { d.PartitionBaseName = "../x" },

@@ -13,8 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelNetwork is the Network of the kernel, in the network namespace of the
-// process.
+// kernelNetwork is the kernel's Network, in the process's network namespace.
 type kernelNetwork struct{}
 
 func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
@@ -44,13 +43,13 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 		state.Links[name] = &Link{Owner: -1, Up: link.Attrs().RawFlags&unix.IFF_UP != 0}
 		if device, ok := link.(*netlink.Tuntap); ok {
 			state.Links[name].TunTap = true
-			state.Links[name].Owner = int(int32(device.Owner)) // nobody's: all bits set
+			state.Links[name].Owner = int(int32(device.Owner)) // without an owner, all bits are set
 		}
 	}
 	for _, address := range addresses {
 		if link := state.Links[names[address.LinkIndex]]; link != nil {
 			own := prefixOf(address.IPNet)
-			if address.Peer != nil { // the length is told of the other end's
+			if address.Peer != nil { // the length belongs to the peer
 				own = netip.PrefixFrom(own.Addr(), prefixOf(address.Peer).Bits())
 			}
 			link.Addresses = append(link.Addresses, own)
@@ -73,7 +72,7 @@ func (kernelNetwork) Present(context.Context) (*NetworkState, error) {
 	return state, nil
 }
 
-// dump lists again when something changed while the kernel was telling.
+// dump lists again if something changed while the kernel listed.
 func dump[T any](list func() ([]T, error)) (all []T, err error) {
 	for range 50 {
 		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -101,7 +100,7 @@ func (kernelNetwork) AddAddress(_ context.Context, name string, address netip.Pr
 	if err != nil {
 		return err
 	}
-	// A zero broadcast address keeps the library from making one up.
+	// A zero broadcast address keeps the library from choosing one.
 	wanted := &netlink.Addr{IPNet: ipNet(address), Broadcast: net.IPv4zero}
 	if address.Addr().Is6() {
 		wanted.Broadcast = nil
@@ -124,8 +123,8 @@ func (kernelNetwork) DeleteAddress(_ context.Context, name string, address netip
 	return err
 }
 
-// AddTunTap makes the device by its own calls: the library would give it to a
-// group too, and then its owner alone could not open it.
+// AddTunTap makes the device with its own system calls: the library would give
+// it to a group, too, and then its owner alone couldn't open it.
 func (kernelNetwork) AddTunTap(ctx context.Context, name string, mode DeviceMode, owner int) error {
 	device, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -180,7 +179,7 @@ func (kernelNetwork) DeleteRoute(_ context.Context, route Route) error {
 	return netlink.RouteDel(present)
 }
 
-// kernelRoute is the route as ip would ask for it.
+// kernelRoute returns a route as ip would request it.
 func kernelRoute(route Route) (*netlink.Route, error) {
 	link, err := netlink.LinkByName(route.Link)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// duplicateWatch looks at the addresses again each time the kernel tells that
-// some address has changed. News that get lost do no harm so.
+// duplicateWatch checks the addresses again whenever the kernel reports that an
+// address has changed. So lost reports do no harm.
 type duplicateWatch struct {
 	changed chan struct{}
 	done    chan struct{}
@@ -25,7 +25,7 @@ func (kernelNetwork) WatchDuplicates(context.Context) (DuplicateWatch, error) {
 	if err := netlink.AddrSubscribe(updates, watch.done); err != nil {
 		return nil, err
 	}
-	go func() { // ends when Close closes done, after which the library closes updates; nobody waits for it
+	go func() { // ends once Close closes done; the library then closes updates; nobody waits for it
 		for range updates {
 			watch.signal()
 		}
@@ -69,9 +69,9 @@ func (w *duplicateWatch) Wait(ctx context.Context, addresses []LinkAddress, limi
 	}
 }
 
-// sortDuplicates finds those of the addresses that are refused and those that
-// the kernel has not decided on; addresses that are gone count as refused. The
-// names of interfaces are by their numbers.
+// sortDuplicates finds the addresses that are refused and those that the kernel
+// has not decided on; missing addresses count as refused. names maps numbers of
+// interfaces to names.
 func sortDuplicates(addresses []LinkAddress, names map[int]string) (refused, undecided []LinkAddress, err error) {
 	present, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V6) })
 	if err != nil {
@@ -93,7 +93,7 @@ func sortDuplicates(addresses []LinkAddress, names map[int]string) (refused, und
 	return refused, undecided, nil
 }
 
-// isTentative: an address that may not be used yet.
+// isTentative reports whether an address may not be used yet.
 func isTentative(flags int) bool {
 	return flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
 }

@@ -21,8 +21,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// wire makes a pair of connected interfaces with an address on the first one,
-// whose duplicate address detection stays on for all others.
+// wire makes a pair of connected interfaces with an address on the first one.
+// Duplicate address detection stays on for all others.
 func wire(t *testing.T, name string, addresses ...string) {
 	t.Helper()
 	needSandbox(t)
@@ -48,8 +48,8 @@ func wire(t *testing.T, name string, addresses ...string) {
 	}
 }
 
-// kernelNode is a node on the kernel's network. Without all user numbers, the
-// users of partitions are all root, whom the sandbox has.
+// kernelNode is a node on the kernel's network. If the sandbox doesn't have all
+// user numbers, root is the user of all partitions.
 func kernelNode(t *testing.T, partitions int) *node {
 	n := newNode(t, partitions)
 	n.options.Machine.Network = kernelNetwork{}
@@ -74,14 +74,14 @@ func kernelNode(t *testing.T, partitions int) *node {
 	return n
 }
 
-// remove takes an interface away, if it is there.
+// remove removes an interface, if it exists.
 func remove(name string) {
 	if link, err := netlink.LinkByName(name); err == nil {
 		_ = netlink.LinkDel(link) // the sandbox ends with the tests anyway
 	}
 }
 
-// canMakeDevices: some machines keep /dev/net/tun from their users.
+// canMakeDevices reports whether we may use /dev/net/tun.
 func canMakeDevices(t *testing.T) bool {
 	t.Helper()
 	device, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
@@ -145,7 +145,8 @@ func TestKernelNetwork(t *testing.T) {
 	checkRouteMetrics(t)
 }
 
-// checkDevice: persistent, up, its user's and no group's.
+// checkDevice checks that a device is persistent, up, and belongs to its user
+// and to no group.
 func checkDevice(t *testing.T, n *node, partition *Partition, device Device, mode netlink.TuntapMode) {
 	t.Helper()
 	link, err := netlink.LinkByName(device.Name)
@@ -161,8 +162,8 @@ func checkDevice(t *testing.T, n *node, partition *Partition, device Device, mod
 	}
 }
 
-// hasGroup asks sysfs, which tells no group from group 0, where it shows the
-// devices of this network namespace.
+// hasGroup asks sysfs, if that shows this network namespace's devices. It can't
+// distinguish no group from group 0.
 func hasGroup(name string) bool {
 	content, err := os.ReadFile("/sys/class/net/" + name + "/group")
 	return err == nil && strings.TrimSpace(string(content)) == "0"
@@ -181,9 +182,8 @@ func checkRouteMetrics(t *testing.T) {
 	}
 }
 
-// Another machine on the wire has the address of partition 0: the kernel finds
-// out, and the partition gets another one.
-// FMT-35.
+// Another machine on the link has the address of partition 0: the kernel finds
+// out, and the partition gets another one. FMT-35.
 func TestDuplicateAddress(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	otherMachine(t, "net0p", "2001:db8:7::2/64")
@@ -250,8 +250,8 @@ func otherMachine(t *testing.T, end, address string) {
 	}
 }
 
-// An interface without a link never gets to know: that is told, and nothing of
-// the addresses stays (FMT-35).
+// For an interface without a link, detection never ends: the error says so, and
+// none of the addresses stays (FMT-35).
 func TestDuplicateDetectionDoesNotEnd(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
 	peer, err := netlink.LinkByName("net0p")
@@ -287,7 +287,7 @@ func TestDuplicateDetectionDoesNotEnd(t *testing.T) {
 	}
 }
 
-// A tap of somebody else is left alone; a route without gateway is replaced.
+// Somebody else's tap is left alone; a route without gateway is replaced.
 // FMT-55.
 func TestExistingDeviceAndRoute(t *testing.T) {
 	wire(t, "net0", "2001:db8:7::1/64")
@@ -337,8 +337,8 @@ func TestExistingDeviceAndRoute(t *testing.T) {
 	}
 }
 
-// The network of an address with another end is told with the other end's
-// address, as ip and getifaddrs show it.
+// The network of an address with a peer is recorded with the peer's address, as
+// ip and getifaddrs show it.
 func TestPointToPointAddress(t *testing.T) {
 	wire(t, "net0")
 	link, err := netlink.LinkByName("net0")

@@ -11,33 +11,33 @@ import (
 )
 
 // Network is the part of the kernel's networking that formatting reads and
-// changes. Changes that find what they want to make fail, as ip does.
+// changes. A change fails if its result already exists, as with ip.
 type Network interface {
 	// Present reads everything at once.
 	Present(ctx context.Context) (*NetworkState, error)
 	AddAddress(ctx context.Context, link string, address netip.Prefix, options AddressOptions) error
 	DeleteAddress(ctx context.Context, link string, address netip.Prefix) error
-	// AddTunTap makes a persistent device that a user may open, and sets it up.
+	// AddTunTap makes a persistent device that a user may open, and brings it up.
 	AddTunTap(ctx context.Context, name string, mode DeviceMode, owner int) error
 	SetUp(ctx context.Context, link string) error
 	AddRoute(ctx context.Context, route Route) error
 	DeleteRoute(ctx context.Context, route Route) error
-	// WatchDuplicates begins to follow duplicate address detection; it is called
-	// before the addresses are added.
+	// WatchDuplicates starts watching duplicate address detection; call it
+	// before adding the addresses.
 	WatchDuplicates(ctx context.Context) (DuplicateWatch, error)
 }
 
-// AddressOptions change what the kernel does for an added address.
+// AddressOptions change how the kernel adds an address.
 type AddressOptions struct {
-	// NoPrefixRoute leaves the route to the address's network out.
+	// NoPrefixRoute omits the route to the address's network.
 	NoPrefixRoute bool
 }
 
 // DuplicateWatch follows the kernel's duplicate address detection.
 type DuplicateWatch interface {
-	// Wait returns once each of the addresses is usable or refused because
-	// another machine has it; undecided are those that the kernel could not find
-	// out about within limit.
+	// Wait returns once each of the addresses is usable, or refused because
+	// another machine has it; undecided are those for which the kernel did not
+	// finish within limit.
 	Wait(ctx context.Context, addresses []LinkAddress, limit time.Duration) (refused, undecided []LinkAddress, err error)
 	Close()
 }
@@ -57,16 +57,16 @@ const (
 	TunMode DeviceMode = "tun"
 )
 
-// NetworkState is what there is.
+// NetworkState is the present state.
 type NetworkState struct {
 	Links  map[string]*Link
 	Routes []Route
-	// Alternatives are the further names that links have, and whose they are.
+	// Alternatives maps additional names of links to the links' names.
 	Alternatives map[string]string
 }
 
-// name is that of the link with a name or alternative name; the name itself if
-// there is none.
+// name returns the name of the link with a name or alternative name; the given
+// name if there is none.
 func (s *NetworkState) name(given string) string {
 	if s.Links[given] == nil && s.Alternatives[given] != "" {
 		return s.Alternatives[given]
@@ -74,10 +74,10 @@ func (s *NetworkState) name(given string) string {
 	return given
 }
 
-// maxInterfaceName is what the kernel takes, in bytes.
+// maxInterfaceName is the kernel's limit, in bytes.
 const maxInterfaceName = 15
 
-// checkInterfaceName refuses what the kernel would not take as the name of a new
+// checkInterfaceName refuses names that the kernel would not accept for a new
 // interface.
 func checkInterfaceName(name string) error {
 	switch {
@@ -92,8 +92,8 @@ func checkInterfaceName(name string) error {
 // Link is a network interface. Addresses are in the kernel's order.
 type Link struct {
 	Addresses []netip.Prefix
-	// Unsettled are those of the addresses that another machine may have:
-	// duplicate address detection goes on, or has found one.
+	// Unsettled are addresses that another machine may have: duplicate address
+	// detection is running, or has found one.
 	Unsettled []netip.Prefix
 	Up        bool
 	TunTap    bool
@@ -101,7 +101,7 @@ type Link struct {
 }
 
 // Route is a route in the main table; a Local one is in the local table and
-// makes the network the machine's own.
+// makes the network local to the machine.
 type Route struct {
 	Destination netip.Prefix
 	Link        string

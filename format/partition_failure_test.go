@@ -17,14 +17,14 @@ import (
 	"slapos/slap/testkit"
 )
 
-// What a user has put into the place of a partition's directory fails that
-// partition only: the others are made, their resources and the computer's
-// description are saved, the master is told, and the error names the partition.
-// FMT-76, FMT-80.
+// If a user replaces a partition's directory with something else, only that
+// partition fails: the others are made, their resources and the computer's
+// description are saved, the master is informed, and the error names the
+// partition. FMT-76, FMT-80.
 func TestPartitionFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		obstruct func(t *testing.T, path string)
-		planned  bool // it shows in the plan already
+		planned  bool // the plan already shows it
 	}{
 		"file": {func(t *testing.T, path string) { writeTestFile(t, path, "") }, false},
 		"link without an end": {func(t *testing.T, path string) {
@@ -89,7 +89,7 @@ func mount(t *testing.T, path, kind string, flags uintptr, options string) {
 	})
 }
 
-// A master that is not told, too, is in the same line.
+// If the master couldn't be informed, either, the same line says so.
 func TestPartitionAndPostFail(t *testing.T) {
 	n := newNode(t, 2)
 	writeTestFile(t, filepath.Join(n.options.InstanceRoot, "slappart1"), "")
@@ -101,7 +101,7 @@ func TestPartitionAndPostFail(t *testing.T) {
 	}
 }
 
-// What keeps a root from being looked at is no matter of one partition.
+// An error of a root directory concerns more than one partition.
 func TestRootFails(t *testing.T) {
 	n := newNode(t, 2)
 	if err := os.MkdirAll(filepath.Dir(n.options.InstanceRoot), 0o755); err != nil {

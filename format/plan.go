@@ -14,7 +14,7 @@ import (
 	"slapos/manager/cgroup"
 )
 
-// Plan is the ordered difference between what is wanted and what is there.
+// Plan is the ordered difference between the wanted and the present state.
 type Plan []Step
 
 // Step is one change to the machine.
@@ -23,22 +23,22 @@ type Step struct {
 	// account, sysctl, make-device, add-address, delete-route, add-route,
 	// cgroup, manager, wait.
 	Action string `json:"action"`
-	// Command is a command line that would do the same; the lines of a plan are
-	// for reading, none of them but those of users is ever run.
+	// Command is a command line with the same effect. It is for reading; only
+	// the commands for users are ever run.
 	Command string `json:"command"`
 
 	change change
-	// partition is the one whose directories the step prepares. Its failure keeps
-	// nothing but the rest of these steps from being done.
+	// partition is the one whose directories the step prepares. If the step
+	// fails, only the other steps with that partition are skipped.
 	partition *Partition
 }
 
 func (s Step) String() string { return s.Command }
 
-// Apply carries the plan out on the machine, up to the first step that fails.
-// What fails in the directories of one partition fails that partition only; it
-// is in the list. The log has each step at debug level (FMT-64); progress is
-// called after each one.
+// Apply applies the plan to the machine, up to the first step that fails. A
+// step for the directories of one partition only fails that partition, which
+// the list then contains. Each step is logged at debug level (FMT-64); progress
+// is called after each one.
 func (p Plan) Apply(ctx context.Context, m *Machine, log *slog.Logger, progress func(done, total int)) ([]PartitionFailure, error) {
 	e := &execution{machine: m, log: log}
 	defer e.close()
@@ -65,14 +65,14 @@ func (p Plan) Apply(ctx context.Context, m *Machine, log *slog.Logger, progress 
 	return failures, nil
 }
 
-// planned is what planning comes to.
+// planned is the result of planning.
 type planned struct {
 	plan Plan
-	// warnings are for the log.
+	// warnings to log.
 	warnings []string
 	// failures are the partitions whose directories can't be planned.
 	failures []PartitionFailure
-	// fault is what keeps the plan from being all: that of wanted, or of the machine.
+	// fault says why the plan is incomplete, because of wanted or of the machine.
 	fault error
 }
 
@@ -82,7 +82,7 @@ type planner struct {
 	wanted  *Wanted
 	present *Present
 
-	// What is there, and what the plan will have made so far.
+	// What exists, and what the plan will have made so far.
 	accounts    *Accounts
 	directories map[string]Directory
 	devices     map[string]bool
@@ -95,11 +95,11 @@ type planner struct {
 	addresses map[int][]WantedAddress // wanted, by partition
 }
 
-// makePlan returns what must be done so that the machine is as wanted. It looks
-// at nothing but its arguments and changes neither.
+// makePlan returns what must be done to bring the machine into the wanted
+// state. It only depends on its arguments and doesn't change them.
 //
 // The order is that of FMT-41 to FMT-59, except that ranges and directories
-// come last: all addresses are added before one wait for all of them.
+// come last: all addresses are added before a single wait for all of them.
 func makePlan(wanted *Wanted, present *Present) planned {
 	p := &planner{wanted: wanted, present: present, accounts: present.Accounts.clone(),
 		directories: maps.Clone(present.Directories), devices: map[string]bool{}, users: map[string]plannedUser{}}
@@ -186,7 +186,7 @@ func (p *planner) roots(computer *Computer) error {
 	return nil
 }
 
-// owner is the name, or "" when owners are none of our business.
+// owner returns the name, or "" if owners are not to be changed.
 func (p *planner) owner(user string) string {
 	if p.wanted.Definition.AlterUser {
 		return user
@@ -194,7 +194,7 @@ func (p *planner) owner(user string) string {
 	return ""
 }
 
-// partitionDirectories plans the directory of a partition and those that it has
+// partitionDirectories plans the directory of a partition and its directories
 // in external storage (FMT-46, FMT-49).
 func (p *planner) partitionDirectories(partition *Partition) (err error) {
 	first := len(p.plan)
@@ -229,8 +229,8 @@ func (p *planner) directory(wanted makeDirectory, owner string) error {
 	return nil
 }
 
-// setOwner plans that a user, unless empty, and its primary group own a
-// directory.
+// setOwner plans to give a directory to a user, unless empty, and its primary
+// group.
 func (p *planner) setOwner(path, name string) {
 	if name == "" {
 		return
@@ -243,8 +243,8 @@ func (p *planner) setOwner(path, name string) {
 	p.add("set-owner", fmt.Sprintf("chown %s: %s", name, path), setOwner{path: path, user: name})
 }
 
-// wantUsers finds how each user should be. One whom several partitions share has
-// the home that the last of them gives it.
+// wantUsers determines how each user should be. A user of several partitions
+// has the home of the last one.
 func (p *planner) wantUsers(partitions []*Partition) {
 	computer := p.wanted.Computer
 	p.users[computer.SoftwareUser] = plannedUser{Name: computer.SoftwareUser, Home: computer.SoftwareRoot}
@@ -253,8 +253,8 @@ func (p *planner) wantUsers(partitions []*Partition) {
 	}
 }
 
-// user plans a user, its group, and that nobody logs in as it (FMT-48). Root is
-// never changed.
+// user plans a user, its group, and that nobody can log in as that user
+// (FMT-48). Root is never changed.
 func (p *planner) user(name string) {
 	user := p.users[name]
 	if user.Name == "root" || !p.wanted.Definition.AlterUser {
@@ -273,7 +273,7 @@ func (p *planner) cgroups(changes []cgroup.Change) {
 	}
 }
 
-// limits of a partition: those of the definition file, else of the options.
+// limits returns a partition's limits: the definition file's, else the options'.
 func (d *Definition) limits(i int) cgroup.Limits {
 	if d.Input != nil {
 		return d.Input.Partitions[i].Limits
@@ -292,17 +292,17 @@ func (p *planner) certificates() error {
 	case present.Err != nil:
 		return fmt.Errorf("certificate_repository_path: %w", present.Err)
 	case found && !present.IsDirectory:
-		return fmt.Errorf("certificate_repository_path %s is no directory: remove it, or name another one", path)
+		return fmt.Errorf("certificate_repository_path %s is not a directory: remove it, or name another one", path)
 	case !found:
 		p.add("make-directory", "mkdir -p -m 0700 "+path, makeDirectory{path: path, mode: certificatesMode, parents: true})
 	}
 	return nil
 }
 
-// certificatesMode: private keys are in there.
+// certificatesMode is restrictive, since there are private keys.
 const certificatesMode fs.FileMode = 0o700
 
-// directories are those of a partition.
+// directories returns a partition's directories.
 func (p *Partition) directories() []string {
 	return slices.Concat([]string{p.Path}, p.ExternalStorage)
 }

@@ -31,8 +31,8 @@ func (p *planner) network(i int, partition *Partition) error {
 	return nil
 }
 
-// missing plans the missing addresses of a partition on one of its devices,
-// or, without one, on the interfaces of the machine.
+// missing plans a partition's missing addresses on one of its devices or, if
+// device is empty, on the interfaces of the machine.
 func (p *planner) missing(i int, device string, mode DeviceMode) {
 	for _, address := range p.addresses[i] {
 		if address.Device != (device != "") || address.Device && address.Link != device {
@@ -48,13 +48,13 @@ func (p *planner) missing(i int, device string, mode DeviceMode) {
 	}
 }
 
-// routeTarget is what routes are replaced by.
+// routeTarget is the key by which a new route replaces another.
 type routeTarget struct {
 	destination netip.Prefix
 	link        string
 }
 
-// index makes what is there, and what is wanted, quick to find.
+// index makes present and wanted things quick to find.
 func (p *planner) index() {
 	p.there, p.unsettled = map[LinkAddress]bool{}, map[LinkAddress]bool{}
 	p.routes, p.addresses = map[routeTarget][]Route{}, map[int][]WantedAddress{}
@@ -75,13 +75,13 @@ func (p *planner) index() {
 	}
 }
 
-// withoutPrefix: an interface that has an address in another network has it.
+// withoutPrefix ignores the network: an interface has an address whatever its network.
 func withoutPrefix(address LinkAddress) LinkAddress {
 	address.Address = netip.PrefixFrom(address.Address.Addr(), address.Address.Addr().BitLen())
 	return address
 }
 
-// rangeRoute makes the addresses of a partition's range the machine's own.
+// rangeRoute makes the addresses of a partition's range local to the machine.
 func (p *planner) rangeRoute(partition *Partition) error {
 	if !p.wanted.Definition.AlterNetwork || partition.Range == nil {
 		return nil
@@ -94,8 +94,8 @@ func (p *planner) rangeRoute(partition *Partition) error {
 	return nil
 }
 
-// device plans a tap or tun that belongs to the partition's user, to root where
-// there is no such user (FMT-50, FMT-51).
+// device plans a tap or tun that belongs to the partition's user, or to root if
+// users are not managed (FMT-50, FMT-51).
 func (p *planner) device(name string, mode DeviceMode, user string) error {
 	if name == "" {
 		return fmt.Errorf("its %s has no name", mode)
@@ -114,21 +114,21 @@ func (p *planner) device(name string, mode DeviceMode, user string) error {
 		return nil
 	}
 	if !link.TunTap {
-		return fmt.Errorf("network interface %s is there but is no %s: rename or remove it", name, mode)
+		return fmt.Errorf("network interface %s exists but is not a %s: rename or remove it", name, mode)
 	}
 	switch {
-	case owner.UID == unknownID: // the user is new, so the device is somebody else's
+	case owner.UID == unknownID: // the user is new, so the device belongs to somebody else
 		p.warn("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %s got %d", name, user, link.Owner)
 	case link.Owner != owner.UID:
 		p.warn("Wrong owner of TUN/TAP interface %s! Not touching it.Expected %d got %d", name, owner.UID, link.Owner)
-	case !link.Up: // a run was stopped here; no route can lead there
+	case !link.Up: // an earlier run stopped here; no route can use it
 		p.add("make-device", fmt.Sprintf("ip link set %s up", name), setDeviceUp{name: name})
 	}
 	return nil
 }
 
-// address plans an address. Taps are routed by hand, through the first address
-// of their range; failures on tuns do not matter (FMT-56).
+// address plans an address. Taps are routed explicitly, through the first
+// address of their range; failures on tuns are ignored (FMT-56).
 func (p *planner) address(address WantedAddress, mode DeviceMode) {
 	is6 := address.Address.Addr().Is6()
 	c := addAddress{WantedAddress: address, options: AddressOptions{NoPrefixRoute: mode == TapMode && is6}, probed: is6 && !address.Device, optional: mode == TunMode}
@@ -167,8 +167,8 @@ func (p *planner) tapRoutes(tap *Device) error {
 	return nil
 }
 
-// route plans a route, in the place of one to the same network on the same
-// interface that has another gateway.
+// route plans a route, which replaces one to the same network on the same
+// interface with another gateway.
 func (p *planner) route(wanted Route) {
 	target := routeTarget{destination: wanted.Destination, link: wanted.Link}
 	if slices.Contains(p.routes[target], wanted) {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// FMT-40: what is on the machine does not keep a range from being given, and a
-// stored one is used as it is.
+// FMT-40: the machine's addresses don't keep a range from being used, and a
+// stored one is used unchanged.
 func TestRangesAreNotProbed(t *testing.T) {
 	n := newBareNode(t, 2)
 	n.network.Links["eth1"] = &Link{Addresses: prefixes("2001:db8:1:2:4002::7/80")}
@@ -45,8 +45,8 @@ func TestTapIPv6(t *testing.T) {
 	}
 }
 
-// FMT-60 to FMT-62: what is not to be altered is left alone, and what was saved
-// of it stays.
+// FMT-60 to FMT-62: what must not be altered is left alone, and its saved state
+// stays.
 func TestAlterNothing(t *testing.T) {
 	n := newNode(t, 1)
 	saved := *n.format(t).Computer.Partitions[0]
@@ -86,8 +86,8 @@ func TestAlterNothing(t *testing.T) {
 	}
 }
 
-// FMT-66, FMT-68: with a definition file there is an interface only when the
-// network may be altered, and a saved computer is not looked at.
+// FMT-66, FMT-68: with a definition file there is an interface only if the
+// network may be altered, and a saved computer is ignored.
 func TestInputDefinition(t *testing.T) {
 	n := newNode(t, 1)
 	writeTestFile(t, n.options.ComputerXML, "not read")
@@ -107,7 +107,7 @@ func TestInputDefinition(t *testing.T) {
 	}
 }
 
-// FMT-77: the computer as JSON is what is posted, as Python indents it.
+// FMT-77: the computer as JSON is what is sent, indented as by Python.
 func TestComputerJSON(t *testing.T) {
 	n := newNode(t, 1)
 	n.options.ComputerJSON = filepath.Join(n.directory, "computer.json")
@@ -134,7 +134,7 @@ func TestComputerJSON(t *testing.T) {
 	}
 }
 
-// FMT-80: resources are for everybody to read, and written once.
+// FMT-80: resources are readable for everybody, and written once.
 func TestResourceFileStays(t *testing.T) {
 	n := newNode(t, 1)
 	path := filepath.Join(n.format(t).Computer.Partitions[0].Path, resourceFile)
@@ -154,7 +154,7 @@ func TestResourceFileStays(t *testing.T) {
 	}
 }
 
-// FMT-42: a directory that is there gets its owner, what is in it keeps its own.
+// FMT-42: an existing directory gets its owner, but its content keeps its owners.
 func TestOwnersOfDirectoriesAlone(t *testing.T) {
 	n := newNode(t, 1)
 	partition := filepath.Join(n.options.InstanceRoot, "slappart0")
@@ -171,7 +171,7 @@ func TestOwnersOfDirectoriesAlone(t *testing.T) {
 	}
 }
 
-// FMT-35: the addresses of all partitions are added before the one wait for them.
+// FMT-35: the addresses of all partitions are added before a single wait.
 func TestOneWaitForAllAddresses(t *testing.T) {
 	n := newBareNode(t, 7)
 	lines := n.lines(n.format(t).Plan)
@@ -202,7 +202,7 @@ func TestTapWithoutGateway(t *testing.T) {
 	}
 }
 
-// FMT-83, FMT-84, FMT-86: what is said of a first run and of growth, and the
+// FMT-83, FMT-84, FMT-86: the messages of a first run and of growth; and the
 // computer's address follows the interface.
 func TestToldOfRuns(t *testing.T) {
 	n := newNode(t, 1)

@@ -18,7 +18,7 @@ import (
 	"slapos/slap"
 )
 
-// commands are the lines of a plan, with the node's directory left out.
+// lines returns the command lines of a plan, without the node's directory.
 func (n *node) lines(plan Plan) (lines []string) {
 	for _, step := range plan {
 		lines = append(lines, strings.ReplaceAll(step.Command, n.directory, ""))
@@ -81,7 +81,7 @@ func TestPlanOfFirstRun(t *testing.T) {
 	}
 }
 
-// account leaves the directory out of what a test node knows of its users.
+// account removes the directory from what a test node knows of its users.
 func (n *node) account(t *testing.T, name string) User {
 	accounts, err := readAccounts(n.options.Machine.Etc)
 	if err != nil {
@@ -96,7 +96,7 @@ func TestSecondRunChangesNothing(t *testing.T) {
 	if len(first.Plan) == 0 || len(n.posted) != 1 {
 		t.Fatalf("first run: %d steps, %d posts", len(first.Plan), len(n.posted))
 	}
-	// Tests cannot change owners: only the record of them says what was done.
+	// Tests can't change owners; the record of the changes shows them.
 	userOfSecond := n.account(t, "slapuser1")
 	if got := n.owners[first.Computer.Partitions[1].Path]; got == "" || userOfSecond.UID == 0 {
 		t.Errorf("owner of partition 1 %q, user %+v", got, userOfSecond)
@@ -116,9 +116,8 @@ func TestSecondRunChangesNothing(t *testing.T) {
 	}
 }
 
-// After a restart of the machine directories and users are there, devices,
-// addresses and routes are gone; they come back as they were.
-// FMT-44.
+// After a reboot directories and users exist; devices, addresses and routes are
+// gone, and come back as they were. FMT-44.
 func TestRunAfterRestart(t *testing.T) {
 	n := newNode(t, 3)
 	first := n.format(t)
@@ -146,8 +145,8 @@ func TestRunAfterRestart(t *testing.T) {
 	}
 }
 
-// Wherever a run is stopped, the next one comes to what an undisturbed run
-// comes to, and leaves nothing else behind.
+// Wherever a run is stopped, the next one has the result of an undisturbed run,
+// and leaves nothing else behind.
 func TestInterruptedRunIsCompleted(t *testing.T) {
 	whole := newNode(t, 2)
 	want := whole.format(t)
@@ -215,7 +214,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if !slices.Equal(found, want) {
 		t.Errorf("files %q", found)
 	}
-	// What was printed is what is done.
+	// What was printed is what is done now.
 	n.network.fail, n.options.DryRun = nil, false
 	if did := n.format(t); !slices.Equal(n.lines(did.Plan), n.lines(result.Plan)) {
 		t.Errorf("done\n%q\nprinted\n%q", n.lines(did.Plan), n.lines(result.Plan))
@@ -234,13 +233,13 @@ func TestDuplicateLimit(t *testing.T) {
 	}
 }
 
-// One bad partition does not keep those before it from being formatted.
+// A faulty partition doesn't keep those before it from being formatted.
 func TestFaultyPartition(t *testing.T) {
 	n := newNode(t, 3)
 	n.options.TapGatewayInterface = ""
-	n.network.Links["slaptap1"] = &Link{Owner: -1} // no tap
+	n.network.Links["slaptap1"] = &Link{Owner: -1} // not a tap
 	_, err := Run(t.Context(), n.options)
-	if err == nil || !strings.Contains(err.Error(), "partition slappart1: network interface slaptap1 is there but is no tap") {
+	if err == nil || !strings.Contains(err.Error(), "partition slappart1: network interface slaptap1 exists but is not a tap") {
 		t.Errorf("error %v", err)
 	}
 	if !n.network.has("slaptap0", netipAddr("2001:db8:1:2:8001:ffff:ffff:ffff")) || n.network.Links["slaptap2"] != nil {
@@ -248,8 +247,8 @@ func TestFaultyPartition(t *testing.T) {
 	}
 }
 
-// FMT-51: a tap of somebody else is left as it is, also when the user is new; one
-// of the partition's user that is down is where a run was stopped.
+// FMT-51: somebody else's tap is left alone, even if the user is new. If the
+// partition's user has one that is down, an earlier run stopped there.
 func TestPresentTap(t *testing.T) {
 	n := newNode(t, 1)
 	n.network.Links["slaptap0"] = &Link{TunTap: true, Owner: 7}
@@ -265,7 +264,7 @@ func TestPresentTap(t *testing.T) {
 	}
 }
 
-// A file in the place of the certificate directory would stop the agent later.
+// A file in place of the certificate directory would stop the agent later.
 func TestCertificateRepositoryIsAFile(t *testing.T) {
 	n := newNode(t, 1)
 	writeTestFile(t, n.options.CertificateRepository, "")
@@ -274,7 +273,7 @@ func TestCertificateRepositoryIsAFile(t *testing.T) {
 	}
 }
 
-// FMT-76: keys of partitions will lie there.
+// FMT-76: it will contain the partitions' keys.
 func TestCertificateRepositoryIsPrivate(t *testing.T) {
 	n := newNode(t, 1)
 	n.options.CertificateRepository = filepath.Join(n.directory, "etc", "slapos", "pki")
@@ -313,7 +312,7 @@ func TestPartitionUserIsMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "partition slappart0: there is no user slapuser0") {
 		t.Errorf("error %v", err)
 	}
-	// Users may come from elsewhere than the file.
+	// Users may come from elsewhere.
 	writeTestFile(t, filepath.Join(n.directory, "etc/nsswitch.conf"), "passwd: files ldap [NOTFOUND=return]\n")
 	n.options.Machine.Run = func(_ context.Context, words ...string) ([]byte, error) {
 		if !slices.Equal(words, []string{"getent", "passwd", "slapuser0"}) {
@@ -324,7 +323,7 @@ func TestPartitionUserIsMissing(t *testing.T) {
 	n.format(t)
 }
 
-// recordingManager notes its hooks.
+// recordingManager records calls of its hooks.
 type recordingManager struct {
 	manager.Manager
 	calls *[]string
@@ -387,7 +386,7 @@ func TestControlGroups(t *testing.T) {
 	if !slices.Contains(first, "mkdir "+slice) || !slices.Contains(first, "echo 100 > "+slice+"/pids.max") {
 		t.Errorf("plan %q", first)
 	}
-	// Files that the kernel would have made are missing: that is no failure.
+	// Files that the kernel would create are missing: that is not a failure.
 	if info, err := os.Stat(filepath.Join(root, "slapos.slice")); err != nil || !info.IsDir() {
 		t.Error(err)
 	}

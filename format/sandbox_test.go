@@ -18,9 +18,9 @@ import (
 	"slapos/slap/testkit"
 )
 
-// The tests run in namespaces of their own, so that networks and users of the
-// machine stay as they are: as root in new mount and network namespaces, as a
-// user also in a new user namespace, in which the user is root.
+// The tests run in their own namespaces, so that the machine's networks and
+// users stay unchanged: as root in new mount and network namespaces, as an
+// ordinary user also in a new user namespace, in which that user is root.
 const sandboxVariable = "SLAPOS_FORMAT_TEST_SANDBOX"
 
 // What the process may do.
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "set lo up:", err)
 			os.Exit(1)
 		}
-		// Nothing that is mounted from here on is seen outside.
+		// Mounts from here on are invisible outside.
 		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 			fmt.Fprintln(os.Stderr, "make mounts private:", err)
 			os.Exit(1)
@@ -69,7 +69,7 @@ func setUp(name string) error {
 }
 
 // runInSandbox runs this test program again in new namespaces. The error says
-// that there are none to be had.
+// why there are none.
 func runInSandbox() (code int, err error) {
 	runtime.LockOSThread() // its end would be the child's, too
 	command := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -104,7 +104,7 @@ func needSandbox(t *testing.T) {
 	}
 }
 
-// privateEtc puts a copy of the files about users in the place of /etc.
+// privateEtc replaces /etc with a copy of the files about users.
 func privateEtc(t *testing.T) {
 	t.Helper()
 	needSandbox(t)
@@ -153,5 +153,5 @@ func readTestFile(t testing.TB, path string) string {
 	return string(content)
 }
 
-// testLog is a log that nobody reads.
+// testLog discards the log.
 func testLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }

@@ -19,8 +19,8 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// loadPrevious reads the computer file of an earlier run, nil when there is
-// none. Only what outlives a run is taken from it (FMT-81).
+// loadPrevious reads the computer file of an earlier run; nil if there is none.
+// It only uses what survives a run (FMT-81).
 func loadPrevious(path string) (*Computer, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +43,7 @@ func parseComputer(content []byte) (*Computer, error) {
 	}
 	document, ok := value.(slap.Dict)
 	if !ok {
-		return nil, errors.New("is no description of a computer")
+		return nil, errors.New("is not the description of a computer")
 	}
 	partitions, ok := document["partition_list"].([]any)
 	if !ok {
@@ -118,7 +118,7 @@ func text(document slap.Dict, key string) string {
 	return value
 }
 
-// state are the files that a run leaves for the next one and for others.
+// state has the files that a run leaves for the next one and for others.
 type state struct {
 	computerXML  string
 	computerJSON string // optional
@@ -126,9 +126,9 @@ type state struct {
 	log          *slog.Logger
 }
 
-// save writes all of them, the computer file last (FMT-76). The user of each
-// partition must be known by then. Partitions that failed are passed over; what
-// can't be written in others is added to the list.
+// save writes all of them, the computer file last (FMT-76). The users of all
+// partitions must be known by then. It skips failed partitions, and adds those
+// to the list whose files it can't write.
 func (s *state) save(computer *Computer, document slap.Dict, failures []PartitionFailure, known func(user string) error) ([]PartitionFailure, error) {
 	resources, _ := document["partition_list"].([]any)
 	for i, partition := range computer.Partitions {
@@ -173,8 +173,8 @@ func (s *state) saveComputer(content []byte) error {
 	return wholefile.Write(s.computerXML, content, 0o666)
 }
 
-// archive appends to the archive. One that cannot be written is moved out of the
-// way, and a new one begun.
+// archive appends to the archive. If it can't write to that, it moves it out of
+// the way and starts a new one.
 func (s *state) archive(path string, content []byte) error {
 	err := s.appendToArchive(path, content)
 	if err == nil {
@@ -211,8 +211,8 @@ func (s *state) appendToArchive(path string, content []byte) error {
 	})
 }
 
-// copyArchive copies the entries of an archive. What is no archive is kept as
-// it is before the new entries, where readers of archives pass over it.
+// copyArchive copies the entries of an archive. If the file isn't an archive,
+// it is kept in front of the new entries, where readers of archives skip it.
 func copyArchive(target io.Writer, writer *zip.Writer, archive []byte) error {
 	reader, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
 	if err != nil {
@@ -228,13 +228,13 @@ func copyArchive(target io.Writer, writer *zip.Writer, archive []byte) error {
 	return nil
 }
 
-// writeThrough replaces a file by what write gives, whole or not at all.
+// writeThrough replaces a file with what write writes, whole or not at all.
 func writeThrough(path string, write func(io.Writer) error) error {
 	file, err := wholefile.Create(path, wholefile.Mode(0o666), wholefile.KeepMode())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = file.Cleanup() }() // nothing is left to clean up after success
+	defer func() { _ = file.Cleanup() }() // does nothing after success
 	if err := write(file); err != nil {
 		return err
 	}
@@ -243,9 +243,9 @@ func writeThrough(path string, write func(io.Writer) error) error {
 
 const resourceFile = ".slapos-resource"
 
-// saveResources tells what is in a partition what it may use (FMT-80). The
-// directory is the partition user's, so nothing outside of it is touched; the
-// file is made again by every run, so it is not worth a sync.
+// saveResources writes into a partition what it may use (FMT-80). The directory
+// belongs to the partition's user, so it touches nothing outside; every run
+// writes the file again, so it doesn't sync.
 func (s *state) saveResources(partition *Partition, resources any) error {
 	content := pythonJSON(resources, "    ")
 	directory, err := confined.Open(partition.Path)

@@ -37,7 +37,7 @@ func sample() *Computer {
 	}
 }
 
-// FMT-80, FMT-71, FMT-74, FMT-85, SLAP-59: what is written is what the master is sent.
+// FMT-80, FMT-71, FMT-74, FMT-85, SLAP-59: the files have what the master gets.
 func TestComputerFile(t *testing.T) {
 	compact, err := slap.Marshal(sample().document())
 	if err != nil {
@@ -76,8 +76,7 @@ func TestComputerFile(t *testing.T) {
 	}
 }
 
-// What is loaded of a document is written again as it was.
-// FMT-81.
+// What is loaded from a document is written unchanged. FMT-81.
 func TestComputerFileRoundTrip(t *testing.T) {
 	computer := sample()
 	first := computer.Partitions[0]
@@ -162,7 +161,7 @@ func isThere(path string) bool {
 	return err == nil
 }
 
-// archived are the names and contents in an archive.
+// archived returns the names and contents in an archive.
 func archived(t *testing.T, path string) (names, contents []string) {
 	t.Helper()
 	reader, err := zip.OpenReader(path)
@@ -215,7 +214,7 @@ func TestArchive(t *testing.T) {
 		t.Errorf("archive %q, %q", names, contents)
 	}
 
-	// What is no archive stays before the entries.
+	// A file that isn't an archive stays before the entries.
 	writeTestFile(t, archive, "no archive\n")
 	save("three")
 	if names, _ := archived(t, archive); len(names) != 1 || !strings.HasPrefix(readTestFile(t, archive), "no archive\n") {
@@ -226,7 +225,7 @@ func TestArchive(t *testing.T) {
 		t.Errorf("archive %q, %q", names, contents)
 	}
 
-	// One that cannot be written is moved away.
+	// An archive that can't be written to is moved away.
 	if err := os.Remove(archive); err != nil {
 		t.Fatal(err)
 	}
@@ -237,8 +236,7 @@ func TestArchive(t *testing.T) {
 	}
 }
 
-// Empty elements of any name stand beside closing tags of the same name.
-// FMT-74.
+// Empty elements of any name beside closing tags of the same name. FMT-74.
 func TestIndentXML(t *testing.T) {
 	compact, err := slap.Marshal(slap.Dict{"a": []any{[]any{}, []any{[]any{}}}, "b": slap.Dict{"c": slap.Dict{}, "d": ""}, "é": "ü"})
 	if err != nil {
@@ -271,7 +269,7 @@ func TestIndentXML(t *testing.T) {
 	}
 }
 
-// A pipe in the place of the file is replaced, and waited for by nobody.
+// A pipe in place of the file is replaced, and nobody waits for it.
 func TestResourceFileIsAPipe(t *testing.T) {
 	partition := &Partition{Reference: "slappart0", Path: t.TempDir()}
 	path := filepath.Join(partition.Path, resourceFile)
@@ -287,7 +285,7 @@ func TestResourceFileIsAPipe(t *testing.T) {
 	}
 }
 
-// A partition's user owns the directory, but nothing outside is written.
+// A partition's user owns the directory, but nothing outside is written to.
 func TestResourceFileIsConfined(t *testing.T) {
 	directory := t.TempDir()
 	partition := &Partition{Reference: "slappart0", Path: filepath.Join(directory, "slappart0")}
@@ -313,7 +311,8 @@ func TestResourceFileIsConfined(t *testing.T) {
 	}
 }
 
-// A directory in the place of the file goes, as every file of the agent's has it.
+// A directory in place of the file is removed, like one in place of any of the
+// agent's files.
 func TestResourceFileIsADirectory(t *testing.T) {
 	partition := &Partition{Reference: "slappart0", Path: t.TempDir()}
 	if err := os.MkdirAll(filepath.Join(partition.Path, resourceFile, "below"), 0o755); err != nil {

@@ -16,8 +16,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// However the answer of a service comes, it is read whole; one that breaks off
-// is none.
+// However a service's answer arrives, it is read whole; one that breaks off
+// doesn't count.
 func TestPublicAddressPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	answer := `{"padding": "` + strings.Repeat("é", 2000) + `", "ip": "198.51.100.7"}`
@@ -44,7 +44,7 @@ func TestPublicAddressPieces(t *testing.T) {
 	})
 }
 
-// cutWriter takes n bytes, then nothing more.
+// cutWriter takes n bytes, then no more.
 type cutWriter struct {
 	io.Writer
 	n int
@@ -62,7 +62,7 @@ func (w *cutWriter) Write(p []byte) (int, error) {
 	return n, errors.Join(err, errFull)
 }
 
-// Wherever writing stops, the file stays what it was, and nothing lies beside it.
+// Wherever writing stops, the file stays as it was, and nothing is left beside it.
 func TestWriteThroughCut(t *testing.T) {
 	directory := t.TempDir()
 	s := &state{computerXML: filepath.Join(directory, "slapos.xml"), now: time.Now, log: testLog()}

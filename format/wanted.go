@@ -12,26 +12,26 @@ import (
 
 // Wanted is how a computer should be.
 type Wanted struct {
-	Definition *Definition // that it was worked out from
+	Definition *Definition // from which it was computed
 	Computer   *Computer
 	Addresses  []WantedAddress
-	// Managed is what the managers find missing.
+	// Managed is what the managers want to change.
 	Managed Plan
-	// Fault is what stands in the way of the rest. Everything before it is
-	// wanted nevertheless: one bad partition does not keep the ones before it
-	// from getting their addresses back after a restart of the machine.
+	// Fault ended the computation. Everything before it is still wanted: a
+	// faulty partition doesn't keep those before it from getting their
+	// addresses back after a reboot.
 	Fault *Fault
 }
 
-// Fault is an error found while working out what is wanted.
+// Fault is an error found while computing what is wanted.
 type Fault struct {
 	// Partition is where it was found, -1 for the computer itself. Its user and
-	// what was worked out of its network so far are wanted, its directory isn't.
+	// the network computed so far are wanted, but not its directory.
 	Partition int
 	Err       error
 }
 
-// NewPartitions is the number of partitions that an earlier run did not have.
+// newPartitions returns the number of partitions that an earlier run did not have.
 func newPartitions(d *Definition, previous *Computer) int {
 	if d.Input != nil {
 		return 0
@@ -42,12 +42,12 @@ func newPartitions(d *Definition, previous *Computer) int {
 	return d.PartitionAmount - len(previous.Partitions)
 }
 
-// ErrFewerPartitions is the error of a definition with fewer partitions than
-// there are already (FMT-83).
+// ErrFewerPartitions means that a definition has fewer partitions than exist
+// (FMT-83).
 var ErrFewerPartitions = errors.New("fewer partitions than before")
 
-// describe makes the computer from the definition file, or else from what an
-// earlier run saved and the options, without looking at the machine.
+// describe returns the computer from the definition file, or else from the
+// state of an earlier run and the options, without looking at the machine.
 func describe(d *Definition, previous *Computer) (*Computer, error) {
 	if d.Input != nil {
 		computer := fromInput(d)
@@ -75,7 +75,7 @@ func describe(d *Definition, previous *Computer) (*Computer, error) {
 	return computer, nil
 }
 
-// inherit takes what outlives a run: stored roots win over configured ones
+// inherit takes what survives a run: stored roots win over configured ones
 // (FMT-81).
 func (c *Computer) inherit(previous *Computer) {
 	c.Address, c.Netmask = previous.Address, previous.Netmask
@@ -99,9 +99,9 @@ func (c *Computer) inherit(previous *Computer) {
 	}
 }
 
-// addTuns gives each partition a tun if there should be tuns, and each tun an
-// IPv4 network of its own (FMT-56, FMT-57). Networks of earlier runs may have
-// been cut otherwise: a part whose address is in use is passed over (FMT-58).
+// addTuns gives each partition a tun if the definition wants tuns, and each tun
+// its own IPv4 network (FMT-56, FMT-57). Networks of earlier runs may have been
+// divided differently: it skips parts whose address is in use (FMT-58).
 func addTuns(computer *Computer, d *Definition) {
 	used := map[string]bool{}
 	for _, partition := range computer.Partitions {
@@ -129,9 +129,9 @@ func addTuns(computer *Computer, d *Definition) {
 	}
 }
 
-// Want works out how the computer should be, from the definition, what an
-// earlier run saved (nil without one), and the addresses and storage found on
-// the machine. Addresses in refused are not handed out. It changes nothing.
+// Want computes how the computer should be, from the definition, the state of
+// an earlier run (nil if none), and the addresses and storage on the machine.
+// It doesn't hand out addresses in refused. It changes nothing.
 func Want(d *Definition, previous *Computer, present *Present, refused map[LinkAddress]bool, log *slog.Logger) (*Wanted, error) {
 	if present.Network != nil {
 		own := *d
@@ -179,7 +179,7 @@ func (c *Computer) place(storage []string) (err error) {
 	return nil
 }
 
-// chooseAddress decides on the computer's own address (FMT-23, FMT-84).
+// chooseAddress chooses the computer's own address (FMT-23, FMT-84).
 func (c *Computer) chooseAddress(global []netip.Prefix) {
 	address := widest(global)
 	if stored, err := netip.ParseAddr(c.Address); err == nil {
@@ -220,8 +220,8 @@ func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []neti
 	}
 }
 
-// partition works out the network of one partition, in the order of FMT-45. On
-// an error, partition holds what came before it.
+// partition computes the network of a partition, in the order of FMT-45. On an
+// error, partition has what came before it.
 func (a *allocator) partition(d *Definition, i int, partition *Partition, gateway DeviceNetwork) error {
 	stored, storedRange := partition.Addresses, partition.Range
 	partition.Addresses, partition.Range = nil, nil
@@ -296,8 +296,8 @@ func checkStored(stored []Address) error {
 	return nil
 }
 
-// tapNetworks are the IPv4 addresses behind the gateway interface, one for each
-// tap: all of its network but the first one and the gateway's (FMT-53).
+// tapNetworks returns IPv4 addresses behind the gateway interface, one for each
+// tap: all in its network but the first one and the gateway's (FMT-53).
 func tapNetworks(gatewayInterface string, present *NetworkState, count int) ([]DeviceNetwork, error) {
 	link := present.Links[gatewayInterface]
 	if link == nil {
@@ -322,7 +322,7 @@ func tapNetworks(gatewayInterface string, present *NetworkState, count int) ([]D
 	return nil, fmt.Errorf("Could not find IPv4 adress on interface %s.", gatewayInterface) //nolint:staticcheck,revive // the original's text
 }
 
-// tap works out the addresses of a partition's tap (FMT-53, FMT-54).
+// tap computes the addresses of a partition's tap (FMT-53, FMT-54).
 func (a *allocator) tap(d *Definition, i int, tap *Device, gateway DeviceNetwork) error {
 	if gateway.Address == "" {
 		tap.IPv4 = DeviceNetwork{}
@@ -338,7 +338,7 @@ func (a *allocator) tap(d *Definition, i int, tap *Device, gateway DeviceNetwork
 	if err != nil {
 		return err
 	}
-	// Always 16 bits more, whatever the prefix shift.
+	// It is always 16 bits more, whatever the prefix shift.
 	address, err := netip.ParseAddr(given.Address)
 	if err != nil {
 		return err
@@ -352,7 +352,7 @@ func (a *allocator) tap(d *Definition, i int, tap *Device, gateway DeviceNetwork
 	return nil
 }
 
-// tun works out the IPv6 network of a partition's tun and wants its addresses.
+// tun computes the IPv6 network of a partition's tun and requests its addresses.
 func (a *allocator) tun(d *Definition, i int, tun *Device) error {
 	if tun.IPv6.Address == "" && d.TunIPv6 {
 		prefix, err := a.network(i, tunSubnet)

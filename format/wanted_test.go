@@ -21,7 +21,7 @@ type netipPrefix = netip.Prefix
 
 var netipAddr = netip.MustParseAddr
 
-// want works out what a node wants, without changing anything.
+// want computes what a node wants, without changing anything.
 func (n *node) want(t *testing.T, previous *Computer, refused map[LinkAddress]bool) *Wanted {
 	t.Helper()
 	present, err := n.options.Machine.Present(t.Context(), &n.options.Definition, previous)
@@ -74,10 +74,10 @@ func TestNewAddresses(t *testing.T) {
 	}
 }
 
-// A network with just enough addresses is used up; one more is an error.
+// A network with just enough addresses is used up; one more partition is an error.
 
-// However a computer grows, partitions keep what they have, all is disjoint,
-// and IPv6 does not depend on the way it grew.
+// However a computer grows, partitions keep what they have, nothing overlaps,
+// and IPv6 doesn't depend on how it grew.
 func TestGrowth(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 30 {
@@ -263,8 +263,7 @@ func TestFewerPartitions(t *testing.T) {
 	}
 }
 
-// What was saved wins over names and roots that changed in the configuration.
-// FMT-81.
+// Saved names and roots win over changed ones in the configuration. FMT-81.
 func TestInherited(t *testing.T) {
 	n := newBareNode(t, 2)
 	previous := stored("10.0.9.9", "2001:db8:1:2::77", "ffff:ffff:ffff:ffff::")
@@ -299,8 +298,8 @@ func TestTunsAfterGrowth(t *testing.T) {
 	}
 }
 
-// Tuns stay though create_tun is false now, and get IPv6 once that is asked for.
-// FMT-82.
+// Tuns stay even if create_tun becomes false, and get IPv6 once that is
+// enabled. FMT-82.
 func TestStoredTuns(t *testing.T) {
 	n := newNode(t, 1)
 	n.options.TunIPv6 = false
@@ -389,8 +388,8 @@ func TestParseInput(t *testing.T) {
 	}
 }
 
-// The written definition, read again, is the same computer (FMT-69), on a fresh
-// machine too.
+// The written definition, read again, gives the same computer (FMT-69), on a
+// fresh machine, too.
 func TestOutputDefinition(t *testing.T) {
 	n := newNode(t, 2)
 	n.options.OutputDefinition = filepath.Join(n.directory, "out.cfg")
@@ -427,7 +426,7 @@ func TestInterfaceNames(t *testing.T) {
 	}
 }
 
-// An interface may be called by any of its names.
+// An interface may be given by any of its names.
 func TestAlternativeNames(t *testing.T) {
 	n := newBareNode(t, 2)
 	want := n.want(t, nil, nil)
