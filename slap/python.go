@@ -45,6 +45,33 @@ func PythonRepr(v any) string {
 	return string(w.out)
 }
 
+// IsPythonSpace is Python's str.isspace.
+func IsPythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
+
+// PythonStrip is Python's str.strip.
+func PythonStrip(text string) string { return strings.TrimFunc(text, IsPythonSpace) }
+
+// PythonLines is Python's str.splitlines(True): lines with their ends.
+func PythonLines(text string) []string {
+	var lines []string
+	begin := 0
+	for i, r := range text {
+		if !strings.ContainsRune("\n\r\v\f\x1c\x1d\x1e\u0085\u2028\u2029", r) || r == utf8.RuneError {
+			continue
+		}
+		end := i + utf8.RuneLen(r)
+		if r == '\r' && strings.HasPrefix(text[end:], "\n") {
+			continue
+		}
+		lines = append(lines, text[begin:end])
+		begin = end
+	}
+	if begin < len(text) {
+		lines = append(lines, text[begin:])
+	}
+	return lines
+}
+
 type reprWriter struct {
 	out   []byte
 	open  []identity // the containers being written, outermost first

@@ -118,7 +118,7 @@ parts = made
 [made]
 recipe = recipe
 `)
-	profile := ReleaseProfile(release, nil, nil)
+	profile := ReleaseProfile(release, "", "")
 	if err := os.WriteFile(filepath.Join(b.Directory, "buildout.cfg"), profile, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +377,7 @@ func FuzzInterpreter(f *testing.F) {
 }
 
 func TestReleaseProfile(t *testing.T) {
-	got := ReleaseProfile("http://a/%41.cfg", []string{"/a", "/b"}, []string{"/c"})
+	got := ReleaseProfile("http://a/%41.cfg", "\n/a\n/b", "/c")
 	want := "[buildout]\nextends = http://a/%41.cfg\nshared-part-list = \n\t/a\n\t/b\nbuild-time-part-list = /c\n\n"
 	if string(got) != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -415,63 +415,5 @@ func TestGitRevision(t *testing.T) {
 	}
 	if _, ok := GitRevision(t.Context(), "http://a/b.cfg", environment); ok {
 		t.Error("a URL has a revision")
-	}
-}
-
-func TestInstanceTail(t *testing.T) {
-	got := string(InstanceTail(InstanceSettings{
-		ComputerID: "COMP-1", PartitionID: "slappart0", MasterURL: "http://master", SoftwareURL: "http://a",
-		SharedParts: []string{"/a", "/b"}, RequestedState: "started",
-	}))
-	want := `
-
-#
-[buildout]
-bin-directory = ${buildout:directory}/sbin
-offline = true
-
-[slap-connection]
-computer-id = COMP-1
-partition-id = slappart0
-server-url = http://master
-software-release-url = http://a
-key-file = 
-cert-file = 
-shared-part-list =
-  /a
-  /b
-build-time-part-list =
-  
-requested-state = started
-
-#
-[slap_connection]
-computer_id = COMP-1
-partition_id = slappart0
-server_url = http://master
-software_release_url = http://a
-key_file = 
-cert_file = 
-
-[storage-configuration]
-storage-home = 
-
-[network-information]
-global-ipv4-network = 
-#
-`
-	lines := strings.Split(got, "\n")
-	for i, line := range lines {
-		if strings.HasPrefix(line, "#") {
-			lines[i] = "#"
-		}
-	}
-	if got := strings.Join(lines, "\n"); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	// Values that only the node's configuration has.
-	local := string(InstanceTail(InstanceSettings{StorageHome: "/data", IPv4GlobalNetwork: "10.0.0.0/8"}))
-	if !strings.Contains(local, "\n[storage-configuration]\nstorage-home = /data\n") || !strings.Contains(local, "\n[network-information]\nglobal-ipv4-network = 10.0.0.0/8\n") {
-		t.Errorf("got\n%s", local)
 	}
 }

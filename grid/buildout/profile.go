@@ -13,31 +13,19 @@ import (
 	"time"
 
 	"slapos/promise/process"
+	"slapos/slap"
 	"slapos/slap/confined"
 )
 
-// ReleaseProfile returns the buildout.cfg of a Software Release (GRID-29).
-// Nothing is escaped: buildout gives % no meaning.
-func ReleaseProfile(url string, sharedParts, buildTimeParts []string) []byte {
+// ReleaseProfile is the buildout.cfg of a Software Release (GRID-29). The lists are
+// options as configured, a path on each line. All is written as it is: buildout gives
+// % no meaning.
+func ReleaseProfile(url, sharedParts, buildTimeParts string) []byte {
+	continued := func(value string) string { return strings.ReplaceAll(value, "\n", "\n\t") }
 	return []byte("[buildout]\n" +
-		"extends = " + url + "\n" +
-		"shared-part-list = " + listValue(sharedParts) + "\n" +
-		"build-time-part-list = " + listValue(buildTimeParts) + "\n\n")
-}
-
-func listValue(paths []string) string {
-	if len(paths) == 1 {
-		return paths[0]
-	}
-	return eachOnLine("\n\t", paths)
-}
-
-func eachOnLine(before string, texts []string) string {
-	var b strings.Builder
-	for _, text := range texts {
-		b.WriteString(before + text)
-	}
-	return b.String()
+		"extends = " + continued(url) + "\n" +
+		"shared-part-list = " + continued(sharedParts) + "\n" +
+		"build-time-part-list = " + continued(buildTimeParts) + "\n\n")
 }
 
 // InstanceSettings are the node's values in an instance's profile, in the
@@ -47,16 +35,17 @@ type InstanceSettings struct {
 	MasterURL               string
 	SoftwareURL             string
 	KeyFile, CertFile       string // empty: none
-	SharedParts             []string
-	BuildTimeParts          []string
+	SharedParts             string // as configured, a path on each line
+	BuildTimeParts          string // likewise
 	RequestedState          string
 	StorageHome             string
 	IPv4GlobalNetwork       string
 }
 
-// InstanceTail returns what is appended to a release's template to make the
-// profile of an instance.
-func InstanceTail(s InstanceSettings) []byte {
+// InstanceProfile is the profile of an instance: the template of its release, whose
+// lines end as Python reads them, and what the node adds. Releases restart services
+// when its hash changes, so each byte is slapos.core's.
+func InstanceProfile(template []byte, s InstanceSettings) []byte {
 	connection := [][2]string{
 		{"computer-id", s.ComputerID},
 		{"partition-id", s.PartitionID},
@@ -66,31 +55,31 @@ func InstanceTail(s InstanceSettings) []byte {
 		{"cert-file", s.CertFile},
 	}
 	var b strings.Builder
-	b.WriteString("\n\n### The rest of this file is written by slapos node instance.\n")
-	b.WriteString("[buildout]\nbin-directory = ${buildout:directory}/sbin\noffline = true\n")
+	lineEnds := strings.NewReplacer("\r\n", "\n", "\r", "\n")
+	_, _ = lineEnds.WriteString(&b, string(template))
+	b.WriteString("\n\n# This is beginning of zc.buildout profile's tail added by slapgrid\n")
+	b.WriteString("[buildout]\n# put buildout generated binaries in specific directory\nbin-directory = ${buildout:directory}/sbin\n")
+	b.WriteString("\n# protect software and run parts offline\noffline = true\n")
 	b.WriteString("\n[slap-connection]\n")
 	for _, option := range connection {
 		b.WriteString(option[0] + " = " + option[1] + "\n")
 	}
-	b.WriteString("shared-part-list =\n" + indented(s.SharedParts))
-	b.WriteString("build-time-part-list =\n" + indented(s.BuildTimeParts))
+	b.WriteString("shared-part-list =\n  " + indented(s.SharedParts) + "\n")
+	b.WriteString("build-time-part-list =\n  " + indented(s.BuildTimeParts) + "\n")
 	b.WriteString("requested-state = " + s.RequestedState + "\n")
-	b.WriteString("\n# The same, as older recipes spell it.\n[slap_connection]\n")
+	b.WriteString("\n[slap_connection]\n# Kept for backward compatiblity\n")
 	for _, option := range connection {
 		b.WriteString(strings.ReplaceAll(option[0], "-", "_") + " = " + option[1] + "\n")
 	}
 	b.WriteString("\n[storage-configuration]\nstorage-home = " + s.StorageHome + "\n")
 	b.WriteString("\n[network-information]\nglobal-ipv4-network = " + s.IPv4GlobalNetwork + "\n")
-	b.WriteString("### End of what slapos node instance writes.\n")
+	b.WriteString("# This is end of zc.buildout profile's tail added by slapgrid\n")
 	return []byte(b.String())
 }
 
-// indented puts each path on its own line; without paths it is one empty line.
-func indented(paths []string) string {
-	if len(paths) == 0 {
-		return "  \n"
-	}
-	return "  " + strings.Join(paths, "\n  ") + "\n"
+// indented puts two spaces before each line but the first, whatever ends one in Python.
+func indented(text string) string {
+	return strings.Join(slap.PythonLines(slap.PythonStrip(text)), "  ")
 }
 
 // gitPatience bounds the time for what is only a note.

@@ -62,15 +62,15 @@ func (d *deployment) writeProfile(context.Context) (pass.Outcome, error) {
 	if err != nil {
 		return pass.Failed, err
 	}
-	profile := append(template, buildout.InstanceTail(buildout.InstanceSettings{
+	profile := buildout.InstanceProfile(template, buildout.InstanceSettings{
 		ComputerID: d.ID.Computer, PartitionID: d.ID.Partition,
 		MasterURL: d.Node.MasterURL, SoftwareURL: d.url,
 		KeyFile: d.KeyFile, CertFile: d.CertificateFile,
-		SharedParts: d.Node.SharedParts, BuildTimeParts: d.Node.BuildTimeParts,
+		SharedParts: string(d.Node.SharedParts), BuildTimeParts: string(d.Node.BuildTimeParts),
 		RequestedState:    string(d.Wanted.RequestedState),
 		StorageHome:       d.options.StorageHome,
 		IPv4GlobalNetwork: d.options.IPv4GlobalNetwork,
-	})...)
+	})
 	return pass.Ended(d.Root.Write(profileFile, profile, confined.Attributes{Mode: 0o640, UID: -1, GID: d.Root.GID}))
 }
 

@@ -19,7 +19,7 @@ import (
 func TestPassStarts(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.Pass.Jobs = 2
-	n.Pass.SharedParts = []string{"/shared"}
+	n.Pass.SharedParts = "/shared"
 	n.DeployWith(testenv.Service("service", "web", "exec sleep 1000") + testenv.Service("run", "once", "exec sleep 1000"))
 	n.process(0)
 	n.Master.Expect(t, true, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")

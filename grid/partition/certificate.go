@@ -8,11 +8,21 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"slapos/grid/pass"
 	"slapos/slap"
 	"slapos/slap/wholefile"
 )
+
+// CertificateFiles are the files of a partition in the repository, by the paths that
+// its profile has: nothing in them is made shorter (GRID-57).
+func CertificateFiles(repository, name string) (key, certificate string) {
+	if !strings.HasSuffix(repository, "/") {
+		repository += "/"
+	}
+	return repository + name + ".key", repository + name + ".crt"
+}
 
 // RefreshCertificate gets the partition's key and certificate from the master
 // and writes those that have changed, readable only by the partition's user

@@ -61,8 +61,7 @@ func (o *Opener) Open(wanted *slap.Partition, log *slog.Logger) (*Partition, err
 	}
 	p.LogTo(log)
 	if o.CertificateRepository != "" {
-		p.KeyFile = filepath.Join(o.CertificateRepository, name+".key")
-		p.CertificateFile = filepath.Join(o.CertificateRepository, name+".crt")
+		p.KeyFile, p.CertificateFile = CertificateFiles(o.CertificateRepository, name)
 	}
 	return p, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,10 +42,9 @@ type Node struct {
 	// the first one found.
 	Python string
 	// Buildout is a script that bootstraps in place of zc.buildout's module.
-	Buildout      string
-	BuildoutDebug bool
-	// SharedParts and BuildTimeParts are directories, in order.
-	SharedParts, BuildTimeParts []string
+	Buildout                    string
+	BuildoutDebug               bool
+	SharedParts, BuildTimeParts PathList
 	// Force processes items that are already complete, too ("develop").
 	Force bool
 
@@ -55,8 +55,23 @@ type Node struct {
 	Now func() time.Time
 }
 
-// DefaultMinFreeSpace is how much must be free on a disk, in bytes, unless
-// configured otherwise (GRID-5).
+// PathList is an option that has a path on each line. Its text goes into profiles as
+// it is configured: releases hash them (GRID-57).
+type PathList string
+
+// Paths are those of the list, in order, without empty lines.
+func (l PathList) Paths() []string {
+	var paths []string
+	for line := range strings.Lines(string(l)) {
+		if line = strings.TrimSpace(line); line != "" {
+			paths = append(paths, line)
+		}
+	}
+	return paths
+}
+
+// DefaultMinFreeSpace is what must be free on a disk, in bytes, where nothing
+// else is said (GRID-5).
 const DefaultMinFreeSpace = 1000 << 20
 
 // WithDefaults replaces nil fields that need a value. With BuildoutDebug items

@@ -90,7 +90,7 @@ func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
 	}
 	profile := before
 	if err != nil {
-		profile = buildout.ReleaseProfile(r.url, r.node.SharedParts, r.node.BuildTimeParts)
+		profile = buildout.ReleaseProfile(r.url, string(r.node.SharedParts), string(r.node.BuildTimeParts))
 	}
 	if revision, ok := buildout.GitRevision(ctx, r.url, r.node.Environment); ok {
 		profile = buildout.NoteRevision(profile, revision, r.node.Now())

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"slapos/grid/pass"
 	"slapos/grid/testenv"
 	"slapos/slap"
 	"slapos/slap/testkit"
@@ -98,7 +99,7 @@ func TestPassCache(t *testing.T) {
 		"shared parts that are known": {
 			change: func(n *softwareNode, _ *testCache) {
 				root := t.TempDir()
-				n.Pass.SharedParts = []string{root}
+				n.Pass.SharedParts = pass.PathList(root)
 				for part, text := range map[string]string{
 					"a/" + strings.Repeat("a", 32): strings.Repeat("b", 32), "b/" + strings.Repeat("b", 32): "", "c/" + strings.Repeat("c", 32): "",
 				} {

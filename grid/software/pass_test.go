@@ -61,7 +61,7 @@ func TestPassParameters(t *testing.T) {
 	n := newSoftwareNode(t)
 	n.BuildWith(`echo "$@" > arguments`)
 	n.options.BuildoutNetworkCache = map[string]string{"upload-dir-url": "http://dir", "shadir-key-file": "/key"}
-	n.Pass.SharedParts = []string{"/a", "/b"}
+	n.Pass.SharedParts = "\n/a\n/b"
 	n.Want(slap.StateAvailable, testenv.Release)
 	n.run(0)
 	directory := n.Path(testenv.Release)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"slapos/slap"
 )
 
 // ParseConfiguration reads the dialect of Python's ConfigParser with its
@@ -44,7 +46,7 @@ type parser struct {
 }
 
 func (p *parser) line(line string) error {
-	text := strip(line)
+	text := slap.PythonStrip(line)
 	if text == "" {
 		if p.key != "" {
 			p.value = append(p.value, "") // part of the value if more follows
@@ -101,7 +103,7 @@ func (p *parser) entry(text string) error {
 	if i < 0 {
 		return errors.New("the line is neither a [section] nor a key = value")
 	}
-	key := lower(strip(text[:i]))
+	key := lower(slap.PythonStrip(text[:i]))
 	if key == "" {
 		return errors.New("the line has no key before its = or :")
 	}
@@ -110,21 +112,16 @@ func (p *parser) entry(text string) error {
 		return fmt.Errorf("key %s occurs twice in section [%s]", key, p.section)
 	}
 	p.seen[id] = true
-	p.key, p.value = key, []string{strip(text[i+1:])}
+	p.key, p.value = key, []string{slap.PythonStrip(text[i+1:])}
 	return nil
 }
 
 func (p *parser) endKey() {
 	if p.key != "" {
-		p.values[p.key] = strings.TrimRightFunc(strings.Join(p.value, "\n"), isSpace)
+		p.values[p.key] = strings.TrimRightFunc(strings.Join(p.value, "\n"), slap.IsPythonSpace)
 	}
 	p.key, p.value = "", nil
 }
-
-// isSpace is Python's str.isspace.
-func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
-
-func strip(text string) string { return strings.TrimFunc(text, isSpace) }
 
 // lower is Python's str.lower, which keeps the dot of a capital dotted i.
 func lower(text string) string {

@@ -88,7 +88,7 @@ func (p *prettyPrinter) text(text string, indent, allowance, level int) {
 	}
 	width := pprintWidth - indent
 	var chunks []string
-	lines := splitLines(text)
+	lines := slap.PythonLines(text)
 	for i, line := range lines {
 		last := 0
 		if i == len(lines)-1 {
@@ -145,33 +145,12 @@ func fillLines(line string, width, last int) []string {
 
 func reprLength(text string) int { return utf8.RuneCountInString(slap.PythonRepr(text)) }
 
-// splitLines is Python's splitlines(True).
-func splitLines(text string) []string {
-	var lines []string
-	begin := 0
-	for i, r := range text {
-		if !strings.ContainsRune("\n\r\v\f\x1c\x1d\x1e\u0085\u2028\u2029", r) || r == utf8.RuneError {
-			continue
-		}
-		end := i + utf8.RuneLen(r)
-		if r == '\r' && strings.HasPrefix(text[end:], "\n") {
-			continue
-		}
-		lines = append(lines, text[begin:end])
-		begin = end
-	}
-	if begin < len(text) {
-		lines = append(lines, text[begin:])
-	}
-	return lines
-}
-
 // splitWords cuts before each non-blank that follows a blank.
 func splitWords(text string) []string {
 	var words []string
 	begin, blank := 0, false
 	for i, r := range text {
-		space := isSpace(r)
+		space := slap.IsPythonSpace(r)
 		if blank && !space {
 			words = append(words, text[begin:i])
 			begin = i
