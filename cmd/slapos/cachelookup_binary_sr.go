@@ -20,7 +20,7 @@ func newCacheLookupBinaryCommand(e *environment) *cli.Command {
 	var configuration string
 	return &cli.Command{
 		Name:      "binary-sr",
-		Usage:     "perform a query to the networkcache",
+		Usage:     "show the builds of a release in the network cache",
 		ArgsUsage: "URL-OR-MD5",
 		Description: `Lists the systems for which the network cache has the built Software Release of
 that URL, or of a URL with that md5 sum. Compatible are those that this node
@@ -108,7 +108,7 @@ func newCacheLookupURLCommand(e *environment) *cli.Command {
 	var configuration string
 	return &cli.Command{
 		Name:        "url",
-		Usage:       "perform a query to the networkcache.",
+		Usage:       "show the files of a URL in the network cache",
 		ArgsUsage:   "URL",
 		Description: `Lists what the network cache has for a file that builds download from a URL.` + lookupExitCodes,
 		Flags:       []cli.Flag{configFlag(&configuration)},
@@ -127,7 +127,7 @@ func newCacheLookupPyPICommand(e *environment) *cli.Command {
 	var configuration string
 	return &cli.Command{
 		Name:        "pypi",
-		Usage:       "perform a query to the networkcache.",
+		Usage:       "show the files of a Python package in the network cache",
 		ArgsUsage:   "NAME VERSION",
 		Description: `Lists what the network cache has of one version of a Python package.` + lookupExitCodes,
 		Flags:       []cli.Flag{configFlag(&configuration)},

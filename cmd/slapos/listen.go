@@ -5,7 +5,9 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 )
@@ -22,6 +24,10 @@ func listenSecurity(certificate, key, clientCA string) (*tls.Config, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
+		var named *fs.PathError
+		if !errors.As(err, &named) {
+			err = fmt.Errorf("%s, key %s: %w", certificate, key, err)
+		}
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}} // NC-16

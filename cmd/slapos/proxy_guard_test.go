@@ -266,7 +266,7 @@ func TestProxyGuardRefuses(t *testing.T) {
 		"listen_cert_file = /nonexistent":  "certificate: open /nonexistent",
 		"listen_token_file = /nonexistent": "tokens: open /nonexistent",
 		"listen_token_file = " + empty:     "tokens: " + empty + " has none",
-		"listen_cert_file = " + empty:      "certificate: ",
+		"listen_cert_file = " + empty:      "certificate: " + empty + ", key " + empty + ": ",
 	} {
 		path, _ := proxyConfiguration(t)
 		text, err := os.ReadFile(path)

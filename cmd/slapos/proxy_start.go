@@ -202,7 +202,7 @@ func proxySettings(c *pytext.Configuration, given map[string]string) (map[string
 		settings["host"] = "127.0.0.1"
 	}
 	if settings["database_uri"] == "" {
-		return nil, errors.New("database-uri is required.")
+		return nil, fmt.Errorf("database-uri is required: set database_uri in section [slapproxy] of %s, or give --database-uri", c.Path())
 	}
 	return settings, nil
 }

@@ -48,7 +48,7 @@ database_uri = b.db
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
-	if _, err := proxySettings(parsed(t, "[slapos]\n"), map[string]string{}); err == nil || err.Error() != "database-uri is required." {
+	if _, err := proxySettings(parsed(t, "[slapos]\n"), map[string]string{}); err == nil || !strings.HasPrefix(err.Error(), "database-uri is required: set database_uri in section [slapproxy] of ") {
 		t.Errorf("no database: %v", err)
 	}
 }

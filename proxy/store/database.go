@@ -72,7 +72,7 @@ func Open(ctx context.Context, options Options) (*Database, error) {
 func (d *Database) open(ctx context.Context) (err error) {
 	if d.dialect.file != "" {
 		// SQLite makes the file only once there is something to write.
-		file, err := OpenPrivate(d.dialect.file, os.O_RDWR)
+		file, err := openPrivate(d.dialect.file, os.O_RDWR, isSQLite)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package store
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,15 +16,32 @@ import (
 // for its owner alone. One that everybody may read is taken from them: that is
 // what a umask left, and nobody's decision. One of a group alone is, and stays.
 func OpenPrivate(path string, flags int) (*os.File, error) {
+	return openPrivate(path, flags, func(*os.File) bool { return true })
+}
+
+// openPrivate leaves a file as it is that ours says no of.
+func openPrivate(path string, flags int, ours func(*os.File) bool) (*os.File, error) {
 	file, err := os.OpenFile(path, flags|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if !ours(file) {
+		return file, nil
 	}
 	if err := makePrivate(file); err != nil {
 		file.Close()
 		return nil, err
 	}
 	return file, nil
+}
+
+// isSQLite tells whether a file is a database of SQLite, or empty: SQLite will
+// make one of it. A mistyped name of another file changes nothing of it.
+func isSQLite(file *os.File) bool {
+	const magic = "SQLite format 3\x00"
+	head := make([]byte, len(magic))
+	n, err := file.ReadAt(head, 0)
+	return n == 0 && err == io.EOF || string(head[:n]) == magic
 }
 
 // makePrivate takes what is for everybody away. A file of somebody else, or what

@@ -5,11 +5,15 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Reader looks into a database as it is, without making, migrating or
@@ -40,8 +44,12 @@ func OpenReader(ctx context.Context, uri string) (*Reader, error) {
 	}
 	r := &Reader{dialect: dialectOf(uri)}
 	if r.dialect.file != "" {
-		if _, err := os.Stat(r.dialect.file); err != nil {
-			return nil, fmt.Errorf("database %s: %w", uri, err)
+		if err := checkReadable(r.dialect.file); err != nil {
+			var named *fs.PathError
+			if errors.As(err, &named) {
+				err = named.Err
+			}
+			return nil, fmt.Errorf("database %s: %w", r.dialect.file, err)
 		}
 		source, _, _ := strings.Cut(r.dialect.source, "?")
 		r.dialect.source = source + "?" + url.Values{"mode": {"rw"}, "_pragma": {"busy_timeout(15000)", "query_only(1)"}}.Encode()
@@ -55,6 +63,26 @@ func OpenReader(ctx context.Context, uri string) (*Reader, error) {
 		return nil, r.dialect.describe(err)
 	}
 	return r, nil
+}
+
+// checkReadable says what is wrong with a file that SQLite alone would say of that
+// it can't open it.
+func checkReadable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return unix.EISDIR
+	}
+	if !info.Mode().IsRegular() {
+		return nil // opening a pipe would wait
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // Close closes the database.

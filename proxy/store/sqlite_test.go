@@ -402,6 +402,33 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
+	text := write("text.txt", "not SQLite\n")
+	if err := os.Chmod(text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.Open(t.Context(), store.Options{URI: text, Computer: "c"})
+	if info, statErr := os.Stat(text); err == nil || statErr != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("a file that is no database: %v, %v, %v", err, info.Mode(), statErr)
+	}
+	_, err = store.Open(t.Context(), store.Options{URI: filepath.Join(folder, "new.db"), Computer: "c", SoftwareRoot: "relative"})
+	if err == nil || !strings.HasSuffix(err.Error(), `local_software_release_root: "relative" is no absolute path`) {
+		t.Error(err)
+	}
+	for path, want := range map[string]string{
+		folder:                           ": is a directory",
+		filepath.Join(folder, "missing"): ": no such file or directory",
+		other:                            "is no database of a slapos proxy: name another",
+		text:                             "is damaged or no SQLite database",
+	} {
+		reader, err := store.OpenReader(t.Context(), path)
+		if err == nil {
+			_, err = reader.Table(t.Context(), "computer18", "")
+			reader.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
 	for _, suffix := range []string{"-wal", "-shm"} {
 		if _, err := os.Stat(other + suffix); err == nil {
 			t.Errorf("%s is left beside a database that was refused", other+suffix)

@@ -38,6 +38,15 @@ func Network(host string) string {
 	return "tcp"
 }
 
+// cause leaves out that a listener was wanted, and where: who reports it says so.
+func cause(err error) error {
+	var operation *net.OpError
+	if errors.As(err, &operation) {
+		return operation.Err
+	}
+	return err
+}
+
 // Listen opens the address of a server: the sockets that systemd hands
 // over, else host, as [Host] takes it, and port. The error is one line that names
 // the address.
@@ -66,8 +75,10 @@ func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) 
 		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another port", address)
 	case errors.Is(err, os.ErrPermission):
 		return nil, fmt.Errorf("%s can't be used by this user: choose a port above 1023", address)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s is no address of this machine: choose another host, such as 127.0.0.1", host)
 	case err != nil:
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("%s can't be listened on: %w: choose another host, such as 127.0.0.1", address, cause(err))
 	}
 	return []net.Listener{listener}, nil
 }

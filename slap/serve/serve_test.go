@@ -196,3 +196,17 @@ func TestListenFamily(t *testing.T) {
 		listeners[0].Close()
 	}
 }
+
+// An address that can't be listened on is told in one line, with the way out.
+func TestListenFails(t *testing.T) {
+	for host, want := range map[string]string{
+		"192.0.2.77":     "192.0.2.77 is no address of this machine: choose another host, such as 127.0.0.1",
+		"fe80::1":        "[fe80::1]:0 can't be listened on: ",
+		"nosuch.invalid": "nosuch.invalid:0 can't be listened on: ",
+	} {
+		listeners, err := serve.Listen(t.Context(), host, 0)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), "such as 127.0.0.1") {
+			t.Errorf("%s: %v, %v", host, listeners, err)
+		}
+	}
+}
