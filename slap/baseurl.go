@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// NormalizeURL gives a Master's URL the form that method names are resolved
-// against: brackets around a bare IPv6 address, and a slash at the end
+// NormalizeURL puts a Master's URL into the form that method names are resolved
+// against: it adds brackets around a bare IPv6 address, and a slash at the end
 // (SLAP-1, SLAP-2).
 func NormalizeURL(master string) string {
 	master = bracketIPv6(master)
@@ -21,8 +21,8 @@ func NormalizeURL(master string) string {
 	return master
 }
 
-// bracketIPv6 puts an IPv6 host into brackets. All of the authority counts as
-// the address if it can be one; only else the last part is a port.
+// bracketIPv6 puts an IPv6 host into brackets. If all of the authority can be
+// an address, it is one; otherwise the last part is a port.
 func bracketIPv6(master string) string {
 	scheme, rest, found := strings.Cut(master, "://")
 	if !found {
@@ -51,18 +51,18 @@ func parseIPv6(s string) (string, bool) {
 	return ip.String(), true
 }
 
-// parseMaster checks a Master's URL and normalises it.
+// parseMaster checks and normalises a Master's URL.
 func parseMaster(master string) (*url.URL, error) {
 	u, err := url.Parse(NormalizeURL(master))
 	if err != nil {
 		var parse *url.Error
-		if errors.As(err, &parse) { // which repeats the URL
+		if errors.As(err, &parse) { // it repeats the URL
 			err = parse.Err
 		}
 		return nil, fmt.Errorf("master URL %q: %w", master, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("master URL %q: an http:// or https:// address is needed", master)
+		return nil, fmt.Errorf("master URL %q: it must be an http:// or https:// address", master)
 	}
 	return u, nil
 }

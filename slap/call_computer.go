@@ -9,8 +9,8 @@ import (
 	"net/http"
 )
 
-// FullComputerInformation fetches all that should be on a computer. Masters
-// without that call are asked by ComputerInformation (SLAP-43).
+// FullComputerInformation fetches everything that should be on a computer. It
+// calls ComputerInformation for Masters without that call (SLAP-43).
 func (c *Client) FullComputerInformation(ctx context.Context, computer string) (*Computer, error) {
 	if computer == "" {
 		return nil, notFound("the computer has no name")
@@ -29,7 +29,7 @@ func (c *Client) ComputerInformation(ctx context.Context, computer string) (*Com
 }
 
 // LoadComputerConfiguration sends the description of a computer (SLAP-59) and
-// returns the answer as it came.
+// returns the answer unchanged.
 func (c *Client) LoadComputerConfiguration(ctx context.Context, computer Dict) (string, error) {
 	xml, err := marshalText(computer)
 	if err != nil {
@@ -42,8 +42,8 @@ func (c *Client) LoadComputerConfiguration(ctx context.Context, computer Dict) (
 }
 
 // UseComputer sends a usage report, an XML document (SLAP-60). An empty one is
-// not sent. It is never repeated after a broken connection, since the Master
-// may have counted it.
+// not sent. After a broken connection the report is not repeated, since the
+// Master may have counted it.
 func (c *Client) UseComputer(ctx context.Context, computer, report string) error {
 	if report == "" {
 		return nil
@@ -61,8 +61,8 @@ func (c *Client) ComputerBang(ctx context.Context, computer, message string) err
 	return c.post(ctx, "computerBang", Form{{"computer_id", computer}, {"message", message}})
 }
 
-// ComputerStatus fetches the last sign of life of a computer: keys user,
-// created_at and text.
+// ComputerStatus fetches a computer's last sign of life: keys user, created_at
+// and text.
 func (c *Client) ComputerStatus(ctx context.Context, computer string) (Dict, error) {
 	return fetch[Dict](ctx, c, call{path: "getComputerStatus", query: Form{{"computer_id", computer}}})
 }
@@ -116,8 +116,8 @@ func (c *Client) DestroyedRelease(ctx context.Context, url, computer string) err
 	return c.post(ctx, "destroyedSoftwareRelease", releaseFields(url, computer))
 }
 
-// ReleaseError reports why a release could not be installed or removed. The
-// caller logs a failure of the report itself and goes on (SLAP-46).
+// ReleaseError reports why a release could not be installed or removed. If the
+// report itself fails, the caller logs that and goes on (SLAP-46).
 func (c *Client) ReleaseError(ctx context.Context, url, computer, text string) error {
 	return c.post(ctx, "softwareReleaseError", append(releaseFields(url, computer), Field{"error_log", text}))
 }

@@ -19,8 +19,8 @@ func (c *Client) Partition(ctx context.Context, id PartitionID) (*Partition, err
 	}})
 }
 
-// Request asks for an instance (requestComputerPartition). ErrNotReady means
-// that the Master took the request and has not placed the instance yet: ask
+// Request requests an instance (requestComputerPartition). ErrNotReady means
+// that the Master accepted the request but has not placed the instance yet: ask
 // again later.
 func (c *Client) Request(ctx context.Context, r Request) (*Instance, error) {
 	form, err := r.Form()
@@ -40,15 +40,14 @@ func (c *Client) Request(ctx context.Context, r Request) (*Instance, error) {
 	switch v := v.(type) {
 	case *Instance:
 		return v, nil
-	case *Partition: // a proxy that passes on (PROXY-75)
+	case *Partition: // a proxy that forwards requests (PROXY-75)
 		return v.AsInstance(), nil
 	}
 	return nil, fmt.Errorf("answer to requestComputerPartition: %s where an instance belongs", kindName(v))
 }
 
-// Complete fetches what the answer to a request for a shared instance does
-// not tell: state, GUID, and parameters that are missing, all of them those
-// of the host (SLAP-57).
+// Complete fetches what the answer to a request for a shared instance lacks:
+// state, GUID, and missing parameters, all of them the host's (SLAP-57).
 func (c *Client) Complete(ctx context.Context, i *Instance) error {
 	if i.RequestedState != "" && i.GUID != "" && i.Parameters != nil && i.ConnectionParameters != nil {
 		return nil
@@ -72,7 +71,7 @@ func (c *Client) Complete(ctx context.Context, i *Instance) error {
 
 // SetConnection publishes the connection parameters of the instance in a
 // partition, or of the shared instance slaveReference that it hosts
-// (setComputerPartitionConnectionXml). It is always posted (SLAP-55).
+// (setComputerPartitionConnectionXml). It always posts (SLAP-55).
 func (c *Client) SetConnection(ctx context.Context, id PartitionID, parameters Dict, slaveReference string) error {
 	xml, err := marshalText(orEmpty(parameters))
 	if err != nil {
@@ -100,8 +99,8 @@ func (c *Client) Destroyed(ctx context.Context, id PartitionID) error {
 	return c.report(ctx, "destroyedComputerPartition", id)
 }
 
-// InstanceError reports what went wrong with an instance. The caller logs a
-// failure of the report itself and goes on (SLAP-46).
+// InstanceError reports what went wrong with an instance. If the report itself
+// fails, the caller logs that and goes on (SLAP-46).
 func (c *Client) InstanceError(ctx context.Context, id PartitionID, text string) error {
 	return c.report(ctx, "softwareInstanceError", id, Field{"error_log", text})
 }
@@ -118,8 +117,8 @@ func (c *Client) InstanceBang(ctx context.Context, id PartitionID, message strin
 	return c.report(ctx, "softwareInstanceBang", id, Field{"message", message})
 }
 
-// Rename gives the instance in a partition another name, or the shared
-// instance slaveReference that it hosts when that is not empty.
+// Rename renames the instance in a partition or, unless slaveReference is
+// empty, the shared instance that it hosts.
 func (c *Client) Rename(ctx context.Context, id PartitionID, name, slaveReference string) error {
 	fields := []Field{{"new_name", name}}
 	if slaveReference != "" {
@@ -141,8 +140,8 @@ func (c *Client) IPList(ctx context.Context, id PartitionID) ([]Address, error) 
 	return addresses(list), err
 }
 
-// RelatedInstances tells the Master which instances a partition asks for
-// (updateComputerPartitionRelatedInstanceList), so that others may go.
+// RelatedInstances tells the Master which instances a partition requests
+// (updateComputerPartitionRelatedInstanceList), so that others may be removed.
 func (c *Client) RelatedInstances(ctx context.Context, id PartitionID, references []string) error {
 	xml, err := marshalText(anySlice(references))
 	if err != nil {
@@ -151,8 +150,8 @@ func (c *Client) RelatedInstances(ctx context.Context, id PartitionID, reference
 	return c.report(ctx, "updateComputerPartitionRelatedInstanceList", id, Field{"instance_reference_xml", xml})
 }
 
-// PartitionStatus fetches getComputerPartitionStatus, which the original
-// offers and does not use.
+// PartitionStatus fetches getComputerPartitionStatus, which the original has
+// but does not use.
 func (c *Client) PartitionStatus(ctx context.Context, id PartitionID) (Dict, error) {
 	return fetch[Dict](ctx, c, call{path: "getComputerPartitionStatus", query: id.fields()})
 }
@@ -161,7 +160,7 @@ func (id PartitionID) fields() Form {
 	return Form{{"computer_id", id.Computer}, {"computer_partition_id", id.Partition}}
 }
 
-// report posts about a partition, in its name.
+// report makes a call about a partition, in its name.
 func (c *Client) report(ctx context.Context, path string, id PartitionID, more ...Field) error {
 	if id.Partition == "" {
 		return &kindError{ErrNotReady, path + ": the partition has no name yet"} // SLAP-44, getId

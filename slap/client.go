@@ -17,51 +17,50 @@ import (
 	"time"
 )
 
-// Version is the version of slapos.core that this client stands in for; it is
-// sent as User-agent: slapos.core/<version> (SLAP-3).
+// Version is the version of slapos.core that this client imitates; it is sent
+// as User-agent: slapos.core/<version> (SLAP-3).
 const Version = "1.26.1"
 
 // DefaultTimeout bounds connecting, and each wait for bytes of an answer
 // (SLAP-5).
 const DefaultTimeout = 60 * time.Second
 
-// ClientConfig tells a [Client] where its Master is.
+// ClientConfig configures a [Client].
 type ClientConfig struct {
-	// MasterURL is the base of all calls. A bare IPv6 host and a missing
-	// final slash are put right (SLAP-1).
+	// MasterURL is the base of all calls. A bare IPv6 host and a missing final
+	// slash are corrected (SLAP-1).
 	MasterURL string
-	// RESTURL is the root of the HATEOAS interface; when empty, the Master is
-	// asked for it the first time it is needed (SLAP-40).
+	// RESTURL is the root of the HATEOAS interface; if empty, the client asks
+	// the Master when it first needs it (SLAP-40).
 	RESTURL string
 	// CertFile and KeyFile identify the client to https addresses; they are
-	// read anew for each connection. Without KeyFile, CertFile holds both.
+	// read again for each connection. Without KeyFile, CertFile holds both.
 	CertFile, KeyFile string
 	// CAFile is the only authority that server certificates are verified
-	// against; the system's store when empty (D-16).
+	// against; if empty, the system's store is used (D-16).
 	CAFile string
-	// Insecure takes any server certificate.
+	// Insecure accepts any server certificate.
 	Insecure bool
-	// Timeout is DefaultTimeout when zero.
+	// Timeout is DefaultTimeout if zero.
 	Timeout time.Duration
-	// Home is the directory whose .netrc may hold a login for the Master;
-	// none is used when empty.
+	// Home is the directory whose .netrc may have a login for the Master; if
+	// empty, none is used.
 	Home string
-	// Logger gets retries at debug level; none when nil.
+	// Logger gets retries at debug level; nil: none.
 	Logger *slog.Logger
 }
 
 // Client speaks to a Master. It is safe for concurrent use and keeps
-// connections open between calls; close it with [Client.Close]. Proxies are
-// taken from the environment (http_proxy, https_proxy, no_proxy).
+// connections open between calls; close it with [Client.Close]. It uses proxies
+// from the environment (http_proxy, https_proxy, no_proxy).
 //
-// Nothing is cached (SLAP-9). A call that could not connect, or, when
-// repeating it is harmless, whose connection broke before an answer, is tried
-// twice more within half a second; time-outs are never repeated. So an
-// unreachable Master is told at once.
+// Nothing is cached (SLAP-9). A call is retried twice within half a second if
+// it could not connect, or if the connection broke before an answer and
+// repeating is harmless; time-outs are never retried. So an unreachable Master
+// is reported quickly.
 //
-// The request transaction file that the original's library writes for code
-// running inside a partition (SLAP-49) belongs to that library: this client
-// runs outside of partitions and never writes it.
+// The original's library writes a request transaction file for code inside a
+// partition (SLAP-49). This client runs outside partitions and never writes it.
 type Client struct {
 	config  ClientConfig
 	master  *url.URL
@@ -70,12 +69,12 @@ type Client struct {
 	log     *slog.Logger
 
 	mu   sync.Mutex
-	rest *Hateoas // known once it was needed
+	rest *Hateoas // set when first needed
 }
 
-// NewClient checks the configuration and makes a client. It does not touch the
+// NewClient checks the configuration and returns a client, without using the
 // network. It fails for a URL that isn't http or https, and for certificate
-// files that cannot be used though the Master's URL needs them.
+// files that the Master's URL needs but that can't be used.
 func NewClient(config ClientConfig) (*Client, error) {
 	master, err := parseMaster(config.MasterURL)
 	if err != nil {
@@ -101,30 +100,30 @@ func NewClient(config ClientConfig) (*Client, error) {
 		CheckRedirect: c.checkRedirect,
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment,
-			// Calls have time-outs of their own: no probes, which cost four
+			// Calls have time-outs, so probes aren't needed: they cost four
 			// system calls for each connection to a Master that closes them.
 			DialContext:         (&net.Dialer{KeepAlive: -1}).DialContext,
 			TLSClientConfig:     tlsConfig,
 			MaxIdleConnsPerHost: 8,
-			// Shorter than servers usually keep them: a report must not meet
-			// a connection that is just being closed.
+			// This is shorter than servers' usual time, since a report must not
+			// hit a connection that is being closed.
 			IdleConnTimeout: 4 * time.Second,
 		},
 	}
 	return c, nil
 }
 
-// Close lets go of idle connections.
+// Close closes idle connections.
 func (c *Client) Close() error {
 	c.http.CloseIdleConnections()
 	return nil
 }
 
-// MasterURL is the normalised base of all calls.
+// MasterURL returns the normalised base of all calls.
 func (c *Client) MasterURL() string { return c.master.String() }
 
 func (config *ClientConfig) tls() (*tls.Config, error) {
-	t := &tls.Config{InsecureSkipVerify: config.Insecure} // D-16: only when asked for
+	t := &tls.Config{InsecureSkipVerify: config.Insecure} // D-16: only if requested
 	if config.CAFile != "" {
 		pem, err := os.ReadFile(config.CAFile)
 		if err != nil {
@@ -155,7 +154,7 @@ func (config *ClientConfig) certificate() (*tls.Certificate, error) {
 	return &certificate, nil
 }
 
-// maxRedirects is the original's.
+// maxRedirects is the original's limit.
 const maxRedirects = 30
 
 func (c *Client) checkRedirect(r *http.Request, via []*http.Request) error {
@@ -168,7 +167,7 @@ func (c *Client) checkRedirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// login adds what .netrc has for the host, unless the URL names a user.
+// login adds the login in .netrc for the host, unless the URL names a user.
 func (c *Client) login(r *http.Request) {
 	if r.URL.User != nil {
 		return
@@ -178,13 +177,13 @@ func (c *Client) login(r *http.Request) {
 	}
 }
 
-// reason is the phrase that came with a status.
+// reason returns the phrase that came with a status.
 func reason(r *http.Response) string {
 	_, phrase, _ := strings.Cut(r.Status, " ")
 	return phrase
 }
 
-// unwrapURL drops the method and URL that net/http puts before a cause.
+// unwrapURL removes the method and URL that net/http puts before a cause.
 func unwrapURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

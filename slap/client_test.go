@@ -18,13 +18,12 @@ import (
 	"slapos/slap/testkit"
 )
 
-// recorder is a Master that answers what it was told to, and remembers what
-// it was asked.
+// recorder is a Master that gives prepared answers and remembers requests.
 type recorder struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []recorded
-	// answer is the body for a path; what has none gets 404.
+	// answers has the body for each path; other paths get 404.
 	answers map[string]string
 }
 
@@ -56,7 +55,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_, _ = io.WriteString(w, answer)
 }
 
-// last returns the last request, and how many there were since the last call.
+// last returns the last request, and the number of requests since the last call.
 func (r *recorder) last(t *testing.T) (recorded, int) {
 	t.Helper()
 	r.mu.Lock()
@@ -80,8 +79,8 @@ func newTestClient(t *testing.T, config ClientConfig) *Client {
 	return c
 }
 
-// TestCalls checks what each call puts on the wire (section 5), in which form
-// (SLAP-4, SLAP-50, SLAP-51), and what it makes of the answer (SLAP-48, SLAP-56).
+// TestCalls checks what each call sends (section 5), in which form (SLAP-4,
+// SLAP-50, SLAP-51), and how it reads the answer (SLAP-48, SLAP-56).
 func TestCalls(t *testing.T) {
 	ctx := t.Context()
 	id := PartitionID{"C", "p0"}
@@ -205,8 +204,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// checkHeaders wants the headers of each request (SLAP-3), and that of a
-// partition where it belongs (SLAP-6).
+// checkHeaders checks the headers of each request (SLAP-3), and that a
+// partition's is where it belongs (SLAP-6).
 func checkHeaders(t *testing.T, r recorded, post, auth bool) {
 	t.Helper()
 	want := map[string]string{"Accept": "*/*", "User-Agent": "slapos.core/1.26.1"}
@@ -227,7 +226,7 @@ func checkHeaders(t *testing.T, r recorded, post, auth bool) {
 	}
 }
 
-// What crosses the wire, SLA keys among it (SLAP-53), arrives as it was meant.
+// Everything on the wire, including SLA keys (SLAP-53), arrives with its meaning.
 func TestParseRequest(t *testing.T) {
 	want := Request{
 		SoftwareRelease: "sr", SoftwareType: "t", Reference: "é &", Shared: true,
@@ -324,7 +323,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestNoCache asks again, whatever the answer says of keeping it (SLAP-9).
+// TestNoCache asks again, whatever the answer says about caching (SLAP-9).
 func TestNoCache(t *testing.T) {
 	count := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -369,7 +368,7 @@ func TestWithoutNetwork(t *testing.T) {
 	}
 }
 
-// What is published is posted, changed or not: nothing is compared (SLAP-55).
+// What is published is posted whether or not it changed: nothing is compared (SLAP-55).
 func TestConnectionAlwaysPosted(t *testing.T) {
 	server := newRecorder(t, map[string]string{"setComputerPartitionConnectionXml": ""})
 	c := newTestClient(t, ClientConfig{MasterURL: server.URL})
@@ -424,7 +423,7 @@ func TestSharedInstance(t *testing.T) {
 	}
 }
 
-// TestForwardedAnswer takes the partition that some proxies answer with.
+// TestForwardedAnswer reads the partition that some proxies answer with.
 func TestForwardedAnswer(t *testing.T) {
 	server := newRecorder(t, map[string]string{"requestComputerPartition": document(t, "forwarded.xml")})
 	i, err := newTestClient(t, ClientConfig{MasterURL: server.URL}).Request(t.Context(), Request{})

@@ -12,17 +12,17 @@ import (
 )
 
 // maxShared bounds how many values references may add to those that the
-// document spells out. Without it a short document could describe a value
-// that takes forever to walk.
+// document spells out. Without it, a short document could describe a value that
+// takes forever to walk.
 const maxShared = 1 << 20
 
-// Unmarshal reads the value of a <marshal> document. It takes any well-formed
-// XML (SLAP-20): namespaces are ignored, entities of the internal subset are
-// resolved within bounds, external ones are refused, and text escaped once or
-// twice gives the same value. Memory is proportional to the input.
+// Unmarshal reads the value of a <marshal> document. It accepts any well-formed
+// XML (SLAP-20): it ignores namespaces, resolves entities of the internal
+// subset within bounds, refuses external ones, and reads text escaped once or
+// twice as the same value. Memory is proportional to the input.
 //
-// It fails for anything else than exactly one value, for values nested deeper
-// than [MaxDepth], and for classes that are not of the protocol.
+// It fails for anything but exactly one value, for values nested deeper than
+// [MaxDepth], and for classes outside the protocol.
 func Unmarshal(data []byte) (any, error) {
 	s, err := newScanner(data)
 	if err != nil {
@@ -42,24 +42,24 @@ type decoder struct {
 	interned   map[string]any
 	stack      []any // children of the containers being read
 	containers map[string]*container
-	spare      []container // containers come in blocks
+	spare      []container // containers are allocated in blocks
 	depth      int
-	values     int // values read, those that references repeat included
+	values     int // values read, including those that references repeat
 	shared     int // those that references repeat
 }
 
-// container is a list, dictionary, set or entity that may be referred to.
+// container is a list, dictionary, set or entity to which references may refer.
 type container struct {
-	value any   // what a reference gives, once closed
-	list  *List // given out to a reference inside the list itself
+	value any   // the target of references, once closed
+	list  *List // for a reference inside the list itself
 	dict  *Map  // the same for a dictionary
 	open  bool
 	kind  string
-	size  int // number of values inside, itself included
+	size  int // number of values inside, including itself
 }
 
-// document reads to the end of the input. Nothing but <marshal> elements may
-// stand around the value, and none inside (SLAP-23).
+// document reads to the end of the input. Only <marshal> elements may surround
+// the value, and none may be inside it (SLAP-23).
 func (d *decoder) document() (value any, err error) {
 	found := false
 	for {
@@ -198,8 +198,8 @@ func (d *decoder) container(kind string, build func(*container, []any) (any, err
 	return value, nil
 }
 
-// register notes the container that the last start tag opens, so that it can
-// be referred to.
+// register records the container that the last start tag opens, so that
+// references can refer to it.
 func (d *decoder) register(kind string) *container {
 	if len(d.spare) == 0 {
 		d.spare = make([]container, 64)
@@ -296,8 +296,8 @@ func dictValue(c *container, items []any) (any, error) {
 	return m, nil
 }
 
-// isOddKey returns a function that, called for each item of alternating keys
-// and values, tells the keys that are not text.
+// isOddKey returns a function to call for each item of alternating keys and
+// values, which reports keys that aren't text.
 func isOddKey(items []any) func(any) bool {
 	i := -1
 	return func(item any) bool {
@@ -307,8 +307,8 @@ func isOddKey(items []any) func(any) bool {
 	}
 }
 
-// Short texts are mostly the names of attributes, again and again: the first
-// of them are kept and shared.
+// Short texts are mostly names of attributes, which repeat: the first ones are
+// kept and shared.
 const (
 	maxInternedLength = 64
 	maxInterned       = 1024
@@ -328,7 +328,7 @@ func (d *decoder) string(text []byte) any {
 	return v
 }
 
-// unescape undoes the inner escaping of SLAP-15, in the original's order.
+// unescape reverses the inner escaping of SLAP-15, in the original's order.
 func unescape(text []byte) string {
 	s := string(text)
 	if strings.IndexByte(s, '&') < 0 {
@@ -344,7 +344,7 @@ func unescape(text []byte) string {
 const maxDigits = 4300
 
 // parseInteger reads what Python's int() reads. The result is an int, or a
-// *big.Int when it does not fit.
+// *big.Int if it does not fit.
 func parseInteger(text string) (any, error) {
 	digits, err := pythonDigits(text)
 	if err != nil {
@@ -364,8 +364,8 @@ func parseInteger(text string) (any, error) {
 	return n, nil
 }
 
-// pythonDigits strips what Python allows around and inside the digits of a
-// number: white space, and single underscores between digits.
+// pythonDigits removes what Python allows around and inside the digits of a
+// number: white space around them, and single underscores between them.
 func pythonDigits(text string) (string, error) {
 	s := strings.TrimSpace(text)
 	if strings.IndexByte(s, '_') < 0 {

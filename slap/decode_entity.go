@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// object reads an entity: the class is checked before anything else, the
-// arguments set the identity, the attributes override it (SLAP-22).
+// object reads an entity: it checks the class first, then the arguments set the
+// identity, and the attributes override it (SLAP-22).
 func (d *decoder) object() (any, error) {
 	module, _ := d.get("module")
 	classAttribute, _ := d.get("class")
@@ -60,7 +60,7 @@ func newEntity(module, class string) (any, error) {
 	return nil, fmt.Errorf("Refusing to unmarshall %s.%s", module, class) //nolint:staticcheck,revive // SLAP-17, the original's text
 }
 
-// construct gives an entity what its constructor takes. Text goes to the
+// construct sets the arguments of an entity's constructor. Texts go to the
 // fields; other values are kept as attributes.
 func construct(entity any, arguments []any) error {
 	at := func(i int) any {
@@ -108,7 +108,7 @@ func setState(entity any, state Dict) {
 	}
 }
 
-// assign puts a value into a field when it is of the field's type.
+// assign puts a value into a field if it has the field's type.
 func assign[T any](field *T, v any) bool {
 	t, ok := v.(T)
 	if ok {
@@ -125,8 +125,8 @@ func assignState(field *State, v any) bool {
 	return ok && s != ""
 }
 
-// assignText is assign for text that is absent when empty: an explicit empty
-// text is kept as an extra attribute.
+// assignText is assign for a text that is absent if empty: it keeps an explicit
+// empty text as an extra attribute.
 func assignText(field *string, v any) bool {
 	s, ok := v.(string)
 	if ok && s != "" {
@@ -135,7 +135,7 @@ func assignText(field *string, v any) bool {
 	return ok && s != ""
 }
 
-// keep notes what has no field, and forgets what got one.
+// keep records a value without a field, and forgets one that got a field.
 func keep(extra *Dict, key string, v any, fits bool) {
 	if fits {
 		if delete(*extra, key); len(*extra) == 0 {
@@ -164,7 +164,7 @@ func (c *Computer) set(state Dict) {
 	}
 }
 
-// assignEntities takes a list when all of it is entities of one class.
+// assignEntities assigns a list if all its values are entities of one class.
 func assignEntities[T any](field *[]*T, v any) bool {
 	list, ok := v.([]any)
 	if !ok {
@@ -264,7 +264,7 @@ func (i *Instance) set(state Dict) {
 	}
 }
 
-// setIPList takes a list of pairs of text.
+// setIPList assigns a list of pairs of text.
 func (i *Instance) setIPList(v any) bool {
 	list, ok := v.([]any)
 	if !ok {

@@ -7,14 +7,14 @@
 //
 // # Values
 //
-// Every structured value of the protocol, whatever the form field or the
-// answer, is written by [Marshal] and read by [Unmarshal]. The shapes are
-// those of Python, where the protocol was born:
+// [Marshal] writes and [Unmarshal] reads every structured value of the
+// protocol, in any form field or answer. The types are those of Python, where
+// the protocol comes from:
 //
 //	None          nil
 //	bool          bool
 //	int           int, int64, uint64, *big.Int (read back as int when it fits)
-//	float         float64 (a json.Number is an int or a float, as it is written)
+// 	float         float64 (a json.Number is an int or a float, depending on its text)
 //	str           string ([]byte is written as one)
 //	tuple         Tuple
 //	list          []any (or []string, and *List where identity matters)
@@ -23,17 +23,17 @@
 //	complex       complex128
 //	an entity     *Computer, *Partition, *SoftwareRelease, *Instance
 //
-// Parameters kept by a Master are stored in a second, flatter format, the
-// <instance> document: [EncodeInstance] and [DecodeInstance]. Its values are
-// text, so what isn't text is written as Python's str() would ([PythonString]).
+// A Master stores parameters in a second, flatter format, the <instance>
+// document: [EncodeInstance] and [DecodeInstance]. Its values are text, so
+// everything else is written as Python's str() would ([PythonString]).
 //
 // # Client
 //
-// [NewClient] makes a [Client] that is safe for concurrent use and has one
-// method for each call of the protocol, named after it. Errors are tested
-// with errors.Is against [ErrNotFound], [ErrNotReady], [ErrServer] and
+// [NewClient] returns a [Client], which is safe for concurrent use and has a
+// method for each call of the protocol, named after it. Test errors with
+// errors.Is against [ErrNotFound], [ErrNotReady], [ErrServer] and
 // [ErrConnection]; the answer behind an error is an [*HTTPError].
 //
-// Bytes, names and texts are those of slapos.core 1.26.1, which reads what
-// this package writes and the reverse.
+// Bytes, names and texts are those of slapos.core 1.26.1, which can read what
+// this package writes, and the reverse.
 package slap

@@ -15,22 +15,22 @@ import (
 )
 
 // MaxDepth is how deep values may nest, in both directions and formats. The
-// original fails near the same depth, where Python's stack ends.
+// original fails near the same depth, where Python's stack overflows.
 const MaxDepth = 512
 
 // ErrTooDeep is the error for values that nest deeper than [MaxDepth].
 var ErrTooDeep = fmt.Errorf("value nests deeper than %d levels", MaxDepth)
 
-// Marshal writes a value as a <marshal> document: one line of ASCII without
-// XML declaration, the same bytes as the original's for the same value.
+// Marshal writes a value as a <marshal> document: one line of ASCII without XML
+// declaration, byte for byte the original's.
 //
-// Lists, dictionaries, sets and entities are numbered, and the same one (the
-// same map, pointer or non-empty slice) met again becomes a reference. The
-// original cannot read references to entities, so don't put one twice.
+// Lists, dictionaries, sets and entities are numbered. If the same one (the
+// same map, pointer or non-empty slice) occurs again, it becomes a reference.
+// The original cannot read references to entities, so don't use one twice.
 //
-// It fails for types outside the table of the package comment, for text that
-// is not valid UTF-8 or holds characters that XML cannot carry, and for
-// values nested deeper than [MaxDepth].
+// It fails for types outside the table in the package comment, for text that is
+// not valid UTF-8 or has characters that XML cannot carry, and for values
+// nested deeper than [MaxDepth].
 func Marshal(v any) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	defer e.release()
@@ -42,11 +42,11 @@ func Marshal(v any) ([]byte, error) {
 	return bytes.Clone(e.out), nil
 }
 
-// encoders are kept for their memory: an answer about a large computer grows
+// encoders are reused for their memory: the answer about a large computer grows
 // to megabytes, and servers write them one after the other.
 var encoders = sync.Pool{New: func() any { return &encoder{next: 1} }}
 
-// maxKept is how large a buffer may be to be kept.
+// maxKept is the largest buffer that is reused.
 const maxKept = 16 << 20
 
 func (e *encoder) release() {
@@ -62,7 +62,7 @@ func (e *encoder) release() {
 type encoder struct {
 	out   []byte
 	ids   map[identity]int
-	next  int // the last number given (SLAP-12)
+	next  int // the last number used (SLAP-12)
 	depth int
 	keys  []string // scratch: the keys of the dictionaries being written
 }
@@ -166,8 +166,8 @@ func (e *encoder) container(v any) error {
 	return nil
 }
 
-// reference numbers a container on first sight, and writes a reference to it
-// on every other.
+// reference numbers a container the first time, and writes a reference to it
+// every other time.
 func (e *encoder) reference(v any) (written bool) {
 	id := identityOf(v)
 	if number, seen := e.ids[id]; seen {
@@ -186,8 +186,8 @@ func (e *encoder) reference(v any) (written bool) {
 	return false
 }
 
-// begin opens an element, with the number of the current container unless it
-// is a tuple, which has none.
+// begin opens an element, with the number of the current container, except for
+// tuples, which have none.
 func (e *encoder) begin(name string) {
 	e.out = append(append(e.out, '<'), name...)
 	if name != "tuple" {
@@ -267,7 +267,7 @@ func (e *encoder) anyKeys(m *Map) error {
 	return nil
 }
 
-// underKey tells which entry an error is about.
+// underKey adds the key to an error.
 func underKey(key string, err error) error {
 	if errors.Is(err, ErrTooDeep) {
 		return err
@@ -281,8 +281,8 @@ func (e *encoder) integer(n int64) {
 	e.raw("</int>")
 }
 
-// longFrom is the magnitude from which integers are <long> (SLAP-11): 1e24 as
-// a float, which is a little less than 10^24.
+// longFrom is the magnitude from which integers are <long> (SLAP-11): 1e24 as a
+// float, slightly less than 10^24.
 var longFrom, _ = new(big.Int).SetString("999999999999999983222784", 10)
 
 func (e *encoder) bigInteger(n *big.Int) {
@@ -306,7 +306,7 @@ func (e *encoder) text(s string) error {
 
 // characters writes text, escaped twice (SLAP-15).
 func (e *encoder) characters(s string) error {
-	plain := 0 // the start of what needs no escape
+	plain := 0 // start of the text that needs no escape
 	for i := 0; i < len(s); {
 		c := s[i]
 		if asciiPlain[c] {

@@ -35,7 +35,7 @@ func (e *encoder) entity(v any) error {
 	return nil
 }
 
-// object opens an entity of the given class. What follows is [encoder.attributes].
+// object opens an entity of the given class. [encoder.attributes] comes next.
 func (e *encoder) object(class string) {
 	e.begin("object")
 	e.raw(` module="slapos.slap.slap" class="`)
@@ -43,17 +43,17 @@ func (e *encoder) object(class string) {
 	e.raw(`">`)
 }
 
-// attributes writes the state of an entity: known attributes, which come in
-// sorted order, with those of extra among them.
+// attributes writes the state of an entity: the known attributes, in sorted
+// order, merged with extra.
 type attributes struct {
 	*encoder
 	extra Dict
-	keys  []string // of extra, sorted, not written yet
+	keys  []string // of extra, sorted, not yet written
 	err   error
 }
 
-// argument is an argument of an entity's constructor: the attribute that keeps
-// it, and its text unless extra holds another value.
+// argument is an argument of an entity's constructor: the attribute that has
+// it, and its text unless extra has another value.
 type argument struct {
 	attribute string
 	text      string
@@ -93,9 +93,8 @@ func (e *encoder) argument(extra Dict, arg argument) error {
 	return e.text(arg.text)
 }
 
-// begins writes the extra attributes that come before name, then name itself,
-// and reports whether the caller has to write the value: not when extra holds
-// one for it.
+// begins writes the extra attributes that come before name, then name itself.
+// It returns false if extra has a value for name, which it has then written.
 func (a *attributes) begins(name string) bool {
 	for len(a.keys) > 0 && a.keys[0] <= name {
 		taken := a.keys[0] == name
@@ -159,7 +158,7 @@ func (a *attributes) fail(name string, err error) {
 	}
 }
 
-// close writes what is left of extra and ends the entity.
+// close writes the rest of extra and ends the entity.
 func (a *attributes) close() error {
 	for len(a.keys) > 0 {
 		a.writeExtra()

@@ -5,8 +5,8 @@ package slap
 // State is what a Master wants of an instance or of a software release.
 type State string
 
-// The states of the protocol. Started, stopped and destroyed are those of
-// instances, available and destroyed those of software releases.
+// The states of the protocol. Instances are started, stopped or destroyed,
+// software releases available or destroyed.
 const (
 	StateStarted   State = "started"
 	StateStopped   State = "stopped"
@@ -14,8 +14,8 @@ const (
 	StateAvailable State = "available"
 )
 
-// DefaultSoftwareType is the software type of a request that names none
-// (SLAP-42). Clients before 1.13 sent "RootSoftwareInstance" instead.
+// DefaultSoftwareType is the software type of a request without one (SLAP-42).
+// Clients before 1.13 sent "RootSoftwareInstance" instead.
 const DefaultSoftwareType = "default"
 
 // PartitionID names a partition of a computer. The zero value names none.
@@ -28,18 +28,18 @@ type PartitionID struct {
 func (id PartitionID) IsZero() bool { return id == PartitionID{} }
 
 // Address is an address of a partition and the name of the network interface
-// that carries it.
+// that has it.
 type Address struct {
 	Interface string
 	IP        string
 }
 
-// Computer is all that a Master knows of a computer: what should be installed
-// and what should run on it.
+// Computer is everything that a Master knows about a computer: what should be
+// installed and what should run on it.
 //
-// In this and the other entities, Extra keeps the attributes that have no
-// field here, and those whose value is not of the field's type. An attribute
-// in Extra is written instead of the field of that name (SLAP-22).
+// In all entities, Extra has the attributes that have no field, and those whose
+// value doesn't have the field's type. An attribute in Extra is written instead
+// of the field of that name (SLAP-22).
 type Computer struct {
 	Reference string
 	// Nil lists are left out when encoding, empty ones are written.
@@ -48,18 +48,18 @@ type Computer struct {
 	Extra            Dict
 }
 
-// SoftwareRelease is a release that a computer should have installed, or no
-// longer.
+// SoftwareRelease is a release that a computer should have installed, or should
+// remove.
 type SoftwareRelease struct {
 	URL      string
 	Computer string
-	// RequestedState is StateAvailable, StateDestroyed, or "" when the Master
-	// did not say, which means available. See [SoftwareRelease.State].
+	// RequestedState is StateAvailable, StateDestroyed, or "" if the Master did
+	// not say, which means available. See [SoftwareRelease.State].
 	RequestedState State
 	Extra          Dict
 }
 
-// State is the wanted state, never empty (SLAP-45).
+// State returns the wanted state, which is never empty (SLAP-45).
 func (r *SoftwareRelease) State() State {
 	if r.RequestedState == "" {
 		return StateAvailable
@@ -72,49 +72,49 @@ func (r *SoftwareRelease) State() State {
 type Partition struct {
 	Computer  string
 	Reference string
-	// InstanceGUID identifies the instance; "" when the Master gave none.
+	// InstanceGUID identifies the instance; "" if the Master sent none.
 	InstanceGUID   string
 	RequestedState State
-	// NeedModification is true when an instance is allocated here.
+	// NeedModification is true if an instance is allocated here.
 	NeedModification bool
-	// SoftwareRelease is nil when the partition is free.
+	// SoftwareRelease is nil if the partition is free.
 	SoftwareRelease *SoftwareRelease
 	// Parameters are the user's and those that the server adds (SLAP-33); nil
-	// when the partition is free.
+	// if the partition is free.
 	Parameters Dict
-	// ConnectionParameters is what the instance published; nil when free.
+	// ConnectionParameters is what the instance published; nil if free.
 	ConnectionParameters Dict
-	// AccessStatus is the last message about the instance that the Master
-	// holds, when HasAccessStatus.
+	// AccessStatus is the Master's last message about the instance, if
+	// HasAccessStatus.
 	AccessStatus    string
 	HasAccessStatus bool
-	// Partial marks a partition of which not everything is known: NeedModification
-	// and a nil SoftwareRelease are left out when encoding.
+	// Partial marks a partition that is only partly known: NeedModification and
+	// a nil SoftwareRelease are left out when encoding.
 	Partial bool
 	Extra   Dict
 }
 
-// ID names the partition.
+// ID returns the name of the partition.
 func (p *Partition) ID() PartitionID { return PartitionID{p.Computer, p.Reference} }
 
 // Allocated reports whether the partition hosts an instance.
 func (p *Partition) Allocated() bool { return p.NeedModification }
 
-// SoftwareType is the software type of the instance, "" when unknown.
+// SoftwareType returns the software type of the instance, "" if unknown.
 func (p *Partition) SoftwareType() string { return text(p.Parameters, "slap_software_type") }
 
-// Title is the name of the instance, "" when unknown.
+// Title returns the name of the instance, "" if unknown.
 func (p *Partition) Title() string { return text(p.Parameters, "instance_title") }
 
-// RootTitle is the name of the root instance of its tree, "" when unknown.
+// RootTitle returns the name of the root instance of its tree, "" if unknown.
 func (p *Partition) RootTitle() string { return text(p.Parameters, "root_instance_title") }
 
-// Parameter returns a parameter. The error matches ErrNotFound when there is
-// none of that name.
+// Parameter returns a parameter. If there is none of that name, the error
+// matches ErrNotFound.
 func (p *Partition) Parameter(name string) (any, error) { return lookup(p.Parameters, name) }
 
-// Connection is what the instance published, from whichever form the Master
-// sent (SLAP-44). It is never nil without an error.
+// Connection returns what the instance published, in whichever form the Master
+// sent it (SLAP-44). It is only nil with an error.
 func (p *Partition) Connection() (Dict, error) {
 	if p.ConnectionParameters != nil {
 		return p.ConnectionParameters, nil
@@ -122,8 +122,8 @@ func (p *Partition) Connection() (Dict, error) {
 	return DecodeInstance([]byte(text(p.Extra, "connection_xml")))
 }
 
-// ConnectionParameter returns a parameter of [Partition.Connection]. The error
-// matches ErrNotFound when there is none of that name.
+// ConnectionParameter returns a parameter of [Partition.Connection]. If there
+// is none of that name, the error matches ErrNotFound.
 func (p *Partition) ConnectionParameter(name string) (any, error) {
 	d, err := p.Connection()
 	if err != nil {
@@ -132,8 +132,8 @@ func (p *Partition) ConnectionParameter(name string) (any, error) {
 	return lookup(d, name)
 }
 
-// Timestamp changes whenever the instance must be processed again. It is
-// opaque text; a Master that sends a number is understood.
+// Timestamp changes whenever the instance must be processed again. It is opaque
+// text; a number from the Master is accepted.
 func (p *Partition) Timestamp() (timestamp string, ok bool) {
 	v, ok := p.Parameters["timestamp"]
 	if !ok || v == nil {
@@ -142,15 +142,15 @@ func (p *Partition) Timestamp() (timestamp string, ok bool) {
 	return PythonString(v), true
 }
 
-// Addresses are the partition's own addresses (ip_list).
+// Addresses returns the partition's own addresses (ip_list).
 func (p *Partition) Addresses() []Address { return addresses(p.Parameters["ip_list"]) }
 
-// FullAddresses are the addresses routed to the partition (full_ip_list), of
-// which only some Masters know. The second item of a longer tuple counts.
+// FullAddresses returns the addresses routed to the partition (full_ip_list),
+// which only some Masters know. Of a longer tuple, the second item counts.
 func (p *Partition) FullAddresses() []Address { return addresses(p.Parameters["full_ip_list"]) }
 
-// SharedInstances are the shared instances that the partition hosts
-// (slave_instance_list), each with its own parameters among the keys.
+// SharedInstances returns the shared instances that the partition hosts
+// (slave_instance_list), each with its parameters among the keys.
 func (p *Partition) SharedInstances() []Dict {
 	var shared []Dict
 	for _, item := range items(p.Parameters["slave_instance_list"]) {
@@ -161,7 +161,7 @@ func (p *Partition) SharedInstances() []Dict {
 	return shared
 }
 
-// AddressList gives addresses the shape of ip_list on the wire, a list of
+// AddressList returns addresses in the form of ip_list on the wire, a list of
 // tuples.
 func AddressList(addresses []Address) []any {
 	list := make([]any, len(addresses))

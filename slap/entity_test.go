@@ -26,7 +26,7 @@ const (
 	forwarded  = "http://example.com/forwarded/software.cfg"
 )
 
-// captured are documents of the original and the entities that they hold.
+// captured are documents from the original and the entities in them.
 var captured = map[string]any{
 	"computer.xml": &Computer{ // SLAP-30, SLAP-35
 		Reference: "c4",
@@ -183,8 +183,8 @@ func TestEntityEncoding(t *testing.T) {
 	}
 }
 
-// TestUnexpectedAttributes decodes values that have no place in the fields:
-// nothing may be lost (SLAP-22).
+// TestUnexpectedAttributes decodes values that don't fit the fields: nothing
+// may be lost (SLAP-22).
 func TestUnexpectedAttributes(t *testing.T) {
 	for _, xml := range []string{
 		`ComputerPartition"><tuple><none/><none/><dictionary id="i3"/></tuple><dictionary id="i4">` +
@@ -288,8 +288,8 @@ func TestConnectionParameters(t *testing.T) {
 	}
 }
 
-// TestPassOn turns an answer into the partition that a proxy passes on, and
-// back (PROXY-75).
+// TestPassOn turns an answer into the partition that a proxy forwards, and back
+// (PROXY-75).
 func TestPassOn(t *testing.T) {
 	want := captured["forwarded.xml"].(*Partition)
 	answer := &Instance{

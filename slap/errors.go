@@ -8,38 +8,37 @@ import (
 	"net/http"
 )
 
-// The kinds of failure of a call, for errors.Is. All of them match [ErrSlap].
+// The kinds of failures of calls, for errors.Is. All match [ErrSlap].
 var (
 	// ErrSlap is the ancestor of the others.
 	ErrSlap = errors.New("slap error")
-	// ErrNotFound: the Master answered 404, or a value that was asked for is
-	// not there.
+	// ErrNotFound means that the Master answered 404, or that a requested value
+	// doesn't exist.
 	ErrNotFound = errors.New("not found")
-	// ErrNotReady: the Master answered 408, which means "not yet", or an
-	// instance has no such property yet.
+	// ErrNotReady means that the Master answered 408, "not yet", or that an
+	// instance doesn't have a property yet.
 	ErrNotReady = errors.New("not ready")
-	// ErrServer: the Master, or what stands before it, failed.
+	// ErrServer means that the Master, or a server before it, failed.
 	ErrServer = errors.New("server error")
-	// ErrConnection: no answer at all. Refused, timed out, TLS failure.
+	// ErrConnection means that there was no answer: refused, timed out, TLS failure.
 	ErrConnection = errors.New("connection error")
 )
 
-// ErrNotUTF8 is the error of a text that is not UTF-8 and says no other encoding.
+// ErrNotUTF8 means that a text is not UTF-8 and declares no other encoding.
 var ErrNotUTF8 = errors.New("which is not UTF-8")
 
-// ErrNoHateoas is the error of operations that need the HATEOAS interface of
-// a Master which has none (SLAP-40).
+// ErrNoHateoas means that an operation needs the HATEOAS interface but the
+// Master has none (SLAP-40).
 var ErrNoHateoas = errors.New("SlapOS Master Hateoas API required for this operation is not available.") //nolint:staticcheck,revive // the original's text
 
-// HTTPError is an answer with a status of 400 or above. Its text is that of
-// the original (SLAP-8).
+// HTTPError is an answer with a status of 400 or above. Its text is the
+// original's (SLAP-8).
 type HTTPError struct {
 	Status int
 	Reason string // the reason phrase that was sent with the status
 	// URL is the address that answered, after redirects, with its query.
 	URL string
-	// Path is what was called, and Parameters the query, as they were asked
-	// for.
+	// Path and Parameters are the path and the query of the call.
 	Path       string
 	Parameters Form
 	// Body is the beginning of the answer, at most 64 KiB.
@@ -63,8 +62,8 @@ func (e *HTTPError) Error() string {
 	}
 }
 
-// Is places the status among the kinds of failure. A status outside the table
-// of SLAP-8 is of no kind.
+// Is matches the kind of failure of the status. A status outside the table of
+// SLAP-8 has none.
 func (e *HTTPError) Is(kind error) bool {
 	switch e.Status {
 	case http.StatusNotFound:
@@ -77,7 +76,7 @@ func (e *HTTPError) Is(kind error) bool {
 	return false
 }
 
-// ConnectionError is a call that got no answer.
+// ConnectionError is a call without an answer.
 type ConnectionError struct {
 	Err error
 }
@@ -93,7 +92,7 @@ func (e *ConnectionError) Unwrap() error { return e.Err }
 // Is matches ErrConnection and ErrSlap.
 func (e *ConnectionError) Is(kind error) bool { return kind == ErrConnection || kind == ErrSlap }
 
-// kindError is an error of a kind that did not come from an answer.
+// kindError is an error of some kind that did not come from an answer.
 type kindError struct {
 	kind error
 	text string

@@ -21,7 +21,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// TestRefused is told at once that nobody listens.
+// TestRefused gets an error at once if nobody listens.
 func TestRefused(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,8 +39,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// brokenServer closes connections after reading a request, as often as told,
-// and answers the rest.
+// brokenServer closes a number of connections after reading a request, and
+// answers the rest.
 func brokenServer(t *testing.T, breaks int) (address string, requests func() int) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -172,7 +172,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
-// TestErrorsShowNoPassword: the Master's URL may hold one, and a redirect too.
+// TestErrorsShowNoPassword: the Master's URL may contain one, as may a redirect.
 func TestErrorsShowNoPassword(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/computerBang" {

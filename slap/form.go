@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Form is an ordered list of form fields. The order on the wire is that of
-// the original (section 5 of the protocol).
+// Form is an ordered list of form fields. The order is the original's (section
+// 5 of the protocol).
 type Form []Field
 
 // Field is one field of a [Form].
@@ -31,8 +31,8 @@ func (f Form) Encode() string {
 	return b.String()
 }
 
-// repr writes the form as a Python dictionary, in its order: the form that
-// error messages have (SLAP-8).
+// repr writes the form as a Python dictionary, in order, as in error messages
+// (SLAP-8).
 func (f Form) repr() string {
 	b := []byte{'{'}
 	for i, field := range f {

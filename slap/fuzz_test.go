@@ -31,8 +31,8 @@ func addDocuments(f *testing.F) {
 	f.Add([]byte("\xff\xfe<\x00n\x00o\x00n\x00e\x00/\x00>\x00"))
 }
 
-// FuzzUnmarshal reads anything. What can be read can be written, and what was
-// written is read back the same.
+// FuzzUnmarshal reads anything. What can be read can be written, and reading
+// that gives the same.
 func FuzzUnmarshal(f *testing.F) {
 	addDocuments(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -43,8 +43,8 @@ func FuzzUnmarshal(f *testing.F) {
 		_ = PythonRepr(v)
 		once, err := Marshal(v)
 		if err != nil {
-			// Escaped text may hide what XML cannot carry from a reader; tuples
-			// in references may nest deeper than they were written.
+			// Escaped text may contain characters that XML cannot carry; tuples
+			// in references may nest deeper than written.
 			t.Fatalf("cannot be written again: %v", err)
 		}
 		w, err := Unmarshal(once)
@@ -86,8 +86,8 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// FuzzDecodeInstance reads anything. Parameters that were read are the same
-// after writing and reading them, except that nil has become text.
+// FuzzDecodeInstance reads anything. Parameters are the same after writing and
+// reading them, except that nil becomes text.
 func FuzzDecodeInstance(f *testing.F) {
 	f.Add([]byte(declaration + "<instance>\n  <parameter id=\"a\">x&lt;&#13;</parameter>\n<parameter id=\"b\"/></instance>\n"))
 	f.Add([]byte(`<!DOCTYPE i [<!ENTITY e "v">]><i><parameter id="a">1</parameter><parameter id="a">&e;</parameter></i>`))
@@ -112,7 +112,7 @@ func FuzzDecodeInstance(f *testing.F) {
 	})
 }
 
-// FuzzExpandTemplate expands anything: a URI template comes from a Master.
+// FuzzExpandTemplate expands anything: a URI template comes from the Master.
 func FuzzExpandTemplate(f *testing.F) {
 	f.Add("http://h/?mode=search{&query,select_list*,limit*}", "a b")
 	f.Add("{+query:3}{#select_list}{/query}{;select_list*}{.m*}", "é%20")

@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// Hateoas is the part of a Master that a person's tools use to look around: a
+// Hateoas is the part of a Master through which people's tools browse it: a
 // hypermedia interface of JSON documents. Get it from [Client.Hateoas].
 type Hateoas struct {
 	client *Client
@@ -22,7 +22,7 @@ type Hateoas struct {
 	document *rootDocument // fetched once (SLAP-70)
 }
 
-// rootDocument is what the root of the interface links to.
+// rootDocument has the links at the root of the interface.
 type rootDocument struct {
 	Links struct {
 		RawSearch struct {
@@ -40,9 +40,9 @@ type rootDocument struct {
 	} `json:"_links"`
 }
 
-// Hateoas returns the Master's HATEOAS interface. Its address is asked from
-// the Master once, when the configuration has none. The error is
-// [ErrNoHateoas] when the Master has none, or cannot say (SLAP-40).
+// Hateoas returns the Master's HATEOAS interface. If the configuration has no
+// address, it asks the Master once. The error is [ErrNoHateoas] if the Master
+// has none, or cannot say (SLAP-40).
 func (c *Client) Hateoas(ctx context.Context) (*Hateoas, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,10 +94,10 @@ func (h *Hateoas) links(ctx context.Context) (*rootDocument, error) {
 	return h.document, nil
 }
 
-// searchLimit is the number of rows asked for (SLAP-71).
+// searchLimit is the number of requested rows (SLAP-71).
 const searchLimit = 40
 
-// Row is a row of a search: the columns asked for, and those that the Master
+// Row is a row of a search: the requested columns, and those that the Master
 // adds.
 type Row map[string]json.RawMessage
 

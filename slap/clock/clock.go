@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package clock waits, and tells whether a process is older than what names it.
+// Package clock waits, and compares the age of a process with that of its pid file.
 package clock
 
 import (
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Pause waits, or returns the error of ctx when that ends before.
+// Pause waits, or returns the error of ctx if that ends first.
 func Pause(ctx context.Context, duration time.Duration) error {
 	timer := time.NewTimer(duration)
 	defer timer.Stop()
@@ -20,8 +20,9 @@ func Pause(ctx context.Context, duration time.Duration) error {
 	}
 }
 
-// Await waits for f, which nothing can interrupt: a read from a terminal. When
-// ctx ends before, f is left behind, until the process ends.
+// Await waits for f, which can't be interrupted, such as a read from a
+// terminal. If ctx ends first, f goes on in the background until the process
+// ends.
 func Await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	type result struct {
 		value T

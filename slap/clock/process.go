@@ -11,15 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userHertz is the unit of times in /proc: 1/100 s on every machine of today.
+// userHertz is the unit of times in /proc: 1/100 s on every machine today.
 const userHertz = 100
 
 // sloppiness of the two clocks that [BeganAfter] compares.
 const sloppiness = 2 * time.Second
 
-// BeganAfter tells that a process certainly began after a moment, the one at which
-// its number was written down: then the number is another process's by now. One that
-// isn't there any more began at no time.
+// BeganAfter reports that a process certainly began after a moment, namely when
+// its number was written down: then the number was reused by another process.
+// It is false for a process that doesn't exist.
 func BeganAfter(pid int, moment time.Time) bool {
 	ticks, ok := startTicks(pid)
 	if !ok {
@@ -33,7 +33,7 @@ func BeganAfter(pid int, moment time.Time) bool {
 	return time.Now().Add(-age).After(moment.Add(sloppiness))
 }
 
-// startTicks is when a process began, since the machine did.
+// startTicks returns when a process began, in ticks since boot.
 func startTicks(pid int) (ticks uint64, ok bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

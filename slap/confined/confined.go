@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package confined works inside directories of somebody else: those of
-// partitions and releases. Their users own them and may change them at any
-// moment, while the agent is root.
+// Package confined works inside directories that belong to somebody else: those
+// of partitions and releases. Their users may change them at any moment, while
+// the agent is root.
 //
-// A [Place] holds such directories, and opens them where they are, with the owner that
-// they have to have. A [Root] is such a directory as far as names go: no link leads outside, and
-// errors name the whole path. A [Directory] adds the rules for what is in it:
-// nothing blocks, files are bounded, what is written is whole or not there, and
-// only what is the agent's is given away. [Remove] and [Empty] take trees away
-// without following a link or crossing a mount. A [Rights] is a thread with the
-// file access of a user: what is done there may only do what that user may.
+// A [Place] holds such directories, and opens them in their places, with the
+// required owner. A [Root] is such a directory as far as names go: no link
+// leads outside, and errors name the whole path. A [Directory] adds the rules
+// for its content: nothing blocks, files are bounded, writes are whole or not
+// at all, and only the agent's own files are given away. [Remove] and [Empty]
+// remove trees without following a link or crossing a mount. A [Rights] is a
+// thread with the file access of a user: what it does, that user could do.
 //
-// It lies below slap because managers and promises need it as well as the
-// passes, and none of them may import another.
+// It is below slap because managers and promises need it as well as the passes,
+// and none of them may import another.
 package confined

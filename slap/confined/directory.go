@@ -15,29 +15,29 @@ import (
 )
 
 // MaxFile is the size, in bytes, up to which [Directory.Read] reads a file: its
-// user writes it, or could.
+// user may have written it.
 const MaxFile = 1 << 20
 
-// MaxEntries bounds the directories that are listed whole.
+// MaxEntries bounds the size of directories that are listed as a whole.
 const MaxEntries = 10_000
 
 // A Directory is the directory of a partition or of a release, opened once. No
-// pipe in it blocks, no name is trusted after a look at it, and nothing that may
-// be a second name of somebody else's file is written or given away. The count of
-// names proves nothing, since the user may take away the name under which the
-// agent opened a file; an owner or a kind does.
+// pipe in it blocks, no name is trusted after it was checked, and nothing is
+// written or given away that may be a second name of somebody else's file. The
+// link count proves nothing, since the user may remove the name under which the
+// agent opened a file; its owner or kind does.
 //
-// Names are relative to the directory. Root alone changes owners: what another
-// agent makes stays its own, and so does what is done with the [Rights] of the
+// Names are relative to the directory. Only root changes owners: another
+// agent's files stay its own, and so do those made with the [Rights] of the
 // directory's user.
 type Directory struct {
 	*Root
 	UID, GID int         // owner of the directory
 	Mode     fs.FileMode // of the directory
-	// gives says that what is made here is given to the directory's user.
+	// gives means that new files are given to the directory's user.
 	gives bool
-	// linksProtected says that the kernel lets users make hard links to none
-	// but their own files.
+	// linksProtected means that the kernel lets users make hard links only to
+	// their own files.
 	linksProtected bool
 }
 
@@ -52,8 +52,8 @@ func newDirectory(root *Root, gives bool) (*Directory, error) {
 	return d, nil
 }
 
-// Below opens a directory in this one, by the same rules. A path through many
-// directories costs a call to the kernel for each, once.
+// Below opens a directory in this one, with the same rules. Opening a directory
+// once saves system calls for each path below it.
 func (d *Directory) Below(name string) (*Directory, error) {
 	root, err := d.OpenRoot(name)
 	if err != nil {
@@ -62,23 +62,23 @@ func (d *Directory) Below(name string) (*Directory, error) {
 	return newDirectory(root, d.gives)
 }
 
-// Join returns the absolute path of a name, to be told or given to a child.
+// Join returns the absolute path of a name, for messages or for a child process.
 func (d *Directory) Join(name string) string { return d.path(name) }
 
-// Owns tells whether a file belongs to the directory's user.
+// Owns reports whether a file belongs to the directory's user.
 func (d *Directory) Owns(info fs.FileInfo) bool {
 	uid, _ := Owner(info)
 	return uid == d.UID
 }
 
-// Exists tells whether there is anything of that name, a dangling link too.
+// Exists reports whether the name exists, even as a dangling link.
 func (d *Directory) Exists(name string) bool {
 	_, err := d.Lstat(name)
 	return err == nil
 }
 
-// OpenRegular opens a regular file and nothing else. A file that is made has
-// mode 0666, less the process's umask.
+// OpenRegular opens only regular files. A new file has mode 0666, minus the
+// process's umask.
 func (d *Directory) OpenRegular(name string, flags int) (*os.File, fs.FileInfo, error) {
 	file, err := d.OpenFile(name, flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o666)
 	if err != nil {
@@ -95,9 +95,9 @@ func (d *Directory) OpenRegular(name string, flags int) (*os.File, fs.FileInfo, 
 	return file, info, nil
 }
 
-// Read returns the content of a regular file of at most [MaxFile] bytes. Where
-// hard links are not protected it may be that of any file: it must not be told
-// to anybody. See [Directory.ReadOwn].
+// Read returns the content of a regular file of at most [MaxFile] bytes. If
+// hard links are not protected, it may be anybody's file: don't show the
+// content to anyone. See [Directory.ReadOwn].
 func (d *Directory) Read(name string) ([]byte, error) {
 	content, _, err := d.ReadFile(name)
 	return content, err
@@ -112,8 +112,8 @@ func (d *Directory) ReadOwn(name string) ([]byte, error) {
 	return content, err
 }
 
-// ReadGiven is Read for a file that belongs to the directory's user or, as what root
-// wrote there, is certainly no link to another user's.
+// ReadGiven is Read for a file that belongs to the directory's user or, as one
+// that root wrote there, certainly isn't a link to another user's.
 func (d *Directory) ReadGiven(name string) ([]byte, error) {
 	content, info, err := d.ReadFile(name)
 	if err == nil && d.gives && !d.Owns(info) && !d.IsOneName(info) {
@@ -122,7 +122,7 @@ func (d *Directory) ReadGiven(name string) ([]byte, error) {
 	return content, err
 }
 
-// ReadFile is Read, and tells about the file.
+// ReadFile is Read, and also returns the file's FileInfo.
 func (d *Directory) ReadFile(name string) ([]byte, fs.FileInfo, error) {
 	file, info, err := d.OpenRegular(name, os.O_RDONLY)
 	if err != nil {
@@ -137,8 +137,8 @@ func (d *Directory) ReadFile(name string) ([]byte, fs.FileInfo, error) {
 }
 
 // List returns at most limit entries of a directory, in its own order, and
-// whether there are more. One that is missing has none; what is no directory is
-// an error, syscall.ENOTDIR.
+// whether there are more. A missing directory has none; anything else than a
+// directory is the error syscall.ENOTDIR.
 func (d *Directory) List(directory string, limit int) (entries []fs.DirEntry, more bool, err error) {
 	opened, err := d.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -158,8 +158,8 @@ func (d *Directory) List(directory string, limit int) (entries []fs.DirEntry, mo
 	return entries, false, err
 }
 
-// Entries lists a directory, sorted. What is no directory has no entries; one
-// with more than [MaxEntries] is an error.
+// Entries lists a directory, sorted. A name that is not a directory has no
+// entries; a directory with more than [MaxEntries] is an error.
 func (d *Directory) Entries(directory string) ([]fs.DirEntry, error) {
 	entries, more, err := d.List(directory, MaxEntries)
 	if errors.Is(err, syscall.ENOTDIR) {
@@ -172,7 +172,7 @@ func (d *Directory) Entries(directory string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// Owner returns the owner and the group of a file, -1 where there are none.
+// Owner returns the owner and the group of a file, -1 if unknown.
 func Owner(info fs.FileInfo) (uid, gid int) {
 	status, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -190,9 +190,9 @@ func Links(info fs.FileInfo) uint64 {
 	return uint64(status.Nlink)
 }
 
-// FS shows the directory as a file system that can be listed, whatever its user
-// puts in the place of directories: [os.Root.FS] would wait for the writer of a
-// pipe.
+// FS returns the directory as a file system that can be listed, whatever its
+// user puts in place of directories: [os.Root.FS] would wait for the writer of
+// a pipe.
 func (d *Directory) FS() fs.ReadDirFS { return view{d} }
 
 type view struct{ directory *Directory }
@@ -203,8 +203,8 @@ func (v view) Open(name string) (fs.File, error) {
 	return v.directory.OpenFile(filepath.FromSlash(name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
-// IsAbsent tells that a path leads nowhere: missing, or through a file or a
-// loop of links.
+// IsAbsent reports whether an error means that a path leads nowhere: missing,
+// or through a file or a loop of links.
 func IsAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
 }

@@ -36,8 +36,8 @@ func openForTest(t *testing.T) *Directory {
 	return root
 }
 
-// hostileNames makes, under each name, what the user of a partition may put in
-// the place of a file of the agent.
+// hostileNames puts something under each name that a partition's user may put
+// in place of the agent's file.
 func hostileNames(t *testing.T, root *Directory, outside string) []string {
 	t.Helper()
 	make := map[string]func(path string) error{
@@ -45,7 +45,7 @@ func hostileNames(t *testing.T, root *Directory, outside string) []string {
 		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o666) },
 		"directory": func(path string) error { return os.Mkdir(path, 0o755) },
 	}
-	if os.Geteuid() == 0 { // else outside is the partition user's own
+	if os.Geteuid() == 0 { // otherwise outside belongs to the partition's user
 		make["hard link"] = func(path string) error { return os.Link(outside, path) }
 	}
 	var names []string
@@ -119,7 +119,7 @@ func TestWrite(t *testing.T) {
 			t.Errorf("%s, where directories were: %v", name, err)
 		}
 	}
-	// The remains of an agent that was killed are no obstacle.
+	// The remains of a killed agent are no obstacle.
 	testkit.WriteFile(t, root.Join(temporaryName(".timestamp")), "half")
 	if err := root.Write(".timestamp", []byte("12"), AgentFile); err != nil {
 		t.Error(err)
@@ -187,7 +187,7 @@ func TestLink(t *testing.T) {
 }
 
 func TestGiveAway(t *testing.T) {
-	testkit.Root(t) // nobody else gives files away
+	testkit.Root(t) // only root can give files away
 	root, outside := openForTest(t), outsideFile(t)
 	hostileNames(t, root, outside)
 	for _, protected := range []bool{false, true} {
@@ -219,7 +219,7 @@ func TestGiveAway(t *testing.T) {
 			t.Errorf("%s: owner %d", name, uid)
 		}
 	}
-	// What is the user's already isn't touched.
+	// What belongs to the user already isn't touched.
 	changed := func() syscall.Timespec {
 		info, err := os.Lstat(root.Join("tree/a/b/file"))
 		if err != nil {
@@ -233,7 +233,7 @@ func TestGiveAway(t *testing.T) {
 	}
 }
 
-// A user who swaps names as fast as possible gains nothing.
+// A user who swaps names at full speed gains nothing.
 func TestSwapping(t *testing.T) {
 	t.Parallel()
 	testkit.Root(t)

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// GiveAway makes the directory's user the owner of a directory or a symbolic
-// link; of another file only when the kernel protects hard links.
+// GiveAway gives a directory or a symbolic link to the directory's user; other
+// files only if the kernel protects hard links.
 func (d *Directory) GiveAway(name string) error {
 	return d.give(name, func(info fs.FileInfo) error {
 		isPlain := info.Mode().Type()&(fs.ModeDir|fs.ModeSymlink) == 0
@@ -27,7 +27,7 @@ func (d *Directory) GiveAway(name string) error {
 	})
 }
 
-// giveLink is GiveAway for a symbolic link that was just made.
+// giveLink is GiveAway for a newly made symbolic link.
 func (d *Directory) giveLink(name string) error {
 	return d.give(name, func(info fs.FileInfo) error {
 		if info.Mode().Type() != fs.ModeSymlink {
@@ -64,7 +64,7 @@ func (d *Directory) give(name string, check func(fs.FileInfo) error) error {
 
 var errMaybeLinked = errors.New("it may be a hard link to another user's file")
 
-// IsOneName tells that a file certainly is no hard link to somebody else's.
+// IsOneName reports whether a file certainly isn't a hard link to somebody else's.
 func (d *Directory) IsOneName(info fs.FileInfo) bool { return d.linksProtected && Links(info) <= 1 }
 
 var hardLinksProtected = sync.OnceValue(func() bool {
@@ -72,8 +72,8 @@ var hardLinksProtected = sync.OnceValue(func() bool {
 	return err == nil && len(setting) > 0 && setting[0] == '1'
 })
 
-// GivePath makes the directory's user the owner of the directories on a path that
-// root owns, without following a link. What is missing is no error.
+// GivePath gives root's directories on a path to the directory's user, without
+// following a link. A missing directory is no error.
 func (d *Directory) GivePath(name string) error {
 	if !d.gives {
 		return nil
@@ -111,8 +111,8 @@ func (d *Directory) GivePath(name string) error {
 // first few levels.
 const maxDepth = 16
 
-// GiveAwayTree is GiveAway for all below directory that is not the user's. What
-// can't be given is left.
+// GiveAwayTree is GiveAway for everything below directory that doesn't belong
+// to the user. It leaves what can't be given.
 func (d *Directory) GiveAwayTree(directory string) error {
 	entries := MaxEntries
 	return d.giveAwayBelow(directory, maxDepth, &entries)

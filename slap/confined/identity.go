@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An identity tells directories apart, and the mounts through which one is seen:
-// files of root may be mounted over those in it for a user's processes alone.
+// An identity distinguishes directories, and the mounts through which one is
+// seen: for a user's processes alone, root's files may be mounted over those in
+// it.
 type identity struct{ mount, device, inode uint64 }
 
-var errExchanged = errors.New("it was exchanged while it was opened")
+var errExchanged = errors.New("it was replaced while it was opened")
 
-// identify tells what a descriptor is of.
+// identify returns the identity of an open file.
 func identify(fd int) (identity, unix.Stat_t, error) {
 	var status unix.Stat_t
 	if err := unix.Fstat(fd, &status); err != nil {
@@ -28,8 +29,8 @@ func identify(fd int) (identity, unix.Stat_t, error) {
 	return identity{mount, uint64(status.Dev), status.Ino}, status, err
 }
 
-// mountOf returns the number of the mount that a descriptor is of. The number is no
-// other's while the descriptor is open.
+// mountOf returns the number of a descriptor's mount. No other mount has that
+// number while the descriptor is open.
 func mountOf(fd int) (uint64, error) {
 	var status unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &status)
@@ -52,8 +53,8 @@ func mountInText(fd int) (uint64, error) {
 	return 0, errors.New("/proc doesn't tell mounts")
 }
 
-// openIdentical opens the directory of a path if it is the one that was found
-// before. The path is needed since nothing but a path makes an [os.Root].
+// openIdentical opens the directory at a path if it is the one that was found
+// before. It needs the path, since an [os.Root] can only be made from one.
 func openIdentical(path string, wanted identity, gives bool) (*Directory, error) {
 	root, err := OpenRoot(path)
 	if err != nil {
@@ -84,16 +85,16 @@ func (d *Directory) identity() (identity, error) {
 	return found, err
 }
 
-// Handle opens the directory itself once more. As the working directory of a child
-// its path is that of [WorkingDirectory].
+// Handle opens the directory itself again. A child that works in it gets the
+// path of [WorkingDirectory].
 func (d *Directory) Handle() (*os.File, error) { return d.Root.Open(".") }
 
-// WorkingDirectory is the path by which a child begins in an opened directory,
-// whatever has become of the directory's name. The file stays open until the child
-// has started.
+// WorkingDirectory returns the path by which a child starts in an opened
+// directory, whatever has become of the directory's name. Keep the file open
+// until the child has started.
 func WorkingDirectory(opened *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", opened.Fd()) }
 
-// Again opens the directory for a user of its own, who closes it.
+// Again opens the directory for another user, who closes it.
 func (d *Directory) Again() (*Directory, error) {
 	root, err := d.OpenRoot(".")
 	if err != nil {

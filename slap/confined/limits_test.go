@@ -16,7 +16,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// No more of a file of a user is read than its limit, whatever its size.
+// A user's file is read up to its limit, whatever its size.
 func TestReadsNoMore(t *testing.T) {
 	root := openForTest(t)
 	testkit.WriteFile(t, root.Join("huge"), "")
@@ -30,7 +30,7 @@ func TestReadsNoMore(t *testing.T) {
 	}
 }
 
-// A directory of a user is listed up to a limit.
+// A user's directory is listed up to a limit.
 func TestManyEntries(t *testing.T) {
 	root := openForTest(t)
 	if err := os.Mkdir(root.Join("full"), 0o755); err != nil {
@@ -52,7 +52,7 @@ func TestManyEntries(t *testing.T) {
 	}
 }
 
-// A directory of the agent's is one, and nothing that leads elsewhere.
+// A directory of the agent must be a directory, and not lead elsewhere.
 func TestMakeDirectory(t *testing.T) {
 	root := openForTest(t)
 	for _, name := range hostileNames(t, root, outsideFile(t)) {
@@ -78,8 +78,8 @@ func openDescriptor(t *testing.T, path string) int {
 	return fd
 }
 
-// A removal goes down into directories alone: through no link, upwards never,
-// and not to another file system.
+// A removal only descends into directories: through no link, never upwards, and
+// not into another file system.
 func TestOpenSubdirectory(t *testing.T) {
 	directory := t.TempDir()
 	testkit.WriteFile(t, filepath.Join(directory, "tree", "sub", "file"), "")
@@ -103,7 +103,7 @@ func TestOpenSubdirectory(t *testing.T) {
 	}
 }
 
-// The same where the kernel can't be told so.
+// The same if the kernel doesn't support that.
 func TestOpenSameDevice(t *testing.T) {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	if fd, err := openSameDevice(openDescriptor(t, "/"), "proc", flags); !errors.Is(err, unix.EXDEV) {
@@ -118,8 +118,8 @@ func TestOpenSameDevice(t *testing.T) {
 	unix.Close(fd)
 }
 
-// A directory that was moved meanwhile has another one above it, which no
-// removal may go on in.
+// A directory that was moved has another parent, in which no removal may
+// continue.
 func TestReopenParent(t *testing.T) {
 	directory := t.TempDir()
 	child := filepath.Join(directory, "above", "child")
@@ -147,7 +147,7 @@ func TestReopenParent(t *testing.T) {
 	}
 }
 
-// Who had a directory that is being emptied can't add to it any more.
+// The former owner of a directory that is being emptied can't add to it any more.
 func TestSeize(t *testing.T) {
 	testkit.Root(t)
 	directory := t.TempDir()
@@ -163,7 +163,7 @@ func TestSeize(t *testing.T) {
 	}
 }
 
-// A directory that somebody fills all the time is given up.
+// A directory that somebody keeps filling is given up.
 func TestRemovalEnds(t *testing.T) {
 	var level treeLevel
 	for range removalPasses {
@@ -176,8 +176,8 @@ func TestRemovalEnds(t *testing.T) {
 	}
 }
 
-// A directory that a user fills all the time in the place of a file of the agent
-// holds it up for a while only.
+// A directory that a user keeps filling in place of the agent's file delays it
+// for a limited time only.
 func TestClearEnds(t *testing.T) {
 	defer func(usual time.Duration) { clearTime = usual }(clearTime)
 	partition := openForTest(t)

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// makeFor makes a directory of a user in one that belongs to a user. Root gives
-// away what it has just made, and nothing else: it makes the directory where it
-// alone can reach, gives it away there, and moves it to its place.
+// makeFor makes a user's directory in one that belongs to a user. Root gives
+// away only what it has just made: it makes the directory where only root can
+// reach it, gives it away there, and moves it to its place.
 func makeFor(parent int, name string, mode fs.FileMode, uid, gid int) error {
 	if os.Geteuid() != 0 || uid == 0 && gid == 0 {
 		return unix.Mkdirat(parent, name, uint32(mode.Perm()))
@@ -23,13 +23,13 @@ func makeFor(parent int, name string, mode fs.FileMode, uid, gid int) error {
 		return unix.EEXIST
 	}
 	workshop := ".slapos-new-" + name
-	if err := removeAt(context.Background(), parent, workshop); err != nil { // of an agent that was killed
+	if err := removeAt(context.Background(), parent, workshop); err != nil { // left by a killed agent
 		return err
 	}
 	if err := unix.Mkdirat(parent, workshop, 0o700); err != nil {
 		return err
 	}
-	defer func() { _ = unix.Unlinkat(parent, workshop, unix.AT_REMOVEDIR) }() // its name is the user's
+	defer func() { _ = unix.Unlinkat(parent, workshop, unix.AT_REMOVEDIR) }() // the user may replace that name
 	private, err := openPrivate(parent, workshop)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func makeFor(parent int, name string, mode fs.FileMode, uid, gid int) error {
 	}
 	err = unix.Renameat2(private, name, parent, name, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // an old kernel or file system
-		err = unix.Renameat(private, name, parent, name) // replaces empty directories only
+		err = unix.Renameat(private, name, parent, name) // only replaces empty directories
 	}
 	if err != nil {
 		_ = unix.Unlinkat(private, name, unix.AT_REMOVEDIR)
@@ -56,8 +56,8 @@ func makeFor(parent int, name string, mode fs.FileMode, uid, gid int) error {
 	return err
 }
 
-// openPrivate opens a directory that root has just made for itself, if it is still
-// one of root's that nobody else can reach.
+// openPrivate opens a directory that root has just made for itself, if it still
+// belongs to root and nobody else can reach it.
 func openPrivate(parent int, name string) (fd int, err error) {
 	fd, err = openBeneath(parent, name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 
 var errMounted = errors.New("a file system is mounted here: unmount it first")
 
-// detachUserMount takes a file system that an ordinary user mounted (by FUSE)
-// off the way of root, without asking its server, which may never answer. Any
-// other was mounted by the administrator, who has to say what becomes of it.
+// detachUserMount gets a file system that an ordinary user mounted (with FUSE)
+// out of root's way, without asking its server, which may never answer. The
+// administrator mounted any other, and has to decide about it.
 func detachUserMount(parent int, name string) error {
 	if os.Geteuid() != 0 {
 		return errMounted
@@ -38,8 +38,8 @@ func detachUserMount(parent int, name string) error {
 
 var mountEscapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// isUserMountAt tells whether a user mounted the file system at a path, or might
-// have.
+// isUserMountAt reports whether a user mounted the file system at a path, or
+// may have.
 func isUserMountAt(path string) bool {
 	directory, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
@@ -49,8 +49,8 @@ func isUserMountAt(path string) bool {
 	return err != nil || isUserMount(string(table), filepath.Join(directory, filepath.Base(path)))
 }
 
-// isUserMount tells from the text of mountinfo whether the topmost file system
-// at path is a user's.
+// isUserMount reports whether, in the text of mountinfo, the topmost file
+// system at path is a user's.
 func isUserMount(table, path string) bool {
 	found := false
 	for line := range strings.Lines(table) {
@@ -64,7 +64,7 @@ func isUserMount(table, path string) bool {
 	return found
 }
 
-// hasUser finds the option user_id=N in a list, for any user but root.
+// hasUser looks for the option user_id=N in a list, for any user but root.
 func hasUser(options string) bool {
 	for option := range strings.SplitSeq(options, ",") {
 		if user, ok := strings.CutPrefix(option, "user_id="); ok && user != "0" {

@@ -14,28 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Place holds directories of somebody else: software_root, instance_root, a
-// directory of shared parts. Whoever owns a name in it may exchange what has that
-// name at any moment, so a path proves nothing (D-31): a place is opened once, and
-// what is in it is opened from there, without following a link or crossing a
-// mount. The [Directory] that was opened is what all the rest is done with.
+// A Place holds directories that belong to somebody else: software_root,
+// instance_root, a directory of shared parts. Whoever owns a name in it may
+// replace what has that name at any moment, so a path proves nothing (D-31): a
+// place is opened once, and its content is opened from there, without following
+// a link or crossing a mount. All further work uses the opened [Directory].
 //
-// An agent that isn't root has the rights of its user alone, which nothing can
-// add to: for it a link or a mount is as good as a directory.
+// An agent that isn't root only has its user's rights, to which nothing can
+// add: for it a link or a mount is as good as a directory.
 type Place struct {
 	fd   int
 	path string
 	// UID and GID are those of the place's owner.
 	UID, GID int
-	// sure says that root alone can write here: a link of root's, or a mount, is
-	// where the administrator put it.
+	// sure means that only root can write here: a link of root's, or a mount,
+	// is where the administrator put it.
 	sure bool
 }
 
-// Anybody may own a directory, see [Place.Open].
+// With Anybody, the owner of a directory doesn't matter, see [Place.Open].
 const Anybody = -1
 
-// OpenPlace opens a place, whose path is the administrator's.
+// OpenPlace opens a place, whose path comes from the administrator.
 func OpenPlace(path string) (*Place, error) {
 	fd, err := openRetrying(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -58,8 +58,8 @@ func (p *Place) Close() error { return unix.Close(p.fd) }
 // Path returns the path of a name.
 func (p *Place) Path(name string) string { return filepath.Join(p.path, name) }
 
-// Open opens a directory of the place, which must belong to owner (D-31), where it
-// isn't [Anybody]'s.
+// Open opens a directory of the place, which must belong to owner (D-31) unless
+// that is [Anybody].
 func (p *Place) Open(name string, owner int) (*Directory, error) {
 	fd, err := p.enter(name)
 	if err != nil {
@@ -76,7 +76,7 @@ func (p *Place) Open(name string, owner int) (*Directory, error) {
 	return openIdentical(p.Path(name), wanted, os.Geteuid() == 0)
 }
 
-// An OwnerError says that a directory belongs to another user than it has to.
+// An OwnerError says that a directory doesn't belong to the required user.
 type OwnerError struct {
 	Path        string
 	UID, Wanted int
@@ -86,14 +86,14 @@ func (e *OwnerError) Error() string {
 	return fmt.Sprintf("%s belongs to user %d: remove it, or chown it to user %d", e.Path, e.UID, e.Wanted)
 }
 
-// A LinkError says that something isn't in its place, but led to from there.
+// A LinkError says that something isn't in its place, but reached from there.
 type LinkError struct {
 	Path string
 	What string // a link, a mount
 }
 
 func (e *LinkError) Error() string {
-	return fmt.Sprintf("%s is %s in a directory that others than root can write: move what it leads to in its place", e.Path, e.What)
+	return fmt.Sprintf("%s is %s in a directory that others than root can write: replace it with its target", e.Path, e.What)
 }
 
 // enter finds a directory of the place.
@@ -131,19 +131,19 @@ func (p *Place) enter(name string) (fd int, err error) {
 	return fd, nil
 }
 
-// IsName tells whether a word can be the name of something in a directory, and of
-// nothing else.
+// IsName reports whether a word can be the name of something in a directory,
+// and nothing else.
 func IsName(word string) bool {
 	return word != "" && word != "." && word != ".." && !strings.ContainsAny(word, "/\x00")
 }
 
-// Exists tells whether there is anything of that name, a dangling link too.
+// Exists reports whether the name exists, even as a dangling link.
 func (p *Place) Exists(name string) bool {
 	var status unix.Stat_t
 	return unix.Fstatat(p.fd, name, &status, unix.AT_SYMLINK_NOFOLLOW) == nil
 }
 
-// Remove removes a name of the place and all that is below it, see [Remove].
+// Remove removes a name of the place and everything below it, see [Remove].
 func (p *Place) Remove(ctx context.Context, name string) error {
 	err := errors.New("not the name of a tree")
 	if IsName(name) {
@@ -171,7 +171,7 @@ func (p *Place) Names() ([]string, error) {
 	return names, err
 }
 
-// Make makes a directory of the place's owner.
+// Make makes a directory that belongs to the place's owner.
 func (p *Place) Make(name string, mode fs.FileMode) error {
 	if !IsName(name) {
 		return fmt.Errorf("%q in %s is not the name of a directory", name, p.path)
@@ -182,8 +182,8 @@ func (p *Place) Make(name string, mode fs.FileMode) error {
 	return nil
 }
 
-// OpenBelow opens a directory some levels below a place: each level belongs to the
-// owner of the place, and is where it is.
+// OpenBelow opens a directory some levels below a place: each level must belong
+// to the owner of the place, and be in its place.
 func OpenBelow(place, name string) (*Directory, error) {
 	top, err := OpenPlace(place)
 	if err != nil {
@@ -207,7 +207,7 @@ func (p *Place) below(names []string) (*Directory, error) {
 	return next.below(names[1:])
 }
 
-// place is the directory as one that others are in.
+// place returns the directory as a place for others.
 func (d *Directory) place() (*Place, error) {
 	opened, err := d.Handle()
 	if err != nil {
@@ -221,7 +221,7 @@ func (d *Directory) place() (*Place, error) {
 	return &Place{fd: fd, path: d.Name(), UID: d.UID, GID: d.GID, sure: d.UID == 0 && d.Mode&0o022 == 0}, nil
 }
 
-// RemoveBelow removes a tree that lies some levels below a place, see [OpenBelow].
+// RemoveBelow removes a tree some levels below a place, see [OpenBelow].
 func RemoveBelow(ctx context.Context, place, name string) error {
 	above, base := filepath.Split(name)
 	if above == "" {
@@ -243,8 +243,8 @@ func RemoveBelow(ctx context.Context, place, name string) error {
 	return directory.RemoveTree(ctx, base)
 }
 
-// Open opens a directory with the rights of the agent, as the one in its place:
-// see [Place.Open].
+// Open opens a directory with the agent's rights, in its place: see
+// [Place.Open].
 func Open(directory string) (*Directory, error) { return OpenOf(directory, Anybody) }
 
 // OpenOf is [Open] for a directory that must belong to owner.

@@ -54,7 +54,7 @@ func symlink(t *testing.T, target, name string) {
 	}
 }
 
-// GRID-101: what is opened in a place is there, and whose it has to be.
+// GRID-101: what is opened in a place is there, and belongs to the required owner.
 func TestPlace(t *testing.T) {
 	place := placeForTest(t, testkit.User())
 	opened, err := place.Open("release", testkit.User())
@@ -96,7 +96,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// GRID-101: a directory belongs to whom it has to.
+// GRID-101: a directory must belong to its required owner.
 func TestPlaceOwner(t *testing.T) {
 	testkit.Root(t)
 	place := placeForTest(t, testkit.User())
@@ -109,14 +109,14 @@ func TestPlaceOwner(t *testing.T) {
 	}
 }
 
-// GRID-101: no link is followed but root's, where root alone can write.
+// GRID-101: only root's links are followed, and only where only root can write.
 func TestPlaceLinks(t *testing.T) {
 	testkit.Root(t)
 	for name, test := range map[string]struct {
 		owner  int         // of the place
 		mode   fs.FileMode // of the place
 		link   int         // owner of the link
-		target int         // owner of what it leads to
+		target int         // owner of its target
 		want   bool        // opened
 	}{
 		"of a user in a place of the user": {testkit.User(), 0o755, testkit.User(), testkit.User(), false},
@@ -153,8 +153,9 @@ func TestPlaceLinks(t *testing.T) {
 	}
 }
 
-// GRID-101: a mount is the administrator's where root alone can write, else anybody's
-// who can show the agent a place with mounts of its own.
+// GRID-101: where only root can write, a mount is the administrator's;
+// elsewhere anybody may have made it who can show the agent a place with mounts
+// of their own.
 func TestPlaceMounts(t *testing.T) {
 	testkit.Root(t)
 	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) {
@@ -178,8 +179,8 @@ func TestPlaceMounts(t *testing.T) {
 	}
 }
 
-// GRID-101: what was looked at is what is used, also when a path shows the same
-// directory with another mount over what is in it.
+// GRID-101: what was checked is used, even if a path shows the same directory
+// with another mount over its content.
 func TestOpenIdentical(t *testing.T) {
 	testkit.Root(t)
 	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) {
@@ -219,7 +220,7 @@ func TestOpenIdentical(t *testing.T) {
 	}
 }
 
-// GRID-101: a user who exchanges names as fast as possible gains nothing.
+// GRID-101: a user who exchanges names at full speed gains nothing.
 func TestPlaceExchanged(t *testing.T) {
 	testkit.Root(t)
 	place, secret := placeForTest(t, testkit.User()), secretDirectory(t)
@@ -242,7 +243,7 @@ func TestPlaceExchanged(t *testing.T) {
 	}
 }
 
-// raceTime is how long a race is run: more of it in `make soak`.
+// raceTime is how long a race runs: longer in `make soak`.
 func raceTime() time.Duration { return time.Duration(testkit.Rounds(2)) * time.Second }
 
 // exchange exchanges two names until the test ends.
@@ -259,11 +260,11 @@ func exchange(t *testing.T, one, other string) {
 	t.Cleanup(func() { cancel(); <-ended })
 }
 
-// GRID-103: root gives away what it has just made, and nothing else.
+// GRID-103: root gives away only what it has just made.
 func TestMakeExchanged(t *testing.T) {
 	testkit.Root(t)
 	place := placeForTest(t, testkit.User())
-	secret := place.Path("secret") // of root, in a place of a user
+	secret := place.Path("secret") // owned by root, in a user's place
 	testkit.WriteFile(t, filepath.Join(secret, "file"), "secret")
 	if err := os.Chmod(secret, 0o700); err != nil {
 		t.Fatal(err)
@@ -314,8 +315,8 @@ func TestMakeExchanged(t *testing.T) {
 	}
 }
 
-// GRID-103: where root makes what it gives away, nobody else can reach; and what is
-// given as a link is one.
+// GRID-103: nobody else can reach the directory in which root makes what it
+// gives away; and what is given as a link is a link.
 func TestMadeInPrivate(t *testing.T) {
 	testkit.Root(t)
 	directory := openForTest(t)
@@ -344,8 +345,8 @@ func TestMadeInPrivate(t *testing.T) {
 	}
 }
 
-// A directory that an agent left when it was killed, before it had given it away, is
-// made anew; one with something in it is left.
+// A directory that a killed agent left before giving it away is made again; one
+// with content is left.
 func TestMakeDirectoryAgain(t *testing.T) {
 	testkit.Root(t)
 	directory := openForTest(t)

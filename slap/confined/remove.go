@@ -14,19 +14,19 @@ import (
 
 const (
 	// openLevels bounds the descriptors that one removal holds; levels above
-	// are reopened by ".." on the way back and compared with what they were.
+	// are reopened by ".." on the way back and compared with the original ones.
 	openLevels = 64
-	// removalPasses bounds how often a directory is listed anew because
+	// removalPasses bounds how often a directory is listed again because
 	// somebody else fills it while it is being emptied.
 	removalPasses = 100
 	direntBuffer  = 8 << 10
 )
 
-// Remove removes path and all that is below it (GRID-37). Symbolic links
-// are removed, never followed; mount points are refused; a sub-directory
-// without access is given mode 0700 first, the parent of path never. Neither
-// depth nor the length of names below path is limited. A missing path is no
-// error.
+// Remove removes path and everything below it (GRID-37). It removes symbolic
+// links without following them and refuses mount points. It gives a
+// subdirectory without access mode 0700 first, but never the parent of path.
+// Neither depth nor the length of names below path is limited. A missing path
+// is no error.
 func Remove(ctx context.Context, path string) error {
 	path = filepath.Clean(path)
 	name := filepath.Base(path)
@@ -47,7 +47,7 @@ func Remove(ctx context.Context, path string) error {
 	return nil
 }
 
-// removeFrom is [Remove] for a name in an opened directory.
+// removeFrom is [Remove] for a name in an open directory.
 func removeFrom(ctx context.Context, directory *os.File, name string) error {
 	if err := removeAt(ctx, int(directory.Fd()), name); err != nil {
 		return fmt.Errorf("remove %s: %w", filepath.Join(directory.Name(), name), err)
@@ -61,7 +61,7 @@ func removeAt(ctx context.Context, parent int, name string) error {
 	return removal.run(ctx)
 }
 
-// emptyOpened removes all that is in directory, with the care of [Remove]. The
+// emptyOpened removes everything in directory, as carefully as [Remove]. The
 // directory itself keeps its place, owner and mode.
 func emptyOpened(ctx context.Context, directory *os.File) error {
 	fd, err := unix.Openat(int(directory.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -77,9 +77,9 @@ func emptyOpened(ctx context.Context, directory *os.File) error {
 	return nil
 }
 
-// Empty removes all that is in a directory, with the care of [Remove]. The
-// directory itself keeps its place, owner and mode. It must be one, not a link to
-// one; a missing one is no error.
+// Empty removes everything in a directory, as carefully as [Remove]. The
+// directory itself keeps its place, owner and mode. A missing one is no error;
+// a link to one is.
 func Empty(ctx context.Context, path string) error {
 	directory, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -100,14 +100,14 @@ type treeRemoval struct {
 	buffer [direntBuffer]byte
 }
 
-// A treeLevel is one directory being emptied.
+// A treeLevel is a directory that is being emptied.
 type treeLevel struct {
 	name     string // in the level above
-	only     string // for the first level: the one entry to remove, else all
+	only     string // in the first level, the only entry to remove; empty: all
 	fd       int    // -1: closed to save descriptors
 	dev, ino uint64
 	pending  []string // listed and not yet looked at
-	removed  bool     // something went away since the listing began
+	removed  bool     // something was removed since the listing began
 	passes   int
 }
 
@@ -144,7 +144,7 @@ func (r *treeRemoval) run(ctx context.Context) error {
 	}
 }
 
-// list reads the next names of a level and says whether there is more to do.
+// list reads the next names of a level and returns whether there is more to do.
 func (r *treeRemoval) list(level *treeLevel) (more bool, err error) {
 	if level.only != "" {
 		return false, nil
@@ -175,8 +175,8 @@ func (l *treeLevel) pass() error {
 	return nil
 }
 
-// removeEntry removes one name of a level, or opens it as the next level when
-// it is a directory with something in it.
+// removeEntry removes one name of a level or, if it is a directory with
+// content, opens it as the next level.
 func (r *treeRemoval) removeEntry(level *treeLevel, name string) error {
 	level.removed = true
 	err := retryInterrupted(func() error { return unix.Unlinkat(level.fd, name, 0) })
@@ -223,7 +223,7 @@ func (r *treeRemoval) descend(level *treeLevel, name string) error {
 	return nil
 }
 
-// again makes sure that a level is looked at once more.
+// again has a level looked at once more.
 func (r *treeRemoval) again(level *treeLevel) error {
 	if level.only != "" {
 		level.pending = []string{level.only}
@@ -232,7 +232,7 @@ func (r *treeRemoval) again(level *treeLevel) error {
 	return level.pass()
 }
 
-// ascend removes the last level, which is empty, and returns to the one above.
+// ascend removes the last level, which is empty, and returns to its parent.
 func (r *treeRemoval) ascend() error {
 	child := r.levels[len(r.levels)-1]
 	parent := &r.levels[len(r.levels)-2]
@@ -252,12 +252,12 @@ func (r *treeRemoval) ascend() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
-		return r.again(parent) // moved away or filled again: the next listing tells
+		return r.again(parent) // moved away or filled again: the next listing will show
 	}
 	return fmt.Errorf("%s: %w", child.name, err)
 }
 
-// restart begins anew at the first level, the only one whose place is certain.
+// restart starts over at the first level, the only one whose place is certain.
 func (r *treeRemoval) restart() error {
 	r.close()
 	r.levels = r.levels[:1]
@@ -278,8 +278,8 @@ func (l *treeLevel) closeDescriptor() {
 	l.fd, l.pending, l.removed = -1, nil, false
 }
 
-// reopenParent opens the directory above fd as parent. A directory that was
-// moved has another one above it, where nothing may be removed.
+// reopenParent opens the directory above fd, which must be parent. A directory
+// that was moved has another parent, where nothing may be removed.
 func reopenParent(fd int, parent *treeLevel) error {
 	above, err := unix.Openat(fd, "..", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -298,8 +298,8 @@ func reopenParent(fd int, parent *treeLevel) error {
 	return nil
 }
 
-// openSubdirectory opens a directory for listing, neither through a link nor
-// across a mount point (EXDEV), and gives it mode 0700 if that is needed.
+// openSubdirectory opens a directory for listing, but not through a link or
+// across a mount point (EXDEV), and gives it mode 0700 if needed.
 func openSubdirectory(parent int, name string) (int, error) {
 	fd, err := openBeneath(parent, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if !errors.Is(err, unix.EACCES) {
@@ -350,15 +350,15 @@ func openSameDevice(parent int, name string, flags int) (int, error) {
 	return fd, nil
 }
 
-// seize makes sure that entries of a sub-directory can be removed, and, when
-// running as root, that its former owner can add none while that goes on.
+// seize makes sure that the entries of a subdirectory can be removed and, if
+// running as root, that its former owner can't add any meanwhile.
 func seize(fd int) (unix.Stat_t, error) {
 	var status unix.Stat_t
 	if err := unix.Fstat(fd, &status); err != nil {
 		return status, err
 	}
 	if os.Geteuid() == 0 && status.Uid != 0 {
-		// Best effort: a file system may know better than root (NFS).
+		// Best effort: a file system may not obey root (NFS).
 		_ = unix.Fchown(fd, 0, -1)
 	}
 	mode := status.Mode & 0o7777

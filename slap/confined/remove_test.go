@@ -159,8 +159,8 @@ func TestRemoveStopsWithContext(t *testing.T) {
 	}
 }
 
-// TestRemoveAgainstRenames has directories move out of the tree and back
-// while it is removed: what was outside before must stay.
+// TestRemoveAgainstRenames moves directories out of the tree and back while it
+// is removed: what was outside before must stay.
 func TestRemoveAgainstRenames(t *testing.T) {
 	t.Parallel()
 	base := t.TempDir()
@@ -213,10 +213,10 @@ func TestRemoveAgainstRenames(t *testing.T) {
 	}
 }
 
-// TestRemoveAgainstOwner has the owner of a tree refill it all the time:
-// root takes each sub-directory from its owner, so the removal ends.
+// TestRemoveAgainstOwner has the owner of a tree keep refilling it: root takes
+// each subdirectory from its owner, so the removal ends.
 func TestRemoveAgainstOwner(t *testing.T) {
-	testkit.Root(t) // else the owner of the tree would be the remover itself
+	testkit.Root(t) // otherwise the tree's owner would be the remover itself
 	directory := t.TempDir()
 	os.Chmod(filepath.Dir(directory), 0o755)
 	tree := filepath.Join(directory, "tree")
@@ -269,8 +269,8 @@ func TestRemoveMountPoint(t *testing.T) {
 	testkit.MustExist(t, filepath.Join(mounted, "kept"))
 }
 
-// TestRemoveUserMount has a user's file system in the tree whose server
-// never answers.
+// TestRemoveUserMount has a user's file system, whose server never answers, in
+// the tree.
 func TestRemoveUserMount(t *testing.T) {
 	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) {
 		return

@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rights are the file access of a user, when the agent is root; else its own. A
-// link or a mode that would not let the user in does not let in what is done with
-// them, and new files are the user's own.
+// Rights are the file access of a user if the agent is root, else the agent's
+// own. A link or a mode that would keep the user out also keeps out what uses
+// them, and new files belong to the user.
 type Rights struct {
 	tasks chan func()
 }
 
-// TakeRights makes a thread with the file access of a user, who is in these
-// groups. Close them after use.
+// TakeRights starts a thread with the file access of a user in these groups.
+// Close it after use.
 func TakeRights(uid, gid int, groups []int) (*Rights, error) {
 	r := &Rights{tasks: make(chan func())}
 	ready := make(chan error)
-	go func() { // owns its thread, and nothing else: tasks belong to their callers, who wait
+	go func() { // owns only its thread: tasks belong to their callers, who wait
 		err := becomeForFiles(uid, gid, groups)
 		ready <- err
 		if err == nil {
@@ -31,7 +31,7 @@ func TakeRights(uid, gid int, groups []int) (*Rights, error) {
 				task()
 			}
 		}
-		// The thread ends with the goroutine, which has locked it.
+		// The thread ends with the goroutine that locked it.
 	}()
 	if err := <-ready; err != nil {
 		return nil, err
@@ -42,15 +42,14 @@ func TakeRights(uid, gid int, groups []int) (*Rights, error) {
 // Close ends the thread.
 func (r *Rights) Close() { close(r.tasks) }
 
-// Do calls task with the rights. It may be called from any goroutine, not from a
-// task.
+// Do calls task with the rights. Any goroutine may call it, but not a task.
 func (r *Rights) Do(task func() error) error {
 	done := make(chan error)
 	r.tasks <- func() { done <- task() }
 	return <-done
 }
 
-// Open opens a directory with the rights. What it offers is for use within Do.
+// Open opens a directory with the rights. Use it only within Do.
 func (r *Rights) Open(directory string) (opened *Directory, err error) {
 	err = r.Do(func() error {
 		root, err := OpenRoot(directory)
@@ -62,7 +61,7 @@ func (r *Rights) Open(directory string) (opened *Directory, err error) {
 	return opened, err
 }
 
-// OpenSame is [Rights.Open] for a directory that is open: it must still be in its place.
+// OpenSame is [Rights.Open] for an open directory, which must still be in its place.
 func (r *Rights) OpenSame(directory *Directory) (opened *Directory, err error) {
 	wanted, err := directory.identity()
 	if err != nil {
@@ -75,8 +74,8 @@ func (r *Rights) OpenSame(directory *Directory) (opened *Directory, err error) {
 	return opened, err
 }
 
-// becomeForFiles gives the calling thread the file access of a user, and keeps
-// the goroutine on it.
+// becomeForFiles gives the calling thread the file access of a user, and locks
+// the goroutine to it.
 func becomeForFiles(uid, gid int, groups []int) error {
 	runtime.LockOSThread()
 	if os.Geteuid() != 0 {
@@ -93,7 +92,7 @@ func becomeForFiles(uid, gid int, groups []int) error {
 	}
 	_, _ = unix.SetfsgidRetGid(gid)
 	_, _ = unix.SetfsuidRetUid(uid)
-	gotGID, _ := unix.SetfsgidRetGid(-1) // tells the present one
+	gotGID, _ := unix.SetfsgidRetGid(-1) // returns the current one
 	gotUID, _ := unix.SetfsuidRetUid(-1)
 	if gotUID != uid || gotGID != gid {
 		return fmt.Errorf("can't take the file access of user %d", uid)

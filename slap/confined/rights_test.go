@@ -12,8 +12,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// What is done with the rights of a user may only do what that user may, and what
-// it makes is the user's.
+// With a user's rights, one can only do what that user may, and what one makes
+// belongs to the user.
 func TestRights(t *testing.T) {
 	testkit.Root(t)
 	partition := openForTest(t)
@@ -67,7 +67,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// Only directories of root's are given, and no link on the way is followed.
+// Only root's directories are given away, and no link on the way is followed.
 func TestGivePath(t *testing.T) {
 	testkit.Root(t)
 	partition := openForTest(t)
@@ -101,7 +101,7 @@ func TestGivePath(t *testing.T) {
 	}
 }
 
-// A directory is listed in part, a directory below follows the same rules.
+// A directory can be listed in part; a directory below follows the same rules.
 func TestList(t *testing.T) {
 	partition := openForTest(t)
 	for _, name := range []string{"a", "b", "c"} {

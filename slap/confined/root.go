@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 )
 
-// A Root is an [os.Root], a directory outside of which nothing is touched, with
-// errors that name a file by its whole path: those of the standard library name
-// it as the caller did, so that on a node with a hundred partitions nobody knows
-// whose file is meant.
+// A Root is an [os.Root], a directory outside which nothing is touched, whose
+// errors name a file by its whole path. The standard library's name it as the
+// caller did, so that on a node with a hundred partitions nobody knows whose
+// file is meant.
 type Root struct{ *os.Root }
 
 // OpenRoot opens a directory.

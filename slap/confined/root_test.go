@@ -14,7 +14,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// No name leads out: neither upwards nor through a link, whatever is to be done.
+// No name leads out, neither upwards nor through a link, in any operation.
 func TestRootIsNotLeft(t *testing.T) {
 	top := t.TempDir()
 	secret := testkit.WriteFile(t, filepath.Join(top, "outside", "secret"), "secret")
@@ -64,7 +64,7 @@ func TestRootIsNotLeft(t *testing.T) {
 	}
 }
 
-// Every error names the whole path, also below a second root, and says why.
+// Every error names the whole path, even below a second root, and says why.
 func TestRootErrors(t *testing.T) {
 	directory := t.TempDir()
 	if err := os.Mkdir(filepath.Join(directory, "below"), 0o755); err != nil {

@@ -12,24 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// aside is where a file is moved while its names are counted.
+// aside is the directory to which a file is moved while its names are counted.
 const aside = ".slapos-aside"
 
-// OpenSole opens a regular file of the agent's own that has no other name, so
-// that it is nobody else's: it may be written in place. What it holds may yet be
-// another user's text, which came there under another name. The
-// name has no slash. What is something else is left there, and an error.
+// OpenSole opens a regular file that belongs to the agent and has no other
+// name, so that it is nobody else's and may be written in place. It may still
+// contain another user's text, which came there under another name. name must
+// have no slash. Anything else is left there, and is an error.
 //
-// Where users can make hard links to files that are not theirs, a count of names
-// may miss the one by which the file was opened: its user has just removed it.
-// There the file is moved into a directory that the agent alone can reach, and
-// back; a file with one name there has no other.
+// If users can make hard links to files of others, the link count may miss the
+// name by which the file was opened: its user may just have removed it. Then
+// the file is moved into a directory that only the agent can reach, and back; a
+// file with one name there has no other.
 func (d *Directory) OpenSole(name string, flags int) (*os.File, fs.FileInfo, error) {
 	file, info, err := d.openSole(name, flags)
 	if err != nil || d.linksProtected {
 		return file, info, err
 	}
-	file.Close() // it is the agent's, unless its user was quick
+	file.Close() // it belongs to the agent, unless its user was quick
 	return d.openAside(name, flags)
 }
 

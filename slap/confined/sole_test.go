@@ -15,8 +15,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// A file of the agent's own with one name is opened, whether hard links are
-// protected or not, and stays where it is. Everything else is refused and left.
+// A file of the agent with one name is opened, whether hard links are protected
+// or not, and stays where it is. Everything else is refused and left.
 func TestOpenSole(t *testing.T) {
 	t.Parallel()
 	for _, protected := range []bool{true, false} {
@@ -67,8 +67,8 @@ func TestOpenSole(t *testing.T) {
 	}
 }
 
-// A user who takes a name away as soon as a file was opened by it, so that the
-// count of names is one again, gets nobody else's file opened.
+// A user who removes a name as soon as a file was opened by it, so that the
+// link count is one again, can't get somebody else's file opened.
 func TestOpenSoleAttack(t *testing.T) {
 	t.Parallel()
 	root, outside := openForTest(t), outsideFile(t)

@@ -18,27 +18,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attributes of a written file. An ID of -1 leaves the writer's.
+// Attributes of a written file. An ID of -1 keeps the writer's.
 type Attributes struct {
-	Mode     fs.FileMode // 0: 0666, less the process's umask
+	Mode     fs.FileMode // 0: 0666, minus the process's umask
 	UID, GID int
-	// Volatile files are made anew after a loss: they are not synced.
+	// Volatile files are recreated after a loss: they are not synced.
 	Volatile bool
-	// Temporary is the name under which the file is written first, beside it; see
-	// [Directory.Write].
+	// Temporary is the name beside the file under which it is first written;
+	// see [Directory.Write].
 	Temporary string
 }
 
-// AgentFile is a file of the agent's own, which others may read. VolatileFile is
-// one that is not worth a sync.
+// AgentFile is for files of the agent that others may read. VolatileFile is for
+// those that aren't worth a sync.
 var (
 	AgentFile    = Attributes{Mode: 0o644, UID: -1, GID: -1}
 	VolatileFile = Attributes{Mode: 0o644, UID: -1, GID: -1, Volatile: true}
 )
 
-// Write replaces a file whole, or leaves it as it was. A directory in its place is
-// removed with all that is in it. The file is written under another name first, by
-// default always the same, so that an agent that is killed leaves one file at most.
+// Write replaces a file as a whole, or leaves it as it was. It removes a
+// directory in its place with its content. It first writes under another name,
+// by default always the same, so that a killed agent leaves at most one file.
 func (d *Directory) Write(name string, content []byte, a Attributes) error {
 	temporary := temporaryName(name)
 	if a.Temporary != "" {
@@ -49,7 +49,7 @@ func (d *Directory) Write(name string, content []byte, a Attributes) error {
 		return err
 	}
 	if _, err = file.Write(content); err == nil {
-		err = d.setAttributes(file, a) // until then it is out of its user's reach
+		err = d.setAttributes(file, a) // until now its user can't reach it
 	}
 	if err == nil && !a.Volatile {
 		err = file.Sync()
@@ -67,8 +67,8 @@ func (d *Directory) Write(name string, content []byte, a Attributes) error {
 	return d.syncNames(path.Dir(name))
 }
 
-// syncNames makes the names in a directory last through a loss of power. Its user may
-// have exchanged it, which is that user's loss.
+// syncNames makes the names in a directory survive a power loss. If its user
+// has replaced it, the loss is that user's.
 func (d *Directory) syncNames(directory string) error {
 	file, err := d.OpenFile(directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -81,8 +81,8 @@ func (d *Directory) syncNames(directory string) error {
 	return nil
 }
 
-// SyncAll makes all that was written to the directory's file system last through a
-// loss of power: what is noted afterwards vouches for it (GRID-107).
+// SyncAll makes everything that was written to the directory's file system
+// survive a power loss: notes written afterwards vouch for it (GRID-107).
 func (d *Directory) SyncAll() error {
 	file, err := d.OpenFile(".", os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -92,8 +92,8 @@ func (d *Directory) SyncAll() error {
 	return os.NewSyscallError("syncfs", unix.Syncfs(int(file.Fd())))
 }
 
-// create makes a new file. Whatever has its name is removed first: it is somebody
-// else's, or what a killed agent left.
+// create makes a new file. It first removes whatever has its name: somebody
+// else's file, or one that a killed agent left.
 func (d *Directory) create(name string, a Attributes) (*os.File, error) {
 	mode := fs.FileMode(0o600)
 	if a.Mode == 0 {
@@ -138,8 +138,8 @@ func (d *Directory) Rename(old, name string) error {
 	return err
 }
 
-// Append opens a file of the directory's user to be written at its end.
-// Whatever is not such a file is removed before.
+// Append opens a file of the directory's user for appending. It first removes
+// whatever else is there.
 func (d *Directory) Append(name string, mode fs.FileMode) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_APPEND | syscall.O_NONBLOCK
 	if file, err := d.OpenFile(name, flags, 0); err == nil {
@@ -158,7 +158,7 @@ func (d *Directory) Append(name string, mode fs.FileMode) (*os.File, error) {
 	return file, err
 }
 
-// Remove removes a file or an empty directory; nothing there is no error.
+// Remove removes a file or an empty directory; a missing one is no error.
 func (d *Directory) Remove(name string) error {
 	if err := d.Root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -166,16 +166,16 @@ func (d *Directory) Remove(name string) error {
 	return nil
 }
 
-// clearTime bounds a [Directory.Clear]: with the rights of a user it can't keep that
-// user from filling a directory again all the time.
+// clearTime bounds [Directory.Clear]: with a user's rights it can't keep that
+// user from filling a directory again and again.
 var clearTime = 5 * time.Second
 
-// Clear removes whatever has the name of a file of the agent's own, also a
-// directory with all that is in it. When that lasts long, a part goes, the rest is
-// an error, and the next call goes on.
+// Clear removes whatever has the name of a file of the agent, even a directory
+// with its content. If that takes too long, it removes a part and returns an
+// error, and the next call continues.
 func (d *Directory) Clear(name string) error {
 	err := d.Remove(name)
-	if !errors.Is(err, fs.ErrExist) { // also for a directory that isn't empty
+	if !errors.Is(err, fs.ErrExist) { // also for a non-empty directory
 		return err
 	}
 	parent, err := d.OpenFile(path.Dir(name), os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
@@ -192,8 +192,8 @@ func (d *Directory) Clear(name string) error {
 	return err
 }
 
-// RemoveTree removes a name in the directory and all that is below it, with the care
-// of [Remove].
+// RemoveTree removes a name in the directory and everything below it, as
+// carefully as [Remove].
 func (d *Directory) RemoveTree(ctx context.Context, name string) error {
 	opened, err := d.Handle()
 	if err != nil {
@@ -206,7 +206,7 @@ func (d *Directory) RemoveTree(ctx context.Context, name string) error {
 	return removeFrom(ctx, opened, name)
 }
 
-// Empty removes all that is in the directory, with the care of [Remove].
+// Empty removes everything in the directory, as carefully as [Remove].
 func (d *Directory) Empty(ctx context.Context) error {
 	opened, err := d.Root.Open(".")
 	if err != nil {
@@ -216,9 +216,9 @@ func (d *Directory) Empty(ctx context.Context) error {
 	return emptyOpened(ctx, opened)
 }
 
-// MakeDirectory makes a directory of the directory's user, unless it exists: less
-// the process's umask, as every file. One of root's that an agent left empty is
-// made anew.
+// MakeDirectory makes a directory that belongs to the directory's user, unless
+// it exists. Like every file, it gets its mode minus the umask. An empty one of
+// root's, which an agent left, is made again.
 func (d *Directory) MakeDirectory(name string, mode fs.FileMode) error {
 	err := d.makeDirectory(name, mode)
 	if !errors.Is(err, fs.ErrExist) {
@@ -252,8 +252,8 @@ func (d *Directory) makeDirectory(name string, mode fs.FileMode) error {
 	return nil
 }
 
-// umask is that of the process, which can't be asked without changing it, but for
-// a text in /proc.
+// umask returns the process's umask, which can only be read from a text in
+// /proc without changing it.
 var umask = sync.OnceValue(func() fs.FileMode {
 	status, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(status)) {
@@ -267,8 +267,8 @@ var umask = sync.OnceValue(func() fs.FileMode {
 	return 0o022
 })
 
-// Link makes name a symbolic link of the directory's user to target. Anything
-// there that is not a link is left alone (GRID-56).
+// Link makes name a symbolic link to target that belongs to the directory's
+// user. It leaves anything there that is not a link alone (GRID-56).
 func (d *Directory) Link(target, name string) error {
 	info, err := d.Lstat(name)
 	switch {

@@ -10,16 +10,16 @@ import (
 	"slapos/slap"
 )
 
-// The bounds of a text of somebody else. Python has the one of digits, and its
-// stack ends near a thousand levels.
+// Bounds for untrusted texts. Python has the one for digits, and its stack ends
+// near a thousand levels.
 const (
 	maxDigits = 4300
 	maxValues = 250_000
 )
 
-// Bounded tells why a JSON text is too much to be read: values of many levels
-// or digits take more time than their text is long, many small ones more memory.
-// It says nothing of a text that is no JSON.
+// Bounded says why a JSON text is too expensive to read: many levels or digits
+// take more time than their length suggests, many small values more memory. It
+// accepts texts that aren't JSON.
 func Bounded[T string | []byte](text T) error {
 	depth, values := 0, 1
 	for i := 0; i < len(text); i++ {
@@ -56,7 +56,7 @@ func Bounded[T string | []byte](text T) error {
 	return nil
 }
 
-// tooLarge tells whether a number would have too many digits when written out.
+// tooLarge reports whether a number would have too many digits if written out.
 func tooLarge(number string) bool {
 	at := strings.IndexAny(number, "eE")
 	if at < 0 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Package pyjson writes JSON as Python's json.dumps does, byte for byte: ASCII
-// only, keys in the order that they were given, or sorted for maps. Files and
-// answers of this program are compared with the original's, and read by it.
+// only, with keys in their given order, or sorted for maps. The original reads
+// this program's files and answers, and they are compared with its own.
 package pyjson
 
 import (
@@ -25,7 +25,7 @@ type Member struct {
 // Object is a JSON object whose keys keep their order.
 type Object []Member
 
-// Of makes an object from keys, which are texts, and their values.
+// Of makes an object from alternating keys, which are texts, and values.
 func Of(keysAndValues ...any) Object {
 	o := make(Object, len(keysAndValues)/2)
 	for i := range o {
@@ -44,13 +44,13 @@ func (o Object) Get(key string) (value any, found bool) {
 	return nil, false
 }
 
-// Value is that of a key, nil without one.
+// Value returns the value of a key, nil without one.
 func (o Object) Value(key string) any {
 	value, _ := o.Get(key)
 	return value
 }
 
-// Keys lists the keys in their order.
+// Keys returns the keys in order.
 func (o Object) Keys() []string {
 	keys := make([]string, len(o))
 	for i, m := range o {
@@ -59,7 +59,7 @@ func (o Object) Keys() []string {
 	return keys
 }
 
-// Set stores a value; a key that was there keeps its place.
+// Set stores a value; an existing key keeps its place.
 func (o *Object) Set(key string, value any) {
 	for i := range *o {
 		if (*o)[i].Key == key {
@@ -70,8 +70,8 @@ func (o *Object) Set(key string, value any) {
 	*o = append(*o, Member{key, value})
 }
 
-// A Builder makes an object of any number of keys, in time that grows with them.
-// Object may be read meanwhile.
+// A Builder makes an object with many keys in linear time. Object may be read
+// meanwhile.
 type Builder struct {
 	Object
 	places map[string]int
@@ -90,13 +90,13 @@ func (b *Builder) Set(key string, value any) {
 	b.Object = append(b.Object, Member{key, value})
 }
 
-// Has tells whether a key was set.
+// Has reports whether a key was set.
 func (b *Builder) Has(key string) bool {
 	_, found := b.places[key]
 	return found
 }
 
-// Remove forgets a key, if it is there.
+// Remove removes a key, if it exists.
 func (o *Object) Remove(key string) {
 	*o = slices.DeleteFunc(*o, func(m Member) bool { return m.Key == key })
 }
@@ -114,7 +114,7 @@ func (o Object) Sort() {
 	})
 }
 
-// Sorted gives a dictionary the order of its keys.
+// Sorted sorts the keys of a dictionary.
 func Sorted(d slap.Dict) Object {
 	o := make(Object, 0, len(d))
 	for _, key := range slices.Sorted(maps.Keys(d)) {
@@ -123,12 +123,12 @@ func Sorted(d slap.Dict) Object {
 	return o
 }
 
-// Style is one of the forms that json.dumps writes.
+// Style is a format of json.dumps.
 type Style struct {
 	comma, colon string
-	indent       string // of a level; "" for one line
-	// Other writes values that have no form in JSON; they are an error
-	// without.
+	indent       string // per level; "" for one line
+	// Other converts values that have no form in JSON; without it they are an
+	// error.
 	Other func(value any) string
 }
 
@@ -198,7 +198,7 @@ func (s Style) append(b []byte, value any, newline string) ([]byte, error) {
 	return b, fmt.Errorf("a %T has no form in JSON", value)
 }
 
-// appendFloat writes what JSON has no word for as Python does.
+// appendFloat writes numbers that JSON lacks as Python does.
 func appendFloat(b []byte, value float64) []byte {
 	text := slap.PythonString(value)
 	switch text {
@@ -237,7 +237,7 @@ func (s Style) appendObject(b []byte, o Object, newline string) ([]byte, error) 
 	return s.end(b, len(o), newline, '}'), nil
 }
 
-// next begins the item of that number.
+// next begins an item with the given number.
 func (s Style) next(b []byte, number int, inner string) []byte {
 	if number > 0 {
 		b = append(b, s.comma...)
@@ -245,7 +245,7 @@ func (s Style) next(b []byte, number int, inner string) []byte {
 	return append(b, inner...)
 }
 
-// end closes what has so many items: an empty one is not broken.
+// end closes a container with that many items: an empty one stays on its line.
 func (s Style) end(b []byte, count int, newline string, bracket byte) []byte {
 	if count > 0 {
 		b = append(b, newline...)

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// values are what Python writes them from, and ours.
+// values are values in Python's syntax, and ours.
 var values = []struct {
 	python string
 	value  any
@@ -66,7 +66,7 @@ func TestAsPython(t *testing.T) {
 	}
 }
 
-// TestOther is an error, deep inside too, unless the style has a form for it.
+// TestOther: such a value is an error, even deep inside, unless the style converts it.
 func TestOther(t *testing.T) {
 	odd := []any{slap.Dict{"a": pyjson.Object{{"b", struct{}{}}}}}
 	if _, err := pyjson.Spaced.Append(nil, odd); err == nil {

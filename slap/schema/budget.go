@@ -12,27 +12,27 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// The bounds of what a release's schema may cost. References of a few lines can
-// lead to each other's, and so be more than can ever be looked at.
+// Bounds for the cost of a release's schema. A few lines of references can lead
+// to each other's, and so expand without end.
 const (
 	maximumDocuments = 100
 	maximumValues    = 30_000  // of all documents
-	maximumPointers  = 8 << 20 // bytes of the pointers to all values
+	maximumPointers  = 8 << 20 // bytes, of the pointers to all values
 	maximumSteps     = 500_000
 	maximumTime      = 5 * time.Second
 )
 
-// overBudget is thrown out of the library, which knows no end before its own.
+// overBudget is a panic that leaves the library, which has no limit of its own.
 type overBudget struct{ error }
 
-// budget counts what a validation looks at. It is that of one schema, and serves
+// budget counts the steps of a validation. It belongs to one schema, and serves
 // one validation at a time.
 type budget struct {
 	ctx   context.Context // nil between validations
 	steps int
 }
 
-// spend takes steps, and breaks off when there are no more, or the time is over.
+// spend takes steps, and panics if there are none left, or the time is over.
 func (b *budget) spend(steps int) {
 	b.steps -= steps
 	if b.steps < 0 {
@@ -64,8 +64,8 @@ func (b *budget) within(ctx context.Context, validate func() error) (err error) 
 	return validate()
 }
 
-// charge has each schema that can be reached from s take its steps from the
-// budget. Of what the library looks at in any schema, the format comes first.
+// charge makes each schema that s can reach take its steps from the budget. The
+// library looks at the format of a schema first.
 func (b *budget) charge(s *jsonschema.Schema) {
 	seen := map[*jsonschema.Schema]bool{s: true}
 	for queue := []*jsonschema.Schema{s}; len(queue) > 0; queue = queue[1:] {
@@ -107,8 +107,8 @@ func (b *budget) chargeOne(s *jsonschema.Schema) {
 
 var schemaType = reflect.TypeFor[jsonschema.Schema]()
 
-// schemasIn lists the schemas that a value of the library refers to, in fields of
-// its own too.
+// schemasIn lists the schemas to which a value of the library refers, including
+// unexported fields.
 func schemasIn(v reflect.Value, found []*jsonschema.Schema) []*jsonschema.Schema {
 	switch v.Kind() {
 	case reflect.Pointer:
