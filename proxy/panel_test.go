@@ -228,7 +228,7 @@ func TestPanelRefuses(t *testing.T) {
 	}
 	// A name that isn't ours may be made to lead here by whoever owns it.
 	l.header = http.Header{"Host": {"evil.example"}, "Origin": {"http://evil.example"}}
-	l.expectPage(l.post("/supplySupply", "url", "u", "computer_id", "c", "state", "available"), 403, "evil.example is no name of this server")
+	l.expectPage(l.post("/supplySupply", "url", "u", "computer_id", "c", "state", "available"), 403, "evil.example is not a name of this server")
 	// Nor does it read, anything; only whether this is the master that it takes it for.
 	for _, path := range []string{"/getFullComputerInformation?computer_id=local_computer", "/panel/", "/hateoas/", "/metrics", "/http_proxy/127.0.0.1:1/", "/nothing"} {
 		l.header = http.Header{"Host": {"evil.example:5000"}}

@@ -101,7 +101,7 @@ const searchLimit = 40
 // adds.
 type Row map[string]json.RawMessage
 
-// Text returns a column that holds text, "" for anything else.
+// Text returns a column with text, "" for anything else.
 func (r Row) Text(column string) string { return jsonText(r[column]) }
 
 // Search runs a catalog query and returns at most 40 rows.
@@ -111,7 +111,7 @@ func (h *Hateoas) Search(ctx context.Context, query string, columns ...string) (
 		return nil, err
 	}
 	if root.Links.RawSearch.Href == "" {
-		return nil, fmt.Errorf("%s: the Master offers no search", h.root)
+		return nil, fmt.Errorf("%s: the Master has no search", h.root)
 	}
 	url, err := expandTemplate(root.Links.RawSearch.Href, map[string]any{
 		"query": query, "select_list": columns, "limit": searchLimit,
@@ -132,7 +132,7 @@ func (h *Hateoas) Search(ctx context.Context, query string, columns ...string) (
 // (SLAP-72).
 type Document struct {
 	PortalType string
-	// ParentURL is the relative URL of the parent, "" when not told.
+	// ParentURL is the relative URL of the parent, "" if unknown.
 	ParentURL string
 	// FormID identifies the view.
 	FormID string
@@ -140,10 +140,10 @@ type Document struct {
 	Fields map[string]json.RawMessage
 }
 
-// Text returns a field that holds text, "" for anything else.
+// Text returns a field with text, "" for anything else.
 func (d *Document) Text(field string) string { return jsonText(d.Fields[field]) }
 
-// fieldTypes are the types of fields that are data.
+// fieldTypes are the types of fields that hold data.
 var fieldTypes = map[string]bool{
 	"StringField": true, "EmailField": true, "IntegerField": true, "FloatField": true, "TextAreaField": true,
 }
@@ -155,7 +155,7 @@ func (h *Hateoas) Document(ctx context.Context, relativeURL string) (*Document, 
 		return nil, err
 	}
 	if root.Links.Traverse.Href == "" {
-		return nil, fmt.Errorf("%s: the Master offers no way to documents", h.root)
+		return nil, fmt.Errorf("%s: the Master has no documents", h.root)
 	}
 	url, err := expandTemplate(root.Links.Traverse.Href, map[string]any{
 		"relative_url": relativeURL, "view": "slaposjs_view",
@@ -174,8 +174,8 @@ func (h *Hateoas) Document(ctx context.Context, relativeURL string) (*Document, 
 	return d, nil
 }
 
-// Me fetches the document of whoever the client's certificate stands for: a
-// person, an instance or a computer.
+// Me fetches the document of the client certificate's owner: a person, an
+// instance or a computer.
 func (h *Hateoas) Me(ctx context.Context) (*Document, error) {
 	root, err := h.links(ctx)
 	if err != nil {
@@ -243,7 +243,7 @@ func (p *documentPage) document() (*Document, error) {
 	return d, nil
 }
 
-// jsonText returns the text that raw holds, "" for anything else.
+// jsonText returns the text in raw, "" for anything else.
 func jsonText(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) != nil {

@@ -18,17 +18,17 @@ const (
 	queryInstallations = `portal_type:"Software Installation" AND validation_state:validated`
 )
 
-// noNews is the text for what the Master has no news of (SLAP-77).
+// noNews is the Master's text for missing news (SLAP-77).
 const noNews = "#error no data found"
 
-// Service is a line of the list of services.
+// Service is a row of the list of services.
 type Service struct {
 	Title              string
 	SoftwareReleaseURL string
 }
 
-// Services lists the services of the user, in the Master's order. Of several
-// with one title, the last counts.
+// Services lists the user's services, in the Master's order. Of several with
+// the same title, the last counts.
 func (h *Hateoas) Services(ctx context.Context) ([]Service, error) {
 	rows, err := h.Search(ctx, queryServices, "title", "url_string")
 	if err != nil {
@@ -47,25 +47,25 @@ func (h *Hateoas) Services(ctx context.Context) ([]Service, error) {
 	return services, nil
 }
 
-// ServiceInformation is what a Master tells about a service (SLAP-75).
+// ServiceInformation is what a Master knows about a service (SLAP-75).
 type ServiceInformation struct {
 	*Document
 	SoftwareReleaseURL string // url_string
 	SoftwareType       string // source_reference
 	Shared             bool   // root_slave
 	RequestedState     string // slap_state
-	// Parameters are those of text_content. When "_" is the only one, its
-	// value is what its JSON text means, or that text where it is none.
+	// Parameters are those of text_content. If "_" is the only one, its value
+	// is parsed as JSON, or stays text if it isn't JSON.
 	Parameters Dict
-	// ConnectionParameters come from either form of connection_parameter_list.
+	// ConnectionParameters are read from either form of connection_parameter_list.
 	ConnectionParameters Dict
-	// News is the JSON list of messages of the instances, nil when the Master
-	// has none (the member "instance" of the field news).
+	// News is the JSON list of the instances' messages, nil if the Master has
+	// none (the member "instance" of the field news).
 	News json.RawMessage
 }
 
-// Service fetches one service by its title. The error matches ErrNotFound when
-// there is none.
+// Service fetches a service by its title. If there is none, the error matches
+// ErrNotFound.
 func (h *Hateoas) Service(ctx context.Context, title string) (*ServiceInformation, error) {
 	query := queryServices + fmt.Sprintf(` AND title:="%s"`, title)
 	d, err := h.one(ctx, query, "title", title, "This document does not exist.")
@@ -129,7 +129,7 @@ func connectionParameters(raw json.RawMessage) (Dict, error) {
 	return d, nil
 }
 
-// isTrue tells what Python takes for true among the values of a field.
+// isTrue reports whether Python takes a field's value for true.
 func isTrue(raw json.RawMessage) bool {
 	raw = bytes.TrimSpace(raw)
 	switch string(raw) {
@@ -139,7 +139,7 @@ func isTrue(raw json.RawMessage) bool {
 	return true
 }
 
-// one follows the only row whose column has the given value (SLAP-74).
+// one follows the only row with the given value in a column (SLAP-74).
 func (h *Hateoas) one(ctx context.Context, query, column, value, missing string) (*Document, error) {
 	rows, err := h.Search(ctx, query, column, "relative_url")
 	if err != nil {
@@ -162,8 +162,8 @@ func (h *Hateoas) Instances(ctx context.Context, title string) ([]Row, error) {
 		"getConnectionXmlAsDict", "SoftwareInstance_getNewsDict")
 }
 
-// Installations lists the software installations of a computer, of all
-// computers when that is empty.
+// Installations lists the software installations of a computer, or of all
+// computers if reference is empty.
 func (h *Hateoas) Installations(ctx context.Context, computer string) ([]Row, error) {
 	query := queryInstallations
 	if computer != "" {
@@ -172,15 +172,14 @@ func (h *Hateoas) Installations(ctx context.Context, computer string) ([]Row, er
 	return h.Search(ctx, query, "uid", "relative_url", "url_string", "SoftwareInstallation_getNewsDict")
 }
 
-// ComputerSummary is a line of the list of computers, and what is known of
-// one.
+// ComputerSummary is a row of the list of computers, with news.
 type ComputerSummary struct {
 	Title     string
 	Reference string
 }
 
-// Computers lists the computers of the user, in the Master's order. Of several
-// with one title, the last counts.
+// Computers lists the user's computers, in the Master's order. Of several with
+// the same title, the last counts.
 func (h *Hateoas) Computers(ctx context.Context) ([]ComputerSummary, error) {
 	rows, err := h.Search(ctx, queryComputers, "title", "reference")
 	if err != nil {
@@ -199,17 +198,17 @@ func (h *Hateoas) Computers(ctx context.Context) ([]ComputerSummary, error) {
 	return computers, nil
 }
 
-// ComputerInformation is what a Master tells about a computer.
+// ComputerInformation is what a Master knows about a computer.
 type ComputerInformation struct {
 	*Document
 	ComputerSummary
-	// News of the computer and of its partitions, by their references.
+	// News of the computer and of its partitions, by reference.
 	News          string
 	PartitionNews map[string]string
 }
 
-// Computer fetches one computer by its reference. The error matches
-// ErrNotFound when there is none.
+// Computer fetches a computer by its reference. If there is none, the error
+// matches ErrNotFound.
 func (h *Hateoas) Computer(ctx context.Context, reference string) (*ComputerInformation, error) {
 	query := queryComputers + fmt.Sprintf(` AND reference:="%s"`, reference)
 	d, err := h.one(ctx, query, "reference", reference, "This computer does not exist.")
@@ -247,8 +246,8 @@ func (h *Hateoas) ComputerNews(ctx context.Context, computer string) (string, er
 	return info.News, nil
 }
 
-// PartitionNews fetches the last message about a partition; a text that says
-// so when there is none.
+// PartitionNews fetches the last message about a partition, or a text that says
+// there is none.
 func (h *Hateoas) PartitionNews(ctx context.Context, id PartitionID) (string, error) {
 	info, err := h.Computer(ctx, id.Computer)
 	if err != nil {
@@ -260,8 +259,8 @@ func (h *Hateoas) PartitionNews(ctx context.Context, id PartitionID) (string, er
 	return noNews, nil
 }
 
-// InstallationNews fetches the last message about a release on a computer; a
-// text that says so when there is none.
+// InstallationNews fetches the last message about a release on a computer, or a
+// text that says there is none.
 func (h *Hateoas) InstallationNews(ctx context.Context, computer, url string) (string, error) {
 	rows, err := h.Installations(ctx, computer)
 	if err != nil {
@@ -276,7 +275,7 @@ func (h *Hateoas) InstallationNews(ctx context.Context, computer, url string) (s
 	return noNews, nil
 }
 
-// Token fetches a token that registers a computer (SLAP-76).
+// Token fetches a token for registering a computer (SLAP-76).
 func (h *Hateoas) Token(ctx context.Context) (string, error) {
 	root, err := h.links(ctx)
 	if err != nil {

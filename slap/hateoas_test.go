@@ -32,7 +32,7 @@ const (
 		`"_links":{"type":{"name":"Computer"}}}`
 )
 
-// hateoasServer is a Master with the given templates after its address.
+// hateoasServer is a Master with the given templates appended to its address.
 func hateoasServer(t *testing.T, search, traverse, more string) (*httptest.Server, *[]string) {
 	var asked []string
 	var server *httptest.Server
@@ -92,7 +92,7 @@ const (
 	masterTraverse = "/hateoas/?mode=traverse{&relative_url,view}"
 )
 
-// SLAP-72, SLAP-74, SLAP-75; the root document is asked for with the header of
+// SLAP-72, SLAP-74, SLAP-75; the root document is requested with the header of
 // SLAP-3.
 func TestHateoas(t *testing.T) {
 	server, asked := hateoasServer(t, proxySearch, proxyTraverse, "")
@@ -156,7 +156,7 @@ func TestHateoasOfMaster(t *testing.T) {
 	ctx := t.Context()
 	server, asked := hateoasServer(t, masterSearch, masterTraverse,
 		`,"self":{"href":"@/hateoas"},"me":{"href":"urn:jio:get:/hateoas/computers/local_computer"}`)
-	c := newTestClient(t, ClientConfig{MasterURL: server.URL}) // SLAP-40: the Master tells
+	c := newTestClient(t, ClientConfig{MasterURL: server.URL}) // SLAP-40: the Master says where
 	h, err := c.Hateoas(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -4,8 +4,8 @@ package slap
 
 import "maps"
 
-// Instance is the answer to a [Request] (SLAP-34). What the Master left out
-// is empty.
+// Instance is the answer to a [Request] (SLAP-34). What the Master left out is
+// empty.
 type Instance struct {
 	// Computer and Partition say where the instance runs; for a shared
 	// instance, where its host runs.
@@ -16,9 +16,9 @@ type Instance struct {
 	RequestedState       State
 	Parameters           Dict
 	ConnectionParameters Dict
-	// ConnectionXML is the <instance> document behind ConnectionParameters,
-	// "" when nothing was published yet. It is on the wire only when
-	// HasConnectionXML, which it is for instances that are not shared.
+	// ConnectionXML is the <instance> document behind ConnectionParameters, ""
+	// if nothing was published yet. It is only sent if HasConnectionXML, which
+	// is true for instances that are not shared.
 	ConnectionXML    string
 	HasConnectionXML bool
 	// IPList are the addresses of the partition; nil is left out.
@@ -29,17 +29,17 @@ type Instance struct {
 	Extra              Dict
 }
 
-// ID names the partition that the instance runs in.
+// ID returns the name of the instance's partition.
 func (i *Instance) ID() PartitionID { return PartitionID{i.Computer, i.Partition} }
 
-// State is the requested state; ok is false when the Master did not say,
-// which is the case of shared instances: see [Client.Complete].
+// State returns the requested state; ok is false if the Master did not say, as
+// for shared instances: see [Client.Complete].
 func (i *Instance) State() (state State, ok bool) {
 	return i.RequestedState, i.RequestedState != ""
 }
 
-// Connection is what the instance published, from whichever form the Master
-// sent (SLAP-44). It is never nil without an error.
+// Connection returns what the instance published, in whichever form the Master
+// sent it (SLAP-44). It is only nil with an error.
 func (i *Instance) Connection() (Dict, error) {
 	if i.ConnectionParameters != nil {
 		return i.ConnectionParameters, nil
@@ -47,8 +47,8 @@ func (i *Instance) Connection() (Dict, error) {
 	return DecodeInstance([]byte(i.ConnectionXML))
 }
 
-// ConnectionParameter returns a parameter of [Instance.Connection]. The error
-// matches ErrNotFound when there is none of that name.
+// ConnectionParameter returns a parameter of [Instance.Connection]. If there is
+// none of that name, the error matches ErrNotFound.
 func (i *Instance) ConnectionParameter(name string) (any, error) {
 	d, err := i.Connection()
 	if err != nil {
@@ -57,9 +57,9 @@ func (i *Instance) ConnectionParameter(name string) (any, error) {
 	return lookup(d, name)
 }
 
-// AsPartition gives the instance the form that a proxy answers with when it
-// passes on the answer of another Master: a partition that has all attributes
-// of the instance among its own.
+// AsPartition returns the instance in the form in which a proxy forwards the
+// answer of another Master: a partition with all attributes of the instance
+// added to its own.
 func (i *Instance) AsPartition() *Partition {
 	p := &Partition{
 		Computer: i.Computer, Reference: i.Partition,
@@ -87,8 +87,8 @@ func (i *Instance) AsPartition() *Partition {
 	return p
 }
 
-// AsInstance reads a partition that came as the answer to a request: some
-// proxies answer so. It is the reverse of [Instance.AsPartition].
+// AsInstance reads a partition that came as the answer to a request, as some
+// proxies answer. It is the inverse of [Instance.AsPartition].
 func (p *Partition) AsInstance() *Instance {
 	i := &Instance{
 		GUID: p.InstanceGUID, RequestedState: p.RequestedState,

@@ -64,7 +64,7 @@ func worked(t testing.TB) []struct {
 			`<list id="i2"><int>1</int><string>a</string><list id="i3"><none/></list></list>`},
 		{"empty tuple", Tuple{}, `<tuple/>`},
 		{"tuple", Tuple{1, Tuple{2}}, `<tuple><int>1</int><tuple><int>2</int></tuple></tuple>`},
-		{"equal lists", []any{[]any{1}, []any{1}}, // SLAP-12: not the same one, so no reference
+		{"equal lists", []any{[]any{1}, []any{1}}, // SLAP-12: not the same list, so no reference
 			`<list id="i2"><list id="i3"><int>1</int></list><list id="i4"><int>1</int></list></list>`},
 		{"a tuple twice", []any{pair, pair},
 			`<list id="i2"><tuple><int>1</int><none/></tuple><tuple><int>1</int><none/></tuple></list>`},

@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// netrcLogin looks up a host in the .netrc file of a home directory
-// (SLAP-5). A file that cannot be read, or does not name the host, gives
-// nothing.
+// netrcLogin looks up a host in the .netrc file of a home directory (SLAP-5). A
+// file that cannot be read, or does not name the host, has no login.
 func netrcLogin(home, host string) (login, password string, ok bool) {
 	if home == "" {
 		return "", "", false
@@ -22,8 +21,8 @@ func netrcLogin(home, host string) (login, password string, ok bool) {
 	return parseNetrc(string(data), host)
 }
 
-// parseNetrc finds the entry of host, else the default entry. An entry has
-// the tokens login, password and account; macro definitions are skipped.
+// parseNetrc finds the entry of host, else the default entry. An entry has the
+// tokens login, password and account; it skips macro definitions.
 func parseNetrc(text, host string) (login, password string, ok bool) {
 	var entry struct {
 		matches, fallback bool

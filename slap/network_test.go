@@ -89,7 +89,7 @@ default login x password y`
 	}
 }
 
-// TestLogin sends what .netrc has, but not where other authentication applies
+// TestLogin sends the login in .netrc, but not if other authentication applies
 // (SLAP-5), nor to another host after a redirect.
 func TestLogin(t *testing.T) {
 	home := t.TempDir()
@@ -150,7 +150,7 @@ func TestRedirects(t *testing.T) {
 				http.Error(w, "the form is lost", http.StatusBadRequest)
 			}
 		default:
-			if moves.Add(1) > 1000 { // whoever follows that long would go on for ever
+			if moves.Add(1) > 1000 { // a client that follows this long would never stop
 				http.NotFound(w, r)
 				return
 			}
@@ -167,8 +167,8 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// TestProxyFromEnvironment runs a child, since the environment is read once
-// (CLI-29).
+// TestProxyFromEnvironment runs a child, since the environment is only read
+// once (CLI-29).
 func TestProxyFromEnvironment(t *testing.T) {
 	var asked string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,7 +186,7 @@ func TestProxyFromEnvironment(t *testing.T) {
 	}
 }
 
-// childCall is what the child of TestProxyFromEnvironment does.
+// childCall is the child of TestProxyFromEnvironment.
 func childCall(master string) (exit int) {
 	c, err := NewClient(ClientConfig{MasterURL: master})
 	if err == nil {
@@ -199,7 +199,7 @@ func childCall(master string) (exit int) {
 	return 0
 }
 
-// writeCertificate makes a certificate of its own for a client.
+// writeCertificate makes a self-signed client certificate.
 func writeCertificate(t *testing.T, dir string) (certificate, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -229,8 +229,8 @@ func writePEM(t *testing.T, path, kind string, der []byte) string {
 	return path
 }
 
-// TestTLS verifies the Master's certificate unless told otherwise (D-16), and
-// shows the client's.
+// TestTLS verifies the Master's certificate unless configured otherwise (D-16),
+// and shows the client's.
 func TestTLS(t *testing.T) {
 	var client string
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -294,6 +294,6 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Certificates don't matter to a Master without TLS.
+	// Without TLS, certificates don't matter.
 	newTestClient(t, ClientConfig{MasterURL: "http://127.0.0.1:1", CertFile: missing, KeyFile: missing})
 }

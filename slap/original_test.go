@@ -52,7 +52,7 @@ func askOriginal(t *testing.T, input []byte, args ...string) []original {
 }
 
 // TestOriginal reads what the original writes for random values and writes it
-// again, byte by byte the same; and has the original read what we write.
+// again, byte for byte the same; and it has the original read what we write.
 func TestOriginal(t *testing.T) {
 	answers := askOriginal(t, nil, "generate", "1", strconv.Itoa(*differential))
 	if len(answers) != *differential {
@@ -98,7 +98,7 @@ func compareInstance(t *testing.T, d Dict, a original) {
 	}
 }
 
-// jsonTexts writes texts, of which it gets the bytes in hexadecimal, by json.dumps.
+// jsonTexts writes texts with json.dumps. It gets their bytes in hexadecimal.
 const jsonTexts = `
 import json, sys
 for line in sys.stdin:

@@ -9,9 +9,9 @@ import (
 )
 
 // EncodeInstance writes parameters as an <instance> document (SLAP-25): UTF-8
-// with XML declaration, one parameter a line, sorted by name. Values that are
-// not text are written as [PythonString] gives them. It fails for text that
-// XML cannot carry.
+// with an XML declaration, one parameter per line, sorted by name. Values that
+// are not text are written with [PythonString]. It fails for text that XML
+// cannot carry.
 func EncodeInstance(parameters Dict) ([]byte, error) {
 	out := []byte("<?xml version='1.0' encoding='utf-8'?>\n")
 	if len(parameters) == 0 {
@@ -66,10 +66,10 @@ func appendEscaped(out []byte, s string, attribute bool) ([]byte, error) {
 	return out, nil
 }
 
-// DecodeInstance reads the parameters of an <instance> document (SLAP-26):
-// the parameter elements directly under the root, whatever its name. Values
-// are text, or nil for an empty element. A repeated name joins the texts by a
-// space. No input at all gives no parameters.
+// DecodeInstance reads the parameters of an <instance> document (SLAP-26): the
+// parameter elements directly below the root, whatever its name. Values are
+// text, or nil for an empty element. The texts of a repeated name are joined by
+// a space. Empty input has no parameters.
 func DecodeInstance(data []byte) (Dict, error) {
 	list, err := ListInstance(data)
 	if err != nil {
@@ -82,10 +82,10 @@ func DecodeInstance(data []byte) (Dict, error) {
 	return parameters, nil
 }
 
-// A Parameter is one element of an <instance> document.
+// A Parameter is an element of an <instance> document.
 type Parameter struct{ ID, Text string }
 
-// ListInstance reads what [DecodeInstance] reads, in the document's order.
+// ListInstance is [DecodeInstance], but keeps the document's order.
 func ListInstance(data []byte) ([]Parameter, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -114,8 +114,8 @@ func ListInstance(data []byte) ([]Parameter, error) {
 	}
 }
 
-// parameter reads one parameter element. Its value is the text before the
-// first child.
+// parameter reads a parameter element. Its value is the text before the first
+// child.
 func (s *scanner) parameter() (Parameter, error) {
 	id, ok := s.get("id")
 	if !ok {

@@ -81,7 +81,7 @@ func TestDecodeInstance(t *testing.T) {
 	}
 }
 
-// TestThroughProxy shows what stored parameters come back as (SLAP-27).
+// TestThroughProxy shows how stored parameters are returned (SLAP-27).
 func TestThroughProxy(t *testing.T) {
 	xml, err := EncodeInstance(Dict{"n": 3, "x": nil, "e": "", "_": `{"a": [1]}`})
 	if err != nil {
@@ -124,7 +124,7 @@ func TestPythonText(t *testing.T) {
 	}
 }
 
-// TestPythonTextIsBounded writes a list whose text would be 2^60 long.
+// TestPythonTextIsBounded writes a list whose full text would be 2^60 long.
 func TestPythonTextIsBounded(t *testing.T) {
 	v := []any{"x"}
 	for range 60 {

@@ -18,13 +18,13 @@ import (
 	"unsafe"
 )
 
-// maxPythonText bounds what PythonString and PythonRepr write. Lists that
-// refer to shared lists could otherwise grow exponentially.
+// maxPythonText bounds what PythonString and PythonRepr write. References to
+// shared lists could otherwise make it grow exponentially.
 const maxPythonText = 16 << 20
 
-// PythonString is Python's str() of a value. Dictionaries are written with
-// their keys sorted, since Go's have no order. Text longer than 16 MiB is cut
-// and ends with "...".
+// PythonString returns Python's str() of a value. Keys of dictionaries are
+// sorted, since Go's have no order. Text longer than 16 MiB is cut and ends
+// with "...".
 func PythonString(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -37,7 +37,7 @@ func PythonString(v any) string {
 	return PythonRepr(v)
 }
 
-// PythonRepr is Python's repr() of a value, with the remarks of
+// PythonRepr returns Python's repr() of a value, with the limits of
 // [PythonString].
 func PythonRepr(v any) string {
 	w := reprWriter{limit: maxPythonText}
@@ -139,8 +139,8 @@ func (w *reprWriter) value(v any) {
 	}
 }
 
-// sequence writes items between open and end, or again when the container is
-// being written already.
+// sequence writes items between open and end, or again if the container is
+// already being written.
 func (w *reprWriter) sequence(container any, items []any, open, end, again string) {
 	if !w.enter(container, again) {
 		return
@@ -191,7 +191,7 @@ func (w *reprWriter) enter(container any, again string) bool {
 	return true
 }
 
-// appendFloat writes the shortest digits that give f back, in Python's form
+// appendFloat writes the shortest digits that represent f, in Python's form
 // (SLAP-13).
 func appendFloat(b []byte, f float64) []byte {
 	switch {
@@ -235,8 +235,8 @@ func appendComplexPart(b []byte, f float64) []byte {
 	return b
 }
 
-// appendStringRepr quotes as Python does: single quotes unless the text holds
-// some and no double ones, and escapes for what cannot be printed.
+// appendStringRepr quotes as Python does: with single quotes unless the text
+// has some and no double ones, and with escapes for what cannot be printed.
 func appendStringRepr(b []byte, s string) []byte {
 	quote := byte('\'')
 	if strings.IndexByte(s, '\'') >= 0 && strings.IndexByte(s, '"') < 0 {
@@ -271,8 +271,8 @@ func appendStringRepr(b []byte, s string) []byte {
 }
 
 // AppendPythonJSON appends a text as Python's json.dumps writes it: in double
-// quotes and ASCII only, bytes that are no UTF-8 as the lone surrogates that
-// Python's surrogateescape makes of them.
+// quotes and ASCII only. Bytes that aren't UTF-8 become the lone surrogates of
+// Python's surrogateescape.
 func AppendPythonJSON(out []byte, text string) []byte {
 	out = append(out, '"')
 	for i := 0; i < len(text); {
@@ -302,7 +302,7 @@ func AppendPythonJSON(out []byte, text string) []byte {
 	return append(out, '"')
 }
 
-// PythonLevelName is Python's name of a level of a log. Any level above
+// PythonLevelName returns Python's name of a log level. Any level above
 // [slog.LevelError] is CRITICAL.
 func PythonLevelName(level slog.Level) string {
 	switch {
@@ -318,9 +318,9 @@ func PythonLevelName(level slog.Level) string {
 	return "DEBUG"
 }
 
-// identity tells containers apart as Python's id() does. The zero identity
-// belongs to what has none: scalars and empty slices. The pointer keeps the
-// container from being freed and its address from being used again.
+// identity distinguishes containers as Python's id() does. The zero identity
+// belongs to values without one: scalars and empty slices. The pointer keeps
+// the container from being freed and its address from being reused.
 type identity struct {
 	pointer unsafe.Pointer
 	length  int
@@ -368,7 +368,7 @@ func anySlice(texts []string) []any {
 	return list
 }
 
-// sortedKeys returns the keys as SLAP-14 orders them.
+// sortedKeys returns the keys in the order of SLAP-14.
 func (m *Map) sortedKeys() []any {
 	keys := slices.Clone(m.keys)
 	slices.SortStableFunc(keys, func(a, b any) int {
@@ -380,8 +380,8 @@ func (m *Map) sortedKeys() []any {
 	return keys
 }
 
-// pythonCompare orders two keys as Python's < and > do; ok is false where
-// Python raises TypeError.
+// pythonCompare orders two keys as Python's < and > do; ok is false if Python
+// raises TypeError.
 func pythonCompare(a, b any) (order int, ok bool) {
 	if s, isText := a.(string); isText {
 		t, isText := b.(string)
@@ -405,7 +405,7 @@ func pythonCompare(a, b any) (order int, ok bool) {
 	return x.Cmp(y), true
 }
 
-// compareTuples decides at the first pair of items that differ.
+// compareTuples compares the first pair of items that differ.
 func compareTuples(s, t Tuple) (order int, ok bool) {
 	for i := range min(len(s), len(t)) {
 		x, errX := hashKey(s[i])

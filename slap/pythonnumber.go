@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// PythonInt reads what Python's int() reads of ASCII digits: 5, " 5 ", 1_000,
-// +5 and 05. A number that is too large for an int is the largest or the
-// smallest one, since Python's have no end.
+// PythonInt reads what Python's int() reads as ASCII digits: 5, " 5 ", 1_000,
+// +5 and 05. A number that is too large for an int becomes the largest or
+// smallest one, since Python's have no limit.
 func PythonInt(text string) (number int, ok bool) {
 	text = PythonDigits(text)
 	digits := strings.TrimLeft(text, "+-")
@@ -22,7 +22,7 @@ func PythonInt(text string) (number int, ok bool) {
 }
 
 // PythonDigits removes what Python allows around and within the digits of a
-// number: blanks, and single underscores between two digits.
+// number: blanks around them, and single underscores between them.
 func PythonDigits(text string) string {
 	text = strings.TrimSpace(text)
 	isDigit := func(i int) bool { return i >= 0 && i < len(text) && '0' <= text[i] && text[i] <= '9' }

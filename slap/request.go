@@ -7,24 +7,24 @@ import (
 	"net/url"
 )
 
-// Request asks for an instance, new or known by its Reference.
+// Request requests an instance, new or known by its Reference.
 type Request struct {
 	SoftwareRelease string
-	// SoftwareType is sent as it is, also when empty: set
-	// [DefaultSoftwareType] when the user named none (SLAP-42).
+	// SoftwareType is sent unchanged, even if empty: set [DefaultSoftwareType]
+	// if the user named none (SLAP-42).
 	SoftwareType string
 	Reference    string
 	Shared       bool
 	Parameters   Dict
 	// Filter says where the instance may be placed (SLAP-53).
 	Filter Dict
-	// State is the wanted state, "" when the caller does not care (SLAP-51).
+	// State is the wanted state; "" if it doesn't matter to the caller (SLAP-51).
 	State State
-	// Requester is the partition that asks; zero for a person.
+	// Requester is the requesting partition; zero for a person.
 	Requester PartitionID
 }
 
-// Form is the body of requestComputerPartition, with the fields in the
+// Form returns the body of requestComputerPartition, with the fields in the
 // original's order (section 5 of the protocol).
 func (r Request) Form() (Form, error) {
 	parameters, err := marshalText(orEmpty(r.Parameters))
@@ -67,10 +67,9 @@ func (r Request) Form() (Form, error) {
 	}, nil
 }
 
-// ParseRequest reads the form of requestComputerPartition, for a server.
-// Fields that are absent or empty leave their zero value; parameters and
-// filter are never nil. It fails when a marshalled field is malformed or of
-// another kind.
+// ParseRequest reads the form of requestComputerPartition, for a server. Absent
+// or empty fields keep their zero value; parameters and filter are never nil.
+// It fails if a marshalled field is malformed or has another type.
 func ParseRequest(form url.Values) (Request, error) {
 	r := Request{
 		SoftwareRelease: form.Get("software_release"),
@@ -97,7 +96,7 @@ func ParseRequest(form url.Values) (Request, error) {
 	return r, nil
 }
 
-// field decodes a marshalled form field; nil and an empty field give the zero
+// field decodes a marshalled form field; nil and an empty field become the zero
 // value.
 func field[T any](form url.Values, name string) (T, error) {
 	var zero T

@@ -20,7 +20,7 @@ import (
 )
 
 // A pieceMaster answers in pieces, with a length or in chunks, and breaks off
-// after some bytes.
+// after a number of bytes.
 type pieceMaster struct {
 	status  int
 	kind    string
@@ -43,7 +43,8 @@ func (m *pieceMaster) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	testkit.Send(w, m.pieces(r))
 }
 
-// startPieceMaster makes a server whose master can be changed, and a client.
+// startPieceMaster starts a server whose master can be changed, and returns it
+// with a client.
 func startPieceMaster(t *testing.T) (*atomic.Pointer[pieceMaster], *Client) {
 	master := &atomic.Pointer[pieceMaster]{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { master.Load().ServeHTTP(w, r) }))
@@ -51,7 +52,8 @@ func startPieceMaster(t *testing.T) (*atomic.Pointer[pieceMaster], *Client) {
 	return master, newTestClient(t, ClientConfig{MasterURL: server.URL, RESTURL: server.URL + "/hateoas"})
 }
 
-// An answer in pieces, XML or JSON, and the text of an error are what they are whole.
+// An answer in pieces, XML or JSON, and the text of an error, are the same as
+// in one piece.
 func TestAnswerPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	master, client := startPieceMaster(t)
@@ -62,7 +64,7 @@ func TestAnswerPieces(t *testing.T) {
 	text := document(t, "computer.xml")
 	testkit.EachProcessors(t, func(t *testing.T) {
 		for name, pieces := range testkit.Pieces {
-			long := strings.Repeat("reasons, ", 10000) // more than is kept of an error
+			long := strings.Repeat("reasons, ", 10000) // more than an error keeps
 			if name == "one byte" {
 				long = long[:5000]
 			}
@@ -93,8 +95,9 @@ func TestAnswerPieces(t *testing.T) {
 	})
 }
 
-// An answer that is cut is an error wherever that is, never a part of what was
-// meant, and not asked for again: the master may have done what it was told to.
+// A truncated answer is an error wherever it ends. It is never taken for the
+// whole, and the call isn't repeated: the master may have done what it was
+// asked.
 func TestAnswerCutEverywhere(t *testing.T) {
 	testkit.NoLeaks(t)
 	master, client := startPieceMaster(t)
@@ -131,7 +134,7 @@ func TestAnswerCutEverywhere(t *testing.T) {
 	}
 }
 
-// A call that is given up in the middle of an answer ends at once, and lets go of
+// A call that is cancelled in the middle of an answer ends at once, and closes
 // the connection.
 func TestAnswerGivenUp(t *testing.T) {
 	testkit.NoLeaks(t)
@@ -147,7 +150,7 @@ func TestAnswerGivenUp(t *testing.T) {
 	}
 }
 
-// A stoppingReader calls stop before its end, and goes on without one.
+// A stoppingReader calls stop before its end, and never ends itself.
 type stoppingReader struct {
 	io.Reader
 	stop func()
@@ -162,7 +165,7 @@ func (r *stoppingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Bodies are read whole, however they come and whatever length is told.
+// Bodies are read whole, however they arrive and whatever length is announced.
 func TestReadAll(t *testing.T) {
 	testkit.NoLeaks(t)
 	broken := errors.New("broken")

@@ -18,7 +18,7 @@ import (
 	"slapos/slap/clock"
 )
 
-// Bounds on what is read from an answer.
+// Limits on how much of an answer is read.
 const (
 	maxAnswer    = 512 << 20
 	maxErrorBody = 64 << 10
@@ -33,11 +33,11 @@ type call struct {
 	path   string // resolved against the Master's URL
 	query  Form
 	body   Form
-	// partition is the one in whose name a POST is made (SLAP-6).
+	// partition is the one in whose name a POST is sent (SLAP-6).
 	partition PartitionID
 	noCache   bool
-	// once marks a call that must not be made twice, whatever happened to
-	// the first try.
+	// once marks a call that must not be sent twice, whatever happened to the
+	// first try.
 	once bool
 }
 
@@ -48,15 +48,15 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 		if err == nil || try >= len(retryPauses) || !isBroken(err) || connected && call.once || ctx.Err() != nil {
 			return answer, err
 		}
-		c.log.Debug("call is tried again", slog.String("path", call.path), slog.Any("error", err))
+		c.log.Debug("call is retried", slog.String("path", call.path), slog.Any("error", err))
 		if clock.Pause(ctx, retryPauses[try]) != nil {
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// isBroken reports whether a connection was refused, or ended before the
-// answer began. Only such failures are worth another try.
+// isBroken reports whether a connection was refused, or ended before the answer
+// began. Only such failures are retried.
 func isBroken(err error) bool {
 	var failed *ConnectionError
 	if !errors.As(err, &failed) {
@@ -66,12 +66,12 @@ func isBroken(err error) bool {
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }
 
-// try makes one attempt. connected tells whether the Master may have seen it.
+// try makes one attempt. connected says whether the Master may have seen it.
 func (c *Client) try(caller context.Context, call call) (answer []byte, connected bool, err error) {
 	ctx, cancel := context.WithCancelCause(caller)
 	defer cancel(nil)
-	// One timer serves all phases: it is set again when a connection is there
-	// and when bytes arrive, as the original's time-out is (SLAP-5).
+	// One timer serves all phases: it restarts when the connection is made and
+	// when bytes arrive, like the original's time-out (SLAP-5).
 	timer := time.AfterFunc(c.timeout, func() { cancel(fmt.Errorf("no answer within %s", c.timeout)) })
 	defer timer.Stop()
 	extend := func() { timer.Reset(c.timeout) }
@@ -96,7 +96,7 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	}
 	answer, err = readAll(body, response.ContentLength, maxAnswer)
 	if err != nil {
-		// The answer had begun: not to be repeated.
+		// The answer had begun, so don't repeat the call.
 		return nil, true, connectionError(caller, ctx, fmt.Errorf("answer broke off: %v", err))
 	}
 	return answer, true, nil
@@ -134,13 +134,13 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	return r, nil
 }
 
-// authorization is the header of calls made in a partition's name (SLAP-6).
+// authorization returns the header of calls in a partition's name (SLAP-6).
 func (id PartitionID) authorization() string {
 	return "X-SlapPartition computer_id=" + id.Computer + ", computer_partition_id=" + id.Partition
 }
 
 // connectionError wraps a failure to get an answer, or the time-out that ended
-// ctx; what ended the caller's own context stays what it is.
+// ctx; an end of the caller's own context is returned unchanged.
 func connectionError(caller, ctx context.Context, err error) error {
 	if caller.Err() != nil {
 		return context.Cause(caller)
@@ -152,7 +152,7 @@ func connectionError(caller, ctx context.Context, err error) error {
 }
 
 func httpError(call call, request *http.Request, response *http.Response, body io.Reader) error {
-	text, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // what came before it broke is enough
+	text, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // what arrived before it broke is enough
 	asked := *request.URL
 	asked.User = nil
 	final := *response.Request.URL
@@ -169,7 +169,7 @@ func httpError(call call, request *http.Request, response *http.Response, body i
 	return e
 }
 
-// extendingReader gives each read of an answer a time-out of its own.
+// extendingReader restarts the time-out at each read of an answer.
 type extendingReader struct {
 	io.Reader
 	extend func()
@@ -183,8 +183,8 @@ func (r *extendingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readAll reads a body of about the given size, -1 when unknown, up to
-// a number of bytes.
+// readAll reads a body of about the given size, -1 if unknown, up to a limit in
+// bytes.
 func readAll(r io.Reader, size int64, most int) ([]byte, error) {
 	buffer := make([]byte, 0, min(max(size+1, 512), 8<<20))
 	for {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// compiled is the schema of a release that has it.
+// compiled returns the schema of a release with the given text.
 func compiled(t *testing.T, text string) (*Schema, error) {
 	t.Helper()
 	url := serve(t, map[string]string{"/sr.cfg.json": `{"software-type": {"default": {"request": "s.json"}}}`, "/s.json": text}) + "/sr.cfg"
@@ -31,8 +31,8 @@ func doubled(draft, format, leaf string) string {
 	return b.String() + `"a60": ` + leaf + `}}`
 }
 
-// TestBudget compares with schemas of references that lead to references, whose
-// end nobody would see (PROXY-183).
+// TestBudget compares with schemas whose references multiply beyond any end
+// (PROXY-183).
 func TestBudget(t *testing.T) {
 	const seven, twenty = "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"
 	for _, format := range []string{
@@ -65,7 +65,7 @@ func TestBudget(t *testing.T) {
 	if err := schema.Check(ended, []byte(`{}`)); !errors.Is(err, context.Canceled) {
 		t.Errorf("a request that ended: %v", err)
 	}
-	// What a schema says goes on to count, and so does the next budget.
+	// A schema's steps keep counting, and so does the next budget.
 	schema, err = compiled(t, `{"properties": {"a": {"format": "ipv4"}, "b": {"$ref": "#/definitions/c"}}, "definitions": {"c": {"enum": [1, 2]}}, "$schema": "`+seven+`"}`)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// TestSchemasAreBounded has more documents, and more in them, than anybody reads.
+// TestSchemasAreBounded has more documents, and more in them, than anybody would read.
 func TestSchemasAreBounded(t *testing.T) {
 	if _, err := compiled(t, `{"allOf": [`+strings.Repeat(`{"a":1},`, 20_000)+`{}]}`); err == nil || !strings.Contains(err.Error(), "more than 30000 values") {
 		t.Errorf("many values: %v", err)

@@ -22,18 +22,18 @@ import (
 // Schema is a compiled schema of requests. One goroutine uses it at a time.
 type Schema struct {
 	*jsonschema.Schema
-	// documents are the texts that it was made from, by address.
+	// documents are the texts of the schema, by address.
 	documents map[string][]byte
 	budget    *budget
 }
 
-// Mismatch lists what is wrong with parameters, a line for each: where, as
+// Mismatch lists what is wrong with parameters, one line each: where, as
 // $.key[0], and what.
 type Mismatch []string
 
 func (m Mismatch) Error() string { return strings.Join(m, "\n") }
 
-// Compile gets and compiles the schema of requests.
+// Compile reads and compiles the schema of requests.
 func (t Type) Compile(ctx context.Context) (*Schema, error) {
 	if t.Request == "" {
 		return nil, fmt.Errorf("%s.json names no request schema for the software type %s", t.release, t.Key)
@@ -59,7 +59,7 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 }
 
 // Check compares parameters, a JSON text, with the schema. The error is a
-// [Mismatch], unless the text is no JSON, or the comparison takes too long
+// [Mismatch], unless the text is not JSON, or the comparison takes too long
 // (PROXY-183).
 func (s *Schema) Check(ctx context.Context, parameters []byte) error {
 	if err := pyjson.Bounded(parameters); err != nil {
@@ -79,8 +79,8 @@ func (s *Schema) Check(ctx context.Context, parameters []byte) error {
 	return Mismatch(slices.Compact(found))
 }
 
-// mismatches lists the errors that say something by themselves: alternatives
-// are not taken apart.
+// mismatches lists the errors that are useful by themselves: it doesn't go into
+// alternatives.
 func mismatches(found []string, err *jsonschema.ValidationError) []string {
 	if len(found) >= maximumMismatches {
 		return found

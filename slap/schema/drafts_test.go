@@ -9,7 +9,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Schemas of each draft are checked against its metaschema.
+// Schemas of every draft are checked against its metaschema.
 func TestEveryDraftChecksSchemas(t *testing.T) {
 	for _, draft := range []*jsonschema.Draft{jsonschema.Draft4, jsonschema.Draft6, jsonschema.Draft7,
 		jsonschema.Draft2019, jsonschema.Draft2020} {

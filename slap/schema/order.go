@@ -13,8 +13,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Properties are the names of the properties of a part of the schema, in the
-// order of the document: its author's, who thought of a reader.
+// Properties returns the names of the properties of a part of the schema in
+// document order: its author chose that for readers.
 func (s *Schema) Properties(part *jsonschema.Schema) []string {
 	names := make([]string, 0, len(part.Properties))
 	for name := range part.Properties {
@@ -30,7 +30,7 @@ func (s *Schema) Properties(part *jsonschema.Schema) []string {
 	return names
 }
 
-// keys are those of "properties" at a location, in the order of the text.
+// keys returns the keys of "properties" at a location, in text order.
 func (s *Schema) keys(location string) []string {
 	address, fragment, _ := strings.Cut(location, "#")
 	data, found := s.documents[address]
@@ -71,7 +71,7 @@ func index(step string) (i int, ok bool) {
 	return i, err == nil && i >= 0
 }
 
-// keysOf lists the keys of an object in the order of its text.
+// keysOf lists the keys of an object in text order.
 func keysOf(data []byte) (keys []string) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	if token, err := d.Token(); err != nil || token != json.Delim('{') {

@@ -10,16 +10,17 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// The bounds of a regular expression. Counted repetitions make a long one of a
-// few letters, and what a match takes is a multiple of it.
+// Bounds for a regular expression. Counted repetitions make a long one of a few
+// letters, and a match takes a multiple of that.
 const (
 	maximumPattern      = 2000 // bytes
 	maximumInstructions = 20_000
-	instructionsPerStep = 256 // of a match
+	instructionsPerStep = 256 // per match
 )
 
-// engine compiles the patterns of one schema, and of values that have to be one.
-// Matches take their steps from the budget before they begin: nothing ends them.
+// engine compiles the patterns of a schema, and of values that must be
+// patterns. A match takes its steps from the budget before it begins, since it
+// can't be interrupted.
 func (b *budget) engine(text string) (jsonschema.Regexp, error) {
 	if len(text) > maximumPattern {
 		return nil, fmt.Errorf("a pattern of more than %d bytes", maximumPattern)

@@ -53,8 +53,8 @@ func TestPatternsAreBounded(t *testing.T) {
 	}
 }
 
-// TestMismatchesAreBounded has each of many values wrong in a way that takes a lot
-// of words (PROXY-183).
+// TestMismatchesAreBounded has many values, each wrong in a way that takes many
+// words (PROXY-183).
 func TestMismatchesAreBounded(t *testing.T) {
 	const seven = "http://json-schema.org/draft-07/schema#"
 	long := strings.Repeat("z", 100_000)
@@ -89,8 +89,8 @@ func TestMismatchesAreBounded(t *testing.T) {
 	}
 }
 
-// TestPointersAreBounded has long names in long names, of which the library makes
-// gigabytes.
+// TestPointersAreBounded has long names inside long names, from which the
+// library would make gigabytes.
 func TestPointersAreBounded(t *testing.T) {
 	name := `{"properties": {"` + strings.Repeat("k", 8000) + `": `
 	if _, err := compiled(t, strings.Repeat(name, 60)+`{}`+strings.Repeat("}}", 60)); err == nil || !strings.Contains(err.Error(), "too long") {

@@ -23,13 +23,13 @@ import (
 
 const maximumSize = 4 << 20 // bytes
 
-var timeout = time.Minute // of a document; tests are in more of a hurry
+var timeout = time.Minute // for a document; shorter in tests
 
-// loader gets the documents that a schema refers to.
+// loader reads the documents to which a schema refers.
 type loader struct {
 	ctx context.Context
-	// remote says that the schema came over the network: it may not look into
-	// files of this machine.
+	// remote means that the schema came over the network: it may not read files
+	// of this machine.
 	remote    bool
 	documents map[string][]byte
 	values    int
@@ -50,7 +50,7 @@ func (l *loader) Load(location string) (any, error) {
 	if err := pyjson.Bounded(data); err != nil {
 		return nil, err
 	}
-	// The library takes quadratic time.
+	// The library takes quadratic time in their number.
 	if l.values += bytes.Count(data, []byte(":")) + bytes.Count(data, []byte(",")); l.values > maximumValues {
 		return nil, fmt.Errorf("the schema has more than %d values", maximumValues)
 	}
@@ -65,8 +65,8 @@ func (l *loader) Load(location string) (any, error) {
 	return document, nil
 }
 
-// pointersIn is how long all pointers to values of a document are together: the
-// library writes each several times.
+// pointersIn returns the total length of the pointers to all values of a
+// document: the library writes each several times.
 func pointersIn(value any, length int) int {
 	sum := length
 	switch value := value.(type) {
@@ -116,13 +116,13 @@ func readFile(location string) ([]byte, error) {
 	if u, err := url.Parse(location); err == nil && u.Scheme == "file" {
 		path = u.Path
 	}
-	// What is no plain file may never end, or never begin.
+	// Other files than plain ones may never end, or never begin.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no plain file", path)
+		return nil, fmt.Errorf("%s is not a plain file", path)
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -140,7 +140,7 @@ func bounded(location string, r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-// join resolves a reference found in the document at base.
+// join resolves a reference in the document at base.
 func join(base, reference string) string {
 	b, err := url.Parse(base)
 	r, err2 := url.Parse(reference)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package schema reads what a Software Release tells of its parameters, and
-// compares parameters with it.
+// Package schema reads what a Software Release says about its parameters, and
+// compares parameters with that.
 //
 // A release at URL may have an index at URL.json. It names, for each software
 // type, a JSON Schema of requests and how parameters are sent: key by key, or
-// as one JSON text. [Read] gets the index, [Type.Compile] a schema, and
+// as one JSON text. [Read] reads the index, [Type.Compile] a schema, and
 // [Schema.Check] compares. Addresses are http, https or file URLs, or paths.
 package schema
 
@@ -33,22 +33,22 @@ type Release struct {
 	URL         string
 	Name        string
 	Description string
-	// Types are in the order that the index wishes, else by name.
+	// Types are in the index's order, if it has one, else by name.
 	Types []Type
-	// serialisation is that of types that have none of their own.
+	// serialisation is the one for types without their own.
 	serialisation any
 }
 
-// Type is what the index says of a software type.
+// Type is the index's entry for a software type.
 type Type struct {
-	// Key is the name in the index, SoftwareType what to request: an index may
-	// list a type twice, for own and for shared instances.
+	// Key is the name in the index, SoftwareType is what to request: an index
+	// may list a type twice, for normal and for shared instances.
 	Key          string
 	SoftwareType string
 	Title        string
 	Description  string
 	Shared       bool
-	// Request is the address of the schema of requests, "" for none.
+	// Request is the address of the schema of requests, or "".
 	Request string
 
 	serialisation any
@@ -56,8 +56,8 @@ type Type struct {
 	index         float64
 }
 
-// Read gets the index of the release at url. The error is fs.ErrNotExist, or
-// wraps it, when the release has none, which is common.
+// Read reads the index of the release at url. If the release has none, which is
+// common, the error is or wraps fs.ErrNotExist.
 func Read(ctx context.Context, url string) (*Release, error) {
 	data, err := read(ctx, url+".json")
 	if err != nil {
@@ -107,8 +107,8 @@ func text(o map[string]any, key string) string {
 	return text
 }
 
-// Type finds what the index says of a software type; "" and its old name stand
-// for the default type.
+// Type finds the entry for a software type; "" and its old name stand for the
+// default type.
 func (r *Release) Type(softwareType string) (Type, bool) {
 	if softwareType == "" || softwareType == "RootSoftwareInstance" {
 		softwareType = slap.DefaultSoftwareType
@@ -121,11 +121,11 @@ func (r *Release) Type(softwareType string) (Type, bool) {
 	return Type{}, false
 }
 
-// Serialisation is the declared one of a release, for types that the index
-// doesn't know. The error says that none is declared.
+// Serialisation returns the one that the release declares, for types that
+// aren't in the index. It fails if none is declared.
 func (r *Release) Serialisation() (Serialisation, error) { return declared(r.URL, r.serialisation) }
 
-// Serialisation is the declared one of the type, or of its release.
+// Serialisation returns the one that the type declares, or its release.
 func (t Type) Serialisation() (Serialisation, error) { return declared(t.release, t.serialisation) }
 
 func declared(url string, value any) (Serialisation, error) {

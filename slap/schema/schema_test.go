@@ -80,7 +80,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestProperties keeps the order of the document, also of a part in another.
+// TestProperties checks document order, also for a part inside another.
 func TestProperties(t *testing.T) {
 	files := map[string]string{
 		"/sr.cfg.json": `{"serialisation": "xml", "software-type": {"default": {"request": "in.json"}}}`,
@@ -115,8 +115,8 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// TestConfined has no schema of the network look into files of this machine,
-// and reads nothing that never ends.
+// TestConfined checks that no schema from the network reads files of this
+// machine, and that nothing endless is read.
 func TestConfined(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret.json")
 	if err := os.WriteFile(secret, []byte(`{"type": "string"}`), 0o600); err != nil {
@@ -140,7 +140,7 @@ func TestConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/dev/zero", pipe} {
-		if _, err := read(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is no plain file") {
+		if _, err := read(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is not a plain file") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -149,7 +149,8 @@ func TestConfined(t *testing.T) {
 	}
 }
 
-// TestLarge: a document has a limit, wherever it comes from, and isn't read on.
+// TestLarge: a document has a size limit, wherever it comes from, and reading
+// stops there.
 func TestLarge(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "large.json")
 	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, maximumSize+1)); err != nil {

@@ -11,9 +11,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// The bounds of what is told of parameters that don't fit: each line could hold a
-// whole value and what the schema wants of it, and there could be one for each
-// value.
+// Bounds for the description of mismatches: each line could hold a whole value
+// and what the schema wants, and there could be one per value.
 const (
 	maximumMismatches = 1000
 	maximumLine       = 4000 // bytes
@@ -23,7 +22,7 @@ const (
 
 var errLong = errors.New("it is long")
 
-// shortened is a value of which no more is left than can be read.
+// shortened is a value cut to a readable length.
 func shortened(text string) string { return cut(text, maximumText) }
 
 func cut(text string, end int) string {
@@ -36,7 +35,7 @@ func cut(text string, end int) string {
 	return text[:end] + "…"
 }
 
-// small is a kind of error that takes little memory to be worded.
+// small is a kind of error that takes little memory to describe.
 func small(is jsonschema.ErrorKind) jsonschema.ErrorKind {
 	switch is := is.(type) {
 	case *kind.Enum:
@@ -85,8 +84,8 @@ func smallList(values []any) []any {
 	return short
 }
 
-// smallValue leaves texts and numbers; the library tells of others only that they
-// are lists or objects.
+// smallValue keeps texts and numbers; the library only says of other values
+// that they are lists or objects.
 func smallValue(value any) any {
 	if text, ok := value.(string); ok {
 		return shortened(text)

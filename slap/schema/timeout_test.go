@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A server that doesn't answer, or begins to and goes no further, is given up.
+// The client gives up on a server that doesn't answer, or stops in the middle.
 func TestTimeout(t *testing.T) {
 	former := timeout
 	timeout = 100 * time.Millisecond

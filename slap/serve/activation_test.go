@@ -14,8 +14,8 @@ import (
 	"slapos/slap/testkit"
 )
 
-// TestActivation takes the socket that systemd hands over, and tells it when
-// it is ready and when it stops.
+// TestActivation uses a socket from systemd, and notifies systemd when it is
+// ready and when it stops.
 func TestActivation(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,7 +41,7 @@ func TestActivation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The number of the process must be its own: the shell becomes it.
+	// LISTEN_PID must be its own process number: the shell becomes the server.
 	command := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, program)
 	command.Env = append(os.Environ(), serveVariable+"=1", "LISTEN_FDS=1",
 		"NOTIFY_SOCKET="+filepath.Join(folder, "s"))

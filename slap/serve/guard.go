@@ -10,34 +10,33 @@ import (
 	"strings"
 )
 
-// A Guard keeps web pages of others away from a server that answers whoever
-// reaches it (D-30). A page can have its visitor's browser send requests to any
-// address; and its site can let its own name lead to that address for a moment
+// A Guard keeps foreign web pages away from a server that answers everybody who
+// reaches it (D-30). A page can make its visitor's browser send requests to any
+// address; and its site can point its own name to that address for a moment
 // (DNS rebinding), and so read the answers.
 type Guard struct {
-	// Names are those of this server beside addresses, localhost and the
-	// machine's own name: of a reverse proxy before it.
+	// Names are further names of this server, such as a reverse proxy's,
+	// besides addresses, localhost and the machine's own name.
 	Names []string
 }
 
 var crossOrigin = http.NewCrossOriginProtection()
 
-// Refuses tells why a request is not to be answered; "" is no reason. What a
-// browser sends for a page of another site to change something is refused
-// everywhere. On the loopback each request must call the server by one of its
-// names, elsewhere those of browsers: nodes and clients may use any name that
-// leads there.
+// Refuses returns why a request must not be answered, or "". It always refuses
+// what a browser sends for a page of another site to change something. On the
+// loopback each request must use one of the server's names, elsewhere only
+// those of browsers: nodes and clients may use any name that leads there.
 func (g Guard) Refuses(r *http.Request) string {
 	if crossOrigin.Check(r) != nil {
 		return "This request was made by a page of another site, and is refused."
 	}
 	if (onLoopback(r) || fromBrowser(r)) && !g.knows(r.Host) {
-		return r.Host + " is no name of this server: use its address, or if this is a name of it, configure it (listen_names of section [slapproxy], --listen-names of slapos cache start)."
+		return r.Host + " is not a name of this server: use its address, or if it should be one, add it to the configuration (listen_names of section [slapproxy], --listen-names of slapos cache start)."
 	}
 	return ""
 }
 
-// Handler refuses for another handler, with 403 and one line.
+// Handler wraps a handler and answers refused requests with 403 and one line.
 func (g Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if reason := g.Refuses(r); reason != "" {
@@ -53,8 +52,8 @@ func onLoopback(r *http.Request) bool {
 	return isTCP && local.IP.IsLoopback()
 }
 
-// fromBrowser looks for what browsers alone send. All of them send one of these
-// with a GET, too.
+// fromBrowser looks for headers that only browsers send. Every browser sends
+// one of them with a GET, too.
 func fromBrowser(r *http.Request) bool {
 	for _, name := range []string{"Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Ch-Ua", "Upgrade-Insecure-Requests"} {
 		if r.Header.Get(name) != "" {
@@ -64,8 +63,8 @@ func fromBrowser(r *http.Request) bool {
 	return strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
 
-// knows tells whether a Host is a name of this server. A request of HTTP/1.0 may
-// have none, which no browser sends.
+// knows reports whether a Host is a name of this server. A request of HTTP/1.0
+// may have none; no browser sends such a request.
 func (g Guard) knows(host string) bool {
 	if host == "" {
 		return true
@@ -74,7 +73,7 @@ func (g Guard) knows(host string) bool {
 	if withoutPort, _, err := net.SplitHostPort(host); err == nil {
 		name = withoutPort
 	}
-	name, _, _ = strings.Cut(strings.Trim(name, "[]"), "%") // of a zone
+	name, _, _ = strings.Cut(strings.Trim(name, "[]"), "%") // removes a zone
 	if net.ParseIP(name) != nil {
 		return true
 	}
@@ -83,7 +82,7 @@ func (g Guard) knows(host string) bool {
 		slices.ContainsFunc(g.Names, func(known string) bool { return strings.EqualFold(known, name) })
 }
 
-// machineName is asked for each time: it may be set after the start.
+// machineName is asked each time: it may be set after the start.
 func machineName() string {
 	name, err := os.Hostname()
 	if err != nil {

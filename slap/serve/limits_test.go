@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A client that sends its request in drops is given up.
+// The server gives up on a client that sends its request in drops.
 func TestServerLimits(t *testing.T) {
 	if server := (Loop{Log: slog.New(slog.DiscardHandler)}).server(); server.ReadHeaderTimeout <= 0 || server.IdleTimeout <= 0 {
 		t.Errorf("waits %v for a request, %v for the next", server.ReadHeaderTimeout, server.IdleTimeout)

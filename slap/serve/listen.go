@@ -16,8 +16,9 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// Host is what a user wrote for a server to listen on: an address, one of IPv6
-// in brackets or not, a name, or nothing. The error is one line that names it.
+// Host parses the host that a user wants a server to listen on: an address,
+// IPv6 with or without brackets, a name, or nothing. The error is one line that
+// names it.
 func Host(text string) (string, error) {
 	inner, opened := strings.CutPrefix(text, "[")
 	inner, closed := strings.CutSuffix(inner, "]")
@@ -29,8 +30,8 @@ func Host(text string) (string, error) {
 	return inner, nil
 }
 
-// Network is how a server listens on a host: an IPv4 address, 0.0.0.0 too, takes
-// no IPv6 connections. "::" and no host at all take both.
+// Network returns the network to listen on for a host: an IPv4 address, even
+// 0.0.0.0, accepts no IPv6 connections. "::" and no host accept both.
 func Network(host string) string {
 	if address, err := netip.ParseAddr(host); err == nil && address.Is4() {
 		return "tcp4"
@@ -38,7 +39,7 @@ func Network(host string) string {
 	return "tcp"
 }
 
-// cause leaves out that a listener was wanted, and where: who reports it says so.
+// cause removes from an error that we listened, and where: callers say that.
 func cause(err error) error {
 	var operation *net.OpError
 	if errors.As(err, &operation) {
@@ -47,9 +48,8 @@ func cause(err error) error {
 	return err
 }
 
-// Listen opens the address of a server: the sockets that systemd hands
-// over, else host, as [Host] takes it, and port. The error is one line that names
-// the address.
+// Listen opens a server's address: the sockets that systemd passes, else host,
+// as for [Host], and port. The error is one line that names the address.
 func Listen(ctx context.Context, host string, port int) ([]net.Listener, error) {
 	given, err := activation.Listeners()
 	if err != nil {

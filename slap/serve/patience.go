@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultPatience is how long a client may send nothing of a body that it began.
+// DefaultPatience is how long a client may pause in the middle of a body.
 const DefaultPatience = 30 * time.Second
 
 // patient gives up on clients that stop in the middle of a body; slow ones go on.
@@ -49,13 +49,13 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF && !b.over {
 		b.over = true
-		_ = b.connection.SetReadDeadline(time.Time{}) // what follows waits as the server does
+		_ = b.connection.SetReadDeadline(time.Time{}) // from here the server's own limits apply
 	}
 	return n, err
 }
 
-// mostOf is how many connections one address may have when nothing is said, and
-// this machine itself, where a reverse proxy may stand for all others.
+// mostOf is how many connections one address may have by default, and how many
+// this machine may have, where a reverse proxy may stand for all others.
 func mostOf(given int) (other, local int) {
 	var files unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil || files.Cur > 1<<16 {
@@ -68,8 +68,8 @@ func mostOf(given int) (other, local int) {
 	return min(given, local), local
 }
 
-// A boundListener closes connections beyond what one address may have, at once:
-// the others go on to be accepted.
+// A boundListener closes connections beyond an address's limit at once; others
+// are still accepted.
 type boundListener struct {
 	net.Listener
 	other, local int
@@ -81,8 +81,8 @@ func newBoundListener(inner net.Listener, other, local int) *boundListener {
 	return &boundListener{Listener: inner, other: other, local: local, open: map[string]int{}}
 }
 
-// placeOf is under what an address is counted, and up to what. A network of IPv6
-// has one owner.
+// placeOf returns the key under which an address is counted, and its limit. An
+// IPv6 network has one owner.
 func (l *boundListener) placeOf(address net.IP) (key string, most int) {
 	switch {
 	case address.IsLoopback():

@@ -35,7 +35,7 @@ func serveUntil(t *testing.T, loop Loop) string {
 	return listener.Addr().String()
 }
 
-// begin sends the head of a request and the beginning of its body.
+// begin sends a request's head and the beginning of its body.
 func begin(t *testing.T, address, path string, length int, body string) net.Conn {
 	t.Helper()
 	connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
@@ -49,7 +49,7 @@ func begin(t *testing.T, address, path string, length int, body string) net.Conn
 	return connection
 }
 
-// TestUnfinishedBodies holds connections with bodies that don't end (PROXY-184).
+// TestUnfinishedBodies opens connections with bodies that don't end (PROXY-184).
 func TestUnfinishedBodies(t *testing.T) {
 	read := make(chan error, 1)
 	address := serveUntil(t, Loop{Patience: 500 * time.Millisecond, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +75,7 @@ func TestUnfinishedBodies(t *testing.T) {
 			t.Errorf("the connection stays: %v", err)
 		}
 	}
-	// A slow body goes on, longer than a stopped one is waited for.
+	// A slow body may take longer than a pause may.
 	slow := begin(t, address, "/read", 10, "")
 	for range 10 {
 		testkit.Watch(t, 100*time.Millisecond)
@@ -88,7 +88,7 @@ func TestUnfinishedBodies(t *testing.T) {
 	}
 }
 
-// TestPatienceEndsWithTheBody has a handler take longer than its client may.
+// TestPatienceEndsWithTheBody has a handler that takes longer than a client may pause.
 func TestPatienceEndsWithTheBody(t *testing.T) {
 	ended := make(chan error, 1)
 	address := serveUntil(t, Loop{Patience: 50 * time.Millisecond, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -102,8 +102,8 @@ func TestPatienceEndsWithTheBody(t *testing.T) {
 	}
 }
 
-// TestConnectionsOfOneAddress opens more than it may: the rest is closed at once,
-// and there is room again when some of them end.
+// TestConnectionsOfOneAddress opens more than allowed: the rest are closed at
+// once, and there is room again when some of them end.
 func TestConnectionsOfOneAddress(t *testing.T) {
 	inner, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Package serve is how the servers of this program listen and serve: [Listen]
-// opens their addresses, or takes them from systemd, and a [Loop] answers on
-// them until it is told to stop.
+// opens their addresses, or gets them from systemd, and a [Loop] serves on them
+// until it is stopped.
 //
-// The local master and the cache server are handlers, and know nothing of it:
-// their commands hand them in, so that networkcache imports nothing of ours. It
-// stands below slap, and not beside the commands, because what starts a master
-// elsewhere needs it too, such as the master's own tests and standalone.
+// The local master and the cache server are handlers that don't know this
+// package: their commands pass them in, so that networkcache imports nothing of
+// ours. It is below slap, and not beside the commands, because everything that
+// starts a master needs it, such as the master's tests and standalone.
 package serve
 
 import (
@@ -23,33 +23,32 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Loop says what is served, and how.
+// Loop says what to serve, and how.
 type Loop struct {
 	Handler http.Handler
-	// Security makes the server speak TLS, unless it is nil.
+	// Security makes the server use TLS, unless nil.
 	Security *tls.Config
 	Log      *slog.Logger
-	// Greeting is logged for each listener, whose URL it is given, such as
-	// http://127.0.0.1:5000; "Listening on URL/" when it is nil. Farewell is
-	// logged at the end, unless it is empty.
+	// Greeting returns what is logged for each listener with the given URL,
+	// such as http://127.0.0.1:5000; "Listening on URL/" if nil. Farewell is
+	// logged at the end, unless empty.
 	Greeting func(url string) string
 	Farewell string
-	// Patience is how long a client may send nothing of a body that it began,
-	// DefaultPatience when zero.
+	// Patience is how long a client may pause in the middle of a body; 0:
+	// DefaultPatience.
 	Patience time.Duration
-	// Connections is how many an address of elsewhere may have at a time, 256 when
-	// zero.
+	// Connections is how many a remote address may have at a time; 0: 256.
 	Connections int
 	// Beside runs while the server does. Its context ends with the server,
-	// which waits for it; nil for nothing.
+	// which waits for it; may be nil.
 	Beside func(context.Context)
 }
 
-// patience is how long requests under way may take when the server stops.
+// patience is how long running requests may take when the server stops.
 const patience = 10 * time.Second
 
-// Serve answers until ctx ends, then lets requests under way finish for up to
-// ten seconds. It tells systemd when it is ready, and when it stops.
+// Serve serves until ctx ends, then lets running requests finish for up to ten
+// seconds. It notifies systemd when it is ready, and when it stops.
 func (l Loop) Serve(ctx context.Context, listeners []net.Listener) error {
 	server := l.server()
 	scheme := "http"
@@ -90,7 +89,7 @@ func (l Loop) greet(url string) string {
 	return l.Greeting(url)
 }
 
-// startBeside returns what ends Beside, and waits for it.
+// startBeside starts Beside and returns what stops it and waits for it.
 func (l Loop) startBeside(ctx context.Context) (end func()) {
 	if l.Beside == nil {
 		return func() {}
@@ -107,7 +106,7 @@ func (l Loop) startBeside(ctx context.Context) (end func()) {
 	}
 }
 
-// server makes a server that no slow client holds up.
+// server makes a server that slow clients can't block.
 func (l Loop) server() *http.Server {
 	return &http.Server{
 		Handler:           patient(l.Handler, cmp.Or(l.Patience, DefaultPatience)),

@@ -24,7 +24,7 @@ import (
 	"slapos/slap/testkit"
 )
 
-// serveVariable makes the test's program a server that runs until it is
+// serveVariable makes the test program a server that runs until it is
 // interrupted.
 const serveVariable = "SLAPOS_TEST_SERVE"
 
@@ -58,7 +58,7 @@ func loop(log io.Writer) serve.Loop {
 	}
 }
 
-// fetch is what a server answers.
+// fetch returns a server's answer.
 func fetch(t *testing.T, client *http.Client, url string) string {
 	t.Helper()
 	response, err := client.Get(url)
@@ -73,7 +73,7 @@ func fetch(t *testing.T, client *http.Client, url string) string {
 	return string(body)
 }
 
-// TestServe listens, with and without TLS, and stops when told: what runs
+// TestServe listens, with and without TLS, and stops on request: what runs
 // beside the server ends with it.
 func TestServe(t *testing.T) {
 	authority := testkit.NewAuthority(t)
@@ -133,7 +133,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestServeFails ends when a listener does.
+// TestServeFails ends if a listener fails.
 func TestServeFails(t *testing.T) {
 	listeners, err := serve.Listen(t.Context(), "127.0.0.1", 0)
 	if err != nil {
@@ -145,8 +145,8 @@ func TestServeFails(t *testing.T) {
 	}
 }
 
-// An address of IPv6 may have its brackets; what is more than an address or a
-// name is refused in one line that says what would do.
+// An IPv6 address may have brackets; anything but an address or a name is
+// refused with one line that says what is accepted.
 func TestHost(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "", "127.0.0.1": "127.0.0.1", "::1": "::1", "[::1]": "::1", "::": "::", "[::]": "::", "fe80::1%lo": "fe80::1%lo",
@@ -169,7 +169,7 @@ func TestHost(t *testing.T) {
 	listeners[0].Close()
 }
 
-// An IPv4 address is listened on by IPv4 alone, also 0.0.0.0.
+// An IPv4 address, even 0.0.0.0, only accepts IPv4.
 func TestListenFamily(t *testing.T) {
 	testkit.IPv6(t)
 	for host, want := range map[string]bool{"0.0.0.0": false, "127.0.0.1": false, "::": true, "[::]": true, "": true} {

@@ -45,7 +45,7 @@ func NewAuthority(t testing.TB) *Authority {
 }
 
 // Issue makes a certificate for 127.0.0.1, ::1 and localhost, valid for an hour
-// to both sides, with name as its subject; change may make it another one.
+// for both sides, with name as its subject; change may alter it.
 func (a *Authority) Issue(t testing.TB, name string, change func(*x509.Certificate)) Identity {
 	t.Helper()
 	certificate := template(name)
@@ -106,8 +106,8 @@ func (a *Authority) issue(t testing.TB, name string, certificate *x509.Certifica
 	return identity
 }
 
-// ServerConfig is how a server speaks TLS as identity, to clients of clients
-// only; nil asks for no certificate.
+// ServerConfig returns the configuration of a TLS server that identifies as
+// identity, and accepts only clients of clients; nil requests no certificate.
 func ServerConfig(identity Identity, clients *Authority) *tls.Config {
 	config := &tls.Config{Certificates: []tls.Certificate{identity.Certificate}}
 	if clients != nil {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteFile writes a file, makes the directories above it, and returns its path.
+// WriteFile writes a file, creates the directories above it, and returns its path.
 func WriteFile(t testing.TB, path, content string) string {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -26,7 +26,7 @@ func WriteFile(t testing.TB, path, content string) string {
 	return path
 }
 
-// ReadFile returns the content of a file that must be there.
+// ReadFile returns the content of a file, which must exist.
 func ReadFile(t testing.TB, path string) string {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -36,13 +36,13 @@ func ReadFile(t testing.TB, path string) string {
 	return string(content)
 }
 
-// Exists tells whether there is a file of that name, a dangling link too.
+// Exists reports whether a path exists, even as a dangling link.
 func Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// MustExist fails the test when there is no such file.
+// MustExist fails the test if the file doesn't exist.
 func MustExist(t testing.TB, path string) {
 	t.Helper()
 	if _, err := os.Lstat(path); err != nil {
@@ -50,7 +50,7 @@ func MustExist(t testing.TB, path string) {
 	}
 }
 
-// MustNotExist fails the test when there is such a file.
+// MustNotExist fails the test if the file exists.
 func MustNotExist(t testing.TB, path string) {
 	t.Helper()
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +58,7 @@ func MustNotExist(t testing.TB, path string) {
 	}
 }
 
-// MakeDeep nests directories of long names, with a file at every hundredth.
+// MakeDeep nests directories with long names, with a file in every hundredth.
 func MakeDeep(t testing.TB, tree string, depth int) {
 	t.Helper()
 	if err := os.Mkdir(tree, 0o755); err != nil {

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// NoLeaks fails the test when, all that it cleans up being done, this process
-// has a descriptor or a goroutine of ours that it doesn't have now. So a test
-// calls it first, and doesn't run beside others.
+// NoLeaks fails the test if, after its cleanup, this process has a descriptor
+// or a goroutine of ours that it doesn't have now. So a test must call it
+// first, and not run in parallel with others.
 func NoLeaks(t testing.TB) {
 	t.Helper()
 	descriptors, goroutines := openDescriptors(), ourGoroutines()
@@ -22,7 +22,7 @@ func NoLeaks(t testing.TB) {
 		t.Helper()
 		http.DefaultClient.CloseIdleConnections()
 		var left []string
-		if Await(context.Background(), Patience, func() bool { // that of the test has ended
+		if Await(context.Background(), Patience, func() bool { // the test's own context has ended
 			left = append(added(descriptors, openDescriptors()), added(goroutines, ourGoroutines())...)
 			return len(left) == 0
 		}) {
@@ -32,7 +32,7 @@ func NoLeaks(t testing.TB) {
 	})
 }
 
-// added lists what is in now and not in before.
+// added lists what is in now but not in before.
 func added(before, now map[string]string) []string {
 	var names []string
 	for name, text := range now {
@@ -44,8 +44,8 @@ func added(before, now map[string]string) []string {
 	return names
 }
 
-// openDescriptors are what this process has open, by number and what it is. Those
-// that the runtime opens for good when it needs them first don't count.
+// openDescriptors returns the open descriptors of this process, by number and
+// target. Those that the runtime opens permanently at first use don't count.
 func openDescriptors() map[string]string {
 	open := map[string]string{}
 	entries, _ := os.ReadDir("/proc/self/fd")
@@ -60,8 +60,8 @@ func openDescriptors() map[string]string {
 	return open
 }
 
-// ourGoroutines are those that run a function of this module or were started by
-// one, by number.
+// ourGoroutines returns the goroutines that run a function of this module or
+// were started by one, by number.
 func ourGoroutines() map[string]string {
 	buffer := make([]byte, 1<<20)
 	for {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A descriptor and a goroutine that are left are found, and what ends is not.
+// A leaked descriptor and a leaked goroutine are found, and what ends isn't.
 func TestLeaks(t *testing.T) {
 	NoLeaks(t)
 	descriptors, goroutines := openDescriptors(), ourGoroutines()

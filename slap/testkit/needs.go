@@ -16,13 +16,13 @@ import (
 	"testing"
 )
 
-// What a machine lacks makes the tests that need it step aside: they are skipped,
-// with one of the reasons below, which `make test` counts at its end. A reason
-// says what is needed and how to get it.
+// If a machine lacks something, the tests that need it step aside: they are
+// skipped with one of the reasons below, which `make test` counts at its end. A
+// reason says what is needed and how to get it.
 
-// Program returns the path of a program, in the folders of administrators too,
-// which aren't on the PATH of an ordinary user of Debian. Without it the test
-// steps aside and names the package that has it.
+// Program returns the path of a program. It also searches the directories for
+// administrators, which aren't on the PATH of Debian's ordinary users. Without
+// the program the test steps aside and names its package.
 func Program(t testing.TB, name, packageName string) string {
 	t.Helper()
 	if path := findProgram(name); path != "" {
@@ -46,7 +46,7 @@ func findProgram(name string) string {
 
 var administrators = []string{"/usr/local/sbin", "/usr/sbin", "/sbin"}
 
-// AdministratorPath is PATH with the folders of administrators.
+// AdministratorPath returns PATH with the directories for administrators.
 func AdministratorPath() string {
 	folders := filepath.SplitList(os.Getenv("PATH"))
 	for _, folder := range administrators {
@@ -57,7 +57,7 @@ func AdministratorPath() string {
 	return strings.Join(folders, string(filepath.ListSeparator))
 }
 
-// Browser returns the path of Chromium, or of a browser that is one in all but name.
+// Browser returns the path of Chromium, or of an equivalent browser.
 func Browser(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"chromium-browser", "google-chrome"} {
@@ -68,7 +68,7 @@ func Browser(t testing.TB) string {
 	return Program(t, "chromium", "chromium")
 }
 
-// PostgreSQL returns the directory of the newest server's programs.
+// PostgreSQL returns the directory with the newest server's programs.
 func PostgreSQL(t testing.TB) string {
 	t.Helper()
 	directory := postgreSQL()
@@ -81,7 +81,7 @@ func PostgreSQL(t testing.TB) string {
 func postgreSQL() string {
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres") // where Debian has it
 	slices.SortFunc(found, func(a, b string) int {
-		if len(a) != len(b) { // 9 is before 15
+		if len(a) != len(b) { // 9 comes before 15
 			return len(a) - len(b)
 		}
 		return strings.Compare(a, b)
@@ -105,7 +105,7 @@ func Root(t testing.TB) {
 	}
 }
 
-// Namespaces is for tests in namespaces of their own, which anybody can make where
+// Namespaces is for tests in their own namespaces, which everybody can make if
 // user namespaces are allowed.
 func Namespaces(t testing.TB) {
 	t.Helper()
@@ -128,7 +128,7 @@ var namespaces = sync.OnceValue(func() error {
 	return command.Run()
 })
 
-// HasNamespaces tells whether [Namespaces] would let a test go on.
+// HasNamespaces reports whether [Namespaces] would let a test go on.
 func HasNamespaces() bool { return namespaces() == nil }
 
 // UserNamespaces is for tests that root runs as an ordinary user of a namespace.
@@ -143,11 +143,11 @@ var userNamespaces = sync.OnceValue(func() error {
 	return exec.Command("unshare", "--user", "--map-user=1", "--map-group=1", "true").Run()
 })
 
-// HasUserNamespaces tells whether [UserNamespaces] would let a test go on.
+// HasUserNamespaces reports whether [UserNamespaces] would let a test go on.
 func HasUserNamespaces() bool { return userNamespaces() == nil }
 
-// SeveralUsers is for tests that an ordinary user runs as root of a namespace in
-// which there are other users.
+// SeveralUsers is for tests that an ordinary user runs as root of a namespace
+// with other users.
 func SeveralUsers(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 && severalUsers() != nil {
@@ -159,8 +159,8 @@ var severalUsers = sync.OnceValue(func() error {
 	return exec.Command("unshare", "--user", "--mount", "--map-root-user", "--map-auto", "true").Run()
 })
 
-// AsOrdinaryUser runs a test again as an ordinary user of a namespace, when the
-// tests run as root. It tells whether it did so: then the test is over.
+// AsOrdinaryUser runs a test again as an ordinary user of a namespace if the
+// tests run as root. If it returns true, it did, and the test is over.
 func AsOrdinaryUser(t testing.TB) bool {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -178,8 +178,8 @@ func AsOrdinaryUser(t testing.TB) bool {
 	return true
 }
 
-// ended takes over what became of a test that was run again in another process:
-// if it stepped aside there, it does so here.
+// ended adopts the result of a test that ran again in another process: if it
+// stepped aside there, it does so here.
 func ended(t testing.TB, output []byte, err error) {
 	t.Helper()
 	if err == nil && bytes.Contains(output, []byte("--- SKIP: "+t.Name()+" ")) {
@@ -197,9 +197,9 @@ func ended(t testing.TB, output []byte, err error) {
 	}
 }
 
-// RunAgain runs the calling test again by a command of the test's program, to
-// which the arguments for that are added: it passes, fails or steps aside as the
-// test does there.
+// RunAgain runs the calling test again with a command for the test's program,
+// to which it adds the arguments for that: the test passes, fails or steps
+// aside as it does there.
 func RunAgain(t testing.TB, command *exec.Cmd) {
 	t.Helper()
 	command.Args = append(command.Args, "-test.run=^"+t.Name()+"$", "-test.v")
@@ -207,7 +207,7 @@ func RunAgain(t testing.TB, command *exec.Cmd) {
 	ended(t, output, err)
 }
 
-// IPv6 is for tests that listen on the loopback's address of IPv6.
+// IPv6 is for tests that listen on the IPv6 loopback address.
 func IPv6(t testing.TB) {
 	t.Helper()
 	listener, err := net.Listen("tcp6", "[::1]:0")
@@ -217,8 +217,8 @@ func IPv6(t testing.TB) {
 	listener.Close()
 }
 
-// Long is for tests that take minutes. They run where an environment variable
-// is set, whose value is returned, as a target of the Makefile does.
+// Long is for tests that take minutes. They run if an environment variable is
+// set, as by a target of the Makefile, and get its value.
 func Long(t testing.TB, variable, target string) string {
 	t.Helper()
 	value := os.Getenv(variable)
@@ -228,7 +228,7 @@ func Long(t testing.TB, variable, target string) string {
 	return value
 }
 
-// StepAside skips a test: what it needs and how to get that.
+// StepAside skips a test with a reason: what it needs and how to get that.
 func StepAside(t testing.TB, need, remedy string, arguments ...any) {
 	t.Helper()
 	t.Skipf("needs %s: %s", need, fmt.Sprintf(remedy, arguments...))

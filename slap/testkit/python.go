@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Package testkit is what the tests of all rooms share: the Python environment
-// that they compare with, and waiting.
+// to compare with, waiting, and the needs of tests.
 package testkit
 
 import (
@@ -12,8 +12,8 @@ import (
 )
 
 // Find returns the directory of the Python environment with slapos.core,
-// zc.buildout and supervisor, as `make testenv` installs them: what
-// SLAPOS_TEST_ENV says, else var/testenv in the working directory or one above it.
+// zc.buildout and supervisor, as `make testenv` installs it: SLAPOS_TEST_ENV if
+// set, else var/testenv in the working directory or one above it.
 func Find() (string, error) {
 	if environment := os.Getenv("SLAPOS_TEST_ENV"); environment != "" {
 		return environment, nil
@@ -33,7 +33,7 @@ func Find() (string, error) {
 	}
 }
 
-// Directory is the directory of the environment; without one the test fails.
+// Directory returns the directory of the environment; without one the test fails.
 func Directory(t testing.TB) string {
 	t.Helper()
 	environment, err := Find()
@@ -43,7 +43,7 @@ func Directory(t testing.TB) string {
 	return environment
 }
 
-// Python is the interpreter of the environment.
+// Python returns the interpreter of the environment.
 func Python(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(Directory(t), "bin", "python")

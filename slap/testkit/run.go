@@ -17,16 +17,16 @@ import (
 )
 
 // Main runs the tests of a package, as its TestMain, and ends the process. It
-// fails when they leave something behind, see [Tidy].
+// fails if they leave something behind, see [Tidy].
 func Main(m *testing.M) { os.Exit(Tidy(m).Run()) }
 
 // tidyVariable names the temporary directory of a run to the test programs that
-// its tests start: they leave what is their parent's to look for.
+// its tests start: those leave it to their parent to look for leftovers.
 const tidyVariable = "SLAPOS_TEST_TIDY"
 
-// Tidy makes a run of tests that has a temporary directory of its own. It fails
-// when one of its tests leaves a file there, or a process which names that
-// directory in its arguments, its environment or as its own.
+// Tidy makes a run of tests with its own temporary directory. The run fails if
+// one of its tests leaves a file there, or a process that has that directory in
+// its arguments or its environment, or as its working directory.
 func Tidy(m interface{ Run() int }) interface{ Run() int } {
 	return tidy{m, os.Stderr, 20 * time.Second}
 }
@@ -34,7 +34,7 @@ func Tidy(m interface{ Run() int }) interface{ Run() int } {
 type tidy struct {
 	tests  interface{ Run() int }
 	output io.Writer
-	grace  time.Duration // what was told to end may need a moment
+	grace  time.Duration // processes that were told to end may need a moment
 }
 
 func (r tidy) Run() int {
@@ -58,7 +58,7 @@ func (r tidy) Run() int {
 	Await(context.Background(), r.grace, func() bool { return len(processesOf(directory)) == 0 })
 	for pid, arguments := range processesOf(directory) {
 		fmt.Fprintf(r.output, "FAIL: the tests left a process running: %s\n", arguments)
-		_ = syscall.Kill(pid, syscall.SIGKILL) // its mark says that it is one of this run
+		_ = syscall.Kill(pid, syscall.SIGKILL) // its mark says that it belongs to this run
 		code = max(code, 1)
 	}
 	entries, err := os.ReadDir(directory)
@@ -77,8 +77,8 @@ func (r tidy) Run() int {
 	return code
 }
 
-// temporary makes a directory for everybody, as /tmp is. Its name is short: the
-// path of a socket is limited.
+// temporary makes a directory for everybody, like /tmp. Its name is short,
+// since the path of a socket is limited.
 func temporary() (string, error) {
 	for tries := 0; ; tries++ {
 		directory := filepath.Join(os.TempDir(), "t"+strconv.FormatUint(uint64(rand.Uint32N(1<<24)), 36))
@@ -93,8 +93,8 @@ func temporary() (string, error) {
 	}
 }
 
-// processesOf finds what runs, beside this process, with a mark of directory,
-// and what each was started with.
+// processesOf finds the processes, besides this one, with a mark of directory,
+// and their command lines.
 func processesOf(directory string) map[int]string {
 	found := map[int]string{}
 	paths, _ := filepath.Glob("/proc/[0-9]*")

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-// tests is what a run does, in place of tests.
+// tests stands in for the tests of a run.
 type tests func() int
 
 func (run tests) Run() int { return run() }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Pieces are the ways in which a stream can arrive, by name: a reader that gives
-// the content of another in pieces as a slow network does.
+// Pieces are the ways in which a stream can arrive, by name: readers that
+// return another's content in pieces, as a slow network does.
 var Pieces = map[string]func(io.Reader) io.Reader{
 	"one byte":         iotest.OneByteReader,
 	"halves":           iotest.HalfReader,
@@ -25,11 +25,11 @@ var Pieces = map[string]func(io.Reader) io.Reader{
 	"whole and random": func(r io.Reader) io.Reader { return &piecesReader{r: r, size: 256 << 10, random: true} },
 }
 
-// piecesReader gives at most size bytes at once, after a pause.
+// piecesReader returns at most size bytes at a time, after a pause.
 type piecesReader struct {
 	r      io.Reader
 	size   int
-	random bool // any number of them
+	random bool // any number up to size
 	pause  time.Duration
 }
 
@@ -42,8 +42,8 @@ func (p *piecesReader) Read(b []byte) (int, error) {
 	return p.r.Read(b[:min(size, len(b))])
 }
 
-// endReader gives the end or the error together with the last bytes. It is as
-// [iotest.DataErrReader], which loses them when r does so too.
+// endReader returns the end or the error together with the last bytes. It is
+// like [iotest.DataErrReader], which loses them if r does that, too.
 type endReader struct {
 	r              io.Reader
 	buffer, unread []byte
@@ -67,13 +67,13 @@ func (e *endReader) fill() {
 	}
 }
 
-// CutReader gives the first n bytes of r, then fails with err.
+// CutReader returns the first n bytes of r, then fails with err.
 func CutReader(r io.Reader, n int64, err error) io.Reader {
 	return io.MultiReader(io.LimitReader(r, n), iotest.ErrReader(err))
 }
 
-// Send answers with what r gives, each piece at once. When r fails the connection
-// breaks off.
+// Send answers with the content of r, each piece at once. If r fails, the
+// connection breaks off.
 func Send(w http.ResponseWriter, r io.Reader) {
 	buffer := make([]byte, 64<<10)
 	for {
@@ -81,7 +81,7 @@ func Send(w http.ResponseWriter, r io.Reader) {
 		if _, failed := w.Write(buffer[:n]); failed != nil {
 			return // the client is gone
 		}
-		_ = http.NewResponseController(w).Flush() // the next write tells
+		_ = http.NewResponseController(w).Flush() // the next write would fail
 		switch err {
 		case nil:
 		case io.EOF:
@@ -92,8 +92,8 @@ func Send(w http.ResponseWriter, r io.Reader) {
 	}
 }
 
-// EachProcessors runs test with the Go scheduler using 1, 2 and 8 processors. No
-// other test of the package runs beside it.
+// EachProcessors runs test with the Go scheduler using 1, 2 and 8 processors.
+// No other test of the package runs meanwhile.
 func EachProcessors(t *testing.T, test func(t *testing.T)) {
 	for _, n := range []int{1, 2, 8} {
 		t.Run(strconv.Itoa(n)+" processors", func(t *testing.T) {
@@ -103,8 +103,8 @@ func EachProcessors(t *testing.T, test func(t *testing.T)) {
 	}
 }
 
-// Rounds is how often a test repeats what depends on the order of goroutines:
-// few times, or as often as SLAPOS_TEST_ROUNDS says.
+// Rounds is how often a test repeats what depends on the order of goroutines: a
+// few times, or SLAPOS_TEST_ROUNDS times.
 func Rounds(few int) int {
 	if n, err := strconv.Atoi(os.Getenv("SLAPOS_TEST_ROUNDS")); err == nil {
 		return n

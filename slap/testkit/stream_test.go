@@ -10,8 +10,8 @@ import (
 	"testing/iotest"
 )
 
-// Pieces are all of what they are made of, also when that comes in pieces, and
-// end as that ends.
+// Pieces add up to the whole content, even if that arrives in pieces itself,
+// and end as it ends.
 func TestPieces(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 40)
 	broken := errors.New("broken")

@@ -20,17 +20,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Machine is a copy of this one with systemd as its first process: in
-// namespaces and a control group of its own, over the files of this machine,
-// which it can't change, nor the settings of the kernel. Nothing of it is left
-// after the test.
+// A Machine is a copy of this one with systemd as its first process: in its own
+// namespaces and control group, on top of this machine's files. It can change
+// neither those nor the kernel's settings. Nothing of it is left after the
+// test.
 type Machine struct {
 	t   testing.TB
 	pid string
 }
 
-// machineScript puts an overlay over this machine's files, and starts systemd
-// there. What it starts is what basic.target wants, and nothing of this machine.
+// machineScript mounts an overlay over this machine's files, and starts systemd
+// there. That starts only what basic.target wants, and nothing of this machine.
 const machineScript = `set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755,size=1g none "$1"
@@ -128,7 +128,7 @@ func NewMachine(t testing.TB) *Machine {
 	return m
 }
 
-// Try runs a command on the machine, and returns what it prints.
+// Try runs a command on the machine, and returns its output.
 func (m *Machine) Try(words ...string) (output string, err error) {
 	m.t.Helper()
 	arguments := append([]string{"-t", m.pid, "-m", "-p", "-n", "-u", "-i", "-C", "-r", "-w", "env", "-i",
@@ -137,7 +137,7 @@ func (m *Machine) Try(words ...string) (output string, err error) {
 	return string(text), err
 }
 
-// Run runs a command that must succeed.
+// Run runs a command, which must succeed.
 func (m *Machine) Run(words ...string) (output string) {
 	m.t.Helper()
 	output, err := m.Try(words...)
@@ -147,7 +147,7 @@ func (m *Machine) Run(words ...string) (output string) {
 	return output
 }
 
-// Path is where the test finds a file of the machine.
+// Path returns where the test finds a file of the machine.
 func (m *Machine) Path(path string) string { return filepath.Join("/proc", m.pid, "root", path) }
 
 // Write writes a file of the machine.
@@ -159,7 +159,7 @@ func (m *Machine) Write(path, content string, mode os.FileMode) {
 	}
 }
 
-// InNetwork does work in the machine's network.
+// InNetwork runs work in the machine's network.
 func (m *Machine) InNetwork(work func() error) {
 	m.t.Helper()
 	done := make(chan error)
@@ -180,7 +180,7 @@ func (m *Machine) InNetwork(work func() error) {
 	}
 }
 
-// controlGroups is where those of version 2 are; "" for none.
+// controlGroups returns the mount point of control groups version 2, or "".
 func controlGroups() string {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -206,7 +206,7 @@ func removeGroups(t testing.TB, group string) {
 	}
 }
 
-// removeTree removes directories, the deepest first: their files are the kernel's.
+// removeTree removes directories, deepest first: their files belong to the kernel.
 func removeTree(group string) error {
 	entries, err := os.ReadDir(group)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// Trace runs the test once more, alone, under strace, and returns these calls of it to
-// the kernel as strace writes them, with the paths of descriptors. For the process
-// that is traced, inner is true.
+// Trace runs the test once more, alone, under strace, and returns those of its
+// system calls as strace writes them, with the paths of descriptors. In the
+// traced process, inner is true.
 func Trace(t testing.TB, calls string) (trace string, inner bool) {
 	t.Helper()
 	const marker = "SLAPOS_TEST_TRACED"

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// User is the owner of what belongs to others in tests, as partitions do: nobody
-// when they run as root, else who runs them.
+// User owns what belongs to others in tests, as partitions do: nobody if root
+// runs the tests, else the user who runs them.
 func User() int {
 	if os.Geteuid() == 0 {
 		return 65534
@@ -23,7 +23,7 @@ func User() int {
 	return os.Geteuid()
 }
 
-// HandOver makes User the owner of a file.
+// HandOver gives a file to User.
 func HandOver(t testing.TB, path string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -34,8 +34,9 @@ func HandOver(t testing.TB, path string) {
 	}
 }
 
-// InNamespace runs the calling test again in namespaces of its own (flags of
-// clone(2)) and says whether this is that inner run, whose body is then the test.
+// InNamespace runs the calling test again in its own namespaces (flags of
+// clone(2)) and returns whether this is that inner run, whose body is then the
+// test.
 func InNamespace(t *testing.T, flags uintptr) bool {
 	t.Helper()
 	const marker = "SLAPOS_TEST_INNER"
@@ -57,8 +58,8 @@ func InNamespace(t *testing.T, flags uintptr) bool {
 	return false
 }
 
-// AsUser does work with the file system rights of an ordinary user, whoever
-// runs the test, in a directory that the user owns.
+// AsUser runs work with an ordinary user's file system rights, whoever runs the
+// test, in a directory that belongs to the user.
 func AsUser(t testing.TB, work func(directory string)) {
 	t.Helper()
 	directory := t.TempDir()

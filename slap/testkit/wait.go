@@ -13,13 +13,13 @@ import (
 )
 
 // Patience is how long a test waits for what takes milliseconds on an idle
-// machine: long enough for a machine that is busy with something else.
+// machine: long enough for a busy machine.
 const Patience = 2 * time.Minute
 
-// Eventually waits until done says so, and fails the test when that takes longer
-// than within. What names the thing waited for, as "the service is running".
-// Only the goroutine of the test may call it; see [Once]. When what is waited
-// for can't come any more, done may end the test itself.
+// Eventually waits until done returns true, and fails the test if that takes
+// longer than within. what names the condition, as "the service is running".
+// Only the test's goroutine may call it; see [Once]. If the condition can't
+// come true any more, done may end the test itself.
 func Eventually(t testing.TB, within time.Duration, what string, done func() bool) {
 	t.Helper()
 	if !Await(context.Background(), within, done) {
@@ -27,8 +27,8 @@ func Eventually(t testing.TB, within time.Duration, what string, done func() boo
 	}
 }
 
-// Await is Eventually for those who have more to say when they have waited in
-// vain: it tells whether done said so within the time and before ctx ended.
+// Await is Eventually for callers with their own message: it reports whether
+// done returned true within the time and before ctx ended.
 func Await(ctx context.Context, within time.Duration, done func() bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -44,9 +44,10 @@ func Await(ctx context.Context, within time.Duration, done func() bool) bool {
 	}
 }
 
-// Once calls do, in a goroutine of its own, as soon as done says so: as what
-// interrupts a function that the test goes on to call. In vain it does so after
-// Patience, and fails the test. Nothing is called once the test has ended.
+// Once calls do, in its own goroutine, as soon as done returns true, to
+// interrupt a function that the test calls next, for example. If that doesn't
+// happen within Patience, it calls do and fails the test. It calls nothing once
+// the test has ended.
 func Once(t testing.TB, what string, done func() bool, do func()) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -62,8 +63,8 @@ func Once(t testing.TB, what string, done func() bool, do func()) {
 	}()
 }
 
-// Watch gives a test that looks for what must not happen the time in which it
-// would. A machine that is too busy makes such a test pass, never fail.
+// Watch waits, in a test for something that must not happen, as long as that
+// would take. A machine that is too busy makes such a test pass, never fail.
 func Watch(t testing.TB, during time.Duration) {
 	t.Helper()
 	select {
@@ -72,20 +73,19 @@ func Watch(t testing.TB, during time.Duration) {
 	}
 }
 
-// Runs tells whether there is such a process; one that only waits to be reaped
-// doesn't run.
+// Runs reports whether a process exists and runs; a zombie doesn't.
 func Runs(pid int) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return false
 	}
-	end := bytes.LastIndexByte(data, ')') // of the name, which may hold anything
+	end := bytes.LastIndexByte(data, ')') // of the name, which may contain anything
 	return end+2 < len(data) && data[end+2] != 'Z' && data[end+2] != 'X'
 }
 
-// Allocated is how many bytes of memory do takes, freed or not, along with what
-// other goroutines take meanwhile: a test that looks for megabytes that must not
-// be read.
+// Allocated returns how many bytes of memory do allocates, freed or not,
+// including what other goroutines allocate meanwhile: a test uses it to look
+// for megabytes that must not be read.
 func Allocated(do func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

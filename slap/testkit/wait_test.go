@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// recorder is a test that fails without ending the one that looks at it.
+// recorder is a test that fails without ending the test that watches it.
 type recorder struct {
 	testing.TB
 	failed bool
@@ -41,7 +41,7 @@ func TestAwaitEnds(t *testing.T) {
 	if Await(ctx, Patience, func() bool { calls++; cancel(); return false }) {
 		t.Error("it came, says the wait that was ended")
 	}
-	if calls != 2 { // the last one looks at what came at the same moment
+	if calls != 2 { // the last one checks for what came at the same moment
 		t.Errorf("%d calls", calls)
 	}
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package wholefile replaces files whole or not at all: the new content is
-// written beside the file, synced and renamed. It is [renameio], which by itself
-// writes into the directory for temporary files, where what a killed program left
-// stays for ever: the next writer finds a name beside the file again, and a lock
-// tells a file that is being written from an abandoned one.
+// Package wholefile replaces files as a whole or not at all: it writes the new
+// content beside the file, syncs it and renames it. It builds on [renameio],
+// which by itself writes into the directory for temporary files, where the
+// remains of a killed program stay for ever. Here, the next writer recognizes
+// such a name beside the file, and a lock distinguishes a file that is being
+// written from an abandoned one.
 package wholefile
 
 import (
@@ -18,16 +19,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options of [renameio] that callers use.
+// Options of [renameio] for callers.
 var (
-	Mode         = renameio.WithPermissions       // of a new file, less the umask
+	Mode         = renameio.WithPermissions       // of a new file, minus the umask
 	ExactMode    = renameio.WithStaticPermissions // of every file
 	KeepMode     = renameio.WithExistingPermissions
 	IgnoresUmask = renameio.IgnoreUmask
 )
 
-// Write replaces a file. A new one has that mode, less the umask; one that was
-// there keeps its own.
+// Write replaces a file. A new one gets the mode, minus the umask; an existing
+// one keeps its own.
 func Write(path string, content []byte, mode os.FileMode, options ...renameio.Option) error {
 	file, err := Create(path, append([]renameio.Option{Mode(mode), KeepMode()}, options...)...)
 	if err != nil {
@@ -40,15 +41,15 @@ func Write(path string, content []byte, mode os.FileMode, options ...renameio.Op
 	return file.CloseAtomicallyReplace()
 }
 
-// A File is the new content of a file that isn't in its place yet.
+// A File is new content of a file that isn't in place yet.
 type File struct {
 	*renameio.PendingFile
-	lock *os.File // the same file once more: it is locked until it has its name
+	lock *os.File // the same file, opened again: locked until it has its name
 }
 
-// Create begins the new content of a file: CloseAtomicallyReplace puts it in its
-// place; Cleanup, which does nothing after that, drops it. Without an option it has
-// mode 0600.
+// Create begins new content of a file: CloseAtomicallyReplace puts it in place;
+// Cleanup drops it, and does nothing after a replacement. Without options it
+// has mode 0600.
 func Create(path string, options ...renameio.Option) (*File, error) {
 	directory := filepath.Dir(path)
 	removeAbandoned(directory, "."+filepath.Base(path))
@@ -66,23 +67,23 @@ func Create(path string, options ...renameio.Option) (*File, error) {
 		file := &File{pending, os.NewFile(uintptr(descriptor), pending.Name())}
 		err = lock(file.lock)
 		if errors.Is(err, unix.EWOULDBLOCK) || err == nil && !isAt(file.lock, pending.Name()) {
-			_ = file.Cleanup() // somebody took it for abandoned before it was locked
+			_ = file.Cleanup() // another writer took it for abandoned before it was locked
 			continue
 		}
-		return file, nil // a file system without locks has none to take it for abandoned
+		return file, nil // without locks, no other writer takes it for abandoned
 	}
 }
 
-// CloseAtomicallyReplace puts the content into its place.
+// CloseAtomicallyReplace puts the content in place.
 func (f *File) CloseAtomicallyReplace() error {
 	defer f.lock.Close()
 	if err := f.PendingFile.CloseAtomicallyReplace(); err != nil {
 		return err
 	}
-	// The new name lasts through a loss of power, too, where the file system can.
+	// The new name survives a power loss, too, if the file system supports that.
 	directory, err := os.Open(filepath.Dir(f.lock.Name()))
 	if err != nil {
-		return nil // one that may be written to, not read
+		return nil // a directory that may be written to, but not read
 	}
 	defer directory.Close()
 	if err := directory.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -91,14 +92,13 @@ func (f *File) CloseAtomicallyReplace() error {
 	return nil
 }
 
-// Cleanup drops what is not in its place.
+// Cleanup drops the content if it isn't in place.
 func (f *File) Cleanup() error {
 	defer f.lock.Close()
 	return f.PendingFile.Cleanup()
 }
 
-// lock tells others that somebody writes this file, until it is closed or its
-// process ends.
+// lock marks the file as being written until it is closed or its process ends.
 func lock(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 func isAt(file *os.File, path string) bool {
@@ -110,17 +110,17 @@ func isAt(file *os.File, path string) bool {
 	return err == nil && os.SameFile(one, two)
 }
 
-// fewestDigits of a temporary name: shorter ones may be somebody's.
+// fewestDigits of a temporary name: shorter ones may be a user's.
 const fewestDigits = 12
 
-// temporaries are the names that may be temporary files in a directory, by
-// directory. Each is listed once in a process: what a program leaves that is killed
-// later is for the next process.
+// temporaries has the names that may be temporary files in a directory, by
+// directory. Each is listed once per process: the remains of programs killed
+// later are left to the next process.
 var temporaries sync.Map // to func() []string
 
 func temporariesIn(directory string) []string {
 	list, _ := temporaries.LoadOrStore(directory, sync.OnceValue(func() []string {
-		entries, _ := os.ReadDir(directory) // one that can't be listed has none
+		entries, _ := os.ReadDir(directory) // an unreadable one counts as empty
 		var names []string
 		for _, entry := range entries {
 			if name := entry.Name(); strings.HasPrefix(name, ".") && digitsAtEnd(name) >= fewestDigits && entry.Type().IsRegular() {
@@ -134,8 +134,8 @@ func temporariesIn(directory string) []string {
 
 func digitsAtEnd(name string) int { return len(name) - len(strings.TrimRight(name, "0123456789")) }
 
-// removeAbandoned removes what killed programs left of a file: a dot, its name and
-// a long number, locked by nobody. What can't be removed is no obstacle.
+// removeAbandoned removes the remains that killed programs left of a file: a
+// dot, its name and a long number, locked by nobody. Failures don't matter.
 func removeAbandoned(directory, prefix string) {
 	for _, name := range temporariesIn(directory) {
 		number, ok := strings.CutPrefix(name, prefix)

@@ -42,7 +42,7 @@ func TestWrite(t *testing.T) {
 }
 
 // The new content is beside the file, never in the directory for temporary
-// files; what is dropped leaves nothing.
+// files; dropping it leaves nothing.
 func TestBesideTheFile(t *testing.T) {
 	temporary, directory := t.TempDir(), t.TempDir()
 	t.Setenv("TMPDIR", temporary)
@@ -64,8 +64,8 @@ func TestBesideTheFile(t *testing.T) {
 	}
 }
 
-// What a killed program left goes with the next writing of that file; what
-// somebody writes stays, and so does all that is another file.
+// The remains of a killed program are removed when that file is next written;
+// what others are writing stays, and so do other files.
 func TestKilled(t *testing.T) {
 	if directory := os.Getenv("WHOLEFILE_LEFT_IN"); directory != "" {
 		file, err := Create(filepath.Join(directory, "state"))
@@ -108,7 +108,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// Many write one file at the same time: each write is whole, nothing is left.
+// Simultaneous writes of one file: each is whole, and nothing is left.
 func TestAtOnce(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "state")
