@@ -14,7 +14,7 @@
 //	None          nil
 //	bool          bool
 //	int           int, int64, uint64, *big.Int (read back as int when it fits)
-// 	float         float64 (a json.Number is an int or a float, depending on its text)
+//	float         float64 (a json.Number is an int or a float, depending on its text)
 //	str           string ([]byte is written as one)
 //	tuple         Tuple
 //	list          []any (or []string, and *List where identity matters)
