@@ -35,6 +35,7 @@ func TestHTTPProxyLoop(t *testing.T) {
 		"itself, nested":         strings.Repeat(ours, 500) + outside + "/",
 		"itself, by another":     others + ours + outside + "/",
 		"itself, by a redirect":  outside + "/?to=" + l.server.URL + ours + "/getRunId",
+		"strangers, nested":      strings.Repeat(outside, 6) + "/",
 		"others, without an end": strings.Repeat(others, 6) + outside + "/",
 	} {
 		asked.Store(0)
