@@ -144,6 +144,32 @@ var serveMutations = []mutation{
 		`wholefile.Mode(0o644)`,
 	},
 	{
+		"Bodies have a limit all together", "proxy/room.go", "proxy.TestRoom",
+		`if b.room.left.Acquire(ctx, roomPiece) != nil {`,
+		`if ctx == nil {`,
+	},
+	{
+		"A large body has an end", "proxy/room.go", "proxy.TestRoom",
+		`if time.Since(b.begun) > b.room.time {`,
+		`if b.begun.IsZero() {`,
+	},
+	{
+		"Every body takes of the room", "proxy/route.go", "proxy.TestRoom",
+		`		r.Body = body
+`,
+		``,
+	},
+	{
+		"Nothing of the master's answers runs in a browser", "proxy/route.go", "proxy.TestAnswersRunNothing",
+		`if !strings.HasPrefix(path, "/http_proxy/") {`,
+		`if path == "" {`,
+	},
+	{
+		"A client can't begin lines of the master's log", "proxy/respond.go", "proxy.TestLogIsLines",
+		`strings.NewReplacer("\n", ` + "`\\n`, " + `"\r"`,
+		`strings.NewReplacer("\r"`,
+	},
+	{
 		"Entries that are uploaded have a limit", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
 		`r.Body = http.MaxBytesReader(w, r.Body, maximumEntries)`,
 		`_ = w`,
@@ -258,6 +284,17 @@ var serveMutations = []mutation{
 		"The cache server's operator sets the limit", "cmd/slapos/cache_start.go", "cmd/slapos.TestCacheConnections",
 		`Connections: options.connections,`,
 		`Connections: 0,`,
+	},
+	{
+		"A client that takes nothing of an answer is given up", "slap/serve/writing.go", "slap/serve.TestUnreadAnswers",
+		`_ = c.Conn.SetWriteDeadline(time.Now().Add(c.patience))`,
+		`_ = time.Now().Add(c.patience)`,
+	},
+	{
+		"The head of a request has a limit", "slap/serve/serve.go", "slap/serve.TestHeadIsLimited",
+		`		MaxHeaderBytes:    maximumHeader,
+`,
+		``,
 	},
 	{
 		"A slow client of a server is given up", "slap/serve/serve.go", "slap/serve.TestServerLimits",

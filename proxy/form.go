@@ -84,12 +84,11 @@ func unescape(text string) string {
 	}
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
-		if i+2 < len(text) && text[i] == '%' {
-			if plain, err := url.QueryUnescape(text[i : i+3]); err == nil {
-				b.WriteString(plain)
-				i += 2
-				continue
-			}
+		if i+2 < len(text) && text[i] == '%' && isHex(text[i+1]) && isHex(text[i+2]) {
+			plain, _ := url.QueryUnescape(text[i : i+3])
+			b.WriteString(plain)
+			i += 2
+			continue
 		}
 		if text[i] == '+' {
 			b.WriteByte(' ')
@@ -98,6 +97,10 @@ func unescape(text string) string {
 		}
 	}
 	return b.String()
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
 // maximumFields bounds those of a form, which take more memory than its text.

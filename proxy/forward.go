@@ -36,7 +36,7 @@ func (p *Proxy) masterFor(r *http.Request, order store.Order) (*Master, error) {
 			}
 		}
 		text := fmt.Sprintf("External SlapOS Master URL %s is not listed in multimaster list.", given)
-		p.log.Warn(text)
+		p.log.Warn(oneLine(text))
 		return nil, &configurationError{text}
 	}
 	for i := range p.options.Masters {
@@ -94,7 +94,7 @@ func (p *Proxy) forward(ctx context.Context, master *Master, order store.Order, 
 	if state == "" {
 		state = "None"
 	}
-	p.log.Info(fmt.Sprintf("Forwarding request of %s (state=%s) to %s ", request.Reference, state, master.URL))
+	p.log.Info(oneLine(fmt.Sprintf("Forwarding request of %s (state=%s) to %s ", request.Reference, state, master.URL)))
 	instance, err := client.Request(ctx, request)
 	if err != nil && !errors.Is(err, slap.ErrNotReady) {
 		return outcome{}, err

@@ -43,6 +43,8 @@ func (p *Proxy) servePanel(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.public(w, r, public)
 	}
+	// The outermost one, or package http has a bound of its own.
+	r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
 	err := p.panel.Serve(w, r, name)
 	switch {
 	case errors.Is(err, panel.ErrNoPage):

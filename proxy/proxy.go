@@ -86,6 +86,7 @@ type Proxy struct {
 	panel   *panel.Panel
 	web     *http.Client // of /http_proxy and the cache's upstream
 	fetches chan struct{}
+	room    *room // of bodies
 	handler http.Handler
 }
 
@@ -101,6 +102,7 @@ func New(options Options) *Proxy {
 		options: options, store: options.Store, log: options.Logger,
 		runID:   newRunID(),
 		fetches: make(chan struct{}, maximumFetches),
+		room:    newRoom(),
 		answers: newAnswerCache(options.Store),
 		metrics: newMetrics(options.Store),
 	}

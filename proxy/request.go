@@ -58,7 +58,7 @@ func (p *Proxy) request(r *http.Request, order store.Order) (outcome, error) {
 	instance, err := p.store.Request(ctx, order)
 	var full *store.AllocationError
 	if errors.As(err, &full) {
-		p.log.Warn(full.Reason)
+		p.log.Warn(oneLine(full.Reason))
 	}
 	return outcome{instance: instance}, err
 }

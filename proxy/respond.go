@@ -87,6 +87,12 @@ func (p *Proxy) complain(r *http.Request, err error) {
 	p.log.Log(r.Context(), level, "request failed", "path", r.URL.Path, "error", err)
 }
 
+// oneLine is a message of the log with the text of a client: it ends no line, and
+// so begins none.
+func oneLine(text string) string {
+	return strings.NewReplacer("\n", `\n`, "\r", `\r`, "\u2028", `\u2028`, "\u2029", `\u2029`).Replace(text)
+}
+
 // reason is the phrase of a status. Those beyond the standard have none.
 func reason(status int, unknown string) string {
 	if text := http.StatusText(status); text != "" {

@@ -72,6 +72,7 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		found.fail = p.failPage
 	}
+	forbidScripts(w.Header(), r.URL.Path)
 	// Everybody may ask whether a URL is theirs: other masters do, by any name.
 	if reason := p.options.Guard.Refuses(r); reason != "" && r.URL.Path != "/getRunId" {
 		found.fail(w, r, refuse(http.StatusForbidden, "%s", reason))
@@ -102,11 +103,23 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !found.anySize {
-		r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
+		body := p.room.body(r.Context(), http.MaxBytesReader(w, r.Body, p.options.MaximumBody))
+		defer body.leave()
+		r.Body = body
 	}
 	r.Body = requestBody{r.Body}
 	if err := handle(w, r); err != nil {
 		found.fail(w, r, err)
+	}
+}
+
+// forbidScripts has browsers run nothing of an answer: it may have the texts of
+// anybody, and the type of HTML (PROXY-10). The panel says itself what it needs;
+// what /http_proxy fetches isn't displayed.
+func forbidScripts(h http.Header, path string) {
+	if !strings.HasPrefix(path, "/http_proxy/") {
+		h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
 	}
 }
 

@@ -45,7 +45,7 @@ func (o *cacheStartOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "key-file", Destination: &o.keyFile, Usage: "`FILE` with the key of --cert-file (default: the same file)"},
 		&cli.StringFlag{Name: "client-ca-file", Destination: &o.clientCAFile, Usage: "`FILE` with the authorities whose clients may upload"},
 		&cli.StringFlag{Name: "listen-names", Destination: &o.names, Usage: "`NAMES` of this server beside its addresses and the machine's, as of a reverse proxy before it, with blanks between"},
-		argv.WholeFlag(&o.connections, "listen-connections", "`NUMBER` of connections that one address may have at a time, of IPv6 one /64 network; this machine has half of the descriptors", "256", 1, 1<<16),
+		argv.WholeFlag(&o.connections, "listen-connections", "`NUMBER` of connections that one address may have at a time, of IPv6 one /64 network; this machine has half of the descriptors, 4096 at most", "256", 1, 1<<16),
 		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "accept no uploads from this machine without certificate or token: for servers behind a proxy"},
 	}
 }

@@ -73,8 +73,8 @@ func (g Guard) knows(host string) bool {
 	if withoutPort, _, err := net.SplitHostPort(host); err == nil {
 		name = withoutPort
 	}
-	name, _, _ = strings.Cut(strings.Trim(name, "[]"), "%") // removes a zone
-	if net.ParseIP(name) != nil {
+	name = strings.Trim(name, "[]")
+	if address, _, _ := strings.Cut(name, "%"); net.ParseIP(address) != nil { // with a zone
 		return true
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))

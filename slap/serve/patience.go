@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultPatience is how long a client may pause in the middle of a body.
+// DefaultPatience is how long a client may pause in the middle of a body, and while
+// it takes an answer.
 const DefaultPatience = 30 * time.Second
 
 // patient gives up on clients that stop in the middle of a body; slow ones go on.
@@ -54,12 +55,15 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// maximumLocal bounds the connections of this machine, each of which takes memory.
+const maximumLocal = 4096
+
 // mostOf is how many connections one address may have by default, and how many
 // this machine may have, where a reverse proxy may stand for all others.
 func mostOf(given int) (other, local int) {
 	var files unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil || files.Cur > 1<<16 {
-		files.Cur = 1 << 16
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) != nil || files.Cur > 2*maximumLocal {
+		files.Cur = 2 * maximumLocal
 	}
 	local = max(16, int(files.Cur)/2)
 	if given <= 0 {
@@ -73,12 +77,13 @@ func mostOf(given int) (other, local int) {
 type boundListener struct {
 	net.Listener
 	other, local int
+	patience     time.Duration // with clients that take nothing of an answer
 	mutex        sync.Mutex
 	open         map[string]int
 }
 
-func newBoundListener(inner net.Listener, other, local int) *boundListener {
-	return &boundListener{Listener: inner, other: other, local: local, open: map[string]int{}}
+func newBoundListener(inner net.Listener, other, local int, patience time.Duration) *boundListener {
+	return &boundListener{Listener: inner, other: other, local: local, patience: patience, open: map[string]int{}}
 }
 
 // placeOf returns the key under which an address is counted, and its limit. An
@@ -101,11 +106,11 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		}
 		address, ok := connection.RemoteAddr().(*net.TCPAddr)
 		if !ok {
-			return connection, nil
+			return &boundConnection{Conn: connection, patience: l.patience, leave: func() {}}, nil
 		}
 		key, most := l.placeOf(address.IP)
 		if l.enter(key, most) {
-			return &boundConnection{Conn: connection, leave: sync.OnceFunc(func() { l.leave(key) })}, nil
+			return &boundConnection{Conn: connection, patience: l.patience, leave: sync.OnceFunc(func() { l.leave(key) })}, nil
 		}
 		connection.Close()
 	}
@@ -127,22 +132,4 @@ func (l *boundListener) leave(key string) {
 	if l.open[key]--; l.open[key] == 0 {
 		delete(l.open, key)
 	}
-}
-
-type boundConnection struct {
-	net.Conn
-	leave func()
-}
-
-func (c *boundConnection) Close() error {
-	defer c.leave()
-	return c.Conn.Close()
-}
-
-// ReadFrom lets the kernel send files.
-func (c *boundConnection) ReadFrom(r io.Reader) (int64, error) {
-	if to, ok := c.Conn.(io.ReaderFrom); ok {
-		return to.ReadFrom(r)
-	}
-	return io.Copy(struct{ io.Writer }{c.Conn}, r)
 }

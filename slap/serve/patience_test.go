@@ -109,7 +109,7 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bound := newBoundListener(inner, 2, 3)
+	bound := newBoundListener(inner, 2, 3, time.Minute)
 	defer bound.Close()
 	accepted := make(chan net.Conn, 10)
 	go func() { // ends with the listener

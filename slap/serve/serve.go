@@ -34,8 +34,8 @@ type Loop struct {
 	// logged at the end, unless empty.
 	Greeting func(url string) string
 	Farewell string
-	// Patience is how long a client may pause in the middle of a body; 0:
-	// DefaultPatience.
+	// Patience is how long a client may pause in the middle of a body, and while
+	// it takes an answer; 0: DefaultPatience.
 	Patience time.Duration
 	// Connections is how many a remote address may have at a time; 0: 256.
 	Connections int
@@ -55,7 +55,7 @@ func (l Loop) Serve(ctx context.Context, listeners []net.Listener) error {
 	failed := make(chan error, len(listeners))
 	other, local := mostOf(l.Connections)
 	for _, listener := range listeners {
-		listener = newBoundListener(listener, other, local)
+		listener = newBoundListener(listener, other, local, cmp.Or(l.Patience, DefaultPatience))
 		if l.Security != nil {
 			scheme, listener = "https", tls.NewListener(listener, l.Security)
 		}
@@ -106,12 +106,16 @@ func (l Loop) startBeside(ctx context.Context) (end func()) {
 	}
 }
 
+// maximumHeader bounds the head of a request, in bytes. Each connection may hold one.
+const maximumHeader = 64 << 10
+
 // server makes a server that slow clients can't block.
 func (l Loop) server() *http.Server {
 	return &http.Server{
 		Handler:           patient(l.Handler, cmp.Or(l.Patience, DefaultPatience)),
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maximumHeader,
 		ErrorLog:          slog.NewLogLogger(l.Log.Handler(), slog.LevelDebug),
 	}
 }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package proxy
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// TestRoom holds the memory for bodies with one that doesn't end: small ones go
+// on, large ones wait, and it is given back (PROXY-180).
+func TestRoom(t *testing.T) {
+	p := &Proxy{options: Options{MaximumBody: 16 << 20}, log: slog.New(slog.DiscardHandler)}
+	p.room = &room{left: semaphore.NewWeighted(2 * roomPiece), time: time.Hour, wait: 100 * time.Millisecond}
+	p.routes = map[string]route{"/": {fail: p.failPage, methods: post(func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := io.ReadAll(r.Body)
+		return err
+	})}}
+	status := func(body io.Reader) int {
+		answer := httptest.NewRecorder()
+		p.route(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/", body))
+		return answer.Code
+	}
+	small, large := strings.Repeat("x", smallBody), strings.Repeat("x", smallBody+2*roomPiece)
+	read, write := io.Pipe()
+	ended := make(chan int, 1)
+	go func() { ended <- status(read) }()
+	if _, err := io.WriteString(write, large); err != nil { // all of it was read
+		t.Fatal(err)
+	}
+	if got := status(strings.NewReader(small)); got != http.StatusOK {
+		t.Errorf("a small body: %d", got)
+	}
+	if got := status(strings.NewReader(large)); got != http.StatusServiceUnavailable {
+		t.Errorf("a large body: %d", got)
+	}
+	write.Close()
+	if got := <-ended; got != http.StatusOK {
+		t.Errorf("the first: %d", got)
+	}
+	for range 3 {
+		if got := status(strings.NewReader(large)); got != http.StatusOK {
+			t.Errorf("a large body afterwards: %d", got)
+		}
+	}
+	if got := status(strings.NewReader(large + large)); got != http.StatusServiceUnavailable {
+		t.Errorf("larger than all: %d", got)
+	}
+	p.room.time = 0
+	if got := status(strings.NewReader(large)); got != http.StatusRequestTimeout {
+		t.Errorf("a slow body: %d", got)
+	}
+}
