@@ -11,8 +11,8 @@ var serveMutations = []mutation{
 	},
 	{
 		"Names of other sites are refused", "slap/serve/guard.go", "slap/serve.TestGuard",
-		`if net.ParseIP(name) != nil {`,
-		`if name != "" {`,
+		`; net.ParseIP(address) != nil { // with a zone`,
+		`; address != "" {`,
 	},
 	{
 		"Browsers are held to the names everywhere", "slap/serve/guard.go", "slap/serve.TestGuard",
