@@ -87,10 +87,10 @@ var serveMutations = []mutation{
 	{
 		"Other masters are those of the configuration", "proxy/forward.go", "proxy.TestForward",
 		`is not listed in multimaster list.", given)
-		p.log.Warn(text)
+		p.log.Warn(oneLine(text))
 		return nil, &configurationError{text}`,
 		`is not listed in multimaster list.", given)
-		p.log.Warn(text)
+		p.log.Warn(oneLine(text))
 		return &Master{URL: given}, nil`,
 	},
 	{
