@@ -47,16 +47,13 @@ func copiedTables() []copiedTable {
 		copyOf(&sharedTable),
 		{name: "partition_network18", order: "rowid", columns: []string{"partition_reference", "computer_reference", "reference", "address", "netmask"}},
 		{name: "forwarded_partition_request18", order: "partition_reference, master_url", columns: []string{"partition_reference", "master_url"}},
-		{name: usageTable, order: "time", columns: []string{"computer_reference", "time", "report"}},
+		copyOf(&usageTable),
 	}
 }
 
 func copyOf[R any](t *table[R]) copiedTable {
 	return copiedTable{name: t.name, order: t.order, columns: t.names()}
 }
-
-// usageTable exists in a file only after the first report.
-const usageTable = "usage18"
 
 // Copy copies a whole master into an empty database, created when missing, in
 // one transaction: it arrives whole, or not at all. The copy is a snapshot:
@@ -128,7 +125,7 @@ func (c *copied) begin(ctx context.Context) (err error) {
 	}
 	for _, table := range copiedTables() {
 		if !tables[table.name] {
-			if table.name == usageTable {
+			if table.name == usageTable.name {
 				continue
 			}
 			return fmt.Errorf("it has no table %s: run `slapos proxy start` on it once, which brings older databases up to date", table.name)
@@ -260,7 +257,7 @@ func nameOf(uri string) string { return (&Reader{dialect: dialectOf(uri)}).Name(
 func (c *copied) copyTo(ctx, inside context.Context, t *transaction, progress func(done, total int64)) (counts []TableCount, err error) {
 	var done int64
 	for _, table := range copiedTables() {
-		if table.name == usageTable && c.totals[table.name] > 0 {
+		if table.name == usageTable.name && c.totals[table.name] > 0 {
 			if err := t.script(inside, usageSchema); err != nil {
 				return nil, err
 			}

@@ -17,7 +17,7 @@ import (
 	"slapos/slap"
 )
 
-// content is all that a master answers from.
+// content is all that a master answers from, as the database has it.
 func content(t *testing.T, uri string) map[string]*store.Table {
 	t.Helper()
 	reader, err := store.OpenReader(t.Context(), uri)
@@ -25,11 +25,9 @@ func content(t *testing.T, uri string) map[string]*store.Table {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	tables := map[string]*store.Table{}
-	for _, name := range []string{"software18", "computer18", "partition18", "slave18", "partition_network18"} {
-		if tables[name], err = reader.Table(t.Context(), name, ""); err != nil {
-			t.Fatal(err)
-		}
+	tables, err := reader.Content(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return tables
 }

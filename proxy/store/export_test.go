@@ -2,6 +2,28 @@
 
 package store
 
+import (
+	"context"
+	"strings"
+)
+
+// Content is all that a master answers from: its tables by name, but for that of
+// usage reports, which may be missing.
+func (r *Reader) Content(ctx context.Context) (map[string]*Table, error) {
+	content := map[string]*Table{}
+	for _, t := range copiedTables() {
+		if t.name == usageTable.name {
+			continue
+		}
+		table, err := r.read(ctx, "SELECT "+strings.Join(t.columns, ", ")+" FROM "+t.name+" ORDER BY "+t.order)
+		if err != nil {
+			return nil, err
+		}
+		content[t.name] = table
+	}
+	return content, nil
+}
+
 // Further makes these scripts the migrations that come after those of this
 // version, and returns the number of the last one.
 func Further(o *Options, scripts ...string) int64 {

@@ -196,46 +196,6 @@ func (s *session) software(ctx context.Context, computer string) ([]Software, er
 	return valuesOf(rows), err
 }
 
-// AddUsage implements [Nodes].
-func (d *Database) AddUsage(ctx context.Context, computer, report string) error {
-	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		// Made with the first report only: the original would not know what
-		// to do with the rows when it migrates to a later schema.
-		if d.dialect.file != "" {
-			if err := t.script(ctx, usageSchema); err != nil {
-				return err
-			}
-		}
-		return t.note(ctx, "INSERT INTO usage18 (computer_reference, time, report) VALUES ($1, $2, $3)", computer, t.time, report)
-	})
-}
-
-// Usage implements [Nodes].
-func (d *Database) Usage(ctx context.Context, computer string, limit int) (reports []UsageReport, err error) {
-	err = d.look(ctx, func(ctx context.Context, s *session) error {
-		reports = nil
-		if exists, err := d.hasUsage(ctx, s); err != nil || !exists {
-			return err
-		}
-		return s.rows(ctx, "SELECT time, report FROM usage18 WHERE computer_reference = $1 ORDER BY time DESC LIMIT $2",
-			[]any{computer, limit}, func(rows *sql.Rows) error {
-				r := UsageReport{Computer: computer}
-				err := rows.Scan(&r.Time, &r.Report)
-				reports = append(reports, r)
-				return err
-			})
-	})
-	return reports, err
-}
-
-func (d *Database) hasUsage(ctx context.Context, s *session) (bool, error) {
-	if d.dialect.file == "" {
-		return true, nil
-	}
-	var one int
-	return s.row(ctx, "SELECT 1 FROM sqlite_master WHERE name = 'usage18'", nil, &one)
-}
-
 // Statistics implements [Nodes].
 func (d *Database) Statistics(ctx context.Context) (counts []StateCount, err error) {
 	err = d.look(ctx, func(ctx context.Context, s *session) error {

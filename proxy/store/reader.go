@@ -103,7 +103,15 @@ func (r *Reader) Table(ctx context.Context, name, condition string) (*Table, err
 	if condition != "" {
 		query += " WHERE " + condition
 	}
-	rows, err := r.pool.QueryContext(ctx, query+" ORDER BY rowid")
+	table, err := r.read(ctx, query+" ORDER BY rowid")
+	if err == nil {
+		table.hide("rowid")
+	}
+	return table, err
+}
+
+func (r *Reader) read(ctx context.Context, query string) (*Table, error) {
+	rows, err := r.pool.QueryContext(ctx, query)
 	if err != nil {
 		return nil, r.dialect.describe(err)
 	}
@@ -128,7 +136,6 @@ func (r *Reader) Table(ctx context.Context, name, condition string) (*Table, err
 		}
 		table.Rows = append(table.Rows, row)
 	}
-	table.hide("rowid")
 	return table, rows.Err()
 }
 
@@ -142,29 +149,4 @@ func (t *Table) hide(column string) {
 	for j, row := range t.Rows {
 		t.Rows[j] = slices.Delete(row, i, i+1)
 	}
-}
-
-// Usage reads all usage reports, the oldest first. A database that never got
-// one has none.
-func (r *Reader) Usage(ctx context.Context) ([]UsageReport, error) {
-	if r.dialect.file != "" {
-		table, err := r.Table(ctx, "sqlite_master", "name = 'usage18'")
-		if err != nil || len(table.Rows) == 0 {
-			return nil, err
-		}
-	}
-	rows, err := r.pool.QueryContext(ctx, "SELECT computer_reference, time, report FROM usage18 ORDER BY time")
-	if err != nil {
-		return nil, r.dialect.describe(err)
-	}
-	defer rows.Close()
-	var reports []UsageReport
-	for rows.Next() {
-		var report UsageReport
-		if err := rows.Scan(&report.Computer, &report.Time, &report.Report); err != nil {
-			return nil, err
-		}
-		reports = append(reports, report)
-	}
-	return reports, rows.Err()
 }

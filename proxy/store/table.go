@@ -48,6 +48,18 @@ func (c text) Scan(value any) error {
 
 func (c text) Value() (driver.Value, error) { return *c.string, nil }
 
+// number is a number that is 0 where the database has NULL.
+type number struct{ *float64 }
+
+func (c number) Scan(value any) error {
+	var read sql.NullFloat64
+	err := read.Scan(value)
+	*c.float64 = read.Float64
+	return err
+}
+
+func (c number) Value() (driver.Value, error) { return *c.float64, nil }
+
 // optional is a value that is nil where the database has NULL.
 type optional[T any] struct{ at **T }
 

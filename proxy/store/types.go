@@ -125,13 +125,6 @@ type Instance struct {
 // Hosted tells whether a host lists a shared instance of a list.
 func (i *Instance) Hosted() bool { return i.Partition != nil && i.Parameters != nil }
 
-// UsageReport is a usage report, and when it came in seconds since 1970.
-type UsageReport struct {
-	Computer string
-	Time     float64
-	Report   string
-}
-
 // StateCount counts the partitions of a computer that are in a state: "free",
 // or the requested state of their instance.
 type StateCount struct {
