@@ -267,7 +267,7 @@ var gridMutations = []mutation{
 	},
 	{
 		"What is in the place of a file is removed for a while only", "slap/confined/write.go", "slap/confined.TestClearEnds",
-		`context.WithTimeout(context.Background(), clearTime)`,
+		`context.WithTimeout(context.Background(), d.clearTime)`,
 		`context.WithCancel(context.Background())`,
 	},
 	{
@@ -396,8 +396,8 @@ var gridMutations = []mutation{
 	},
 	{
 		"The mount is part of what is opened", "slap/confined/identity.go", "slap/confined.TestOpenIdentical",
-		`return identity{mount, uint64(status.Dev), status.Ino}, status, err`,
-		`return identity{mount - mount, uint64(status.Dev), status.Ino}, status, err`,
+		`return identity{mount: mount, device: uint64(status.Dev), inode: status.Ino}, status, err`,
+		`return identity{mount: mount - mount, device: uint64(status.Dev), inode: status.Ino}, status, err`,
 	},
 	{
 		"What root gives away is made where it alone can reach", "slap/confined/make.go", "slap/confined.TestMadeInPrivate",

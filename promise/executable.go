@@ -134,7 +134,7 @@ func (r *run) runExecutable(ctx context.Context, c *check) error {
 		return nil
 	}
 	failed, message := judge(parseHistory(log, 3), r.Mode)
-	r.settle(c, outcome{kind: testResult, failed: failed, message: &message, duration: result.Duration})
+	r.settle(c, outcome{resultType: testResult, failed: failed, message: &message, duration: result.Duration})
 	return nil
 }
 

@@ -166,7 +166,7 @@ func (d *driver) execute(ctx context.Context) error {
 func (d *driver) refuse() {
 	text := fmt.Sprintf("no python interpreter for plugin promises of %s: install python3, or name one with [slapos] python", d.run.PartitionID)
 	for _, c := range d.due {
-		d.settle(c, outcome{kind: d.run.resultType(), failed: true, message: &text})
+		d.settle(c, outcome{resultType: d.run.resultType(), failed: true, message: &text})
 	}
 	d.tell(ownRunner)
 }
@@ -222,9 +222,9 @@ func (d *driver) outcome(c *check, m message) outcome {
 	duration := durationOf(m.Duration)
 	switch m.Status {
 	case "done":
-		o := outcome{kind: m.Type, failed: m.Failed, message: m.Message, date: m.Date, duration: duration}
-		if o.kind != testResult && o.kind != anomalyResult {
-			o.kind = d.run.resultType()
+		o := outcome{resultType: m.Type, failed: m.Failed, message: m.Message, date: m.Date, duration: duration}
+		if o.resultType != testResult && o.resultType != anomalyResult {
+			o.resultType = d.run.resultType()
 		}
 		if _, err := time.Parse(resultDate, o.date); err != nil {
 			o.date = ""

@@ -89,12 +89,12 @@ func (s *stored) text() []byte {
 
 // outcome is the outcome of a promise that ran.
 type outcome struct {
-	kind     string // result type; empty: no result, and nothing is stored
-	failed   bool
-	message  *string
-	date     string // of a result file; empty: now
-	duration time.Duration
-	timedOut bool
+	resultType string // empty: no result, and nothing is stored
+	failed     bool
+	message    *string
+	date       string // of a result file; empty: now
+	duration   time.Duration
+	timedOut   bool
 }
 
 // silent is the outcome of a promise without a result.
@@ -111,9 +111,9 @@ func (r *run) late(c *check, duration time.Duration) outcome {
 
 // lacking is a failure; only a repeated failure is an anomaly (PROM-24).
 func (r *run) lacking(c *check, duration time.Duration, message string) outcome {
-	o := outcome{kind: testResult, failed: true, message: &message, duration: duration}
+	o := outcome{resultType: testResult, failed: true, message: &message, duration: duration}
 	if r.Mode == Anomaly {
-		o.kind, o.failed = anomalyResult, c.isSuspect()
+		o.resultType, o.failed = anomalyResult, c.isSuspect()
 	}
 	return o
 }
@@ -126,7 +126,7 @@ func (c *check) isSuspect() bool {
 // settle stores and logs the outcome of a check.
 func (r *run) settle(c *check, o outcome) {
 	s := &stored{Title: c.title, Name: c.name, Path: c.path, ExecutionTime: r.executionTime(o)}
-	s.Result.Type, s.Result.Failed, s.Result.Date = o.kind, o.failed, o.date
+	s.Result.Type, s.Result.Failed, s.Result.Date = o.resultType, o.failed, o.date
 	if o.message != nil {
 		message := shorten(*o.message)
 		s.Result.Message = &message
@@ -134,7 +134,7 @@ func (r *run) settle(c *check, o outcome) {
 	if s.Result.Date == "" {
 		s.Result.Date = r.Now().UTC().Format(resultDate)
 	}
-	if o.kind != "" {
+	if o.resultType != "" {
 		err := r.files.do(func() error { return r.files.replace(resultFolder+"/"+c.title+".status.json", s.text()) })
 		if err != nil {
 			r.logger.Warn("The result of a promise could not be stored.", "promise", c.name, "error", err)
@@ -142,7 +142,7 @@ func (r *run) settle(c *check, o outcome) {
 	}
 	r.mutex.Lock()
 	c.state, c.result.Failed, c.result.Duration = decided, o.failed, o.duration
-	if o.kind != "" {
+	if o.resultType != "" {
 		c.result.Message = s.message()
 		c.result.Date, _ = time.Parse(resultDate, s.Result.Date)
 	}

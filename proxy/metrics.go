@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -113,12 +112,4 @@ func knownState(state string) string {
 		return state
 	}
 	return "other"
-}
-
-func remoteHost(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return "-"
-	}
-	return host
 }

@@ -95,7 +95,9 @@ type Partition struct {
 }
 
 // ID returns the name of the partition.
-func (p *Partition) ID() PartitionID { return PartitionID{p.Computer, p.Reference} }
+func (p *Partition) ID() PartitionID {
+	return PartitionID{Computer: p.Computer, Partition: p.Reference}
+}
 
 // Allocated reports whether the partition hosts an instance.
 func (p *Partition) Allocated() bool { return p.NeedModification }

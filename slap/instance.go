@@ -30,7 +30,7 @@ type Instance struct {
 }
 
 // ID returns the name of the instance's partition.
-func (i *Instance) ID() PartitionID { return PartitionID{i.Computer, i.Partition} }
+func (i *Instance) ID() PartitionID { return PartitionID{Computer: i.Computer, Partition: i.Partition} }
 
 // State returns the requested state; ok is false if the Master did not say, as
 // for shared instances: see [Client.Complete].

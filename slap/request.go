@@ -75,7 +75,7 @@ func ParseRequest(form url.Values) (Request, error) {
 		SoftwareRelease: form.Get("software_release"),
 		SoftwareType:    form.Get("software_type"),
 		Reference:       form.Get("partition_reference"),
-		Requester:       PartitionID{form.Get("computer_id"), form.Get("computer_partition_id")},
+		Requester:       PartitionID{Computer: form.Get("computer_id"), Partition: form.Get("computer_partition_id")},
 	}
 	var state string
 	var err error

@@ -70,7 +70,7 @@ func TestAnswerPieces(t *testing.T) {
 			}
 			for _, chunked := range []bool{false, true} {
 				for range testkit.Rounds(1) {
-					master.Store(&pieceMaster{200, "text/xml", text, chunked, pieces, -1})
+					master.Store(&pieceMaster{status: 200, kind: "text/xml", text: text, chunked: chunked, pieces: pieces, cut: -1})
 					computer, err := client.FullComputerInformation(t.Context(), "C")
 					if err != nil || !reflect.DeepEqual(computer, captured["computer.xml"]) {
 						t.Errorf("XML, %s, chunked %v: %v, %v", name, chunked, computer, err)
@@ -79,12 +79,12 @@ func TestAnswerPieces(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					master.Store(&pieceMaster{200, "application/json", string(page), chunked, pieces, -1})
+					master.Store(&pieceMaster{status: 200, kind: "application/json", text: string(page), chunked: chunked, pieces: pieces, cut: -1})
 					var got struct{ News []string }
 					if err := rest.get(t.Context(), rest.root, &got, false); err != nil || len(got.News) != 1 || got.News[0] != long {
 						t.Errorf("JSON, %s, chunked %v: %d pages, %v", name, chunked, len(got.News), err)
 					}
-					master.Store(&pieceMaster{500, "text/html", long, chunked, pieces, -1})
+					master.Store(&pieceMaster{status: 500, kind: "text/html", text: long, chunked: chunked, pieces: pieces, cut: -1})
 					var failed *HTTPError
 					if _, err := client.ProductReleases(t.Context(), "p"); !errors.As(err, &failed) || failed.Status != 500 || string(failed.Body) != long[:min(len(long), maxErrorBody)] {
 						t.Errorf("error, %s, chunked %v: %.200v", name, chunked, err)
@@ -111,20 +111,20 @@ func TestAnswerCutEverywhere(t *testing.T) {
 	for _, chunked := range []bool{false, true} {
 		for range testkit.Rounds(1) {
 			for at := range len(xml) {
-				master.Store(&pieceMaster{200, "text/xml", xml, chunked, whole, int64(at)})
+				master.Store(&pieceMaster{status: 200, kind: "text/xml", text: xml, chunked: chunked, pieces: whole, cut: int64(at)})
 				if got, err := client.ProductReleases(t.Context(), "p"); !errors.Is(err, ErrConnection) || strings.Contains(err.Error(), "\n\n") {
 					t.Fatalf("XML, chunked %v, after %d bytes: %q, %v", chunked, at, got, err)
 				}
 			}
 			for at := range len(page) {
-				master.Store(&pieceMaster{200, "application/json", page, chunked, whole, int64(at)})
+				master.Store(&pieceMaster{status: 200, kind: "application/json", text: page, chunked: chunked, pieces: whole, cut: int64(at)})
 				var got struct{ News []string }
 				if err := rest.get(t.Context(), rest.root, &got, false); err == nil {
 					t.Fatalf("JSON, chunked %v, after %d bytes: %v", chunked, at, got)
 				}
 			}
 			for at := range len(page) {
-				master.Store(&pieceMaster{404, "text/html", page, chunked, whole, int64(at)})
+				master.Store(&pieceMaster{status: 404, kind: "text/html", text: page, chunked: chunked, pieces: whole, cut: int64(at)})
 				var failed *HTTPError
 				if _, err := client.ProductReleases(t.Context(), "p"); !errors.As(err, &failed) || failed.Status != 404 || string(failed.Body) != page[:at] {
 					t.Fatalf("error, chunked %v, after %d bytes: %v", chunked, at, err)
@@ -143,7 +143,7 @@ func TestAnswerGivenUp(t *testing.T) {
 		stop := errors.New("told to stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		pieces := func(r io.Reader) io.Reader { return &stoppingReader{r, func() { cancel(stop) }} }
-		master.Store(&pieceMaster{200, "text/xml", "<list>", true, pieces, -1})
+		master.Store(&pieceMaster{status: 200, kind: "text/xml", text: "<list>", chunked: true, pieces: pieces, cut: -1})
 		if _, err := client.ProductReleases(ctx, "p"); err != stop {
 			t.Fatal(err)
 		}

@@ -218,7 +218,7 @@ func (s *scanner) reference() (token, error) {
 	if err != nil {
 		return token{}, err
 	}
-	s.outer = append(s.outer, source{s.src, s.pos, len(s.open)})
+	s.outer = append(s.outer, source{src: s.src, pos: s.pos, depth: len(s.open)})
 	s.src, s.pos = []byte(text), 0
 	return token{}, nil
 }

@@ -69,7 +69,8 @@ func TestLinksInDocuments(t *testing.T) {
 	}
 }
 
-// docs/configuration.md tells of every key in the examples.
+// docs/configuration.md tells of every key in the examples; it, or a page of a
+// section that it names, of every key with a rule.
 func TestKeysInDocuments(t *testing.T) {
 	text := documents(t)[filepath.Join("docs", "configuration.md")]
 	key := regexp.MustCompile(`(?m)^#?([a-z][\w-]*) =`)
@@ -78,6 +79,14 @@ func TestKeysInDocuments(t *testing.T) {
 			if !strings.Contains(text, "`"+m[1]+"`") {
 				t.Errorf("docs/configuration.md says nothing of the key %s", m[1])
 			}
+		}
+	}
+	for _, page := range []string{"format.md", "proxy.md", "collect.md"} {
+		text += documents(t)[filepath.Join("docs", page)]
+	}
+	for _, rule := range keyRules {
+		if !strings.Contains(text, "`"+rule.name+"`") {
+			t.Errorf("docs/configuration.md and the pages of sections say nothing of the key %s", rule.name)
 		}
 	}
 }

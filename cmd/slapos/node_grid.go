@@ -19,10 +19,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"slapos/grid/instance"
-
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
+	"slapos/grid/instance"
 	"slapos/grid/pass"
 	"slapos/slap/clock"
 )

@@ -164,7 +164,7 @@ esac
 func (f *fakeFirewalld) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&f.log, nil)) }
 
 func (f *fakeFirewalld) set(traffic Traffic) error {
-	return f.firewall.Set(context.Background(), Place{"slappart0", f.state, f.root, traffic.Addresses}, traffic.Rules(f.logger()), f.logger())
+	return f.firewall.Set(context.Background(), Place{Partition: "slappart0", State: f.state, Directory: f.root, Addresses: traffic.Addresses}, traffic.Rules(f.logger()), f.logger())
 }
 
 func (f *fakeFirewalld) lines(name string) []string {

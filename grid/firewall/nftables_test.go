@@ -66,7 +66,7 @@ func newNftablesNode(t *testing.T) *nftablesNode {
 func (n *nftablesNode) set(partition string, traffic Traffic) (changed bool) {
 	n.t.Helper()
 	before, _ := os.Stat(n.root.Join(RulesFile))
-	if err := (&Firewall{backend: nftablesBackend{}}).Set(context.Background(), Place{partition, n.state, n.root, traffic.Addresses},
+	if err := (&Firewall{backend: nftablesBackend{}}).Set(context.Background(), Place{Partition: partition, State: n.state, Directory: n.root, Addresses: traffic.Addresses},
 		traffic.Rules(slog.Default()), slog.Default()); err != nil {
 		n.t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func TestPassBootstrapFails(t *testing.T) {
 	n := newInstanceNode(t, "slappart0")
 	n.Script(n.Path(testenv.Release, "bin", "bootstrap-it"), "echo broken; exit 3")
 	n.process(1)
-	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	calls := n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0")
 	want := "Failed to bootstrap buildout in '" + n.At("slappart0") + "'.:\nbroken\n\n"
 	if got := calls[1].Form.Get("error_log"); got != want {
 		t.Errorf("reported %q, want %q", got, want)
@@ -58,7 +58,7 @@ func TestPassTimesOut(t *testing.T) {
 	n.options.PartitionTimeout = time.Second
 	n.DeployWith(`if [ $(basename $PWD) = slappart0 ]; then echo begun; sleep 60; fi`)
 	n.process(1)
-	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
+	calls := n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
 	if got := calls[1].Form.Get("error_log"); !strings.Contains(got, "begun\n") || !strings.Contains(got, "timed out after 1 seconds") {
 		t.Errorf("reported %q", got)
 	}

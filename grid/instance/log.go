@@ -101,7 +101,7 @@ func (h *instanceLogHandler) Handle(_ context.Context, r slog.Record) error {
 func (h *instanceLogHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
 	for _, a := range attributes {
 		if a.Key == "logger" {
-			return &instanceLogHandler{h.mu, h.file, h.hide, a.Value.String()}
+			return &instanceLogHandler{mu: h.mu, file: h.file, hide: h.hide, name: a.Value.String()}
 		}
 	}
 	return h

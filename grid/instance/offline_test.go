@@ -39,7 +39,7 @@ func TestPassOffline(t *testing.T) {
 	n.Touch("slappart1")
 	n.Master.Take()
 	n.process(3)
-	n.Master.Expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart0")
+	n.Master.Expect(t, "getFullComputerInformation", "startedComputerPartition slappart0")
 	n.ExpectRunning("slappart0:web-on-watch")
 
 	n.Master.Close()

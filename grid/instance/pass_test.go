@@ -22,7 +22,7 @@ func TestPassStarts(t *testing.T) {
 	n.Pass.SharedParts = "/shared"
 	n.DeployWith(testenv.Service("service", "web", "exec sleep 1000") + testenv.Service("run", "once", "exec sleep 1000"))
 	n.process(0)
-	n.Master.Expect(t, true, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")
+	n.Master.ExpectInAnyOrder(t, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")
 	n.ExpectRunning("slappart0:once", "slappart0:web-on-watch", "slappart1:once", "slappart1:web-on-watch")
 	for _, name := range []string{"slappart0", "slappart1"} {
 		if got := testkit.ReadFile(t, n.At(name, ".timestamp")); got != "1" {
@@ -54,20 +54,20 @@ func TestPassStarts(t *testing.T) {
 	// Unchanged: the master is informed again only because it returned no status.
 	before := n.Processes()
 	n.process(0)
-	n.Master.Expect(t, true, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")
+	n.Master.ExpectInAnyOrder(t, "getFullComputerInformation", "startedComputerPartition slappart0", "startedComputerPartition slappart1")
 	for _, name := range []string{"slappart0", "slappart1"} {
 		n.Change(name, func(p *slap.Partition) {
 			p.AccessStatus, p.HasAccessStatus = "#access Instance correctly started", true
 		})
 	}
 	n.process(0)
-	n.Master.Expect(t, false, "getFullComputerInformation")
+	n.Master.Expect(t, "getFullComputerInformation")
 
 	// Changed: one service goes, the node's others stay as they are.
 	n.DeployWith("rm etc/run/once")
 	n.Touch("slappart1")
 	n.process(0)
-	n.Master.Expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart1")
+	n.Master.Expect(t, "getFullComputerInformation", "startedComputerPartition slappart1")
 	n.ExpectRunning("slappart0:once", "slappart0:web-on-watch", "slappart1:web-on-watch")
 	for _, line := range []string{"Stopped 'slappart1'", "Removed 'slappart1'", "Updated 'slappart1'"} { // GRID-74
 		if n.Log.Index(line) < 0 {
@@ -93,7 +93,7 @@ func TestPassStopsAndDestroys(t *testing.T) {
 	n.Touch("slappart0")
 	n.Touch("slappart1")
 	n.process(0)
-	n.Master.Expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0", "stoppedComputerPartition slappart1")
+	n.Master.Expect(t, "getFullComputerInformation", "stoppedComputerPartition slappart0", "stoppedComputerPartition slappart1")
 	n.ExpectRunning()
 	if got := testkit.ReadFile(t, n.At("slappart0", "log")); got != "deployed\ndeployed\n" {
 		t.Errorf("a stopped instance was not deployed: %q", got)
@@ -122,10 +122,10 @@ func TestPassStopsAndDestroys(t *testing.T) {
 	n.DeployWith("exit 1")
 	n.process(1)
 	n.ExpectRunning()
-	n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0")
 	n.DeployWith("")
 	n.process(0)
-	n.Master.Expect(t, false, "getFullComputerInformation", "stoppedComputerPartition slappart0")
+	n.Master.Expect(t, "getFullComputerInformation", "stoppedComputerPartition slappart0")
 }
 
 // Secrets are hidden from the master and from the partition's user.
@@ -134,7 +134,7 @@ func TestHide(t *testing.T) {
 	n.Pass.Hide = func(text string) string { return strings.ReplaceAll(text, "s3cret", "***") }
 	n.DeployWith("echo http://me:s3cret@host/; exit 1")
 	n.process(1)
-	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	calls := n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0")
 	for name, text := range map[string]string{
 		"the master": calls[1].Form.Get("error_log"),
 		"the error":  testkit.ReadFile(t, n.At("slappart0", ".slapgrid-slappart0-error.log")),
@@ -148,7 +148,7 @@ func TestHide(t *testing.T) {
 	n.Want(slap.StateAvailable, broken)
 	n.BuildWith("echo http://me:s3cret@host/; exit 1")
 	n.build(1)
-	calls = n.Master.Expect(t, false, "getFullComputerInformation", "buildingSoftwareRelease "+broken, "softwareReleaseError "+broken)
+	calls = n.Master.Expect(t, "getFullComputerInformation", "buildingSoftwareRelease "+broken, "softwareReleaseError "+broken)
 	if text := calls[2].Form.Get("error_log"); strings.Contains(text, "s3cret") || !strings.Contains(text, "http://me:***@host/") {
 		t.Errorf("the master is told %s", text)
 	}
@@ -161,7 +161,7 @@ func TestPassFails(t *testing.T) {
 	if len(result.Failed) != 1 || result.Failed[0].Item != "slappart0" || result.Failed[0].Type != "test" {
 		t.Errorf("failures %+v", result.Failed)
 	}
-	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
+	calls := n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
 	want := "Failed to run buildout profile in directory '" + n.At("slappart0") + "':\nbroken\n\n"
 	if got := calls[1].Form.Get("error_log"); got != want {
 		t.Errorf("reported %q, want %q", got, want)
@@ -191,7 +191,7 @@ func TestPassReportsInVain(t *testing.T) {
 	n.DeployWith(`if [ $(basename $PWD) = slappart0 ]; then exit 1; fi`)
 	n.Master.Set(func() { n.Master.Status["softwareInstanceError"] = http.StatusInternalServerError })
 	n.process(1)
-	n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
+	n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0", "startedComputerPartition slappart1")
 	if !testkit.Exists(n.At("slappart1", ".timestamp")) {
 		t.Error("slappart1 was not processed")
 	}
@@ -226,7 +226,7 @@ func TestPassRefuses(t *testing.T) {
 				wantExit = 0 // GRID-42
 			}
 			n.process(wantExit)
-			calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+			calls := n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0")
 			want := strings.NewReplacer("DIR", n.At("slappart0"), "SR", n.Path(testenv.Release)).Replace(test.want)
 			if got := calls[len(calls)-1].Form.Get("error_log"); !strings.HasPrefix(got, want) {
 				t.Errorf("reported %q, want %q", got, want)
@@ -254,7 +254,7 @@ func TestPassRefusesPaths(t *testing.T) {
 		want = append(want, "softwareInstanceError "+name)
 	}
 	n.process(0)
-	for i, call := range n.Master.Expect(t, false, want...)[1:] {
+	for i, call := range n.Master.Expect(t, want...)[1:] {
 		if got, want := call.Form.Get("error_log"), fmt.Sprintf("%q is not the name of a partition", names[i]); got != want {
 			t.Errorf("reported %q, want %q", got, want)
 		}
@@ -275,14 +275,14 @@ func TestPassForceStop(t *testing.T) {
 	n.options.ForceStop = true
 	n.process(0)
 	n.ExpectRunning()
-	n.Master.Expect(t, false, "getFullComputerInformation")
+	n.Master.Expect(t, "getFullComputerInformation")
 }
 
 func TestPassOnly(t *testing.T) {
 	n := newInstanceNode(t, "slappart0", "slappart1")
 	n.Pass.Only = []string{"slappart1"}
 	n.process(0)
-	n.Master.Expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart1")
+	n.Master.Expect(t, "getFullComputerInformation", "startedComputerPartition slappart1")
 	n.Pass.Only = []string{"b", "slappart1", "a", "b"}
 	if _, err := n.pass(t.Context()); err == nil || err.Error() != "Unknown partitions: a, b" {
 		t.Errorf("error %v", err)
@@ -302,7 +302,7 @@ func TestPassFreePartitions(t *testing.T) {
 	testkit.WriteFile(t, n.At("slappart0", ".slapgrid", "log", "instance.log"), "")
 	testkit.WriteFile(t, n.At("slappart0", ".slapos-resource"), "{}")
 	n.process(0)
-	n.Master.Expect(t, false, "getFullComputerInformation")
+	n.Master.Expect(t, "getFullComputerInformation")
 	if testkit.Exists(n.At("slappart0", ".timestamp")) || testkit.Exists(n.At("slappart0", ".slapgrid")) || !testkit.Exists(n.At("slappart0", ".slapos-resource")) {
 		t.Error("not tidied up")
 	}
@@ -316,7 +316,7 @@ func TestPassCertificates(t *testing.T) {
 	})
 	n.process(0)
 	// As late as possible: when it is the partition's turn.
-	n.Master.Expect(t, false, "getFullComputerInformation", "getComputerPartitionCertificate slappart0", "startedComputerPartition slappart0",
+	n.Master.Expect(t, "getFullComputerInformation", "getComputerPartitionCertificate slappart0", "startedComputerPartition slappart0",
 		"getComputerPartitionCertificate slappart1", "startedComputerPartition slappart1")
 	for name, want := range map[string]string{"slappart0.crt": "CERT", "slappart0.key": "KEY"} {
 		path := filepath.Join(n.options.CertificateRepository, name)
@@ -336,7 +336,7 @@ func TestPassCertificates(t *testing.T) {
 		n.Master.Answers["getComputerPartitionCertificate"] = slap.Dict{"certificate": "NEW", "key": "KEY"}
 	})
 	n.process(0)
-	n.Master.Expect(t, false, "getFullComputerInformation", "getComputerPartitionCertificate slappart1", "startedComputerPartition slappart1")
+	n.Master.Expect(t, "getFullComputerInformation", "getComputerPartitionCertificate slappart1", "startedComputerPartition slappart1")
 	for name, want := range map[string]string{"slappart0.crt": "CERT", "slappart1.crt": "NEW"} {
 		if got := testkit.ReadFile(t, filepath.Join(n.options.CertificateRepository, name)); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -357,7 +357,7 @@ func TestPassRequests(t *testing.T) {
 	testkit.WriteFile(t, n.At("slappart0", name), "of an interrupted pass\n")
 	n.DeployWith(`printf 'a\n\nb\n' >> ` + name + `; echo $SLAPGRID_INSTANCE_ROOT > root`)
 	n.process(0)
-	calls := n.Master.Expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart0", "updateComputerPartitionRelatedInstanceList slappart0")
+	calls := n.Master.Expect(t, "getFullComputerInformation", "startedComputerPartition slappart0", "updateComputerPartitionRelatedInstanceList slappart0")
 	sent, err := slap.Unmarshal([]byte(calls[2].Form.Get("instance_reference_xml")))
 	if err != nil || fmt.Sprint(sent) != "[a b]" {
 		t.Errorf("sent %v, %v", sent, err)
@@ -373,7 +373,7 @@ except AttributeError: pass # no connection'`)
 	n.Touch("slappart0")
 	n.Master.Take()
 	n.process(0)
-	calls = n.Master.Expect(t, false, "getFullComputerInformation", "startedComputerPartition slappart0", "updateComputerPartitionRelatedInstanceList slappart0")
+	calls = n.Master.Expect(t, "getFullComputerInformation", "startedComputerPartition slappart0", "updateComputerPartitionRelatedInstanceList slappart0")
 	if sent, err := slap.Unmarshal([]byte(calls[2].Form.Get("instance_reference_xml"))); err != nil || fmt.Sprint(sent) != "[child]" {
 		t.Errorf("of the original: sent %v, %v", sent, err)
 	}

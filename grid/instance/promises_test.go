@@ -23,7 +23,7 @@ func TestPassPromises(t *testing.T) {
 	if len(result.PromiseFailed) != 1 || len(result.Failed) != 0 {
 		t.Errorf("result %+v", result)
 	}
-	calls := n.Master.Expect(t, false, "getFullComputerInformation", "softwareInstanceError slappart0")
+	calls := n.Master.Expect(t, "getFullComputerInformation", "softwareInstanceError slappart0")
 	if got := calls[1].Form.Get("error_log"); got != "Promise 'check' failed with output: not ok" {
 		t.Errorf("reported %q", got)
 	}
@@ -47,7 +47,7 @@ func TestPassPromises(t *testing.T) {
 	if result, err := n.promises(); err != nil || result.ExitCode() != 2 {
 		t.Errorf("result %+v, %v", result, err)
 	}
-	n.Master.Expect(t, false, "getFullComputerInformation", "getFullComputerInformation")
+	n.Master.Expect(t, "getFullComputerInformation", "getFullComputerInformation")
 
 	// Only partitions that should be started are checked (PROM-2).
 	n.Change("slappart0", func(p *slap.Partition) { p.RequestedState = slap.StateStopped })
@@ -117,7 +117,7 @@ func TestPassAnomalies(t *testing.T) {
 			if test.want != "" {
 				want = append(want, test.want)
 			}
-			n.Master.Expect(t, false, want...)
+			n.Master.Expect(t, want...)
 		})
 	}
 }

@@ -67,7 +67,7 @@ func (p *Partition) withRetention(do func(*retention) error) error {
 		return err
 	}
 	defer state.Close()
-	return do(&retention{p.Root, state, p.ID.Partition})
+	return do(&retention{root: p.Root, state: state, id: p.ID.Partition})
 }
 
 // retentionDelay reads the delay that a user asked for, in days.

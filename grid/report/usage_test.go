@@ -222,7 +222,7 @@ func TestCollectUsage(t *testing.T) {
 	if err := opened.sendUsage(context.Background(), []*collectedUsage{u}); err != nil {
 		t.Error(err)
 	}
-	call := r.Expect(t, false, "useComputer")[0]
+	call := r.Expect(t, "useComputer")[0]
 	if report := call.Form.Get("use_string"); strings.Count(report, "<reference>slappart0</reference>") != 2 || call.Form.Get("computer_id") != testenv.Computer {
 		t.Errorf("report is %s", report)
 	}
@@ -337,7 +337,7 @@ func TestSendUsageFailures(t *testing.T) {
 				t.Errorf("partition %d: unsent %v, refused %v", i, u.unsent, u.refused)
 			}
 		}
-		r.Expect(t, false, "useComputer", "useComputer", "useComputer", "useComputer")
+		r.Expect(t, "useComputer", "useComputer", "useComputer", "useComputer")
 	})
 }
 
@@ -365,7 +365,7 @@ func TestSendComputerUsage(t *testing.T) {
 	if err := opened.sendComputerUsage(context.Background(), shared); err != nil {
 		t.Error(err)
 	}
-	calls := r.Expect(t, false, "useComputer", "useComputer")
+	calls := r.Expect(t, "useComputer", "useComputer")
 	if calls[0].Form.Get("use_string") != valid {
 		t.Errorf("sent %s", calls[0].Form)
 	}

@@ -129,17 +129,18 @@ func (r *release) parameters() []string {
 	return append(parameters, "-c", filepath.Join(r.directory, "buildout.cfg"))
 }
 
-const bootstrapSkipped = "bin/buildout-bootstrap-skipped"
+// skipMarker says that the last attempt left the bootstrap out.
+const skipMarker = "bin/buildout-bootstrap-skipped"
 
 // bootstrap makes bin/buildout. If that exists, only every other attempt makes
 // it again: either may have caused the failure (GRID-34).
 func (r *release) bootstrap(ctx context.Context) (pass.Outcome, error) {
-	if r.root.Exists(bootstrapSkipped) {
-		if err := r.root.Clear(bootstrapSkipped); err != nil {
+	if r.root.Exists(skipMarker) {
+		if err := r.root.Clear(skipMarker); err != nil {
 			return pass.Failed, err
 		}
 	} else if r.root.Exists(buildout.ReleaseScript) {
-		if err := r.root.Write(bootstrapSkipped, nil, confined.AgentFile); err != nil {
+		if err := r.root.Write(skipMarker, nil, confined.AgentFile); err != nil {
 			return pass.Failed, err
 		}
 		r.bootstrapSkipped = true
@@ -155,7 +156,7 @@ func (r *release) runBuildout(ctx context.Context) (pass.Outcome, error) {
 		return pass.Failed, err
 	}
 	if r.bootstrapSkipped {
-		return pass.Ended(r.root.Clear(bootstrapSkipped))
+		return pass.Ended(r.root.Clear(skipMarker))
 	}
 	return pass.Done, nil
 }

@@ -29,7 +29,7 @@ type release struct {
 	fetched bool                // from the cache
 	builder *buildout.Builder
 	end     func() // gives up the right to build alone
-	// bootstrapSkipped means that the marker file of that name was there (GRID-34).
+	// bootstrapSkipped means that the skipMarker was there (GRID-34).
 	bootstrapSkipped bool
 }
 

@@ -36,7 +36,7 @@ func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
 			return pass.Skipped, nil
 		}
 	}
-	r.uploads.begin(ctx, o, upload{r.url, r.directory, used, r.log})
+	r.uploads.begin(ctx, o, upload{url: r.url, directory: r.directory, parts: used, log: r.log})
 	return pass.Done, nil
 }
 

@@ -119,23 +119,35 @@ func (m *Master) Take() []Call {
 	return calls
 }
 
-// Expect compares the calls since the last time, sorted if their order isn't
-// certain.
-func (m *Master) Expect(t testing.TB, sorted bool, want ...string) []Call {
+// Expect compares the calls since the last time.
+func (m *Master) Expect(t testing.TB, want ...string) []Call {
 	t.Helper()
 	calls := m.Take()
-	var got []string
+	compare(t, lines(calls), want)
+	return calls
+}
+
+// ExpectInAnyOrder compares the calls since the last time, whose order isn't
+// certain.
+func (m *Master) ExpectInAnyOrder(t testing.TB, want ...string) []Call {
+	t.Helper()
+	calls := m.Take()
+	compare(t, slices.Sorted(slices.Values(lines(calls))), slices.Sorted(slices.Values(want)))
+	return calls
+}
+
+func lines(calls []Call) (lines []string) {
 	for _, call := range calls {
-		got = append(got, call.line())
+		lines = append(lines, call.line())
 	}
-	if sorted {
-		slices.Sort(got)
-		slices.Sort(want)
-	}
+	return lines
+}
+
+func compare(t testing.TB, got, want []string) {
+	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("calls of the master\n  %q\nwant\n  %q", got, want)
 	}
-	return calls
 }
 
 // Told reports whether there was such a call since the last time.

@@ -39,7 +39,8 @@ func ownerOf(directory fs.FileInfo) owner {
 // a partition's user, is nobody that the archive could mean: the owner is used
 // instead.
 func (o owner) of(header *tar.Header) (uid, gid int) {
-	return o.resolve(account{false, header.Uname, header.Uid}), o.resolve(account{true, header.Gname, header.Gid})
+	user := account{name: header.Uname, number: header.Uid}
+	return o.resolve(user), o.resolve(account{group: true, name: header.Gname, number: header.Gid})
 }
 
 func (o owner) resolve(a account) int {

@@ -93,12 +93,17 @@ func (t *tree) begin() error {
 	if err != nil {
 		return err
 	}
-	t.levels = []*openDirectory{{root, t.name, t.owner.uid, t.owner.gid, 0o755, time.Now()}}
+	t.levels = []*openDirectory{t.newDirectory(root, t.name)}
 	t.room.directory, err = root.Open(".")
 	if err != nil {
 		return err
 	}
 	return t.room.look()
+}
+
+// newDirectory is one that the archive has not described yet.
+func (t *tree) newDirectory(root *os.Root, name string) *openDirectory {
+	return &openDirectory{root: root, name: name, uid: t.owner.uid, gid: t.owner.gid, mode: 0o755, modified: time.Now()}
 }
 
 // reserve fails if there is no room for size more bytes.
@@ -137,7 +142,7 @@ func (t *tree) enter(member string, names []string) (*os.Root, error) {
 
 func (t *tree) descend(member, name string) error {
 	above := t.levels[len(t.levels)-1].root
-	d := &openDirectory{nil, name, t.owner.uid, t.owner.gid, 0o755, time.Now()}
+	d := t.newDirectory(nil, name)
 	info, err := above.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -110,7 +110,7 @@ func (d *Directory) List(ctx context.Context) ([]Blob, error) {
 		}
 		switch {
 		case isSum(entry.Name()):
-			all = append(all, Blob{entry.Name(), info.Size(), info.ModTime()})
+			all = append(all, Blob{Sum: entry.Name(), Size: info.Size(), Used: info.ModTime()})
 		case strings.HasPrefix(entry.Name(), temporaryPrefix):
 			removeAbandoned(d.file(entry.Name()), info.ModTime())
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // MaxFile is the size, in bytes, up to which [Directory.Read] reads a file: its
@@ -39,6 +40,8 @@ type Directory struct {
 	// linksProtected means that the kernel lets users make hard links only to
 	// their own files.
 	linksProtected bool
+	// clearTime is that of the constant.
+	clearTime time.Duration
 }
 
 func newDirectory(root *Root, gives bool) (*Directory, error) {
@@ -47,7 +50,7 @@ func newDirectory(root *Root, gives bool) (*Directory, error) {
 		root.Close()
 		return nil, err
 	}
-	d := &Directory{Root: root, Mode: info.Mode(), gives: gives, linksProtected: hardLinksProtected()}
+	d := &Directory{Root: root, Mode: info.Mode(), gives: gives, linksProtected: hardLinksProtected(), clearTime: clearTime}
 	d.UID, d.GID = Owner(info)
 	return d, nil
 }

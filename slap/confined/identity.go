@@ -26,7 +26,7 @@ func identify(fd int) (identity, unix.Stat_t, error) {
 		return identity{}, status, err
 	}
 	mount, err := mountOf(fd)
-	return identity{mount, uint64(status.Dev), status.Ino}, status, err
+	return identity{mount: mount, device: uint64(status.Dev), inode: status.Ino}, status, err
 }
 
 // mountOf returns the number of a descriptor's mount. No other mount has that

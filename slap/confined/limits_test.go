@@ -179,10 +179,9 @@ func TestRemovalEnds(t *testing.T) {
 // A directory that a user keeps filling in place of the agent's file delays it
 // for a limited time only.
 func TestClearEnds(t *testing.T) {
-	defer func(usual time.Duration) { clearTime = usual }(clearTime)
 	partition := openForTest(t)
 	testkit.WriteFile(t, partition.Join("full/file"), "")
-	clearTime = 0
+	partition.clearTime = 0
 	for _, work := range []func() error{
 		func() error { return partition.Clear("full") },
 		func() error { return partition.Write("full", nil, AgentFile) },
@@ -191,7 +190,7 @@ func TestClearEnds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	clearTime = time.Minute
+	partition.clearTime = time.Minute
 	if err := partition.Clear("full"); err != nil || partition.Exists("full") {
 		t.Error(err)
 	}

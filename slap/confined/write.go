@@ -168,7 +168,7 @@ func (d *Directory) Remove(name string) error {
 
 // clearTime bounds [Directory.Clear]: with a user's rights it can't keep that
 // user from filling a directory again and again.
-var clearTime = 5 * time.Second
+const clearTime = 5 * time.Second
 
 // Clear removes whatever has the name of a file of the agent, even a directory
 // with its content. If that takes too long, it removes a part and returns an
@@ -183,7 +183,7 @@ func (d *Directory) Clear(name string) error {
 		return err
 	}
 	defer parent.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), clearTime)
+	ctx, cancel := context.WithTimeout(context.Background(), d.clearTime)
 	defer cancel()
 	err = removeFrom(ctx, parent, path.Base(name))
 	if errors.Is(err, context.DeadlineExceeded) {

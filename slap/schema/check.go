@@ -55,7 +55,7 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 		return nil, err
 	}
 	limits.charge(compiled)
-	return &Schema{compiled, l.documents, limits}, nil
+	return &Schema{Schema: compiled, documents: l.documents, budget: limits}, nil
 }
 
 // Check compares parameters, a JSON text, with the schema. The error is a

@@ -23,7 +23,8 @@ import (
 
 const maximumSize = 4 << 20 // bytes
 
-var timeout = time.Minute // for a document; shorter in tests
+// patience limits how long one document may take.
+const patience = time.Minute
 
 // loader reads the documents to which a schema refers.
 type loader struct {
@@ -43,7 +44,7 @@ func (l *loader) Load(location string) (any, error) {
 	if len(l.documents) >= maximumDocuments {
 		return nil, fmt.Errorf("the schema has more than %d documents", maximumDocuments)
 	}
-	data, err := read(l.ctx, location)
+	data, err := read(l.ctx, location, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -87,11 +88,11 @@ func isRemote(location string) bool {
 }
 
 // read reads an http or https address, a file: URL, or a path.
-func read(ctx context.Context, location string) ([]byte, error) {
+func read(ctx context.Context, location string, patience time.Duration) ([]byte, error) {
 	if !isRemote(location) {
 		return readFile(location)
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
 	if err != nil {

@@ -59,7 +59,7 @@ type Type struct {
 // Read reads the index of the release at url. If the release has none, which is
 // common, the error is or wraps fs.ErrNotExist.
 func Read(ctx context.Context, url string) (*Release, error) {
-	data, err := read(ctx, url+".json")
+	data, err := read(ctx, url+".json", patience)
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func TestConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/dev/zero", pipe} {
-		if _, err := read(t.Context(), path); err == nil || !strings.Contains(err.Error(), "is not a plain file") {
+		if _, err := read(t.Context(), path, patience); err == nil || !strings.Contains(err.Error(), "is not a plain file") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -169,7 +169,7 @@ func TestLarge(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, location := range []string{file, server.URL} {
-		if _, err := read(t.Context(), location); err == nil || !strings.Contains(err.Error(), "is larger than") {
+		if _, err := read(t.Context(), location, patience); err == nil || !strings.Contains(err.Error(), "is larger than") {
 			t.Errorf("%s: %v", location, err)
 		}
 	}

@@ -13,9 +13,6 @@ import (
 
 // The client gives up on a server that doesn't answer, or stops in the middle.
 func TestTimeout(t *testing.T) {
-	former := timeout
-	timeout = 100 * time.Millisecond
-	t.Cleanup(func() { timeout = former })
 	released := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/half.json" {
@@ -30,7 +27,7 @@ func TestTimeout(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(released) })
 	for _, name := range []string{"/silent.json", "/half.json"} {
-		if _, err := read(t.Context(), server.URL+name); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := read(t.Context(), server.URL+name, 100*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -28,7 +28,7 @@ const tidyVariable = "SLAPOS_TEST_TIDY"
 // one of its tests leaves a file there, or a process that has that directory in
 // its arguments or its environment, or as its working directory.
 func Tidy(m interface{ Run() int }) interface{ Run() int } {
-	return tidy{m, os.Stderr, 20 * time.Second}
+	return tidy{tests: m, output: os.Stderr, grace: 20 * time.Second}
 }
 
 type tidy struct {
