@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -26,10 +27,18 @@ func jsonFlag(target *bool, usage string) cli.Flag {
 	return &cli.BoolFlag{Name: "json", Destination: target, Usage: usage}
 }
 
-// printJSON prints a result for programs.
+// printJSON prints a result for programs, as Python does.
 func (e *environment) printJSON(value any) error {
 	_, err := fmt.Fprintln(e.stdout, pytext.EncodeJSON(value))
 	return err
+}
+
+// printDocument prints a struct or a list of structs for programs.
+func (e *environment) printDocument(value any) error {
+	encoder := json.NewEncoder(e.stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
 }
 
 // replacingKeys are the values of those options that are given, by the names of

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -104,12 +103,18 @@ func (e *environment) format(ctx context.Context, configuration *pytext.Configur
 	if err != nil {
 		return err
 	}
-	if err := e.delayFormat(ctx, options.now || options.dryRun); err != nil {
-		return err
+	if !options.now && !options.dryRun {
+		if err := e.delayFormat(ctx); err != nil {
+			return err
+		}
 	}
 	result, err := format.Run(ctx, *run)
 	if options.dryRun && result.Computer != nil {
-		if err := e.printPlan(result.Plan, options.json); err != nil {
+		show := e.printPlan
+		if options.json {
+			show = e.printPlanJSON
+		}
+		if err := show(result.Plan); err != nil {
 			return err
 		}
 	}
@@ -143,25 +148,20 @@ func formatSettings(configuration *pytext.Configuration, given map[string]string
 
 // delayFormat spreads the load of many nodes with the same clock on a master
 // (FMT-4).
-func (e *environment) delayFormat(ctx context.Context, now bool) error {
-	if now {
-		return nil
-	}
+func (e *environment) delayFormat(ctx context.Context) error {
 	delay := time.Duration(rand.Float64() * float64(time.Hour))
 	e.log.Info(fmt.Sprintf("Sleeping for %v seconds. To disable this feature, use with --now parameter in manual.", delay.Seconds()))
 	return clock.Pause(ctx, delay)
 }
 
-func (e *environment) printPlan(plan format.Plan, asJSON bool) error {
-	if asJSON {
-		encoder := json.NewEncoder(e.stdout)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if plan == nil {
-			plan = format.Plan{}
-		}
-		return encoder.Encode(plan)
+func (e *environment) printPlanJSON(plan format.Plan) error {
+	if plan == nil {
+		plan = format.Plan{} // "[]"
 	}
+	return e.printDocument(plan)
+}
+
+func (e *environment) printPlan(plan format.Plan) error {
 	for _, step := range plan {
 		if _, err := fmt.Fprintln(e.stdout, step); err != nil {
 			return err

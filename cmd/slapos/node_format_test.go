@@ -52,13 +52,10 @@ func TestFormatSettings(t *testing.T) {
 // FMT-4.
 func TestFormatDelay(t *testing.T) {
 	e, _, stderr := newTestEnvironment(t)
-	if err := e.delayFormat(t.Context(), true); err != nil || stderr.Len() > 0 {
-		t.Errorf("now: %v, %s", err, stderr)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := e.delayFormat(ctx, false); !errors.Is(err, context.Canceled) || !strings.Contains(stderr.String(), "INFO Sleeping for ") {
-		t.Errorf("later: %v, %s", err, stderr)
+	if err := e.delayFormat(ctx); !errors.Is(err, context.Canceled) || !strings.Contains(stderr.String(), "INFO Sleeping for ") {
+		t.Errorf("%v, %s", err, stderr)
 	}
 }
 

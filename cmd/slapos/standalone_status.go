@@ -4,15 +4,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
 )
 
+type standaloneStatusOptions struct {
+	root string
+	json bool
+}
+
+func (o *standaloneStatusOptions) flags() []cli.Flag {
+	return []cli.Flag{rootFlag(&o.root), jsonFlag(&o.json, "print JSON")}
+}
+
 func newStandaloneStatusCommand(e *environment) *cli.Command {
-	var root string
-	var asJSON bool
+	options := new(standaloneStatusOptions)
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show the state of your cloud",
@@ -20,13 +27,13 @@ func newStandaloneStatusCommand(e *environment) *cli.Command {
 services.
 
 Exit codes: 0 it runs; 1 failed; 3 nothing runs.`,
-		Flags:  []cli.Flag{rootFlag(&root), jsonFlag(&asJSON, "print JSON")},
-		Action: func(c *cli.Context) error { return runStandaloneStatus(c.Context, e, root, asJSON) },
+		Flags:  options.flags(),
+		Action: func(c *cli.Context) error { return runStandaloneStatus(c.Context, e, *options) },
 	}
 }
 
-func runStandaloneStatus(ctx context.Context, e *environment, root string, asJSON bool) error {
-	c, err := e.openCloud(root)
+func runStandaloneStatus(ctx context.Context, e *environment, options standaloneStatusOptions) error {
+	c, err := e.openCloud(options.root)
 	if err != nil {
 		return err
 	}
@@ -34,11 +41,8 @@ func runStandaloneStatus(ctx context.Context, e *environment, root string, asJSO
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		encoder := json.NewEncoder(e.stdout)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		err = encoder.Encode(status)
+	if options.json {
+		err = e.printDocument(status)
 	} else {
 		_, err = fmt.Fprint(e.stdout, status.Text())
 	}

@@ -93,14 +93,17 @@ func (page *requestPage) view(problem string) view {
 func (p *Panel) newRequestPage(r *http.Request, name store.Name, values url.Values) (*requestPage, error) {
 	ctx := r.Context()
 	page := &requestPage{Name: name, Release: strings.TrimSpace(values.Get("release")), Type: values.Get("type"),
-		Computer: values.Get("computer"), State: values.Get("state"), AsJSON: values.Get("serialisation") == string(schema.JSONInXML)}
+		Computer: values.Get("computer"), State: values.Get("state")}
 	if page.Computer == "" {
 		page.Computer = p.options.Computer
 	}
 	if name.Title != "" {
-		if err := p.known(ctx, page, values.Has("serialisation")); err != nil {
+		if err := p.complete(ctx, page); err != nil {
 			return nil, err
 		}
+	}
+	if values.Has("serialisation") {
+		page.AsJSON = values.Get("serialisation") == string(schema.JSONInXML)
 	}
 	var err error
 	if page.Computers, page.Releases, err = p.choices(ctx); err != nil {
@@ -132,9 +135,8 @@ func (p *Panel) newRequestPage(r *http.Request, name store.Name, values url.Valu
 	return page, nil
 }
 
-// known completes the form of an instance that exists; chosen says that the
-// serialisation isn't to be taken from there.
-func (p *Panel) known(ctx context.Context, page *requestPage, chosen bool) error {
+// complete completes the form of an instance that exists.
+func (p *Panel) complete(ctx context.Context, page *requestPage) error {
 	instance, err := p.store.Instance(ctx, page.Name)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrNoHost):
@@ -153,10 +155,8 @@ func (p *Panel) known(ctx context.Context, page *requestPage, chosen bool) error
 	if page.State == "" {
 		page.State = instance.State
 	}
-	if !chosen {
-		_, underscore := instance.Parameters["_"]
-		page.AsJSON = underscore && len(instance.Parameters) == 1
-	}
+	_, underscore := instance.Parameters["_"]
+	page.AsJSON = underscore && len(instance.Parameters) == 1
 	return nil
 }
 

@@ -162,11 +162,14 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 	wrote := false
 	for _, j := range batch {
 		t := &transaction{session: w.session, time: w.db.seconds(), changed: map[string]bool{}}
-		failed, err := w.run(ctx, j, t, len(batch) > 1)
-		if err != nil {
+		run := w.runAlone
+		if len(batch) > 1 {
+			run = w.runAmongOthers
+		}
+		if err := run(ctx, j, t); err != nil {
 			return w.abandon(ctx, err)
 		}
-		if failed {
+		if j.err != nil {
 			if serialization(j.err) {
 				return w.abandon(ctx, j.err)
 			}
@@ -190,30 +193,31 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 	return nil
 }
 
-// run runs one job. With others in the batch, it leaves nothing of a failed
-// one; alone, it leaves that to the end of the transaction. The error is one of
-// the whole transaction; that of the job is the job's.
-func (w *writer) run(ctx context.Context, j *job, t *transaction, others bool) (failed bool, err error) {
+// runAlone runs a job and leaves what a failed one wrote to the end of the
+// transaction. The error of the job is the job's.
+func (w *writer) runAlone(ctx context.Context, j *job, t *transaction) error {
+	if j.err = j.ctx.Err(); j.err == nil {
+		j.err = j.run(ctx, t)
+	}
+	return nil
+}
+
+// runAmongOthers runs a job and leaves nothing of a failed one. The error is one
+// of the whole transaction.
+func (w *writer) runAmongOthers(ctx context.Context, j *job, t *transaction) error {
 	if j.err = j.ctx.Err(); j.err != nil {
-		return true, nil
+		return nil
 	}
-	if others {
-		if _, err := w.session.exec(ctx, "SAVEPOINT operation"); err != nil {
-			return true, err
-		}
+	if _, err := w.session.exec(ctx, "SAVEPOINT operation"); err != nil {
+		return err
 	}
-	j.err = j.run(ctx, t)
-	if j.err != nil && others {
+	if j.err = j.run(ctx, t); j.err != nil {
 		if _, err := w.session.exec(ctx, "ROLLBACK TO SAVEPOINT operation"); err != nil {
-			return true, err
+			return err
 		}
 	}
-	if others {
-		if _, err := w.session.exec(ctx, "RELEASE SAVEPOINT operation"); err != nil {
-			return true, err
-		}
-	}
-	return j.err != nil, nil
+	_, err := w.session.exec(ctx, "RELEASE SAVEPOINT operation")
+	return err
 }
 
 // begin opens the transaction, on a new connection when the server closed the
