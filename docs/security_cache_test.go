@@ -10,12 +10,12 @@ var cacheMutations = []mutation{
 		`config := &tls.Config{InsecureSkipVerify: true, NextProtos`,
 	},
 	{
-		"The network cache's file of authorities has some", "networkcache/service.go", "networkcache.TestTLSFiles",
+		"The network cache's file of authorities isn't empty", "networkcache/service.go", "networkcache.TestTLSFiles",
 		`if !config.RootCAs.AppendCertsFromPEM(text) {`,
 		`if config.RootCAs.AppendCertsFromPEM(text); false {`,
 	},
 	{
-		"The network cache's authorities are those that were given", "networkcache/service.go", "networkcache.TestTLS",
+		"The network cache's authorities are the configured ones", "networkcache/service.go", "networkcache.TestTLS",
 		`config.RootCAs = x509.NewCertPool()
 		if`,
 		`config.RootCAs, config.InsecureSkipVerify = x509.NewCertPool(), true
@@ -42,12 +42,12 @@ var cacheMutations = []mutation{
 		`rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature) != nil || true`,
 	},
 	{
-		"A release is taken from trusted entries only", "networkcache/release.go", "networkcache.TestReleases",
+		"A release comes only from trusted entries", "networkcache/release.go", "networkcache.TestReleases",
 		`if !f.client.Trusts(entry) {`,
 		`if false {`,
 	},
 	{
-		"A shared part is taken for stored only with a trusted entry", "networkcache/shared.go", "networkcache.TestForeignPart",
+		"A shared part counts as stored only with a trusted entry", "networkcache/shared.go", "networkcache.TestForeignPart",
 		`&& client.Trusts(entry) &&`,
 		`&&`,
 	},
@@ -62,12 +62,12 @@ var cacheMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"The index's answer has a limit", "networkcache/client.go", "networkcache.TestAnswersAreLimited",
+		"The index's answer is limited", "networkcache/client.go", "networkcache.TestAnswersAreLimited",
 		`io.LimitReader(response.Body, maximumEntries+1)`,
 		`io.MultiReader(response.Body)`,
 	},
 	{
-		"The answer to an upload has a limit", "networkcache/client.go", "networkcache.TestAnswersAreLimited",
+		"The answer to an upload is limited", "networkcache/client.go", "networkcache.TestAnswersAreLimited",
 		`io.LimitReader(response.Body, 1024)`,
 		`io.MultiReader(response.Body)`,
 	},
@@ -77,22 +77,22 @@ var cacheMutations = []mutation{
 		`deadline := time.Time{}`,
 	},
 	{
-		"A cache that sends drops is given up", "networkcache/service.go", "networkcache.TestDrops",
+		"A cache that sends only drops is given up", "networkcache/service.go", "networkcache.TestDrops",
 		`c.waited += time.Since(begun)`,
 		`c.waited = 0 * time.Since(begun)`,
 	},
 	{
-		"A shared part is where shared parts are", "networkcache/shared.go", "networkcache.TestPartPlaces",
+		"A shared part is below a directory of shared parts", "networkcache/shared.go", "networkcache.TestPartPlaces",
 		`if found && nested && isPlain(name) && isPlain(hash) {`,
 		`if found && nested && name != hash {`,
 	},
 	{
-		"A release has a limit of shared parts", "networkcache/shared.go", "networkcache.TestPartCount",
+		"The number of a release's shared parts is limited", "networkcache/shared.go", "networkcache.TestPartCount",
 		`if len(about.Parts) == 0 || len(about.Parts) > maximumParts {`,
 		`if len(about.Parts) == 0 {`,
 	},
 	{
-		"A shared part's way has no links", "networkcache/shared.go", "networkcache.TestSharedParts",
+		"The path of a shared part has no links", "networkcache/shared.go", "networkcache.TestSharedParts",
 		`Within: root, Reserve`,
 		`Reserve`,
 	},
@@ -113,7 +113,7 @@ var cacheMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"An archive's directories have a limit of depth", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		"The depth of an archive's directories is limited", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
 		`if len(names) > maxDepth {`,
 		`if false {`,
 	},
@@ -123,12 +123,12 @@ var cacheMutations = []mutation{
 		`case false:`,
 	},
 	{
-		"An archive's hard links are to files of its own", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
+		"An archive's hard links lead to its own files", "networkcache/archive/unpack.go", "networkcache/archive.TestUnsafe",
 		`if err != nil || len(target) < 2 {`,
 		`if target = append(target, u.top, header.Linkname); err != nil && false {`,
 	},
 	{
-		"An archive's hard links are to files", "networkcache/archive/tree.go", "networkcache/archive.TestUnsafe",
+		"An archive's hard links lead to files", "networkcache/archive/tree.go", "networkcache/archive.TestUnsafe",
 		`isLast && !info.Mode().IsRegular() ||`,
 		`false && isLast ||`,
 	},
@@ -148,22 +148,22 @@ var cacheMutations = []mutation{
 		`if false && !info.Mode().IsRegular() {`,
 	},
 	{
-		"An archive has no set-user-id of others", "networkcache/archive/owner.go", "networkcache/archive.TestUnsafe",
+		"An archive has no set-user-id files of others", "networkcache/archive/owner.go", "networkcache/archive.TestUnsafe",
 		`if header.Mode&syscall.S_ISUID != 0 && (uid == 0 || uid != o.uid) {`,
 		`if false && uid == 0 {`,
 	},
 	{
-		"An archive has no set-group-id of others", "networkcache/archive/owner.go", "networkcache/archive.TestUnsafe",
+		"An archive has no set-group-id files of others", "networkcache/archive/owner.go", "networkcache/archive.TestUnsafe",
 		`if header.Mode&syscall.S_ISGID != 0 && (gid == 0 || gid != o.gid) {`,
 		`if false && gid == 0 {`,
 	},
 	{
-		"A number in an archive is nobody of this machine", "networkcache/archive/owner.go", "networkcache/archive.TestOwner",
+		"A number in an archive doesn't stand for a local user", "networkcache/archive/owner.go", "networkcache/archive.TestOwner",
 		`|| a.name != "" && byNumber(strconv.Itoa(a.number)) {`,
 		`|| false && byNumber("") {`,
 	},
 	{
-		"A number in an archive is a possible one", "networkcache/archive/owner.go", "networkcache/archive.TestOwner",
+		"A number in an archive is a valid one", "networkcache/archive/owner.go", "networkcache/archive.TestOwner",
 		`if a.number < 0 || int64(a.number) >= 1<<32-1 ||`,
 		`if`,
 	},
@@ -183,17 +183,17 @@ var cacheMutations = []mutation{
 		`if err := t.room.bytes(0); err != nil {`,
 	},
 	{
-		"What follows an archive has a limit", "networkcache/archive/unpack.go", "networkcache/archive.TestTail",
+		"Data after an archive is limited", "networkcache/archive/unpack.go", "networkcache/archive.TestTail",
 		`if err == nil && n > maximum {`,
 		`if false && n > maximum {`,
 	},
 	{
-		"An archive's dictionary has a limit", "networkcache/archive/decompress.go", "networkcache/archive.TestDictionary",
+		"An archive's dictionary is limited", "networkcache/archive/decompress.go", "networkcache/archive.TestDictionary",
 		`const xzDictionary = 64 << 20`,
 		`const xzDictionary = 1 << 31`,
 	},
 	{
-		"What is being unpacked is private", "networkcache/archive/tree.go", "networkcache/archive.TestPrivateWhileMade",
+		"An archive is private while it is unpacked", "networkcache/archive/tree.go", "networkcache/archive.TestPrivateWhileMade",
 		`if err := t.parent.Mkdir(t.temporary, 0o700); err != nil {`,
 		`if err := t.parent.Mkdir(t.temporary, 0o755); err != nil {`,
 	},
@@ -213,28 +213,28 @@ var cacheMutations = []mutation{
 	},
 	// The network cache's server.
 	{
-		"A key of the index is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		"A key of the index is not a path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
 		`func (f *Files) Read(_ context.Context, key string) ([]byte, error) {
 	if err := checkKey(key); err != nil {`,
 		`func (f *Files) Read(_ context.Context, key string) ([]byte, error) {
 	if err := error(nil); err != nil {`,
 	},
 	{
-		"A key that is written is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		"A written key is not a path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
 		`func (f *Files) Add(_ context.Context, key string, entry []byte, uploader string) error {
 	if err := checkKey(key); err != nil {`,
 		`func (f *Files) Add(_ context.Context, key string, entry []byte, uploader string) error {
 	if err := error(nil); err != nil {`,
 	},
 	{
-		"A key that is replaced is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		"A replaced key is not a path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
 		`func (f *Files) Replace(_ context.Context, key string, list []byte) error {
 	if err := checkKey(key); err != nil {`,
 		`func (f *Files) Replace(_ context.Context, key string, list []byte) error {
 	if err := error(nil); err != nil {`,
 	},
 	{
-		"A key that is removed is no path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
+		"A removed key is not a path", "networkcache/server/files.go", "networkcache/server.TestHostileKeys",
 		`func (f *Files) Remove(_ context.Context, key string) error {
 	if err := checkKey(key); err != nil {`,
 		`func (f *Files) Remove(_ context.Context, key string) error {
@@ -248,7 +248,7 @@ var cacheMutations = []mutation{
 		``,
 	},
 	{
-		"A content is no link", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
+		"A content is not a link", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
 		`os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW`,
 		`os.O_RDONLY|syscall.O_NONBLOCK`,
 	},
@@ -258,17 +258,17 @@ var cacheMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"Opening a content waits for nobody", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
+		"Opening a content never blocks", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
 		`os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW`,
 		`os.O_RDONLY|syscall.O_NOFOLLOW`,
 	},
 	{
-		"An upload has the sum that it says", "networkcache/server/blobs.go", "networkcache/server.TestContents",
+		"An upload has its announced sum", "networkcache/server/blobs.go", "networkcache/server.TestContents",
 		`if err == nil && expected != "" && sum != expected {`,
 		`if false {`,
 	},
 	{
-		"Uploads need a right", "networkcache/server/server.go", "networkcache/server.TestUploaders",
+		"Uploads need authorization", "networkcache/server/server.go", "networkcache/server.TestUploaders",
 		`if !s.options.MayUpload(r) {`,
 		`if false {`,
 	},
@@ -283,14 +283,14 @@ var cacheMutations = []mutation{
 		`return u.knows(token) || isLoopback(r)`,
 	},
 	{
-		"A client's certificate counts when it is verified", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		"A client's certificate counts only if it is verified", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
 		`if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		return true`,
 		`if r.TLS != nil {
 		return true`,
 	},
 	{
-		"Uploads without a token are from this machine", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		"Uploads without a token come from this machine", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
 		`return address != nil && address.IsLoopback()`,
 		`return address != nil`,
 	},
@@ -300,22 +300,22 @@ var cacheMutations = []mutation{
 		`return isLoopback(r)`,
 	},
 	{
-		"What a proxy passes on is not from this machine", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
+		"What a proxy forwards is not from this machine", "networkcache/server/uploaders.go", "networkcache/server.TestUploaders",
 		`if r.Header.Get(name) != "" {`,
 		`if false && r.Header.Get(name) != "" {`,
 	},
 	{
-		"An entry has a limit", "networkcache/server/server.go", "networkcache/server.TestEntries",
+		"An entry is limited", "networkcache/server/server.go", "networkcache/server.TestEntries",
 		`http.MaxBytesReader(w, r.Body, maximumEntry)`,
 		`r.Body`,
 	},
 	{
-		"A key's entries have a limit", "networkcache/server/index.go", "networkcache/server.TestFull",
+		"A key's entries are limited", "networkcache/server/index.go", "networkcache/server.TestFull",
 		`if text.Len() > maximumEntries {`,
 		`if false {`,
 	},
 	{
-		"An uploader's entries have a limit", "networkcache/server/index.go", "networkcache/server.TestIndex",
+		"An uploader's entries are limited", "networkcache/server/index.go", "networkcache/server.TestIndex",
 		`if uploader != "" && share > maximumShare {`,
 		`if false {`,
 	},
@@ -325,32 +325,32 @@ var cacheMutations = []mutation{
 		`if true {`,
 	},
 	{
-		"Whose an entry is outlives the server", "networkcache/server/files.go", "networkcache/server.TestIndex",
+		"The uploader of an entry outlives the server", "networkcache/server/files.go", "networkcache/server.TestIndex",
 		`list[i].uploader = uploaders[entrySum(list[i].entry)]`,
 		`_ = uploaders[entrySum(list[i].entry)]`,
 	},
 	{
-		"Names of files being written are no keys", "networkcache/server/index.go", "networkcache/server.TestIndex",
+		"Names of temporary files can't be keys", "networkcache/server/index.go", "networkcache/server.TestIndex",
 		`case strings.HasPrefix(key, newPrefix):`,
 		`case false:`,
 	},
 	{
-		"An older release isn't preferred", "networkcache/release.go", "networkcache.TestReleaseDates",
+		"An older release is not preferred", "networkcache/release.go", "networkcache.TestReleaseDates",
 		`newestFirst(entries)`,
 		`_ = entries`,
 	},
 	{
-		"A key has a limit", "networkcache/server/index.go", "networkcache/server.TestEntries",
+		"The length of a key is limited", "networkcache/server/index.go", "networkcache/server.TestEntries",
 		`case len(key) > maximumKey:`,
 		`case false:`,
 	},
 	{
-		"An entry is one", "networkcache/server/server.go", "networkcache/server.TestEntries",
+		"An entry is well-formed", "networkcache/server/server.go", "networkcache/server.TestEntries",
 		`if _, err := networkcache.ParseEntry(text); err != nil || !utf8.Valid(text) {`,
 		`if _, err := networkcache.ParseEntry(text); err != nil && !utf8.Valid(text) {`,
 	},
 	{
-		"The cache server collects its own files only", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
+		"The cache server removes only its own files", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
 		`case isSum(entry.Name()):`,
 		`case true:`,
 	},

@@ -5,32 +5,32 @@ package docs_test
 var gridMutations = []mutation{
 	// What the agent does in directories of users.
 	{
-		"A file of a user that is read is a regular file", "slap/confined/directory.go", "slap/confined.TestRead",
+		"Only regular files of a user are read", "slap/confined/directory.go", "slap/confined.TestRead",
 		`if err == nil && !info.Mode().IsRegular() {`,
 		`if false {`,
 	},
 	{
-		"Opening a file of a user waits for nobody", "slap/confined/directory.go", "slap/confined.TestRead",
+		"Opening a user's file never blocks", "slap/confined/directory.go", "slap/confined.TestRead",
 		`flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o666)`,
 		`flags|syscall.O_NOCTTY, 0o666)`,
 	},
 	{
-		"A file of a user has a limit", "slap/confined/directory.go", "slap/confined.TestRead",
+		"A user's file is limited", "slap/confined/directory.go", "slap/confined.TestRead",
 		`if err == nil && len(content) > MaxFile {`,
 		`if false {`,
 	},
 	{
-		"No more of a file of a user is read than its limit", "slap/confined/directory.go", "slap/confined.TestReadsNoMore",
+		"A user's file is read only up to its limit", "slap/confined/directory.go", "slap/confined.TestReadsNoMore",
 		`io.LimitReader(file, MaxFile+1)`,
 		`io.MultiReader(file)`,
 	},
 	{
-		"A file that is told belongs to the partition", "slap/confined/directory.go", "slap/confined.TestRead",
+		"A file that is shown belongs to the partition", "slap/confined/directory.go", "slap/confined.TestRead",
 		`if err == nil && !d.Owns(info) {`,
 		`if err == nil && info == nil {`,
 	},
 	{
-		"What stands in the way of a new file goes", "slap/confined/write.go", "slap/confined.TestWrite",
+		"An obstacle to a new file is removed", "slap/confined/write.go", "slap/confined.TestWrite",
 		`	if err := d.Clear(name); err != nil {
 		return nil, err
 	}
@@ -38,19 +38,19 @@ var gridMutations = []mutation{
 		`	return d.OpenFile(name, flags, mode)`,
 	},
 	{
-		"A file is whole or as it was", "slap/confined/write.go", "slap/confined.TestWrite",
+		"A file is replaced whole or not at all", "slap/confined/write.go", "slap/confined.TestWrite",
 		`		err = d.Rename(temporary, name)
 `,
 		`		err = d.Root.Link(temporary, name)
 `,
 	},
 	{
-		"A new file has the mode that was asked for", "slap/confined/write.go", "slap/confined.TestWrite",
+		"A new file has the requested mode", "slap/confined/write.go", "slap/confined.TestWrite",
 		`return file.Chmod(a.Mode)`,
 		`return nil`,
 	},
 	{
-		"A log is added to the user's own file", "slap/confined/write.go", "slap/confined.TestAppend",
+		"A log is appended only to the user's own file", "slap/confined/write.go", "slap/confined.TestAppend",
 		`info.Mode().IsRegular() && d.Owns(info) {`,
 		`info.Mode().IsRegular() {`,
 	},
@@ -65,24 +65,24 @@ var gridMutations = []mutation{
 		`if false && isPlain {`,
 	},
 	{
-		"A directory of a user has a limit of entries", "slap/confined/directory.go", "slap/confined.TestManyEntries",
+		"The entries of a user's directory are limited", "slap/confined/directory.go", "slap/confined.TestManyEntries",
 		`	if more {
 		return nil, fmt`,
 		`	if false && more {
 		return nil, fmt`,
 	},
 	{
-		"A directory of the agent is no link", "slap/confined/write.go", "slap/confined.TestMakeDirectory",
+		"A directory of the agent is not a link", "slap/confined/write.go", "slap/confined.TestMakeDirectory",
 		`if !info.IsDir() {`,
 		`if info == nil {`,
 	},
 	{
-		"A directory of a user is opened without following a way out", "slap/confined/root.go", "slap/confined.TestRootIsNotLeft",
+		"No path in a user's directory leads out", "slap/confined/root.go", "slap/confined.TestRootIsNotLeft",
 		`file, err := r.Root.OpenFile(name, flag, mode)`,
 		`file, err := os.OpenFile(filepath.Join(r.Name(), name), flag, mode)`,
 	},
 	{
-		"A partition's name is one name", "grid/partition/open.go", "grid/instance.TestPassRefusesPaths",
+		"A partition's name is a single name", "grid/partition/open.go", "grid/instance.TestPassRefusesPaths",
 		`if !confined.IsName(name) || `,
 		`if `,
 	},
@@ -100,17 +100,17 @@ var gridMutations = []mutation{
 		`false && mode != partitionMode {`,
 	},
 	{
-		"A partition's key and certificate are its user's alone", "grid/partition/certificate.go", "grid/instance.TestPassCertificates",
+		"Only its user can read a partition's key and certificate", "grid/partition/certificate.go", "grid/instance.TestPassCertificates",
 		`wholefile.ExactMode(0o400)`,
 		`wholefile.ExactMode(0o444)`,
 	},
 	{
-		"A build's logins are no link to another user's", "grid/software/build.go", "grid/software.TestPassNetrc",
+		"A build's logins are not a link to another user's", "grid/software/build.go", "grid/software.TestPassNetrc",
 		`fileOwner != uid && !root.IsOneName(info) {`,
 		`false && fileOwner != uid {`,
 	},
 	{
-		"A build's copy of logins is its user's alone", "grid/software/build.go", "grid/software.TestPassLogins",
+		"Only its user can read a build's copy of logins", "grid/software/build.go", "grid/software.TestPassLogins",
 		`confined.Attributes{Mode: 0o600, UID: r.root.UID`,
 		`confined.Attributes{Mode: 0o644, UID: r.root.UID`,
 	},
@@ -125,17 +125,17 @@ var gridMutations = []mutation{
 		`len(noted) > 0 && isRecent`,
 	},
 	{
-		"A retention lock has the length that was noted", "grid/partition/retention.go", "grid/partition.TestRetentionIsNotProlonged",
+		"A retention lock has its noted length", "grid/partition/retention.go", "grid/partition.TestRetentionIsNotProlonged",
 		`return min(number, noted), present, nil`,
 		`return number, present, nil`,
 	},
 	{
-		"The agent's notes are in a directory of its own", "grid/pass/state.go", "grid/pass.TestStateDirectory",
+		"The agent's notes are in its own directory", "grid/pass/state.go", "grid/pass.TestStateDirectory",
 		`!info.IsDir() || uid != os.Geteuid() || info.Mode().Perm() != 0o700 {`,
 		`!info.IsDir() && uid != os.Geteuid() {`,
 	},
 	{
-		"A file of the agent's own is nobody else's whose name was taken away", "slap/confined/sole.go", "slap/confined.TestOpenSoleAttack",
+		"The agent's own file isn't somebody else's with a removed name", "slap/confined/sole.go", "slap/confined.TestOpenSoleAttack",
 		`err != nil || d.linksProtected {`,
 		`err != nil || true {`,
 	},
@@ -157,33 +157,33 @@ var gridMutations = []mutation{
 		return 0`,
 	},
 	{
-		"A retention lock that can't be read holds", "grid/partition/retention.go", "grid/partition.TestRetentionOver",
+		"An unreadable retention lock holds", "grid/partition/retention.go", "grid/partition.TestRetentionOver",
 		`return 0, false, fmt.Errorf("retention lock`,
 		`return 0, false, nil
 		_ = fmt.Errorf("retention lock`,
 	},
 	{
-		"The watchdog goes to partitions only", "grid/supervisor/watch.go", "grid/supervisor.TestWatch",
+		"The watchdog only writes into partitions", "grid/supervisor/watch.go", "grid/supervisor.TestWatch",
 		`if partition == "" || partition != filepath.Base(partition) || !filepath.IsLocal(partition) {`,
 		`if false {`,
 	},
 	{
-		"The watchdog tells timestamps only", "grid/supervisor/watch.go", "grid/supervisor.TestWatch",
+		"The watchdog shows only timestamps", "grid/supervisor/watch.go", "grid/supervisor.TestWatch",
 		` || len(data) > maximumTimestamp {`,
 		` {`,
 	},
 	{
-		"Partitions get allowed disks only", "manager/devperm.go", "manager.TestDevPerm",
+		"Partitions only get allowed disks", "manager/devperm.go", "manager.TestDevPerm",
 		`if m.allowed != nil && !slices.Contains(m.allowed, disk) {`,
 		`if false {`,
 	},
 	{
-		"Partitions get disks only", "manager/devperm.go", "manager.TestDevPerm",
+		"Partitions only get disks", "manager/devperm.go", "manager.TestDevPerm",
 		`if !slices.Contains(devices, disk) {`,
 		`if false {`,
 	},
 	{
-		"A disk is what its path leads to", "manager/devperm.go", "manager.TestDevPerm",
+		"A disk is the target of its path", "manager/devperm.go", "manager.TestDevPerm",
 		`filepath.EvalSymlinks(wanted)`,
 		`filepath.Abs(wanted)`,
 	},
@@ -198,7 +198,7 @@ var gridMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"A file of the collector in a partition is its own", "slap/confined/sole.go", "collect.TestMonitorHostile",
+		"The collector only writes its own files in a partition", "slap/confined/sole.go", "collect.TestMonitorHostile",
 		`case Links(info) != 1:`,
 		`case Links(info) == 0:`,
 	},
@@ -208,12 +208,12 @@ var gridMutations = []mutation{
 		`unix.Fstatat(j.directory, name, &status, 0)`,
 	},
 	{
-		"A partition's further disks are its own", "collect/folder.go", "collect.TestFolderExtraDisks",
+		"A partition's additional disks are its own", "collect/folder.go", "collect.TestFolderExtraDisks",
 		`|| !trusted && target.Uid != owner ||`,
 		`|| !trusted && false ||`,
 	},
 	{
-		"A folder that is counted is no link", "collect/folder.go", "collect.TestFolderIsALink",
+		"A counted folder is not a link", "collect/folder.go", "collect.TestFolderIsALink",
 		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NOATIME`,
 		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOATIME`,
 	},
@@ -223,7 +223,7 @@ var gridMutations = []mutation{
 		`makeDirectory{path: path, mode: 0o755}`,
 	},
 	{
-		"The directory of certificates is root's alone", "format/plan.go", "format.TestCertificateRepositoryIsPrivate",
+		"Only root can read the directory of certificates", "format/plan.go", "format.TestCertificateRepositoryIsPrivate",
 		`certificatesMode fs.FileMode = 0o700`,
 		`certificatesMode fs.FileMode = 0o755`,
 	},
@@ -261,17 +261,17 @@ var gridMutations = []mutation{
 		``,
 	},
 	{
-		"Removal of a tree that is being filled has an end", "slap/confined/remove.go", "slap/confined.TestRemovalEnds",
+		"Removal of a tree that is being filled ends", "slap/confined/remove.go", "slap/confined.TestRemovalEnds",
 		`if l.passes > removalPasses {`,
 		`if false {`,
 	},
 	{
-		"What is in the place of a file is removed for a while only", "slap/confined/write.go", "slap/confined.TestClearEnds",
+		"Removal of what is in place of a file is limited in time", "slap/confined/write.go", "slap/confined.TestClearEnds",
 		`context.WithTimeout(context.Background(), d.clearTime)`,
 		`context.WithCancel(context.Background())`,
 	},
 	{
-		"What is emptied is no link", "slap/confined/remove.go", "slap/confined.TestEmpty",
+		"What is emptied is not a link", "slap/confined/remove.go", "slap/confined.TestEmpty",
 		`unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)`,
 		`unix.O_DIRECTORY, 0)`,
 	},
@@ -291,106 +291,106 @@ var gridMutations = []mutation{
 		`if err := used.Software(ctx, directory); err != nil && false {`,
 	},
 	{
-		"A lock of a build is out of its user's reach", "grid/buildout/exclusive.go", "grid/buildout.TestBeginIgnoresOtherLocks",
+		"A build's lock is out of its user's reach", "grid/buildout/exclusive.go", "grid/buildout.TestBeginIgnoresOtherLocks",
 		`os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)`,
 		`os.Open(b.Directory)`,
 	},
 	{
-		"A wait for another build has an end", "grid/buildout/exclusive.go", "grid/buildout.TestBeginWaitsForAWhile",
+		"A wait for another build ends", "grid/buildout/exclusive.go", "grid/buildout.TestBeginWaitsForAWhile",
 		`if time.Since(begun) >= patience {`,
 		`if time.Since(begun) < 0 {`,
 	},
 	{
-		"Root's git is the repository's owner", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionOfStrangers",
+		"Root's git runs as the repository's owner", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionOfStrangers",
 		`		if uid != 0 {
 			if command.User`,
 		`		if false {
 			if command.User`,
 	},
 	{
-		"A repository of several users is nobody's", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionOfStrangers",
+		"A repository of several users has no owner", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionOfStrangers",
 		`		case uid != 0:
 			return false`,
 		`		case false:
 			return false`,
 	},
 	{
-		"A release is on the disk before its mark", "grid/software/complete.go", "grid/software.TestSyncOrder",
+		"A release is on disk before its mark", "grid/software/complete.go", "grid/software.TestSyncOrder",
 		`if err := r.root.SyncAll(); err != nil {`,
 		`if err := error(nil); err != nil {`,
 	},
 	{
-		"A partition is on the disk before its timestamp", "grid/instance/timestamp.go", "grid/instance.TestSyncOrder",
+		"A partition is on disk before its timestamp", "grid/instance/timestamp.go", "grid/instance.TestSyncOrder",
 		`if err := d.Root.SyncAll(); err != nil {`,
 		`if err := error(nil); err != nil {`,
 	},
 	{
-		"The name of a file that was replaced is on the disk", "slap/confined/write.go", "grid/instance.TestSyncOrder",
+		"The name of a replaced file is on disk", "slap/confined/write.go", "grid/instance.TestSyncOrder",
 		`return d.syncNames(path.Dir(name))`,
 		`return nil`,
 	},
 	{
-		"A number that was used again is no agent", "grid/pass/pidfile.go", "grid/pass.TestPIDFileOfStrangers",
+		"A reused process number is not an agent", "grid/pass/pidfile.go", "grid/pass.TestPIDFileOfStrangers",
 		`if uid, _ := confined.Owner(info); uid != os.Geteuid() {`,
 		`if uid, _ := confined.Owner(info); uid < 0 {`,
 	},
 	{
-		"A younger process is no agent", "grid/pass/pidfile.go", "grid/pass.TestPIDFileOfAReusedNumber",
+		"A younger process is not an agent", "grid/pass/pidfile.go", "grid/pass.TestPIDFileOfAReusedNumber",
 		` && !clock.BeganAfter(pid, written) {`,
 		` && !clock.BeganAfter(0, written) {`,
 	},
 	{
-		"A younger process is no supervisor", "grid/supervisor/daemon/pidfile.go", "grid/supervisor/daemon.TestPIDFileOfAReusedNumber",
+		"A younger process is not a supervisor", "grid/supervisor/daemon/pidfile.go", "grid/supervisor/daemon.TestPIDFileOfAReusedNumber",
 		`if info, err := file.Stat(); err != nil || clock.BeganAfter(number, info.ModTime()) {`,
 		`if info, err := file.Stat(); err != nil || clock.BeganAfter(0, info.ModTime()) {`,
 	},
 	{
-		"A younger process measures no disk usage", "collect/folder.go", "collect.TestClaimOfAReusedNumber",
+		"A younger process is not a collector", "collect/folder.go", "collect.TestClaimOfAReusedNumber",
 		`!clock.BeganAfter(pid, modified(path))`,
 		`!clock.BeganAfter(0, modified(path))`,
 	},
 	{
-		"A lock of the collector is out of others' reach", "collect/lock.go", "collect.TestLockOfStrangers",
+		"The collector's lock is out of others' reach", "collect/lock.go", "collect.TestLockOfStrangers",
 		`os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)`,
 		`os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)`,
 	},
 	{
-		"A wait for another collector has an end", "collect/lock.go", "collect.TestLockWaitsForAWhile",
+		"A wait for another collector ends", "collect/lock.go", "collect.TestLockWaitsForAWhile",
 		`if time.Since(begun) >= lockPatience {`,
 		`if time.Since(begun) < 0 {`,
 	},
 	{
-		"A build's processes are told by their owner", "grid/buildout/exclusive.go", "grid/buildout.TestMarkedByOthers",
+		"A build's processes are recognized by their owner", "grid/buildout/exclusive.go", "grid/buildout.TestMarkedByOthers",
 		`if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {`,
 		`if err != nil || info == nil {`,
 	},
 	{
-		"A release or a partition is not led to by a link of a user", "slap/confined/place.go", "slap/confined.TestPlaceLinks",
+		"A user's link doesn't lead to a release or a partition", "slap/confined/place.go", "slap/confined.TestPlaceLinks",
 		`case !p.sure || status.Uid != 0:`,
 		`case !p.sure:`,
 	},
 	{
-		"A link counts where root alone can write", "slap/confined/place.go", "slap/confined.TestPlaceLinks",
+		"A link counts only where only root can write", "slap/confined/place.go", "slap/confined.TestPlaceLinks",
 		`p.sure = status.Uid == 0 && status.Mode&0o022 == 0`,
 		`p.sure = status.Uid == 0`,
 	},
 	{
-		"A mount counts where root alone can write", "slap/confined/place.go", "slap/confined.TestPlaceMounts",
+		"A mount counts only where only root can write", "slap/confined/place.go", "slap/confined.TestPlaceMounts",
 		`if !p.sure || isUserMountAt(path) {`,
 		`if isUserMountAt(path) {`,
 	},
 	{
-		"A directory belongs to whom it has to", "slap/confined/place.go", "slap/confined.TestPlaceOwner",
+		"A directory belongs to its required owner", "slap/confined/place.go", "slap/confined.TestPlaceOwner",
 		`owner != Anybody && uid != owner`,
 		`owner != Anybody && uid < 0`,
 	},
 	{
-		"A name in a place is one name", "slap/confined/place.go", "slap/confined.TestPlace",
+		"A name in a place is a single name", "slap/confined/place.go", "slap/confined.TestPlace",
 		`return word != "" && word != "." && word != ".." && !strings.ContainsAny(word, "/\x00")`,
 		`return word != "" && strings.IndexByte(word, 0) < 0`,
 	},
 	{
-		"What was looked at is what is opened", "slap/confined/identity.go", "slap/confined.TestOpenIdentical",
+		"The checked directory is the opened one", "slap/confined/identity.go", "slap/confined.TestOpenIdentical",
 		`if err == nil && found != wanted {`,
 		`if err == nil && found.inode == 0 {`,
 	},
@@ -400,12 +400,12 @@ var gridMutations = []mutation{
 		`return identity{mount: mount - mount, device: uint64(status.Dev), inode: status.Ino}, status, err`,
 	},
 	{
-		"What root gives away is made where it alone can reach", "slap/confined/make.go", "slap/confined.TestMadeInPrivate",
+		"What root gives away is made where only root can reach", "slap/confined/make.go", "slap/confined.TestMadeInPrivate",
 		`if err == nil && (status.Uid != 0 || status.Mode&0o777 != 0o700) {`,
 		`if err == nil && status.Ino == 0 {`,
 	},
 	{
-		"What is given away as a link is one", "slap/confined/give.go", "slap/confined.TestMadeInPrivate",
+		"What is given away as a link is a link", "slap/confined/give.go", "slap/confined.TestMadeInPrivate",
 		`if info.Mode().Type() != fs.ModeSymlink {`,
 		`if info == nil {`,
 	},
@@ -417,7 +417,7 @@ var gridMutations = []mutation{
 	return confined.Open(release)`,
 	},
 	{
-		"A release is built as the owner of all", "grid/software/release.go", "grid/software.TestPassReleaseExchanged",
+		"A release is built as the owner of all releases", "grid/software/release.go", "grid/software.TestPassReleaseExchanged",
 		`	r.root, err = r.place.Open(r.name, r.place.UID)`,
 		`	r.root, err = r.place.Open(r.name, confined.Anybody)`,
 	},
@@ -428,12 +428,12 @@ var gridMutations = []mutation{
 			directory, err := confined.Open(path)`,
 	},
 	{
-		"The supervisor's directories are no partitions", "grid/partition/open.go", "grid/instance.TestLyingMaster",
+		"The supervisor's directories are not partitions", "grid/partition/open.go", "grid/instance.TestLyingMaster",
 		`if !confined.IsName(name) || supervisor.IsLayout(name) {`,
 		`if !confined.IsName(name) || supervisor.IsLayout(name) && name == "" {`,
 	},
 	{
-		"A directory of root is no partition", "grid/partition/open.go", "grid/instance.TestLyingMaster",
+		"Root's directory is not a partition", "grid/partition/open.go", "grid/instance.TestLyingMaster",
 		`if os.Geteuid() == 0 && root.UID == 0 {`,
 		`if os.Geteuid() < 0 && root.UID == 0 {`,
 	},
@@ -449,12 +449,12 @@ var gridMutations = []mutation{
 		`_ = func(task func() error) error { return task() }(func() error {`,
 	},
 	{
-		"Promises run in the directory that was opened", "promise/files.go", "promise.TestPartitionExchanged",
+		"Promises run in the opened directory", "promise/files.go", "promise.TestPartitionExchanged",
 		`opened, err := rights.OpenSame(directory)`,
 		`opened, err := rights.Open(directory.Name())`,
 	},
 	{
-		"A child begins in the directory that was opened", "promise/process/process.go", "promise/process.TestRunInOpened",
+		"A child starts in the opened directory", "promise/process/process.go", "promise/process.TestRunInOpened",
 		`cmd.Dir = confined.WorkingDirectory(directory)`,
 		`cmd.Dir = c.In.Name()`,
 	},

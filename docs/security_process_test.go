@@ -10,19 +10,19 @@ var runMutations = []mutation{
 		`_ = credential`,
 	},
 	{
-		"Root runs nothing for a partition of root", "promise/process/user.go", "promise/process.TestCredential",
+		"Nothing runs for a partition that root owns", "promise/process/user.go", "promise/process.TestCredential",
 		`func (u *User) credential() (*syscall.Credential, error) {
 	if err := refuseRoot(u.UID, u.GID); err != nil {`,
 		`func (u *User) credential() (*syscall.Credential, error) {
 	if err := error(nil); err != nil {`,
 	},
 	{
-		"Root is the user and the group", "promise/process/user.go", "promise/process.TestCredential",
+		"Root's group counts as root, too", "promise/process/user.go", "promise/process.TestCredential",
 		`if os.Geteuid() == 0 && (uid == 0 || gid == 0) {`,
 		`if os.Geteuid() == 0 && uid == 0 {`,
 	},
 	{
-		"A child has the groups of its user only", "promise/process/user.go", "promise/process.TestCredential",
+		"A child has only its user's groups", "promise/process/user.go", "promise/process.TestCredential",
 		`Gid: uint32(u.GID), Groups: groups}, nil`,
 		`Gid: uint32(u.GID), Groups: append(groups, 0)}, nil`,
 	},
@@ -50,8 +50,8 @@ var runMutations = []mutation{
 		`if name`,
 	},
 	{
-		"A child has no environment by accident", "promise/process/process.go", "promise/process.TestCredential",
-		`cmd.Env = []string{} // never ours by accident`,
+		"A child never inherits the environment by accident", "promise/process/process.go", "promise/process.TestCredential",
+		`cmd.Env = []string{} // never inherit ours by accident`,
 		`_ = cmd`,
 	},
 	{
@@ -70,12 +70,12 @@ var runMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"A child has a session of its own", "promise/process/process.go", "promise/process.TestCredential",
+		"A child has its own session", "promise/process/process.go", "promise/process.TestCredential",
 		`&syscall.SysProcAttr{Setsid: !c.Terminal}`,
 		`&syscall.SysProcAttr{}`,
 	},
 	{
-		"A child's time has an end", "promise/process/process.go", "promise/process.TestTimeoutKillsTree",
+		"A child's time is limited", "promise/process/process.go", "promise/process.TestTimeoutKillsTree",
 		`expired = timer.C`,
 		`_ = timer.C`,
 	},
@@ -90,41 +90,41 @@ var runMutations = []mutation{
 		`killTree(pid)`,
 	},
 	{
-		"A child that ignores the request to end is killed", "promise/process/tree.go", "promise/process.TestTimeoutKillsTree",
+		"A child that ignores SIGTERM is killed", "promise/process/tree.go", "promise/process.TestTimeoutKillsTree",
 		`	_ = unix.Kill(t.root, unix.SIGKILL)
 `,
 		`	_ = unix.Kill(t.root, unix.SIGTERM)
 `,
 	},
 	{
-		"A background process doesn't hold up the end", "promise/process/output.go", "promise/process.TestBackgroundGrandchild",
+		"A background process doesn't delay the end", "promise/process/output.go", "promise/process.TestBackgroundGrandchild",
 		`_ = o.readEnd.SetReadDeadline(time.Unix(1, 0)) // ends the wait of read`,
 		`_ = time.Unix(1, 0) // ends the wait of read`,
 	},
 	{
-		"What a promise leaves in the background ends with it", "promise/process/process.go", "promise/process.TestLeftovers",
+		"A promise's background processes end with it", "promise/process/process.go", "promise/process.TestLeftovers",
 		`		c.endLeftovers(pid)
 `,
 		`		orphans.leave(c.uid())
 `,
 	},
 	{
-		"What left the session of its promise ends with it", "promise/process/leftovers.go", "promise/process.TestLeftovers",
+		"Processes outside their promise's session end with it", "promise/process/leftovers.go", "promise/process.TestLeftovers",
 		`unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)`,
 		`unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)`,
 	},
 	{
-		"The output that is kept has a limit", "promise/process/output.go", "promise/process.TestOutputMemory",
+		"The kept output is limited", "promise/process/output.go", "promise/process.TestOutputMemory",
 		`if len(o.tail) > 2*o.keep+maxLine {`,
 		`if false {`,
 	},
 	{
-		"A line of output has a limit", "promise/process/output.go", "promise/process.TestFloodIsBounded",
+		"A line of output is limited", "promise/process/output.go", "promise/process.TestFloodIsBounded",
 		`for len(o.partial) > o.maxLine {`,
 		`for false {`,
 	},
 	{
-		"What builds print has a limit", "promise/process/limit.go", "grid/buildout.TestOutputIsLimited",
+		"The output of builds is limited", "promise/process/limit.go", "grid/buildout.TestOutputIsLimited",
 		`passed > limit {`,
 		`passed > limit && false {`,
 	},
@@ -134,7 +134,7 @@ var runMutations = []mutation{
 		`r == 0 && unicode.IsControl(r) && r != '\n'`,
 	},
 	{
-		"What promises print has a limit", "promise/plugin.go", "promise.TestPrintedIsLimited",
+		"The output of promises is limited", "promise/plugin.go", "promise.TestPrintedIsLimited",
 		`	if d.printed > maxDriverLog {
 		return
 	}`,
@@ -158,12 +158,12 @@ var runMutations = []mutation{
 		`unix.RawSyscall(unix.SYS_GETPID,`,
 	},
 	{
-		"A user's file access that can't be taken is an error", "slap/confined/rights.go", "promise.TestFilesHaveTheUsersGroups",
+		"A failure to take a user's file access is an error", "slap/confined/rights.go", "promise.TestFilesHaveTheUsersGroups",
 		`if gotUID != uid || gotGID != gid {`,
 		`if gotUID == -2 && gotGID == -2 {`,
 	},
 	{
-		"State files of promises have a limit", "slap/confined/directory.go", "promise.TestFilesAreLimited",
+		"State files of promises are limited", "slap/confined/directory.go", "promise.TestFilesAreLimited",
 		`io.LimitReader(file, MaxFile+1)`,
 		`io.MultiReader(file)`,
 	},
@@ -173,17 +173,17 @@ var runMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"Opening a state file of a promise waits for nobody", "slap/confined/directory.go", "promise.TestFilesAreLimited",
+		"Opening a promise's state file never blocks", "slap/confined/directory.go", "promise.TestFilesAreLimited",
 		`flags|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0o666)`,
 		`flags|syscall.O_NOCTTY, 0o666)`,
 	},
 	{
-		"A state file of a promise is a new one", "slap/confined/write.go", "promise.TestFilesAreLimited",
+		"A promise's state file is a new file", "slap/confined/write.go", "promise.TestFilesAreLimited",
 		`const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL`,
 		`const flags = os.O_WRONLY | os.O_CREATE`,
 	},
 	{
-		"Directories of promises have a limit of entries", "promise/files.go", "promise.TestFilesAreLimited",
+		"The entries of promises' directories are limited", "promise/files.go", "promise.TestFilesAreLimited",
 		`	if more {
 `,
 		`	if false && more {
@@ -211,7 +211,7 @@ var runMutations = []mutation{
 		`Setpgid: true, Credential: map[bool]*syscall.Credential{true: credential}[false],`,
 	},
 	{
-		"Services have the groups of their user only", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestUser",
+		"Services have only their user's groups", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestUser",
 		`	credential.Groups = []uint32{credential.Gid}
 	for`,
 		`	credential.Groups = []uint32{credential.Gid, 0}
@@ -223,7 +223,7 @@ var runMutations = []mutation{
 		`Files: []uintptr{uintptr(pipes.stdin), uintptr(pipes.stdout), uintptr(pipes.stderr), uintptr(pipes.stdout)},`,
 	},
 	{
-		"Services have a process group of their own", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestChildren",
+		"Services have their own process group", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestChildren",
 		`Setpgid: true, Credential: credential,`,
 		`Credential: credential,`,
 	},
@@ -238,7 +238,7 @@ var runMutations = []mutation{
 		`umask := syscall.Umask(0)`,
 	},
 	{
-		"The supervisor's socket takes no other file's place", "grid/supervisor/daemon/listen.go", "grid/supervisor.TestSocketObstructed",
+		"The supervisor's socket replaces no other file", "grid/supervisor/daemon/listen.go", "grid/supervisor.TestSocketObstructed",
 		`if info, err := os.Lstat(c.Socket); err == nil && info.Mode().Type() == os.ModeSocket {`,
 		`if info, err := os.Lstat(c.Socket); err == nil && info != nil {`,
 	},
@@ -248,29 +248,29 @@ var runMutations = []mutation{
 		`case false:`,
 	},
 	{
-		"A request to the supervisor has a limit", "grid/supervisor/daemon/http.go", "grid/supervisor.TestRequestIsLimited",
+		"A request to the supervisor is limited", "grid/supervisor/daemon/http.go", "grid/supervisor.TestRequestIsLimited",
 		`limited.N = maximumRequest`,
 		`limited.N = 1 << 62`,
 	},
 	{
-		"Values of XML-RPC have a limit of depth", "grid/supervisor/xmlrpc/decode.go", "grid/supervisor/xmlrpc.TestDepth",
+		"The depth of XML-RPC values is limited", "grid/supervisor/xmlrpc/decode.go", "grid/supervisor/xmlrpc.TestDepth",
 		`if d.depth++; d.depth > maximumDepth {`,
 		`if d.depth++; false {`,
 	},
 	{
-		"Input that waits for a process has a limit", "grid/supervisor/daemon/input.go", "grid/supervisor.TestInput",
+		"Input that waits for a process is limited", "grid/supervisor/daemon/input.go", "grid/supervisor.TestInput",
 		`waiting+len(text) > maximumWaiting {`,
 		`false && waiting > 0 {`,
 	},
 	{
-		"A log in a partition is no link", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		"A log in a partition is not a link", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
 		`	trusted := isTrusted(stat)
 	var fd int`,
 		`	trusted := true
 	var fd int`,
 	},
 	{
-		"A log in a partition is a regular file of one name", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		"A log in a partition is a regular file with one name", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
 		`	if err = unix.Fstat(fd, &file); err == nil && !trusted {`,
 		`	if err = unix.Fstat(fd, &file); err == nil && trusted {`,
 	},
@@ -285,17 +285,17 @@ var runMutations = []mutation{
 		`case false:`,
 	},
 	{
-		"The log of a service is its user's", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestLogIsItsUsers",
+		"A service's log belongs to its user", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestLogIsItsUsers",
 		`if err = unix.Fchown(fd, int(owner.Uid), int(owner.Gid)); err != nil {`,
 		`if err != nil {`,
 	},
 	{
-		"A file of root's is no log of a service", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestLogIsItsUsers",
+		"Root's file is not a service's log", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestLogIsItsUsers",
 		`|| !foreign || int(file.Uid) != os.Geteuid() {`,
 		`|| true {`,
 	},
 	{
-		"A log that is shown is no link", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestOpenForReading",
+		"A shown log is not a link", "grid/supervisor/daemon/logfile.go", "grid/supervisor/daemon.TestOpenForReading",
 		`	if !isTrusted(stat) {
 		flags |= unix.O_NOFOLLOW
 	}
@@ -303,12 +303,12 @@ var runMutations = []mutation{
 		`	fd, err := unix.Openat(directory, filepath.Base(path), flags, 0)`,
 	},
 	{
-		"A directory that others write to is not trusted", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
+		"A directory that others can write to is not trusted", "grid/supervisor/daemon/logfile.go", "grid/supervisor.TestLogTraps",
 		`(int(directory.Uid) == os.Geteuid() || directory.Uid == 0) && directory.Mode&0o022 == 0`,
 		`(int(directory.Uid) == os.Geteuid() || directory.Uid == 0)`,
 	},
 	{
-		"Nobody but its user is taken for a service", "grid/supervisor/daemon/adopt.go", "grid/supervisor.TestAdoptionDistrust",
+		"Only its user's process is taken for a service", "grid/supervisor/daemon/adopt.go", "grid/supervisor.TestAdoptionDistrust",
 		`if err != nil || !runsAs(status, p.uid()) {`,
 		`if err != nil || status == nil {`,
 	},
@@ -318,22 +318,22 @@ var runMutations = []mutation{
 		`if strings.ContainsAny(p.Command, "\n\r") ||`,
 	},
 	{
-		"A group's file is of its partition", "grid/supervisor/partition.go", "grid/supervisor.TestWriteGroup",
+		"A group's file belongs to its partition", "grid/supervisor/partition.go", "grid/supervisor.TestWriteGroup",
 		`if group.Name != id && !strings.HasPrefix(group.Name, id+"-") {`,
 		`if false {`,
 	},
 	{
-		"The supervisor's configuration has no line breaks of others", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
+		"No value adds a line to the supervisor's configuration", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
 		`if strings.ContainsAny(value, "\n\r") {`,
 		`if false {`,
 	},
 	{
-		"The supervisor's configuration is its user's alone", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
+		"Only its user can read the supervisor's configuration", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
 		`wholefile.Write(path, content, 0o600, wholefile.IgnoresUmask())`,
 		`wholefile.Write(path, content, 0o644, wholefile.IgnoresUmask())`,
 	},
 	{
-		"The supervisor's directories are its user's alone", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
+		"Only its user can access the supervisor's directories", "grid/supervisor/layout.go", "grid/supervisor.TestWriteConfiguration",
 		`{"etc/supervisord.conf.d", 0o700},`,
 		`{"etc/supervisord.conf.d", 0o755},`,
 	},

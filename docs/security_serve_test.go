@@ -10,17 +10,17 @@ var serveMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"Names of other sites are refused", "slap/serve/guard.go", "slap/serve.TestGuard",
+		"Other sites' names are refused", "slap/serve/guard.go", "slap/serve.TestGuard",
 		`; net.ParseIP(address) != nil { // with a zone`,
 		`; address != "" {`,
 	},
 	{
-		"Browsers are held to the names everywhere", "slap/serve/guard.go", "slap/serve.TestGuard",
+		"Browsers must use known names everywhere", "slap/serve/guard.go", "slap/serve.TestGuard",
 		`(onLoopback(r) || fromBrowser(r))`,
 		`onLoopback(r)`,
 	},
 	{
-		"Everybody on the machine is held to the names", "slap/serve/guard.go", "slap/serve.TestGuard",
+		"Everybody on the machine must use known names", "slap/serve/guard.go", "slap/serve.TestGuard",
 		`(onLoopback(r) || fromBrowser(r))`,
 		`fromBrowser(r)`,
 	},
@@ -50,7 +50,7 @@ var serveMutations = []mutation{
 		`server.Uploaders{}`,
 	},
 	{
-		"A token is not handed on", "proxy/httpproxy.go", "cmd/slapos.TestProxyGuard",
+		"A token is not forwarded", "proxy/httpproxy.go", "cmd/slapos.TestProxyGuard",
 		`ask.Header.Del("Authorization") // it may hold a token of ours`,
 		`_ = ask`,
 	},
@@ -70,12 +70,12 @@ var serveMutations = []mutation{
 		`= tls.RequestClientCert, x509.NewCertPool()`,
 	},
 	{
-		"A client's authority is the one that was given", "cmd/slapos/listen.go", "cmd/slapos.TestListenSecurity",
+		"A client's authority is the configured one", "cmd/slapos/listen.go", "cmd/slapos.TestListenSecurity",
 		`if !config.ClientCAs.AppendCertsFromPEM(text) {`,
 		`if config.ClientCAs.AppendCertsFromPEM(text); false {`,
 	},
 	{
-		"A file of tokens has some", "cmd/slapos/listen.go", "cmd/slapos.TestProxyGuardRefuses",
+		"A file of tokens isn't empty", "cmd/slapos/listen.go", "cmd/slapos.TestProxyGuardRefuses",
 		`if len(tokens) == 0 {`,
 		`if false {`,
 	},
@@ -94,52 +94,52 @@ var serveMutations = []mutation{
 		return &Master{URL: given}, nil`,
 	},
 	{
-		"A body has a limit", "proxy/route.go", "proxy.TestBodyIsLimited",
+		"A body is limited", "proxy/route.go", "proxy.TestBodyIsLimited",
 		`if !found.anySize {`,
 		`if false {`,
 	},
 	{
-		"A body of JSON-RPC has a limit", "proxy/jsonrpc.go", "proxy.TestHostileJSON",
+		"A JSON-RPC body is limited", "proxy/jsonrpc.go", "proxy.TestHostileJSON",
 		`r.Body = http.MaxBytesReader(w, r.Body, maximumInput)`,
 		`_ = w`,
 	},
 	{
-		"A body of JSON-RPC has a limit of values", "proxy/json.go", "proxy.TestHostileJSON",
+		"The number of values in a JSON-RPC body is limited", "proxy/json.go", "proxy.TestHostileJSON",
 		`if err := pyjson.Bounded(text); err != nil {`,
 		`if err := error(nil); err != nil {`,
 	},
 	{
-		"Fields of a form have a limit", "proxy/form.go", "proxy.TestHostileJSON",
+		"The fields of a form are limited", "proxy/form.go", "proxy.TestHostileJSON",
 		`if bytes.Count(body, []byte("&")) >= maximumFields {`,
 		`if bytes.Count(body, []byte("&")) < 0 {`,
 	},
 	{
-		"Numbers of JSON have a limit", "slap/pyjson/bounds.go", "slap/pyjson.TestBounded",
+		"Numbers in JSON are limited", "slap/pyjson/bounds.go", "slap/pyjson.TestBounded",
 		`if i-begin >= maxDigits || tooLarge(string(text[begin:i+1])) {`,
 		`if i-begin < 0 {`,
 	},
 	{
-		"Levels of JSON have a limit", "slap/pyjson/bounds.go", "slap/pyjson.TestBounded",
+		"Levels of JSON are limited", "slap/pyjson/bounds.go", "slap/pyjson.TestBounded",
 		`if depth > slap.MaxDepth {`,
 		`if false {`,
 	},
 	{
-		"A new database is its owner's alone", "proxy/store/private.go", "proxy/store.TestPrivate",
+		"Only its owner can read a new database", "proxy/store/private.go", "proxy/store.TestPrivate",
 		`flags|os.O_CREATE, 0o600)`,
 		`flags|os.O_CREATE, 0o640)`,
 	},
 	{
-		"An old database is its owner's alone", "proxy/store/private.go", "proxy/store.TestPrivate",
+		"Only its owner can read an old database", "proxy/store/private.go", "proxy/store.TestPrivate",
 		`if err := file.Chmod(0o600); err != nil`,
 		`if err := file.Chmod(0o644); err != nil`,
 	},
 	{
-		"Old backups are their owner's alone", "proxy/store/database.go", "proxy/store.TestPrivate",
+		"Only their owner can read old backups", "proxy/store/database.go", "proxy/store.TestPrivate",
 		`if err := makeBesidesPrivate(d.dialect.file); err != nil {`,
 		`if err := error(nil); err != nil {`,
 	},
 	{
-		"New backups are their owner's alone", "proxy/store/dump.go", "proxy/store.TestPrivate",
+		"Only their owner can read new backups", "proxy/store/dump.go", "proxy/store.TestPrivate",
 		`wholefile.Mode(0o600)`,
 		`wholefile.Mode(0o644)`,
 	},
@@ -170,17 +170,17 @@ var serveMutations = []mutation{
 		`strings.NewReplacer("\r"`,
 	},
 	{
-		"Entries that are uploaded have a limit", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
+		"Uploaded entries are limited", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
 		`r.Body = http.MaxBytesReader(w, r.Body, maximumEntries)`,
 		`_ = w`,
 	},
 	{
-		"Entries from upstream have a limit", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
+		"Entries from upstream are limited", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
 		`io.LimitReader(answer, maximumEntries)`,
 		`answer`,
 	},
 	{
-		"A key of the master's cache is no path", "proxy/shacache.go", "proxy.TestShacachePaths",
+		"A key of the master's cache is not a path", "proxy/shacache.go", "proxy.TestShacachePaths",
 		`if name != "" && (name == "." || strings.Contains(name, "/") || !filepath.IsLocal(name) || strings.ContainsRune(name, 0)) {`,
 		`if strings.ContainsRune(name, 0) && filepath.IsLocal(name) {`,
 	},
@@ -210,7 +210,7 @@ var serveMutations = []mutation{
 		`"If-None-Match", "User-Agent", "Authorization", "Origin", "Cookie"}`,
 	},
 	{
-		"The proxy fetches from the web only", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
+		"The proxy fetches only from the web", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
 		`if scheme != "http" && scheme != "https" {
 		return refuse`,
 		`if false {
@@ -222,22 +222,22 @@ var serveMutations = []mutation{
 		`false {`,
 	},
 	{
-		"Proxies behind the proxy have a limit", "proxy/loop.go", "proxy.TestHTTPProxyLoop",
+		"The number of proxies behind the proxy is limited", "proxy/loop.go", "proxy.TestHTTPProxyLoop",
 		`if len(hops) > maximumHops {`,
 		`if false {`,
 	},
 	{
-		"Proxies that a target names have a limit", "proxy/httpproxy.go", "proxy.TestHTTPProxyLoop",
+		"The number of proxies in a target is limited", "proxy/httpproxy.go", "proxy.TestHTTPProxyLoop",
 		`if strings.Count(target, "/http_proxy/") > maximumHops {`,
 		`if false {`,
 	},
 	{
-		"Fetches of the proxy have a limit", "proxy/proxy.go", "proxy.TestHTTPProxyIsBounded",
+		"The proxy's fetches are limited", "proxy/proxy.go", "proxy.TestHTTPProxyIsBounded",
 		`make(chan struct{}, maximumFetches)`,
 		`make(chan struct{}, 10*maximumFetches)`,
 	},
 	{
-		"Redirects behind the proxy have an end", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
+		"Redirects behind the proxy are limited", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
 		`if len(via) >= 30 {`,
 		`if len(via) >= 300 {`,
 	},
@@ -247,17 +247,17 @@ var serveMutations = []mutation{
 		`_ = r.limit`,
 	},
 	{
-		"The panel reads what is known or posted", "proxy/panel/request.go", "proxy.TestPanelReadsKnownReleases",
+		"The panel reads only known or posted addresses", "proxy/panel/request.go", "proxy.TestPanelReadsKnownReleases",
 		`if r.Method != http.MethodPost {`,
 		`if false {`,
 	},
 	{
-		"The panel reads files for this machine alone", "proxy/panel/request.go", "proxy.TestPanelReadsKnownReleases",
+		"The panel reads files only for this machine", "proxy/panel/request.go", "proxy.TestPanelReadsKnownReleases",
 		`if isFile(page.Release) && !isHere(r) {`,
 		`if false {`,
 	},
 	{
-		"A link of the panel is one to the web", "proxy/panel/show.go", "proxy/panel.TestLinks",
+		"A link in the panel leads to the web", "proxy/panel/show.go", "proxy/panel.TestLinks",
 		`return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""`,
 		`return err == nil && u != nil`,
 	},
@@ -276,7 +276,7 @@ var serveMutations = []mutation{
 		``,
 	},
 	{
-		"Connections of one address have a limit", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneAddress",
+		"The connections of an address are limited", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneAddress",
 		`if l.open[key] >= most {`,
 		`if false {`,
 	},
@@ -303,17 +303,17 @@ var serveMutations = []mutation{
 	},
 	// The schemas of releases.
 	{
-		"Comparing with a schema has a limit of steps", "slap/schema/budget.go", "slap/schema.TestBudget",
+		"The steps of a comparison with a schema are limited", "slap/schema/budget.go", "slap/schema.TestBudget",
 		`if b.steps < 0 {`,
 		`if false {`,
 	},
 	{
-		"Comparing with a schema ends with the request", "slap/schema/budget.go", "slap/schema.TestBudget",
+		"A comparison with a schema ends with the request", "slap/schema/budget.go", "slap/schema.TestBudget",
 		`if err := b.ctx.Err(); err != nil {`,
 		`if err := error(nil); err != nil {`,
 	},
 	{
-		"A schema has a limit of values", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
+		"The number of values in a schema is limited", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
 		`l.values > maximumValues {`,
 		`false {`,
 	},
@@ -328,27 +328,27 @@ var serveMutations = []mutation{
 		`if false {`,
 	},
 	{
-		"Comparing with a pattern takes steps", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
+		"A comparison with a pattern takes steps", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
 		`p.budget.spend(1 + p.instructions*(1+len(text))/instructionsPerStep)`,
 		`p.budget.spend(1)`,
 	},
 	{
-		"What doesn't fit a schema has a limit of lines", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
+		"The number of mismatches with a schema is limited", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
 		`if len(found) >= maximumMismatches {`,
 		`if false {`,
 	},
 	{
-		"What doesn't fit a schema is told in short", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
+		"A mismatch with a schema is described briefly", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
 		`cut(small(is).LocalizedString(message.NewPrinter(language.English)), maximumLine)`,
 		`is.LocalizedString(message.NewPrinter(language.English))`,
 	},
 	{
-		"Names in a schema have a limit", "slap/schema/read.go", "slap/schema.TestPointersAreBounded",
+		"The length of names in a schema is limited", "slap/schema/read.go", "slap/schema.TestPointersAreBounded",
 		`l.pointers > maximumPointers {`,
 		`false {`,
 	},
 	{
-		"A schema has a limit of documents", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
+		"The number of a schema's documents is limited", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
 		`if len(l.documents) >= maximumDocuments {`,
 		`if false {`,
 	},
