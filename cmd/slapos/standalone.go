@@ -36,6 +36,9 @@ func (e *environment) openCloud(root string) (*cloud.Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(root); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("--root: %s is no directory", root)
+	}
 	c, err := cloud.New(cloud.Options{Root: root, Executable: e.executable, Environ: e.environ, User: e.uid, Logger: e.log})
 	if err != nil {
 		return nil, err

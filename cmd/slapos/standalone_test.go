@@ -197,7 +197,7 @@ func TestStandalone(t *testing.T) {
 	if !status.Running || status.Free != 1 || status.Releases[0] != (cloud.ReleaseStatus{URL: c.release, State: "installed"}) || service.Name != "sleeper-on-watch" {
 		t.Errorf("status %+v", status)
 	}
-	if text := c.standalone(0, "status"); !strings.Contains(text, "1 of 1 services run") || !strings.Contains(text, "1 partitions are free.") {
+	if text := c.standalone(0, "status"); !strings.Contains(text, "1 of 1 services run") || !strings.Contains(text, "1 partition is free.") {
 		t.Errorf("status says\n%s", text)
 	}
 	pid := c.standalone(0, "shell", "slapos", "node", "supervisorctl", "pid", "slappart0:sleeper-on-watch")
@@ -210,6 +210,9 @@ func TestStandalone(t *testing.T) {
 		_, err := fmt.Sscan(pid, &number)
 		return err != nil || errors.Is(syscall.Kill(number, 0), syscall.ESRCH)
 	})
+	if out := c.standalone(1, "start", "--partitions", "0"); !strings.Contains(out, "first is in slappart0: destroy it first, or start with --partitions 1 or more") {
+		t.Errorf("without room for the instance: %q", out)
+	}
 	if again := c.standalone(0, "start"); again != out {
 		t.Errorf("started again, it says %q", again)
 	}

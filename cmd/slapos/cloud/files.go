@@ -97,7 +97,7 @@ func (c *Cloud) definition() (string, error) {
 	b.WriteString("[computer]\naddress = 127.0.0.1/255.255.255.255\n")
 	for i := range c.Settings.Partitions {
 		fmt.Fprintf(&b, "\n[partition_%d]\naddress = 127.1.0.%d/255.255.255.255 ::1/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\n"+
-			"pathname = slappart%d\nuser = %s\nnetwork_interface =\n", i, i+1, i, account)
+			"pathname = "+partitionName+"%d\nuser = %s\nnetwork_interface =\n", i, i+1, i, account)
 	}
 	return b.String(), nil
 }

@@ -32,6 +32,9 @@ func (c *Cloud) Start(ctx context.Context, python string) error {
 	if c.Settings.Partitions == Unset {
 		c.Settings.Partitions = defaultPartitions
 	}
+	if err := c.keepInstances(ctx); err != nil {
+		return err
+	}
 	if err := c.choosePort(); err != nil {
 		return err
 	}
@@ -88,7 +91,7 @@ func (c *Cloud) findPython(ctx context.Context, given string) error {
 			path, err = filepath.Abs(path)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("--python: %w", err)
 		}
 		if !hasBuildout(ctx, path) {
 			return fmt.Errorf("%[1]s has no zc.buildout: %[1]s -m pip install %[2]s", path, buildout.Packages)

@@ -145,7 +145,11 @@ func (status *Status) Text() string {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", i.Partition, i.State, i.URL, services)
 	}
 	w.Flush()
-	fmt.Fprintf(&b, "%d partitions are free.\n", status.Free)
+	if status.Free == 1 {
+		b.WriteString("1 partition is free.\n")
+	} else {
+		fmt.Fprintf(&b, "%d partitions are free.\n", status.Free)
+	}
 	return b.String()
 }
 
