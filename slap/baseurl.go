@@ -59,7 +59,7 @@ func parseMaster(master string) (*url.URL, error) {
 		if errors.As(err, &parse) { // it repeats the URL
 			err = parse.Err
 		}
-		return nil, fmt.Errorf("master URL %q: %w", master, err)
+		return nil, fmt.Errorf("master URL %q: %w: an http:// or https:// address is needed", master, err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("master URL %q: it must be an http:// or https:// address", master)

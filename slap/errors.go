@@ -78,13 +78,14 @@ func (e *HTTPError) Is(kind error) bool {
 
 // ConnectionError is a call without an answer.
 type ConnectionError struct {
-	Err error
+	Server string // scheme and host, such as https://10.0.0.1:5000
+	Err    error
 }
 
 func (e *ConnectionError) Error() string {
 	return "Couldn't connect to the server. Please double check given master-url argument, and make " +
 		"sure that IPv6 is enabled on your machine and that the server is available. The original " +
-		"error was:\n" + e.Err.Error()
+		"error was:\n" + e.Server + ": " + e.Err.Error()
 }
 
 func (e *ConnectionError) Unwrap() error { return e.Err }

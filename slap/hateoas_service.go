@@ -282,7 +282,7 @@ func (h *Hateoas) Token(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if root.Links.Self.Href == "" {
-		return "", fmt.Errorf("%s: the Master gives no tokens", h.root)
+		return "", fmt.Errorf("%s offers none: the computers of a local master need none", h.root)
 	}
 	var answer struct {
 		Token string `json:"access_token"`

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -86,7 +87,7 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, gotConnection.Load(), connectionError(caller, ctx, err)
+		return nil, gotConnection.Load(), connectionError(caller, ctx, request.URL, err)
 	}
 	defer response.Body.Close()
 	extend()
@@ -97,7 +98,7 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	answer, err = readAll(body, response.ContentLength, maxAnswer)
 	if err != nil {
 		// The answer had begun, so don't repeat the call.
-		return nil, true, connectionError(caller, ctx, fmt.Errorf("answer broke off: %v", err))
+		return nil, true, connectionError(caller, ctx, request.URL, fmt.Errorf("answer broke off: %v", err))
 	}
 	return answer, true, nil
 }
@@ -141,14 +142,14 @@ func (id PartitionID) authorization() string {
 
 // connectionError wraps a failure to get an answer, or the time-out that ended
 // ctx; an end of the caller's own context is returned unchanged.
-func connectionError(caller, ctx context.Context, err error) error {
+func connectionError(caller, ctx context.Context, asked *url.URL, err error) error {
 	if caller.Err() != nil {
 		return context.Cause(caller)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return &ConnectionError{Err: unwrapURL(err)}
+	return &ConnectionError{Server: asked.Scheme + "://" + asked.Host, Err: unwrapURL(err)}
 }
 
 func httpError(call call, request *http.Request, response *http.Response, body io.Reader) error {

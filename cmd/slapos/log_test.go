@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"slapos/slap"
 	"slapos/slap/testkit"
 )
 
@@ -159,6 +161,26 @@ func TestReport(t *testing.T) {
 		}
 		if got := strings.Count(stderr.String(), "\n"); got != test.lines {
 			t.Errorf("%v: %q", test.err, stderr)
+		}
+	}
+}
+
+// Texts of the original that don't say the way out are followed by it.
+func TestAdvice(t *testing.T) {
+	notFound := &slap.HTTPError{Status: 404, URL: "http://master/x", Path: "x"}
+	for _, test := range []struct {
+		err  error
+		want string // end of the line
+	}{
+		{slap.ErrNoHateoas, "is not available. Set master_rest_url in section [slapos], for a local master to http://HOST:PORT/hateoas.\n"},
+		{fmt.Errorf("bang: %w", notFound), "bang: " + notFound.Error() + ": the master doesn't know this: check names, and master_url\n"},
+		{fmt.Errorf("no partition (%w)", notFound), "no partition (" + notFound.Error() + ")\n"},
+		{&slap.HTTPError{Status: 408, Path: "x"}, " x: the master isn't ready to answer this: try again later\n"},
+		{&slap.HTTPError{Status: 500, Reason: "Bad", URL: "http://master/x"}, "500 Server Error: Bad for url: http://master/x\n"},
+	} {
+		e, _, stderr := newTestEnvironment(t)
+		if code := e.report(t.Context(), test.err); code != 1 || !strings.HasSuffix(stderr.String(), test.want) {
+			t.Errorf("code %d, %q, want %q", code, stderr, test.want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/slap"
 	"slapos/slap/start"
 )
 
@@ -120,13 +122,30 @@ func (e *environment) report(ctx context.Context, err error) int {
 	if errors.As(err, &critical) {
 		level = levelCritical
 	}
-	e.log.Log(ctx, level, strings.Join(lines(err.Error()), " "))
+	e.log.Log(ctx, level, strings.Join(lines(err.Error()), " ")+advice(err))
 	if e.global.debug {
 		for cause := err; cause != nil; cause = errors.Unwrap(cause) {
 			e.log.Error(fmt.Sprintf("  caused by %T: %v", cause, cause))
 		}
 	}
 	return code
+}
+
+// advice is the way out of an error whose text, the original's, has none. It
+// follows that text.
+func advice(err error) string {
+	var answer *slap.HTTPError
+	switch {
+	case errors.Is(err, slap.ErrNoHateoas):
+		return " Set master_rest_url in section [slapos], for a local master to http://HOST:PORT/hateoas."
+	case !errors.As(err, &answer) || !strings.HasSuffix(err.Error(), answer.Error()):
+		return ""
+	case answer.Status == http.StatusNotFound:
+		return ": the master doesn't know this: check names, and master_url"
+	case answer.Status == http.StatusRequestTimeout:
+		return ": the master isn't ready to answer this: try again later"
+	}
+	return ""
 }
 
 // keepDescriptorsFromChildren marks every inherited descriptor except the

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,11 +93,11 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	if err != nil {
 		return err
 	}
-	node, err := keyValues(options.node.Value())
+	node, err := keyValues("--node", options.node.Value())
 	if err != nil {
 		return err
 	}
-	parameters, err := keyValues(options.parameters.Value())
+	parameters, err := keyValues("--parameters", options.parameters.Value())
 	if err != nil {
 		return err
 	}
@@ -195,13 +196,13 @@ func (e *environment) tellMismatch(err error) {
 	}
 }
 
-// keyValues reads words of the form key=value (CLI-50).
-func keyValues(words []string) (*pytext.Object, error) {
+// keyValues reads the words of an option, of the form key=value (CLI-50).
+func keyValues(option string, words []string) (*pytext.Object, error) {
 	o := pytext.NewObject()
 	for _, word := range words {
 		key, value, found := strings.Cut(word, "=")
 		if !found {
-			return nil, fmt.Errorf("%q is not of the form key=value", word)
+			return nil, fmt.Errorf("argument %s: %q is not of the form key=value", option, word)
 		}
 		if slices.Contains(o.Keys(), key) {
 			return nil, sentencef("Multiple values provided for the same key '%s'", key)
@@ -225,7 +226,11 @@ func (e *environment) openParameters(ctx context.Context, name string) ([]byte, 
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return nil, argv.UsageErrorf("argument --parameters-file: can't open %v", err)
+		var named *fs.PathError
+		if errors.As(err, &named) { // which repeats the name
+			err = named.Err
+		}
+		return nil, argv.UsageErrorf("argument --parameters-file: can't open '%s': %v", name, err)
 	}
 	if data == nil {
 		data = []byte{}
