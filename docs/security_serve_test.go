@@ -26,7 +26,7 @@ var serveMutations = []mutation{
 	},
 	{
 		"The master has a guard", "proxy/route.go", "proxy.TestPanelRefuses",
-		`reason != "" && r.URL.Path != "/getRunId"`,
+		`reason != "" && !open`,
 		`reason == "none"`,
 	},
 	{
@@ -36,13 +36,13 @@ var serveMutations = []mutation{
 	},
 	{
 		"Clients of a guarded master are known", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuard",
-		`options.Allow = clients.Allow`,
-		`_ = clients.Allow`,
+		`options.Allow = func(`,
+		`_ = func(`,
 	},
 	{
 		"Every page of a guarded master is guarded", "proxy/route.go", "cmd/slapos.TestProxyGuard",
-		`if p.options.Allow != nil && r.URL.Path != "/getRunId" && !p.options.Allow(r) {`,
-		`if ok && p.options.Allow != nil && r.URL.Path != "/getRunId" && r.URL.Path != "/metrics" && !p.options.Allow(r) {`,
+		`if p.options.Allow != nil && !open && !p.options.Allow(r) {`,
+		`if ok && p.options.Allow != nil && !open && r.URL.Path != "/metrics" && !p.options.Allow(r) {`,
 	},
 	{
 		"This machine is no exception for a guarded master", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuard",
@@ -58,6 +58,46 @@ var serveMutations = []mutation{
 		"An open master says so", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyExposed",
 		`options.Allow == nil && !onlyLoopback(listeners) {`,
 		`false && !onlyLoopback(listeners) {`,
+	},
+	{
+		"A local master's users are told by the kernel", "cmd/slapos/proxy_start.go", "cmd/slapos.TestLocalMasterRefuses",
+		`int(info.Sys().(*syscall.Stat_t).Uid) == user`,
+		`int(info.Sys().(*syscall.Stat_t).Uid) != user-1000000`,
+	},
+	{
+		"Root's processes show a local master its token", "cmd/slapos/proxy_start.go", "cmd/slapos.TestLocalMasterRefuses",
+		`if !found || user == 0 {`,
+		`if user == 0 && found { user = 29996 } else if !found {`,
+	},
+	{
+		"The peer of a connection is one of its whole address", "slap/serve/peer.go", "slap/serve.TestPeerUser",
+		`nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, 0)`,
+		`nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)`,
+	},
+	{
+		"A connection that is being closed is nobody's", "slap/serve/peer.go", "slap/serve.TestPeerUser",
+		`answer[1] != established ||`,
+		`answer[1] == 0 ||`,
+	},
+	{
+		"What is handed on is nobody's", "slap/serve/peer.go", "slap/serve.TestPeerUser",
+		`if r.Header.Get(name) != "" {`,
+		`if name == "" {`,
+	},
+	{
+		"The token of a local master is its owner's alone", "slap/token.go", "cmd/slapos.TestLocalMasterRefuses",
+		`wholefile.ExactMode(0o600)`,
+		`wholefile.ExactMode(0o644)`,
+	},
+	{
+		"A token that others could read is made anew", "slap/token.go", "cmd/slapos.TestLocalMasterRefuses",
+		`info.Mode().Perm()&0o077 == 0 {`,
+		`info != nil {`,
+	},
+	{
+		"A redirect doesn't hand on the token", "slap/client.go", "slap.TestTokenStays",
+		`if c.config.Token != "" && !c.isMaster(r.URL) {`,
+		`if false {`,
 	},
 	{
 		"Authorities of clients need TLS", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuardRefuses",

@@ -36,6 +36,7 @@ func (p *Proxy) allRoutes() map[string]route {
 	add(map[string]map[string]handler{
 		"/":            get(p.index),
 		"/getRunId":    get(p.getRunID),
+		"/healthz":     get(p.health),
 		"/metrics":     get(p.metrics.answer),
 		"/hateoas":     get(p.addSlash),
 		"/hateoas/...": get(p.hateoas),
@@ -73,12 +74,14 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		found.fail = p.failPage
 	}
 	forbidScripts(w.Header(), r.URL.Path)
-	// Everybody may ask whether a URL is theirs: other masters do, by any name.
-	if reason := p.options.Guard.Refuses(r); reason != "" && r.URL.Path != "/getRunId" {
+	// Everybody may ask whether a URL is theirs, other masters do, by any name; and
+	// whether the master lives.
+	open := r.URL.Path == "/getRunId" || r.URL.Path == "/healthz"
+	if reason := p.options.Guard.Refuses(r); reason != "" && !open {
 		found.fail(w, r, refuse(http.StatusForbidden, "%s", reason))
 		return
 	}
-	if p.options.Allow != nil && r.URL.Path != "/getRunId" && !p.options.Allow(r) {
+	if p.options.Allow != nil && !open && !p.options.Allow(r) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="SlapOS master"`)
 		found.fail(w, r, refuse(http.StatusUnauthorized, "This master answers those who show a client certificate, or a token as bearer or password."))
 		return
@@ -171,6 +174,11 @@ func redirect(w http.ResponseWriter, status int, target string) {
 	w.Header().Set("Location", target)
 	w.Header().Set("Content-Type", contentText)
 	w.WriteHeader(status)
+}
+
+// health tells whoever looks after the master that it lives, and nothing else.
+func (p *Proxy) health(w http.ResponseWriter, _ *http.Request) error {
+	return writeText(w, http.StatusOK, "ok\n")
 }
 
 func (p *Proxy) getRunID(w http.ResponseWriter, _ *http.Request) error {

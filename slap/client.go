@@ -41,6 +41,9 @@ type ClientConfig struct {
 	CAFile string
 	// Insecure accepts any server certificate.
 	Insecure bool
+	// Token lets a Master in that asks for one; it is sent to MasterURL's address
+	// alone. See ReadToken.
+	Token string
 	// Timeout is DefaultTimeout if zero.
 	Timeout time.Duration
 	// Home is the directory whose .netrc may have a login for the Master; if
@@ -161,7 +164,10 @@ func (c *Client) checkRedirect(r *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
 	}
-	if r.Header.Get("Authorization") == "" {
+	if c.config.Token != "" && !c.isMaster(r.URL) {
+		r.Header.Del("Authorization") // another port of the host gets it otherwise
+	}
+	if r.Header.Get("Authorization") == "" && !c.bear(r) {
 		c.login(r)
 	}
 	return nil

@@ -127,9 +127,10 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	if call.noCache {
 		r.Header.Set("Cache-Control", "no-cache")
 	}
+	borne := c.bear(r)
 	if id := call.partition; !id.IsZero() && call.method == http.MethodPost {
-		r.Header.Set("Authorization", id.authorization())
-	} else {
+		r.Header.Add("Authorization", id.authorization()) // after the token
+	} else if !borne {
 		c.login(r)
 	}
 	return r, nil

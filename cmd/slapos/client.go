@@ -61,6 +61,9 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	if config.Insecure, err = isTrue(slapos, "master_insecure"); err != nil { // D-16
 		return nil, placed(err, configuration, "slapos")
 	}
+	if config.Token, err = slap.ReadToken(e.expandUser(slapos["master_token_file"])); err != nil {
+		return nil, placed(err, configuration, "slapos")
+	}
 	if config.MasterURL == "" {
 		return nil, sentencef("No option 'master_url' in section [slapos] of %s", configuration.Path())
 	}

@@ -35,6 +35,7 @@ type nodeValues struct {
 	Command                                  string // that writes the file
 	ComputerID, MasterURL                    string
 	RESTURL                                  string // of a master that does not tell it
+	TokenFile                                string // of a master that asks for a token
 	KeyFile, CertFile, CertificateRepository string
 	SoftwareRoot, InstanceRoot               string
 	InterfaceName, IPv4LocalNetwork          string

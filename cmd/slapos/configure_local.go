@@ -24,6 +24,7 @@ import (
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/grid/supervisor"
+	"slapos/slap"
 	"slapos/slap/clock"
 	"slapos/slap/serve"
 	"slapos/slap/wholefile"
@@ -39,6 +40,7 @@ type configureLocalOptions struct {
 	home            string // of slapos: bin, log
 	directory       string // of configuration
 	shacache        bool
+	open            bool // the master asks nobody for a token
 }
 
 func (o *configureLocalOptions) flags() []cli.Flag {
@@ -53,6 +55,7 @@ func (o *configureLocalOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "slapos-software-root", Destination: &o.softwareRoot, Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
 		&cli.StringFlag{Name: "slapos-buildout-directory", Destination: &o.home, Usage: "`DIRECTORY` of slapos itself, for its database and logs", Value: "/opt/slapos"},
 		&cli.StringFlag{Name: "slapos-configuration-directory", Destination: &o.directory, Usage: "`DIRECTORY` of the configuration", Value: "/etc/opt/slapos"},
+		&cli.BoolFlag{Name: "open-master", Destination: &o.open, Usage: "make the local master ask nobody for a token: every user of this machine may do anything, clients of slapos.core need no login"},
 		&cli.BoolFlag{Name: "enable-shacache-proxy", Destination: &o.shacache, Usage: "make the local master keep a cache of sources and built releases, and use it"},
 	}
 }
@@ -64,7 +67,9 @@ func newConfigureLocalCommand(e *environment) *cli.Command {
 		Usage: "make this computer a node with its own master",
 		Description: `Writes slapos.cfg and slapos-proxy.cfg, starts the supervisor with the local
 master (slapos proxy start) as one of its services, formats the computer, and
-makes the client commands of this account talk to that master.
+makes the client commands of this account talk to that master. Other users of
+this machine are refused: the master asks for the token in DIRECTORY/master-token,
+which these commands read by themselves.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Flags: options.flags(),
@@ -102,6 +107,7 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	layout := supervisor.Layout{InstanceRoot: options.instanceRoot, Logger: e.log}
 	watchdog := supervisor.Watchdog{
 		Executable: e.executable, MasterURL: l.masterURL(), ComputerID: localComputer, InstanceRoot: options.instanceRoot,
+		TokenFile: l.tokenFile(),
 	}
 	if err := supervisor.WriteConfiguration(layout, watchdog.Command()); err != nil {
 		return err
@@ -127,6 +133,15 @@ type localNode struct {
 
 func (l *localNode) nodeFile() string  { return filepath.Join(l.directory, "slapos.cfg") }
 func (l *localNode) proxyFile() string { return filepath.Join(l.directory, "slapos-proxy.cfg") }
+
+// tokenFile has the token that the master asks for, and the clients of root.
+func (l *localNode) tokenFile() string {
+	if l.open {
+		return ""
+	}
+	return filepath.Join(l.directory, "master-token")
+}
+
 func (l *localNode) masterURL() string { return "http://" + net.JoinHostPort(l.ip, l.port) }
 
 // program is the slapos that services are started with: that of the directory
@@ -154,9 +169,15 @@ func (l *localNode) writeFiles() error {
 	if err := os.Chmod(logs, 0o700); err != nil {
 		return err
 	}
+	if file := l.tokenFile(); file != "" {
+		if err := slap.MakeToken(file); err != nil {
+			return fmt.Errorf("token of the master: %w", err)
+		}
+	}
 	node := nodeValues{
 		Command: "configure local", ComputerID: localComputer, MasterURL: l.masterURL(),
 		RESTURL:      l.masterURL() + "/hateoas", // PROXY-135
+		TokenFile:    l.tokenFile(),
 		SoftwareRoot: l.softwareRoot, InstanceRoot: l.instanceRoot,
 		InterfaceName: l.interfaceName, IPv4LocalNetwork: l.network, PartitionAmount: l.partitionNumber, CreateTap: "false",
 		ComputerXML: l.home + "/slapos.xml", LogFile: logs + "/slapos-node-format.log",
@@ -170,8 +191,8 @@ func (l *localNode) writeFiles() error {
 			return err
 		}
 	}
-	proxy := struct{ ComputerID, SoftwareRoot, InstanceRoot, Host, Port, Database, Shacache string }{
-		localComputer, l.softwareRoot, l.instanceRoot, l.ip, l.port, "/opt/slapos/slapproxy.db", shacache,
+	proxy := struct{ ComputerID, SoftwareRoot, InstanceRoot, Host, Port, Database, Shacache, TokenFile string }{
+		localComputer, l.softwareRoot, l.instanceRoot, l.ip, l.port, "/opt/slapos/slapproxy.db", shacache, l.tokenFile(),
 	}
 	if l.home != "/opt/slapos" {
 		proxy.Database = filepath.Join(l.home, "slapproxy.db")

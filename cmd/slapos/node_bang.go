@@ -108,7 +108,12 @@ func (e *environment) openNodeMaster(slapos map[string]string) (*slap.Client, er
 	if err != nil {
 		return nil, err
 	}
+	token, err := slap.ReadToken(e.expandUser(slapos["master_token_file"]))
+	if err != nil {
+		return nil, err
+	}
 	return slap.NewClient(slap.ClientConfig{
+		Token:     token,
 		MasterURL: slapos["master_url"],
 		RESTURL:   slapos["master_rest_url"],
 		KeyFile:   slapos["key_file"],

@@ -198,7 +198,7 @@ func (e *environment) fillSupervisor(merged map[string]string, _ *pytext.Configu
 	options.Supervisor.WatchdogCommand = supervisor.Watchdog{
 		Executable: e.executable, MasterURL: merged["master_url"], ComputerID: merged["computer_id"],
 		CertificateRepository: merged["certificate_repository_path"], InstanceRoot: options.Node.InstanceRoot,
-		CAFile: merged["master_ca_file"], Insecure: insecure,
+		CAFile: merged["master_ca_file"], Insecure: insecure, TokenFile: e.expandUser(merged["master_token_file"]),
 	}.Command()
 	options.Supervisor.Daemons = options.Instance.Firewall.Daemons()
 	return err

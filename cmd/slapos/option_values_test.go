@@ -31,6 +31,7 @@ func TestOptionValues(t *testing.T) {
 		"standalone agent --every":           {"60", 1, maxSeconds},
 		"standalone start --port":            {"", 0, 65535},
 		"standalone start --partitions":      {"", 0, 250},
+		"cache start --listen-connections":   {"256", 1, 1 << 16},
 		"cache start --max-age":              {},
 		"cache start --max-size":             {},
 		"node collect --since":               {usual: "24h"},

@@ -8,8 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -163,6 +167,10 @@ func (e *environment) guardProxy(settings map[string]string, options *proxy.Opti
 	if err != nil {
 		return nil, err
 	}
+	openCache, err := isTrue(settings, "listen_open_cache")
+	if err != nil {
+		return nil, err
+	}
 	clients := server.Uploaders{NotLoopback: true}
 	if settings["listen_token_file"] != "" {
 		if clients.Tokens, err = readTokens(file("listen_token_file")); err != nil {
@@ -170,9 +178,36 @@ func (e *environment) guardProxy(settings map[string]string, options *proxy.Opti
 		}
 	}
 	if settings["listen_client_ca_file"] != "" || settings["listen_token_file"] != "" {
-		options.Allow = clients.Allow
+		options.Allow = func(r *http.Request) bool {
+			return clients.Allow(r) || isPartition(r, file("listen_instance_root")) || openCache && isCacheDownload(r)
+		}
 	}
 	return security, nil
+}
+
+// isCacheDownload tells whether a request reads from the built-in cache, as builds do
+// that no token is for.
+func isCacheDownload(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && strings.HasPrefix(r.URL.Path, "/shacache/")
+}
+
+// isPartition tells whether a request comes from a process of a user of this machine
+// who owns a directory in the instance root: what runs in partitions knows the
+// master's address, and no token (PROXY-186). Root is none: its processes may ask for
+// others.
+func isPartition(r *http.Request, instanceRoot string) bool {
+	if instanceRoot == "" {
+		return false
+	}
+	user, found := serve.PeerUser(r)
+	if !found || user == 0 {
+		return false
+	}
+	entries, err := os.ReadDir(instanceRoot)
+	return err == nil && slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		info, err := entry.Info()
+		return err == nil && info.IsDir() && int(info.Sys().(*syscall.Stat_t).Uid) == user
+	})
 }
 
 // proxySettings merges the sections [slapos] and [slapproxy] in the order of

@@ -66,6 +66,7 @@ func fillCloudSettings(configuration *pytext.Configuration, settings *cloud.Sett
 	}
 	// An empty host is none for the master, too.
 	settings.Host, settings.Python = cmp.Or(sections["slapproxy"]["host"], settings.Host), sections["slapos"]["python"]
+	settings.TokenFile = sections["slapos"]["master_token_file"]
 	if settings.Host, err = serve.Host(settings.Host); err != nil {
 		return err
 	}

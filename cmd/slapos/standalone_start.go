@@ -16,6 +16,7 @@ type standaloneStartOptions struct {
 	root             string
 	port, partitions int // or cloud.Unset
 	python           string
+	open             bool     // the master asks nobody for a token
 	given            []string // those of the three that are on the command line
 }
 
@@ -25,6 +26,7 @@ func (o *standaloneStartOptions) flags() []cli.Flag {
 		argv.WholeFlag(&o.port, "port", "`PORT` of the master, 0 for a free one (default: the one of the last start, or 5000, or else a free one)", "", 0, maxPort),
 		argv.WholeFlag(&o.partitions, "partitions", "`NUMBER` of partitions (default: that of the last start, or 10)", "", 0, cloud.MaxPartitions),
 		&cli.StringFlag{Name: "python", Destination: &o.python, Usage: "`PATH` of a Python that has zc.buildout"},
+		&cli.BoolFlag{Name: "open-master", Destination: &o.open, Usage: "ask nobody for a token: every user of this machine may use the master, clients of slapos.core need no login"},
 	}
 }
 
@@ -36,7 +38,9 @@ func newStandaloneStartCommand(e *environment) *cli.Command {
 		Description: `Creates a directory with everything needed, or continues with the existing one:
 a master on this machine, partitions of this account, and an agent that
 installs software when you supply it and deploys instances when you request
-them. Changes nothing outside the directory and needs no root.
+them. Changes nothing outside the directory and needs no root. Other users of
+this machine are refused: the master asks for the token in DIRECTORY/etc/master-token,
+which the commands of the cloud read by themselves.
 
 A Python with zc.buildout builds releases. Unless --python names one, or
 python3 has zc.buildout, an environment is made in the directory, from PyPI,
@@ -45,7 +49,7 @@ with versions that are known to work.
 Exit codes: 0 it runs; 1 failed; 2 wrong usage.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			for _, name := range []string{"port", "partitions", "python"} {
+			for _, name := range []string{"port", "partitions", "python", "open-master"} {
 				if c.IsSet(name) {
 					options.given = append(options.given, name)
 				}
@@ -71,6 +75,10 @@ func runStandaloneStart(ctx context.Context, e *environment, options *standalone
 	}
 	if options.port != cloud.Unset {
 		c.Settings.Port = options.port
+	}
+	c.Settings.TokenFile = ""
+	if !options.open {
+		c.Settings.TokenFile = c.OwnTokenFile()
 	}
 	if err := c.Start(ctx, e.expandUser(options.python)); err != nil {
 		return err

@@ -81,6 +81,7 @@ var keyRules = [...]keyRule{
 	{section: "slapformat", name: "pids_max", kind: limitKind},
 	{section: "slapproxy", name: "port", kind: wholeKind, most: maxPort},
 	{section: "slapproxy", name: "listen_connections", kind: wholeKind, least: 1, most: 1 << 16},
+	{section: "slapproxy", name: "listen_open_cache", kind: truthKind},
 	{section: "slapproxy", name: "shacache_max_age", kind: ageKind},
 	{section: "slapproxy", name: "shacache_max_size", kind: byteSizeKind},
 	{section: "networkcache", name: "signature-date", kind: truthKind},

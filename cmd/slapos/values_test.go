@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -24,6 +26,8 @@ import (
 	"slapos/format"
 	"slapos/grid/firewall"
 	"slapos/networkcache"
+	"slapos/proxy"
+	"slapos/slap/testkit"
 )
 
 // absent stands for a key that is not written.
@@ -150,6 +154,15 @@ func keyTables(t *testing.T) map[string]keyTable {
 	tables["master_insecure"] = keyTable{
 		ofGrid(func(o gridOptions) any { return strings.Contains(o.Supervisor.WatchdogCommand, "insecure") }), map[string]any{absent: false},
 	}
+	tables["listen_open_cache"] = keyTable{func(section map[string]string) (any, error) {
+		e, _, _ := newTestEnvironment(t)
+		section["listen_token_file"] = testkit.WriteFile(t, filepath.Join(t.TempDir(), "token"), "a\n")
+		var options proxy.Options
+		if _, err := e.guardProxy(section, &options); err != nil {
+			return nil, err
+		}
+		return options.Allow(httptest.NewRequest(http.MethodGet, "/shacache/dir/key", nil)), nil
+	}, map[string]any{absent: false}}
 	tables["signature-date"] = keyTable{func(section map[string]string) (any, error) {
 		section["download-binary-cache-url"] = "http://127.0.0.1:1"
 		e, _, _ := newTestEnvironment(t)

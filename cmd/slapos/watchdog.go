@@ -20,6 +20,7 @@ type watchdogOptions struct {
 	instanceRoot          string
 	masterCAFile          string
 	masterInsecure        bool
+	masterTokenFile       string
 }
 
 func (o *watchdogOptions) flags() []cli.Flag {
@@ -29,6 +30,7 @@ func (o *watchdogOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "certificate-repository-path", Destination: &o.certificates, Usage: "`DIRECTORY` of the partitions' certificates"},
 		&cli.StringFlag{Name: "instance-root-path", Destination: &o.instanceRoot, Usage: "`DIRECTORY` of the partitions"},
 		&cli.StringFlag{Name: "master-ca-file", Destination: &o.masterCAFile, Usage: "`FILE` of the authority that the master is verified against"},
+		&cli.StringFlag{Name: "master-token-file", Destination: &o.masterTokenFile, Usage: "`FILE` with the token that the master asks for"},
 		&cli.BoolFlag{Name: "master-insecure", Destination: &o.masterInsecure, Usage: "do not verify the master"},
 	}
 }
@@ -88,6 +90,10 @@ func (o watchdogOptions) bang(ctx context.Context, e *environment, partition, me
 	if o.certificates != "" {
 		config.CertFile = filepath.Join(o.certificates, partition+".crt")
 		config.KeyFile = filepath.Join(o.certificates, partition+".key")
+	}
+	var err error
+	if config.Token, err = slap.ReadToken(o.masterTokenFile); err != nil {
+		return err
 	}
 	master, err := slap.NewClient(config)
 	if err != nil {

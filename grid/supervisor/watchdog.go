@@ -21,6 +21,7 @@ type Watchdog struct {
 	InstanceRoot          string
 	CAFile                string // to verify the master with, instead of the system's (D-16)
 	Insecure              bool   // the master isn't verified
+	TokenFile             string // has the token that the master asks for (CLI-112)
 }
 
 // Command returns the listener's command line. Its program is the original's
@@ -38,6 +39,9 @@ func (w Watchdog) Command() string {
 	}
 	if w.CAFile != "" {
 		words = append(words, "--master-ca-file", always(w.CAFile))
+	}
+	if w.TokenFile != "" {
+		words = append(words, "--master-token-file", always(w.TokenFile))
 	}
 	if w.Insecure {
 		words = append(words, "--master-insecure")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"slapos/grid/supervisor"
+	"slapos/slap"
 	"slapos/slap/clock"
 )
 
@@ -134,6 +135,13 @@ func (c *Cloud) wanted(ctx context.Context) (sum [sha256.Size]byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return sum, err
+	}
+	token, err := slap.ReadToken(c.Settings.TokenFile)
+	if err != nil {
+		return sum, err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -72,6 +72,7 @@ type Settings struct {
 	Port       int    // of the master, 0: a free one, or Unset
 	Partitions int    // or Unset
 	Python     string // that builds releases
+	TokenFile  string // has the token that the master asks for, see [Cloud.OwnTokenFile]; empty: it asks for none
 }
 
 // A Cloud is a directory and what runs in it.
@@ -97,6 +98,10 @@ func (c *Cloud) Root() string { return c.options.Root }
 
 // Path is that of a file below the directory.
 func (c *Cloud) Path(name string) string { return filepath.Join(c.options.Root, name) }
+
+// OwnTokenFile is where the token of the master is, which keeps the other users of the
+// machine out (CLI-112).
+func (c *Cloud) OwnTokenFile() string { return c.Path("etc/master-token") }
 
 // ConfigurationFile is the slapos.cfg of the cloud.
 func (c *Cloud) ConfigurationFile() string { return c.Path("etc/slapos.cfg") }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"slapos/cmd/slapos/pytext"
+	"slapos/slap"
 	"slapos/slap/wholefile"
 )
 
@@ -20,6 +21,9 @@ instance_root = {{.Root}}/inst
 shared_part_list = {{.Root}}/shared
 master_url = {{.MasterURL}}
 master_rest_url = {{.MasterURL}}/hateoas
+{{- if .TokenFile}}
+master_token_file = {{.TokenFile}}
+{{- end}}
 computer_id = {{.Computer}}
 root_check = False
 python = {{.Python}}
@@ -44,6 +48,10 @@ partition_has_ipv6_range = false
 host = {{.Host}}
 port = {{.Port}}
 database_uri = {{.Root}}/var/proxy.db
+{{- if .TokenFile}}
+listen_token_file = {{.TokenFile}}
+listen_instance_root = {{.Root}}/inst
+{{- end}}
 local_software_release_root = /
 `
 
@@ -57,6 +65,11 @@ func (c *Cloud) WriteFiles() error {
 	definition, err := c.definition()
 	if err != nil {
 		return err
+	}
+	if c.Settings.TokenFile != "" {
+		if err := slap.MakeToken(c.Settings.TokenFile); err != nil {
+			return fmt.Errorf("token of the master: %w", err)
+		}
 	}
 	wrapper := fmt.Sprintf("#!/bin/sh\nexport SLAPOS_CONFIGURATION=%[1]s SLAPOS_CLIENT_CONFIGURATION=%[1]s\nexec %[2]s \"$@\"\n",
 		ShellQuote(c.ConfigurationFile()), ShellQuote(c.options.Executable)) // CLI-109
@@ -73,9 +86,9 @@ func (c *Cloud) WriteFiles() error {
 		}
 	}
 	return pytext.WriteExample(c.ConfigurationFile(), configuration, struct {
-		Root, MasterURL, Computer, Python, Host string
-		Port, Partitions                        int
-	}{c.options.Root, c.MasterURL(), Computer, c.Settings.Python, c.Settings.Host, c.Settings.Port, c.Settings.Partitions}, 0o644)
+		Root, MasterURL, Computer, Python, Host, TokenFile string
+		Port, Partitions                                   int
+	}{c.options.Root, c.MasterURL(), Computer, c.Settings.Python, c.Settings.Host, c.Settings.TokenFile, c.Settings.Port, c.Settings.Partitions}, 0o644)
 }
 
 func writeChanged(path string, text []byte, mode os.FileMode) error {

@@ -49,6 +49,7 @@ func (c *Cloud) Start(ctx context.Context, python string) error {
 	}
 	watchdog := supervisor.Watchdog{
 		Executable: c.options.Executable, MasterURL: c.MasterURL(), ComputerID: Computer, InstanceRoot: c.Path("inst"),
+		TokenFile: c.Settings.TokenFile,
 	}
 	if err := supervisor.WriteConfiguration(c.services(), watchdog.Command()); err != nil {
 		return err

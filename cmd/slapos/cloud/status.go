@@ -59,7 +59,11 @@ func (c *Cloud) Status(ctx context.Context) (*Status, error) {
 			status.Programs = append(status.Programs, ProgramStatus{Name: p.Name, State: p.Statename, Exit: p.Exitstatus})
 		}
 	}
-	master, err := slap.NewClient(slap.ClientConfig{MasterURL: c.MasterURL(), Home: c.options.Root, Logger: c.options.Logger})
+	token, err := slap.ReadToken(c.Settings.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	master, err := slap.NewClient(slap.ClientConfig{MasterURL: c.MasterURL(), Token: token, Home: c.options.Root, Logger: c.options.Logger})
 	if err != nil {
 		return nil, err
 	}
