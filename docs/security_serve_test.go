@@ -144,8 +144,8 @@ var serveMutations = []mutation{
 		`_ = w`,
 	},
 	{
-		"The number of values in a JSON-RPC body is limited", "proxy/json.go", "proxy.TestHostileJSON",
-		`if err := pyjson.Bounded(text); err != nil {`,
+		"The number of values in a JSON-RPC body is limited", "slap/pyjson/read.go", "proxy.TestHostileJSON",
+		`if err := Bounded(text); err != nil {`,
 		`if err := error(nil); err != nil {`,
 	},
 	{

@@ -3,9 +3,6 @@
 package proxy
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"io"
 	"math/big"
 
@@ -16,28 +13,14 @@ import (
 // object is a JSON object whose keys keep their order.
 type object = pyjson.Object
 
-// readJSON reads one value and nothing after it. Numbers keep their text.
+// readJSON reads one value, see [pyjson.Read].
 func readJSON(r io.Reader) (value any, err error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := pyjson.Bounded(text); err != nil {
-		return nil, &boundError{err}
-	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&value); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("invalid character after top-level value")
-	}
-	return value, nil
+	return pyjson.Read(text)
 }
-
-// boundError says that a JSON text is too much to be read.
-type boundError struct{ error }
 
 // plain converts a value to the types that a schema can validate.
 func plain(value any) any {

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"mime"
 	"net/http"
 	"slices"
@@ -104,7 +103,7 @@ func rpcInput(r *http.Request) (any, error) {
 			"Did not attempt to load JSON data because the request Content-Type was not 'application/json'.")
 	}
 	value, err := readJSON(r.Body)
-	var tooMuch *boundError
+	var tooMuch *pyjson.BoundsError
 	var unread *bodyError
 	var tooLong *http.MaxBytesError
 	switch {
@@ -122,14 +121,7 @@ func rpcInput(r *http.Request) (any, error) {
 func numbers(value any) any {
 	switch v := value.(type) {
 	case json.Number:
-		if n, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
-			return n
-		}
-		if n, ok := new(big.Int).SetString(v.String(), 10); ok {
-			return n
-		}
-		f, _ := v.Float64() // too large is infinite, as in Python
-		return f
+		return pyjson.Number(v.String())
 	case []any:
 		for i := range v {
 			v[i] = numbers(v[i])

@@ -89,7 +89,7 @@ func TestPanelRequest(t *testing.T) {
 		form := []string{"release", url, "type", "default", "title", "hello", "computer", "local_computer", "state", "started"}
 		fill := func(more ...string) answer { return l.post("/panel/request", append(form, more...)...) }
 		got := fill("s/name", "you", "n/port", "80", "j/limits", "{", "l/hosts", "kept")
-		l.expectPage(got, 422, "Some parameters can&#39;t be read.", "the JSON text is incomplete", ">\n{</textarea>", ">\nkept</textarea>")
+		l.expectPage(got, 422, "Some parameters can&#39;t be read.", "invalid JSON (line 1: the text ends too soon)", ">\n{</textarea>", ">\nkept</textarea>")
 		got = fill("s/name", "you", "n/port", "80")
 		l.expectPage(got, 422, "Some parameters don&#39;t match the schema of the release.", "got 80, want 1,024", `value="80"`, "Request anyway")
 		l.expectGoesTo(fill("s/name", "you", "n/port", "9090", "j/tls", "false"), "instance?done=requested&title=hello")

@@ -13,6 +13,7 @@ import (
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
+	"slapos/slap/pyjson"
 )
 
 type cacheDownloadOptions struct {
@@ -87,7 +88,7 @@ func runCacheDownload(ctx context.Context, e *environment, options cacheDownload
 	if options.list {
 		list := []any{}
 		for _, about := range found {
-			list = append(list, pytext.Plain(about)) // with sorted keys
+			list = append(list, pyjson.Plain(about)) // with sorted keys
 		}
 		_, err := fmt.Fprintln(e.stdout, pytext.EncodeJSON(list))
 		return err
@@ -117,7 +118,7 @@ func (e *environment) trustedObjects(ctx context.Context, client *networkcache.C
 		if !client.Trusts(entry) {
 			continue
 		}
-		value, err := pytext.DecodeJSON([]byte(entry.Content))
+		value, err := pyjson.Parse([]byte(entry.Content))
 		if err != nil {
 			e.log.Info(fmt.Sprintf("Failed to parse json-in-json response (%q)", entry.Content))
 			continue

@@ -15,6 +15,7 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // An entryFilter keeps the entries whose field satisfies a comparison (NC-55).
@@ -51,7 +52,7 @@ func pythonConstant(text string) (any, error) {
 	case "NaN":
 		return math.NaN(), nil
 	}
-	return pytext.DecodeJSON([]byte(text))
+	return pyjson.Parse([]byte(text))
 }
 
 // apply returns the entries that pass, in their order.
@@ -67,7 +68,7 @@ func (f entryFilter) apply(entries []*pytext.Object, log *slog.Logger) []*pytext
 		holds, comparable := compareAs(f.operator, value, limit)
 		if !comparable {
 			log.Warn(fmt.Sprintf("Comparison failed: %s %s %s (TypeError)",
-				slap.PythonRepr(pytext.Plain(value)), f.operator, slap.PythonRepr(pytext.Plain(limit))))
+				slap.PythonRepr(pyjson.Plain(value)), f.operator, slap.PythonRepr(pyjson.Plain(limit))))
 		}
 		switch {
 		case !isExtreme && holds:

@@ -21,6 +21,7 @@ import (
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/networkcache/server"
+	"slapos/slap/pyjson"
 )
 
 // A cacheLab is a network cache, a key and a configuration file.
@@ -273,7 +274,7 @@ func TestTableLines(t *testing.T) {
 func TestEntryFilters(t *testing.T) {
 	var entries []*pytext.Object
 	for _, value := range []string{"1", "2.5", "2", "\"2\"", "[4, 2]", "null", "3", "true", "2.50"} {
-		parsed, err := pytext.DecodeJSON([]byte(`{"n": ` + value + `}`))
+		parsed, err := pyjson.Parse([]byte(`{"n": ` + value + `}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,7 +325,7 @@ func FuzzEntryFilter(f *testing.F) {
 	f.Add(`n<<[1, "a"]`, `{"n": [1, null]}`)
 	f.Fuzz(func(t *testing.T, filter, entry string) {
 		filters, err := parseEntryFilters([]string{filter})
-		value, jsonErr := pytext.DecodeJSON([]byte(entry))
+		value, jsonErr := pyjson.Parse([]byte(entry))
 		about, isObject := value.(*pytext.Object)
 		if err != nil || jsonErr != nil || !isObject {
 			return

@@ -20,6 +20,7 @@ import (
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/networkcache/archive"
+	"slapos/slap/pyjson"
 )
 
 type cacheUploadOptions struct {
@@ -119,7 +120,7 @@ func (o cacheUploadOptions) metadataFields() ([]networkcache.Field, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := pytext.DecodeJSON(text)
+		value, err := pyjson.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.metadata, err)
 		}

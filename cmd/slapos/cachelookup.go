@@ -14,6 +14,7 @@ import (
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // A lookup asks shadir for one key and shows its entries.
@@ -117,7 +118,7 @@ func (s sourceLookup) run(ctx context.Context, e *environment) error {
 }
 
 func sourceRow(entry networkcache.Entry, field string) ([]string, error) {
-	value, err := pytext.DecodeJSON([]byte(entry.Content))
+	value, err := pyjson.Parse([]byte(entry.Content))
 	if err != nil {
 		return nil, fmt.Errorf("entry: %w", err)
 	}
@@ -131,7 +132,7 @@ func sourceRow(entry networkcache.Entry, field string) ([]string, error) {
 		if !found {
 			return nil, fmt.Errorf("an entry has no %s", name)
 		}
-		row = append(row, slap.PythonString(pytext.Plain(member)))
+		row = append(row, slap.PythonString(pyjson.Plain(member)))
 	}
 	return row, nil
 }

@@ -19,6 +19,7 @@ import (
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 	"slapos/slap/schema"
 )
 
@@ -128,8 +129,8 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 		SoftwareType:    options.softwareType,
 		Reference:       options.reference,
 		Shared:          options.shared,
-		Parameters:      pytext.Plain(parameters).(slap.Dict),
-		Filter:          pytext.Plain(node).(slap.Dict),
+		Parameters:      pyjson.Plain(parameters).(slap.Dict),
+		Filter:          pyjson.Plain(node).(slap.Dict),
 		State:           slap.State(options.state),
 	}
 	fill(&request.SoftwareType, slap.DefaultSoftwareType)
@@ -179,7 +180,7 @@ func (e *environment) tellInstance(ctx context.Context, instance *slap.Instance,
 	if err != nil {
 		return nil, fmt.Errorf("connection parameter _: %w", err)
 	}
-	e.log.InfoContext(asResult(ctx), pytext.PPrint(pytext.Plain(decoded)))
+	e.log.InfoContext(asResult(ctx), pytext.PPrint(pyjson.Plain(decoded)))
 	e.log.Info("You can rerun the command to get up-to-date information.")
 	return decoded, nil
 }
@@ -260,7 +261,7 @@ func readParameters(ctx context.Context, name string, data []byte, s schema.Seri
 	case kind == ".yaml" || kind == ".yml":
 		value, err = pytext.DecodeYAML(data)
 	default:
-		value, err = pytext.DecodeJSON(data)
+		value, err = pyjson.Parse(data)
 	}
 	if line := lineOutsideUTF8(data); line > 0 && errors.Is(err, slap.ErrNotUTF8) {
 		return nil, fmt.Errorf("%s:%d: not UTF-8: save the file in that encoding", name, line)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"slapos/cmd/slapos/pytext"
+	"slapos/slap/pyjson"
 	"slapos/slap/schema"
 )
 
@@ -78,7 +79,7 @@ func (s *softwareSchema) validate(ctx context.Context, parameters *pytext.Object
 	}
 	checked := parameters
 	if text, found := parameters.Value("_").(string); found && declared == schema.JSONInXML {
-		value, err := pytext.DecodeJSON([]byte(text))
+		value, err := pyjson.Parse([]byte(text))
 		if err != nil {
 			return fmt.Errorf("parameter _: %w", err)
 		}

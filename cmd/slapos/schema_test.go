@@ -15,6 +15,7 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 	"slapos/slap/schema"
 )
 
@@ -72,7 +73,7 @@ func TestSoftwareSchema(t *testing.T) {
 			if declared != test.serialisation || (err == nil) != (test.serialisation != "") {
 				t.Errorf("serialisation %q, %v", declared, err)
 			}
-			parameters, err := pytext.DecodeJSON([]byte(test.parameters))
+			parameters, err := pyjson.Parse([]byte(test.parameters))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +115,7 @@ func TestStatusOf(t *testing.T) {
 		`[]`: "none", `[{"text": "#access ok"}]`: "green", `[{"text": "#error no"}]`: "red",
 		`[{"text": "#error no"}, {"text": "#access ok"}, {"x": 1}, 2]`: "orange", `[{"text": "other"}]`: "none", `{}`: "none",
 	} {
-		value, err := pytext.DecodeJSON([]byte(news))
+		value, err := pyjson.Parse([]byte(news))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 	"slapos/slap/schema"
 )
 
@@ -97,7 +98,7 @@ func (e *environment) describeService(ctx context.Context, service *slap.Service
 		info.Set("status", "unsupported")
 		return info, nil
 	}
-	news, err := pytext.DecodeJSON(service.News)
+	news, err := pyjson.Parse(service.News)
 	if err != nil {
 		return nil, fmt.Errorf("news: %w", err)
 	}
@@ -114,7 +115,7 @@ func serialised(parameters slap.Dict, s schema.Serialisation) (any, error) {
 	if s != schema.JSONInXML || !found {
 		return parameters, nil
 	}
-	return pytext.DecodeJSON([]byte(text))
+	return pyjson.Parse([]byte(text))
 }
 
 // statusOf sums up a list of news (CLI-41).

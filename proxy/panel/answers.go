@@ -3,11 +3,9 @@
 package panel
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"slices"
@@ -96,23 +94,12 @@ func read(kind byte, text string) (any, error) {
 
 // readJSON reads exactly one value.
 func readJSON(text string) (any, error) {
-	if err := pyjson.Bounded(text); err != nil {
-		return nil, err
+	value, err := pyjson.Read([]byte(text))
+	var syntax *pyjson.SyntaxError
+	if errors.As(err, &syntax) {
+		return nil, fmt.Errorf("invalid JSON (%w)", err)
 	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var value any
-	if err := d.Decode(&value); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, errors.New("the JSON text is incomplete")
-		}
-		line := 1 + bytes.Count([]byte(text[:min(int(d.InputOffset()), len(text))]), []byte("\n"))
-		return nil, fmt.Errorf("invalid JSON (line %d): %w", line, err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("more text follows the JSON value")
-	}
-	return value, nil
+	return value, err
 }
 
 // place puts a value where its pointer says. An object at the place of a group

@@ -148,8 +148,8 @@ func TestAnswers(t *testing.T) {
 		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": 1}`, []string{"$.a: it is set twice"}},
 		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": "x"}`, []string{"$.a.b: it is set twice"}},
 		{url.Values{"j": {`[1]`}}, `{}`, []string{"$: expected a JSON object: names and values in braces"}},
-		{url.Values{"j": {`{`}}, `{}`, []string{"$: the JSON text is incomplete"}},
-		{url.Values{"j": {`{} {}`}}, `{}`, []string{"$: more text follows the JSON value"}},
+		{url.Values{"j": {`{`}}, `{}`, []string{"$: invalid JSON (line 1: the text ends too soon)"}},
+		{url.Values{"j": {`{} {}`}}, `{}`, []string{"$: invalid JSON (line 1: unexpected text after the value)"}},
 	} {
 		got, problems := answersOf(c.form)
 		if !reflect.DeepEqual(got, values(t, c.want)) || !reflect.DeepEqual(problems, c.problems) {

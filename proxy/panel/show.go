@@ -52,30 +52,23 @@ func membersOf(text string) (list []value, ok bool) {
 	if len(text) > maximumMembers || pyjson.Bounded(text) != nil {
 		return nil, false
 	}
-	d := json.NewDecoder(strings.NewReader(text))
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
+	members, err := pyjson.Members([]byte(text))
+	if err != nil {
 		return nil, false
 	}
-	for d.More() {
-		token, err := d.Token()
-		name, isName := token.(string)
-		var member json.RawMessage
-		if err != nil || !isName || d.Decode(&member) != nil {
-			return nil, false
-		}
+	for _, member := range members {
 		var plain string
-		if json.Unmarshal(member, &plain) == nil && len(member) > 0 && member[0] == '"' {
-			list = append(list, valueOf(name, plain))
+		if json.Unmarshal(member.Value, &plain) == nil && member.Value[0] == '"' {
+			list = append(list, valueOf(member.Key, plain))
 			continue
 		}
 		var indented bytes.Buffer
-		if json.Indent(&indented, member, "", "  ") != nil {
+		if json.Indent(&indented, member.Value, "", "  ") != nil {
 			return nil, false
 		}
-		list = append(list, valueOf(name, indented.String()))
+		list = append(list, valueOf(member.Key, indented.String()))
 	}
-	_, err := d.Token()
-	return list, err == nil
+	return list, true
 }
 
 // isLink reports whether a value is an address that a browser can open.

@@ -17,6 +17,15 @@ const (
 	maxValues = 250_000
 )
 
+// A BoundsError says that a text is too expensive to read.
+type BoundsError struct{ text string }
+
+func (e *BoundsError) Error() string { return e.text }
+
+func boundsErrorf(format string, limit int) error {
+	return &BoundsError{fmt.Sprintf(format, limit)}
+}
+
 // Bounded says why a JSON text is too expensive to read: many levels or digits
 // take more time than their length suggests, many small values more memory. It
 // accepts texts that aren't JSON.
@@ -43,14 +52,14 @@ func Bounded[T string | []byte](text T) error {
 				i++
 			}
 			if i-begin >= maxDigits || tooLarge(string(text[begin:i+1])) {
-				return fmt.Errorf("the JSON text has a number of more than %d digits", maxDigits)
+				return boundsErrorf("the JSON text has a number of more than %d digits", maxDigits)
 			}
 		}
 		if depth > slap.MaxDepth {
-			return fmt.Errorf("the JSON text nests deeper than %d levels", slap.MaxDepth)
+			return boundsErrorf("the JSON text nests deeper than %d levels", slap.MaxDepth)
 		}
 		if values > maxValues {
-			return fmt.Errorf("the JSON text has more than %d values", maxValues)
+			return boundsErrorf("the JSON text has more than %d values", maxValues)
 		}
 	}
 	return nil

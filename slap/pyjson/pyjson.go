@@ -3,6 +3,11 @@
 // Package pyjson writes JSON as Python's json.dumps does, byte for byte: ASCII
 // only, with keys in their given order, or sorted for maps. The original reads
 // this program's files and answers, and they are compared with its own.
+//
+// It reads JSON whose form nobody knows before: [Parse] what Python wrote or a
+// user typed, as Python does; [Read] what anybody sent, within bounds; [Members]
+// an object whose values stay text. Documents with a known form are read into
+// structs by encoding/json.
 package pyjson
 
 import (

@@ -3,7 +3,6 @@
 package schema
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"net/url"
@@ -11,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"slapos/slap/pyjson"
 )
 
 // Properties returns the names of the properties of a part of the schema in
@@ -71,23 +72,11 @@ func index(step string) (i int, ok bool) {
 	return i, err == nil && i >= 0
 }
 
-// keysOf lists the keys of an object in text order.
+// keysOf lists the keys of an object in the order of its text.
 func keysOf(data []byte) (keys []string) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	if token, err := d.Token(); err != nil || token != json.Delim('{') {
-		return nil
-	}
-	for d.More() {
-		token, err := d.Token()
-		key, ok := token.(string)
-		if err != nil || !ok {
-			return keys
-		}
-		keys = append(keys, key)
-		var value json.RawMessage
-		if d.Decode(&value) != nil {
-			return keys
-		}
+	members, _ := pyjson.Members(data) // as far as they can be read
+	for _, member := range members {
+		keys = append(keys, member.Key)
 	}
 	return keys
 }

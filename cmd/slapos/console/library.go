@@ -11,6 +11,7 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/slap"
+	"slapos/slap/pyjson"
 )
 
 // library is the object slap, with the names of the original's library (CLI-55,
@@ -90,7 +91,7 @@ func dictionary(name string, value starlark.Value) (slap.Dict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pytext.Plain(o).(slap.Dict), nil
+	return pyjson.Plain(o).(slap.Dict), nil
 }
 
 // information is what the master knows of a service, under the names of the

@@ -16,6 +16,7 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/slap/clock"
+	"slapos/slap/pyjson"
 )
 
 // names are what every script starts with (CLI-55).
@@ -250,7 +251,7 @@ func jsonLoads(a arguments) (any, error) {
 	if err := a.unpack("s", &text); err != nil {
 		return nil, err
 	}
-	return pytext.DecodeJSON([]byte(text))
+	return pyjson.Parse([]byte(text))
 }
 
 func jsonDumps(a arguments) (any, error) {
@@ -265,7 +266,7 @@ func jsonDumps(a arguments) (any, error) {
 		return nil, err
 	}
 	if sortKeys {
-		sent = pytext.Plain(sent)
+		sent = pyjson.Plain(sent)
 	}
 	if indent == starlark.None {
 		return pytext.EncodeJSONLine(sent), nil

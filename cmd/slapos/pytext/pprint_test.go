@@ -5,6 +5,8 @@ package pytext
 import (
 	"strings"
 	"testing"
+
+	"slapos/slap/pyjson"
 )
 
 // jsonSeeds are JSON texts that Python prints on one line and on several.
@@ -22,7 +24,7 @@ var jsonSeeds = []string{
 
 func comparePrinting(t *testing.T, python *reference, text string) {
 	t.Helper()
-	value, err := DecodeJSON([]byte(text))
+	value, err := pyjson.Parse([]byte(text))
 	var want string
 	ok := python.ask(t, "dumped", []byte(text), &want)
 	if (err == nil) != ok {
@@ -37,7 +39,7 @@ func comparePrinting(t *testing.T, python *reference, text string) {
 	if !python.ask(t, "pretty", []byte(text), &want) {
 		return
 	}
-	if got := PPrint(Plain(value)); got != want {
+	if got := PPrint(pyjson.Plain(value)); got != want {
 		t.Fatalf("%q: printed\n%s\nPython's\n%s", text, got, want)
 	}
 }
@@ -47,21 +49,6 @@ func TestPrintLikePython(t *testing.T) {
 	python := newReference(t)
 	for _, seed := range jsonSeeds {
 		comparePrinting(t, python, seed)
-	}
-}
-
-func TestDecodeJSONErrors(t *testing.T) {
-	for text, want := range map[string]string{
-		"{\n\"a\": 1\n":  "line 2: the text ends too soon",
-		"[1,\n2,\n}":     "line 3: invalid character '}' looking for beginning of value",
-		"{}\n{}":         "line 2: unexpected text after the value",
-		"":               "line 1: the text ends too soon",
-		"[1, \"\n\"]":    "line 1: invalid character '\\n' in string literal",
-		"{\"a\": nope }": "line 1: invalid character 'o' in literal null (expecting 'u')",
-	} {
-		if _, err := DecodeJSON([]byte(text)); err == nil || err.Error() != want {
-			t.Errorf("%q: %v, want %s", text, err, want)
-		}
 	}
 }
 
