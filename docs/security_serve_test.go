@@ -211,8 +211,8 @@ var serveMutations = []mutation{
 	},
 	{
 		"Uploaded entries are limited", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
-		`r.Body = http.MaxBytesReader(w, r.Body, maximumEntries)`,
-		`_ = w`,
+		`http.MaxBytesReader(w, r.Body, maximumEntries)`,
+		`r.Body`,
 	},
 	{
 		"Entries from upstream are limited", "proxy/shacache.go", "proxy.TestShacacheIsLimited",
