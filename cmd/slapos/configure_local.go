@@ -83,7 +83,8 @@ Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 const localComputer = "local_computer"
 
 // runConfigureLocal does CLI-92. Formatting creates the roots before the master
-// runs; it can't inform the master yet, which is fine.
+// runs. It can't inform the master yet, and nobody need hear of it: what else
+// fails fails the second time, too.
 func runConfigureLocal(ctx context.Context, e *environment, options configureLocalOptions) error {
 	if err := e.requireRoot(); err != nil {
 		return err
@@ -103,7 +104,9 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	if err := l.writeFiles(); err != nil {
 		return err
 	}
-	l.format(ctx)
+	if output, err := l.format(ctx).CombinedOutput(); err != nil {
+		e.log.Debug("slapos node format, without the master: "+err.Error(), "output", string(output))
+	}
 	layout := supervisor.Layout{InstanceRoot: options.instanceRoot, Logger: e.log}
 	watchdog := supervisor.Watchdog{
 		Executable: e.executable, MasterURL: l.masterURL(), ComputerID: localComputer, InstanceRoot: options.instanceRoot,
@@ -121,7 +124,11 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	if err := l.waitForMaster(ctx); err != nil {
 		return err
 	}
-	l.format(ctx)
+	format := l.format(ctx)
+	format.Stdout, format.Stderr = e.stdout, e.stderr
+	if err := format.Run(); err != nil {
+		e.log.Warn("slapos node format failed: " + err.Error() + ": when what it says is mended, run slapos node format --now --cfg " + l.nodeFile())
+	}
 	e.log.Info("This computer is the node " + localComputer + " of the master " + l.masterURL() + ".")
 	return nil
 }
@@ -240,13 +247,9 @@ func makeSigningKey(path string) error {
 	return wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
 }
 
-// format runs node format, which reports its own errors.
-func (l *localNode) format(ctx context.Context) {
-	command := exec.CommandContext(ctx, l.program(), "node", "format", "--now", "--cfg", l.nodeFile())
-	command.Stdout, command.Stderr = l.e.stdout, l.e.stderr
-	if err := command.Run(); err != nil {
-		l.e.log.Warn("slapos node format failed: " + err.Error())
-	}
+// format is node format, which reports its own errors.
+func (l *localNode) format(ctx context.Context) *exec.Cmd {
+	return exec.CommandContext(ctx, l.program(), "node", "format", "--now", "--cfg", l.nodeFile())
 }
 
 // linkClient makes the node's configuration that of the client commands too.
