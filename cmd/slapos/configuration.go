@@ -49,7 +49,7 @@ func (e *environment) clientConfiguration(path string) (*pytext.Configuration, e
 }
 
 // wayToConfiguration explains what to do if there is no file at the usual
-// place.
+// place, or which variable names another that isn't there.
 func (e *environment) wayToConfiguration(path string) string {
 	switch path {
 	case nodeConfigurationFile:
@@ -57,7 +57,16 @@ func (e *environment) wayToConfiguration(path string) string {
 	case e.expandUser(clientConfigurationFile):
 		return " (slapos configure client makes one; --cfg or $SLAPOS_CLIENT_CONFIGURATION names another)"
 	}
-	return ""
+	var named []string
+	for _, variable := range []string{"SLAPOS_CONFIGURATION", "SLAPOS_CLIENT_CONFIGURATION"} {
+		if value := e.getenv(variable); value != "" && e.expandUser(value) == path {
+			named = append(named, "$"+variable)
+		}
+	}
+	if len(named) == 0 {
+		return ""
+	}
+	return " (named by " + strings.Join(named, " and ") + ")"
 }
 
 func (e *environment) readConfiguration(path string) (*pytext.Configuration, error) {

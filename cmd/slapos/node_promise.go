@@ -155,7 +155,9 @@ func (e *environment) readPromises(options *promiseOptions, board *promiseBoard)
 	}
 	isDrawn := options.watch && isTerminal(e.stdout)
 	if !isDrawn && !options.json && !options.hasTextfile {
-		fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n"))
+		if _, err := fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n")); err != nil {
+			return err
+		}
 	}
 	if board.failed() > 0 {
 		return &exitError{code: pass.ExitPromiseFailed}

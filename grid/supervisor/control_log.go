@@ -116,6 +116,9 @@ func (c *control) stream(ctx context.Context, path string, out io.Writer) error 
 		return err
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusNotFound {
+		return errors.New("no process of this name, or it has no log: status shows the names")
+	}
 	if response.StatusCode != http.StatusOK {
 		return &statusError{code: response.StatusCode}
 	}

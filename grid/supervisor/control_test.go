@@ -450,3 +450,16 @@ func TestComplete(t *testing.T) {
 		}
 	}
 }
+
+// What has no log can't be followed.
+func TestFollowUnknown(t *testing.T) {
+	t.Parallel()
+	s := newSupervisor(t, "").start()
+	var out bytes.Buffer
+	exit, err := Control(s.ctx(), ControlOptions{
+		ServerURL: "unix://" + s.path("sv.sock"), Stdout: &out, Args: []string{"tail", "-f", "nobody"}, Stdin: strings.NewReader(""),
+	})
+	if err != nil || exit != 1 || !strings.HasSuffix(out.String(), "error: no process of this name, or it has no log: status shows the names\n") {
+		t.Errorf("exit code %d, %v: %s", exit, err, &out)
+	}
+}

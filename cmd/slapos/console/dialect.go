@@ -35,18 +35,36 @@ func parsePython(name, source string) (*syntax.File, error) {
 		}
 		begin := stumblingWord(lines[number], invalid)
 		if begin < 0 {
-			return nil, err
+			return nil, explain(invalid)
 		}
 		other, err := inOtherWords(lines[number][begin:])
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", invalid.Pos, err)
 		case other == "":
-			return nil, invalid
+			return nil, explain(invalid)
 		}
 		lines[number] = lines[number][:begin] + other
 	}
 	return nil, fmt.Errorf("%s: too many statements that only Python has", name)
+}
+
+// explain adds to an error what Python has and Starlark hasn't, where the parser
+// stumbled over that.
+func explain(err error) error {
+	var invalid syntax.Error
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	word, _ := strings.CutPrefix(invalid.Msg, "got ")
+	word, _, _ = strings.Cut(word, ",")
+	switch word {
+	case "class", "try", "except", "finally", "with", "del", "global", "nonlocal", "yield", "assert", "async", "await", "raise", "is", "import", "from":
+		return fmt.Errorf("%w: the console's language is Starlark, which has no %s", err, word)
+	case "string literal":
+		return fmt.Errorf("%w: the console's language is Starlark, which has no f-strings: use format() or %%", err)
+	}
+	return err
 }
 
 // stumblingWord finds the reserved word that the parser stumbled over, -1 for
