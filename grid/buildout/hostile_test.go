@@ -107,6 +107,59 @@ func TestGitRevisionOfStrangers(t *testing.T) {
 	}
 }
 
+// TestGitRevisionBehindLinks has directories on the way to a repository that
+// others than its owner can exchange (GRID-99).
+func TestGitRevisionBehindLinks(t *testing.T) {
+	testkit.Root(t)
+	testkit.Program(t, "git", "git")
+	base := t.TempDir()
+	if err := os.Chmod(filepath.Dir(base), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	above := filepath.Join(base, "home")
+	repository := filepath.Join(above, "repository")
+	profile := filepath.Join(repository, "software.cfg")
+	testkit.WriteFile(t, profile, "")
+	for _, arguments := range [][]string{
+		{"init", "-q", "-b", "master"}, {"add", "software.cfg"}, {"-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first"},
+	} {
+		command := exec.Command("git", arguments...)
+		command.Dir = repository
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", arguments, err, output)
+		}
+	}
+	environment := append(os.Environ(), "HOME="+base)
+	if _, ok := GitRevision(t.Context(), profile, environment); !ok {
+		t.Error("root's own repository has no revision")
+	}
+	link := filepath.Join(base, "link")
+	if err := os.Symlink(repository, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := GitRevision(t.Context(), filepath.Join(link, "software.cfg"), environment); !ok {
+		t.Error("root's own repository behind a link has no revision")
+	}
+	if err := os.Chmod(above, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if uid, found := repositoryOwner(repository); found {
+		t.Errorf("what everybody can exchange is user %d's", uid)
+	}
+	if err := os.Chmod(above, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	if uid, found := repositoryOwner(repository); !found || uid != 0 {
+		t.Errorf("in a directory like /tmp: %d, %v", uid, found)
+	}
+	if err := os.Lchown(above, testkit.User(), testkit.User()); err != nil {
+		t.Fatal(err)
+	}
+	if uid, _ := repositoryOwner(repository); uid == 0 {
+		t.Error("what a user can exchange is root's")
+	}
+}
+
 // The output of a build is logged up to a limit, in little memory (GRID-106).
 func TestOutputIsLimited(t *testing.T) {
 	b, _ := newBuilder(t)

@@ -4,6 +4,7 @@ package buildout
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -101,6 +102,10 @@ func GitRevision(ctx context.Context, url string, environment []string) (revisio
 		Dir: filepath.Dir(url), Env: environment, KeepOutput: 4 << 10, Timeout: gitPatience,
 	}
 	if os.Geteuid() == 0 {
+		// The way to it, without links: whoever owns one chooses where it leads.
+		if command.Dir, err = filepath.EvalSymlinks(command.Dir); err != nil {
+			return "", false
+		}
 		uid, found := repositoryOwner(command.Dir)
 		if !found {
 			return "", false
@@ -117,16 +122,14 @@ func GitRevision(ctx context.Context, url string, environment []string) (revisio
 	return revision, err == nil && result.ExitCode == 0 && revision != "" && !strings.ContainsAny(revision, "\n\r")
 }
 
-// repositoryOwner finds the owner of the files that git reads for a directory:
-// root, or one user beside root. Files of several users have no owner.
+// repositoryOwner finds the owner of the files that git reads for a directory,
+// whose path has no links, and of the directories above, who could exchange it:
+// root, or one user beside root. Files of several users have no owner, nor has
+// what everybody can exchange.
 func repositoryOwner(directory string) (uid int, found bool) {
-	directory, err := filepath.EvalSymlinks(directory)
-	if err != nil {
-		return 0, false
-	}
 	counts := func(path string) bool {
 		info, err := os.Lstat(path)
-		if err != nil {
+		if err != nil || info.IsDir() && info.Mode()&(0o002|fs.ModeSticky) == 0o002 {
 			return false
 		}
 		owner, _ := confined.Owner(info)
@@ -140,10 +143,13 @@ func repositoryOwner(directory string) (uid int, found bool) {
 		return true
 	}
 	for counts(directory) {
-		if git := filepath.Join(directory, ".git"); counts(git) {
-			return uid, true
-		} else if _, err := os.Lstat(git); err == nil || directory == "/" {
+		if git := filepath.Join(directory, ".git"); !found && counts(git) {
+			found = true
+		} else if _, err := os.Lstat(git); !found && err == nil {
 			break
+		}
+		if directory == "/" {
+			return uid, found
 		}
 		directory = filepath.Dir(directory)
 	}

@@ -121,6 +121,10 @@ func (r *retention) lock(days float64, uid, gid int) error {
 // over reports whether a partition may be destroyed now. The first call notes
 // the date from which it may, in a file of the delay's owner.
 func (r *retention) over(now time.Time) (bool, error) {
+	locked, err := r.noteDate(now)
+	if err != nil || !locked {
+		return !locked, err
+	}
 	days, hasDelay, err := r.read(RetentionDelayFile, r.delayNote())
 	if err != nil {
 		return false, err
@@ -147,6 +151,27 @@ func (r *retention) over(now time.Time) (bool, error) {
 		}
 	}
 	return !hasDate || float64(now.UnixNano())/1e9 >= date, nil
+}
+
+// noteDate notes the date that the noted delay leads to, before the partition's
+// files are looked at: their user may have written one already. It reports
+// whether there can be a lock: none is if the agent has installed the partition
+// without a delay.
+func (r *retention) noteDate(now time.Time) (locked bool, err error) {
+	days, noted, err := readRetention(r.state, r.delayNote())
+	switch {
+	case err != nil || !noted:
+		return true, err
+	case days <= 0:
+		return false, nil
+	case r.state.Exists(r.dateNote()):
+		return true, nil
+	}
+	date := slap.PythonString(float64(now.Unix()) + days*86400)
+	if err := r.state.Write(r.dateNote(), []byte(date), confined.AgentFile); err != nil {
+		return true, fmt.Errorf("note the retention date: %w", err)
+	}
+	return true, nil
 }
 
 // read reads a file of the partition, bounded by the agent's note.

@@ -167,6 +167,29 @@ func TestRetentionIsNotProlonged(t *testing.T) {
 	}
 }
 
+// TestRetentionIsNotMade has the files there before the first attempt to destroy.
+func TestRetentionIsNotMade(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	day := 24 * time.Hour
+	for _, date := range []string{"9999999999.0", "x", ""} {
+		for delay, end := range map[float64]time.Duration{0: 0, 2: 2 * day} {
+			r := newRetention(t, openPartitionDirectory(t))
+			if err := r.lock(delay, os.Getuid(), os.Getgid()); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{RetentionDelayFile, RetentionDateFile} {
+				testkit.WriteFile(t, r.root.Join(name), date)
+			}
+			if over, err := r.over(now); over != (delay == 0) || err != nil {
+				t.Errorf("%q, delay %v: over %v at first, %v", date, delay, over, err)
+			}
+			if over, err := r.over(now.Add(end)); !over || err != nil {
+				t.Errorf("%q, delay %v: over %v after %s, %v", date, delay, over, end, err)
+			}
+		}
+	}
+}
+
 // openPartitionDirectory makes the directory of a partition, and opens it.
 func openPartitionDirectory(t *testing.T) *confined.Directory {
 	t.Helper()
