@@ -335,6 +335,11 @@ var cacheMutations = []mutation{
 		`case false:`,
 	},
 	{
+		"A build is that of the release", "networkcache/release.go", "networkcache.TestReleaseOfAnotherURL",
+		`case entry.softwareURL() != f.url:`,
+		`case false:`,
+	},
+	{
 		"An older release is not preferred", "networkcache/release.go", "networkcache.TestReleaseDates",
 		`newestFirst(entries)`,
 		`_ = entries`,

@@ -125,6 +125,13 @@ var gridMutations = []mutation{
 		`len(noted) > 0 && isRecent`,
 	},
 	{
+		"A retention lock begins when destruction is requested", "grid/partition/retention.go", "grid/partition.TestRetentionIsNotMade",
+		`if err := r.state.Write(r.dateNote(), []byte(date), confined.AgentFile); err != nil {
+		return fmt`,
+		`if err := error(nil); date == "" {
+		return fmt`,
+	},
+	{
 		"A retention lock has its noted length", "grid/partition/retention.go", "grid/partition.TestRetentionIsNotProlonged",
 		`return min(number, noted), present, nil`,
 		`return number, present, nil`,
@@ -299,6 +306,13 @@ var gridMutations = []mutation{
 		"A wait for another build ends", "grid/buildout/exclusive.go", "grid/buildout.TestBeginWaitsForAWhile",
 		`if time.Since(begun) >= patience {`,
 		`if time.Since(begun) < 0 {`,
+	},
+	{
+		"Root's git runs only where root alone leads to", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionBehindLinks",
+		`		if directory == "/" {
+			return uid, found`,
+		`		if found || directory == "/" {
+			return uid, found`,
 	},
 	{
 		"Root's git runs as the repository's owner", "grid/buildout/profile.go", "grid/buildout.TestGitRevisionOfStrangers",

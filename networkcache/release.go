@@ -96,6 +96,7 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 type fetch struct {
 	*Releases
 	client    *Client
+	url       string
 	directory string
 	logger    *slog.Logger
 	leftOut   []string // why entries were skipped
@@ -131,7 +132,8 @@ func (f *fetch) first(ctx context.Context, key string, install func(context.Cont
 	return false, nil
 }
 
-// check reports whether an entry is for this node.
+// check reports whether an entry is for this node, and of this release: keys
+// aren't signed, so the index may list any entry under any of them (NC-48).
 func (f *fetch) check(entry Entry, here Platform) error {
 	if !f.client.Trusts(entry) {
 		return &errLeaveOut{"not signed by a trusted certificate"}
@@ -142,6 +144,8 @@ func (f *fetch) check(entry Entry, here Platform) error {
 		return &errLeaveOut{err.Error()}
 	case entry.SHA512() == "":
 		return &errLeaveOut{"entry: no sha512"}
+	case entry.softwareURL() != f.url:
+		return &errLeaveOut{fmt.Sprintf("for the release %.200q", entry.softwareURL())}
 	case !platform.Compatible(here):
 		return &errLeaveOut{fmt.Sprintf("for %.40s %.40s", strings.Join(platform.OS[:2], " "), platform.Multiarch)}
 	case f.OnlySoftwareRoot && entry.softwareRoot() != f.SoftwareRoot:

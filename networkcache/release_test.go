@@ -173,6 +173,37 @@ func TestReleaseDates(t *testing.T) {
 	}
 }
 
+// TestReleaseOfAnotherURL lists a trusted build of one release under the key of
+// another (NC-48).
+func TestReleaseOfAnotherURL(t *testing.T) {
+	fake, config := startFake(t)
+	config.SignatureKeyFile, config.CertificateList = newIdentity(t)
+	node := &Releases{
+		Download: config, Upload: config, SoftwareRoot: "/opt/slapgrid", TemporaryDirectory: t.TempDir(),
+		Platform: func(context.Context) Platform {
+			return Platform{"x86_64-linux-gnu", [3]string{"debian", "12", "bookworm"}}
+		},
+	}
+	const other = "https://example.invalid/other/software.cfg"
+	logger := slog.New(slog.DiscardHandler)
+	// The names of directories are the keys, also in archives.
+	built := filepath.Join(t.TempDir(), ReleaseKey(releaseURL))
+	if err := os.Mkdir(built, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Push(t.Context(), other, built, nil, logger); err != nil {
+		t.Fatal(err)
+	}
+	fake.entries[ReleaseKey(releaseURL)] = fake.entries[ReleaseKey(other)]
+	directory := filepath.Join(t.TempDir(), ReleaseKey(releaseURL))
+	if found, err := node.Fetch(t.Context(), releaseURL, directory, logger); found || err == nil || !strings.Contains(err.Error(), other) {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if _, err := os.Lstat(directory); err == nil {
+		t.Error("another release is installed")
+	}
+}
+
 // A date is a number of seconds; anything else is ignored.
 func TestEntryDate(t *testing.T) {
 	for text, want := range map[string]int64{

@@ -121,9 +121,8 @@ func (r *retention) lock(days float64, uid, gid int) error {
 // over reports whether a partition may be destroyed now. The first call notes
 // the date from which it may, in a file of the delay's owner.
 func (r *retention) over(now time.Time) (bool, error) {
-	locked, err := r.noteDate(now)
-	if err != nil || !locked {
-		return !locked, err
+	if err := r.noteDate(now); err != nil {
+		return false, err
 	}
 	days, hasDelay, err := r.read(RetentionDelayFile, r.delayNote())
 	if err != nil {
@@ -154,24 +153,18 @@ func (r *retention) over(now time.Time) (bool, error) {
 }
 
 // noteDate notes the date that the noted delay leads to, before the partition's
-// files are looked at: their user may have written one already. It reports
-// whether there can be a lock: none is if the agent has installed the partition
-// without a delay.
-func (r *retention) noteDate(now time.Time) (locked bool, err error) {
+// files are looked at: their user may have written one already. A delay of zero
+// leads to now.
+func (r *retention) noteDate(now time.Time) error {
 	days, noted, err := readRetention(r.state, r.delayNote())
-	switch {
-	case err != nil || !noted:
-		return true, err
-	case days <= 0:
-		return false, nil
-	case r.state.Exists(r.dateNote()):
-		return true, nil
+	if err != nil || !noted || r.state.Exists(r.dateNote()) {
+		return err
 	}
 	date := slap.PythonString(float64(now.Unix()) + days*86400)
 	if err := r.state.Write(r.dateNote(), []byte(date), confined.AgentFile); err != nil {
-		return true, fmt.Errorf("note the retention date: %w", err)
+		return fmt.Errorf("note the retention date: %w", err)
 	}
-	return true, nil
+	return nil
 }
 
 // read reads a file of the partition, bounded by the agent's note.
