@@ -78,7 +78,7 @@ func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slo
 		return false, err
 	}
 	logger.Info(fmt.Sprintf("Downloading %s binary from network cache.", url))
-	f := &fetch{Releases: r, client: client, directory: directory, logger: logger}
+	f := &fetch{Releases: r, client: client, url: url, directory: directory, logger: logger}
 	found, err = f.first(ctx, ReleaseKey(url), f.unpack)
 	if !found && len(r.SharedRoots) > 0 && (err == nil || errors.Is(err, ErrNotFound)) {
 		var sharedErr error
