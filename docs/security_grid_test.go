@@ -364,6 +364,17 @@ var gridMutations = []mutation{
 		`!clock.BeganAfter(0, modified(path))`,
 	},
 	{
+		"A boot goes on without what can't be formatted", "grid/boot/boot.go", "grid/boot.TestBootGoesOn",
+		`		case errors.As(err, &partly):`,
+		`		case errors.As(err, &partly) && ctx.Err() != nil:`,
+	},
+	{
+		"A boot removes timestamps where partitions are", "grid/boot/boot.go", "grid/boot.TestBootGoesOn",
+		`	directory, err := place.Open(name, confined.Anybody)`,
+		`	root, err := confined.OpenRoot(place.Path(name))
+	directory := &confined.Directory{Root: root}`,
+	},
+	{
 		"The collector's lock is out of others' reach", "collect/lock.go", "collect.TestLockOfStrangers",
 		`os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)`,
 		`os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)`,

@@ -86,7 +86,7 @@ func (e *environment) boot(ctx context.Context, configuration *pytext.Configurat
 
 // runWithin runs another command inside this one, with the same log, and
 // returns its exit code. A line that can't be understood is an error, as is the
-// end of ctx.
+// end of ctx, or a node that is formatted in part.
 func (e *environment) runWithin(ctx context.Context, words ...string) (int, error) {
 	app := newApplication(e)
 	line, err := argv.Read(app.commands, new(globalOptions).flags(), words)
@@ -100,6 +100,10 @@ func (e *environment) runWithin(ctx context.Context, words ...string) (int, erro
 	}
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
+	}
+	var partly *boot.PartlyError
+	if errors.As(err, &partly) {
+		return 0, partly
 	}
 	return e.report(ctx, err), nil
 }

@@ -18,6 +18,7 @@ import (
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
 	"slapos/format"
+	"slapos/grid/boot"
 	"slapos/slap"
 	"slapos/slap/clock"
 )
@@ -189,9 +190,19 @@ func (e *environment) reportFormat(ctx context.Context, run *format.Options, err
 		return &criticalError{err}
 	case err != nil:
 		e.log.Error("slapos failed to prepare the computer.", "error", err)
-		return &exitError{code: 1}
+		return errors.Join(&exitError{code: 1}, partlyOf(err)) // the latter is for node boot
 	case !run.DryRun:
 		e.log.Info(prepared)
+	}
+	return nil
+}
+
+// partlyOf is what keeps some partitions from being ready, if all else is done and the
+// master was told; or nil.
+func partlyOf(err error) error {
+	var some *format.PartitionsError
+	if errors.As(err, &some) && some.Post == nil {
+		return &boot.PartlyError{Err: some}
 	}
 	return nil
 }

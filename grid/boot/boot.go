@@ -16,13 +16,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"slapos/slap/clock"
+	"slapos/slap/confined"
 )
 
 // Options say how to bring up a machine that was just started.
@@ -34,7 +33,7 @@ type Options struct {
 	// PartitionPrefix starts the names of partitions.
 	PartitionPrefix string
 	// Format and Bang run the commands and return their exit codes. An error
-	// ends the boot.
+	// ends the boot, but for a [*PartlyError] of Format.
 	Format, Bang func(ctx context.Context) (code int, err error)
 	Logger       *slog.Logger
 
@@ -71,6 +70,13 @@ func Run(ctx context.Context, options Options) error {
 	return b.forgetTimestamps()
 }
 
+// A PartlyError says what keeps some partitions from being formatted, while all the
+// others are and the master knows. Nobody waits for those who own what is in the way.
+type PartlyError struct{ Err error }
+
+func (e *PartlyError) Error() string { return e.Err.Error() }
+func (e *PartlyError) Unwrap() error { return e.Err }
+
 // Exit codes of Format: partial or total failure; success, but the master could
 // not be informed.
 const (
@@ -87,7 +93,11 @@ func (b *boot) format(ctx context.Context) error {
 	for {
 		b.log.Info("[BOOT] Invoking slapos node format...")
 		code, err := b.Format(ctx)
+		var partly *PartlyError
 		switch {
+		case errors.As(err, &partly):
+			b.log.Error(fmt.Sprintf("[BOOT] Going on without some partitions, which the next format tries again: %v", partly))
+			return ctx.Err()
 		case err != nil:
 			return err
 		case code == formatFailed:
@@ -182,21 +192,42 @@ func ping(ctx context.Context, version int, host string) (bool, error) {
 
 // forgetTimestamps removes the timestamps that make passes skip partitions.
 func (b *boot) forgetTimestamps() error {
-	entries, err := os.ReadDir(b.InstanceRoot)
+	place, err := confined.OpenPlace(b.InstanceRoot)
 	if err != nil {
 		return fmt.Errorf("remove timestamps: %w", err)
 	}
-	for _, entry := range entries {
-		path := filepath.Join(b.InstanceRoot, entry.Name(), ".timestamp")
-		if !entry.IsDir() || !strings.HasPrefix(entry.Name(), b.PartitionPrefix) {
+	defer place.Close()
+	names, err := place.Names()
+	if err != nil {
+		return fmt.Errorf("remove timestamps: %w", err)
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, b.PartitionPrefix) {
 			continue
 		}
-		switch err := os.Remove(path); {
-		case err == nil:
-			b.log.Info("Removing " + path)
-		case !errors.Is(err, fs.ErrNotExist):
+		if err := b.forgetTimestamp(place, name); err != nil {
 			b.log.Error("Cannot remove timestamp: " + err.Error())
 		}
 	}
+	return nil
+}
+
+func (b *boot) forgetTimestamp(place *confined.Place, name string) error {
+	directory, err := place.Open(name, confined.Anybody)
+	if err != nil {
+		if confined.IsAbsent(err) { // also what is no directory
+			return nil
+		}
+		return err
+	}
+	defer directory.Close()
+	const timestamp = ".timestamp"
+	if err := directory.Root.Remove(timestamp); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	b.log.Info("Removing " + directory.Join(timestamp))
 	return nil
 }

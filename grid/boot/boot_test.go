@@ -233,3 +233,38 @@ func (h *tellingHandler) Handle(ctx context.Context, record slog.Record) error {
 	}()
 	return h.Handler.Handle(ctx, record)
 }
+
+// TestBootGoesOn: what a user has in the place of a partition keeps none of the others
+// from their work, and a link of a user's leads nobody to other files (GRID-96).
+func TestBootGoesOn(t *testing.T) {
+	root, elsewhere := t.TempDir(), t.TempDir()
+	for _, path := range []string{filepath.Join(root, "slappart0/.timestamp"), filepath.Join(elsewhere, ".timestamp")} {
+		testkit.WriteFile(t, path, "1")
+	}
+	link := filepath.Join(root, "slappart1")
+	if err := os.Symlink(elsewhere, link); err != nil {
+		t.Fatal(err)
+	}
+	testkit.HandOver(t, link)
+	var record bootRecord
+	var log bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
+	defer cancel()
+	err := Run(ctx, Options{
+		InstanceRoot: root, PartitionPrefix: "slappart", Logger: slog.New(slog.NewTextHandler(&log, nil)), CommandPause: time.Hour,
+		Format: func(context.Context) (int, error) {
+			return 0, &PartlyError{errors.New("partition slappart1: not a directory")}
+		},
+		Bang: record.codes("bang", 0),
+	})
+	if err != nil || !reflect.DeepEqual(record.steps, []string{"bang 0"}) {
+		t.Error(err, record.steps)
+	}
+	if !strings.Contains(log.String(), "Going on without some partitions, which the next format tries again: partition slappart1: not a directory") {
+		t.Error(&log)
+	}
+	testkit.MustNotExist(t, filepath.Join(root, "slappart0/.timestamp"))
+	if os.Geteuid() == 0 { // else the link is of no use to anybody
+		testkit.MustExist(t, filepath.Join(elsewhere, ".timestamp"))
+	}
+}
