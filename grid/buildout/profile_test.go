@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"slapos/grid/partition"
 	"slapos/slap/testkit"
 )
 
@@ -161,7 +160,8 @@ func TestProfilesLikeSlapos(t *testing.T) {
 			BuildTimeParts: s.Buildtime, RequestedState: s.State, StorageHome: s.Storage, IPv4GlobalNetwork: s.Network,
 		}
 		if s.Certificates != "" {
-			given.KeyFile, given.CertFile = partition.CertificateFiles(s.Certificates, s.Partition)
+			file := strings.TrimSuffix(s.Certificates, "/") + "/" + s.Partition // partition.CertificateFiles
+			given.KeyFile, given.CertFile = file+".key", file+".crt"
 		}
 		wanted[i] = map[string]string{
 			"instance": string(InstanceProfile([]byte(s.Template), given)), "release": string(ReleaseProfile(s.URL, s.Shared, s.Buildtime)),

@@ -32,7 +32,7 @@ type Place struct {
 	sure bool
 }
 
-// With Anybody, the owner of a directory doesn't matter, see [Place.Open].
+// Anybody as an owner accepts a directory whoever owns it, see [Place.Open].
 const Anybody = -1
 
 // OpenPlace opens a place, whose path comes from the administrator.
