@@ -30,7 +30,7 @@ func TestAnswersRunNothing(t *testing.T) {
 	}
 }
 
-// TestLogIsLines requests with line breaks where the log tells of it.
+// TestLogIsLines sends requests with line breaks in everything that the log shows.
 func TestLogIsLines(t *testing.T) {
 	var log strings.Builder // written under the lock of the log
 	l := newLab(t, proxy.Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
@@ -55,7 +55,7 @@ func TestLogIsLines(t *testing.T) {
 			}
 		}
 		if told == 0 {
-			t.Errorf("%s: the log doesn't tell of it: %s", input, &log)
+			t.Errorf("%s: the log doesn't show it: %s", input, &log)
 		}
 	}
 }

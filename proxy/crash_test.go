@@ -61,7 +61,7 @@ func serveDatabase(uri string) error {
 	}.Serve(ctx, listeners)
 }
 
-// startProcess starts a proxy in a process of its own.
+// startProcess starts a proxy in its own process.
 func startProcess(t *testing.T, uri string) (*exec.Cmd, string) {
 	t.Helper()
 	program, err := os.Executable()
@@ -89,8 +89,8 @@ func startProcess(t *testing.T, uri string) (*exec.Cmd, string) {
 	return command, strings.TrimSpace(address)
 }
 
-// TestKill kills a proxy while eight clients write, several times: what it
-// said was done is there afterwards, and the database is whole.
+// TestKill kills a proxy several times while eight clients write: confirmed
+// writes are there afterwards, and the database is whole.
 func TestKill(t *testing.T) {
 	const partitions, clients, rounds, enough = 3000, 8, 4, 60
 	uri := filepath.Join(t.TempDir(), "proxy.db")

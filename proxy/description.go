@@ -77,7 +77,7 @@ func (r *descriptionReader) list(dict slap.Dict, key string) []any {
 	case slap.Tuple:
 		return list
 	}
-	r.fail("%s is no list", key)
+	r.fail("%s is not a list", key)
 	return nil
 }
 
@@ -97,7 +97,7 @@ func (r *descriptionReader) optional(dict slap.Dict, key string) *string {
 	case nil:
 		return nil
 	case slap.Dict, []any, slap.Tuple:
-		r.fail("%s is no single value", key)
+		r.fail("%s is not a single value", key)
 		return nil
 	}
 	text := slap.PythonString(value)

@@ -142,8 +142,8 @@ func mandatory(r *http.Request, namesAndPlaces ...any) error {
 	return form.mandatory(namesAndPlaces...)
 }
 
-// authorization reads the partition that a request is made for, nil without
-// one (PROXY-14). A token may stand in a header of its own before it.
+// authorization reads the partition that a request is made for, nil without one
+// (PROXY-14). A separate header with a token may come before it.
 func authorization(r *http.Request) *slap.PartitionID {
 	for _, header := range r.Header.Values("Authorization") {
 		header = strings.TrimSpace(header)

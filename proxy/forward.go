@@ -21,7 +21,7 @@ import (
 // statusUnreachable is the status of a master that can't be reached.
 const statusUnreachable = 523
 
-// mayForward tells whether a request has a chance of being forwarded.
+// mayForward reports whether a request might be forwarded.
 func (p *Proxy) mayForward(order store.Order) bool {
 	return len(p.options.Masters) > 0 || order.Filter["master_url"] != nil
 }
@@ -47,8 +47,8 @@ func (p *Proxy) masterFor(r *http.Request, order store.Order) (*Master, error) {
 	return nil, nil
 }
 
-// isSelf tells whether a URL is our own: by how the client calls us, else by
-// asking for the run id there.
+// isSelf reports whether a URL is our own: by the name that the client uses for
+// us, else by fetching the run id from it.
 func (p *Proxy) isSelf(r *http.Request, given string) bool {
 	if given == fmt.Sprintf("http://%s:%s/", r.Host, p.options.Port) {
 		return true

@@ -34,7 +34,7 @@ func elsewhere(t *testing.T, status int, reply string) (*httptest.Server, *[]str
 	return server, &asked
 }
 
-// TestForward has a second master of ours behind the first (PROXY-70 to 75).
+// TestForward puts a second master behind the first (PROXY-70 to 75).
 func TestForward(t *testing.T) {
 	behind := newLab(t, proxy.Options{})
 	behind.load(3)
@@ -71,7 +71,7 @@ func TestForward(t *testing.T) {
 	}
 	front.expect(other("x", "http://nokey"), 404, "External master https://nokey/ configuration did not specify key or certificate.")
 	front.expect(other("x", "y", filter("http://127.0.0.1:1/")...), 404, "External SlapOS Master URL http://127.0.0.1:1/ is not listed in multimaster list.")
-	// Our own address is no other master, whichever way it is found out.
+	// Our own address is not another master, however that is found out.
 	if got := other("own", "y", filter(front.server.URL+"/")...); got.status != 200 {
 		t.Errorf("ourselves: %s", got)
 	}

@@ -120,7 +120,7 @@ func (p *Proxy) search(r *http.Request, query string) ([]any, error) {
 	return nil, refuse(http.StatusBadRequest, "Unhandled query: %s", query)
 }
 
-// isQuoted tells whether a value is one text in double quotes.
+// isQuoted reports whether a value is a single text in double quotes.
 func isQuoted(value string) bool {
 	inner, ok := strings.CutPrefix(value, `"`)
 	if inner, ok2 := strings.CutSuffix(inner, `"`); ok && ok2 {

@@ -184,7 +184,7 @@ func TestNodeAnswers(t *testing.T) {
 	if got := l.get("/getFullComputerInformation").status; got != 400 {
 		t.Errorf("none: %d", got)
 	}
-	// Each change is seen at once.
+	// Every change is visible at once.
 	l.load(2)
 	former := l.get(path + "local_computer").body
 	if again := l.get(path + "local_computer").body; again != former {

@@ -95,7 +95,7 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	copyHeaders(ask.Header, r.Header, requestHeaders)
 	ask.Header["Via"] = []string{strings.Join(append(hopsOf(r), "1.1 "+p.via()), ",")}
 	if p.options.Allow != nil {
-		ask.Header.Del("Authorization") // it may hold a token of ours
+		ask.Header.Del("Authorization") // it may contain one of our tokens
 	}
 	answer, err := p.web.Do(ask)
 	if err != nil {

@@ -100,8 +100,8 @@ func TestHTTPProxyPieces(t *testing.T) {
 	})
 }
 
-// An answer that is cut is no answer, wherever that is: it is told by a status
-// or, when that is gone already, by an end that is missing.
+// A truncated answer doesn't count, wherever it ends: a status says so or, if
+// that is already sent, a missing end.
 func TestHTTPProxyCutEverywhere(t *testing.T) {
 	testkit.NoLeaks(t)
 	large := noise(2 * checkedBody)

@@ -178,8 +178,8 @@ func (p *Proxy) failRPC(w http.ResponseWriter, r *http.Request, err error) {
 	_, _ = w.Write(body)
 }
 
-// acceptsJSON tells whether the client takes JSON: it does when it says
-// nothing. What is said of JSON itself counts more than what is said of all.
+// acceptsJSON reports whether the client accepts JSON, which is true if it
+// doesn't say. A rule for JSON itself wins over one for all types.
 func acceptsJSON(r *http.Request) bool {
 	best, quality, silent := -1, 0.0, true
 	for item := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {

@@ -99,6 +99,6 @@ func TestHTTPProxyIsBounded(t *testing.T) {
 		<-done
 	}
 	if n := full.Load(); n == 0 || n > 300-200 {
-		t.Errorf("%d of 300 are told to try again", n)
+		t.Errorf("%d of 300 got a request to retry", n)
 	}
 }

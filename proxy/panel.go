@@ -43,7 +43,7 @@ func (p *Proxy) servePanel(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.public(w, r, public)
 	}
-	// The outermost one, or package http has a bound of its own.
+	// This must be the outermost limit, or package http applies its own.
 	r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
 	err := p.panel.Serve(w, r, name)
 	switch {

@@ -242,8 +242,8 @@ func TestPanelRefuses(t *testing.T) {
 	l.header = http.Header{"Host": {"panel.example:81"}, "Origin": {"http://panel.example:81"}}
 	l.expectGoesTo(l.post("/panel/supply", "url", "u", "computer", "c"), "computer?done=supplied&id=c")
 	l.header = http.Header{}
-	// An order of another site, to the panel or to SLAP; one of ours; one of a
-	// client, which names no site.
+	// A request from another site, to the panel or to SLAP; one from our site;
+	// one from a client, which names no site.
 	ours, _ := url.Parse(l.server.URL)
 	for _, c := range []struct {
 		header, value string

@@ -44,7 +44,7 @@ type Options struct {
 	Shacache        Shacache
 	// MaximumBody is DefaultMaximumBody when zero.
 	MaximumBody int64
-	// Allow tells whether a request may be answered; nil allows all.
+	// Allow reports whether a request may be answered; nil allows all.
 	Allow func(*http.Request) bool
 	// Guard keeps the pages of other sites out.
 	Guard serve.Guard

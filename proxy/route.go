@@ -126,7 +126,7 @@ func forbidScripts(h http.Header, path string) {
 	}
 }
 
-// requestBody tells a body that can't be read from a failure of ours.
+// requestBody distinguishes an unreadable body from a failure of ours.
 type requestBody struct{ io.ReadCloser }
 
 func (b requestBody) Read(p []byte) (int, error) {

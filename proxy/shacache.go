@@ -232,7 +232,7 @@ func (p *Proxy) dirPut(key string) handler {
 	}
 }
 
-// isEntry tells whether a value is a list of two texts: clients understand
+// isEntry reports whether a value is a list of two texts: clients understand
 // nothing else.
 func isEntry(value any) bool {
 	pair, isList := value.([]any)

@@ -187,7 +187,7 @@ func (p *Proxy) setConnection(w http.ResponseWriter, r *http.Request) error {
 	}
 	connection, ok := value.(slap.Dict)
 	if !ok {
-		return fmt.Errorf("connection parameters of %s are no dictionary", id.Partition)
+		return fmt.Errorf("connection parameters of %s are not a dictionary", id.Partition)
 	}
 	var subject store.Subject = store.At(id)
 	if reference := form.get("slave_reference"); reference != "" && reference != "None" {

@@ -208,8 +208,8 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// TestOldNode goes through what a node of 1.11 sends: who asks in the form,
-// a type of its own, and a reference that is no reference (PROXY-170).
+// TestOldNode sends what a node of 1.11 sends: the requester in the form, its
+// own type, and a reference that isn't one (PROXY-170).
 func TestOldNode(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(3)

@@ -155,7 +155,7 @@ func TestRequestPieces(t *testing.T) {
 				l, kept := streamLab(t)
 				before := kept()
 				for _, c := range bodyCalls(t) {
-					// A request in chunks sends each piece at once.
+					// A chunked request sends each piece at once.
 					r, err := http.NewRequestWithContext(t.Context(), c.method, l.server.URL+c.path, pieces(strings.NewReader(c.body)))
 					if err != nil {
 						t.Fatal(err)
@@ -207,8 +207,8 @@ func TestRequestCutEverywhere(t *testing.T) {
 	})
 }
 
-// A client that ends its side in the middle of a body is told, and changes
-// nothing; neither does one that goes away.
+// A client that ends its side in the middle of a body gets an error, and
+// changes nothing; nor does one that disconnects.
 func TestRequestBrokenConnections(t *testing.T) {
 	testkit.NoLeaks(t)
 	l, kept := streamLab(t)

@@ -199,8 +199,8 @@ func fetchToFile(ctx context.Context, address string) (*os.File, error) {
 	return file, nil
 }
 
-// packToFile packs a directory into a file beside it, where there is room for
-// one of its size.
+// packToFile packs a directory into a file beside it, where there is room for a
+// file of its size.
 func packToFile(ctx context.Context, directory string) (*os.File, error) {
 	directory, err := filepath.Abs(directory)
 	if err != nil {

@@ -74,7 +74,7 @@ func (e *environment) checkRoot(slapos map[string]string) error {
 	return e.requireRoot()
 }
 
-// isTerminal tells whether a stream of the environment is a terminal.
+// isTerminal reports whether a stream of the environment is a terminal.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))

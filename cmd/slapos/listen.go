@@ -57,7 +57,7 @@ func readTokens(file string) ([]string, error) {
 	return tokens, nil
 }
 
-// onlyLoopback tells whether only this machine can reach the listeners.
+// onlyLoopback reports whether only this machine can reach the listeners.
 func onlyLoopback(listeners []net.Listener) bool {
 	for _, listener := range listeners {
 		address, ok := listener.Addr().(*net.TCPAddr)

@@ -24,8 +24,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Programs started from here don't get what our parent left open, but we keep
-// it: systemd hands over sockets that way.
+// Programs started from here don't inherit descriptors that our parent left
+// open, but we keep them: systemd passes sockets that way.
 func TestKeepDescriptorsFromChildren(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// A nodeTest runs node commands against a master that notes what it is told.
+// A nodeTest runs node commands with a master that records its calls.
 type nodeTest struct {
 	t         *testing.T
 	directory string

@@ -108,7 +108,7 @@ computer_id = CACHE
 	}
 }
 
-// What is no number and no switch, and its default: GRID-5, CLI-24.
+// Options that are neither number nor switch, and their defaults: GRID-5, CLI-24.
 func TestGridTexts(t *testing.T) {
 	usual, err := gridOptionsOf(t, nil)
 	if err != nil {
@@ -135,7 +135,7 @@ func TestGridTexts(t *testing.T) {
 		t.Errorf("with keys: %+v", set)
 	}
 	if got := set.Node.Hide("401 Client Error: Unauthorized for url: http://me:s3cret@master/"); got != "401 Client Error: Unauthorized for url: http://me:***@master/" {
-		t.Errorf("the master is told %q", got)
+		t.Errorf("the master got %q", got)
 	}
 }
 
@@ -211,7 +211,7 @@ func TestGridNetworkCache(t *testing.T) {
 	}
 }
 
-// MGR-2, CLI-25: a manager gets the options of its own section.
+// MGR-2, CLI-25: a manager gets its section's options.
 func TestManagerSections(t *testing.T) {
 	e, _, stderr := newTestEnvironment(t)
 	file, err := pytext.ParseConfiguration("slapos.cfg", []byte("[slapos]\nmanager_list = devperm\n[manager:devperm]\nallowed-disk-for-vm =\n  /dev/null\n"))

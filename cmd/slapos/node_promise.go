@@ -98,9 +98,9 @@ func (e *environment) runPromiseRounds(ctx context.Context, g gridCommand, optio
 	return err
 }
 
-// watchPromises goes on until the context ends. What fails is tried again: a
-// master may come back, and another process may end. A configuration that can't
-// be read ends it at once.
+// watchPromises goes on until the context ends. It retries after failures: a
+// master may come back, and another process may end. An unreadable
+// configuration ends it at once.
 func (e *environment) watchPromises(ctx context.Context, options *promiseOptions, board *promiseBoard, round func() error) error {
 	interval := 30 * time.Second
 	switch {
@@ -145,7 +145,7 @@ func (e *environment) watchPromises(ctx context.Context, options *promiseOptions
 	}
 }
 
-// readPromises tells the board the last results, without master and pid file.
+// readPromises gives the board the last results, without master and pid file.
 func (e *environment) readPromises(options *promiseOptions, board *promiseBoard) error {
 	err := e.withConfiguration(options.configuration, gridSections, func(configuration *pytext.Configuration) error {
 		return e.storedPromises(configuration, options, board)

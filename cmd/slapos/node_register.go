@@ -125,7 +125,7 @@ func computerReference(certificate string) (string, error) {
 	return "", errors.New("the certificate from the master names no computer (COMP-...)")
 }
 
-// A registration writes the files of a registered node, or tells which.
+// A registration writes the files of a registered node, or lists them.
 type registration struct {
 	e         *environment
 	directory string

@@ -23,8 +23,8 @@ func newNodeSupervisorctlCommand(e *environment) *cli.Command {
 	return nodeControl(e, "supervisorctl", "talk to the supervisor: help shows its commands; without one, shows a prompt", nil)
 }
 
-// newNodeControlCommands are the commands of supervisorctl that have a name of
-// their own (GRID-77).
+// newNodeControlCommands makes the commands of supervisorctl that have their
+// own name (GRID-77).
 func newNodeControlCommands(e *environment) []*cli.Command {
 	var commands []*cli.Command
 	for _, c := range []struct{ name, usage string }{

@@ -74,7 +74,7 @@ func (e *environment) supervisorLayout(configuration *pytext.Configuration) (sup
 	return supervisor.Layout{InstanceRoot: slapos["instance_root"], Logger: e.log}, nil
 }
 
-// readyDescriptor is the pipe that tells the starting process how it went.
+// readyDescriptor is the pipe that reports the start to the starting process.
 const readyDescriptor = 3
 
 type supervisordOptions struct {

@@ -54,7 +54,7 @@ func TestOptionValues(t *testing.T) {
 		}
 		if argv.Choices(f) != nil {
 			if err := generic.Value.Set("neither"); err == nil {
-				t.Errorf("%s takes what is no choice", name)
+				t.Errorf("%s accepts what is not a choice", name)
 			}
 			return
 		}

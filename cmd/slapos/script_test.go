@@ -52,8 +52,8 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	python := testkit.Python(t)
-	// Without a directory of ours the package leaves its own when -run takes only
-	// some of the scripts.
+	// Without our own directory, the package leaves its own behind if -run
+	// selects only some of the scripts.
 	work, err := os.MkdirTemp("", "scripts")
 	if err != nil {
 		t.Fatal(err)

@@ -29,9 +29,9 @@ var secretForms = sync.OnceValue(func() []secretForm {
 	return []secretForm{
 		{hints: []string{"@"}, pattern: regexp.MustCompile("(?i)(\\b(?:postgres|postgresql)[a-z0-9+]*:/*[^\\s:@/\"'`]*:)[^\"'`]*(@)")},
 		{hints: []string{"@"}, pattern: regexp.MustCompile("(\\b[A-Za-z][A-Za-z0-9+.-]*://[^\\s:@/\"'`]*:)[^\\s/\"'`]*(@)")},
-		// A user without a password who is long enough to be a token.
+		// A user name without a password that is long enough to be a token.
 		{hints: []string{"@"}, pattern: regexp.MustCompile(`(://)[A-Za-z0-9_.~%+-]{20,}(@)`)},
-		// A port that is no number is what stands before the slash of a password.
+		// A port that isn't a number is the part of a password before a slash.
 		{hints: []string{"@"}, pattern: regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\\s\"'`]*(@)")},
 		{hints: []string{"@"}, pattern: regexp.MustCompile("(://[^\\s:@/\"'`\\[]*:)[0-9]*[^0-9\\s/\"'`@][^\"'`\\n@]*(@)")},
 		{hints: []string{"invalid port"}, pattern: regexp.MustCompile(`(invalid port \\*")[^"\\]*()`)},

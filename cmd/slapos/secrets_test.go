@@ -56,8 +56,8 @@ func TestHideSecrets(t *testing.T) {
 	}
 }
 
-// Wherever an error is told, its secrets are not; what the user asked for is
-// told as it is.
+// Errors never show their secrets, wherever they are logged; output that the
+// user asked for is shown unchanged.
 func TestLogHidesSecrets(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		e, _, stderr := newTestEnvironment(t)

@@ -66,7 +66,7 @@ func TestCommandTable(t *testing.T) {
 	}
 }
 
-// CLI-31, CLI-35: what grid commands and others take, also without effect.
+// CLI-31, CLI-35: options that grid commands and others accept, some without effect.
 func TestAcceptedOptions(t *testing.T) {
 	e, _, _ := newTestEnvironment(t)
 	known := newApplication(e).commands
@@ -96,7 +96,7 @@ func TestAcceptedOptions(t *testing.T) {
 	}
 }
 
-// CLI-36: what is wrong is told in this order; the pid file goes with the work.
+// CLI-36: errors are reported in this order; the pid file is removed with the work.
 func TestGridOrder(t *testing.T) {
 	n := newNodeTest(t)
 	url := n.master()

@@ -37,7 +37,7 @@ func (e *environment) openCloud(root string) (*cloud.Cloud, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(root); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("--root: %s is no directory", root)
+		return nil, fmt.Errorf("--root: %s is not a directory", root)
 	}
 	c, err := cloud.New(cloud.Options{Root: root, Executable: e.executable, Environ: e.environ, User: e.uid, Logger: e.log})
 	if err != nil {

@@ -110,7 +110,7 @@ func (c *cloudTest) standalone(code int, words ...string) string {
 	return c.run(code, append([]string{c.program, "standalone", words[0], "--root", c.root}, words[1:]...)...)
 }
 
-// stop ends what runs, also after a failure.
+// stop stops what runs, even after a failure.
 func (c *cloudTest) stop() {
 	command := exec.Command(c.program, "standalone", "stop", "--root", c.root)
 	command.Env = c.environ
@@ -248,8 +248,8 @@ func TestStandaloneLibrary(t *testing.T) {
 	}
 }
 
-// TestStandaloneSettings reads again what a start has written, also where names
-// are unusual.
+// TestStandaloneSettings reads back what a start has written, even with unusual
+// names.
 func TestStandaloneSettings(t *testing.T) {
 	e := &environment{executable: "/opt/my programs/slapos", uid: os.Geteuid(), getenv: os.Getenv, log: slog.New(slog.DiscardHandler)}
 	settings := cloud.Settings{Host: "127.0.0.1", Port: 5001, Partitions: 2, Python: "/usr/bin/python3"}

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestStart sees that the collector rests before the library that allocates
-// most is initialised, and that no package of ours makes much in its init.
+// TestStart checks that the collector is off before the library that allocates
+// most is initialised, and that none of our packages allocates much in its
+// init.
 func TestStart(t *testing.T) {
 	const limit = 16 << 10 // bytes
 	command := exec.Command(os.Args[0], "-test.run=^$")

@@ -54,8 +54,8 @@ func TestStatusLine(t *testing.T) {
 	shows("the end", eraseLine)
 }
 
-// Cron mails what is printed: nothing but the log goes to what is no terminal.
-// D-15: elsewhere.
+// Cron mails all output, so only the log is written if the output is not a
+// terminal. D-15: elsewhere.
 func TestNoStatusLineElsewhere(t *testing.T) {
 	e := &environment{stderr: io.Discard, now: time.Now}
 	var options gridOptions

@@ -41,8 +41,8 @@ func writePipe(t *testing.T, r io.Reader) (path string) {
 	return path
 }
 
-// A configuration that a pipe gives, and what the console is told on its
-// standard input, are the same however they come.
+// A configuration from a pipe, and the console's standard input, are the same
+// however they arrive.
 func TestInputPieces(t *testing.T) {
 	testkit.NoLeaks(t)
 	configuration := "[slapos]\nmaster_url = http://127.0.0.1:1/\n[slapconsole]\n" + strings.Repeat("# a comment é\n", 700)

@@ -21,8 +21,8 @@ import (
 //	l  texts, one on each line  j  JSON; the members of the object when the
 //	                               pointer is that of a group, or empty
 //
-// So what comes back from a form can be read without its schema. An empty
-// field is no value: what it stands for is the release's to say.
+// So the fields of a form can be read without the schema. An empty field has no
+// value: the release decides what that means.
 
 // unreadable is what was written where JSON should be. It keeps its place
 // until it is mended.

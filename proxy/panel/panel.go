@@ -33,7 +33,8 @@ import (
 //go:embed pages static
 var files embed.FS
 
-// ErrNoPage says that there is no page of that name, or not what it is about.
+// ErrNoPage says that there is no page with that name, or that its subject
+// doesn't exist.
 var ErrNoPage = errors.New("no such page")
 
 // ErrMethod says that a page can't be asked for by that method.
@@ -44,8 +45,8 @@ type Options struct {
 	Store store.Store
 	// Computer is the default computer.
 	Computer string
-	// Request asks for an instance and says where it is: by the rules of all
-	// requests, forwarding included.
+	// Request requests an instance and returns where it is, by the rules for
+	// all requests, including forwarding.
 	Request func(r *http.Request, order store.Order) (slap.PartitionID, error)
 }
 

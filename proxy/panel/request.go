@@ -89,7 +89,7 @@ func (page *requestPage) view(problem string) view {
 }
 
 // newRequestPage finds out what the form is about: the instance, its release
-// and what that tells of its parameters.
+// and the release's description of parameters.
 func (p *Panel) newRequestPage(r *http.Request, name store.Name, values url.Values) (*requestPage, error) {
 	ctx := r.Context()
 	page := &requestPage{Name: name, Release: strings.TrimSpace(values.Get("release")), Type: values.Get("type"),
@@ -185,7 +185,7 @@ func (p *Panel) choices(ctx context.Context) (computers, releases []string, err 
 	return computers, slices.Compact(releases), nil
 }
 
-// knows tells whether a release was supplied or requested (PROXY-185).
+// knows reports whether a release was supplied or requested (PROXY-185).
 func (p *Panel) knows(ctx context.Context, release string, supplied []string) (bool, error) {
 	if slices.Contains(supplied, release) {
 		return true, nil
@@ -194,12 +194,12 @@ func (p *Panel) knows(ctx context.Context, release string, supplied []string) (b
 	return len(instances) > 0, err
 }
 
-// isFile tells whether a release is a file of this machine.
+// isFile reports whether a release is a file on this machine.
 func isFile(release string) bool {
 	return !strings.HasPrefix(release, "http://") && !strings.HasPrefix(release, "https://")
 }
 
-// isHere tells whether a client is on this machine, and not behind a proxy.
+// isHere reports whether a client is on this machine, and not behind a proxy.
 func isHere(r *http.Request) bool {
 	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "Via"} {
 		if r.Header.Get(header) != "" {
@@ -210,8 +210,8 @@ func isHere(r *http.Request) bool {
 	return err == nil && client.Addr().Unmap().IsLoopback()
 }
 
-// readSchema looks at what the release tells of its parameters. One that tells
-// nothing takes everything.
+// readSchema reads what the release says about its parameters. A release
+// without a schema accepts everything.
 func (page *requestPage) readSchema(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
 	defer cancel()
@@ -347,8 +347,8 @@ func wire(value any) any {
 	return value
 }
 
-// request takes the form. What doesn't fit is told beside the fields, and
-// nothing that was written is lost.
+// request handles the form. Mismatches are shown beside the fields, and no
+// input is lost.
 func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 	form, err := fieldsIn(r)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 type value struct {
 	Name string
 	Text string
-	// Long is true for text that needs lines of its own.
+	// Long is true for text that needs several lines.
 	Long bool
 }
 

@@ -257,7 +257,7 @@ func testShared(t *testing.T, at place) {
 	}
 	l.equal("destroyed", l.touched(func() { l.requestShared(ask(state("destroyed"))) }, "slappart0"), []string{"slappart0"})
 	l.equal("list", *l.at("slappart0").Shared, `<marshal><list id="i2"/></marshal>`)
-	// A host that never had any is no failure.
+	// A host that never had any is not a failure.
 	l.must(l.Destroy2("slappart0"))
 	l.request(order("host"))
 	l.equal("nothing to destroy", l.touched(func() { l.requestShared(ask(state("destroyed"))) }, "slappart0"), []string(nil))

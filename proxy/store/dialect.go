@@ -67,7 +67,7 @@ func checkURI(uri string) error {
 	isKeyValue := connectionString().MatchString(uri)
 	if isKeyValue && !isURL || isURL && !strings.Contains(scheme, "/") && scheme != "postgres" && scheme != "postgresql" ||
 		!isURL && loginOfHost().MatchString(uri) {
-		return errors.New("database_uri is no database that can be used: write the path of an SQLite file, or postgres://USER@HOST/NAME")
+		return errors.New("database_uri is not a usable database: write the path of an SQLite file, or postgres://USER@HOST/NAME")
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (d dialect) describe(err error) error {
 	case errors.Is(err, fs.ErrPermission), strings.Contains(text, "readonly database"):
 		return fmt.Errorf("database %s can't be written: check the permissions of the file and of its directory", d.file)
 	case strings.Contains(text, "no such table"):
-		return fmt.Errorf("database %s is no database of a slapos proxy: name another with -u or database_uri (%w)", d.file, err)
+		return fmt.Errorf("database %s is not the database of a slapos proxy: name another with -u or database_uri (%w)", d.file, err)
 	case strings.Contains(text, "file is not a database"), strings.Contains(text, "malformed"):
 		return fmt.Errorf("database %s is damaged or no SQLite database: restore a backup, or move it away to start with an empty one (%w)", d.file, err)
 	}

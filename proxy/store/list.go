@@ -35,19 +35,19 @@ func RootsTitled(title string) Selection {
 	}
 }
 
-// Titled selects the instances of that title with a partition of their own, in
-// any tree.
+// Titled selects the instances with that title and their own partition, in any
+// tree.
 func Titled(title string) Selection {
 	return Selection{partitions: "WHERE partition_reference = $1 ORDER BY rowid", args: []any{title}}
 }
 
-// InTree selects the instances with a partition of their own below the root of
+// InTree selects the instances with their own partition below the root with
 // that title.
 func InTree(root string) Selection {
 	return Selection{partitions: "WHERE requested_by = $1 AND requested_by <> '' ORDER BY rowid", args: []any{root}}
 }
 
-// Running selects the instances with a partition of their own that have that release.
+// Running selects the instances with their own partition and that release.
 func Running(release string) Selection {
 	return Selection{partitions: "WHERE software_release = $1 AND slap_state <> 'free' ORDER BY rowid", args: []any{release}}
 }
@@ -111,7 +111,7 @@ func (s *session) hosted(ctx context.Context, subject Subject) (list []*Instance
 	for _, item := range entries {
 		entry, ok := item.(slap.Dict)
 		if !ok {
-			return nil, fmt.Errorf("shared instances of %s: an entry is no dictionary", host.ID.Partition)
+			return nil, fmt.Errorf("shared instances of %s: an entry is not a dictionary", host.ID.Partition)
 		}
 		row, err := s.sharedOn(ctx, entryText(entry, sharedTitle), host.ID.Computer)
 		if err != nil {

@@ -135,9 +135,9 @@ const (
 )
 
 // migrateServer brings a server's tables up to date. Any number of proxies may
-// start at once: each migration is a transaction that holds the row with the
-// version, so that the others wait and find it done. One that was broken off
-// left nothing.
+// start at once: each migration is a transaction that locks the row with the
+// version, so that the others wait and find it done. An interrupted one leaves
+// nothing.
 func (d *Database) migrateServer(ctx context.Context, s *session) (err error) {
 	const attempts = 10
 	for attempt := range attempts {

@@ -95,8 +95,8 @@ func TestMigrateServer(t *testing.T) {
 	}
 }
 
-// TestMigrateTogether has several proxies start at once: each migration is run
-// once, in order, on new databases and on old ones.
+// TestMigrateTogether starts several proxies at once: each migration runs once,
+// in order, on new databases and on old ones.
 func TestMigrateTogether(t *testing.T) {
 	t.Parallel()
 	versioned := func(t *testing.T) string {
@@ -150,8 +150,8 @@ func TestMigrateTogether(t *testing.T) {
 // waiting selects the connections of this database that wait for a lock.
 const waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
-// hold keeps others from changing a table; letGo waits until so many of them
-// wait, for whatever lock, and lets them go on.
+// hold locks a table; letGo waits until that many others wait for any lock, and
+// releases it.
 func hold(t *testing.T, db *sql.DB, table string, others int) (letGo func()) {
 	t.Helper()
 	lock, err := db.BeginTx(t.Context(), nil)
@@ -256,8 +256,8 @@ func TestNewerDatabase(t *testing.T) {
 	}
 }
 
-// TestFileVersion leaves no trace of versions in a file while there are no
-// migrations: it is the original's, to the byte of its header.
+// TestFileVersion checks that a file has no trace of versions while there are
+// no migrations: it is the original's, down to its header.
 func TestFileVersion(t *testing.T) {
 	path := file(t)
 	o := store.Options{URI: path, Computer: "c"}

@@ -135,7 +135,7 @@ var requestedColumns = sync.OnceValue(func() (names []string) {
 	return names
 })
 
-// fits tells whether a partition has all that is requested.
+// fits reports whether a partition has everything that is requested.
 func (p *Partition) fits(requested *Partition) bool {
 	for _, c := range partitionTable.columns {
 		if c.requested {

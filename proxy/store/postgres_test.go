@@ -62,8 +62,8 @@ func (r withServer) Run() int {
 	return code
 }
 
-// asUser makes a command run as somebody else than root, whom PostgreSQL
-// refuses to serve.
+// asUser runs a command as another user if we are root, since PostgreSQL
+// refuses to run as root.
 func asUser(command *exec.Cmd) *exec.Cmd {
 	if os.Geteuid() == 0 {
 		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -103,7 +103,7 @@ func startServer(programs string) error {
 	return nil
 }
 
-// postgresURI is an empty database of its own.
+// postgresURI returns the address of a new, empty database.
 func postgresURI(t *testing.T) string {
 	t.Helper()
 	programs := testkit.PostgreSQL(t)
@@ -129,7 +129,7 @@ func postgresURI(t *testing.T) string {
 	return address(name)
 }
 
-// D-9: what SQLite does, PostgreSQL does, for several programs at once.
+// D-9: PostgreSQL does what SQLite does, for several programs at once.
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	contract(t, postgresURI)

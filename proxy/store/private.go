@@ -35,8 +35,8 @@ func openPrivate(path string, flags int, ours func(*os.File) bool) (*os.File, er
 	return file, nil
 }
 
-// isSQLite tells whether a file is a database of SQLite, or empty: SQLite will
-// make one of it. A mistyped name of another file changes nothing of it.
+// isSQLite reports whether a file is a SQLite database, or empty, so that
+// SQLite will make it one. If a name is mistyped, another file stays unchanged.
 func isSQLite(file *os.File) bool {
 	const magic = "SQLite format 3\x00"
 	head := make([]byte, len(magic))
@@ -44,8 +44,8 @@ func isSQLite(file *os.File) bool {
 	return n == 0 && err == io.EOF || string(head[:n]) == magic
 }
 
-// makePrivate takes what is for everybody away. A file of somebody else, or what
-// is no file, is left as it is.
+// makePrivate removes everybody's access. It leaves another user's file, or
+// anything but a file, as it is.
 func makePrivate(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o007 == 0 {

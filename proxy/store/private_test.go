@@ -11,7 +11,7 @@ import (
 	"slapos/proxy/store"
 )
 
-// TestPrivate looks at who may read a database, what is beside it and its
+// TestPrivate checks who may read a database, the files beside it and its
 // backups (PROXY-182).
 func TestPrivate(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))

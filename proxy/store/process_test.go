@@ -15,8 +15,8 @@ import (
 	"slapos/proxy/store"
 )
 
-// requestVariable makes the test's program one that requests instances in the
-// database that it names, until it is killed or there is no partition left.
+// With requestVariable, the test program requests instances in the database
+// that it names, until it is killed or no partition is left.
 const requestVariable = "SLAPOS_TEST_REQUEST"
 
 // requestMany requests from several goroutines, and says title and partition
@@ -48,8 +48,8 @@ func requestMany(uri string) error {
 	return nil
 }
 
-// testProcesses has several processes request in one database, and kills
-// some: no partition is given twice, and what was promised is there.
+// testProcesses has several processes request in one database, and kills some:
+// no partition is given twice, and confirmed requests are there.
 func testProcesses(t *testing.T, at place) {
 	const partitions, rounds, processes, enough = 300, 3, 2, 30
 	l := newLab(t, at, partitions)

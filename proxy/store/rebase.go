@@ -23,7 +23,7 @@ func (d *Database) rebase(ctx context.Context, s *session) error {
 		return nil
 	}
 	if !filepath.IsAbs(current) {
-		return fmt.Errorf("local_software_release_root: %q is no absolute path", current)
+		return fmt.Errorf("local_software_release_root: %q is not an absolute path", current)
 	}
 	if _, err := s.exec(ctx, `INSERT INTO config18 (name, value) VALUES ('local_software_release_root', $1)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value`, current); err != nil {

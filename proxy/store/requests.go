@@ -82,7 +82,7 @@ func (d *Database) Request(ctx context.Context, order Order) (instance *Instance
 	return instance, err
 }
 
-// requestOwn requests an instance with a partition of its own.
+// requestOwn requests an instance with its own partition.
 func (d *Database) requestOwn(ctx context.Context, t *transaction, order Order, document string) (*Instance, error) {
 	requester, err := t.requester(ctx, order)
 	if err != nil {
@@ -141,7 +141,7 @@ func (t *transaction) allocate(ctx context.Context, computer, title string, requ
 	return p, t.set(ctx, p, "slap_state", "partition_reference", "requested_by", "requester_id")
 }
 
-// claim notes who asked last for an instance that exists (PROXY-52). The state
+// claim records who last requested an existing instance (PROXY-52). The state
 // that it returns is no more alive than the root of the tree (PROXY-63).
 func (t *transaction) claim(ctx context.Context, p *Partition, requester Requester, state string) (string, error) {
 	if requester.Root != "" {

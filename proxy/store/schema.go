@@ -92,7 +92,7 @@ func versionOf(tables []string) (string, error) {
 	version := digits().FindString(tables[0])
 	for _, table := range tables {
 		if found := digits().FindString(table); found == "" || found != version {
-			return "", fmt.Errorf("is no database of a slapos proxy: tables %s", strings.Join(tables, ", "))
+			return "", fmt.Errorf("is not the database of a slapos proxy: tables %s", strings.Join(tables, ", "))
 		}
 	}
 	return version, nil

@@ -162,7 +162,7 @@ func (t *transaction) publishShared(ctx context.Context, reference Reference, do
 		if !changed && row.host == at {
 			continue
 		}
-		// Every row of that reference is told, the requester of the first.
+		// Every row with that reference is notified, the first one's requester as well.
 		if err := t.note(ctx, "UPDATE slave18 SET connection_xml = $1, hosted_by = $2 WHERE reference = $3 AND computer_reference = $4",
 			document, at, reference.Text, row.computer); err != nil {
 			return err

@@ -392,8 +392,8 @@ func TestOpenErrors(t *testing.T) {
 		filepath.Join(folder, "missing/proxy.db"):             "can't be opened: its directory must exist",
 		write("text.db", strings.Repeat("not SQLite ", 1000)): "is damaged or no SQLite database",
 		damaged: "is damaged",
-		mixed:   "is no database of a slapos proxy",
-		other:   "is no database of a slapos proxy",
+		mixed:   "is not the database of a slapos proxy",
+		other:   "is not the database of a slapos proxy",
 		folder:  "is a directory",
 		"postgres://nobody@127.0.0.1:1/x?connect_timeout=2": "postgres://nobody@127.0.0.1:1/x",
 	} {
@@ -411,13 +411,13 @@ func TestOpenErrors(t *testing.T) {
 		t.Errorf("a file that is no database: %v, %v, %v", err, info.Mode(), statErr)
 	}
 	_, err = store.Open(t.Context(), store.Options{URI: filepath.Join(folder, "new.db"), Computer: "c", SoftwareRoot: "relative"})
-	if err == nil || !strings.HasSuffix(err.Error(), `local_software_release_root: "relative" is no absolute path`) {
+	if err == nil || !strings.HasSuffix(err.Error(), `local_software_release_root: "relative" is not an absolute path`) {
 		t.Error(err)
 	}
 	for path, want := range map[string]string{
 		folder:                           ": is a directory",
 		filepath.Join(folder, "missing"): ": no such file or directory",
-		other:                            "is no database of a slapos proxy: name another",
+		other:                            "is not the database of a slapos proxy: name another",
 		text:                             "is damaged or no SQLite database",
 	} {
 		reader, err := store.OpenReader(t.Context(), path)

@@ -101,8 +101,8 @@ type Nodes interface {
 
 	// AddUsage keeps a usage report of a computer, which need not be known.
 	AddUsage(ctx context.Context, computer, report string) error
-	// Usage returns the newest reports of a computer, at most limit, newest
-	// first. No report is no error.
+	// Usage returns at most limit newest reports of a computer, newest first.
+	// Having none is no error.
 	Usage(ctx context.Context, computer string, limit int) ([]UsageReport, error)
 	// Statistics counts partitions by their state.
 	Statistics(ctx context.Context) ([]StateCount, error)
@@ -112,13 +112,12 @@ type Nodes interface {
 // [Subject], unless said otherwise. Shared instances have no partition of
 // their own: Bang, Rename and Destroy return [ErrShared] for them.
 type Instances interface {
-	// Instance returns an instance, with the addresses of a partition of its
-	// own. A partition known by [At] may be free: its instance has no title.
-	// When only the host of a shared instance is missing, the error is
-	// [ErrNoHost].
+	// Instance returns an instance, with the addresses of its own partition. A
+	// partition known by [At] may be free: its instance has no title. If only
+	// the host of a shared instance is missing, the error is [ErrNoHost].
 	Instance(ctx context.Context, subject Subject) (*Instance, error)
-	// List returns the instances that a [Selection] describes, those with a
-	// partition of their own first, each kind in the order of creation.
+	// List returns the instances that a [Selection] describes: first those with
+	// their own partition, then shared ones, each in the order of creation.
 	List(ctx context.Context, selection Selection) ([]*Instance, error)
 
 	// Publish sets the connection parameters of an instance. When they change,
@@ -153,8 +152,7 @@ type Requests interface {
 	// returns an *[AllocationError] when no partition is free, or none is a
 	// host for a shared instance.
 	Request(ctx context.Context, order Order) (*Instance, error)
-	// Forwarded notes that the instance called name was requested of another
-	// master in that state; a destroyed one is no longer noted. It may be
-	// repeated.
+	// Forwarded records that the instance called name was requested of another
+	// master in that state; a destroyed one is removed. It may be repeated.
 	Forwarded(ctx context.Context, name, masterURL string, state slap.State) error
 }

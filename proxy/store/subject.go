@@ -16,8 +16,8 @@ import (
 //   - [Reference], as nodes name shared instances (PROXY-41).
 type Subject interface {
 	fmt.Stringer
-	// shared is the reference of a shared instance; false for one that has a
-	// partition of its own.
+	// shared returns the reference of a shared instance; false for one with its
+	// own partition.
 	shared() (Reference, bool)
 	// where selects the partition of one that has its own: nothing asks it of
 	// others. The condition takes two arguments, $1 and $2.

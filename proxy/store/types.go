@@ -103,10 +103,10 @@ type Resolved struct {
 	Allocated bool
 }
 
-// Instance is an instance and the partition that it runs in; for a shared
-// one, the partition that hosts it. In a list, those of a partition of their
-// own have no Parameters and no Connection, and shared ones have no Partition
-// when it is gone, and no Parameters when they were destroyed.
+// Instance is an instance and the partition that it runs in; for a shared one,
+// the partition that hosts it. In a list, instances with their own partition
+// have no Parameters and no Connection, and shared ones have no Partition if it
+// is gone, and no Parameters if they were destroyed.
 type Instance struct {
 	Name
 	Partition *Partition
@@ -122,7 +122,7 @@ type Instance struct {
 	ConnectionXML *string
 }
 
-// Hosted tells whether a host lists a shared instance of a list.
+// Hosted reports whether a host lists a shared instance in a list.
 func (i *Instance) Hosted() bool { return i.Partition != nil && i.Parameters != nil }
 
 // StateCount counts the partitions of a computer that are in a state: "free",

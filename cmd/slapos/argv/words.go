@@ -70,7 +70,7 @@ func FindCommand(commands []*cli.Command, global []cli.Flag, words []string) (pa
 	return r.line.Path, r.line.Command, r.words, err
 }
 
-// standsIn tells whether one of the names is a word of the line before "--".
+// standsIn reports whether one of the names is a word of the line before "--".
 func standsIn(words []string, names ...string) bool {
 	if end := slices.Index(words, "--"); end >= 0 {
 		words = words[:end]

@@ -120,7 +120,7 @@ func (c *Cloud) services() supervisor.Layout {
 	return supervisor.Layout{InstanceRoot: c.Path("inst"), Logger: c.options.Logger}
 }
 
-// Runs tells whether the cloud's supervisor answers.
+// Runs reports whether the cloud's supervisor answers.
 func (c *Cloud) Runs(ctx context.Context) bool {
 	client := c.system()
 	defer client.Close()

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// What is written is read by Python's supervisor, also where names are unusual.
+// Python's supervisor reads what is written, even with unusual names.
 func TestFiles(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "half of a 'cloud'")
 	c, err := New(Options{Root: root, Executable: "/opt/my programs/slapos", User: os.Geteuid(), Logger: slog.New(slog.DiscardHandler)})

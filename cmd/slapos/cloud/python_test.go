@@ -40,7 +40,7 @@ func TestRequirements(t *testing.T) {
 	}
 }
 
-// TestPython has a Python that notes what it is told.
+// TestPython has a Python that records its arguments.
 func TestPython(t *testing.T) {
 	for _, test := range []struct{ name, env, want, told string }{
 		{"none has it", "", "", "--no-deps --require-hashes -r ROOT/python/requirements.txt\n"},
@@ -72,7 +72,7 @@ esac
 			}
 			told, _ := os.ReadFile(filepath.Join(root, "python/bin/python.told"))
 			if want := strings.ReplaceAll(test.told, "ROOT", root); string(told) != want {
-				t.Errorf("pip is told %q, want %q", told, want)
+				t.Errorf("pip got %q, want %q", told, want)
 			}
 			if err == nil {
 				if written, err := os.ReadFile(filepath.Join(root, "python/requirements.txt")); err != nil || string(written) != string(pins) {

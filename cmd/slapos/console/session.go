@@ -113,8 +113,8 @@ func (s *Session) Run(p Program) error {
 	return err
 }
 
-// located turns the error of a run into the one for the user, which says where
-// it happened. A program that ended itself is an [ExitError], also with code 0.
+// located turns a run's error into the user's, which says where it happened. A
+// program that ended itself is an [ExitError], even with code 0.
 func (s *Session) located(err error) error {
 	var exit *ExitError
 	if errors.As(err, &exit) {

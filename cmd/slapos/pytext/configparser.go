@@ -193,8 +193,8 @@ func (i *interpolation) resolve(key string, depth int) error {
 	}
 }
 
-// notInKeys tells whether a character never occurs in keys: a name with it may
-// be part of a password.
+// notInKeys reports whether a character never occurs in keys: a name with it
+// may be part of a password.
 func notInKeys(r rune) bool {
 	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r)
 }

@@ -57,7 +57,8 @@ func TestParseConfigurationErrors(t *testing.T) {
 		{"[a]\nx = %(y)s\n", "test.cfg: section [a], key x: the reference %(y)s names a key that does not exist"},
 		{"[a]\nx = %(x)s\n", "test.cfg: section [a], key x: % references form a loop or nest too deep"},
 		{"[a]\nx = 5%\n", "test.cfg: section [a], key x: a % must be written %%, or begin a reference %(key)s: character 2 of the value"},
-		// What may be a password is not quoted: the way out is told without it.
+		// Text that may be a password is not quoted: the message gives the
+		// remedy without it.
 		{"[a]\nx = postgres://slap:my-secret%40word@127.0.0.1/slap\n", "test.cfg: section [a], key x: a % must be written %%, or begin a reference %(key)s: character 26 of the value"},
 		{"[a]\nx = postgres://slap:my%(sec@ret)sword@127.0.0.1/slap\n", "test.cfg: section [a], key x: a % must be written %%, and %(key)s names a key that exists: character 19 of the value"},
 		{"[a]\nx = <%(y)s>\ny = é-pass%word\n", "test.cfg: section [a], key x: a % must be written %%, or begin a reference %(key)s: character 7 of the value of y"},

@@ -43,14 +43,14 @@ func (c *Configuration) Path() string { return c.path }
 // DEFAULT.
 func (c *Configuration) Sections() []string { return c.order }
 
-// Has tells whether there is a section of that name.
+// Has reports whether there is a section with that name.
 func (c *Configuration) Has(section string) bool {
 	_, found := c.sections[section]
 	return found
 }
 
 // Raw returns a copy of a section with DEFAULT merged, without interpolation;
-// nil when there is no such section.
+// nil if there is no such section.
 func (c *Configuration) Raw(section string) map[string]string {
 	values, found := c.sections[section]
 	if !found {
