@@ -45,7 +45,7 @@ func copiedTables() []copiedTable {
 		copyOf(&softwareTable),
 		copyOf(&partitionTable),
 		copyOf(&sharedTable),
-		{name: "partition_network18", order: "rowid", columns: []string{"partition_reference", "computer_reference", "reference", "address", "netmask"}},
+		copyOf(&addressTable),
 		{name: "forwarded_partition_request18", order: "partition_reference, master_url", columns: []string{"partition_reference", "master_url"}},
 		copyOf(&usageTable),
 	}

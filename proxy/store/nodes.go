@@ -35,15 +35,14 @@ func (d *Database) LoadComputer(ctx context.Context, c ComputerDescription) erro
 		for i, p := range c.Partitions {
 			partitions[i] = []any{p.Reference, c.Reference}
 			for _, a := range p.Addresses {
-				addresses = append(addresses, []any{a.Interface, p.Reference, c.Reference, a.Address, a.Netmask})
+				addresses = append(addresses, addressTable.values(&addressRow{NetworkAddress: a, partition: p.Reference, computer: c.Reference}))
 			}
 		}
 		if err := t.insert(ctx, c.Reference, "partition18 (reference, computer_reference)", partitions,
 			"ON CONFLICT (reference, computer_reference) DO NOTHING"); err != nil {
 			return err
 		}
-		return t.insert(ctx, c.Reference,
-			"partition_network18 (reference, partition_reference, computer_reference, address, netmask)", addresses, "")
+		return t.insert(ctx, c.Reference, addressTable.into(), addresses, "")
 	})
 }
 

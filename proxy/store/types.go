@@ -26,6 +26,20 @@ type NetworkAddress struct {
 	Netmask   string
 }
 
+// addressRow is an address with the partition that has it.
+type addressRow struct {
+	NetworkAddress
+	partition, computer string
+}
+
+var addressTable = table[addressRow]{name: "partition_network18", order: "rowid", columns: []column[addressRow]{
+	{name: "partition_reference", at: func(r *addressRow) cell { return text{&r.partition} }},
+	{name: "computer_reference", at: func(r *addressRow) cell { return text{&r.computer} }},
+	{name: "reference", at: func(r *addressRow) cell { return text{&r.Interface} }},
+	{name: "address", at: func(r *addressRow) cell { return text{&r.Address} }},
+	{name: "netmask", at: func(r *addressRow) cell { return text{&r.Netmask} }},
+}}
+
 // Computer is a known computer.
 type Computer struct {
 	Reference string
