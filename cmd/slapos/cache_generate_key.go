@@ -42,7 +42,7 @@ Exit codes: 0 done; 1 failed, or one of the files exists.`,
 	}
 }
 
-func runCacheGenerateKey(e *environment, options cacheGenerateKeyOptions) error {
+func runCacheGenerateKey(e *environment, options cacheGenerateKeyOptions) (err error) {
 	for _, file := range [][2]string{{"Certificate", options.certificateFile}, {"Key", options.keyFile}} {
 		if _, err := os.Lstat(file[1]); file[1] != "-" && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s '%s' exists, will not overwrite.", file[0], file[1])
@@ -52,13 +52,23 @@ func runCacheGenerateKey(e *environment, options cacheGenerateKeyOptions) error 
 	if err != nil {
 		return err
 	}
+	var made []string // one without the other would only be in the way of another try
+	defer func() {
+		for _, path := range made {
+			if err != nil {
+				err = errors.Join(err, os.Remove(path))
+			}
+		}
+	}()
 	if err := writeNew(options.keyFile, key, 0o600); err != nil {
 		return err
 	}
+	made = append(made, options.keyFile)
 	if options.certificateFile != "-" {
 		if err := writeNew(options.certificateFile, certificate, 0o644); err != nil {
 			return err
 		}
+		made = append(made, options.certificateFile)
 	}
 	_, err = fmt.Fprintf(e.stdout, `Generating certificate for '%s' (key: '%s', certificate: '%s')
 
@@ -75,5 +85,8 @@ func writeNew(path string, content []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, err = file.Write(content)
-	return errors.Join(err, file.Close())
+	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(err, os.Remove(path)) // half a file would keep the next try from writing it
+	}
+	return nil
 }

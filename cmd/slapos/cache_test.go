@@ -96,6 +96,10 @@ func TestGenerateSignatureKey(t *testing.T) {
 			t.Errorf("%v: %d %s", words, code, stderr)
 		}
 	}
+	absent := filepath.Join(l.path("absent"), "certificate")
+	if code, _, stderr := l.run(t, "generate-signature-key", "--cert-file", absent, l.path("new"), "x"); code != 1 || !strings.Contains(stderr, absent) {
+		t.Errorf("a certificate without directory: %d %s", code, stderr)
+	}
 	if exists(l.path("new")) {
 		t.Error("a key without certificate is there")
 	}

@@ -101,6 +101,9 @@ func (o certificateOffice) request(ctx context.Context, method string, form url.
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport, CheckRedirect: o.checkRedirect}).Do(request)
 	if err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("%w: check the address of the master's web site, --master-url-web names another", err)
+		}
 		return "", "", err
 	}
 	defer response.Body.Close()
