@@ -109,6 +109,9 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	defer client.Close()
 	fill(&options.softwareType, client.defaults["type"])
 	fill(&options.state, client.defaults["state"])
+	if !slices.Contains([]string{"", string(slap.StateStarted), string(slap.StateStopped), string(slap.StateDestroyed)}, options.state) {
+		e.log.Warn("No node knows the state " + options.state + ": use started, stopped or destroyed")
+	}
 	e.log.Info(fmt.Sprintf("Validating request parameters for %s as an instance of %s ...", options.reference, options.url))
 	url, err := e.softwareURL(ctx, client, options.url)
 	if err != nil {

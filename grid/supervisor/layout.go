@@ -105,6 +105,9 @@ var directories = []struct {
 // configured but can't start.
 func WriteConfiguration(l Layout, watchdogCommand string) error {
 	if info, err := os.Stat(l.InstanceRoot); err != nil || !info.IsDir() {
+		if err == nil {
+			return fmt.Errorf("%s is no directory: set instance_root to one", l.InstanceRoot)
+		}
 		return fmt.Errorf("%s does not exist", l.InstanceRoot)
 	}
 	for _, directory := range directories {
