@@ -51,7 +51,7 @@ var serveMutations = []mutation{
 	},
 	{
 		"A token is not forwarded", "proxy/httpproxy.go", "cmd/slapos.TestProxyGuard",
-		`ask.Header.Del("Authorization") // it may hold a token of ours`,
+		`ask.Header.Del("Authorization") // it may contain one of our tokens`,
 		`_ = ask`,
 	},
 	{
