@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -26,7 +25,7 @@ func (c *Collector) writeMonitors(ctx context.Context, store *store, _ stamp) er
 	minute := now.Add(-time.Minute).Truncate(time.Minute)
 	var running *describer
 	for _, partition := range c.Partitions {
-		if info, err := os.Stat(filepath.Join(partition.Path, ".slapgrid")); err != nil || !info.IsDir() {
+		if !isMonitored(partition) {
 			continue
 		}
 		status, err := store.minute(ctx, partition.User, now, minute)
@@ -50,6 +49,17 @@ func (c *Collector) writeMonitors(ctx context.Context, store *store, _ stamp) er
 		}
 	}
 	return nil
+}
+
+// isMonitored tells whether a partition has a directory .slapgrid of its own.
+func isMonitored(partition Partition) bool {
+	root, err := confined.Open(partition.Path)
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	info, err := root.Lstat(".slapgrid")
+	return err == nil && info.IsDir()
 }
 
 // minuteUse is what a partition used in a minute, as ordered JSON members.

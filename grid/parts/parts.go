@@ -120,7 +120,7 @@ func (s *Search) search(text []byte) {
 	}
 }
 
-// Software searches */.installed.cfg and */bin/* of a software root.
+// Software searches */.installed.cfg and */bin/* of a software root. See [AsOwner].
 func (s *Search) Software(ctx context.Context, root string) error {
 	names, err := visibleNames(root)
 	if err != nil {
@@ -130,15 +130,16 @@ func (s *Search) Software(ctx context.Context, root string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.Release(filepath.Join(root, name)); err != nil {
+		if err := s.release(filepath.Join(root, name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Release searches .installed.cfg and bin/* of a release.
-func (s *Search) Release(directory string) error {
+// release searches .installed.cfg and bin/* of a release. It may lie elsewhere, and so
+// may its scripts, by links of its owner, who searches.
+func (s *Search) release(directory string) error {
 	if err := s.searchFile(filepath.Join(directory, ".installed.cfg")); err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (s *Search) Release(directory string) error {
 }
 
 // Signatures searches the files in which a shared part says what it was built
-// from.
+// from. See [AsOwner].
 func (s *Search) Signatures(part string) error {
 	entries, err := os.ReadDir(part)
 	if err != nil {
@@ -245,7 +246,8 @@ func Used(roots []string, directory string, log *slog.Logger) ([]string, error) 
 		candidates = append(candidates, parts...)
 	}
 	search := NewSearch(candidates, log)
-	if err := search.Release(directory); err != nil {
+	err := AsOwner(filepath.Dir(directory), func() error { return search.release(directory) })
+	if err != nil {
 		return nil, err
 	}
 	var used []string
@@ -256,7 +258,8 @@ func Used(roots []string, directory string, log *slog.Logger) ([]string, error) 
 				continue
 			}
 			used, more = append(used, part), true
-			if err := search.Signatures(part); err != nil {
+			root := filepath.Dir(filepath.Dir(part))
+			if err := AsOwner(root, func() error { return search.Signatures(part) }); err != nil {
 				return nil, err
 			}
 		}

@@ -5,6 +5,7 @@ package prune
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -29,18 +30,25 @@ const (
 type nestedSearch struct {
 	search  *parts.Search
 	options Options
-	visited []string // walked instance roots, each with everything below it
+	visited []visit // walked instance roots, each with everything below it
 	// searched has software and parts: several configurations may name one directory.
 	searched map[string]bool
 }
 
+// A visit is a walk with the rights of a user. Root's, of our own instance root, counts
+// for all.
+type visit struct {
+	root string
+	uid  int
+}
+
 // walk searches for slapos.cfg files below root and follows each.
-func (n *nestedSearch) walk(ctx context.Context, root string) error {
+func (n *nestedSearch) walk(ctx context.Context, root string, uid int) error {
 	outermost := len(n.visited) == 0
 	if n.options.ParseNested == nil || root == "" {
 		return nil
 	}
-	opened, err := n.open(root)
+	opened, err := n.open(root, uid)
 	if opened == nil {
 		if outermost && !confined.IsAbsent(err) {
 			return err // what can't be seen to be unused must stay
@@ -67,17 +75,21 @@ func (n *nestedSearch) walk(ctx context.Context, root string) error {
 }
 
 // open opens an instance root, unless it lies in one that was searched.
-func (n *nestedSearch) open(root string) (*confined.Directory, error) {
+func (n *nestedSearch) open(root string, uid int) (*confined.Directory, error) {
 	root, err := resolve(root)
-	if err != nil || n.covers(root) {
+	if err != nil || n.covers(root, uid) {
 		return nil, err
 	}
-	n.visited = append(n.visited, root)
+	n.visited = append(n.visited, visit{root, uid})
 	return confined.Open(root)
 }
 
-func (n *nestedSearch) covers(path string) bool {
-	for _, root := range n.visited {
+func (n *nestedSearch) covers(path string, uid int) bool {
+	for _, v := range n.visited {
+		root := v.root
+		if v.uid != 0 && v.uid != uid {
+			continue
+		}
 		if path == root || strings.HasPrefix(path, strings.TrimSuffix(root, "/")+"/") {
 			return true
 		}
@@ -122,7 +134,7 @@ func (n *nestedSearch) follow(ctx context.Context, root *confined.Directory, pat
 	full := filepath.Join(root.Name(), path)
 	log := n.options.Logger.With("configuration", full)
 	log.Debug("Reading config at " + full)
-	content, err := root.Read(path)
+	content, info, err := root.ReadFile(path)
 	if err != nil {
 		log.Debug("Ignored configuration", slog.Any("error", err))
 		return nil
@@ -132,12 +144,19 @@ func (n *nestedSearch) follow(ctx context.Context, root *confined.Directory, pat
 		log.Debug("Ignored configuration", slog.Any("error", err))
 		return nil
 	}
-	if n.first("software ", node.SoftwareRoot) {
+	uid, _ := confined.Owner(info)
+	return parts.As(uid, func() error { return n.followAs(ctx, node, uid, log) })
+}
+
+// followAs searches what a user names in its configuration, with that user's rights.
+// What one can't see says nothing of what another sees in the same place.
+func (n *nestedSearch) followAs(ctx context.Context, node NestedNode, uid int, log *slog.Logger) error {
+	if n.first("software ", node.SoftwareRoot, uid) {
 		if err := n.search.Software(ctx, node.SoftwareRoot); err != nil {
 			log.Debug("Ignored software", slog.Any("error", err))
 		}
 	}
-	if n.first("shared ", node.SharedRoot) {
+	if n.first("shared ", node.SharedRoot, uid) {
 		parts, err := parts.List(node.SharedRoot)
 		for _, part := range parts {
 			err = errors.Join(err, n.search.Signatures(part))
@@ -146,12 +165,12 @@ func (n *nestedSearch) follow(ctx context.Context, root *confined.Directory, pat
 			log.Debug("Ignored shared parts", slog.Any("error", err))
 		}
 	}
-	return n.walk(ctx, node.InstanceRoot)
+	return n.walk(ctx, node.InstanceRoot, uid)
 }
 
 // first reports whether a directory exists and was not searched before. Our own
 // shared parts count as searched: Run looks at their signatures.
-func (n *nestedSearch) first(kind, directory string) bool {
+func (n *nestedSearch) first(kind, directory string, uid int) bool {
 	if n.searched == nil {
 		n.searched = map[string]bool{}
 		if ours, err := resolve(n.options.SharedRoot); err == nil {
@@ -159,10 +178,11 @@ func (n *nestedSearch) first(kind, directory string) bool {
 		}
 	}
 	resolved, err := resolve(directory)
-	if directory == "" || err != nil || n.searched[kind+resolved] {
+	place := fmt.Sprint(kind, uid, resolved)
+	if directory == "" || err != nil || n.searched[kind+resolved] || n.searched[place] {
 		return false
 	}
-	n.searched[kind+resolved] = true
+	n.searched[place] = true
 	return true
 }
 

@@ -48,15 +48,21 @@ func Run(ctx context.Context, options Options) error {
 		return fmt.Errorf("prune: %w", err)
 	}
 	nested := nestedSearch{search: used, options: options}
-	if err := nested.walk(ctx, options.InstanceRoot); err != nil {
+	if err := nested.walk(ctx, options.InstanceRoot, 0); err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
 	mentions := map[string]*parts.Search{}
-	for _, part := range candidates {
-		mentions[part] = parts.NewSearch(candidates, options.Logger)
-		if err := mentions[part].Signatures(part); err != nil {
-			return fmt.Errorf("prune: %w", err)
+	err = parts.AsOwner(options.SharedRoot, func() error {
+		for _, part := range candidates {
+			mentions[part] = parts.NewSearch(candidates, options.Logger)
+			if err := mentions[part].Signatures(part); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
 	}
 	for {
 		unused := unusedParts(candidates, used, mentions)
@@ -121,7 +127,8 @@ func searchOuterSoftware(ctx context.Context, options Options, used *parts.Searc
 		directories = append(directories, directory)
 	}
 	for _, directory := range directories {
-		if err := used.Software(ctx, directory); err != nil {
+		err := parts.AsOwner(directory, func() error { return used.Software(ctx, directory) })
+		if err != nil {
 			return err
 		}
 	}

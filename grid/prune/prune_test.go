@@ -29,6 +29,7 @@ type pruneNode struct {
 
 func newPruneNode(t *testing.T) *pruneNode {
 	node := &pruneNode{t: t, root: t.TempDir()}
+	_ = os.Chmod(filepath.Dir(node.root), 0o755) // other users look, too
 	for _, name := range []string{"software", "shared", "instance"} {
 		os.Mkdir(filepath.Join(node.root, name), 0o755)
 	}

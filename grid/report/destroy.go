@@ -54,10 +54,12 @@ func (p *reportedPartition) checkRetention(context.Context) (pass.Outcome, error
 // runDestroyScript lets the instance clean up itself. Afterwards the script is
 // removed first, because it would fail without the rest of the instance.
 func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome, error) {
-	// It may be a link into the release, so check as the user who follows it.
-	info, err := os.Stat(p.Root.Join(destroyScript))
-	if confined.IsAbsent(err) || errors.Is(err, fs.ErrPermission) || err == nil && !info.Mode().IsRegular() {
-		return pass.Skipped, nil // or its user can't reach it, either
+	there, err := p.hasDestroyScript()
+	if err != nil {
+		return pass.Failed, err
+	}
+	if !there {
+		return pass.Skipped, nil
 	}
 	user, err := p.Owner()
 	if err != nil {
@@ -82,6 +84,29 @@ func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome,
 	}
 	_ = p.Root.Remove(destroyScript) // impossible if sbin is a link to elsewhere
 	return pass.Done, nil
+}
+
+// hasDestroyScript looks as the partition's user: the script may be a link to the
+// release's, and what that user can't reach is none.
+func (p *reportedPartition) hasDestroyScript() (there bool, err error) {
+	var groups []int
+	if user, err := p.Owner(); err == nil {
+		groups = user.Groups
+	}
+	rights, err := confined.TakeRights(p.Root.UID, p.Root.GID, groups)
+	if err != nil {
+		return false, err
+	}
+	defer rights.Close()
+	err = rights.Do(func() error {
+		info, err := os.Stat(p.Root.Join(destroyScript))
+		there = err == nil && info.Mode().IsRegular()
+		if confined.IsAbsent(err) || errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
+		return err
+	})
+	return there, err
 }
 
 func (p *reportedPartition) removeCertificate(context.Context) (pass.Outcome, error) {

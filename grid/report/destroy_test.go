@@ -214,3 +214,22 @@ func TestDestroyKilled(t *testing.T) {
 	}
 	t.Logf("killed %d times", kills)
 }
+
+// A link to what only root can reach is no script: it tells nothing of that, and holds
+// up no destruction (GRID-84, MGR-44).
+func TestDestroyScriptIsLookedUpAsUser(t *testing.T) {
+	testkit.Root(t)
+	r := newReportTest(t)
+	directory := r.partition(0, slap.StateDestroyed, map[string]string{"sbin/other": "", "file": ""})
+	hidden := filepath.Join(t.TempDir(), "hidden")
+	testkit.WriteFile(t, filepath.Join(hidden, "script"), "#!/bin/sh\n")
+	link := filepath.Join(directory, destroyScript)
+	if err := errors.Join(os.Chmod(hidden, 0o700), os.Symlink(filepath.Join(hidden, "script"), link)); err != nil {
+		t.Fatal(err)
+	}
+	testkit.HandOver(t, link)
+	if err := r.destroyOne(); err != nil {
+		t.Error(err)
+	}
+	testkit.MustNotExist(t, filepath.Join(directory, "file"))
+}
