@@ -195,14 +195,12 @@ func (e *environment) tellPromises(options *promiseOptions, board *promiseBoard)
 	if !options.json {
 		return nil
 	}
-	if options.watch {
-		return json.NewEncoder(e.stdout).Encode(board.document())
+	if !options.watch {
+		return e.printDocument(board.document())
 	}
-	text, err := json.MarshalIndent(board.document(), "", "  ")
-	if err == nil {
-		_, err = fmt.Fprintf(e.stdout, "%s\n", text)
-	}
-	return err
+	encoder := json.NewEncoder(e.stdout)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(board.document())
 }
 
 // showTable draws the board on the terminal, and keeps the log away from it,

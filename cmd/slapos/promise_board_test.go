@@ -141,3 +141,18 @@ func TestPromiseMetrics(t *testing.T) {
 		t.Error("no end of OpenMetrics")
 	}
 }
+
+// Messages are printed as they are, not as if they went into a page.
+func TestPromiseDocumentText(t *testing.T) {
+	board := newPromiseBoard(func() time.Time { return boardTime })
+	failed := promise.Result{Title: "page", Name: "page.py", Path: "/a/page.py", Kind: promise.Plugin, Failed: true, Message: "<urlopen error>", Date: boardTime}
+	report := promise.Report{Promises: []promise.Result{failed}, Checked: 1, Failed: 1}
+	board.Finished("slappart0", report, report.Err())
+	for _, watch := range []bool{false, true} {
+		e, stdout, _ := newTestEnvironment(t)
+		err := e.tellPromises(&promiseOptions{json: true, watch: watch}, board)
+		if err != nil || !strings.Contains(stdout.String(), `"<urlopen error>"`) || watch && strings.Count(stdout.String(), "\n") != 1 {
+			t.Errorf("watch %v: %q, %v", watch, stdout, err)
+		}
+	}
+}
