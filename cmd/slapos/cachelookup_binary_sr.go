@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -102,43 +101,4 @@ func binaryRows(ctx context.Context, client *networkcache.Client, entries []netw
 
 func yesOrNo(yes bool) string {
 	return map[bool]string{true: "yes", false: "no"}[yes]
-}
-
-func newCacheLookupURLCommand(e *environment) *cli.Command {
-	var configuration string
-	return &cli.Command{
-		Name:        "url",
-		Usage:       "show the files of a URL in the network cache",
-		ArgsUsage:   "URL",
-		Description: `Lists what the network cache has for a file that builds download from a URL.` + lookupExitCodes,
-		Flags:       []cli.Flag{configFlag(&configuration)},
-		Action: func(c *cli.Context) error {
-			url := c.Args().First()
-			l := sourceLookup{
-				configuration: configuration, key: sourceKey(url), field: "url",
-				title: "Software source URL: " + url, failed: "Error while looking object " + url,
-			}
-			return l.run(c.Context, e)
-		},
-	}
-}
-
-func newCacheLookupPyPICommand(e *environment) *cli.Command {
-	var configuration string
-	return &cli.Command{
-		Name:        "pypi",
-		Usage:       "show the files of a Python package in the network cache",
-		ArgsUsage:   "NAME VERSION",
-		Description: `Lists what the network cache has of one version of a Python package.` + lookupExitCodes,
-		Flags:       []cli.Flag{configFlag(&configuration)},
-		Action: func(c *cli.Context) error {
-			name, version := c.Args().Get(0), c.Args().Get(1)
-			l := sourceLookup{
-				configuration: configuration, key: "pypi:" + name + "=" + version, field: "basename",
-				title:  fmt.Sprintf("Python egg %s version %s", name, version),
-				failed: fmt.Sprintf("Error while looking egg %s version %s", name, version),
-			}
-			return l.run(c.Context, e)
-		},
-	}
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -10,9 +11,20 @@ import (
 	"slapos/cmd/slapos/argv"
 )
 
+type standaloneAgentOptions struct {
+	root  string
+	every int // seconds
+}
+
+func (o *standaloneAgentOptions) flags() []cli.Flag {
+	return []cli.Flag{
+		rootFlag(&o.root),
+		argv.WholeFlag(&o.every, "every", "`SECONDS` between passes when nothing changes", "60", 1, maxSeconds),
+	}
+}
+
 func newStandaloneAgentCommand(e *environment) *cli.Command {
-	var root string
-	var seconds int
+	options := new(standaloneAgentOptions)
 	return &cli.Command{
 		Name:   "agent",
 		Usage:  "the agent of a cloud, which its supervisor runs",
@@ -21,17 +33,16 @@ func newStandaloneAgentCommand(e *environment) *cli.Command {
 else, and regularly.
 
 Exit codes: 0 ended; 1 failed.`,
-		Flags: []cli.Flag{
-			rootFlag(&root),
-			argv.WholeFlag(&seconds, "every", "`SECONDS` between passes when nothing changes", "60", 1, maxSeconds),
-		},
-		Action: func(c *cli.Context) error {
-			s, err := e.openCloud(root)
-			if err != nil {
-				return err
-			}
-			s.Work(c.Context, time.Duration(seconds)*time.Second)
-			return nil
-		},
+		Flags:  options.flags(),
+		Action: func(c *cli.Context) error { return runStandaloneAgent(c.Context, e, *options) },
 	}
+}
+
+func runStandaloneAgent(ctx context.Context, e *environment, options standaloneAgentOptions) error {
+	c, err := e.openCloud(options.root)
+	if err != nil {
+		return err
+	}
+	c.Work(ctx, time.Duration(options.every)*time.Second)
+	return nil
 }
