@@ -234,6 +234,12 @@ func TestCacheLookup(t *testing.T) {
 			t.Errorf("%s: %d\n%s%s", name, code, stdout, stderr)
 		}
 	}
+	if err := client.Index(context.Background(), "pypi:b=1", "0", []networkcache.Field{{Name: "basename", Value: "b\x1b[2J.tar.gz"}}); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := l.run(t, "slapos", "cachelookup", "pypi", "--cfg", l.configuration, "b", "1"); code != 0 || !strings.Contains(stdout, `b\x1b[2J.tar.gz`) {
+		t.Errorf("a cache acts on the terminal: %d %q", code, stdout)
+	}
 	code, stdout, stderr := l.run(t, "slapos", "cachelookup", "pypi", "--cfg", l.configuration, "a", "1")
 	want := "------------------------\n  basename  sha512 signed \n------------------------\n a-1.tar.gz   0     True  \n------------------------\n"
 	if want = strings.ReplaceAll(want, strings.Repeat("-", 24), strings.Repeat("-", 26)); code != 0 || stdout != want {

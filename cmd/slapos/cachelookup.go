@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"slapos/cmd/slapos/pytext"
+	"slapos/grid/pass"
 	"slapos/networkcache"
 	"slapos/slap"
 	"slapos/slap/pyjson"
@@ -111,7 +112,7 @@ func (s sourceLookup) run(ctx context.Context, e *environment) error {
 		}
 		e.log.Info(s.title)
 		e.log.Info(fmt.Sprintf("SHADIR URL: %s/%s\n", options["download-dir-url"], s.key))
-		_, err := fmt.Fprintln(e.stdout, strings.Join(tableLines(rows), "\n"))
+		_, err := fmt.Fprintln(e.stdout, pass.Printable(strings.Join(tableLines(rows), "\n")))
 		return err
 	}
 	return l.run(ctx, e)

@@ -79,6 +79,16 @@ func TestPromiseTable(t *testing.T) {
 	}
 }
 
+// A partition's user chooses the names of its promises.
+func TestPromiseTableNames(t *testing.T) {
+	board := newPromiseBoard(func() time.Time { return boardTime })
+	board.begin()
+	board.Partition("slappart0").Listed([]promise.Result{{Name: "a\x1b[2J\tgood\nb", Path: "/a/a", Kind: promise.Executable}})
+	if got := strings.Join(board.table(0), "|"); strings.ContainsFunc(got, unicode.IsControl) || strings.Count(got, "|") != 1 {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestPromiseTableOnTerminal(t *testing.T) {
 	board := newTestBoard()
 	board.hasColor = true

@@ -124,7 +124,7 @@ func (b *promiseBoard) table(limit int) []string {
 			rows = append(rows, strings.Join([]string{p.name, "", "error", "", "", oneLine(p.err.Error())}, "\t"))
 		}
 		for _, r := range p.promises {
-			rows = append(rows, strings.Join([]string{p.name, r.Name, r.state(), took(r.Result), b.age(r.Result), oneLine(r.Message)}, "\t"))
+			rows = append(rows, strings.Join([]string{p.name, oneLine(r.Name), r.state(), took(r.Result), b.age(r.Result), oneLine(r.Message)}, "\t"))
 		}
 	}
 	hidden := 0

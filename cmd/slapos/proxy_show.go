@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/grid/pass"
 	"slapos/proxy"
 )
 
@@ -83,7 +84,8 @@ func runProxyShow(ctx context.Context, e *environment, options proxyShowOptions)
 	if err := proxy.Show(ctx, &text, settings["database_uri"], options.sections); err != nil {
 		return err
 	}
-	return e.page(ctx, &text)
+	// Texts of instances act on no terminal, whatever the pager.
+	return e.page(ctx, bytes.NewBufferString(pass.Printable(text.String())))
 }
 
 // page shows a text through the user's pager, which is a shell command.
