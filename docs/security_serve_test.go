@@ -429,6 +429,16 @@ var serveMutations = []mutation{
 		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)`,
 	},
 	{
+		"Names of promises are printable", "cmd/slapos/promise_table.go", "cmd/slapos.TestPromiseTableNames",
+		`p.name, oneLine(r.Name), r.state()`,
+		`p.name, r.Name, r.state()`,
+	},
+	{
+		"Entries of a cache are shown printable", "cmd/slapos/cachelookup.go", "cmd/slapos.TestCacheLookup",
+		`pass.Printable(strings.Join(tableLines(rows), "\n")))`,
+		`strings.Join(tableLines(rows), "\n") + pass.Printable(""))`,
+	},
+	{
 		"A signature key is its owner's alone", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestGenerateSignatureKey",
 		`writeNew(options.keyFile, key, 0o600)`,
 		`writeNew(options.keyFile, key, 0o644)`,
