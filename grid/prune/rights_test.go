@@ -42,7 +42,8 @@ func TestPruneWithRights(t *testing.T) {
 	n.file("instance/b/soft/release/.installed.cfg", hashOf("2"))
 	n.file("instance/c/slapos.cfg", fmt.Sprintf("%[1]s/instance/b/soft /none /none", n.root))
 	give(attacker, 0o750, "instance/a", "instance/c")
-	give(owner, 0o750, "instance/b")
+	give(owner, 0o755, "instance/b")
+	give(owner, 0o700, "instance/b/soft") // others know that it is there
 	give(builder, 0o755, "shared", "software")
 	if err := n.prune(nil); err != nil {
 		t.Fatal(err)
