@@ -93,8 +93,8 @@ var cacheMutations = []mutation{
 	},
 	{
 		"The path of a shared part has no links", "networkcache/shared.go", "networkcache.TestSharedParts",
-		`Within: root, Reserve`,
-		`Reserve`,
+		`	return top.OpenRoot(name)`,
+		`	return os.OpenRoot(top.Name() + "/" + name)`,
 	},
 	// Archives.
 	{

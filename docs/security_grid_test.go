@@ -486,6 +486,18 @@ var gridMutations = []mutation{
 			directory, err := confined.Open(path)`,
 	},
 	{
+		"A place for downloaded parts is made where root alone can reach it", "grid/software/parts.go", "grid/software.TestOpenParts",
+		`		if err := place.Make(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {`,
+		`		err = os.Mkdir(place.Path(name), 0o755)
+		_ = os.Lchown(place.Path(name), place.UID, place.GID)
+		if err != nil && !errors.Is(err, fs.ErrExist) {`,
+	},
+	{
+		"A place for downloaded parts belongs to their owner", "grid/software/parts.go", "grid/software.TestOpenParts",
+		`place.Open(name, place.UID)`,
+		`place.Open(name, confined.Anybody)`,
+	},
+	{
 		"The supervisor's directories are not partitions", "grid/partition/open.go", "grid/instance.TestLyingMaster",
 		`if !confined.IsName(name) || supervisor.IsLayout(name) {`,
 		`if !confined.IsName(name) || supervisor.IsLayout(name) && name == "" {`,

@@ -48,6 +48,10 @@ type Releases struct {
 	// Dated puts a signed date into each release's entry, which the original
 	// doesn't (NC-47). Entries that the original doesn't know always have one.
 	Dated bool
+	// OpenParts opens the directory of the shared parts with a name in one of
+	// SharedRoots, and makes it if it is missing, for whom it has to belong to.
+	// Default: for the user who runs this.
+	OpenParts func(root, name string) (*os.Root, error)
 	// Now is the clock of signed dates; default: time.Now.
 	Now func() time.Time
 

@@ -93,15 +93,22 @@ func (r *Releases) restorePart(ctx context.Context, client *Client, part Part, l
 	if err != nil {
 		return err
 	}
-	switch complete, err := isCompletePart(part.Path); {
+	name, hash := filepath.Split(below)
+	open := r.OpenParts
+	if open == nil {
+		open = openParts
+	}
+	parent, err := open(root, filepath.Clean(name))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	switch complete, err := isCompletePart(parent, hash); {
 	case err == nil && !complete:
 		return errors.New("is there, but not complete")
 	case err == nil:
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	if err := r.makePlace(root, filepath.Dir(below)); err != nil {
 		return err
 	}
 	logger.Info(fmt.Sprintf("Downloading shared part %s from network cache.", part.Path))
@@ -110,52 +117,39 @@ func (r *Releases) restorePart(ctx context.Context, client *Client, part Part, l
 		return err
 	}
 	defer content.Close()
-	return archive.Unpack(ctx, content, archive.UnpackOptions{Directory: part.Path, Within: root, Reserve: r.Reserve})
+	return archive.Unpack(ctx, content, archive.UnpackOptions{Directory: part.Path, Parent: parent, Reserve: r.Reserve})
 }
 
 // isCompletePart looks for the file with which buildout completes a part
 // (GRID-36).
-func isCompletePart(path string) (bool, error) {
-	entries, err := os.ReadDir(path)
+func isCompletePart(parent *os.Root, hash string) (bool, error) {
+	directory, err := parent.OpenFile(hash, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false, err
+	}
+	defer directory.Close()
+	entries, err := directory.ReadDir(-1)
 	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
 		name := entry.Name()
 		return name == ".buildout-shared.json" || strings.HasPrefix(name, ".") && strings.HasSuffix(name, "signature")
 	}), err
 }
 
-// makePlace makes the directory for all parts of a name, with the owner of its
-// parent, and that parent, with the owner of releases.
-func (r *Releases) makePlace(root, name string) error {
-	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(root, 0o755); err != nil {
-			return err
-		}
-		if err := giveAway(os.Lchown, r.SoftwareRoot, root); err != nil {
-			return err
-		}
+// openParts opens the directory for all parts of a name, and makes it and the one
+// above, for a user who owns all of it.
+func openParts(root, name string) (*os.Root, error) {
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return nil, err
 	}
 	top, err := os.OpenRoot(root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer top.Close()
-	if err := top.Mkdir(name, 0o755); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return nil
-		}
-		return err
+	if err := top.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
 	}
-	return giveAway(top.Lchown, root, name)
-}
-
-// giveAway gives a directory the owner of another one.
-func giveAway(chown func(string, int, int) error, like, name string) error {
-	info, err := os.Stat(like)
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	status := info.Sys().(*syscall.Stat_t)
-	return chown(name, int(status.Uid), int(status.Gid))
+	return top.OpenRoot(name)
 }
 
 // pushParts stores the parts that aren't stored yet, each with its own entry.

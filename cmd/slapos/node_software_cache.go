@@ -21,6 +21,7 @@ func (e *environment) releaseCache(options map[string]string, reserve int64) (ca
 		SharedRoots:  lines(options["shared_part_list"]),
 		Reserve:      reserve,
 		Dated:        dated,
+		OpenParts:    software.OpenParts(options["software_root"]),
 		Open:         software.OpenPacked(options["software_root"], lines(options["shared_part_list"])),
 	}
 	// What is uploaded is looked up there, too: NC-4, NC-20.

@@ -66,20 +66,10 @@ func newTree(options UnpackOptions) (*tree, error) {
 }
 
 func openParent(options UnpackOptions) (*os.Root, error) {
-	directory := filepath.Dir(options.Directory)
-	if options.Within == "" {
-		return os.OpenRoot(directory)
+	if options.Parent == nil {
+		return os.OpenRoot(filepath.Dir(options.Directory))
 	}
-	below, err := filepath.Rel(options.Within, directory)
-	if err != nil {
-		return nil, err
-	}
-	top, err := os.OpenRoot(options.Within)
-	if err != nil {
-		return nil, err
-	}
-	defer top.Close()
-	return top.OpenRoot(below)
+	return options.Parent.OpenRoot(".")
 }
 
 func (t *tree) begin() error {

@@ -24,9 +24,9 @@ type UnpackOptions struct {
 	// the users that the archive names; otherwise everything belongs to this
 	// user.
 	Directory string
-	// Within is a directory above it; links on the way must not lead out of it.
-	// If empty, links are followed.
-	Within string
+	// Parent is its parent if that is open already: whoever owns names on the path to
+	// it may exchange them. It stays open. If nil, links on the path are followed.
+	Parent *os.Root
 	// Reserve is how many bytes must stay free on the disk.
 	Reserve int64
 }
