@@ -337,6 +337,11 @@ var serveMutations = []mutation{
 		``,
 	},
 	{
+		"Users of this machine share its connections", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneUser",
+		`return []countedPlace{{key, most - most/4}, {user, max(1, most/4)}}`,
+		`return []countedPlace{all}`,
+	},
+	{
 		"A slow client of a server is given up", "slap/serve/serve.go", "slap/serve.TestServerLimits",
 		`ReadHeaderTimeout: 30 * time.Second,`,
 		``,

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -108,28 +110,68 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		if !ok {
 			return &boundConnection{Conn: connection, patience: l.patience, leave: func() {}}, nil
 		}
-		key, most := l.placeOf(address.IP)
-		if l.enter(key, most) {
-			return &boundConnection{Conn: connection, patience: l.patience, leave: sync.OnceFunc(func() { l.leave(key) })}, nil
+		places := l.placesOf(connection, address)
+		if l.enter(places) {
+			return &boundConnection{Conn: connection, patience: l.patience, leave: sync.OnceFunc(func() { l.leave(places) })}, nil
 		}
 		connection.Close()
 	}
 }
 
-func (l *boundListener) enter(key string, most int) bool {
+// A countedPlace is a key under which connections are counted, and its limit.
+type countedPlace struct {
+	key  string
+	most int
+}
+
+// placesOf returns where a connection is counted. When many of this machine are
+// open, its users are told apart: each may have a quarter more, and the last
+// quarter is for root and the server's own user, so that no other can keep them
+// out.
+func (l *boundListener) placesOf(connection net.Conn, address *net.TCPAddr) []countedPlace {
+	key, most := l.placeOf(address.IP)
+	all := countedPlace{key, most}
+	if !address.IP.IsLoopback() || l.count(key) < most/4 {
+		return []countedPlace{all}
+	}
+	user := "user unknown"
+	if here, ok := connection.LocalAddr().(*net.TCPAddr); ok {
+		if uid, found := userOfSocket(address, here); found {
+			if uid == 0 || uid == os.Geteuid() {
+				return []countedPlace{all}
+			}
+			user = "user " + strconv.Itoa(uid)
+		}
+	}
+	return []countedPlace{{key, most - most/4}, {user, max(1, most/4)}}
+}
+
+func (l *boundListener) count(key string) int {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.open[key] >= most {
-		return false
+	return l.open[key]
+}
+
+func (l *boundListener) enter(places []countedPlace) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for _, p := range places {
+		if l.open[p.key] >= p.most {
+			return false
+		}
 	}
-	l.open[key]++
+	for _, p := range places {
+		l.open[p.key]++
+	}
 	return true
 }
 
-func (l *boundListener) leave(key string) {
+func (l *boundListener) leave(places []countedPlace) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.open[key]--; l.open[key] == 0 {
-		delete(l.open, key)
+	for _, p := range places {
+		if l.open[p.key]--; l.open[p.key] == 0 {
+			delete(l.open, p.key)
+		}
 	}
 }

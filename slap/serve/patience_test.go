@@ -155,3 +155,46 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 		t.Errorf("a network has %d as %s and %s", most, one, other)
 	}
 }
+
+// TestConnectionsOfOneUser has another user of this machine open all that it can:
+// there is room left for root (PROXY-184).
+func TestConnectionsOfOneUser(t *testing.T) {
+	testkit.Root(t)
+	inner, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := newBoundListener(inner, 1, 16, time.Minute)
+	defer bound.Close()
+	go func() { // ends with the listener
+		for {
+			connection, err := bound.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(connection, "hello")
+		}
+	}()
+	open := func(count int) (accepted int) {
+		for range count {
+			connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", inner.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return accepted
+			}
+			t.Cleanup(func() { connection.Close() })
+			if _, err := io.ReadFull(connection, make([]byte, 5)); err == nil {
+				accepted++
+			}
+		}
+		return accepted
+	}
+	testkit.AsUser(t, func(string) {
+		if n := open(16); n != 8 {
+			t.Errorf("another user has %d connections", n)
+		}
+	})
+	if n := open(10); n != 8 {
+		t.Errorf("root has %d connections", n)
+	}
+}
