@@ -377,6 +377,11 @@ var gridMutations = []mutation{
 		`return nil`,
 	},
 	{
+		"A temporary file is written by its descriptor", "slap/wholefile/wholefile.go", "slap/wholefile.TestTemporaryExchanged",
+		`	if _, err := file.Write(content); err != nil {`,
+		`	if err := os.WriteFile(file.Name(), content, 0); err != nil {`,
+	},
+	{
 		"A reused process number is not an agent", "grid/pass/pidfile.go", "grid/pass.TestPIDFileOfStrangers",
 		`if uid, _ := confined.Owner(info); uid != os.Geteuid() {`,
 		`if uid, _ := confined.Owner(info); uid < 0 {`,
@@ -484,6 +489,11 @@ var gridMutations = []mutation{
 		`directory, err := confined.OpenBelow(place, name)`,
 		`path, _ = filepath.EvalSymlinks(path)
 			directory, err := confined.Open(path)`,
+	},
+	{
+		"A partition's log is rotated while it grows", "grid/instance/log.go", "grid/instance.TestInstanceLogIsBounded",
+		`	if l.file != nil && l.size >= maxInstanceLog {`,
+		`	if l.file != nil && l.size < 0 {`,
 	},
 	{
 		"A place for downloaded parts is made where root alone can reach it", "grid/software/parts.go", "grid/software.TestOpenParts",

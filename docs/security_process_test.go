@@ -196,8 +196,13 @@ var runMutations = []mutation{
 	},
 	{
 		"State directories behind links are not given away", "slap/confined/give.go", "slap/confined.TestGivePath",
-		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC`,
-		`unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC`,
+		`openBeneath(fd, part, unix.O_RDONLY|unix.O_DIRECTORY)`,
+		`unix.Openat(fd, part, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)`,
+	},
+	{
+		"State directories that are mounted are not given away", "slap/confined/give.go", "slap/confined.TestGivePathOfMount",
+		`fd, err = openBeneath(fd, part, unix.O_RDONLY|unix.O_DIRECTORY)`,
+		`fd, err = unix.Openat(fd, part, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)`,
 	},
 	{
 		"Promises of root are not run", "promise/promise.go", "promise.TestRefusals",

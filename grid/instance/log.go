@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -19,15 +20,18 @@ import (
 const (
 	stateDirectory = ".slapgrid"
 	instanceLog    = ".slapgrid/log/instance.log"
-	// maxInstanceLog is the size, in bytes, at which a partition's log is
+	// defaultMaxInstanceLog is the size, in bytes, at which a partition's log is
 	// rotated.
-	maxInstanceLog = 20 << 20
+	defaultMaxInstanceLog = 20 << 20
 )
+
+// maxInstanceLog is smaller in tests.
+var maxInstanceLog int64 = defaultMaxInstanceLog
 
 // openInstanceLog makes the log of the partition's directory, for its user to
 // read, a copy of everything logged about it from now on (GRID-50). Close the
 // file at the end.
-func (d *deployment) openInstanceLog() (*os.File, error) {
+func (d *deployment) openInstanceLog() (io.Closer, error) {
 	for _, directory := range []struct {
 		name string
 		mode fs.FileMode
@@ -44,16 +48,74 @@ func (d *deployment) openInstanceLog() (*os.File, error) {
 	if err := d.Root.GiveAwayTree(stateDirectory); err != nil {
 		return nil, err
 	}
+	log := &instanceLogFile{open: d.appendInstanceLog}
+	if err := log.begin(); err != nil {
+		return nil, err
+	}
+	copied := &instanceLogHandler{log: log, hide: d.Node.Hide, name: "slapos"}
+	d.Log = slog.New(slog.NewMultiHandler(d.Log.Handler(), copied))
+	return log, nil
+}
+
+// appendInstanceLog opens the log at its end, after it was set aside if it is large.
+func (d *deployment) appendInstanceLog() (*os.File, error) {
 	if err := d.rotateInstanceLog(); err != nil {
 		return nil, err
 	}
-	file, err := d.Root.Append(instanceLog, 0o644)
+	return d.Root.Append(instanceLog, 0o644)
+}
+
+// An instanceLogFile is a partition's log, which is rotated in the middle of a pass,
+// too: what runs there may print without end.
+type instanceLogFile struct {
+	open func() (*os.File, error)
+
+	mu   sync.Mutex
+	file *os.File // nil: it is over
+	size int64
+}
+
+func (l *instanceLogFile) begin() error {
+	file, err := l.open()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	copied := &instanceLogHandler{mu: &sync.Mutex{}, file: file, hide: d.Node.Hide, name: "slapos"}
-	d.Log = slog.New(slog.NewMultiHandler(d.Log.Handler(), copied))
-	return file, nil
+	info, err := file.Stat()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	l.file, l.size = file, info.Size()
+	return nil
+}
+
+func (l *instanceLogFile) write(line []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil && l.size >= maxInstanceLog {
+		err := l.file.Close()
+		l.file = nil
+		if err = errors.Join(err, l.begin()); err != nil {
+			return err // nothing more is written: what can't be rotated has no bound
+		}
+	}
+	if l.file == nil {
+		return nil
+	}
+	n, err := l.file.Write(line)
+	l.size += int64(n)
+	return err
+}
+
+// Close ends the log.
+func (l *instanceLogFile) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		return nil
+	}
+	err := l.file.Close()
+	l.file = nil
+	return err
 }
 
 // rotateInstanceLog also sets aside a log that the user doesn't own, as old
@@ -75,8 +137,7 @@ func (d *deployment) rotateInstanceLog() error {
 // An instanceLogHandler writes "[time] LEVEL logger message" lines, without
 // secrets that the partition's user must not see.
 type instanceLogHandler struct {
-	mu   *sync.Mutex
-	file *os.File
+	log  *instanceLogFile
 	hide func(string) string
 	name string // of the logger
 }
@@ -92,16 +153,13 @@ func (h *instanceLogHandler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	line.WriteByte('\n')
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	_, err := h.file.Write(line.Bytes())
-	return err
+	return h.log.write(line.Bytes())
 }
 
 func (h *instanceLogHandler) WithAttrs(attributes []slog.Attr) slog.Handler {
 	for _, a := range attributes {
 		if a.Key == "logger" {
-			return &instanceLogHandler{mu: h.mu, file: h.file, hide: h.hide, name: a.Value.String()}
+			return &instanceLogHandler{log: h.log, hide: h.hide, name: a.Value.String()}
 		}
 	}
 	return h

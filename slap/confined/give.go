@@ -73,7 +73,7 @@ var hardLinksProtected = sync.OnceValue(func() bool {
 })
 
 // GivePath gives root's directories on a path to the directory's user, without
-// following a link. A missing directory is no error.
+// following a link or crossing a mount. A missing directory is no error.
 func (d *Directory) GivePath(name string) error {
 	if !d.gives {
 		return nil
@@ -85,7 +85,7 @@ func (d *Directory) GivePath(name string) error {
 	defer at.Close()
 	fd := int(at.Fd())
 	for _, part := range strings.Split(name, "/") {
-		fd, err = unix.Openat(fd, part, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		fd, err = openBeneath(fd, part, unix.O_RDONLY|unix.O_DIRECTORY)
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}

@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"slapos/slap/testkit"
 )
@@ -98,6 +101,23 @@ func TestGivePath(t *testing.T) {
 	}
 	if testkit.OwnerOf(t, outside) != 0 {
 		t.Error("a directory outside was given away")
+	}
+}
+
+// What is mounted in a partition is the administrator's, and stays so.
+func TestGivePathOfMount(t *testing.T) {
+	testkit.Root(t)
+	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) {
+		return
+	}
+	partition := openForTest(t)
+	outside, mounted := t.TempDir(), partition.Join("state")
+	if err := errors.Join(os.Mkdir(mounted, 0o755), unix.Mount(outside, mounted, "", unix.MS_BIND, "")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(mounted, unix.MNT_DETACH) })
+	if err := partition.GivePath("state"); err == nil || testkit.OwnerOf(t, outside) != 0 {
+		t.Errorf("what is mounted was given to user %d: %v", testkit.OwnerOf(t, outside), err)
 	}
 }
 
