@@ -61,7 +61,7 @@ func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
 		}
 		held := &PIDFile{path, file}
 		if err := held.write(); err != nil {
-			file.Close()
+			held.Release()
 			return nil, fmt.Errorf("slapgrid could not write pidfile %s: %w", path, err)
 		}
 		return held, nil

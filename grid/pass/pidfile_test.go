@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"slapos/slap/testkit"
 )
 
@@ -131,5 +133,27 @@ func TestPIDFileOfAReusedNumber(t *testing.T) {
 func TestPIDFileNotWritable(t *testing.T) {
 	if _, err := TakePIDFile(filepath.Join(t.TempDir(), "missing", "pid"), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("no error")
+	}
+}
+
+// A pid that can't be written leaves no empty file.
+func TestPIDFileFullDisk(t *testing.T) {
+	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) {
+		return
+	}
+	directory := t.TempDir()
+	if err := unix.Mount("none", directory, "tmpfs", 0, "size=4k"); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(directory, unix.MNT_DETACH)
+	if err := os.WriteFile(filepath.Join(directory, "filler"), make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(directory, "pid")
+	if held, err := TakePIDFile(path, slog.New(slog.DiscardHandler)); err == nil {
+		t.Fatalf("%+v", held)
+	}
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("the file is left: %v", err)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"sync"
 
 	"slapos/grid/buildout"
@@ -87,6 +88,7 @@ func (p *releasePass) writeSupervisor(ctx context.Context) error {
 }
 
 func (p *releasePass) processReleases(ctx context.Context, wanted []*slap.SoftwareRelease) (pass.Result, error) {
+	p.warnOfUnknown(wanted)
 	failures := make([]error, len(wanted))
 	p.node.Progress.Plan(len(wanted))
 	err := p.node.Each(ctx, len(wanted), func(ctx context.Context, i int, log *slog.Logger) error {
@@ -106,6 +108,15 @@ func (p *releasePass) processReleases(ctx context.Context, wanted []*slap.Softwa
 		}
 	}
 	return result, err
+}
+
+// warnOfUnknown names what Only names and the master does not: nothing is done for it.
+func (p *releasePass) warnOfUnknown(wanted []*slap.SoftwareRelease) {
+	for _, name := range p.node.Only {
+		if !slices.ContainsFunc(wanted, func(r *slap.SoftwareRelease) bool { return name == r.URL || name == buildout.ReleaseName(r.URL) }) {
+			p.node.Logger.Warn("The master does not want this Software Release here: " + name)
+		}
+	}
 }
 
 // reportFailure reports a failure to the log and the master. The log already
