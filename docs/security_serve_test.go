@@ -317,8 +317,8 @@ var serveMutations = []mutation{
 	},
 	{
 		"The connections of an address are limited", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneAddress",
-		`if l.open[key] >= most {`,
-		`if false {`,
+		`if l.open[p.key] >= p.most {`,
+		`if p.most < 0 {`,
 	},
 	{
 		"The cache server's operator sets the limit", "cmd/slapos/cache_start.go", "cmd/slapos.TestCacheConnections",
@@ -339,7 +339,8 @@ var serveMutations = []mutation{
 	{
 		"Users of this machine share its connections", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneUser",
 		`return []countedPlace{{key, most - most/4}, {user, max(1, most/4)}}`,
-		`return []countedPlace{all}`,
+		`_ = user
+	return []countedPlace{all}`,
 	},
 	{
 		"A slow client of a server is given up", "slap/serve/serve.go", "slap/serve.TestServerLimits",
