@@ -142,6 +142,9 @@ func TestPIDFileFullDisk(t *testing.T) {
 		return
 	}
 	directory := t.TempDir()
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
 	if err := unix.Mount("none", directory, "tmpfs", 0, "size=4k"); err != nil {
 		t.Fatal(err)
 	}
