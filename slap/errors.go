@@ -3,6 +3,7 @@
 package slap
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,9 +51,9 @@ type HTTPError struct {
 func (e *HTTPError) Error() string {
 	switch {
 	case e.Status == http.StatusNotFound && len(e.Parameters) > 0:
-		return e.asked + " - " + e.Parameters.repr()
+		return cmp.Or(e.asked, e.URL) + " - " + e.Parameters.repr()
 	case e.Status == http.StatusNotFound:
-		return e.asked
+		return cmp.Or(e.asked, e.URL)
 	case e.Status == http.StatusRequestTimeout:
 		return e.Path
 	case e.Status < 500:

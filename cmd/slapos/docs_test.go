@@ -81,7 +81,7 @@ func TestKeysInDocuments(t *testing.T) {
 			}
 		}
 	}
-	for _, page := range []string{"format.md", "proxy.md", "collect.md"} {
+	for _, page := range []string{"format.md", "proxy.md", "networkcache.md", "collect.md"} {
 		text += documents(t)[filepath.Join("docs", page)]
 	}
 	for _, rule := range keyRules {
