@@ -129,6 +129,11 @@ var runMutations = []mutation{
 		`passed > limit && false {`,
 	},
 	{
+		"Output begins no line of the log", "grid/pass/printable.go", "grid/pass.TestPrintable",
+		`if strings.Contains(text, "\n") {`,
+		`if text == "" {`,
+	},
+	{
 		"Control characters are written as text", "grid/pass/printable.go", "grid/pass.TestPrintable",
 		`unicode.IsControl(r) && r != '\n'`,
 		`r == 0 && unicode.IsControl(r) && r != '\n'`,

@@ -9,7 +9,8 @@ func TestPrintable(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain\ttext\n…":        "plain\ttext\n…",
 		"\x1b]0;title\a\x1b[2J": `\x1b]0;title\a\x1b[2J`,
-		"10%\r20%\u009b31m":     `10%\r20%\u009b31m`,
+		"output:\n2026-01-01 00:00:00 slapos[1] ERROR a\n[2026-01-01 00:00:00,000] ERROR b\n2026": "output:\n 2026-01-01 00:00:00 slapos[1] ERROR a\n [2026-01-01 00:00:00,000] ERROR b\n2026",
+		"10%\r20%\u009b31m": `10%\r20%\u009b31m`,
 	} {
 		if got := Printable(text); got != want {
 			t.Errorf("%q is shown as %q, want %q", text, got, want)
