@@ -4,8 +4,10 @@ package slap
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,11 +18,16 @@ import (
 
 // ReadToken reads the token for a Master (CLI-112): the first line of a file that
 // its owner alone may read. No file, an empty name, is no token.
+// Neither has who may not read the file: the user of a partition, whom the Master
+// knows without one, or somebody whom it refuses.
 func ReadToken(file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
 	opened, err := os.Open(file)
+	if errors.Is(err, fs.ErrPermission) {
+		return "", nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("master_token_file: %w", err)
 	}

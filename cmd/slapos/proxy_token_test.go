@@ -79,7 +79,13 @@ func TestLocalMasterRefuses(t *testing.T) {
 		}
 	}
 
-	// The owner's commands read the token by themselves, those of others can't.
+	testkit.AsUser(t, func(string) { // others go without
+		if read, err := slap.ReadToken(token); read != "" || err != nil {
+			t.Errorf("another user reads %q, %v", read, err)
+		}
+	})
+
+	// The owner's commands read the token by themselves.
 	e, stdout, stderr := newTestEnvironment(t)
 	if code := run(t.Context(), e, []string{"slapos", "computer", "list", "--cfg", path}); code != 0 {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
