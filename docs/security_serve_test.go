@@ -379,14 +379,14 @@ var serveMutations = []mutation{
 		`p.budget.spend(1)`,
 	},
 	{
-		"The number of mismatches with a schema is limited", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
+		"The number of mismatches with a schema is limited", "slap/schema/message.go", "slap/schema.TestMismatchesAreBounded",
 		`if len(found) >= maximumMismatches {`,
 		`if false {`,
 	},
 	{
-		"A mismatch with a schema is described briefly", "slap/schema/check.go", "slap/schema.TestMismatchesAreBounded",
-		`cut(small(is).LocalizedString(message.NewPrinter(language.English)), maximumLine)`,
-		`is.LocalizedString(message.NewPrinter(language.English))`,
+		"A mismatch with a schema is described briefly", "slap/schema/small.go", "slap/schema.TestMismatchesAreBounded",
+		`if len(text) <= end {`,
+		`if true {`,
 	},
 	{
 		"The length of names in a schema is limited", "slap/schema/read.go", "slap/schema.TestPointersAreBounded",

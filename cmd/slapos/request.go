@@ -188,15 +188,22 @@ func (e *environment) tellInstance(ctx context.Context, instance *slap.Instance,
 	return decoded, nil
 }
 
-// tellMismatch warns of parameters that don't fit the schema (CLI-52).
+// tellMismatch warns of parameters that don't fit the schema (CLI-52), and of
+// parts of the schema that they can't be compared with (D-34).
 func (e *environment) tellMismatch(err error) {
 	var found schema.Mismatch
+	var incomplete *schema.Incomplete
 	switch {
 	case err == nil:
-	case errors.As(err, &found):
-		e.log.Warn("Request parameters do not validate against schema definition:\n  " + strings.Join(found, "\n  "))
-	default:
+		return
+	case errors.As(err, &incomplete):
+		found = incomplete.Found
 		e.log.Warn("Error validating request parameters against schema definition:\n" + err.Error())
+	case !errors.As(err, &found):
+		e.log.Warn("Error validating request parameters against schema definition:\n" + err.Error())
+	}
+	if len(found) > 0 {
+		e.log.Warn("Request parameters do not validate against schema definition:\n  " + strings.ReplaceAll(found.Error(), "\n", "\n  "))
 	}
 }
 

@@ -85,7 +85,7 @@ func (s *softwareSchema) validate(ctx context.Context, parameters *pytext.Object
 		}
 		var isObject bool
 		if checked, isObject = value.(*pytext.Object); !isObject {
-			return schema.Mismatch{"$: an object is expected"}
+			return schema.Mismatch{{Place: "$", Text: "the parameters must be an object"}}
 		}
 	}
 	checked.Remove("$schema")

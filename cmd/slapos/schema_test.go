@@ -49,17 +49,17 @@ func TestSoftwareSchema(t *testing.T) {
 	for _, test := range []struct {
 		name, url, softwareType, parameters string
 		serialisation                       schema.Serialisation // "" for undeclared
-		mismatch                            []string
+		mismatch                            schema.Mismatch
 		fails                               bool
 	}{
 		{"fits", "/sr.cfg", "", `{"a": "x", "b": "y"}`, schema.XML, nil, false},
 		{"old name of the default type", "/sr.cfg", "RootSoftwareInstance", `{"a": "z"}`, schema.XML,
-			[]string{"$.a: fits none of the alternatives"}, false},
-		{"reference", "/sr.cfg", "", `{"b": "long"}`, schema.XML, []string{"$.b: maxLength: got 4, want 1"}, false},
-		{"other type", "/sr.cfg", "other", `{"_": "{}"}`, schema.JSONInXML, []string{"$: missing property 'k'"}, false},
+			schema.Mismatch{{Place: "$.a", Text: "a must be a whole number, or x"}}, false},
+		{"reference", "/sr.cfg", "", `{"b": "long"}`, schema.XML, schema.Mismatch{{Place: "$.b", Text: "b must have at most 1 character"}}, false},
+		{"other type", "/sr.cfg", "other", `{"_": "{}"}`, schema.JSONInXML, schema.Mismatch{{Place: "$.k", Text: "k is required"}}, false},
 		{"under _", "/sr.cfg", "other", `{"_": "{\"k\": 1}"}`, schema.JSONInXML, nil, false},
 		{"broken under _", "/sr.cfg", "other", `{"_": "{"}`, schema.JSONInXML, nil, true},
-		{"no object under _", "/sr.cfg", "other", `{"_": "1"}`, schema.JSONInXML, []string{"$: an object is expected"}, false},
+		{"no object under _", "/sr.cfg", "other", `{"_": "1"}`, schema.JSONInXML, schema.Mismatch{{Place: "$", Text: "the parameters must be an object"}}, false},
 		{"unknown type", "/sr.cfg", "nonsense", `{"a": "z"}`, schema.XML, nil, false},
 		{"no such schema", "/sr.cfg", "none", `{}`, schema.XML, nil, true},
 		{"broken schema", "/sr.cfg", "odd", `{}`, schema.XML, nil, true},

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"slapos/slap/pyjson"
+	"slapos/slap/schema"
 )
 
 // The name of a field is a letter and a JSON pointer. The letter says how the
@@ -33,7 +34,7 @@ const maximumDepth = 32
 
 // answersOf reads the parameters that a form holds. What can't be read is
 // among them as unreadable; problems name it.
-func answersOf(form url.Values) (values map[string]any, problems []string) {
+func answersOf(form url.Values) (values map[string]any, problems []schema.Problem) {
 	values = map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		kind, steps, ok := stepsOf(name)
@@ -48,10 +49,17 @@ func answersOf(form url.Values) (values map[string]any, problems []string) {
 			_ = place(values, steps, unreadable(text))
 		}
 		if err != nil {
-			problems = append(problems, strings.Join(append([]string{"$"}, steps...), ".")+": "+err.Error())
+			problems = append(problems, problem(steps, err))
 		}
 	}
 	return values, problems
+}
+
+// problem says what can't be read at a place.
+func problem(steps []string, err error) schema.Problem {
+	at := schema.PlaceOf(steps...)
+	name := strings.TrimPrefix(strings.TrimPrefix(at, "$"), ".")
+	return schema.Problem{Place: at, Text: strings.TrimPrefix(name+": "+err.Error(), ": ")}
 }
 
 // stepsOf takes the name of a field apart; false for a name of another kind.

@@ -51,7 +51,7 @@ const (
 
 // fieldsOf makes the fields of an object from its schema, with the values that
 // it has. The values that no field shows are left over.
-func fieldsOf(s *schema.Schema, values map[string]any, problems []string) (fields []field, others map[string]any) {
+func fieldsOf(s *schema.Schema, values map[string]any, problems []schema.Problem) (fields []field, others map[string]any) {
 	b := builder{schema: s, problems: problems}
 	fields, others = b.object(s.Schema, values, "", "$", 0)
 	number(fields, "f")
@@ -68,7 +68,7 @@ func number(fields []field, prefix string) {
 
 type builder struct {
 	schema   *schema.Schema
-	problems []string
+	problems []schema.Problem
 	fields   int
 }
 
@@ -135,8 +135,8 @@ func (b *builder) field(s *jsonschema.Schema, name string, value any, given bool
 		}
 	}
 	for _, problem := range b.problems {
-		if text, ok := strings.CutPrefix(problem, path+": "); ok {
-			f.Problems = append(f.Problems, text)
+		if problem.Place == path {
+			f.Problems = append(f.Problems, problem.Text)
 		}
 	}
 	members, isObject := value.(map[string]any)

@@ -112,7 +112,7 @@ func TestFields(t *testing.T) {
 			t.Errorf("%s comes back as %v, %q", c.values, got, problems)
 		}
 	}
-	fields, _ := fieldsOf(s, nil, []string{"$.count: too many", "$.a/b.inner: wrong"})
+	fields, _ := fieldsOf(s, nil, []schema.Problem{{Place: "$.count", Text: "too many"}, {Place: "$.a/b.inner", Text: "wrong"}})
 	if fields[1].Problems[0] != "too many" || fields[1].Example != "3" || fields[0].Label != "Name" || fields[0].Help != "What it is called." ||
 		fields[8].Fields[0].Problems[0] != "wrong" {
 		t.Errorf("%+v", fields)
@@ -140,16 +140,16 @@ func TestAnswers(t *testing.T) {
 	for _, c := range []struct {
 		form     url.Values
 		want     string
-		problems []string
+		problems []schema.Problem
 	}{
 		{url.Values{"s/a": {"x"}, "s/b": {""}, "n/c": {" 12 "}, "n/d": {"twelve"}, "l/e": {"1\r\n\r\n 2"}, "j/f": {"true"}, "other": {"z"}, "x/y": {"z"}},
 			`{"a": "x", "c": 12, "d": "twelve", "e": ["1", "2"], "f": true}`, nil},
 		{url.Values{"s/g/h": {"x"}, "j/g": {`{"i": 1}`}, "j": {`{"k": null}`}}, `{"g": {"h": "x", "i": 1}, "k": null}`, nil},
-		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": 1}`, []string{"$.a: it is set twice"}},
-		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": "x"}`, []string{"$.a.b: it is set twice"}},
-		{url.Values{"j": {`[1]`}}, `{}`, []string{"$: expected a JSON object: names and values in braces"}},
-		{url.Values{"j": {`{`}}, `{}`, []string{"$: invalid JSON (line 1: the text ends too soon)"}},
-		{url.Values{"j": {`{} {}`}}, `{}`, []string{"$: invalid JSON (line 1: unexpected text after the value)"}},
+		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": 1}`, []schema.Problem{{Place: "$.a", Text: "a: it is set twice"}}},
+		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": "x"}`, []schema.Problem{{Place: "$.a.b", Text: "a.b: it is set twice"}}},
+		{url.Values{"j": {`[1]`}}, `{}`, []schema.Problem{{Place: "$", Text: "expected a JSON object: names and values in braces"}}},
+		{url.Values{"j": {`{`}}, `{}`, []schema.Problem{{Place: "$", Text: "invalid JSON (line 1: the text ends too soon)"}}},
+		{url.Values{"j": {`{} {}`}}, `{}`, []schema.Problem{{Place: "$", Text: "invalid JSON (line 1: unexpected text after the value)"}}},
 	} {
 		got, problems := answersOf(c.form)
 		if !reflect.DeepEqual(got, values(t, c.want)) || !reflect.DeepEqual(problems, c.problems) {

@@ -47,7 +47,7 @@ type requestPage struct {
 	Typed        string // a release that nobody knows, before it is looked at
 	SchemaAt     string
 	SchemaBroken string
-	Problems     []string
+	Problems     []schema.Problem
 	// Insist is offered when parameters don't fit the schema.
 	Insist bool
 
@@ -272,7 +272,7 @@ func (page *requestPage) chosenSerialisation() schema.Serialisation {
 }
 
 // fill makes the fields.
-func (page *requestPage) fill(values map[string]any, problems []string) {
+func (page *requestPage) fill(values map[string]any, problems []schema.Problem) {
 	page.Problems, page.OthersFit = problems, true
 	if page.schema != nil {
 		page.Fields, values = fieldsOf(page.schema, values, problems)
@@ -385,8 +385,7 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 		return again(http.StatusUnprocessableEntity, "Some parameters can't be read.")
 	}
 	if page.schema != nil && form.Get("insist") == "" {
-		var found schema.Mismatch
-		if err := page.check(r.Context(), values); errors.As(err, &found) {
+		if found := page.check(r.Context(), values); len(found) > 0 {
 			problems, page.Insist = found, true
 			return again(http.StatusUnprocessableEntity, "Some parameters don't match the schema of the release.")
 		}
@@ -420,12 +419,20 @@ func (p *Panel) requested(w http.ResponseWriter, r *http.Request, page *requestP
 	return goTo(w, "instance", query(page.Name), "requested")
 }
 
-func (page *requestPage) check(ctx context.Context, values map[string]any) error {
+// check says what doesn't match the schema, as far as that can be used.
+func (page *requestPage) check(ctx context.Context, values map[string]any) schema.Mismatch {
 	text, err := json.Marshal(values)
 	if err != nil {
-		return err
+		return nil
 	}
-	return page.schema.Check(ctx, text)
+	var found schema.Mismatch
+	var incomplete *schema.Incomplete
+	if err := page.schema.Check(ctx, text); errors.As(err, &incomplete) {
+		found = incomplete.Found
+	} else {
+		errors.As(err, &found)
+	}
+	return found
 }
 
 func (page *requestPage) order(values map[string]any) (store.Order, error) {

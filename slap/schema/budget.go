@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -28,8 +29,9 @@ type overBudget struct{ error }
 // budget counts the steps of a validation. It belongs to one schema, and serves
 // one validation at a time.
 type budget struct {
-	ctx   context.Context // nil between validations
-	steps int
+	ctx    context.Context // nil between validations
+	steps  int
+	needed []Flaw // by the validation
 }
 
 // spend takes steps, and panics if there are none left, or the time is over.
@@ -50,7 +52,7 @@ func (b *budget) spend(steps int) {
 func (b *budget) within(ctx context.Context, validate func() error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, maximumTime)
 	defer cancel()
-	b.ctx, b.steps = ctx, maximumSteps
+	b.ctx, b.steps, b.needed = ctx, maximumSteps, nil
 	defer func() {
 		b.ctx = nil
 		if thrown := recover(); thrown != nil {
@@ -64,9 +66,10 @@ func (b *budget) within(ctx context.Context, validate func() error) (err error) 
 	return validate()
 }
 
-// charge makes each schema that s can reach take its steps from the budget. The
-// library looks at the format of a schema first.
-func (b *budget) charge(s *jsonschema.Schema) {
+// charge makes each schema that s can reach take its steps from the budget, and
+// tell when it has a flaw that matters. The library looks at the format of a
+// schema after its type and constants.
+func (b *budget) charge(s *jsonschema.Schema, probes map[string][]probe) {
 	seen := map[*jsonschema.Schema]bool{s: true}
 	for queue := []*jsonschema.Schema{s}; len(queue) > 0; queue = queue[1:] {
 		next := queue[0]
@@ -76,12 +79,16 @@ func (b *budget) charge(s *jsonschema.Schema) {
 				queue = append(queue, below)
 			}
 		}
-		b.chargeOne(next)
+		b.chargeOne(next, probes[plainLocation(next.Location)])
 	}
 }
 
-func (b *budget) chargeOne(s *jsonschema.Schema) {
-	former, patterns := s.Format, 1+len(s.PatternProperties)
+func (b *budget) chargeOne(s *jsonschema.Schema, probes []probe) {
+	patterns := 1 + len(s.PatternProperties)
+	if len(probes) > 0 && (s.Types != nil || s.Const != nil || s.Enum != nil) {
+		own := &jsonschema.Schema{DraftVersion: s.DraftVersion, Location: s.Location, Types: s.Types, Const: s.Const, Enum: s.Enum}
+		s.Types, s.Const, s.Enum, s.AllOf = nil, nil, nil, append(s.AllOf, own)
+	}
 	own := 1 + len(s.AllOf) + len(s.AnyOf) + len(s.OneOf) + len(s.Required) + len(s.Dependencies)
 	if s.Enum != nil {
 		own += len(s.Enum.Values)
@@ -95,14 +102,13 @@ func (b *budget) chargeOne(s *jsonschema.Schema) {
 			steps += len(value)
 		}
 		b.spend(steps)
-		if former != nil {
-			return former.Validate(value)
+		for _, p := range probes {
+			if (p.needs == nil || p.needs(value)) && len(b.needed) < maximumMismatches && !slices.Contains(b.needed, p.flaw) {
+				b.needed = append(b.needed, p.flaw)
+			}
 		}
 		return nil
 	}}
-	if former != nil {
-		s.Format.Name = former.Name
-	}
 }
 
 var schemaType = reflect.TypeFor[jsonschema.Schema]()

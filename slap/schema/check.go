@@ -4,17 +4,14 @@ package schema
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 
 	"slapos/slap/pyjson"
 )
@@ -22,45 +19,91 @@ import (
 // Schema is a compiled schema of requests. One goroutine uses it at a time.
 type Schema struct {
 	*jsonschema.Schema
-	// documents are the texts of the schema, by address.
-	documents map[string][]byte
-	budget    *budget
+	// Flaws are the parts that can't be used.
+	Flaws []Flaw
+
+	origins map[string]origin
+	// texts are those of the documents, by address.
+	texts  map[string][]byte
+	orders map[place][]string
+	budget *budget
 }
 
-// Mismatch lists what is wrong with parameters, one line each: where, as
-// $.key[0], and what.
-type Mismatch []string
+// Mismatch lists what is wrong with parameters.
+type Mismatch []Problem
 
-func (m Mismatch) Error() string { return strings.Join(m, "\n") }
+// Problem is a sentence about a value. Place is where that is, as $.key[0].
+type Problem struct{ Place, Text string }
 
-// Compile reads and compiles the schema of requests.
+func (m Mismatch) Error() string {
+	lines := make([]string, len(m))
+	for i, problem := range m {
+		lines[i] = problem.Text
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Incomplete says that parameters are about parts of the schema that can't be
+// used, and what the other parts find wrong.
+type Incomplete struct {
+	Flaws []Flaw
+	Found Mismatch
+}
+
+func (i *Incomplete) Error() string {
+	var lines []string
+	for _, flaw := range i.Flaws {
+		lines = append(lines, flaw.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Compile reads and compiles the schema of requests. Parts that can't be used
+// are left out.
 func (t Type) Compile(ctx context.Context) (*Schema, error) {
 	if t.Request == "" {
 		return nil, fmt.Errorf("%s.json names no request schema for the software type %s", t.release, t.Key)
 	}
-	l := &loader{ctx: ctx, remote: isRemote(t.release), documents: map[string][]byte{}}
-	document, err := l.Load(t.Request)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", t.Request, err)
-	}
 	limits := &budget{}
-	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(l)
-	compiler.UseRegexpEngine(limits.engine)
-	if err := compiler.AddResource(t.Request, document); err != nil {
-		return nil, err
+	f := &flattener{
+		loader: &loader{ctx: ctx, remote: isRemote(t.release), documents: map[string][]byte{}}, engine: limits.engine,
+		documents: map[string]any{}, unread: map[string]error{}, anchors: map[string]place{}, names: map[target]string{},
+		copies: map[string]map[string]any{}, probes: map[string][]probe{}, origins: map[string]origin{},
 	}
-	compiled, err := compiler.Compile(t.Request)
+	start, err := f.flatten(t.Request)
 	if err != nil {
 		return nil, err
 	}
-	limits.charge(compiled)
-	return &Schema{Schema: compiled, documents: l.documents, budget: limits}, nil
+	compiler := jsonschema.NewCompiler()
+	compiler.UseLoader(nothing{})
+	compiler.UseRegexpEngine(limits.engine)
+	pointers := 0
+	for draft, copies := range f.copies {
+		address := copyOf(drafts[draft])
+		document := map[string]any{"$schema": draft, "definitions": copies}
+		if pointers += pointersIn(document, len(address)); pointers > maximumPointers {
+			return nil, errors.New("the names of the schema's members are too long")
+		}
+		if err := compiler.AddResource(address, document); err != nil {
+			return nil, err
+		}
+	}
+	compiled, err := compiler.Compile(start)
+	if err != nil {
+		return nil, err
+	}
+	limits.charge(compiled, f.probes)
+	return &Schema{Schema: compiled, Flaws: f.flaws, origins: f.origins, texts: f.loader.documents, orders: map[place][]string{}, budget: limits}, nil
 }
 
+// nothing has no documents: all are copied before.
+type nothing struct{}
+
+func (nothing) Load(location string) (any, error) { return nil, errors.New(location + " is not there") }
+
 // Check compares parameters, a JSON text, with the schema. The error is a
-// [Mismatch], unless the text is not JSON, or the comparison takes too long
-// (PROXY-183).
+// [Mismatch] or [*Incomplete], unless the text is not JSON, or the comparison
+// takes too long (PROXY-183).
 func (s *Schema) Check(ctx context.Context, parameters []byte) error {
 	if err := pyjson.Bounded(parameters); err != nil {
 		return err
@@ -71,49 +114,19 @@ func (s *Schema) Check(ctx context.Context, parameters []byte) error {
 	}
 	err = s.budget.within(ctx, func() error { return s.Validate(instance) })
 	var invalid *jsonschema.ValidationError
-	if !errors.As(err, &invalid) {
+	var found Mismatch
+	if errors.As(err, &invalid) {
+		found, err = s.mismatches(nil, invalid), nil
+		slices.SortFunc(found, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.Text, b.Text)) })
+		found = slices.Compact(found)
+	}
+	switch {
+	case err != nil:
 		return err
-	}
-	found := mismatches(nil, invalid)
-	slices.Sort(found)
-	return Mismatch(slices.Compact(found))
-}
-
-// mismatches lists the errors that are useful by themselves: it doesn't go into
-// alternatives.
-func mismatches(found []string, err *jsonschema.ValidationError) []string {
-	if len(found) >= maximumMismatches {
+	case len(s.budget.needed) > 0:
+		return &Incomplete{s.budget.needed, found}
+	case len(found) > 0:
 		return found
 	}
-	var text string
-	switch is := err.ErrorKind.(type) {
-	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
-		for _, cause := range err.Causes {
-			found = mismatches(found, cause)
-		}
-		return found
-	case *kind.AnyOf:
-		text = "fits none of the alternatives"
-	case *kind.OneOf:
-		text = "fits none of the alternatives"
-		if len(is.Subschemas) > 0 {
-			text = "fits more than one of the alternatives"
-		}
-	default:
-		text = cut(small(is).LocalizedString(message.NewPrinter(language.English)), maximumLine)
-	}
-	return append(found, jsonPath(err.InstanceLocation)+": "+text)
-}
-
-// jsonPath writes a location as $.key[0].
-func jsonPath(location []string) string {
-	path := "$"
-	for _, step := range location {
-		if _, err := strconv.Atoi(step); err == nil {
-			path += "[" + step + "]"
-		} else {
-			path += "." + shortened(step)
-		}
-	}
-	return path
+	return nil
 }

@@ -21,39 +21,43 @@ func (s *Schema) Properties(part *jsonschema.Schema) []string {
 	for name := range part.Properties {
 		names = append(names, name)
 	}
-	place := map[string]int{}
-	for i, name := range s.keys(part.Location) {
-		place[name] = i
+	index := map[string]int{}
+	for i, name := range s.keys(s.origins[plainLocation(part.Location)].place) {
+		index[name] = i
 	}
 	slices.SortFunc(names, func(a, b string) int {
-		return cmp.Or(cmp.Compare(place[a], place[b]), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(index[a], index[b]), cmp.Compare(a, b))
 	})
 	return names
 }
 
-// keys returns the keys of "properties" at a location, in text order.
-func (s *Schema) keys(location string) []string {
+// plainLocation is the location of a copy without the escapes of addresses.
+func plainLocation(location string) string {
 	address, fragment, _ := strings.Cut(location, "#")
-	data, found := s.documents[address]
-	if path, isFile := strings.CutPrefix(address, "file://"); !found && isFile {
-		if plain, err := url.PathUnescape(path); err == nil {
-			data = s.documents[plain]
-		}
+	if pointer, err := url.PathUnescape(fragment); err == nil {
+		fragment = pointer
 	}
-	pointer, err := url.PathUnescape(fragment)
-	if err != nil {
-		return nil
+	return address + "#" + fragment
+}
+
+// Keyword returns the value of a keyword of a part of the schema, as its author
+// wrote it.
+func (s *Schema) Keyword(part *jsonschema.Schema, name string) any {
+	return s.origins[plainLocation(part.Location)].keywords[name]
+}
+
+// keys returns the keys of "properties" at a place, in text order.
+func (s *Schema) keys(at place) (keys []string) {
+	if keys, known := s.orders[at]; known {
+		return keys
 	}
-	steps := strings.Split(pointer, "/")[1:]
-	if pointer == "" {
-		steps = nil
-	}
-	unescape := strings.NewReplacer("~1", "/", "~0", "~")
-	for _, step := range steps {
+	defer func() { s.orders[at] = keys }()
+	data := s.texts[at.document]
+	for _, step := range strings.Split(at.pointer, "/")[1:] {
 		var list []json.RawMessage
 		var members map[string]json.RawMessage
 		if json.Unmarshal(data, &members) == nil {
-			data = members[unescape.Replace(step)]
+			data = members[pointerUnescaper.Replace(step)]
 		} else if i, ok := index(step); ok && json.Unmarshal(data, &list) == nil && i < len(list) {
 			data = list[i]
 		} else {

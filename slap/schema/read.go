@@ -42,7 +42,7 @@ func (l *loader) Load(location string) (any, error) {
 		return nil, errors.New("a schema of the network can't refer to a file of this machine")
 	}
 	if len(l.documents) >= maximumDocuments {
-		return nil, fmt.Errorf("the schema has more than %d documents", maximumDocuments)
+		return nil, tooMuch{fmt.Errorf("the schema has more than %d documents", maximumDocuments)}
 	}
 	data, err := read(l.ctx, location, patience)
 	if err != nil {
@@ -53,14 +53,14 @@ func (l *loader) Load(location string) (any, error) {
 	}
 	// The library takes quadratic time in their number.
 	if l.values += bytes.Count(data, []byte(":")) + bytes.Count(data, []byte(",")); l.values > maximumValues {
-		return nil, fmt.Errorf("the schema has more than %d values", maximumValues)
+		return nil, tooMuch{fmt.Errorf("the schema has more than %d values", maximumValues)}
 	}
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
 	if l.pointers += pointersIn(document, len(location)); l.pointers > maximumPointers {
-		return nil, errors.New("the names of the schema's members are too long")
+		return nil, tooMuch{errors.New("the names of the schema's members are too long")}
 	}
 	l.documents[location] = data
 	return document, nil
