@@ -152,6 +152,37 @@ func TestAuthorization(t *testing.T) {
 	l.expect(l.post("/softwareInstanceBang", "computer_id", "x", "computer_partition_id", "y"), 200, "OK")
 }
 
+// What a deployment no longer requests is asked to go (PROXY-187).
+func TestRelatedInstances(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(3)
+	tell := func(titles ...any) answer {
+		document, err := slap.Marshal(titles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.post("/updateComputerPartitionRelatedInstanceList", "computer_id", "local_computer",
+			"computer_partition_id", "slappart0", "instance_reference_xml", string(document))
+	}
+	for _, title := range []string{"root", "a", "b"} {
+		l.request(title)
+		l.header.Set("Authorization", "X-SlapPartition computer_id=local_computer, computer_partition_id=slappart0")
+	}
+	l.expect(tell("a", "b"), 200, "OK")
+	l.expect(tell("b"), 200, "OK")
+	l.expect(tell("b", 1), 400, "instance_reference_xml is not a list of names")
+	l.expect(l.post("/updateComputerPartitionRelatedInstanceList", "computer_id", "local_computer",
+		"computer_partition_id", "slappart0", "instance_reference_xml", "<marshal>"), 400, "instance_reference_xml is not a list of names")
+	l.expect(l.post("/updateComputerPartitionRelatedInstanceList", "computer_id", "local_computer",
+		"computer_partition_id", "nope", "instance_reference_xml", "<marshal><list id='i1'/></marshal>"), 200, "OK")
+	for title, state := range map[string]string{"a": "destroyed", "b": "started"} {
+		instance, err := l.Instance(t.Context(), store.Name{Title: title, Root: "root"})
+		if err != nil || instance.State != state {
+			t.Errorf("%s: %+v, %v", title, instance, err)
+		}
+	}
+}
+
 // TestDefaults fills in what a request may leave out (PROXY-60).
 func TestDefaults(t *testing.T) {
 	l := newLab(t, proxy.Options{})

@@ -35,11 +35,12 @@ func (p *Proxy) slapRoutes() map[string]map[string]handler {
 
 		"/getSoftwareReleaseListFromSoftwareProduct": get(p.softwareProduct),
 
-		"/requestComputerPartition":          post(p.requestComputerPartition),
-		"/setComputerPartitionConnectionXml": post(p.setConnection),
-		"/softwareInstanceBang":              post(p.softwareInstanceBang),
-		"/softwareInstanceRename":            post(p.softwareInstanceRename),
-		"/destroyedComputerPartition":        post(p.destroyedComputerPartition),
+		"/requestComputerPartition":                   post(p.requestComputerPartition),
+		"/setComputerPartitionConnectionXml":          post(p.setConnection),
+		"/softwareInstanceBang":                       post(p.softwareInstanceBang),
+		"/updateComputerPartitionRelatedInstanceList": post(p.relatedInstances),
+		"/softwareInstanceRename":                     post(p.softwareInstanceRename),
+		"/destroyedComputerPartition":                 post(p.destroyedComputerPartition),
 	}
 }
 
@@ -206,6 +207,35 @@ func (p *Proxy) softwareInstanceBang(w http.ResponseWriter, r *http.Request) err
 	}
 	if err := unlessUnknown(p.store.Bang(r.Context(), store.At(id), store.Tree)); err != nil {
 		return err
+	}
+	return writeText(w, http.StatusOK, "OK")
+}
+
+// relatedInstances gets what the deployment of a partition has requested, for what it
+// no longer requests to go (PROXY-187).
+func (p *Proxy) relatedInstances(w http.ResponseWriter, r *http.Request) error {
+	var id slap.PartitionID
+	var document string
+	if err := mandatory(r, "computer_id", &id.Computer, "computer_partition_id", &id.Partition, "instance_reference_xml", &document); err != nil {
+		return err
+	}
+	value, err := slap.Unmarshal([]byte(document))
+	list, ok := value.([]any)
+	if err != nil || !ok {
+		return refuse(http.StatusBadRequest, "instance_reference_xml is not a list of names")
+	}
+	titles := make([]string, len(list))
+	for i, item := range list {
+		if titles[i], ok = item.(string); !ok {
+			return refuse(http.StatusBadRequest, "instance_reference_xml is not a list of names")
+		}
+	}
+	dropped, err := p.store.Related(r.Context(), id, titles)
+	if err := unlessUnknown(err); err != nil {
+		return err
+	}
+	for _, title := range dropped {
+		p.log.Info(fmt.Sprintf("%s is no longer requested by %s: it is to be destroyed", title, id.Partition))
 	}
 	return writeText(w, http.StatusOK, "OK")
 }

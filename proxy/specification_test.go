@@ -97,8 +97,7 @@ func TestErrorPage(t *testing.T) {
 func TestAbsentCalls(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(1)
-	for _, name := range []string{"getHateoasUrl", "getHostingSubscriptionIpList", "requestComputer", "updateComputerPartitionRelatedInstanceList",
-		"getComputerStatus", "revokeComputerCertificate", "generateComputerCertificate"} {
+	for _, name := range []string{"getHateoasUrl", "getHostingSubscriptionIpList", "requestComputer", "getComputerStatus", "revokeComputerCertificate", "generateComputerCertificate"} {
 		for _, got := range []answer{l.get("/" + name + "?computer_id=local_computer"), l.post("/"+name, "computer_id", "local_computer")} {
 			if got.status != 404 || got.page() == "" {
 				t.Errorf("%s: %s", name, got)

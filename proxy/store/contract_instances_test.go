@@ -127,6 +127,43 @@ func testNames(t *testing.T, at place) {
 	l.equal("destroyed shared", roots[1].Hosted(), false)
 }
 
+// testRelated goes through PROXY-187.
+func testRelated(t *testing.T, at place) {
+	l := newLab(t, at, 6)
+	list := func(what, partition string, titles, want []string) {
+		t.Helper()
+		dropped, err := l.Related(l.ctx, id(partition), titles)
+		l.must(err)
+		l.equal(what, dropped, want)
+	}
+	l.request(order("root"))
+	for _, title := range []string{"a", "b", "c", "d"} {
+		l.request(order(title, by("slappart0")))
+	}
+	l.request(order("host"))
+	l.requestShared(order("s", by("slappart0")))
+	list("first", "slappart0", []string{"b", "a", "s", "b"}, nil)
+	l.equal("time", l.touched(func() { list("same", "slappart0", []string{"s", "b", "a"}, nil) }, "slappart0", "slappart1"), []string(nil))
+	list("a shared one less", "slappart0", []string{"a", "b"}, []string{"s"})
+	_, err := l.Instance(l.ctx, store.Name{Title: "s", Root: "root", Shared: true})
+	l.unknown("shared", err)
+	l.equal("time of what goes", l.touched(func() { list("one less", "slappart0", []string{"b", "more"}, []string{"a"}) }, "slappart1", "slappart2"), []string{"slappart1"})
+	l.equal("gone", l.at("slappart1").State, "destroyed")
+	l.equal("kept", l.at("slappart2").State, "started")
+	l.equal("never listed", l.at("slappart3").State, "started")
+	list("what never was", "slappart0", []string{"b"}, nil)
+	// Another has asked for it since.
+	l.request(order("b", by("slappart3")))
+	list("of others", "slappart0", nil, nil)
+	l.equal("of others, kept", l.at("slappart2").State, "started")
+	// A partition's next instance has nothing to do with the list of the last.
+	list("of a child", "slappart4", []string{"b"}, nil)
+	l.must(l.Destroy2("slappart4"))
+	list("after its end", "slappart4", nil, nil)
+	_, err = l.Related(l.ctx, id("nope"), nil)
+	l.unknown("partition", err)
+}
+
 func testUsage(t *testing.T, at place) {
 	l := newLab(t, at, 0)
 	reports, err := l.Usage(l.ctx, "c", 10)

@@ -36,6 +36,7 @@ func contract(t *testing.T, at place) {
 		{"subjects", testSubjects},
 		{"named state", testNamedState},
 		{"usage", testUsage},
+		{"related", testRelated},
 		{"version", testVersion},
 		{"failure leaves nothing", testFailure},
 		{"concurrent requests", testConcurrent},

@@ -35,6 +35,7 @@ type TableCount struct {
 type copiedTable struct {
 	name, order string
 	columns     []string
+	late        string // see table
 }
 
 // copiedTables are all of them.
@@ -48,11 +49,12 @@ func copiedTables() []copiedTable {
 		copyOf(&addressTable),
 		{name: "forwarded_partition_request18", order: "partition_reference, master_url", columns: []string{"partition_reference", "master_url"}},
 		copyOf(&usageTable),
+		copyOf(&relatedTable),
 	}
 }
 
 func copyOf[R any](t *table[R]) copiedTable {
-	return copiedTable{name: t.name, order: t.order, columns: t.names()}
+	return copiedTable{name: t.name, order: t.order, columns: t.names(), late: t.late}
 }
 
 // Copy copies a whole master into an empty database, created when missing, in
@@ -125,7 +127,7 @@ func (c *copied) begin(ctx context.Context) (err error) {
 	}
 	for _, table := range copiedTables() {
 		if !tables[table.name] {
-			if table.name == usageTable.name {
+			if table.late != "" {
 				continue
 			}
 			return fmt.Errorf("it has no table %s: run `slapos proxy start` on it once, which brings older databases up to date", table.name)
@@ -257,13 +259,14 @@ func nameOf(uri string) string { return (&Reader{dialect: dialectOf(uri)}).Name(
 func (c *copied) copyTo(ctx, inside context.Context, t *transaction, progress func(done, total int64)) (counts []TableCount, err error) {
 	var done int64
 	for _, table := range copiedTables() {
-		if table.name == usageTable.name && c.totals[table.name] > 0 {
-			if err := t.script(inside, usageSchema); err != nil {
-				return nil, err
-			}
-		} else if c.totals[table.name] == 0 {
+		if c.totals[table.name] == 0 {
 			counts = append(counts, TableCount{Table: table.name})
 			continue
+		}
+		if table.late != "" {
+			if err := t.script(inside, table.late); err != nil {
+				return nil, err
+			}
 		}
 		n, err := c.copyTable(ctx, inside, t, table, func(rows int64) { progress(done+rows, c.total) })
 		if err != nil {

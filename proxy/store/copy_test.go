@@ -45,6 +45,9 @@ func TestCopy(t *testing.T) {
 	l.must(l.Supply(l.ctx, store.Software{URL: release, Computer: "c", State: "available"}))
 	l.must(l.Forwarded(l.ctx, "user_x", "http://other/", "started"))
 	l.must(l.AddUsage(l.ctx, "c", "<journal/>"))
+	if _, err := l.Related(l.ctx, id("slappart0"), []string{"child"}); err != nil {
+		t.Fatal(err)
+	}
 	want := content(t, l.uri)
 
 	from := l.uri
@@ -56,8 +59,8 @@ func TestCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.equal("counts", fmt.Sprint(counts), "[{config18 0} {computer18 1} {software18 1} {partition18 1200} {slave18 1} "+
-			"{partition_network18 2400} {forwarded_partition_request18 1} {usage18 1}]")
-		l.equal("progress", []int64{last, total}, []int64{3605, 3605})
+			"{partition_network18 2400} {forwarded_partition_request18 1} {usage18 1} {related18 1}]")
+		l.equal("progress", []int64{last, total}, []int64{3606, 3606})
 		if got := content(t, to); !reflect.DeepEqual(got, want) {
 			t.Error("the copy differs")
 		}

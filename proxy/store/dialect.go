@@ -27,6 +27,9 @@ var indexes string
 //go:embed usage.sql
 var usageSchema string
 
+//go:embed related.sql
+var relatedSchema string
+
 // dialect is where the databases differ.
 type dialect struct {
 	driver string

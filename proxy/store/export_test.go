@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Content is all that a master answers from: its tables by name, but for that of
-// usage reports, which may be missing.
+// Content is all that a master answers from: its tables by name, but for those that
+// a file gets with their first row.
 func (r *Reader) Content(ctx context.Context) (map[string]*Table, error) {
 	content := map[string]*Table{}
 	for _, t := range copiedTables() {
-		if t.name == usageTable.name {
+		if t.late != "" {
 			continue
 		}
 		table, err := r.read(ctx, "SELECT "+strings.Join(t.columns, ", ")+" FROM "+t.name+" ORDER BY "+t.order)

@@ -98,13 +98,17 @@ func (d *Database) SetState(ctx context.Context, subject Subject, state slap.Sta
 		if err != nil {
 			return err
 		}
-		requested := *p
-		if requested.State = string(state); requested.Parameters == nil {
-			none := noParameters
-			requested.Parameters = &none
-		}
-		return t.update(ctx, p, requested)
+		return t.setState(ctx, p, state)
 	})
+}
+
+func (t *transaction) setState(ctx context.Context, p *Partition, state slap.State) error {
+	requested := *p
+	if requested.State = string(state); requested.Parameters == nil {
+		none := noParameters
+		requested.Parameters = &none
+	}
+	return t.update(ctx, p, requested)
 }
 
 // Bang implements [Instances]. All time stamps are the same (PROXY-42).
@@ -194,8 +198,10 @@ func (d *Database) Destroy(ctx context.Context, subject Subject) (waiting []stri
 		if err != nil {
 			return err
 		}
-		waiting, err = t.destroy(ctx, p)
-		return err
+		if waiting, err = t.destroy(ctx, p); err != nil || len(waiting) > 0 {
+			return err
+		}
+		return d.forgetRelated(ctx, t, p.ID)
 	})
 	return waiting, err
 }

@@ -127,6 +127,11 @@ type Instances interface {
 	// it was requested. A shared one can only be destroyed: its host no longer
 	// lists it. It returns a *[StateError] for another state of a shared one.
 	SetState(ctx context.Context, subject Subject, state slap.State) error
+	// Related keeps the titles of the instances that the deployment of a
+	// partition requested. It asks for the end of those that the list before it
+	// had and that only this partition requests, and returns their titles
+	// (PROXY-187). The first list of a partition ends none.
+	Related(ctx context.Context, id slap.PartitionID, titles []string) (dropped []string, err error)
 	// Bang renews the time stamps of an instance and, as far as reach says, of
 	// its tree.
 	Bang(ctx context.Context, subject Subject, reach Reach) error

@@ -17,6 +17,7 @@ type table[R any] struct {
 	name    string
 	columns []column[R]
 	order   string // of the rows, where it means something
+	late    string // the script that makes it in a file, with its first row; "": it is there from the beginning
 }
 
 type column[R any] struct {

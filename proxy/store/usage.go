@@ -13,8 +13,7 @@ type UsageReport struct {
 	Report   string
 }
 
-// usageTable exists in a file only after the first report.
-var usageTable = table[UsageReport]{name: "usage18", order: "time", columns: []column[UsageReport]{
+var usageTable = table[UsageReport]{name: "usage18", order: "time", late: usageSchema, columns: []column[UsageReport]{
 	{name: "computer_reference", at: func(r *UsageReport) cell { return text{&r.Computer} }},
 	{name: "time", at: func(r *UsageReport) cell { return number{&r.Time} }},
 	{name: "report", at: func(r *UsageReport) cell { return text{&r.Report} }},
@@ -26,7 +25,7 @@ func (d *Database) AddUsage(ctx context.Context, computer, report string) error 
 		// Made with the first report only: the original would not know what
 		// to do with the rows when it migrates to a later schema.
 		if d.dialect.file != "" {
-			if err := t.script(ctx, usageSchema); err != nil {
+			if err := t.script(ctx, usageTable.late); err != nil {
 				return err
 			}
 		}
@@ -39,7 +38,7 @@ func (d *Database) AddUsage(ctx context.Context, computer, report string) error 
 func (d *Database) Usage(ctx context.Context, computer string, limit int) (reports []UsageReport, err error) {
 	err = d.look(ctx, func(ctx context.Context, s *session) error {
 		reports = nil
-		if exists, err := d.hasUsage(ctx, s); err != nil || !exists {
+		if exists, err := d.hasTable(ctx, s, usageTable.name); err != nil || !exists {
 			return err
 		}
 		rows, err := usageTable.read(ctx, s, "WHERE computer_reference = $1 ORDER BY time DESC LIMIT $2", computer, limit)
@@ -49,12 +48,13 @@ func (d *Database) Usage(ctx context.Context, computer string, limit int) (repor
 	return reports, err
 }
 
-func (d *Database) hasUsage(ctx context.Context, s *session) (bool, error) {
+// hasTable reports whether there is a table that files get with its first row.
+func (d *Database) hasTable(ctx context.Context, s *session, name string) (bool, error) {
 	if d.dialect.file == "" {
 		return true, nil
 	}
 	var one int
-	return s.row(ctx, "SELECT 1 FROM sqlite_master WHERE name = $1", []any{usageTable.name}, &one)
+	return s.row(ctx, "SELECT 1 FROM sqlite_master WHERE name = $1", []any{name}, &one)
 }
 
 // Usage reads all usage reports, the oldest first. A database that never got
