@@ -160,7 +160,7 @@ func TestPanelInBrowser(t *testing.T) {
 		choose(`[name="j/limits/memory"]`, `"1G"`))
 	b.follow("button.main")
 	b.expect("Some parameters don't match the schema of the release.")
-	b.expect("got 80, want 1,024")
+	b.expect("port must be at least 1024")
 	b.run(choose(`[name="n/port"]`, "9090"))
 	b.follow("button.main")
 	b.expect("Instance requested.")

@@ -91,7 +91,7 @@ func TestPanelRequest(t *testing.T) {
 		got := fill("s/name", "you", "n/port", "80", "j/limits", "{", "l/hosts", "kept")
 		l.expectPage(got, 422, "Some parameters can&#39;t be read.", "invalid JSON (line 1: the text ends too soon)", ">\n{</textarea>", ">\nkept</textarea>")
 		got = fill("s/name", "you", "n/port", "80")
-		l.expectPage(got, 422, "Some parameters don&#39;t match the schema of the release.", "got 80, want 1,024", `value="80"`, "Request anyway")
+		l.expectPage(got, 422, "Some parameters don&#39;t match the schema of the release.", "port must be at least 1024", `value="80"`, "Request anyway")
 		l.expectGoesTo(fill("s/name", "you", "n/port", "9090", "j/tls", "false"), "instance?done=requested&title=hello")
 		instance := l.named(store.Name{Title: "hello"})
 		if text := slap.PythonRepr(instance.Parameters); text != slap.PythonRepr(want) {

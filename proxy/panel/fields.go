@@ -4,8 +4,8 @@ package panel
 
 import (
 	"cmp"
-	"encoding/json"
-	"fmt"
+	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,14 +22,29 @@ type field struct {
 	Name  string
 	ID    string
 	Label string
-	Help  string
-	// Kind is text, secret, number, choice, lines, json or group.
+	// Called is the parameter's name, where the label is another.
+	Called string
+	Help   string
+	// Kind is text, secret, number, choice, lines, json, fixed, group, list,
+	// table or variant.
 	Kind     string
 	Value    string
-	Example  string // shown while there is no value
+	Default  string // what the release takes when there is no value
+	Examples string
+	Hint     string // how JSON looks
 	Choices  []choice
 	Required bool
-	Fields   []field // of a group
+	// Fields are those of a group, the items of a list, the rows of a table, or
+	// what a variant has.
+	Fields []field
+	// Marker is the name of a hidden input that says that the value is there;
+	// Marked is its value.
+	Marker, Marked string
+	// Key is the name of the input for the name of a row, and Row its value.
+	Key, Row string
+	// Remove is the name of a button that removes the item, Add of one that adds
+	// an empty one.
+	Remove, Add string
 	// Path is how mismatches name the value, Problems what they say of it.
 	Path     string
 	Problems []string
@@ -51,9 +66,9 @@ const (
 
 // fieldsOf makes the fields of an object from its schema, with the values that
 // it has. The values that no field shows are left over.
-func fieldsOf(s *schema.Schema, values map[string]any, problems []schema.Problem) (fields []field, others map[string]any) {
-	b := builder{schema: s, problems: problems}
-	fields, others = b.object(s.Schema, values, "", "$", 0)
+func fieldsOf(ctx context.Context, s *schema.Schema, a answers) (fields []field, others map[string]any) {
+	b := builder{ctx: ctx, schema: s, answers: a}
+	fields, others = b.object(parts(s.Schema, nil), a.values, spot{}, 0)
 	number(fields, "f")
 	return fields, others
 }
@@ -67,42 +82,132 @@ func number(fields []field, prefix string) {
 }
 
 type builder struct {
-	schema   *schema.Schema
-	problems []schema.Problem
-	fields   int
+	answers
+	ctx    context.Context
+	schema *schema.Schema
+	fields int
+	// pending are the schemas of a form that was chosen for the next object.
+	pending []*jsonschema.Schema
 }
 
-func (b *builder) object(s *jsonschema.Schema, values map[string]any, pointer, path string, depth int) (fields []field, others map[string]any) {
-	others = map[string]any{}
-	for name, value := range values {
-		others[name] = value
+// spot is where a value is: in the names of fields, and in the parameters.
+type spot struct {
+	pointer string
+	at      []string
+}
+
+// below is the spot of a member that a step of the pointer leads to.
+func (s spot) below(step, name string) spot {
+	return spot{s.pointer + "/" + step, append(slices.Clone(s.at), name)}
+}
+
+func (s spot) member(name string) spot { return s.below(escapeStep.Replace(name), name) }
+
+var escapeStep = strings.NewReplacer("~", "~0", "/", "~1")
+
+// objectForm is the form of one object.
+type objectForm struct {
+	*builder
+	spot
+	members  map[string]any
+	others   map[string]any
+	seen     map[string]bool
+	required map[string]bool
+	fixed    map[string]any // constants of the variants that are chosen
+	count    int            // of variants
+	rows     int            // of tables
+	depth    int
+}
+
+// object makes the fields of an object that some schemas describe together.
+func (b *builder) object(all []*jsonschema.Schema, members map[string]any, at spot, depth int) (fields []field, others map[string]any) {
+	o := objectForm{
+		builder: b, spot: at, members: members, others: maps.Clone(members), seen: map[string]bool{},
+		required: map[string]bool{}, fixed: map[string]any{}, depth: depth,
 	}
-	seen := map[string]bool{}
-	required := map[string]bool{}
-	all := parts(s, nil)
+	if o.others == nil {
+		o.others = map[string]any{}
+	}
+	for i := 0; i < len(all) && i < mostParts; i++ { // which grows
+		all = o.conditional(all, all[i])
+	}
+	o.require(all)
+	o.fix(b.pending, b.posted)
+	b.pending = nil
+	variants := o.choose(all, "")
+	fields = o.properties(all)
+	for _, v := range variants {
+		fields = append(fields, o.variant(v))
+	}
+	if table, wanted := o.table(all); wanted {
+		if len(fields) > 0 {
+			table.Label = "More names and values"
+		}
+		fields = append(fields, table)
+	}
+	return fields, o.others
+}
+
+func (o *objectForm) require(all []*jsonschema.Schema) {
 	for _, part := range all {
 		for _, name := range part.Required {
-			required[name] = true
+			o.required[name] = true
 		}
 	}
+}
+
+// conditional adds the schemas that hold for the values that there are.
+func (o *objectForm) conditional(all []*jsonschema.Schema, part *jsonschema.Schema) []*jsonschema.Schema {
+	if part.If != nil && (part.Then != nil || part.Else != nil) {
+		if o.schema.Fits(o.ctx, part.If, orEmpty(o.members)) {
+			all = parts(part.Then, all)
+		} else {
+			all = parts(part.Else, all)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(part.DependentSchemas)) {
+		if _, given := o.members[name]; given {
+			all = parts(part.DependentSchemas[name], all)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(part.Dependencies)) {
+		if dependent, is := part.Dependencies[name].(*jsonschema.Schema); is && o.members[name] != nil {
+			all = parts(dependent, all)
+		}
+	}
+	return all
+}
+
+func orEmpty(members map[string]any) map[string]any {
+	if members == nil {
+		return map[string]any{}
+	}
+	return members
+}
+
+// properties makes the fields of the properties that have none yet.
+func (o *objectForm) properties(all []*jsonschema.Schema) (fields []field) {
 	for _, part := range all {
-		for _, name := range b.schema.Properties(part) {
+		for _, name := range o.schema.Properties(part) {
 			// "$schema" is for editors of files, not for a form (SLAP-91).
-			if seen[name] || name == "$schema" {
+			if o.seen[name] || name == "$schema" {
 				continue
 			}
-			seen[name] = true
-			value, given := values[name]
-			delete(others, name)
-			f := b.field(part.Properties[name], name, value, given, pointer+"/"+escapeStep.Replace(name), path+"."+name, depth)
-			f.Required = required[name]
+			o.seen[name] = true
+			value, given := o.members[name]
+			delete(o.others, name)
+			at := o.spot.member(name)
+			if constant, fixed := o.fixed[name]; fixed {
+				fields = append(fields, field{Kind: "fixed", Name: "j" + at.pointer, Value: jsonText(constant), Label: name, Path: schema.PlaceOf(at.at...)})
+				continue
+			}
+			f := o.field(all, part.Properties[name], name, value, given, at, o.depth)
+			f.Required = o.required[name]
 			fields = append(fields, f)
 		}
 	}
-	return fields, others
+	return fields
 }
-
-var escapeStep = strings.NewReplacer("~", "~0", "/", "~1")
 
 // parts are the schemas that together describe a value: those behind
 // references, and those of allOf.
@@ -117,185 +222,108 @@ func parts(s *jsonschema.Schema, before []*jsonschema.Schema) []*jsonschema.Sche
 	return before
 }
 
-// field makes the field of a property.
-func (b *builder) field(s *jsonschema.Schema, name string, value any, given bool, pointer, path string, depth int) field {
+// field makes the field of a property. Siblings are the schemas of the object:
+// more than one may describe the property.
+func (b *builder) field(siblings []*jsonschema.Schema, s *jsonschema.Schema, name string, value any, given bool, at spot, depth int) field {
 	all := parts(s, nil)
+	for _, sibling := range siblings {
+		all = parts(sibling.Properties[name], all)
+	}
+	return b.make(all, name, value, given, at, depth)
+}
+
+// make makes the field of a value that some schemas describe together.
+func (b *builder) make(all []*jsonschema.Schema, name string, value any, given bool, at spot, depth int) field {
 	b.fields++
-	f := field{Label: name, Path: path}
-	for _, part := range all {
-		f.Label = cmp.Or(part.Title, f.Label)
-		if part.Title != "" {
-			break
-		}
-	}
-	for _, part := range all {
-		f.Help = cmp.Or(f.Help, part.Description)
-		if part.Default != nil && f.Example == "" {
-			f.Example = plainText(*part.Default)
-		}
-	}
-	for _, problem := range b.problems {
-		if problem.Place == path {
-			f.Problems = append(f.Problems, problem.Text)
-		}
-	}
+	f := b.about(all, name, at)
+	simple := depth >= deepest || b.fields > mostFields
 	members, isObject := value.(map[string]any)
-	if depth < deepest && b.fields <= mostFields && hasProperties(all) && (isObject && len(members) > 0 || !given) {
-		f.Kind = "group"
-		var others map[string]any
-		f.Fields, others = b.object(s, members, pointer, path, depth+1)
-		if len(others) > 0 {
-			f.Fields = append(f.Fields, field{Name: "j" + pointer, Label: "Other members of " + f.Label, Kind: "json", Value: jsonText(others), Path: path})
-		}
-		return f
+	list, isList := value.([]any)
+	k := b.kindOf(all)
+	switch {
+	case simple && k.name != "group" && k.name != "list" && k.name != "table" && k.name != "variant", k.name == "json":
+	case simple:
+		k.name = "json"
+	case k.name == "variant":
+		return b.variantField(f, all, k.alternatives, value, given, at, depth)
+	case (k.name == "group" || k.name == "table") && (isObject || !given):
+		return b.group(f, all, members, given, at, depth)
+	case k.name == "list" && (isList || !given):
+		return b.list(f, k.items, list, given, at, depth)
+	case k.name == "group" || k.name == "table" || k.name == "list":
+		k.name = "json"
 	}
-	f.Kind, f.Choices = kindOf(all)
-	f.write(value, given, pointer)
+	f.Kind, f.Choices, f.Hint = k.name, k.choices, k.hint
+	f.nameDefault(all)
+	f.write(value, given, at.pointer)
 	return f
 }
 
-func hasProperties(all []*jsonschema.Schema) bool {
-	return slices.ContainsFunc(all, func(s *jsonschema.Schema) bool { return len(s.Properties) > 0 })
-}
-
-// kindOf chooses an input: one that the user need not know JSON for, where
-// that can be.
-func kindOf(all []*jsonschema.Schema) (kind string, choices []choice) {
-	types := map[string]bool{}
-	secret, textItems, alternatives := false, false, false
-	for _, s := range all {
-		for _, value := range constants(s) {
-			choices = append(choices, choice{Value: jsonText(value.value), Label: cmp.Or(value.title, plainText(value.value))})
+// nameDefault says the default as its choice does.
+func (f *field) nameDefault(all []*jsonschema.Schema) {
+	for _, part := range all {
+		if part.Default == nil {
+			continue
 		}
-		if s.Types != nil {
-			for _, name := range s.Types.ToStrings() {
-				types[name] = true
+		for _, c := range f.Choices {
+			if c.Value == jsonText(*part.Default) {
+				f.Default = c.Label
 			}
 		}
-		secret = secret || s.WriteOnly
-		textItems = textItems || itemsAreText(s)
-		alternatives = alternatives || len(s.OneOf) > 0 || len(s.AnyOf) > 0
+		return
 	}
-	switch {
-	case len(choices) > 0:
-		return "choice", choices
-	case alternatives && len(types) == 0:
-		return "json", nil
-	case types["boolean"] && len(types) == 1:
-		return "choice", []choice{{Value: "true", Label: "yes"}, {Value: "false", Label: "no"}}
-	case types["array"] && len(types) == 1 && textItems:
-		return "lines", nil
-	case types["array"], types["object"], len(types) == 0:
-		return "json", nil
-	case types["integer"], types["number"]:
-		return "number", nil
-	case secret:
-		return "secret", nil
-	}
-	return "text", nil
 }
 
-type constant struct {
-	value any
-	title string
-}
-
-// constants are the values that a schema admits when it names them all.
-func constants(s *jsonschema.Schema) (list []constant) {
-	if s.Const != nil {
-		return []constant{{*s.Const, s.Title}}
-	}
-	if s.Enum != nil {
-		for _, value := range s.Enum.Values {
-			list = append(list, constant{value, ""})
+// about is what a field says of itself.
+func (b *builder) about(all []*jsonschema.Schema, name string, at spot) field {
+	f := field{Label: name, Path: schema.PlaceOf(at.at...)}
+	for _, part := range all {
+		if part.Title != "" {
+			f.Label, f.Called = part.Title, name
+			break
 		}
-		return list
 	}
-	for _, alternative := range append(slices.Clone(s.OneOf), s.AnyOf...) {
-		if alternative.Const == nil {
-			return nil
+	if strings.EqualFold(strings.NewReplacer(" ", "", "-", "", "_", "").Replace(f.Label), strings.NewReplacer("-", "", "_", "").Replace(f.Called)) {
+		f.Called = ""
+	}
+	for _, part := range all {
+		f.Help = cmp.Or(f.Help, part.Description)
+		if part.Default != nil && f.Default == "" {
+			f.Default = shortText(*part.Default)
 		}
-		list = append(list, constant{*alternative.Const, alternative.Title})
-	}
-	return list
-}
-
-func itemsAreText(s *jsonschema.Schema) bool {
-	items, _ := s.Items.(*jsonschema.Schema)
-	if items == nil {
-		items = s.Items2020
-	}
-	return items != nil && items.Types != nil && slices.Equal(items.Types.ToStrings(), []string{"string"})
-}
-
-// write puts a value into the field. What doesn't fit its kind, or would come
-// back as something else, is written as JSON.
-func (f *field) write(value any, given bool, pointer string) {
-	letter := map[string]string{"text": "s", "secret": "s", "number": "n", "lines": "l", "choice": "j", "json": "j"}[f.Kind]
-	if given {
-		text, fits := f.form(value)
-		if !fits {
-			f.Kind, letter, text = "json", "j", jsonText(value)
-			if unread, ok := value.(unreadable); ok {
-				text = string(unread)
+		if f.Examples == "" {
+			examples, _ := b.schema.Keyword(part, "examples").([]any)
+			var texts []string
+			for _, example := range examples[:min(len(examples), 5)] {
+				texts = append(texts, shortText(example))
 			}
+			f.Examples = strings.Join(texts, ", ")
 		}
-		f.Value = text
 	}
-	f.Name = letter + pointer
-}
-
-func (f *field) form(value any) (text string, fits bool) {
-	switch f.Kind {
-	case "text", "secret":
-		text, fits = value.(string)
-		return text, fits && text != "" && (f.Kind == "text" || !strings.ContainsAny(text, "\r\n"))
-	case "number":
-		number, isNumber := value.(json.Number)
-		return string(number), isNumber
-	case "lines":
-		return linesOf(value)
-	case "choice":
-		text, fits = jsonText(value), false
-		for i := range f.Choices {
-			f.Choices[i].Chosen = f.Choices[i].Value == text
-			fits = fits || f.Choices[i].Chosen
+	for _, problem := range b.problems {
+		if problem.Place == f.Path {
+			f.Problems = append(f.Problems, problem.Text)
 		}
-		return text, fits
 	}
-	_, isUnread := value.(unreadable)
-	return jsonText(value), !isUnread
+	return f
 }
 
-func linesOf(value any) (text string, fits bool) {
-	list, ok := value.([]any)
-	var lines []string
-	for _, item := range list {
-		line, isText := item.(string)
-		if !isText || line == "" || line != strings.TrimSpace(line) || strings.ContainsAny(line, "\r\n") {
-			return "", false
-		}
-		lines = append(lines, line)
+// group makes the fields of an object.
+func (b *builder) group(f field, all []*jsonschema.Schema, members map[string]any, given bool, at spot, depth int) field {
+	f.Kind, f.Default = "group", ""
+	f.Marker = "o" + at.pointer
+	if given && len(members) == 0 {
+		f.Marked = "1"
 	}
-	return strings.Join(lines, "\n"), ok && len(list) > 0
-}
-
-// jsonText is a value as JSON, with a line for each member.
-func jsonText(value any) string {
-	var text strings.Builder
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(value); err != nil {
-		return fmt.Sprint(value)
+	var others map[string]any
+	f.Fields, others = b.object(all, members, at, depth+1)
+	if len(f.Fields) == 1 && f.Fields[0].Kind == "table" { // and nothing else
+		table := f.Fields[0]
+		f.Kind, f.Fields, f.Add = "table", table.Fields, table.Add
+		f.Help = strings.TrimSpace(f.Help + " " + table.Help)
 	}
-	return strings.TrimSuffix(text.String(), "\n")
-}
-
-// plainText is a value as a person would write it.
-func plainText(value any) string {
-	if text, ok := value.(string); ok {
-		return text
+	if len(others) > 0 {
+		f.Fields = append(f.Fields, field{Name: "j" + at.pointer, Label: "Other members of " + f.Label, Kind: "json", Value: jsonText(others), Path: f.Path})
 	}
-	return jsonText(value)
+	return f
 }

@@ -75,8 +75,29 @@ func outline(fields []field) string {
 	var lines []string
 	for _, f := range fields {
 		line := f.Kind + " " + f.Name + "=" + f.Value
-		if f.Kind == "group" {
+		switch f.Kind {
+		case "group":
 			line = "group " + f.Label + " (" + outline(f.Fields) + ")"
+		case "list", "table":
+			line = f.Kind + " " + f.Label + " (" + outline(f.Fields) + ")"
+			if f.Add != "" {
+				line += "+" + f.Add
+			}
+		case "variant":
+			line = "variant " + f.Label + " ["
+			for i, c := range f.Choices {
+				if i > 0 {
+					line += "|"
+				}
+				line += c.Label
+				if c.Chosen {
+					line += "*"
+				}
+			}
+			line += "] (" + outline(f.Fields) + ")"
+		}
+		if f.Key != "" {
+			line = f.Row + "=>" + line
 		}
 		if f.Required {
 			line += "!"
@@ -101,19 +122,19 @@ func TestFields(t *testing.T) {
 			"json j/name=\"\"!; json j/count=\"many\"; json j/size=\"huge\"; choice j/mode=; json j/hosts=[\n  \"a b \",\n  1\n]; json j/free=; secret s/key=; number n/mixed=; " +
 				"json j/a~1b=1; choice j/late=", `{}`},
 	} {
-		fields, others := fieldsOf(s, values(t, c.values), nil)
+		fields, others := fieldsOf(t.Context(), s, answers{values: values(t, c.values)})
 		if got := outline(fields); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", c.values, got, c.want)
 		}
 		if text, _ := json.Marshal(others); string(text) != c.others {
 			t.Errorf("%s: others %s", c.values, text)
 		}
-		if got, problems := answersOf(formOf(fields, others)); len(problems) > 0 || !reflect.DeepEqual(got, values(t, c.values)) {
-			t.Errorf("%s comes back as %v, %q", c.values, got, problems)
+		if got := answersOf(formOf(fields, others)); len(got.problems) > 0 || !reflect.DeepEqual(got.values, values(t, c.values)) {
+			t.Errorf("%s comes back as %v, %q", c.values, got.values, got.problems)
 		}
 	}
-	fields, _ := fieldsOf(s, nil, []schema.Problem{{Place: "$.count", Text: "too many"}, {Place: "$.a/b.inner", Text: "wrong"}})
-	if fields[1].Problems[0] != "too many" || fields[1].Example != "3" || fields[0].Label != "Name" || fields[0].Help != "What it is called." ||
+	fields, _ := fieldsOf(t.Context(), s, answers{problems: []schema.Problem{{Place: "$.count", Text: "too many"}, {Place: "$.a/b.inner", Text: "wrong"}}})
+	if fields[1].Problems[0] != "too many" || fields[1].Default != "3" || fields[0].Label != "Name" || fields[0].Help != "What it is called." ||
 		fields[8].Fields[0].Problems[0] != "wrong" {
 		t.Errorf("%+v", fields)
 	}
@@ -126,8 +147,23 @@ func formOf(fields []field, others map[string]any) url.Values {
 		for name, list := range formOf(f.Fields, nil) {
 			form[name] = list
 		}
-		if f.Kind != "group" {
+		switch f.Kind {
+		case "group", "list", "table":
+		case "variant":
+			form.Set(f.Name, "")
+			for _, c := range f.Choices {
+				if c.Chosen {
+					form.Set(f.Name, c.Value)
+				}
+			}
+		default:
 			form.Set(f.Name, strings.ReplaceAll(f.Value, "\n", "\r\n"))
+		}
+		if f.Marker != "" {
+			form.Set(f.Marker, f.Marked)
+		}
+		if f.Key != "" {
+			form.Set(f.Key, f.Row)
 		}
 	}
 	if len(others) > 0 {
@@ -145,20 +181,19 @@ func TestAnswers(t *testing.T) {
 		{url.Values{"s/a": {"x"}, "s/b": {""}, "n/c": {" 12 "}, "n/d": {"twelve"}, "l/e": {"1\r\n\r\n 2"}, "j/f": {"true"}, "other": {"z"}, "x/y": {"z"}},
 			`{"a": "x", "c": 12, "d": "twelve", "e": ["1", "2"], "f": true}`, nil},
 		{url.Values{"s/g/h": {"x"}, "j/g": {`{"i": 1}`}, "j": {`{"k": null}`}}, `{"g": {"h": "x", "i": 1}, "k": null}`, nil},
-		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": 1}`, []schema.Problem{{Place: "$.a", Text: "a: it is set twice"}}},
-		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": "x"}`, []schema.Problem{{Place: "$.a.b", Text: "a.b: it is set twice"}}},
+		{url.Values{"s/a": {"x"}, "j": {`{"a": 1}`}}, `{"a": "x"}`, []schema.Problem{{Place: "$", Text: "a is set twice"}}},
+		{url.Values{"s/a": {"x"}, "s/a/b": {"y"}}, `{"a": {"b": "y"}}`, []schema.Problem{{Place: "$.a", Text: "a: it is set twice"}}},
 		{url.Values{"j": {`[1]`}}, `{}`, []schema.Problem{{Place: "$", Text: "expected a JSON object: names and values in braces"}}},
 		{url.Values{"j": {`{`}}, `{}`, []schema.Problem{{Place: "$", Text: "invalid JSON (line 1: the text ends too soon)"}}},
 		{url.Values{"j": {`{} {}`}}, `{}`, []schema.Problem{{Place: "$", Text: "invalid JSON (line 1: unexpected text after the value)"}}},
 	} {
-		got, problems := answersOf(c.form)
-		if !reflect.DeepEqual(got, values(t, c.want)) || !reflect.DeepEqual(problems, c.problems) {
-			t.Errorf("%v: %v, %q", c.form, got, problems)
+		got := answersOf(c.form)
+		if !reflect.DeepEqual(got.values, values(t, c.want)) || !reflect.DeepEqual(got.problems, c.problems) {
+			t.Errorf("%v: %v, %q", c.form, got.values, got.problems)
 		}
 	}
 	// What can't be read keeps its place.
-	got, problems := answersOf(url.Values{"j/free": {"{oops"}})
-	fields, _ := fieldsOf(schemaOf(t, exampleSchema), got, problems)
+	fields, _ := fieldsOf(t.Context(), schemaOf(t, exampleSchema), answersOf(url.Values{"j/free": {"{oops"}}))
 	if f := fields[5]; f.Value != "{oops" || f.Kind != "json" || len(f.Problems) != 1 {
 		t.Errorf("%+v", f)
 	}
@@ -222,16 +257,16 @@ func FuzzAnswers(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, problems := answersOf(form)
-		fields, others := fieldsOf(s, got, problems)
-		if len(problems) > 0 {
+		got := answersOf(form)
+		fields, others := fieldsOf(t.Context(), s, answers{values: got.values, problems: got.problems})
+		if len(got.problems) > 0 {
 			return
 		}
-		again, problems := answersOf(formOf(fields, others))
-		first, _ := json.Marshal(got)
-		second, _ := json.Marshal(again)
-		if len(problems) > 0 || string(first) != string(second) {
-			t.Errorf("%s comes back as %s, %q", first, second, problems)
+		again := answersOf(formOf(fields, others))
+		first, _ := json.Marshal(got.values)
+		second, _ := json.Marshal(again.values)
+		if len(again.problems) > 0 || string(first) != string(second) {
+			t.Errorf("%s comes back as %s, %q", first, second, again.problems)
 		}
 	})
 }

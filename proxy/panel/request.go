@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"slapos/proxy/store"
 	"slapos/slap"
 	"slapos/slap/schema"
@@ -48,6 +50,7 @@ type requestPage struct {
 	SchemaAt     string
 	SchemaBroken string
 	Problems     []schema.Problem
+	Flaws        []schema.Flaw // parts of the schema without fields
 	// Insist is offered when parameters don't fit the schema.
 	Insist bool
 
@@ -76,7 +79,7 @@ func (p *Panel) showRequest(w http.ResponseWriter, r *http.Request, page *reques
 		}
 		values = page.decode(instance.Parameters)
 	}
-	page.fill(values, nil)
+	page.fill(r.Context(), answers{values: values})
 	return p.show(w, r, http.StatusOK, "request.html", page.view(""))
 }
 
@@ -272,12 +275,17 @@ func (page *requestPage) chosenSerialisation() schema.Serialisation {
 }
 
 // fill makes the fields.
-func (page *requestPage) fill(values map[string]any, problems []schema.Problem) {
-	page.Problems, page.OthersFit = problems, true
+func (page *requestPage) fill(ctx context.Context, a answers) {
+	page.Problems, page.OthersFit = a.problems, true
+	values := a.values
 	if page.schema != nil {
-		page.Fields, values = fieldsOf(page.schema, values, problems)
+		ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
+		defer cancel()
+		page.Flaws = page.schema.Flaws
+		page.Fields, values = fieldsOf(ctx, page.schema, a)
 		more, closed := page.schema.AdditionalProperties.(bool)
-		page.OthersFit = !closed || more || len(values) > 0
+		_, table := page.schema.AdditionalProperties.(*jsonschema.Schema)
+		page.OthersFit = !table && (!closed || more) || len(values) > 0
 	}
 	if len(values) > 0 {
 		page.Others = jsonText(values)
@@ -361,13 +369,16 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 	if form.Get("look") != "" {
 		return p.showRequest(w, r, page)
 	}
-	values, problems := answersOf(form)
+	a := answersOf(form)
 	again := func(status int, problem string) error {
-		page.fill(values, problems)
+		page.fill(r.Context(), a)
 		if _, err := readJSON(form.Get("j")); err != nil {
 			page.Others = form.Get("j")
 		}
 		return p.show(w, r, status, "request.html", page.view(problem))
+	}
+	if r.URL.Query().Get("more") != "" { // fields, for what was chosen or added
+		return again(http.StatusOK, "")
 	}
 	if page.Exists && form.Get("change") == "" {
 		// The form was for a new one: it would overwrite what it doesn't show.
@@ -381,16 +392,16 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 		return again(http.StatusUnprocessableEntity, "A name must be a single line.")
 	case page.Root != "":
 		return again(http.StatusForbidden, "Only its requester can change this instance.")
-	case len(problems) > 0:
+	case len(a.problems) > 0:
 		return again(http.StatusUnprocessableEntity, "Some parameters can't be read.")
 	}
 	if page.schema != nil && form.Get("insist") == "" {
-		if found := page.check(r.Context(), values); len(found) > 0 {
-			problems, page.Insist = found, true
+		if found := page.check(r.Context(), a.values); len(found) > 0 {
+			a.problems, page.Insist = found, true
 			return again(http.StatusUnprocessableEntity, "Some parameters don't match the schema of the release.")
 		}
 	}
-	order, err := page.order(values)
+	order, err := page.order(a.values)
 	if err == nil {
 		_, err = slap.EncodeInstance(order.Parameters)
 	}

@@ -49,10 +49,19 @@ func (b *budget) spend(steps int) {
 }
 
 // within validates with a budget.
-func (b *budget) within(ctx context.Context, validate func() error) (err error) {
+func (b *budget) within(ctx context.Context, validate func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, maximumTime)
 	defer cancel()
-	b.ctx, b.steps, b.needed = ctx, maximumSteps, nil
+	return b.bounded(ctx, maximumSteps, validate)
+}
+
+// attempt validates with a small budget.
+func (b *budget) attempt(ctx context.Context, validate func() error) error {
+	return b.bounded(ctx, maximumAttempt, validate)
+}
+
+func (b *budget) bounded(ctx context.Context, steps int, validate func() error) (err error) {
+	b.ctx, b.steps, b.needed = ctx, steps, nil
 	defer func() {
 		b.ctx = nil
 		if thrown := recover(); thrown != nil {

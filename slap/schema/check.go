@@ -130,3 +130,31 @@ func (s *Schema) Check(ctx context.Context, parameters []byte) error {
 	}
 	return nil
 }
+
+// maximumAttempt bounds the comparison with one of several schemas, in steps.
+const maximumAttempt = 20_000
+
+// Closest returns which of some parts of the schema fits a value best; -1 if
+// none can be compared with it.
+func (s *Schema) Closest(ctx context.Context, parts []*jsonschema.Schema, value any) int {
+	best, least := -1, 0
+	for i, part := range parts[:min(len(parts), maximumNames)] {
+		err := s.budget.attempt(ctx, func() error { return part.Validate(value) })
+		if err == nil {
+			return i
+		}
+		var invalid *jsonschema.ValidationError
+		if !errors.As(err, &invalid) {
+			continue
+		}
+		if far := distance(invalid, 0, 0)*1000 + len(s.mismatches(nil, invalid)); best < 0 || far < least {
+			best, least = i, far
+		}
+	}
+	return best
+}
+
+// Fits reports whether a value matches a part of the schema.
+func (s *Schema) Fits(ctx context.Context, part *jsonschema.Schema, value any) bool {
+	return s.budget.attempt(ctx, func() error { return part.Validate(value) }) == nil
+}

@@ -22,3 +22,8 @@ for (const area of document.querySelectorAll("textarea.line")) {
   area.addEventListener("input", fit);
   fit();
 }
+
+// Another form of a value shows its fields at once; the button does the same.
+for (const select of document.querySelectorAll("select[data-reload]")) {
+  select.addEventListener("change", () => { select.parentElement.querySelector("button").click(); });
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package panel
+
+import (
+	"net/url"
+	"reflect"
+	"testing"
+)
+
+const richSchema = `{
+	"$schema": "https://json-schema.org/draft/2020-12/schema",
+	"type": "object", "additionalProperties": false,
+	"properties": {
+		"password": {"type": "string", "format": "password", "default": "secret"},
+		"level": {"title": "Log level", "oneOf": [{"const": 1, "title": "little"}, {"const": 2, "title": "much"}], "default": 1},
+		"port": {"type": "integer", "minimum": 1024, "default": 8080, "examples": [8080, 9090], "x-order": 1},
+		"numbers": {"type": "array", "items": {"type": "number"}},
+		"flags": {"type": "array", "items": {"enum": ["a", "b"]}},
+		"servers": {"type": "array", "items": {"title": "Server", "type": "object", "required": ["name"],
+			"properties": {"name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}}}},
+		"headers": {"type": "object", "additionalProperties": {"type": "string"}},
+		"sites": {"type": "object", "patternProperties": {"^[a-z]+$": {"properties": {"port": {"type": "integer"}}}}, "additionalProperties": false},
+		"storage": {"oneOf": [
+			{"title": "On disk", "type": "object", "required": ["kind", "path"], "properties": {"kind": {"const": "disk"}, "path": {"type": "string"}}},
+			{"title": "Elsewhere", "type": "object", "required": ["kind"], "properties": {"kind": {"const": "net"}, "url": {"type": "string", "format": "uri"}}}]},
+		"either": {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]},
+		"id": {"type": ["integer", "string"]},
+		"nested": {"type": "object", "properties": {"on": {"type": "boolean"}}, "if": {"properties": {"on": {"const": true}}, "required": ["on"]},
+			"then": {"properties": {"depth": {"type": "integer"}}}},
+		"lost": {"$ref": "#/nowhere"}
+	},
+	"anyOf": [
+		{"title": "Small", "required": ["size"], "properties": {"size": {"const": "s"}, "cpu": {"type": "integer"}}},
+		{"title": "Large", "required": ["size"], "properties": {"size": {"const": "l"}, "nodes": {"type": "array", "items": {"type": "string"}}}}]
+}`
+
+const emptyForm = "secret s/password=; choice j/level=; number n/port=; numbers i/numbers=; list flags (choice j/flags/~30=); " +
+	"list servers ()+o/servers/~30; table headers (=>text s/headers/~20=); " +
+	"table sites ()+o/sites/~20; variant storage [On disk|Elsewhere] (); variant either [yes or no|a list] (); number n/id=; " +
+	"group nested (choice j/nested/on=); json j/lost=; variant Variant [Small|Large] ()"
+
+// TestContainers shows what holds other values, and reads it again.
+func TestContainers(t *testing.T) {
+	s := schemaOf(t, richSchema)
+	for _, c := range []struct{ values, want string }{
+		{`{}`, emptyForm},
+		{`{"level": 2, "numbers": [1, 2.5], "flags": ["b"], "servers": [{"name": "x", "tags": ["y"]}, {}], "headers": {"A": "b", "C": ""},
+			"sites": {"a": {"port": 1}, "b": {}}, "storage": {"kind": "net", "url": "http://x"}, "either": ["z"], "id": "i", "nested": {"on": true, "depth": 2},
+			"size": "l", "nodes": ["n"]}`,
+			"secret s/password=; choice j/level=2; number n/port=; numbers i/numbers=1\n2.5; list flags (choice j/flags/~30=\"b\"; choice j/flags/~31=); " +
+				"list servers (group Server 1 (text s/servers/~30/name=x!; lines l/servers/~30/tags=y); group Server 2 (text s/servers/~31/name=!; lines l/servers/~31/tags=))+o/servers/~32; " +
+				"table headers (A=>text s/headers/~20=b; C=>json j/headers/~21=\"\"; =>text s/headers/~22=); " +
+				"table sites (a=>group Value (number n/sites/~20/port=1); b=>group Value (number n/sites/~21/port=))+o/sites/~22; " +
+				"variant storage [On disk|Elsewhere*] (fixed j/storage/kind=\"net\"; text s/storage/url=http://x); variant either [yes or no|a list*] (lines l/either=z!); " +
+				"json j/id=\"i\"; group nested (choice j/nested/on=true; number n/nested/depth=2); json j/lost=; " +
+				"variant Variant [Small|Large*] (fixed j/size=\"l\"; lines l/nodes=n)"},
+		// What is empty, or of another type, stays so.
+		{`{"numbers": [], "flags": [], "servers": {"a": 1}, "headers": {}, "sites": [], "storage": {}, "either": 1, "nested": {}}`, ""},
+	} {
+		fields, others := fieldsOf(t.Context(), s, answers{values: values(t, c.values)})
+		if got := outline(fields); got != c.want && c.want != "" {
+			t.Errorf("%s:\n%s\nwant\n%s", c.values, got, c.want)
+		}
+		if got := answersOf(formOf(fields, others)); len(got.problems) > 0 || !reflect.DeepEqual(got.values, values(t, c.values)) {
+			t.Errorf("%s comes back as %v, %q", c.values, got.values, got.problems)
+		}
+	}
+}
+
+// TestWritten has what people write into a form make the JSON that they mean.
+func TestWritten(t *testing.T) {
+	for _, c := range []struct {
+		form     url.Values
+		want     string
+		problems int
+	}{
+		{url.Values{"s/a/~30/b": {"x"}, "o/a/~32": {"1"}, "a/a": {""}, "s/a/~35/b": {""}}, `{"a": [{"b": "x"}, {}]}`, 0},
+		{url.Values{"s/a/~310": {"k"}, "s/a/~39": {"j"}}, `{"a": ["j", "k"]}`, 0},
+		{url.Values{"a/a": {"1"}, "a/b": {""}, "o/c": {"1"}, "o/d": {""}}, `{"a": [], "c": {}}`, 0},
+		{url.Values{"s/a/~30/b": {"x"}, "s/a/~31/b": {"y"}, "x/a/~30": {"1"}}, `{"a": [{"b": "y"}]}`, 0},
+		{url.Values{"k/h/~20": {"A"}, "s/h/~20": {"b"}, "k/h/~21": {"C"}, "s/h/~21": {""}, "k/h/~22": {""}, "s/h/~22": {""}}, `{"h": {"A": "b", "C": ""}}`, 0},
+		{url.Values{"k/h/~20": {"A"}, "n/h/~20": {"1"}, "k/h/~21": {"A"}, "n/h/~21": {"2"}}, `{"h": {"A": 1}}`, 1},
+		{url.Values{"k/h/~20": {""}, "s/h/~20": {"b"}}, `{"h": {"": "b"}}`, 1},
+		{url.Values{"k/h/~20": {"A"}, "k/h/~21": {"B/~1"}, "n/h/~21/p": {"1"}}, `{"h": {"B/~1": {"p": 1}}}`, 0},
+		{url.Values{"i/n": {"1\r\n2.50\r\nx"}}, `{"n": [1, 2.50, "x"]}`, 0},
+		{url.Values{"c/v/~40": {"1"}, "j/v/kind": {`"net"`}, "s/v/url": {"u"}}, `{"v": {"kind": "net", "url": "u"}}`, 0},
+	} {
+		got := answersOf(c.form)
+		if !reflect.DeepEqual(got.values, values(t, c.want)) || len(got.problems) != c.problems {
+			t.Errorf("%v: %v, %q", c.form, got.values, got.problems)
+		}
+	}
+}
+
+// TestChosen shows the fields of the form that was chosen, whatever the values.
+func TestChosen(t *testing.T) {
+	s := schemaOf(t, richSchema)
+	for _, c := range []struct {
+		form url.Values
+		want string
+	}{
+		{url.Values{"c/storage/~40": {"0"}}, "variant storage [On disk*|Elsewhere] (fixed j/storage/kind=\"disk\"; text s/storage/path=!)"},
+		{url.Values{"c/storage/~40": {"1"}, "j/storage/kind": {`"disk"`}, "s/storage/path": {"/x"}},
+			"variant storage [On disk|Elsewhere*] (fixed j/storage/kind=\"net\"; text s/storage/url=; json j/storage={\n  \"path\": \"/x\"\n})"},
+		{url.Values{"c/storage/~40": {""}}, "variant storage [On disk|Elsewhere] ()"},
+	} {
+		fields, _ := fieldsOf(t.Context(), s, answersOf(c.form))
+		if got := outline(fields[8:9]); got != c.want {
+			t.Errorf("%v:\n%s\nwant\n%s", c.form, got, c.want)
+		}
+	}
+	fields, _ := fieldsOf(t.Context(), s, answersOf(url.Values{"c/~40": {"0"}}))
+	if got, want := outline(fields[len(fields)-1:]), `variant Variant [Small*|Large] (fixed j/size="s"; number n/cpu=)`; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if f := fields[2]; f.Default != "8080" || f.Examples != "8080, 9090" || fields[1].Default != "little" || fields[1].Label != "Log level" || fields[1].Called != "level" {
+		t.Errorf("%+v", fields[:3])
+	}
+}
