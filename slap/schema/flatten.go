@@ -230,7 +230,7 @@ func (f *flattener) resolve(reference, base string, draft *jsonschema.Draft) (to
 		to.pointer += "/" + pointer
 	}
 	if _, err := f.at(to.place); err != nil {
-		return to, err
+		return to, fmt.Errorf("%s leads to nothing", shortened(reference))
 	}
 	return to, nil
 }
