@@ -14,10 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/slap/clock"
+	"slapos/slap/wholefile"
 )
 
-// lockName is the file of a lock. It is the collector's alone: whoever can open a
-// file can lock it, and what everybody can read everybody could keep locked.
+// lockName is the file of a lock, there while a pass runs. It is the collector's alone:
+// whoever can open a file can lock it, and what everybody can read everybody could keep
+// locked.
 const lockName = ".slapos-collect.lock"
 
 // lockPatience bounds the wait for another pass.
@@ -57,8 +59,12 @@ func tryLock(directory string) (unlock func(), holder string, err error) {
 	}
 	switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
 	case nil:
+		if !wholefile.IsAt(path, file) { // removed by its holder after we opened it
+			file.Close()
+			return tryLock(directory)
+		}
 		_, _ = file.WriteAt(fmt.Appendf(nil, "%-20d\n", os.Getpid()), 0) // only told
-		return func() { file.Close() }, "", nil
+		return func() { os.Remove(path); file.Close() }, "", nil
 	case unix.EWOULDBLOCK:
 		text := make([]byte, 20)
 		_, _ = file.ReadAt(text, 0)

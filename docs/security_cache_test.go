@@ -335,9 +335,9 @@ var cacheMutations = []mutation{
 		`case false:`,
 	},
 	{
-		"A build is that of the release", "networkcache/release.go", "networkcache.TestReleaseOfAnotherURL",
-		`case entry.softwareURL() != f.url:`,
-		`case false:`,
+		"A build is that of the release", "networkcache/archive/unpack.go", "networkcache.TestReleaseOfAnotherURL",
+		`if names[0] != u.top {`,
+		`if names[0] == "" {`,
 	},
 	{
 		"An older release is not preferred", "networkcache/release.go", "networkcache.TestReleaseDates",

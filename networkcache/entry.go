@@ -167,17 +167,6 @@ func spaced(compact []byte) []byte {
 	return text
 }
 
-// softwareURL is that of the release that was built, or "".
-func (e Entry) softwareURL() string {
-	var about struct {
-		URL string `json:"software_url"`
-	}
-	if json.Unmarshal([]byte(e.Content), &about) != nil {
-		return ""
-	}
-	return about.URL
-}
-
 // softwareRoot of the node that built a release.
 func (e Entry) softwareRoot() string {
 	var about struct {

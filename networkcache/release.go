@@ -136,8 +136,9 @@ func (f *fetch) first(ctx context.Context, key string, install func(context.Cont
 	return false, nil
 }
 
-// check reports whether an entry is for this node, and of this release: keys
-// aren't signed, so the index may list any entry under any of them (NC-48).
+// check reports whether an entry is for this node. Keys aren't signed, so the index may
+// list any entry under any of them: what is unpacked must have the release's directory
+// (NC-48).
 func (f *fetch) check(entry Entry, here Platform) error {
 	if !f.client.Trusts(entry) {
 		return &errLeaveOut{"not signed by a trusted certificate"}
@@ -148,8 +149,6 @@ func (f *fetch) check(entry Entry, here Platform) error {
 		return &errLeaveOut{err.Error()}
 	case entry.SHA512() == "":
 		return &errLeaveOut{"entry: no sha512"}
-	case entry.softwareURL() != f.url:
-		return &errLeaveOut{fmt.Sprintf("for the release %.200q", entry.softwareURL())}
 	case !platform.Compatible(here):
 		return &errLeaveOut{fmt.Sprintf("for %.40s %.40s", strings.Join(platform.OS[:2], " "), platform.Multiarch)}
 	case f.OnlySoftwareRoot && entry.softwareRoot() != f.SoftwareRoot:

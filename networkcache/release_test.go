@@ -186,8 +186,7 @@ func TestReleaseOfAnotherURL(t *testing.T) {
 	}
 	const other = "https://example.invalid/other/software.cfg"
 	logger := slog.New(slog.DiscardHandler)
-	// The names of directories are the keys, also in archives.
-	built := filepath.Join(t.TempDir(), ReleaseKey(releaseURL))
+	built := filepath.Join(t.TempDir(), ReleaseKey(other))
 	if err := os.Mkdir(built, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +195,7 @@ func TestReleaseOfAnotherURL(t *testing.T) {
 	}
 	fake.entries[ReleaseKey(releaseURL)] = fake.entries[ReleaseKey(other)]
 	directory := filepath.Join(t.TempDir(), ReleaseKey(releaseURL))
-	if found, err := node.Fetch(t.Context(), releaseURL, directory, logger); found || err == nil || !strings.Contains(err.Error(), other) {
+	if found, err := node.Fetch(t.Context(), releaseURL, directory, logger); found || err == nil || !strings.Contains(err.Error(), ReleaseKey(other)) {
 		t.Errorf("found %v, %v", found, err)
 	}
 	if _, err := os.Lstat(directory); err == nil {

@@ -16,6 +16,7 @@ import (
 
 	"slapos/slap/clock"
 	"slapos/slap/confined"
+	"slapos/slap/wholefile"
 )
 
 // A RunningError says that another agent holds the pid file: exit code 10.
@@ -48,7 +49,7 @@ func TakePIDFile(path string, logger *slog.Logger) (*PIDFile, error) {
 			file.Close()
 			return nil, err
 		}
-		if !isFile(file, path) {
+		if !wholefile.IsAt(path, file) {
 			file.Close() // removed by its holder while we waited for the lock
 			continue
 		}
@@ -95,20 +96,10 @@ func (f *PIDFile) write() error {
 
 // Release removes the file if it is still ours.
 func (f *PIDFile) Release() {
-	if isFile(f.file, f.path) {
+	if wholefile.IsAt(f.path, f.file) {
 		os.Remove(f.path)
 	}
 	f.file.Close()
-}
-
-// isFile reports whether path still names the open file.
-func isFile(file *os.File, path string) bool {
-	open, err := file.Stat()
-	if err != nil {
-		return false
-	}
-	named, err := os.Stat(path)
-	return err == nil && os.SameFile(open, named)
 }
 
 // isSlapos reports whether pid is a live process of our user with slapos in its

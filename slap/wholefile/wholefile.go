@@ -153,3 +153,13 @@ func removeAbandoned(directory, prefix string) {
 		_ = file.Close()
 	}
 }
+
+// IsAt reports whether an open file is still the one that path names.
+func IsAt(path string, file *os.File) bool {
+	open, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(open, named)
+}
