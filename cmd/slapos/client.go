@@ -16,6 +16,8 @@ import (
 type client struct {
 	*slap.Client
 	defaults map[string]string // section [slapconsole], CLI-27
+	config   slap.ClientConfig
+	python   string // key of section [slapos]: who runs the console
 }
 
 // Close closes idle connections.
@@ -74,7 +76,7 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{Client: master, defaults: console}, nil
+	return &client{Client: master, defaults: console, config: config, python: e.expandUser(slapos["python"])}, nil
 }
 
 // openHateoas opens a client of the master's HATEOAS interface; done closes it.

@@ -111,7 +111,7 @@ func (s *Session) statement(terminal prompter) (done bool, err error) {
 	case ended != nil:
 		return true, ended
 	case err != nil:
-		return false, explain(err)
+		return false, s.withWayOut(explain(err))
 	}
 	iterateText(file)
 	return false, s.run(file)

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-// Package console runs Python-like code that talks to a master, for slapos
-// console: a [Session] runs a [Program] to its end, or what a person types.
+// Package console runs code that talks to a master, for slapos console (D-7).
+//
+// Where there is a Python, the process becomes that interpreter ([Python.Become]):
+// runtime/console.py makes the names of CLI-55 ready and runs a [Program], or
+// leaves the prompt to Python itself. The library is the slapos.slap that the
+// Python has, or else the one below runtime/slapos, which has the same classes.
+//
+// Where there is none, a [Session] does the same in Starlark, a dialect of Python
+// without classes and exceptions:
 //
 //	s := console.New(ctx, console.Options{Master: master, Stdout: os.Stdout, ...})
 //	err := s.Run(console.Program{Name: "script.py", Source: source})
 //
-// The language is Starlark, a dialect of Python without classes and exceptions
-// (D-7); dialect.go lets it understand what scripts of the original use beyond
-// it. What a program finds are the names of names.go, library.go and partition.go,
-// which are those of the original's library (CLI-55, CLI-58). The room has no
-// command line and never ends the process: sys.exit comes out as an [ExitError].
+// dialect.go lets it understand what scripts of the original use beyond it. What a
+// program finds are the names of names.go, library.go and partition.go, which are
+// those of the original's library (CLI-55, CLI-58). A session never ends the
+// process: sys.exit comes out as an [ExitError].
 package console
 
 import (
@@ -37,7 +43,10 @@ type Options struct {
 	ExpandUser     func(path string) string
 	Now            func() time.Time
 	History        string // path of the file that keeps what is typed
-	Logger         *slog.Logger
+	// WayOut says, in errors of language, how to get Python instead; "" for
+	// nothing.
+	WayOut string
+	Logger *slog.Logger
 }
 
 // A Program is what a session runs to its end.
@@ -98,11 +107,11 @@ func (s *Session) Run(p Program) error {
 	s.setArguments(p.File, p.Arguments)
 	file, err := parsePython(p.Name, p.Source)
 	if err != nil {
-		return err
+		return s.withWayOut(err)
 	}
 	compiled, err := starlark.FileProgram(file, s.globals.Has)
 	if err != nil {
-		return err
+		return s.withWayOut(err)
 	}
 	_, err = compiled.Init(s.thread, s.globals)
 	err = s.located(err)
@@ -111,6 +120,14 @@ func (s *Session) Run(p Program) error {
 		return nil
 	}
 	return err
+}
+
+// withWayOut adds to an error of language how to get Python.
+func (s *Session) withWayOut(err error) error {
+	if s.options.WayOut == "" {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, s.options.WayOut)
 }
 
 // located turns a run's error into the user's, which says where it happened. A
