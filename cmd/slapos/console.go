@@ -32,9 +32,9 @@ func (o *consoleOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "key_file", Destination: &o.keyFile, Aliases: []string{"k"}, Usage: "key of the client certificate"},
 		&cli.StringFlag{Name: "cert_file", Destination: &o.certFile, Usage: "client certificate"},
 		&cli.StringFlag{Name: "command", Destination: &o.code, Aliases: []string{"c"}, Usage: "run `CODE`; a CODE that names a file is --cert_file, whose short form -c was"},
-		&cli.BoolFlag{Name: "ipython", Aliases: []string{"i"}, Usage: "prompt of IPython, if that Python has it (default: True)"},
-		&cli.BoolFlag{Name: "bpython", Aliases: []string{"b"}, Usage: "prompt of bpython, if that Python has it"},
-		&cli.BoolFlag{Name: "python", Aliases: []string{"p"}, Usage: "Python's own prompt"},
+		&cli.BoolFlag{Name: "ipython", Aliases: []string{"i"}, Usage: "IPython's prompt, if that Python has it"},
+		&cli.BoolFlag{Name: "bpython", Aliases: []string{"b"}, Usage: "bpython's prompt, if that Python has it"},
+		&cli.BoolFlag{Name: "python", Aliases: []string{"p"}, Usage: "Python's own prompt, as without these options"},
 		&cli.BoolFlag{Name: "starlark", Destination: &o.starlark, Usage: "run Starlark, as on a machine without Python"},
 	}
 }

@@ -37,7 +37,7 @@ type Python struct {
 	Insecure                  bool
 	Token                     string
 	Quiet, NoTime             bool   // of the log
-	Shell                     string // ipython, bpython, python; "" for what there is
+	Shell                     string // ipython, bpython; anything else is Python's own
 	History                   string
 }
 

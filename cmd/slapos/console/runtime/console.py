@@ -301,8 +301,6 @@ class Console(object):
         sys.argv = ['']
         sys.path.insert(0, '')
         shell = {'ipython': self.ipython, 'bpython': self.bpython}.get(self.job['shell'])
-        if self.job['shell'] == '' and self.has('IPython'):
-            shell = self.ipython
         if shell is not None and shell():
             return
         self.library_in_background()
@@ -369,11 +367,6 @@ class Console(object):
             except OSError:
                 pass
         atexit.register(save)
-
-    @staticmethod
-    def has(module):
-        from importlib.machinery import PathFinder
-        return PathFinder.find_spec(module) is not None
 
     def names(self):
         """The real values, for those who look at them in their own way."""

@@ -264,6 +264,8 @@ def dict2xml(dictionary):
         return _fit(str(value))
     lines = []
     for name in sorted(dictionary):
+        if not isinstance(name, (str, bytes)):
+            raise TypeError('the name of a parameter must be text, not %r' % (name,))
         attribute = _escape(text(name)).replace('"', '&quot;')
         for character in '\t\n\r':
             attribute = attribute.replace(character, '&#%d;' % ord(character))

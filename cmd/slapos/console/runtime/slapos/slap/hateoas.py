@@ -216,9 +216,9 @@ class ConnectionHelper:
         import http.client
         from urllib.parse import urlencode
         url = asked = urljoin(self.slapgrid_uri, path)
-        params = {key: params[key] for key in params or {} if params[key] is not None}
-        if params:
-            url += ('&' if '?' in url else '?') + urlencode(params, True)
+        query = {key: params[key] for key in params or {} if params[key] is not None}
+        if query:
+            url += ('&' if '?' in url else '?') + urlencode(query, True)
         body = None
         if method == 'POST':
             data = {key: 'None' if value is None else value for key, value in (data or {}).items()}
