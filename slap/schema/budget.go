@@ -29,9 +29,10 @@ type overBudget struct{ error }
 // budget counts the steps of a validation. It belongs to one schema, and serves
 // one validation at a time.
 type budget struct {
-	ctx    context.Context // nil between validations
-	steps  int
-	needed []Flaw // by the validation
+	patience time.Duration   // for a validation
+	ctx      context.Context // nil between validations
+	steps    int
+	needed   []Flaw // by the validation
 }
 
 // spend takes steps, and panics if there are none left, or the time is over.
@@ -50,7 +51,7 @@ func (b *budget) spend(steps int) {
 
 // within validates with a budget.
 func (b *budget) within(ctx context.Context, validate func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, maximumTime)
+	ctx, cancel := context.WithTimeout(ctx, b.patience)
 	defer cancel()
 	return b.bounded(ctx, maximumSteps, validate)
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // compiled returns the schema of a release with the given text.
@@ -18,7 +20,11 @@ func compiled(t *testing.T, text string) (*Schema, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return release.Types[0].Compile(t.Context())
+	schema, err := release.Types[0].Compile(t.Context())
+	if err == nil {
+		schema.budget.patience = testkit.Patience // steps are what counts, on a busy machine too
+	}
+	return schema, err
 }
 
 // doubled is a schema whose definitions refer twice to the next.

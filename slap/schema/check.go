@@ -64,7 +64,7 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 	if t.Request == "" {
 		return nil, fmt.Errorf("%s.json names no request schema for the software type %s", t.release, t.Key)
 	}
-	limits := &budget{}
+	limits := &budget{patience: maximumTime}
 	f := &flattener{
 		loader: &loader{ctx: ctx, remote: isRemote(t.release), documents: map[string][]byte{}}, engine: limits.engine,
 		documents: map[string]any{}, unread: map[string]error{}, anchors: map[string]place{}, names: map[target]string{},
