@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"reflect"
 	"testing"
+
+	"slapos/slap/schema"
 )
 
 const richSchema = `{
@@ -113,6 +115,10 @@ func TestChosen(t *testing.T) {
 	fields, _ := fieldsOf(t.Context(), s, answersOf(url.Values{"c/~40": {"0"}}))
 	if got, want := outline(fields[len(fields)-1:]), `variant Variant [Small*|Large] (fixed j/size="s"; number n/cpu=)`; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	problems := []schema.Problem{{Place: "$.numbers[1]", Text: "numbers[1] must be at least 2"}, {Place: "$.portable", Text: "another"}}
+	if fields, _ := fieldsOf(t.Context(), s, answers{problems: problems}); len(fields[3].Problems) != 1 || len(fields[2].Problems) != 0 {
+		t.Errorf("problems %+v", fields[2:4])
 	}
 	if f := fields[2]; f.Default != "8080" || f.Examples != "8080, 9090" || fields[1].Default != "little" || fields[1].Label != "Log level" || fields[1].Called != "level" {
 		t.Errorf("%+v", fields[:3])

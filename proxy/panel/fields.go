@@ -255,6 +255,11 @@ func (b *builder) make(all []*jsonschema.Schema, name string, value any, given b
 	}
 	f.Kind, f.Choices, f.Hint = k.name, k.choices, k.hint
 	f.nameDefault(all)
+	for _, problem := range b.problems { // of what the field holds
+		if rest, within := strings.CutPrefix(problem.Place, f.Path); within && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "[")) {
+			f.Problems = append(f.Problems, problem.Text)
+		}
+	}
 	f.write(value, given, at.pointer)
 	return f
 }
@@ -288,7 +293,7 @@ func (b *builder) about(all []*jsonschema.Schema, name string, at spot) field {
 	}
 	for _, part := range all {
 		f.Help = cmp.Or(f.Help, part.Description)
-		if part.Default != nil && f.Default == "" {
+		if part.Default != nil && *part.Default != nil && f.Default == "" {
 			f.Default = shortText(*part.Default)
 		}
 		if f.Examples == "" {
