@@ -117,7 +117,7 @@ func (p *Python) payload(program *Program, command string) ([]byte, error) {
 	}
 	job := map[string]any{
 		"kind": "interactive", "code": "", "sources": sources, "banner": banner, "history": p.History, "shell": p.Shell,
-		"pythons": p.Programs, "fixed": yes(p.Configured), "starlark": p.Starlark, "begin": command,
+		"pythons": strings.Join(p.Programs, "\x00"), "fixed": yes(p.Configured), "starlark": strings.Join(p.Starlark, "\x00"), "begin": command,
 		"quiet": yes(p.Quiet), "time": yes(!p.NoTime),
 		"master": map[string]string{
 			"url": p.MasterURL, "rest_url": p.RESTURL, "key_file": p.KeyFile, "cert_file": p.CertFile, "ca_file": p.CAFile,

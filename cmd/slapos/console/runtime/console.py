@@ -29,13 +29,14 @@ def start(job, payload):
 def leave(job, payload):
     """Goes on with the next Python, or without one."""
     number = int(sys.argv[1]) + 1
+    pythons, starlark = job['pythons'].split('\0'), job['starlark'].split('\0')
     if job['fixed'] == 'yes':
         sys.exit('slapos console: %s is Python %d.%d, too old: set [slapos] python to one from %d.%d on, or use --starlark' % (
-            (job['pythons'][0],) + tuple(sys.version_info[:2]) + OLDEST))
-    if number == len(job['pythons']):
-        os.execv(job['starlark'][0], job['starlark'])
+            (pythons[0],) + tuple(sys.version_info[:2]) + OLDEST))
+    if number == len(pythons):
+        os.execv(starlark[0], starlark)
     os.lseek(payload.fileno(), 0, 0)
-    os.execv(job['pythons'][number], [job['pythons'][number], '-c', job['begin'], str(number)] + sys.argv[2:])
+    os.execv(pythons[number], [pythons[number], '-c', job['begin'], str(number)] + sys.argv[2:])
 
 
 def show(kind, value, trace):
@@ -158,6 +159,9 @@ def trust(master):
     if original is None:
         return
     from urllib.parse import urlsplit
+    if master['insecure'] == 'yes':
+        import warnings
+        warnings.filterwarnings('ignore', message='Unverified HTTPS request')  # the configuration says so
 
     class Second(str):
         """A header's name beside another's that is the same."""
