@@ -26,6 +26,9 @@ import (
 // schemaTimeout bounds how long a page waits for the schema of a release.
 const schemaTimeout = 10 * time.Second
 
+// fieldsTimeout bounds the choice of fields: after it, choices stay open.
+const fieldsTimeout = 3 * time.Second
+
 // requestPage is the form of a request. Without a release it asks for one
 // first.
 type requestPage struct {
@@ -279,7 +282,7 @@ func (page *requestPage) fill(ctx context.Context, a answers) {
 	page.Problems, page.OthersFit = a.problems, true
 	values := a.values
 	if page.schema != nil {
-		ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
+		ctx, cancel := context.WithTimeout(ctx, fieldsTimeout)
 		defer cancel()
 		page.Flaws = page.schema.Flaws
 		page.Fields, values = fieldsOf(ctx, page.schema, a)

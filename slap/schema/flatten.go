@@ -59,6 +59,7 @@ type flattener struct {
 	probes    map[string][]probe
 	origins   map[string]origin
 	values    int
+	pointers  int // bytes
 }
 
 // origin is what a copy was made from.
@@ -269,6 +270,9 @@ func (f *flattener) draftOf(value any, around *jsonschema.Draft) *jsonschema.Dra
 func (f *flattener) part(value any, at target, location string) any {
 	if f.values++; f.values > maximumValues {
 		panic(tooMuch{fmt.Errorf("the schema has more than %d values", maximumValues)})
+	}
+	if f.pointers += len(location) + len(at.pointer); f.pointers > 2*maximumPointers {
+		panic(tooMuch{errors.New("the names of the schema's members are too long")})
 	}
 	switch value := value.(type) {
 	case bool:
