@@ -89,18 +89,23 @@ type logEntry struct {
 	level, text string
 }
 
-// appendLog writes a run into a promise's log. It returns the end of the log,
-// with that run even if it could not be written.
+// appendLog writes a run into a promise's log, under a transaction other than that of
+// the run before. It returns the end of the log, with that run even if it could not be
+// written.
 func (r *run) appendLog(title string, entries []logEntry) (log []byte, err error) {
 	now := r.Now()
-	transaction := fmt.Sprintf("%d-%03d", now.Unix(), r.Random())
+	number := r.Random()
 	var text strings.Builder
-	for _, entry := range entries {
-		fmt.Fprintf(&text, "%s - %s - %s - %s\n", now.Local().Format(logDate), entry.level, transaction, entry.text)
-	}
 	name := logFolder + "/" + title + ".log"
 	err = r.files.do(func() error {
 		before, errRead := r.files.readEnd(name, maxHistory)
+		transaction := fmt.Sprintf("%d-%03d", now.Unix(), number)
+		if transaction == lastTransaction(before) {
+			transaction = fmt.Sprintf("%d-%03d", now.Unix(), 100+(number-99)%900)
+		}
+		for _, entry := range entries {
+			fmt.Fprintf(&text, "%s - %s - %s - %s\n", now.Local().Format(logDate), entry.level, transaction, entry.text)
+		}
 		log = append(before, text.String()...)
 		if errors.Is(errRead, fs.ErrNotExist) {
 			errRead = nil
@@ -108,6 +113,17 @@ func (r *run) appendLog(title string, entries []logEntry) (log []byte, err error
 		return errors.Join(errRead, r.files.append(name, text.String()))
 	})
 	return log, err
+}
+
+// lastTransaction is that of the last run in a log, "" without one.
+func lastTransaction(log []byte) string {
+	lines := bytes.Split(log, []byte("\n"))
+	for i := len(lines) - 1; i >= 0; i-- {
+		if match := logLine().FindSubmatch(lines[i]); match != nil {
+			return string(match[2])
+		}
+	}
+	return ""
 }
 
 // readEnd returns the last lines of a regular file, at most limit bytes. Call

@@ -265,6 +265,21 @@ func TestExecutables(t *testing.T) {
 	}
 }
 
+// Runs of the same second with the same number are different runs.
+func TestTransactionsDiffer(t *testing.T) {
+	t.Parallel()
+	p := newPartition(t)
+	p.options.Interpreter, p.options.Python = "", ""
+	p.options.Random = func() int { return 999 }
+	p.executable("check.sh", "exit 1")
+	for i, wanted := range []bool{false, false, true} {
+		p.expire()
+		if report := p.mustRun(Anomaly); (report.Failed == 1) != wanted {
+			t.Errorf("failing run %d: %+v", i, report)
+		}
+	}
+}
+
 // Promises run in parallel, but are logged in order. Each waits until all have
 // begun. PROM-20.
 func TestParallel(t *testing.T) {
