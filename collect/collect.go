@@ -167,7 +167,7 @@ type fileWriter func(context.Context, *store, stamp) error
 
 // writeFiles is COL-14. Simultaneous passes write one after the other.
 func (c *Collector) writeFiles(ctx context.Context, store *store, stamp stamp) error {
-	unlock, err := lock(ctx, c.logDirectory(), c.Logger)
+	unlock, err := lock(ctx, c.logDirectory(), lockPatience, c.Logger)
 	if err != nil {
 		return err
 	}

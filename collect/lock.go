@@ -23,13 +23,13 @@ import (
 const lockName = ".slapos-collect.lock"
 
 // lockPatience bounds the wait for another pass.
-var lockPatience = 10 * time.Minute
+const lockPatience = 10 * time.Minute
 
 const lockPoll = 20 * time.Millisecond
 
-// lock waits until no other process has the lock of a directory, and takes it. After
-// [lockPatience] that is an error: a pass that hangs must not pile up those after it.
-func lock(ctx context.Context, directory string, log *slog.Logger) (unlock func(), err error) {
+// lock waits until no other process has the lock of a directory, and takes it. When
+// patience is over that is an error: a pass that hangs must not pile up those after it.
+func lock(ctx context.Context, directory string, patience time.Duration, log *slog.Logger) (unlock func(), err error) {
 	begun := time.Now()
 	for told := false; ; {
 		unlock, holder, err := tryLock(directory)
@@ -40,8 +40,8 @@ func lock(ctx context.Context, directory string, log *slog.Logger) (unlock func(
 			log.Info(fmt.Sprintf("Waiting for process %s, which writes in %s", holder, directory))
 			told = true
 		}
-		if time.Since(begun) >= lockPatience {
-			return nil, fmt.Errorf("process %s still writes in %s after %s: wait until it has ended, or end it", holder, directory, lockPatience)
+		if time.Since(begun) >= patience {
+			return nil, fmt.Errorf("process %s still writes in %s after %s: wait until it has ended, or end it", holder, directory, patience)
 		}
 		if err := clock.Pause(ctx, lockPoll); err != nil {
 			return nil, fmt.Errorf("wait for process %s, which writes in %s: %w", holder, directory, err)

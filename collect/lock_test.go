@@ -58,20 +58,17 @@ func TestLockWaitsForAWhile(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(directory, lockName)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the lock: %v, %v", info, err)
 	}
-	defer func(former time.Duration) { lockPatience = former }(lockPatience)
-	lockPatience = 50 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
-	_, err = lock(ctx, directory, c.Logger)
+	_, err = lock(ctx, directory, 50*time.Millisecond, c.Logger)
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), fmt.Sprintf("process %d still writes in %s", os.Getpid(), directory)) {
 		t.Error(err)
 	}
 	if !strings.Contains(log.String(), fmt.Sprintf("Waiting for process %d, which writes in %s", os.Getpid(), directory)) {
 		t.Error(log)
 	}
-	lockPatience = time.Hour
 	time.AfterFunc(100*time.Millisecond, unlock)
-	again, err := lock(ctx, directory, c.Logger)
+	again, err := lock(ctx, directory, time.Hour, c.Logger)
 	if err != nil {
 		t.Fatal(err)
 	}

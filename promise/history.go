@@ -117,11 +117,12 @@ func (r *run) appendLog(title string, entries []logEntry) (log []byte, err error
 
 // lastTransaction is that of the last run in a log, "" without one.
 func lastTransaction(log []byte) string {
-	lines := bytes.Split(log, []byte("\n"))
-	for i := len(lines) - 1; i >= 0; i-- {
-		if match := logLine().FindSubmatch(lines[i]); match != nil {
+	for len(log) > 0 {
+		begin := bytes.LastIndexByte(log, '\n') + 1
+		if match := logLine().FindSubmatch(log[begin:]); match != nil {
 			return string(match[2])
 		}
+		log = log[:max(0, begin-1)]
 	}
 	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"slapos/cmd/slapos/pytext"
+	"slapos/grid/pass"
 )
 
 // The usual places of configurations, without --cfg and environment (CLI-20).
@@ -86,12 +87,4 @@ func (e *environment) readConfiguration(path string) (*pytext.Configuration, err
 }
 
 // lines returns the non-empty lines of a value, trimmed.
-func lines(value string) []string {
-	var found []string
-	for text := range strings.Lines(value) {
-		if text = strings.TrimSpace(text); text != "" {
-			found = append(found, text)
-		}
-	}
-	return found
-}
+func lines(value string) []string { return pass.Lines(value).List() }

@@ -56,7 +56,7 @@ func (e *environment) gridOptions(merged map[string]string, file *pytext.Configu
 		ComputerID: merged["computer_id"], MasterURL: merged["master_url"],
 		Logger: e.log, Hide: hideSecrets, Environment: e.environ,
 		Python: e.expandUser(merged["python"]), Buildout: merged["buildout"],
-		SharedParts: pass.PathList(merged["shared_part_list"]), BuildTimeParts: pass.PathList(merged["build_time_part_list"]),
+		SharedParts: pass.Lines(merged["shared_part_list"]), BuildTimeParts: pass.Lines(merged["build_time_part_list"]),
 		Now: e.now,
 	}
 	options.Instance.CertificateRepository = merged["certificate_repository_path"]

@@ -129,7 +129,7 @@ func TestGridTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Node.Buildout != "/b/bootstrap" || !slices.Equal(set.Node.SharedParts.Paths(), []string{"/a", "/b"}) || set.Node.SharedParts != "\n/a\n/b" || set.Node.BuildTimeParts != "/c" ||
+	if set.Node.Buildout != "/b/bootstrap" || !slices.Equal(set.Node.SharedParts.List(), []string{"/a", "/b"}) || set.Node.SharedParts != "\n/a\n/b" || set.Node.BuildTimeParts != "/c" ||
 		set.Instance.StorageHome != filepath.Join(working, "disks") || set.Instance.IPv4GlobalNetwork != "10.0.0.0/8" ||
 		set.Instance.PartitionTimeout.Seconds() != 4 || len(set.Node.Managers) != 2 {
 		t.Errorf("with keys: %+v", set)

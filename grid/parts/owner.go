@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"strconv"
 
+	"slapos/promise/process"
 	"slapos/slap/confined"
 )
 
@@ -19,33 +20,18 @@ func As(uid int, work func() error) error {
 	if os.Geteuid() != 0 || uid == 0 {
 		return work()
 	}
-	gid, groups := groupsOf(uid)
-	rights, err := confined.TakeRights(uid, gid, groups)
+	groups := []int{nobody}
+	if account, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		if groups, err = process.GroupsOf(account); err != nil {
+			return err
+		}
+	}
+	rights, err := confined.TakeRights(uid, groups[0], groups[1:])
 	if err != nil {
 		return err
 	}
 	defer rights.Close()
 	return rights.Do(work)
-}
-
-func groupsOf(uid int) (gid int, groups []int) {
-	account, err := user.LookupId(strconv.Itoa(uid))
-	if err != nil {
-		return nobody, nil
-	}
-	if gid, err = strconv.Atoi(account.Gid); err != nil {
-		return nobody, nil
-	}
-	names, err := account.GroupIds()
-	if err != nil {
-		return gid, nil
-	}
-	for _, name := range names {
-		if group, err := strconv.Atoi(name); err == nil {
-			groups = append(groups, group)
-		}
-	}
-	return gid, groups
 }
 
 // AsOwner does work as whom a directory belongs to, that of releases or of shared

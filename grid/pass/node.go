@@ -44,7 +44,7 @@ type Node struct {
 	// Buildout is a script that bootstraps in place of zc.buildout's module.
 	Buildout                    string
 	BuildoutDebug               bool
-	SharedParts, BuildTimeParts PathList
+	SharedParts, BuildTimeParts Lines // directories
 	// Force processes items that are already complete, too ("develop").
 	Force bool
 
@@ -55,19 +55,19 @@ type Node struct {
 	Now func() time.Time
 }
 
-// PathList is an option that has a path on each line. Its text goes into profiles as
-// it is configured: releases hash them (GRID-57).
-type PathList string
+// Lines is an option that has an entry on each line. Profiles get the text as it is
+// configured: releases hash them (GRID-57).
+type Lines string
 
-// Paths are those of the list, in order, without empty lines.
-func (l PathList) Paths() []string {
-	var paths []string
+// List returns the entries in order, without white space around them and empty lines.
+func (l Lines) List() []string {
+	var list []string
 	for line := range strings.Lines(string(l)) {
 		if line = strings.TrimSpace(line); line != "" {
-			paths = append(paths, line)
+			list = append(list, line)
 		}
 	}
-	return paths
+	return list
 }
 
 // DefaultMinFreeSpace is what must be free on a disk, in bytes, where nothing

@@ -99,7 +99,7 @@ func TestPassCache(t *testing.T) {
 		"shared parts that are known": {
 			change: func(n *softwareNode, _ *testCache) {
 				root := t.TempDir()
-				n.Pass.SharedParts = pass.PathList(root)
+				n.Pass.SharedParts = pass.Lines(root)
 				for part, text := range map[string]string{
 					"a/" + strings.Repeat("a", 32): strings.Repeat("b", 32), "b/" + strings.Repeat("b", 32): "", "c/" + strings.Repeat("c", 32): "",
 				} {

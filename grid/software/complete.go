@@ -36,7 +36,7 @@ func (r *release) complete(context.Context) (pass.Outcome, error) {
 	if err := r.root.SyncAll(); err != nil {
 		return pass.Failed, err
 	}
-	if parts := r.node.SharedParts.Paths(); len(parts) > 0 { // those of this node are in the last one
+	if parts := r.node.SharedParts.List(); len(parts) > 0 { // those of this node are in the last one
 		shared, err := confined.Open(parts[len(parts)-1])
 		if err == nil {
 			err = errors.Join(shared.SyncAll(), shared.Close())

@@ -31,7 +31,7 @@ func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
 	var used []string
 	if r.root.Exists(".shared") { // D-11
 		var err error
-		if used, err = parts.Used(r.node.SharedParts.Paths(), r.directory, r.log); err != nil {
+		if used, err = parts.Used(r.node.SharedParts.List(), r.directory, r.log); err != nil {
 			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))
 			return pass.Skipped, nil
 		}

@@ -31,18 +31,27 @@ func LookupUser(uid, gid int) (*User, error) {
 		return nil, fmt.Errorf("user %d is not in passwd: %w", uid, err)
 	}
 	entry.Gid = strconv.Itoa(gid)
-	names, err := entry.GroupIds()
+	groups, err := GroupsOf(entry)
 	if err != nil {
-		return nil, fmt.Errorf("groups of user %s: %w", entry.Username, err)
+		return nil, err
 	}
-	groups := []int{gid}
-	for _, name := range names {
+	return &User{UID: uid, GID: gid, Name: entry.Username, Home: entry.HomeDir, Groups: groups}, nil
+}
+
+// GroupsOf lists the groups of an account, its own first, each once.
+func GroupsOf(account *user.User) ([]int, error) {
+	names, err := account.GroupIds()
+	if err != nil {
+		return nil, fmt.Errorf("groups of user %s: %w", account.Username, err)
+	}
+	var groups []int
+	for _, name := range append([]string{account.Gid}, names...) {
 		group, err := strconv.Atoi(name)
 		if err == nil && !slices.Contains(groups, group) {
 			groups = append(groups, group)
 		}
 	}
-	return &User{UID: uid, GID: gid, Name: entry.Username, Home: entry.HomeDir, Groups: groups}, nil
+	return groups, nil
 }
 
 func refuseRoot(uid, gid int) error {

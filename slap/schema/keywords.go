@@ -288,11 +288,14 @@ func (c *copier) required(name string, value any) {
 
 // names copies a list of names of members, each once.
 func (c *copier) names(keyword string, list []any, needs func(any) bool) (names []any) {
+	known := map[string]bool{}
 	for _, item := range list {
+		name, is := item.(string)
 		switch {
-		case !isText(item):
+		case !is:
 			c.wrong(keyword, "a name is expected, not "+jsonKind(item), needs)
-		case !slices.Contains(names, item):
+		case !known[name]:
+			known[name] = true
 			names = append(names, item)
 		}
 	}

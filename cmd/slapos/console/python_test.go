@@ -96,7 +96,7 @@ func listen(t *testing.T, address string, secure bool) *listener {
 	if address != "" {
 		other, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Skipf("this machine has no %s: %v", address, err)
+			t.Fatal(err)
 		}
 		l.Listener.Close()
 		l.Listener = other
@@ -193,12 +193,15 @@ func TestConsoleLogins(t *testing.T) {
 					t.Errorf("%s: %q %s, asked with %q, want %q", test.address, out, log, asked, test.want)
 				}
 			}
-			six := listen(t, "[::1]:0", false)
-			_, port, _ := net.SplitHostPort(six.Listener.Addr().String())
-			code := "slap.initializeConnection('http://::1:" + port + "', slapgrid_rest_uri='none')\n" + askStatus
-			if out, log := runPython(t, Python{MasterURL: master.URL}, program, code, "HOME="+t.TempDir()); out != "1\n" {
-				t.Errorf("IPv6: %q %s", out, log)
-			}
+			t.Run("IPv6", func(t *testing.T) {
+				testkit.IPv6(t)
+				six := listen(t, "[::1]:0", false)
+				_, port, _ := net.SplitHostPort(six.Listener.Addr().String())
+				code := "slap.initializeConnection('http://::1:" + port + "', slapgrid_rest_uri='none')\n" + askStatus
+				if out, log := runPython(t, Python{MasterURL: master.URL}, program, code, "HOME="+t.TempDir()); out != "1\n" {
+					t.Errorf("IPv6: %q %s", out, log)
+				}
+			})
 		})
 	}
 }

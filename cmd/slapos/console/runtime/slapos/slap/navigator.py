@@ -79,8 +79,6 @@ class HateoasNavigator(object):
     def jio_getAttachment(self, key, action, options):
         if action == 'view':
             return self._traverse(key)
-        if action == 'links':
-            raise NotImplementedError('links is not implemented for now')
         if not action.startswith(self.slapos_master_hateoas_uri):
             raise ValueError('%s is no address of the master' % action)
         return json.loads(self.GET(action))

@@ -61,14 +61,16 @@ class SlapRequester(SlapDocument):
     """Whoever can request an instance."""
 
     def _requestComputerPartition(self, request_dict, auth=None):
+        """Sends a form, and answers the partition, which may not have been found yet."""
+        helper = self._connection_helper
         try:
-            xml = self._connection_helper.POST('requestComputerPartition', data=request_dict, auth=auth)
+            answer = helper.POST('requestComputerPartition', data=request_dict, auth=auth)
         except ResourceNotReady:
-            return ComputerPartition(request_dict=request_dict, connection_helper=self._connection_helper)
-        instance = loads(xml)
-        partition = ComputerPartition(
-            instance.slap_computer_id, instance.slap_computer_partition_id, connection_helper=self._connection_helper)
-        partition.__dict__.update(instance.__dict__)
+            return ComputerPartition(request_dict=request_dict, connection_helper=helper)
+        found = loads(answer)
+        place = found.slap_computer_id, found.slap_computer_partition_id
+        partition = ComputerPartition(*place, connection_helper=helper)
+        vars(partition).update(vars(found))
         if loads(request_dict['shared_xml']):
             partition._synced = True
         return partition
