@@ -17,9 +17,9 @@ type Computer struct {
 	InstanceRoot          string
 	SoftwareRoot          string
 	SoftwareUser          string
-	InstanceStorageHome   string // optional
+	InstanceStorageHome   *string // optional, which isn't the same as empty (D-26)
 	Interface             *Interface
-	IPv6Interface         string // optional
+	IPv6Interface         *string // likewise
 	PartitionHasIPv6Range bool
 	TapGatewayInterface   string
 	TapIPv6               bool
@@ -102,9 +102,9 @@ func (c *Computer) document() slap.Dict {
 		"address":                  optional(c.Address),
 		"netmask":                  optional(c.Netmask),
 		"instance_root":            c.InstanceRoot,
-		"instance_storage_home":    optional(c.InstanceStorageHome),
+		"instance_storage_home":    given(c.InstanceStorageHome),
 		"interface":                link,
-		"ipv6_interface":           optional(c.IPv6Interface),
+		"ipv6_interface":           given(c.IPv6Interface),
 		"os_type":                  c.OSType,
 		"partition_has_ipv6_range": c.PartitionHasIPv6Range,
 		"partition_list":           partitions,
@@ -173,6 +173,13 @@ func (d *Device) document() slap.Dict {
 		"ipv6_gateway": d.IPv6.Gateway,
 		"ipv6_network": d.IPv6.Network,
 	}
+}
+
+func given(text *string) any {
+	if text == nil {
+		return nil
+	}
+	return *text
 }
 
 func optional(text string) any {

@@ -22,6 +22,7 @@ type Definition struct {
 	InstanceRoot          string
 	SoftwareRoot          string
 	InstanceStorageHome   string // optional
+	Blank                 Blank
 	CertificateRepository string // optional
 	SoftwareUser          string
 
@@ -48,6 +49,17 @@ type Definition struct {
 	Limits cgroup.Limits
 	// Input replaces the saved computer and the base names (FMT-65).
 	Input *Input
+}
+
+// Blank tells which of the optional keys are there without a value: the description
+// has an empty text for them, and null for those that are absent (D-33).
+type Blank struct{ InstanceStorageHome, IPv6Interface bool }
+
+func orNil(text string, blank bool) *string {
+	if text == "" && !blank {
+		return nil
+	}
+	return &text
 }
 
 // DefaultSoftwareUser owns the software unless another user is named.
@@ -220,14 +232,14 @@ func newComputer(d *Definition) *Computer {
 		InstanceRoot:        d.InstanceRoot,
 		SoftwareRoot:        d.SoftwareRoot,
 		SoftwareUser:        d.SoftwareUser,
-		InstanceStorageHome: d.InstanceStorageHome,
+		InstanceStorageHome: orNil(d.InstanceStorageHome, d.Blank.InstanceStorageHome),
 		Interface: &Interface{
 			Name:             d.InterfaceName,
 			IPv6Interface:    cmp.Or(d.IPv6Interface, d.InterfaceName),
 			IPv4LocalNetwork: d.IPv4LocalNetwork,
 			PrefixShift:      d.PrefixShift,
 		},
-		IPv6Interface:         d.IPv6Interface,
+		IPv6Interface:         orNil(d.IPv6Interface, d.Blank.IPv6Interface),
 		PartitionHasIPv6Range: d.PartitionHasIPv6Range,
 		TapGatewayInterface:   d.TapGatewayInterface,
 		TapIPv6:               d.TapIPv6,

@@ -172,6 +172,8 @@ func fillFormatOptions(merged map[string]string, run *format.Options) error {
 	} {
 		*target = merged[name]
 	}
+	isBlank := func(name string) bool { value, given := merged[name]; return given && value == "" }
+	run.Blank = format.Blank{InstanceStorageHome: isBlank("instance_storage_home"), IPv6Interface: isBlank("ipv6_interface")}
 	run.Version = version
 	run.SoftwareUser = textOption(merged, "software_user", format.DefaultSoftwareUser)
 	if run.SoftwareUser == "" {

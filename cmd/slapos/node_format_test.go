@@ -142,7 +142,7 @@ func TestFormatKeys(t *testing.T) {
 	d := read(map[string]string{}).Definition
 	if d.ComputerID != "COMP-1" || d.SoftwareRoot != "/s" || d.InstanceRoot != "/i" || d.PartitionAmount != 7 || d.SoftwareUser != "slapsoft" ||
 		d.PrefixShift != 16 || !d.PartitionHasIPv6Range || !d.CreateTap || !d.TapIPv6 || d.CreateTun || !d.TunIPv6 || !d.AlterUser || !d.AlterNetwork ||
-		d.InterfaceName+d.IPv6Interface+d.IPv4LocalNetwork+d.TapGatewayInterface+d.InstanceStorageHome+d.CertificateRepository != "" {
+		d.InterfaceName+d.IPv6Interface+d.IPv4LocalNetwork+d.TapGatewayInterface+d.InstanceStorageHome+d.CertificateRepository != "" || d.Blank != (format.Blank{}) {
 		t.Errorf("defaults %+v", d)
 	}
 	options := read(map[string]string{
@@ -157,5 +157,9 @@ func TestFormatKeys(t *testing.T) {
 		d.TapIPv6 || d.TapGatewayInterface != "gw0" || !d.CreateTun || d.TunIPv6 || d.InstanceStorageHome != "/storage" ||
 		d.CertificateRepository != "/pki" || d.AlterUser || d.AlterNetwork || options.ComputerJSON != "/j" || options.OutputDefinition != "/o" {
 		t.Errorf("options %+v", options)
+	}
+	d = read(map[string]string{"ipv6_interface": "", "instance_storage_home": ""}).Definition
+	if d.Blank != (format.Blank{InstanceStorageHome: true, IPv6Interface: true}) {
+		t.Errorf("keys without values %+v", d)
 	}
 }
