@@ -56,6 +56,34 @@ var slapMutations = []mutation{
 		`case false:`,
 	},
 	{
+		"The number of values in an answer is limited", "slap/decode.go", "slap.TestUnmarshalMemory",
+		`d.values-d.shared > maxValues {`,
+		`false {`,
+	},
+	{
+		"Answers to many calls at once are short", "slap/transport.go", "slap.TestEndlessAnswers",
+		`cmp.Or(call.most, maxAnswer)`,
+		`max(call.most, maxAnswer, cmp.Or(0))`,
+	},
+	{
+		"An answer over its limit names the master", "slap/transport.go", "slap.TestEndlessAnswers",
+		`if errors.Is(err, errTooLarge) {`,
+		`if false {`,
+	},
+	{
+		"Declarations of XML entities are limited", "slap/xmldtd.go", "slap.TestUnmarshalBombs",
+		`s.declared > maxDeclarations {`,
+		`false {`,
+	},
+	{
+		"XML that must be converted is limited", "slap/xmldtd.go", "slap.TestUnmarshalBombs",
+		`	if len(data) > maxConverted {
+		return nil, errTooLargeToConvert
+	}
+	if`,
+		`	if`,
+	},
+	{
 		"The body of the master's error is limited", "slap/transport.go", "slap.TestAnswersAreLimited",
 		`io.LimitReader(body, maxErrorBody)`,
 		`body`,

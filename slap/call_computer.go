@@ -50,7 +50,7 @@ func (c *Client) UseComputer(ctx context.Context, computer, report string) error
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodPost, path: "useComputer", once: true,
-		body: Form{{"computer_id", computer}, {"use_string", report}},
+		body: Form{{"computer_id", computer}, {"use_string", report}}, most: maxConfirmation,
 	})
 	return err
 }
@@ -168,6 +168,6 @@ func releaseFields(url, computer string) Form {
 
 // post makes a call whose answer does not matter.
 func (c *Client) post(ctx context.Context, path string, form Form) error {
-	_, err := c.do(ctx, call{method: http.MethodPost, path: path, body: form})
+	_, err := c.do(ctx, call{method: http.MethodPost, path: path, body: form, most: maxConfirmation})
 	return err
 }

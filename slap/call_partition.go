@@ -35,7 +35,7 @@ func (c *Client) Request(ctx context.Context, r Request) (*Instance, error) {
 	}
 	v, err := Unmarshal(answer)
 	if err != nil {
-		return nil, fmt.Errorf("answer to requestComputerPartition: %w", err)
+		return nil, c.answerError(call{path: "requestComputerPartition"}, err)
 	}
 	switch v := v.(type) {
 	case *Instance:
@@ -43,7 +43,7 @@ func (c *Client) Request(ctx context.Context, r Request) (*Instance, error) {
 	case *Partition: // a proxy that forwards requests (PROXY-75)
 		return v.AsInstance(), nil
 	}
-	return nil, fmt.Errorf("answer to requestComputerPartition: %s where an instance belongs", kindName(v))
+	return nil, c.answerError(call{path: "requestComputerPartition"}, fmt.Errorf("%s where an instance belongs", kindName(v)))
 }
 
 // Complete fetches what the answer to a request for a shared instance lacks:
@@ -129,7 +129,9 @@ func (c *Client) Rename(ctx context.Context, id PartitionID, name, slaveReferenc
 
 // Certificate fetches the certificate and the key of an instance, both PEM.
 func (c *Client) Certificate(ctx context.Context, id PartitionID) (certificate, key string, err error) {
-	d, err := fetch[Dict](ctx, c, call{path: "getComputerPartitionCertificate", query: id.fields()})
+	d, err := fetch[Dict](ctx, c, call{
+		path: "getComputerPartitionCertificate", query: id.fields(), most: maxConfirmation,
+	})
 	return text(d, "certificate"), text(d, "key"), err
 }
 
@@ -167,6 +169,7 @@ func (c *Client) report(ctx context.Context, path string, id PartitionID, more .
 	}
 	_, err := c.do(ctx, call{
 		method: http.MethodPost, path: path, body: append(id.fields(), more...), partition: id,
+		most: maxConfirmation,
 	})
 	return err
 }
@@ -183,11 +186,16 @@ func fetch[T any](ctx context.Context, c *Client, call call) (T, error) {
 	}
 	v, err := Unmarshal(answer)
 	if err != nil {
-		return zero, fmt.Errorf("answer to %s: %w", call.path, err)
+		return zero, c.answerError(call, err)
 	}
 	t, ok := v.(T)
 	if !ok {
-		return zero, fmt.Errorf("answer to %s: %s where %s belongs", call.path, kindName(v), kindName(any(zero)))
+		return zero, c.answerError(call, fmt.Errorf("%s where %s belongs", kindName(v), kindName(any(zero))))
 	}
 	return t, nil
+}
+
+// answerError says which answer can't be read, and whose it is.
+func (c *Client) answerError(call call, err error) error {
+	return fmt.Errorf("answer of %s to %s: %w", server(c.master), call.path, err)
 }

@@ -439,14 +439,14 @@ func TestUnexpectedAnswers(t *testing.T) {
 		"<html><body>":        "html is not known",
 		"<none/>":             "none where an instance belongs",
 		"<list/>":             "a list where an instance belongs",
-		"\xff\xfe\x00binary!": "answer to requestComputerPartition",
+		"\xff\xfe\x00binary!": " to requestComputerPartition: ",
 	} {
 		server := newRecorder(t, map[string]string{"requestComputerPartition": answer, "registerComputerPartition": answer})
 		c := newTestClient(t, ClientConfig{MasterURL: server.URL})
 		if _, err := c.Request(t.Context(), Request{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %s", answer, err, want)
 		}
-		if _, err := c.Partition(t.Context(), PartitionID{"C", "p"}); err == nil || !strings.HasPrefix(err.Error(), "answer to registerComputerPartition: ") {
+		if _, err := c.Partition(t.Context(), PartitionID{"C", "p"}); err == nil || !strings.HasPrefix(err.Error(), "answer of "+server.URL+" to registerComputerPartition: ") {
 			t.Errorf("%q: error %v", answer, err)
 		}
 	}

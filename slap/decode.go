@@ -3,6 +3,7 @@
 package slap
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/big"
@@ -16,10 +17,15 @@ import (
 // takes forever to walk.
 const maxShared = 1 << 20
 
+// maxValues bounds the values of a document. Each takes up to 320 bytes while it
+// is read, which may be 50 times its XML.
+const maxValues = 2_000_000
+
 // Unmarshal reads the value of a <marshal> document. It accepts any well-formed
 // XML (SLAP-20): it ignores namespaces, resolves entities of the internal
 // subset within bounds, refuses external ones, and reads text escaped once or
-// twice as the same value. Memory is proportional to the input.
+// twice as the same value. Memory is proportional to the input, which may have
+// 2,000,000 values.
 //
 // It fails for anything but exactly one value, for values nested deeper than
 // [MaxDepth], and for classes outside the protocol.
@@ -95,7 +101,9 @@ func (d *decoder) value(t token) (any, error) {
 	}
 	d.depth++
 	defer func() { d.depth-- }()
-	d.values++
+	if d.values++; d.values-d.shared > maxValues {
+		return nil, fmt.Errorf("more than %d values", maxValues)
+	}
 	switch string(localName(t.name)) {
 	case "string", "unicode":
 		text, err := d.scalar()
@@ -125,7 +133,7 @@ func (d *decoder) value(t token) (any, error) {
 	case "reference":
 		return d.reference()
 	}
-	return nil, fmt.Errorf("element %s is not known", localName(t.name))
+	return nil, fmt.Errorf("element %.100s is not known", localName(t.name))
 }
 
 // scalar reads the text of an element that has no children.
@@ -139,7 +147,7 @@ func (d *decoder) scalar() ([]byte, error) {
 		case t.kind == characters:
 			d.text = append(d.text, t.text...)
 		case t.kind == startElement:
-			return nil, fmt.Errorf("element %s inside a scalar", t.name)
+			return nil, fmt.Errorf("element %.100s inside a scalar", t.name)
 		case t.kind == endElement:
 			return d.text, nil
 		}
@@ -220,7 +228,7 @@ func (d *decoder) reference() (any, error) {
 	id, _ := d.get("id")
 	c := d.containers[string(id)]
 	if c == nil {
-		return nil, fmt.Errorf("reference to unknown id %q", id)
+		return nil, fmt.Errorf("reference to unknown id %.100q", id)
 	}
 	if _, err := d.scalar(); err != nil {
 		return nil, err
@@ -328,15 +336,32 @@ func (d *decoder) string(text []byte) any {
 	return v
 }
 
-// unescape reverses the inner escaping of SLAP-15, in the original's order.
+// unescape reverses the inner escaping of SLAP-15. Texts may be large, so it
+// makes one copy.
 func unescape(text []byte) string {
-	s := string(text)
-	if strings.IndexByte(s, '&') < 0 {
-		return s
+	at := bytes.IndexByte(text, '&')
+	if at < 0 {
+		return string(text)
 	}
-	s = strings.ReplaceAll(s, "&gt;", ">")
-	s = strings.ReplaceAll(s, "&lt;", "<")
-	return strings.ReplaceAll(s, "&amp;", "&")
+	var b strings.Builder
+	b.Grow(len(text))
+	for ; at >= 0; at = bytes.IndexByte(text, '&') {
+		b.Write(text[:at])
+		text = text[at:]
+		length, plain := 1, byte('&')
+		switch {
+		case bytes.HasPrefix(text, []byte("&gt;")):
+			length, plain = len("&gt;"), '>'
+		case bytes.HasPrefix(text, []byte("&lt;")):
+			length, plain = len("&lt;"), '<'
+		case bytes.HasPrefix(text, []byte("&amp;")):
+			length = len("&amp;")
+		}
+		b.WriteByte(plain)
+		text = text[length:]
+	}
+	b.Write(text)
+	return b.String()
 }
 
 // maxDigits bounds integers, whose parsing takes more than linear time. It is

@@ -57,7 +57,7 @@ func newEntity(module, class string) (any, error) {
 			return &Instance{}, nil
 		}
 	}
-	return nil, fmt.Errorf("Refusing to unmarshall %s.%s", module, class) //nolint:staticcheck,revive // SLAP-17, the original's text
+	return nil, fmt.Errorf("Refusing to unmarshall %.100s.%.100s", module, class) //nolint:staticcheck,revive // SLAP-17, the original's text
 }
 
 // construct sets the arguments of an entity's constructor. Texts go to the

@@ -200,8 +200,11 @@ func TestErrorsShowNoPassword(t *testing.T) {
 // TestAnswersAreLimited: a Master can't fill the memory.
 func TestAnswersAreLimited(t *testing.T) {
 	endless := io.MultiReader(iotest.OneByteReader(strings.NewReader(strings.Repeat("x", 5000))), iotest.ErrReader(errors.New("read on")))
-	if _, err := readAll(endless, -1, 1000); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := readAll(endless, -1, 1000); err != errTooLarge {
 		t.Errorf("answer: %v", err)
+	}
+	if _, err := readAll(iotest.ErrReader(errors.New("read on")), 1001, 1000); err != errTooLarge {
+		t.Errorf("announced answer: %v", err)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, strings.Repeat("x", 1<<20), http.StatusInternalServerError)
@@ -211,5 +214,46 @@ func TestAnswersAreLimited(t *testing.T) {
 	var failed *HTTPError
 	if !errors.As(err, &failed) || len(failed.Body) > maxErrorBody {
 		t.Errorf("error with %d bytes: %.100s", len(failed.Body), err)
+	}
+}
+
+// SLAP-24: a Master that never ends its answer is read up to the limit; the error is a
+// line that names both, and the connection is closed.
+func TestEndlessAnswers(t *testing.T) {
+	testkit.NoLeaks(t)
+	block := []byte("<!--" + strings.Repeat("x", 1<<20) + "-->")
+	closed := make(chan int)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent := 0
+		for {
+			n, err := w.Write(block)
+			if sent += n; err != nil {
+				closed <- sent
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	client := newTestClient(t, ClientConfig{MasterURL: "http://operator:secret@" + server.Listener.Addr().String()})
+	for _, test := range []struct {
+		name, limit string
+		most        int
+		call        func() error
+	}{
+		{"getFullComputerInformation", "128 MiB", maxAnswer, func() error { _, err := client.FullComputerInformation(t.Context(), "C"); return err }},
+		{"startedComputerPartition", "1 MiB", maxConfirmation, func() error { return client.Started(t.Context(), PartitionID{"C", "p"}) }},
+		{"supplySupply", "1 MiB", maxConfirmation, func() error { return client.Supply(t.Context(), "u", "C", "") }},
+		{"useComputer", "1 MiB", maxConfirmation, func() error { return client.UseComputer(t.Context(), "C", "r") }},
+		{"getComputerPartitionCertificate", "1 MiB", maxConfirmation, func() error { _, _, err := client.Certificate(t.Context(), PartitionID{"C", "p"}); return err }},
+	} {
+		err := test.call()
+		want := fmt.Sprintf("%s: the answer to %s has more than the %s that are read", server.URL, test.name, test.limit)
+		if err == nil || err.Error() != want || !errors.Is(err, ErrServer) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		// What is on its way belongs to the kernel, some MiB on each side.
+		if sent := <-closed; sent < test.most || sent > test.most+64<<20 {
+			t.Errorf("%s: the server sent %d bytes, want about %d", test.name, sent, test.most)
+		}
 	}
 }

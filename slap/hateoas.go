@@ -51,7 +51,7 @@ func (c *Client) Hateoas(ctx context.Context) (*Hateoas, error) {
 	}
 	root := c.config.RESTURL
 	if root == "" {
-		answer, err := c.do(ctx, call{method: "GET", path: "getHateoasUrl"})
+		answer, err := c.do(ctx, call{method: "GET", path: "getHateoasUrl", most: maxConfirmation})
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

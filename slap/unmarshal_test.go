@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // SLAP-20, SLAP-21.
@@ -190,10 +192,45 @@ func TestUnmarshalBombs(t *testing.T) {
 		{entities + `]><string>&a15;</string>`, "expand to more than"},
 		{entities + `]><list id="&a15;"/>`, "expand to more than"},
 		{references + `</list>`, "references repeat more than"},
+		{`<!DOCTYPE m [` + strings.Repeat(`<!ENTITY e "">`, maxDeclarations/13+1) + `]><none/>`, "declared in more than"},
+		{`<!DOCTYPE m [` + strings.Repeat(`<!ENTITY e SYSTEM "">`, maxDeclarations/11+1) + `]><none/>`, "declared in more than"},
+		{"\xff\xfe" + strings.Repeat(" \x00", maxConverted/2+1), "more than 16 MiB that are not UTF-8"},
+		{"<?xml version='1.0' encoding='iso-8859-1'?>" + strings.Repeat(" ", maxConverted+1), "more than 16 MiB that are not UTF-8"},
+		{"<" + strings.Repeat("a", 1000) + "/>", "element " + strings.Repeat("a", 100) + " is not known"},
 	} {
 		if _, err := Unmarshal([]byte(test.xml)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("error %v, want %s", err, test.want)
 		}
+	}
+}
+
+// SLAP-24: as many values as are allowed take less than 1 GiB with the answer that they
+// are read from, even those that are much larger than their XML; more are refused.
+func TestUnmarshalMemory(t *testing.T) {
+	const count = 100_000
+	for _, item := range []string{"<set/>", "<list id='a'/>", "<int>99999999999999999999</int>", "<dictionary/>", "<none/>"} {
+		xml := []byte("<list>" + strings.Repeat(item, count-1) + "</list>")
+		took := testkit.Allocated(func() {
+			if v, err := Unmarshal(xml); err != nil || len(v.([]any)) != count-1 {
+				t.Errorf("%s: %v", item, err)
+			}
+		})
+		if took/count*maxValues > 1<<30-2*maxAnswer {
+			t.Errorf("%s takes %d bytes", item, took/count)
+		}
+	}
+	xml := []byte("<list>" + strings.Repeat("<none/>", maxValues) + "</list>")
+	if _, err := Unmarshal(xml); err == nil || !strings.Contains(err.Error(), "more than 2000000 values") {
+		t.Errorf("error %v", err)
+	}
+	text := strings.Repeat("&amp;amp;", 32<<20/9)
+	xml = []byte("<string>" + text + "</string>")
+	if took := testkit.Allocated(func() {
+		if v, err := Unmarshal(xml); err != nil || v != strings.Repeat("&", 32<<20/9) {
+			t.Error(err)
+		}
+	}); took > 8*32<<20 {
+		t.Errorf("%d MiB of text take %d MiB", len(text)>>20, took>>20)
 	}
 }
 

@@ -124,6 +124,7 @@ func (s *scanner) skipDeclaration() error {
 }
 
 func (s *scanner) entityDeclaration() error {
+	start := s.pos
 	s.pos += len("<!ENTITY")
 	spaced := s.space()
 	parameter := s.has("%")
@@ -132,31 +133,35 @@ func (s *scanner) entityDeclaration() error {
 		spaced = s.space()
 	}
 	n := nameLength(s.src[s.pos:])
-	name := string(s.src[s.pos : s.pos+n])
+	name := s.src[s.pos : s.pos+n]
 	s.pos += n
 	if !spaced || n == 0 || !s.space() {
 		return s.fail("malformed entity declaration")
 	}
-	var declared entity
-	if s.has(`"`) || s.has("'") {
-		literal, err := s.quoted()
-		if err != nil {
+	declared := entity{external: !s.has(`"`) && !s.has("'")}
+	var literal []byte
+	var err error
+	if !declared.external {
+		if literal, err = s.quoted(); err != nil {
 			return err
 		}
+	}
+	if s.declared += s.pos - start; s.declared > maxDeclarations {
+		return s.fail("entities are declared in more than %d bytes", maxDeclarations)
+	}
+	if !declared.external {
 		if declared.text, err = s.entityText(literal); err != nil {
 			return err
 		}
 		if s.space(); !s.has(">") {
 			return s.fail("malformed entity declaration")
 		}
-	} else {
-		declared.external = true
 	}
-	if _, known := s.entities[name]; !known && !parameter { // the first declaration counts
+	if _, known := s.entities[string(name)]; !known && !parameter { // the first declaration counts
 		if s.entities == nil {
 			s.entities = map[string]entity{}
 		}
-		s.entities[name] = declared
+		s.entities[string(name)] = declared
 	}
 	return s.skipDeclaration()
 }
@@ -189,8 +194,8 @@ func (s *scanner) entityText(literal []byte) ([]byte, error) {
 }
 
 // toUTF8 converts a document from the encoding that its first bytes or its
-// declaration tell, and takes the declaration off. Known are UTF-8, UTF-16 and
-// the single-byte encodings.
+// declaration tell, and takes the declaration off. Known are UTF-8 and, up to
+// maxConverted bytes, UTF-16 and the single-byte encodings.
 func toUTF8(data []byte) ([]byte, error) {
 	var err error
 	wide := true
@@ -220,13 +225,21 @@ func toUTF8(data []byte) ([]byte, error) {
 	}
 	for _, e := range charmap.All {
 		if c, ok := e.(*charmap.Charmap); ok && plainName(c.String()) == plain {
+			if len(data) > maxConverted {
+				return nil, errTooLargeToConvert
+			}
 			return c.NewDecoder().Bytes(data)
 		}
 	}
-	return nil, fmt.Errorf("%w: unknown encoding %q", errNotWellFormed, name)
+	return nil, fmt.Errorf("%w: unknown encoding %.40q", errNotWellFormed, name)
 }
 
+var errTooLargeToConvert = fmt.Errorf("more than %d MiB that are not UTF-8", maxConverted>>20)
+
 func fromUTF16(data []byte, order binary.ByteOrder) ([]byte, error) {
+	if len(data) > maxConverted {
+		return nil, errTooLargeToConvert
+	}
 	if len(data)%2 != 0 {
 		return nil, fmt.Errorf("%w: half a UTF-16 character", errNotWellFormed)
 	}

@@ -20,6 +20,7 @@ type scanner struct {
 	outer    []source // the inputs suspended while an entity is read
 	open     [][]byte // names of the open elements
 	entities map[string]entity
+	declared int    // bytes of their declarations
 	expanded int    // bytes that entities expanded to so far
 	attrs    []attr // of the last start tag
 	pending  bool   // the end of an empty element tag is due
@@ -54,12 +55,16 @@ type token struct {
 	text []byte // valid until the next token
 }
 
-// Bounds on entities: what they may expand to in all, and how deep they may
-// refer to one another.
+// Bounds on entities: what their declarations may have and what they may expand
+// to, in all, and how deep they may refer to one another.
 const (
-	maxExpansion   = 1 << 20
-	maxEntityDepth = 16
+	maxDeclarations = 1 << 20
+	maxExpansion    = 1 << 20
+	maxEntityDepth  = 16
 )
+
+// maxConverted bounds documents in other encodings than UTF-8, which are copied.
+const maxConverted = 16 << 20
 
 var errNotWellFormed = errors.New("not well-formed XML")
 
@@ -128,7 +133,7 @@ func (s *scanner) node() (t token, ready bool, err error) {
 func (s *scanner) endOfInput() (done bool, err error) {
 	if len(s.outer) == 0 {
 		if len(s.open) > 0 {
-			return false, s.fail("element %s is not closed", s.open[len(s.open)-1])
+			return false, s.fail("element %.100s is not closed", s.open[len(s.open)-1])
 		}
 		if !s.rooted {
 			return false, s.fail("no element found")

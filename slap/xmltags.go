@@ -55,7 +55,7 @@ func (s *scanner) endTag() (token, error) {
 func (s *scanner) closeElement(name []byte) (token, error) {
 	last := len(s.open) - 1
 	if last < 0 || !bytes.Equal(s.open[last], name) {
-		return token{}, s.fail("end tag %s without its start", name)
+		return token{}, s.fail("end tag %.100s without its start", name)
 	}
 	if n := len(s.outer); n > 0 && s.outer[n-1].depth > last {
 		return token{}, s.fail("an entity holds half an element")
@@ -73,7 +73,7 @@ func (s *scanner) attribute() error {
 	s.pos += n
 	s.space()
 	if !s.has("=") {
-		return s.fail("attribute %s without value", name)
+		return s.fail("attribute %.100s without value", name)
 	}
 	s.pos++
 	s.space()
@@ -83,7 +83,7 @@ func (s *scanner) attribute() error {
 	}
 	for _, a := range s.attrs {
 		if bytes.Equal(a.name, name) {
-			return s.fail("attribute %s given twice", name)
+			return s.fail("attribute %.100s given twice", name)
 		}
 	}
 	if len(s.attrs) >= maxAttributes {
