@@ -136,7 +136,9 @@ func (f *Firewall) Set(ctx context.Context, place Place, rules []Rule, log *slog
 			return fmt.Errorf("firewall: %w", err)
 		}
 	}
-	if errShown != nil || !bytes.Equal(shown, wanted) {
+	// The original has no file where no packets are routed to.
+	nothing := errors.Is(errShown, fs.ErrNotExist) && len(rules)+len(routedAddresses(place.Addresses)) == 0
+	if !nothing && (errShown != nil || !bytes.Equal(shown, wanted)) {
 		if err := place.Directory.Write(RulesFile, wanted, confined.AgentFile); err != nil {
 			return fmt.Errorf("firewall: write %s: %w", RulesFile, err)
 		}

@@ -93,6 +93,8 @@ func TestParseRuleRefuses(t *testing.T) {
 		rulePrefix + "INPUT 0 -d 10.0.0.1 -j ACCEPT; reboot",
 		rulePrefix + "INPUT 0 -s $(reboot) -d 10.0.0.1 -j ACCEPT",
 		rulePrefix + "INPUT 0 -s 10.0.0.0/33 -d 10.0.0.1 -j ACCEPT",
+		rulePrefix + "INPUT 0 -s 10.0.0.0/255.0.255.0 -d 10.0.0.1 -j ACCEPT",
+		rulePrefix + "INPUT 0 -s 10.0.0.0/::ffff:255.0.0.0 -d 10.0.0.1 -j ACCEPT",
 		rulePrefix + "OUTPUT 0 -d 10.0.0.1 -j ACCEPT",
 		rulePrefix + "INPUT 00 -d 10.0.0.1 -j ACCEPT",
 		rulePrefix + "INPUT 0 -d ::1 -j ACCEPT",
@@ -101,6 +103,17 @@ func TestParseRuleRefuses(t *testing.T) {
 	} {
 		if rule, err := parseRule(text); err == nil {
 			t.Errorf("%q was read as %v", text, rule)
+		}
+	}
+}
+
+// A network may have a netmask instead of a length, as for firewalld.
+func TestParseSource(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.1.0.0/255.255.0.0": "10.1.0.0/16", "10.1.2.3/0.0.0.0": "10.1.2.3/0", "10.1.2.3/255.255.255.255": "10.1.2.3/32", "10.1.2.3": "10.1.2.3/32",
+	} {
+		if got, err := parseSource(text); err != nil || got.String() != want {
+			t.Errorf("%s is %v, %v", text, got, err)
 		}
 	}
 }

@@ -226,10 +226,7 @@ func (r Rule) expressions() []expr.Any {
 
 // matchNetwork compares an address of the header with an address or network.
 func matchNetwork(offset uint32, text string) []expr.Any {
-	network, err := netip.ParsePrefix(text)
-	if err != nil {
-		network = netip.PrefixFrom(netip.MustParseAddr(text), 32) // checked when it was read
-	}
+	network, _ := parseSource(text) // checked when it was read
 	mask := binaryutil.BigEndian.PutUint32(^uint32(0) << (32 - network.Bits()))
 	return []expr.Any{
 		loadAddress(offset),

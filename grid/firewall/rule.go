@@ -3,8 +3,11 @@
 package firewall
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -80,11 +83,28 @@ func parseRule(text string) (Rule, error) {
 
 // isSource tells whether text is an IPv4 address or network.
 func isSource(text string) bool {
-	if address, err := netip.ParseAddr(text); err == nil {
-		return address.Is4()
+	_, err := parseSource(text)
+	return err == nil
+}
+
+// parseSource reads ADDRESS, ADDRESS/LENGTH or ADDRESS/NETMASK.
+func parseSource(text string) (netip.Prefix, error) {
+	address, length, found := strings.Cut(text, "/")
+	if !found {
+		text += "/32"
+	} else if mask, err := netip.ParseAddr(length); err == nil && mask.Is4() {
+		number := binary.BigEndian.Uint32(mask.AsSlice())
+		ones := bits.LeadingZeros32(^number)
+		if number<<ones != 0 {
+			return netip.Prefix{}, errors.New("the netmask has a gap")
+		}
+		text = address + "/" + strconv.Itoa(ones)
 	}
 	network, err := netip.ParsePrefix(text)
-	return err == nil && network.Addr().Is4()
+	if err == nil && !network.Addr().Is4() {
+		err = errors.New("it isn't IPv4")
+	}
+	return network, err
 }
 
 // Traffic is everything that decides a partition's rules.
