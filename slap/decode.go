@@ -113,7 +113,7 @@ func (d *decoder) value(t token) (any, error) {
 	case "bool":
 		return parseScalar(d, "bool", parseBool)
 	case "float":
-		return parseScalar(d, "float", parsePythonFloat)
+		return parseScalar(d, "float", ParsePythonFloat)
 	case "complex":
 		return parseScalar(d, "complex", parseComplex)
 	case "none":
@@ -411,9 +411,9 @@ func parseBool(text string) (bool, error) {
 	return n != 0, err
 }
 
-// parsePythonFloat reads what Python's float() reads: overflow gives an
+// ParsePythonFloat reads what Python's float() reads: overflow gives an
 // infinity, hexadecimal is refused.
-func parsePythonFloat(text string) (float64, error) {
+func ParsePythonFloat(text string) (float64, error) {
 	s, err := pythonDigits(text)
 	if err != nil {
 		return 0, err
@@ -430,11 +430,11 @@ func parseComplex(text string) (complex128, error) {
 	if len(parts) < 2 {
 		return 0, errors.New("two numbers expected")
 	}
-	re, err := parsePythonFloat(parts[0])
+	re, err := ParsePythonFloat(parts[0])
 	if err != nil {
 		return 0, err
 	}
-	im, err := parsePythonFloat(parts[1])
+	im, err := ParsePythonFloat(parts[1])
 	if err != nil {
 		return 0, err
 	}

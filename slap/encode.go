@@ -110,7 +110,7 @@ func (e *encoder) rare(v any) error {
 		return nil
 	}
 	if n, ok := v.(json.Number); ok {
-		f, err := parsePythonFloat(n.String())
+		f, err := ParsePythonFloat(n.String())
 		if err != nil {
 			return err
 		}

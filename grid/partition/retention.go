@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"slapos/slap"
@@ -87,7 +85,7 @@ func retentionDelay(filter slap.Dict, log *slog.Logger) float64 {
 // parseFloat reads what Python's float() reads, except values that no clock
 // reaches.
 func parseFloat(text string) (float64, error) {
-	number, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	number, err := slap.ParsePythonFloat(text)
 	if err == nil && (math.IsNaN(number) || math.IsInf(number, 0)) {
 		err = errors.New("not a finite number")
 	}
