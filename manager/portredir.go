@@ -81,7 +81,7 @@ func startGroup(ctx context.Context, supervisor Supervisor, suffix string, progr
 // about the others.
 func (m *portRedirection) programs(partition *Partition, entries []redirection) ([]Program, error) {
 	var programs []Program
-	named := map[string]bool{}
+	position := map[string]int{}
 	for _, entry := range entries {
 		source, destination, err := entry.sockets(defaultDestination(partition))
 		if err != nil {
@@ -89,11 +89,6 @@ func (m *portRedirection) programs(partition *Partition, entries []redirection) 
 			continue
 		}
 		name := fmt.Sprintf("socat-%s-%d", strings.ToLower(entry.protocol()), int(*entry.SourcePort))
-		if named[name] {
-			m.log.Warn("port redirected twice, the first one counts", "partition", partition.ID, "program", name)
-			continue
-		}
-		named[name] = true
 		socat, err := m.system.LookPath("socat")
 		if err != nil {
 			return nil, errors.New("Path to socat executable does not exist") //nolint:staticcheck // MGR-31
@@ -102,6 +97,12 @@ func (m *portRedirection) programs(partition *Partition, entries []redirection) 
 		if *entry.SourcePort >= 1024 { // MGR-32: lower ones need root
 			program.UID, program.GID = partition.UID, partition.GID
 		}
+		if at, known := position[name]; known {
+			m.log.Warn("port redirected twice, the last one counts", "partition", partition.ID, "program", name)
+			programs[at] = program
+			continue
+		}
+		position[name] = len(programs)
 		programs = append(programs, program)
 	}
 	return programs, nil

@@ -47,7 +47,7 @@ func TestPortRedirection(t *testing.T) {
 			{"srcPort": "x", "destPort": 1}, {"srcPort": 3, "destPort": 70000}, {"srcPort": [4], "destPort": 1},
 			{"srcPort": 5, "destPort": 1, "srcAddress": "host"}, {"srcPort": 6, "destPort": 1, "destAddress": "fe80::1%eth0"},
 			{"srcPort": 2000, "destPort": 1}, {"srcPort": 2000, "destPort": 2}]`,
-			[]string{"/bin/socat TCP4-LISTEN:2000,fork TCP6:[2001:db8::5]:1"}, []bool{user}},
+			[]string{"/bin/socat TCP4-LISTEN:2000,fork TCP6:[2001:db8::5]:2"}, []bool{user}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -102,6 +101,5 @@ func preRemoveNames(directory string) ([]string, error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	slices.Sort(names)
-	return names, err
+	return names, err // in the directory's order, as the original: another one would be another group to its supervisor
 }

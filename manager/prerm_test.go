@@ -57,15 +57,28 @@ func TestPreRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := []string{"set prerm", "start prerm:a", "start prerm:b", "set prerm"}
+	first, second := "a", "b" // in the directory's order
+	folder, err := os.Open(filepath.Join(partition.Path, "etc/prerm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = folder.Close() }()
+	names, err := folder.Readdirnames(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Index(names, "b") < slices.Index(names, "a") {
+		first, second = second, first
+	}
+	want := []string{"set prerm", "start prerm:" + first, "start prerm:" + second, "set prerm"}
 	if !slices.Equal(supervisor.calls, want) {
 		t.Errorf("calls %q, want %q", supervisor.calls, want)
 	}
 	program := supervisor.groups["prerm"][0]
-	if program != (Program{Name: "a", Command: filepath.Join(partition.Path, "etc/prerm/a"), UID: 2003, GID: 2103}) {
+	if program != (Program{Name: first, Command: filepath.Join(partition.Path, "etc/prerm", first), UID: 2003, GID: 2103}) {
 		t.Errorf("program %+v", program)
 	}
-	if got, want := testkit.ReadFile(t, filepath.Join(partition.Path, WaitList)), "slappart3-prerm:a\nslappart3-prerm:b\n"; got != want {
+	if got, want := testkit.ReadFile(t, filepath.Join(partition.Path, WaitList)), "slappart3-prerm:"+first+"\nslappart3-prerm:"+second+"\n"; got != want {
 		t.Errorf("wait list %q, want %q", got, want)
 	}
 	if !strings.Contains(log.String(), "Adding pre-delete scripts to supervisord...") ||

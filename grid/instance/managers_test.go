@@ -5,8 +5,11 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -24,6 +27,7 @@ type testManager struct {
 	calls   []string
 	fail    string
 	program string // of the group that partitions get
+	asRoot  bool   // who runs that
 }
 
 func (m *testManager) hook(name string) error {
@@ -46,6 +50,9 @@ func (m *testManager) InstanceTearDown(ctx context.Context, p *manager.Partition
 		return err
 	}
 	program := manager.Program{Name: "helper", Command: m.program, UID: p.UID, GID: p.GID}
+	if m.asRoot {
+		program.UID, program.GID = 0, 0
+	}
 	if err := p.Supervisor.SetGroup(ctx, "extra", []manager.Program{program}); err != nil {
 		return err
 	}
@@ -92,6 +99,22 @@ func TestPassManagers(t *testing.T) {
 	n.process(3)
 	if m.calls != nil {
 		t.Errorf("hooks of promises and without master: %q", m.calls)
+	}
+}
+
+// A manager's program of root has root's environment, as from slapos.core (MGR-32).
+func TestPassManagerProgramOfRoot(t *testing.T) {
+	testkit.Root(t)
+	n := newInstanceNode(t, "slappart0")
+	n.Pass.Managers = []manager.Manager{&testManager{program: "/bin/sleep 1000", asRoot: true}}
+	n.process(0)
+	root, err := user.LookupId("0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("user=0\ngroup=0\n.*environment=USER=\"%s\",LOGNAME=\"%[1]s\",HOME=\"%s\"\n", root.Username, root.HomeDir)
+	if text := testkit.ReadFile(t, filepath.Join(n.Layout().ConfigDir(), "slappart0-extra.conf")); !regexp.MustCompile("(?s)" + want).MatchString(text) {
+		t.Errorf("no %q in\n%s", want, text)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slapos/grid/pass"
 	"slapos/grid/supervisor"
 	"slapos/manager"
+	"slapos/promise/process"
 )
 
 // Program returns what all programs of the partition share.
@@ -55,6 +56,13 @@ func (s *managedServices) SetGroup(ctx context.Context, suffix string, programs 
 	var list []supervisor.Program
 	for _, wanted := range programs {
 		program := common
+		if wanted.UID != common.UID { // root's, whose name and home it has in its environment, as from the original
+			user, err := process.LookupUser(wanted.UID, wanted.GID)
+			if err != nil {
+				return err
+			}
+			program = supervisor.Program{User: user.Name, Home: user.Home}
+		}
 		program.Name, program.Command, program.UID, program.GID = wanted.Name, wanted.Command, wanted.UID, wanted.GID
 		list = append(list, program)
 	}
