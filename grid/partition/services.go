@@ -5,11 +5,12 @@ package partition
 import (
 	"context"
 	"fmt"
+	"os/user"
+	"strconv"
 
 	"slapos/grid/pass"
 	"slapos/grid/supervisor"
 	"slapos/manager"
-	"slapos/promise/process"
 )
 
 // Program returns what all programs of the partition share.
@@ -57,11 +58,11 @@ func (s *managedServices) SetGroup(ctx context.Context, suffix string, programs 
 	for _, wanted := range programs {
 		program := common
 		if wanted.UID != common.UID { // root's, whose name and home it has in its environment, as from the original
-			user, err := process.LookupUser(wanted.UID, wanted.GID)
+			account, err := user.LookupId(strconv.Itoa(wanted.UID))
 			if err != nil {
-				return err
+				return fmt.Errorf("programs of %s: %w", s.group(suffix), err)
 			}
-			program = supervisor.Program{User: user.Name, Home: user.Home}
+			program = supervisor.Program{User: account.Username, Home: account.HomeDir}
 		}
 		program.Name, program.Command, program.UID, program.GID = wanted.Name, wanted.Command, wanted.UID, wanted.GID
 		list = append(list, program)
