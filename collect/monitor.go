@@ -124,17 +124,23 @@ func (s *store) minute(ctx context.Context, user string, day, minute time.Time) 
 		return nil, err
 	}
 	rounded := func(value, unit float64) string { return pythonFloat(roundTo(value/unit, 2)) }
+	sum := func(value float64) string { // as Python rounds the zero that it takes for no sum: without decimals
+		if value == 0 {
+			return "0"
+		}
+		return rounded(value, 1)
+	}
 	moment := jsonText(date + " " + from)
 	use.process.add("total_process", fmt.Sprint(use.processes))
-	use.process.add("cpu_percent", rounded(sums[0].Float64, 1))
+	use.process.add("cpu_percent", sum(sums[0].Float64))
 	use.process.add("cpu_time", rounded(sums[1].Float64, 60))
-	use.process.add("cpu_num_threads", rounded(sums[2].Float64, 1))
+	use.process.add("cpu_num_threads", sum(sums[2].Float64))
 	use.process.add("date", moment)
-	use.memory.add("memory_percent", rounded(sums[3].Float64, 1))
+	use.memory.add("memory_percent", sum(sums[3].Float64))
 	use.memory.add("memory_rss", rounded(sums[4].Float64, 1<<20))
 	use.memory.add("date", moment)
-	use.io.add("io_rw_counter", rounded(sums[5].Float64, 1))
-	use.io.add("io_cycles_counter", rounded(sums[6].Float64, 1))
+	use.io.add("io_rw_counter", sum(sums[5].Float64))
+	use.io.add("io_cycles_counter", sum(sums[6].Float64))
 	if disk.Valid {
 		use.io.add("disk_used", rounded(disk.Float64, 1024))
 	} else {
