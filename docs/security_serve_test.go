@@ -185,8 +185,18 @@ var serveMutations = []mutation{
 	},
 	{
 		"Bodies have a limit all together", "proxy/room.go", "proxy.TestRoom",
-		`if b.room.left.Acquire(ctx, roomPiece) != nil {`,
+		`if b.share.Wait(ctx, int(pieces)) != nil {`,
 		`if ctx == nil {`,
+	},
+	{
+		"A client has a share of the memory for bodies", "proxy/room.go", "proxy.TestRoom",
+		`b.room.pieces.ShareOf(b.request)`,
+		`serve.NewBudget(maximumRoom / roomPiece).ShareOf(b.request)`,
+	},
+	{
+		"Bodies of one client don't wait for one another", "proxy/room.go", "proxy.TestRoom",
+		`min(max(1, (b.request.ContentLength-smallBody+roomPiece-1)/roomPiece), maximumRoom/roomPiece/4)`,
+		`1`,
 	},
 	{
 		"A large body has an end", "proxy/room.go", "proxy.TestRoom",
@@ -273,8 +283,13 @@ var serveMutations = []mutation{
 	},
 	{
 		"The proxy's fetches are limited", "proxy/proxy.go", "proxy.TestHTTPProxyIsBounded",
-		`make(chan struct{}, maximumFetches)`,
-		`make(chan struct{}, 10*maximumFetches)`,
+		`serve.NewBudget(maximumFetches)`,
+		`serve.NewBudget(10*maximumFetches)`,
+	},
+	{
+		"A client has a share of the proxy's fetches", "proxy/loop.go", "proxy.TestHTTPProxyIsShared",
+		`p.fetches.ShareOf(r)`,
+		`p.fetches.ShareOf(&http.Request{RemoteAddr: newRunID()})`,
 	},
 	{
 		"Redirects behind the proxy are limited", "proxy/httpproxy.go", "proxy.TestHTTPProxy",
@@ -300,198 +315,5 @@ var serveMutations = []mutation{
 		"A link in the panel leads to the web", "proxy/panel/show.go", "proxy/panel.TestLinks",
 		`return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""`,
 		`return err == nil && u != nil`,
-	},
-	{
-		"A body that stops is given up", "slap/serve/patience.go", "slap/serve.TestUnfinishedBodies",
-		`	if !b.over {
-		b.wait()
-	}`,
-		``,
-	},
-	{
-		"A body that nobody reads is given up", "slap/serve/patience.go", "slap/serve.TestUnfinishedBodies",
-		`			if !body.over {
-				body.wait()
-			}`,
-		``,
-	},
-	{
-		"The connections of an address are limited", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneAddress",
-		`if l.open[p.key] >= p.most {`,
-		`if p.most < 0 {`,
-	},
-	{
-		"The cache server's operator sets the limit", "cmd/slapos/cache_start.go", "cmd/slapos.TestCacheConnections",
-		`Connections: options.connections,`,
-		`Connections: 0,`,
-	},
-	{
-		"A client that takes nothing of an answer is given up", "slap/serve/writing.go", "slap/serve.TestUnreadAnswers",
-		`_ = c.Conn.SetWriteDeadline(time.Now().Add(c.patience))`,
-		`_ = time.Now().Add(c.patience)`,
-	},
-	{
-		"The head of a request has a limit", "slap/serve/serve.go", "slap/serve.TestHeadIsLimited",
-		`		MaxHeaderBytes:    maximumHeader,
-`,
-		``,
-	},
-	{
-		"Users of this machine share its connections", "slap/serve/patience.go", "slap/serve.TestConnectionsOfOneUser",
-		`return []countedPlace{{key, most - most/4}, {user, max(1, most/4)}}`,
-		`_ = user
-	return []countedPlace{all}`,
-	},
-	{
-		"A slow client of a server is given up", "slap/serve/serve.go", "slap/serve.TestServerLimits",
-		`ReadHeaderTimeout: 30 * time.Second,`,
-		``,
-	},
-	// The schemas of releases.
-	{
-		"The steps of a comparison with a schema are limited", "slap/schema/budget.go", "slap/schema.TestBudget",
-		`if b.steps < 0 {`,
-		`if false {`,
-	},
-	{
-		"A comparison with a schema ends with the request", "slap/schema/budget.go", "slap/schema.TestBudget",
-		`if err := b.ctx.Err(); err != nil {`,
-		`if err := error(nil); err != nil {`,
-	},
-	{
-		"The number of values in a schema is limited", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
-		`l.values > maximumValues {`,
-		`false {`,
-	},
-	{
-		"A pattern of a schema is short", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
-		`if len(text) > maximumPattern {`,
-		`if false {`,
-	},
-	{
-		"A pattern of a schema repeats little", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
-		`if len(program.Inst) > maximumInstructions {`,
-		`if false {`,
-	},
-	{
-		"A comparison with a pattern takes steps", "slap/schema/pattern.go", "slap/schema.TestPatternsAreBounded",
-		`p.budget.spend(1 + p.instructions*(1+len(text))/instructionsPerStep)`,
-		`p.budget.spend(1)`,
-	},
-	{
-		"The number of mismatches with a schema is limited", "slap/schema/message.go", "slap/schema.TestMismatchesAreBounded",
-		`if len(found) >= maximumMismatches {`,
-		`if false {`,
-	},
-	{
-		"A mismatch with a schema is described briefly", "slap/schema/small.go", "slap/schema.TestMismatchesAreBounded",
-		`if len(text) <= end {`,
-		`if true {`,
-	},
-	{
-		"The length of names in a schema is limited", "slap/schema/read.go", "slap/schema.TestPointersAreBounded",
-		`l.pointers > maximumPointers {`,
-		`false {`,
-	},
-	{
-		"The number of a schema's documents is limited", "slap/schema/read.go", "slap/schema.TestSchemasAreBounded",
-		`if len(l.documents) >= maximumDocuments {`,
-		`if false {`,
-	},
-	// Commands, files and messages.
-	{
-		"Passwords and tokens are hidden in messages", "cmd/slapos/secrets.go", "cmd/slapos.TestHideSecrets",
-		`text = form.pattern.ReplaceAllString(text, "${1}***${2}")`,
-		`_ = form.pattern`,
-	},
-	{
-		"Messages of the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
-		`hideSecrets(r.Message)`,
-		`r.Message`,
-	},
-	{
-		"Values in the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
-		`a.Value = slog.StringValue(hideSecrets(value.String()))`,
-		`a.Value = slog.StringValue(value.String())`,
-	},
-	{
-		"Errors in the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
-		`a.Value = slog.StringValue(hideSecrets(fmt.Sprint(value.Any())))`,
-		`a.Value = slog.StringValue(fmt.Sprint(value.Any()))`,
-	},
-	{
-		"Groups in the log hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecrets",
-		`members = append(members, hideIn(member))`,
-		`members = append(members, member)`,
-	},
-	{
-		"Loggers with values hide secrets", "cmd/slapos/secrets.go", "cmd/slapos.TestLogHidesSecretsOfLoggers",
-		`hidden[i] = hideIn(a)`,
-		`hidden[i] = a`,
-	},
-	{
-		"A new log is written by its owner alone", "cmd/slapos/log.go", "cmd/slapos.TestLogFileMode",
-		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)`,
-		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)`,
-	},
-	{
-		"Names of promises are printable", "cmd/slapos/promise_table.go", "cmd/slapos.TestPromiseTableNames",
-		`p.name, oneLine(r.Name), r.state()`,
-		`p.name, r.Name, r.state()`,
-	},
-	{
-		"Entries of a cache are shown printable", "cmd/slapos/cachelookup.go", "cmd/slapos.TestCacheLookup",
-		`pass.Printable(strings.Join(tableLines(rows), "\n")))`,
-		`strings.Join(tableLines(rows), "\n") + pass.Printable(""))`,
-	},
-	{
-		"A signature key is its owner's alone", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestGenerateSignatureKey",
-		`writeNew(options.keyFile, key, 0o600)`,
-		`writeNew(options.keyFile, key, 0o644)`,
-	},
-	{
-		"A signature key takes no other file's place", "cmd/slapos/cache_generate_key.go", "cmd/slapos.TestWriteNew",
-		`os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode`,
-		`os.O_WRONLY|os.O_CREATE, mode`,
-	},
-	{
-		"The signature key of a local node is its owner's alone", "cmd/slapos/configure_local.go", "cmd/slapos.TestLocalNodeFiles",
-		`wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)`,
-		`wholefile.Write(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o644)`,
-	},
-	{
-		"A node's key is root's alone", "cmd/slapos/node_register.go", "cmd/slapos.TestRegistrationFiles",
-		`wholefile.Write(file.path, []byte(file.content), 0o600)`,
-		`wholefile.Write(file.path, []byte(file.content), 0o644)`,
-	},
-	{
-		"A client's key is its owner's alone", "cmd/slapos/configure_client.go", "cmd/slapos.TestConfigureClientFiles",
-		`wholefile.Write(keyFile, []byte(key), 0o600)`,
-		`wholefile.Write(keyFile, []byte(key), 0o644)`,
-	},
-	{
-		"The office that makes certificates is verified", "cmd/slapos/configure.go", "cmd/slapos.TestCertificateOffice",
-		`InsecureSkipVerify: o.insecure}`,
-		`InsecureSkipVerify: true}`,
-	},
-	{
-		"The answer of the office has a limit", "cmd/slapos/configure.go", "cmd/slapos.TestCertificateOffice",
-		`io.LimitReader(response.Body, officeAnswer)`,
-		`response.Body`,
-	},
-	{
-		"The token for the office stays with it", "cmd/slapos/configure.go", "cmd/slapos.TestCertificateOffice",
-		`r.Header.Del("X-Access-Token")`,
-		`_ = r`,
-	},
-	{
-		"Nothing of the console's history is for others", "cmd/slapos/console/interactive.go", "cmd/slapos/console.TestConsoleHistory",
-		`wholefile.Mode(0o600)`,
-		`wholefile.Mode(0o644)`,
-	},
-	{
-		"Commands for root refuse others", "cmd/slapos/environment.go", "cmd/slapos.TestCheckRoot",
-		`if e.uid == 0 {`,
-		`if true {`,
 	},
 }

@@ -77,7 +77,7 @@ func (p *Proxy) httpProxy(w http.ResponseWriter, r *http.Request) error {
 	if strings.Count(target, "/http_proxy/") > maximumHops {
 		return refuse(http.StatusLoopDetected, "This request names more than %d proxies.", maximumHops)
 	}
-	end, err := p.beginFetch()
+	end, err := p.beginFetch(r)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ const (
 	// maximumHops bounds the proxies that a request came through, and those that
 	// its target names.
 	maximumHops = 4
-	// maximumFetches bounds what /http_proxy fetches at a time.
+	// maximumFetches bounds what /http_proxy fetches at a time for all clients.
 	maximumFetches = 256
 )
 
@@ -42,11 +42,12 @@ func hopsOf(r *http.Request) []string {
 }
 
 // beginFetch takes a place among the fetches.
-func (p *Proxy) beginFetch() (end func(), err error) {
-	select {
-	case p.fetches <- struct{}{}:
-		return func() { <-p.fetches }, nil
-	default:
-		return nil, refuse(http.StatusServiceUnavailable, "This master fetches %d pages already: try again later.", maximumFetches)
+func (p *Proxy) beginFetch(r *http.Request) (end func(), err error) {
+	share := p.fetches.ShareOf(r)
+	if !share.Take(1) {
+		return nil, refuse(http.StatusServiceUnavailable,
+			"This master fetches as many pages as it does at a time, %d for all and %d for one client: try again later.",
+			maximumFetches, maximumFetches/4)
 	}
+	return share.Leave, nil
 }

@@ -102,3 +102,48 @@ func TestHTTPProxyIsBounded(t *testing.T) {
 		t.Errorf("%d of 300 got a request to retry", n)
 	}
 }
+
+// TestHTTPProxyIsShared: a client that has all fetched that it may keeps no other out (PROXY-181).
+func TestHTTPProxyIsShared(t *testing.T) {
+	release := make(chan struct{})
+	site := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			return
+		}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	defer site.Close()
+	p := proxy.New(proxy.Options{Store: newLab(t, proxy.Options{}).Store})
+	status := func(client, path string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/http_proxy/http/"+strings.TrimPrefix(site.URL, "http://")+path, nil)
+		r.Host, r.RemoteAddr = "localhost", client
+		answer := httptest.NewRecorder()
+		p.ServeHTTP(answer, r)
+		return answer.Code
+	}
+	done := make(chan int)
+	for range 100 {
+		go func() { done <- status("192.0.2.1:1", "/waits") }() // ends with its answer
+	}
+	for range 100 - 64 {
+		if got := <-done; got != http.StatusServiceUnavailable {
+			t.Errorf("more than a share: %d", got)
+		}
+	}
+	if got := status("192.0.2.1:2", "/"); got != http.StatusServiceUnavailable {
+		t.Errorf("the same client: %d", got)
+	}
+	if got := status("192.0.2.2:1", "/"); got != http.StatusOK {
+		t.Errorf("another client: %d", got)
+	}
+	close(release)
+	for range 64 {
+		<-done
+	}
+	if got := status("192.0.2.1:2", "/"); got != http.StatusOK {
+		t.Errorf("the client afterwards: %d", got)
+	}
+}

@@ -85,7 +85,7 @@ type Proxy struct {
 	metrics *metrics
 	panel   *panel.Panel
 	web     *http.Client // of /http_proxy and the cache's upstream
-	fetches chan struct{}
+	fetches *serve.Budget
 	room    *room // of bodies
 	handler http.Handler
 }
@@ -101,7 +101,7 @@ func New(options Options) *Proxy {
 	p := &Proxy{
 		options: options, store: options.Store, log: options.Logger,
 		runID:   newRunID(),
-		fetches: make(chan struct{}, maximumFetches),
+		fetches: serve.NewBudget(maximumFetches),
 		room:    newRoom(),
 		answers: newAnswerCache(options.Store),
 		metrics: newMetrics(options.Store),

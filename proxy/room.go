@@ -8,12 +8,12 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"slapos/slap/serve"
 )
 
-// The memory that bodies may have, in bytes, all together. A small one needs
-// nothing of it, so that large ones can't keep it out; a large one has some
-// minutes, and waits for those of others for some seconds.
+// The memory that bodies may have, in bytes, all together; those of one client may
+// have a quarter. A small one needs nothing of it, so that large ones can't keep it
+// out; a large one has some minutes, and waits for others for some seconds.
 const (
 	maximumRoom = 64 << 20
 	smallBody   = 64 << 10
@@ -24,30 +24,32 @@ const (
 
 // room is the memory for bodies.
 type room struct {
-	left       *semaphore.Weighted
+	pieces     *serve.Budget
 	time, wait time.Duration
 }
 
 func newRoom() *room {
-	return &room{left: semaphore.NewWeighted(maximumRoom), time: roomTime, wait: roomWait}
+	return &room{pieces: serve.NewBudget(maximumRoom / roomPiece), time: roomTime, wait: roomWait}
 }
 
 var (
-	errRoom = &statusError{http.StatusServiceUnavailable, "This master reads as many large requests as it has memory for: try again later."}
+	errRoom = &statusError{http.StatusServiceUnavailable, "This master reads as many large requests, of all or of this client, as it has memory for: try again later."}
 	errSlow = &statusError{http.StatusRequestTimeout, "This request was sent too slowly."}
 )
 
 // roomedBody takes what is read of it from a room; leave gives it back.
 type roomedBody struct {
 	io.ReadCloser
-	ctx         context.Context
+	request     *http.Request
 	room        *room
+	share       *serve.Share // nil for a small body
 	begun       time.Time
 	read, taken int64
 }
 
-func (r *room) body(ctx context.Context, body io.ReadCloser) *roomedBody {
-	return &roomedBody{ReadCloser: body, ctx: ctx, room: r, begun: time.Now()}
+// body is the body of a request, read through a limit of its own.
+func (r *room) body(request *http.Request, limited io.ReadCloser) *roomedBody {
+	return &roomedBody{ReadCloser: limited, request: request, room: r, begun: time.Now()}
 }
 
 func (b *roomedBody) Read(p []byte) (int, error) {
@@ -65,18 +67,24 @@ func (b *roomedBody) take() error {
 	if time.Since(b.begun) > b.room.time {
 		return errSlow
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, b.room.wait)
+	ctx, cancel := context.WithTimeout(b.request.Context(), b.room.wait)
 	defer cancel()
-	if b.room.left.Acquire(ctx, roomPiece) != nil {
+	pieces := int64(1)
+	if b.share == nil {
+		b.share = b.room.pieces.ShareOf(b.request)
+		// All that was announced is taken at once: two that have half each
+		// would wait for one another.
+		pieces = min(max(1, (b.request.ContentLength-smallBody+roomPiece-1)/roomPiece), maximumRoom/roomPiece/4)
+	}
+	if b.share.Wait(ctx, int(pieces)) != nil {
 		return errRoom
 	}
-	b.taken += roomPiece
+	b.taken += pieces * roomPiece
 	return nil
 }
 
 func (b *roomedBody) leave() {
-	if b.taken > 0 {
-		b.room.left.Release(b.taken)
-		b.taken = 0
+	if b.share != nil {
+		b.share.Leave()
 	}
 }

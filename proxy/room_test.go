@@ -11,23 +11,26 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"slapos/slap/serve"
 )
 
 // TestRoom holds the memory for bodies with one that doesn't end: small ones go
 // on, large ones wait, and it is given back (PROXY-180).
 func TestRoom(t *testing.T) {
 	p := &Proxy{options: Options{MaximumBody: 16 << 20}, log: slog.New(slog.DiscardHandler)}
-	p.room = &room{left: semaphore.NewWeighted(2 * roomPiece), time: time.Hour, wait: 100 * time.Millisecond}
+	p.room = &room{pieces: serve.NewBudget(8), time: time.Hour, wait: 100 * time.Millisecond} // 2 for each client
 	p.routes = map[string]route{"/": {fail: p.failPage, methods: post(func(_ http.ResponseWriter, r *http.Request) error {
 		_, err := io.ReadAll(r.Body)
 		return err
 	})}}
-	status := func(body io.Reader) int {
+	statusFor := func(client string, body io.Reader) int {
 		answer := httptest.NewRecorder()
-		p.route(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/", body))
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/", body)
+		request.RemoteAddr = client
+		p.route(answer, request)
 		return answer.Code
 	}
+	status := func(body io.Reader) int { return statusFor("192.0.2.1:9", body) }
 	small, large := strings.Repeat("x", smallBody), strings.Repeat("x", smallBody+2*roomPiece)
 	read, write := io.Pipe()
 	ended := make(chan int, 1)
@@ -41,6 +44,9 @@ func TestRoom(t *testing.T) {
 	if got := status(strings.NewReader(large)); got != http.StatusServiceUnavailable {
 		t.Errorf("a large body: %d", got)
 	}
+	if got := statusFor("192.0.2.2:9", strings.NewReader(large)); got != http.StatusOK {
+		t.Errorf("another client's large body: %d", got)
+	}
 	write.Close()
 	if got := <-ended; got != http.StatusOK {
 		t.Errorf("the first: %d", got)
@@ -51,7 +57,16 @@ func TestRoom(t *testing.T) {
 		}
 	}
 	if got := status(strings.NewReader(large + large)); got != http.StatusServiceUnavailable {
-		t.Errorf("larger than all: %d", got)
+		t.Errorf("larger than its share: %d", got)
+	}
+	p.room.wait = time.Minute
+	for range 4 {
+		go func() { ended <- status(strings.NewReader(large)) }()
+	}
+	for range 4 {
+		if got := <-ended; got != http.StatusOK {
+			t.Errorf("one of four at once: %d", got)
+		}
 	}
 	p.room.time = 0
 	if got := status(strings.NewReader(large)); got != http.StatusRequestTimeout {

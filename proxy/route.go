@@ -106,7 +106,7 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !found.anySize {
-		body := p.room.body(r.Context(), http.MaxBytesReader(w, r.Body, p.options.MaximumBody))
+		body := p.room.body(r, http.MaxBytesReader(w, r.Body, p.options.MaximumBody))
 		defer body.leave()
 		r.Body = body
 	}

@@ -215,7 +215,7 @@ func (p *Proxy) storeEntries(ctx context.Context, key string, entries any) error
 // dirPut replaces the entries of a key by one (PROXY-155).
 func (p *Proxy) dirPut(key string) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		body := p.room.body(r.Context(), http.MaxBytesReader(w, r.Body, maximumEntries))
+		body := p.room.body(r, http.MaxBytesReader(w, r.Body, maximumEntries))
 		defer body.leave()
 		r.Body = body
 		value, err := rpcInput(r)

@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -80,24 +78,11 @@ type boundListener struct {
 	net.Listener
 	other, local int
 	patience     time.Duration // with clients that take nothing of an answer
-	mutex        sync.Mutex
-	open         map[string]int
+	open         shares
 }
 
 func newBoundListener(inner net.Listener, other, local int, patience time.Duration) *boundListener {
-	return &boundListener{Listener: inner, other: other, local: local, patience: patience, open: map[string]int{}}
-}
-
-// placeOf returns the key under which an address is counted, and its limit. An
-// IPv6 network has one owner.
-func (l *boundListener) placeOf(address net.IP) (key string, most int) {
-	switch {
-	case address.IsLoopback():
-		return "", l.local
-	case address.To4() == nil:
-		address = address.Mask(net.CIDRMask(64, 128))
-	}
-	return address.String(), l.other
+	return &boundListener{Listener: inner, other: other, local: local, patience: patience, open: newShares()}
 }
 
 func (l *boundListener) Accept() (net.Conn, error) {
@@ -111,17 +96,11 @@ func (l *boundListener) Accept() (net.Conn, error) {
 			return &boundConnection{Conn: connection, patience: l.patience, leave: func() {}}, nil
 		}
 		places := l.placesOf(connection, address)
-		if l.enter(places) {
-			return &boundConnection{Conn: connection, patience: l.patience, leave: sync.OnceFunc(func() { l.leave(places) })}, nil
+		if l.open.enter(places, 1) {
+			return &boundConnection{Conn: connection, patience: l.patience, leave: sync.OnceFunc(func() { l.open.leave(places, 1) })}, nil
 		}
 		connection.Close()
 	}
-}
-
-// A countedPlace is a key under which connections are counted, and its limit.
-type countedPlace struct {
-	key  string
-	most int
 }
 
 // placesOf returns where a connection is counted. When many of this machine are
@@ -129,49 +108,17 @@ type countedPlace struct {
 // quarter is for root and the server's own user, so that no other can keep them
 // out.
 func (l *boundListener) placesOf(connection net.Conn, address *net.TCPAddr) []countedPlace {
-	key, most := l.placeOf(address.IP)
-	all := countedPlace{key, most}
-	if !address.IP.IsLoopback() || l.count(key) < most/4 {
+	if !address.IP.IsLoopback() {
+		return []countedPlace{{networkOf(address.IP), l.other}}
+	}
+	all := countedPlace{"", l.local}
+	if l.open.count(all.key) < all.most/4 {
 		return []countedPlace{all}
 	}
-	user := "user unknown"
-	if here, ok := connection.LocalAddr().(*net.TCPAddr); ok {
-		if uid, found := userOfSocket(address, here); found {
-			if uid == 0 || uid == os.Geteuid() {
-				return []countedPlace{all}
-			}
-			user = "user " + strconv.Itoa(uid)
-		}
+	here, _ := connection.LocalAddr().(*net.TCPAddr)
+	user, trusted := clientOf(address, here)
+	if trusted {
+		return []countedPlace{all}
 	}
-	return []countedPlace{{key, most - most/4}, {user, max(1, most/4)}}
-}
-
-func (l *boundListener) count(key string) int {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.open[key]
-}
-
-func (l *boundListener) enter(places []countedPlace) bool {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	for _, p := range places {
-		if l.open[p.key] >= p.most {
-			return false
-		}
-	}
-	for _, p := range places {
-		l.open[p.key]++
-	}
-	return true
-}
-
-func (l *boundListener) leave(places []countedPlace) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	for _, p := range places {
-		if l.open[p.key]--; l.open[p.key] == 0 {
-			delete(l.open, p.key)
-		}
-	}
+	return []countedPlace{{all.key, all.most - all.most/4}, {user, max(1, all.most/4)}}
 }

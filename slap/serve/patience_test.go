@@ -147,12 +147,14 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 	if _, err := again.Read(make([]byte, 1)); err != io.EOF {
 		t.Error(err)
 	}
-	if key, most := bound.placeOf(net.ParseIP("192.0.2.1")); key != "192.0.2.1" || most != 2 {
-		t.Errorf("another machine has %d as %s", most, key)
+	placeOf := func(address string) countedPlace {
+		return bound.placesOf(nil, &net.TCPAddr{IP: net.ParseIP(address)})[0]
 	}
-	one, _ := bound.placeOf(net.ParseIP("2001:db8::1"))
-	if other, most := bound.placeOf(net.ParseIP("2001:db8::2:1")); one != other || most != 2 {
-		t.Errorf("a network has %d as %s and %s", most, one, other)
+	if got := placeOf("192.0.2.1"); got != (countedPlace{"192.0.2.1", 2}) {
+		t.Errorf("another machine has %v", got)
+	}
+	if one, other := placeOf("2001:db8::1"), placeOf("2001:db8::2:1"); one != other || one.most != 2 {
+		t.Errorf("a network has %v and %v", one, other)
 	}
 }
 

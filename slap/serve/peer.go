@@ -19,10 +19,8 @@ import (
 //
 // It is 0 for root, and may be for whatever the kernel knows nobody of.
 func PeerUser(r *http.Request) (uid int, found bool) {
-	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
-		if r.Header.Get(name) != "" {
-			return 0, false
-		}
+	if isHandedOn(r) {
+		return 0, false
 	}
 	here, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
@@ -33,6 +31,16 @@ func PeerUser(r *http.Request) (uid int, found bool) {
 		return 0, false
 	}
 	return userOfSocket(there, here)
+}
+
+// isHandedOn reports whether another server sent a request for its client.
+func isHandedOn(r *http.Request) bool {
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"} {
+		if r.Header.Get(name) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // userOfSocket asks the kernel for the established connection of a process here, from
