@@ -194,7 +194,7 @@ var serveMutations = []mutation{
 		`serve.NewBudget(maximumRoom / roomPiece).ShareOf(b.request)`,
 	},
 	{
-		"Bodies of one client don't wait for one another", "proxy/room.go", "proxy.TestRoom",
+		"Bodies of one client don't wait for one another", "proxy/room.go", "proxy.TestRoomForAnnounced",
 		`min(max(1, (b.request.ContentLength-smallBody+roomPiece-1)/roomPiece), maximumRoom/roomPiece/4)`,
 		`1`,
 	},

@@ -59,17 +59,39 @@ func TestRoom(t *testing.T) {
 	if got := status(strings.NewReader(large + large)); got != http.StatusServiceUnavailable {
 		t.Errorf("larger than its share: %d", got)
 	}
-	p.room.wait = time.Minute
-	for range 4 {
-		go func() { ended <- status(strings.NewReader(large)) }()
-	}
-	for range 4 {
-		if got := <-ended; got != http.StatusOK {
-			t.Errorf("one of four at once: %d", got)
-		}
-	}
 	p.room.time = 0
 	if got := status(strings.NewReader(large)); got != http.StatusRequestTimeout {
 		t.Errorf("a slow body: %d", got)
+	}
+}
+
+// TestRoomForAnnounced: what is announced is taken at once, since two bodies with half
+// of a client's share each would wait for one another.
+func TestRoomForAnnounced(t *testing.T) {
+	r := &room{pieces: serve.NewBudget(8), time: time.Hour, wait: 100 * time.Millisecond} // 2 for each client
+	read := func(announced, count int) (*roomedBody, error) {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/", strings.NewReader(strings.Repeat("x", announced)))
+		body := r.body(request, request.Body)
+		_, err := io.CopyN(io.Discard, body, int64(count))
+		return body, err
+	}
+	const one, two = smallBody + roomPiece, smallBody + 2*roomPiece
+	first, err := read(two, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := read(two, one)
+	if err != errRoom {
+		t.Errorf("the second of two: %v", err)
+	}
+	if _, err := io.Copy(io.Discard, first); err != nil {
+		t.Errorf("the first of two: %v", err)
+	}
+	first.leave()
+	second.leave()
+	if third, err := read(two, two); err != nil {
+		t.Errorf("the third: %v", err)
+	} else {
+		third.leave()
 	}
 }
