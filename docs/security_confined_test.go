@@ -164,6 +164,16 @@ var confinedMutations = []mutation{
 		`if isUserMountAt(path) {`,
 	},
 	{
+		"A user's mount that root would wait for is detached", "slap/confined/place.go", "slap/confined.TestPlaceWaiting",
+		`if err := p.clearWaiting(fd); err != nil {`,
+		`if err := error(nil); err != nil {`,
+	},
+	{
+		"What a user mounted for itself is left alone", "slap/confined/mount.go", "slap/confined.TestPlaceWaiting",
+		`case !below, top == "srv", top == "tmp":`,
+		`case !below:`,
+	},
+	{
 		"A directory belongs to its required owner", "slap/confined/place.go", "slap/confined.TestPlaceOwner",
 		`owner != Anybody && uid != owner`,
 		`owner != Anybody && uid < 0`,

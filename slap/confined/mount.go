@@ -3,11 +3,16 @@
 package confined
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +39,101 @@ func detachUserMount(parent int, name string) error {
 		return fmt.Errorf("%w (%w)", errMounted, err)
 	}
 	return nil
+}
+
+// clearWaiting detaches what a user mounted for everybody (FUSE, allow_other) where
+// the agent works below an open directory: root would wait for its server. Others it
+// can't enter, so that they don't matter.
+func (p *Place) clearWaiting(directory int) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	table := p.mounts.ofEverybody()
+	if table == "" {
+		return nil
+	}
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", directory))
+	if err != nil {
+		return err
+	}
+	for _, name := range waitingBelow(table, path) {
+		parent, err := openBeneath(directory, filepath.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			continue // below one that is detached by now, or moved away
+		}
+		err = detachUserMount(parent, filepath.Base(name))
+		unix.Close(parent)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// A mountTable is the table of mounts, which is read again when it has changed: it
+// may be long, and is looked at for each partition.
+type mountTable struct {
+	mutex sync.Mutex
+	file  *os.File
+	text  string // of those with allow_other alone
+}
+
+// ofEverybody returns the lines with allow_other.
+func (m *mountTable) ofEverybody() string {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.file == nil {
+		file, err := os.Open("/proc/self/mountinfo")
+		if err != nil {
+			return ""
+		}
+		m.file = file
+	} else {
+		changes := []unix.PollFd{{Fd: int32(m.file.Fd()), Events: unix.POLLPRI}}
+		if n, err := unix.Poll(changes, 0); n == 0 && err == nil {
+			return m.text
+		}
+	}
+	var text strings.Builder
+	lines := bufio.NewScanner(io.NewSectionReader(m.file, 0, 1<<30))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if bytes.Contains(lines.Bytes(), []byte("allow_other")) {
+			fmt.Fprintln(&text, lines.Text())
+		}
+	}
+	m.text = text.String()
+	return m.text
+}
+
+func (m *mountTable) close() {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.file != nil {
+		m.file.Close()
+	}
+}
+
+// waitingBelow lists, in the text of mountinfo, what users mounted for everybody
+// below a path, but for where the agent never goes: srv, tmp and most of var.
+func waitingBelow(table, path string) (names []string) {
+	for line := range strings.Lines(table) {
+		mount, system, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
+		fields, facts := strings.Fields(mount), strings.Fields(system)
+		if !ok || len(fields) < 5 || len(facts) < 3 || !strings.HasPrefix(facts[0], "fuse") || !hasUser(facts[2]) ||
+			!slices.Contains(strings.Split(facts[2], ","), "allow_other") {
+			continue
+		}
+		name, below := strings.CutPrefix(mountEscapes.Replace(fields[4]), path+"/")
+		top, rest, _ := strings.Cut(name, "/")
+		switch {
+		case !below, top == "srv", top == "tmp":
+		case top == "var" && rest != "" && rest != "xml_report" && !strings.HasPrefix(rest, "xml_report/"):
+		default:
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 var mountEscapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

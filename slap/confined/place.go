@@ -30,6 +30,8 @@ type Place struct {
 	// sure means that only root can write here: a link of root's, or a mount,
 	// is where the administrator put it.
 	sure bool
+	// mounts is the table of mounts, once something was opened.
+	mounts *mountTable
 }
 
 // Anybody as an owner accepts a directory whoever owns it, see [Place.Open].
@@ -41,7 +43,7 @@ func OpenPlace(path string) (*Place, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	p := &Place{fd: fd, path: path}
+	p := &Place{fd: fd, path: path, mounts: &mountTable{}}
 	var status unix.Stat_t
 	if err := unix.Fstat(fd, &status); err != nil {
 		unix.Close(fd)
@@ -53,7 +55,10 @@ func OpenPlace(path string) (*Place, error) {
 }
 
 // Close closes the place. What was opened in it stays open.
-func (p *Place) Close() error { return unix.Close(p.fd) }
+func (p *Place) Close() error {
+	p.mounts.close()
+	return unix.Close(p.fd)
+}
 
 // Path returns the path of a name.
 func (p *Place) Path(name string) string { return filepath.Join(p.path, name) }
@@ -72,6 +77,9 @@ func (p *Place) Open(name string, owner int) (*Directory, error) {
 	}
 	if uid := int(status.Uid); owner != Anybody && uid != owner && os.Geteuid() == 0 {
 		return nil, &OwnerError{Path: p.Path(name), UID: uid, Wanted: owner}
+	}
+	if err := p.clearWaiting(fd); err != nil {
+		return nil, fmt.Errorf("open %s: %w", p.Path(name), err)
 	}
 	return openIdentical(p.Path(name), wanted, os.Geteuid() == 0)
 }
@@ -218,7 +226,9 @@ func (d *Directory) place() (*Place, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.Name(), Err: err}
 	}
-	return &Place{fd: fd, path: d.Name(), UID: d.UID, GID: d.GID, sure: d.UID == 0 && d.Mode&0o022 == 0}, nil
+	return &Place{
+		fd: fd, path: d.Name(), UID: d.UID, GID: d.GID, sure: d.UID == 0 && d.Mode&0o022 == 0, mounts: &mountTable{},
+	}, nil
 }
 
 // RemoveBelow removes a tree some levels below a place, see [OpenBelow].

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -312,6 +313,19 @@ func TestIsUserMount(t *testing.T) {
 33 22 0:43 / /srv/two rw - tmpfs x rw,user_id=1000
 broken - line
 `
+	const everybody = `36 22 0:44 / /p/a/etc/x\040y rw - fuse.x s rw,user_id=9,group_id=9,allow_other
+37 22 0:45 / /p/a/srv/x rw - fuse.x s rw,user_id=9,allow_other
+38 22 0:46 / /p/a/var/x rw - fuse.x s rw,user_id=9,allow_other
+39 22 0:47 / /p/a/var/xml_report rw - fuse.x s rw,user_id=9,allow_other
+40 22 0:48 / /p/a/var rw - fuse.x s rw,user_id=9,allow_other
+41 22 0:49 / /p/ab/etc rw - fuse.x s rw,user_id=9,allow_other
+42 22 0:50 / /p/a/.slapgrid rw - fuse.x s rw,user_id=0,allow_other
+43 22 0:51 / /p/a rw - fuse.x s rw,user_id=9,allow_other
+44 22 0:52 / /p/a/sbin rw - tmpfs s rw
+`
+	if got := waitingBelow(table+everybody, "/p/a"); !slices.Equal(got, []string{"etc/x y", "var/xml_report", "var"}) {
+		t.Errorf("below: %q", got)
+	}
 	for path, want := range map[string]bool{"/": false, "/srv/a b": true, "/srv/root": false, "/srv/two": false, "/none": false} {
 		if got := isUserMount(table, path); got != want {
 			t.Errorf("%s: %v", path, got)
