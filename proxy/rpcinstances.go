@@ -246,7 +246,7 @@ func (p *Proxy) rpcBang(r *http.Request, input slap.Dict) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return success("Bang handled"), unlessUnknown(p.store.Bang(r.Context(), name, store.Below))
+	return success("Bang handled"), unlessUnknown(p.store.Bang(r.Context(), name, store.Below, text(input, "message")))
 }
 
 func (p *Proxy) rpcRename(r *http.Request, input slap.Dict) (any, error) {

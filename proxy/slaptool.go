@@ -205,7 +205,7 @@ func (p *Proxy) softwareInstanceBang(w http.ResponseWriter, r *http.Request) err
 	if err := mandatory(r, "computer_id", &id.Computer, "computer_partition_id", &id.Partition); err != nil {
 		return err
 	}
-	if err := unlessUnknown(p.store.Bang(r.Context(), store.At(id), store.Tree)); err != nil {
+	if err := unlessUnknown(p.store.Bang(r.Context(), store.At(id), store.Tree, form.get("message"))); err != nil {
 		return err
 	}
 	return writeText(w, http.StatusOK, "OK")

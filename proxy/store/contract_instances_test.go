@@ -117,9 +117,9 @@ func testNames(t *testing.T, at place) {
 	l.equal("in the tree", l.list(store.InTree("r_1")), []store.Name{{Title: "child", Root: "r_1"}})
 	l.equal("in no tree", l.list(store.InTree("")), []store.Name(nil))
 	all := []string{"slappart0", "slappart1"}
-	l.equal("bang", l.touched(func() { l.must(l.Bang(l.ctx, store.Name{Title: "r_1"}, store.Below)) }, all...), all)
-	l.equal("bang child", l.touched(func() { l.must(l.Bang(l.ctx, store.Name{Title: "child", Root: "r_1"}, store.Below)) }, all...), all[1:])
-	l.equal("bang nothing", l.touched(func() { l.unknown("bang", l.Bang(l.ctx, store.Name{}, store.Below)) }, all...), []string(nil))
+	l.equal("bang", l.touched(func() { l.must(l.Bang(l.ctx, store.Name{Title: "r_1"}, store.Below, "")) }, all...), all)
+	l.equal("bang child", l.touched(func() { l.must(l.Bang(l.ctx, store.Name{Title: "child", Root: "r_1"}, store.Below, "")) }, all...), all[1:])
+	l.equal("bang nothing", l.touched(func() { l.unknown("bang", l.Bang(l.ctx, store.Name{}, store.Below, "")) }, all...), []string(nil))
 	l.must(l.Destroy2("slappart1"))
 	l.requestShared(order("lone", state("destroyed")))
 	roots, err := l.List(l.ctx, store.Roots())
@@ -192,7 +192,7 @@ func testVersion(t *testing.T, at place) {
 	l.equal("new", changed("c", func() { l.request(order("i")) }), true)
 	l.equal("same", changed("c", func() { l.request(order("i")) }), false)
 	l.equal("other computer", changed("d", func() { l.request(order("j")) }), false)
-	l.equal("bang", changed("c", func() { l.must(l.Bang(l.ctx, in("slappart0"), store.Tree)) }), true)
+	l.equal("bang", changed("c", func() { l.must(l.Bang(l.ctx, in("slappart0"), store.Tree, "")) }), true)
 	l.equal("failed", changed("c", func() { _, _ = l.Request(l.ctx, order("k")) }), false)
 	l.equal("usage", changed("c", func() { l.must(l.AddUsage(l.ctx, "c", "x")) }), false)
 	l.equal("supply", changed("c", func() { l.must(l.Supply(l.ctx, store.Software{URL: "u", Computer: "c", State: "available"})) }), true)
@@ -373,13 +373,13 @@ func testSubjects(t *testing.T, at place) {
 		l.equal(what, found.Partition.ID.Partition, "slappart1")
 		all := []string{"slappart0", "slappart1", "slappart2"}
 		for reach, touched := range map[store.Reach][]string{store.Alone: all[1:2], store.Below: all[1:2], store.Tree: all} {
-			l.equal(fmt.Sprint(what, " bangs ", reach), l.touched(func() { l.must(l.Bang(l.ctx, subject, reach)) }, all...), touched)
+			l.equal(fmt.Sprint(what, " bangs ", reach), l.touched(func() { l.must(l.Bang(l.ctx, subject, reach, "")) }, all...), touched)
 		}
 		l.must(l.SetState(l.ctx, subject, slap.StateStopped))
 		l.equal(what, l.at("slappart1").State, "stopped")
 		l.must(l.SetState(l.ctx, subject, slap.StateStarted))
 	}
-	l.must(l.Bang(l.ctx, in("slappart0"), store.Alone))
+	l.must(l.Bang(l.ctx, in("slappart0"), store.Alone, ""))
 	for _, subject := range []store.Subject{in("slappart0"), store.Name{Title: "again"}} {
 		l.must(l.Rename(l.ctx, subject, "again", store.Below))
 		l.equal("below", l.list(store.InTree("again")), []store.Name{{Title: "child", Root: "again"}, {Title: "grandchild", Root: "again"}})
@@ -400,7 +400,7 @@ func testSubjects(t *testing.T, at place) {
 		l.must(err)
 		l.equal(what, guest.Connection, slap.Dict{"by": what})
 		for do, err := range map[string]error{
-			"bang": l.Bang(l.ctx, subject, store.Below), "rename": l.Rename(l.ctx, subject, "x", store.Alone),
+			"bang": l.Bang(l.ctx, subject, store.Below, ""), "rename": l.Rename(l.ctx, subject, "x", store.Alone),
 			"destroy": func() error { _, err := l.Destroy(l.ctx, subject); return err }(),
 		} {
 			if !errors.Is(err, store.ErrShared) {

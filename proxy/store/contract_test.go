@@ -132,9 +132,9 @@ func testTrace(t *testing.T, at place) {
 	l.equal("publish", l.touched(func() {
 		l.must(l.Publish(l.ctx, in("slappart2"), slap.Dict{"url": "x"}))
 	}, all...), []string{"slappart1"})
-	l.equal("bang", l.touched(func() { l.must(l.Bang(l.ctx, in("slappart2"), store.Tree)) }, all...), all[:3])
+	l.equal("bang", l.touched(func() { l.must(l.Bang(l.ctx, in("slappart2"), store.Tree, "")) }, all...), all[:3])
 	l.equal("same time", l.timestamp("slappart0"), l.timestamp("slappart2"))
-	l.equal("bang nobody", l.touched(func() { l.unknown("bang", l.Bang(l.ctx, in("nope"), store.Tree)) }, all...), []string(nil))
+	l.equal("bang nobody", l.touched(func() { l.unknown("bang", l.Bang(l.ctx, in("nope"), store.Tree, "")) }, all...), []string(nil))
 }
 
 // testRequestAgain goes through PROXY-51, PROXY-62 and PROXY-63.

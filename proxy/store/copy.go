@@ -50,6 +50,11 @@ func copiedTables() []copiedTable {
 		{name: "forwarded_partition_request18", order: "partition_reference, master_url", columns: []string{"partition_reference", "master_url"}},
 		copyOf(&usageTable),
 		copyOf(&relatedTable),
+		copyOf(&reportTable),
+		copyOf(&heardTable),
+		copyOf(&promiseTable),
+		copyOf(&eventTable),
+		copyOf(&logTable),
 	}
 }
 

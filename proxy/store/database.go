@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,6 +26,10 @@ type Options struct {
 	SoftwareRoot string
 	// Logger gets what migration does; nothing when nil.
 	Logger *slog.Logger
+	// HistoryDays and HistoryEvents bound what is kept of what happened: events
+	// of that many days, and of each subject that many. They are DefaultHistoryDays
+	// and DefaultHistoryEvents when zero.
+	HistoryDays, HistoryEvents int
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
 
@@ -39,6 +44,7 @@ type Database struct {
 	readers chan *session // nil entries are connections to be made
 	writer  *writer
 	changes changes
+	history *history
 	closing sync.Once
 	closed  error
 }
@@ -60,12 +66,15 @@ func Open(ctx context.Context, options Options) (*Database, error) {
 	if err := checkURI(options.URI); err != nil {
 		return nil, err
 	}
-	d := &Database{dialect: dialectOf(options.URI), options: options}
+	options.HistoryDays = cmp.Or(options.HistoryDays, DefaultHistoryDays)
+	options.HistoryEvents = cmp.Or(options.HistoryEvents, DefaultHistoryEvents)
+	d := &Database{dialect: dialectOf(options.URI), options: options, history: newHistory()}
 	if err := d.open(ctx); err != nil {
 		d.abandon()
 		return nil, d.dialect.describe(err)
 	}
-	go d.writer.loop() // owns the transaction; Close ends it and waits
+	go d.writer.loop()   // owns the transaction; Close ends it and waits
+	go d.history.loop(d) // so does Close
 	return d, nil
 }
 
@@ -97,7 +106,10 @@ func (d *Database) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return d.prepareSchema(ctx, d.writer.session)
+	if err := d.prepareSchema(ctx, d.writer.session); err != nil {
+		return err
+	}
+	return d.openHistory(ctx, d.writer.session)
 }
 
 // abandon closes what open opened before it failed, so that SQLite takes its
@@ -121,6 +133,8 @@ func (d *Database) Close() error {
 }
 
 func (d *Database) close() error {
+	d.history.close()
+	d.flush(context.Background(), true)
 	d.writer.close()
 	for range cap(d.readers) {
 		if reader := <-d.readers; reader != nil {

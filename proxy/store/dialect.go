@@ -15,7 +15,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
-	_ "modernc.org/sqlite"             // driver "sqlite"
+	"modernc.org/sqlite"               // and driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed schema_sqlite.sql
@@ -29,6 +30,9 @@ var usageSchema string
 
 //go:embed related.sql
 var relatedSchema string
+
+//go:embed history.sql
+var historySchema string
 
 // dialect is where the databases differ.
 type dialect struct {
@@ -106,6 +110,19 @@ func withComputer(schema, computer string) string {
 func serialization(err error) bool {
 	var failure *pgconn.PgError
 	return errors.As(err, &failure) && (failure.Code == "40001" || failure.Code == "40P01")
+}
+
+// full reports whether a database has no room for what is to be written.
+func full(err error) bool {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return server.Code == "53100" // disk full
+	}
+	var file *sqlite.Error
+	if errors.As(err, &file) {
+		return file.Code()&0xff == sqlite3.SQLITE_FULL || file.Code() == sqlite3.SQLITE_IOERR_WRITE
+	}
+	return false
 }
 
 // lineError is an error told in one line.

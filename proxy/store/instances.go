@@ -73,6 +73,9 @@ func (t *transaction) publish(ctx context.Context, p *Partition, document string
 	if err := t.set(ctx, p, "connection_xml"); err != nil {
 		return err
 	}
+	if err := t.event(ctx, p.event(EventPublished)); err != nil {
+		return err
+	}
 	return t.touch(ctx, slap.PartitionID{Computer: p.ID.Computer, Partition: p.Requester})
 }
 
@@ -111,33 +114,44 @@ func (t *transaction) setState(ctx context.Context, p *Partition, state slap.Sta
 	return t.update(ctx, p, requested)
 }
 
+// Banged implements [History].
+func (d *Database) Banged(ctx context.Context, computer, message string) error {
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		if err := t.known(ctx, computer); err != nil && computer != d.options.Computer {
+			return err
+		}
+		return t.event(ctx, Event{Computer: computer, Kind: KindNode, Event: EventBang, Message: message})
+	})
+}
+
 // Bang implements [Instances]. All time stamps are the same (PROXY-42).
-func (d *Database) Bang(ctx context.Context, subject Subject, reach Reach) error {
+func (d *Database) Bang(ctx context.Context, subject Subject, reach Reach, message string) error {
 	if err := alone(subject); err != nil {
 		return err
 	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		name, err := t.name(ctx, subject)
+		p, err := t.partition(ctx, subject)
 		if err != nil {
 			return err
+		}
+		// One that is given by name need not exist: those below it may.
+		name, given := subject.(Name)
+		if !given {
+			if p == nil {
+				return ErrNotFound
+			}
+			name = p.Name()
 		}
 		if reach == Tree {
 			name = name.tree()
 		}
-		return t.bang(ctx, name, reach)
+		if err := t.bang(ctx, name, reach); err != nil || p == nil {
+			return err
+		}
+		e := p.event(EventBang)
+		e.Message = message
+		return t.event(ctx, e)
 	})
-}
-
-// name is that of an instance, which need not exist when it is given by name.
-func (s *session) name(ctx context.Context, subject Subject) (Name, error) {
-	if name, given := subject.(Name); given {
-		return name, nil
-	}
-	p, err := s.owned(ctx, subject)
-	if err != nil {
-		return Name{}, err
-	}
-	return p.Name(), nil
 }
 
 func (t *transaction) bang(ctx context.Context, name Name, reach Reach) error {
@@ -179,12 +193,17 @@ func (d *Database) Rename(ctx context.Context, subject Subject, title string, re
 				}
 			}
 		}
-		condition, args := subject.where()
-		renamed, err := t.write(ctx, subject.computer(), "UPDATE partition18 SET partition_reference = $3 "+condition, append(args[:], title)...)
-		if err == nil && renamed == 0 {
-			err = ErrNotFound
+		p, err := t.owned(ctx, subject)
+		if err != nil {
+			return err
 		}
-		return err
+		condition, args := subject.where()
+		if _, err := t.write(ctx, subject.computer(), "UPDATE partition18 SET partition_reference = $3 "+condition, append(args[:], title)...); err != nil || p.Title == title {
+			return err
+		}
+		e := p.event(EventRenamed)
+		e.Title, e.Message = title, "it was "+p.Title
+		return t.event(ctx, e)
 	})
 }
 
@@ -224,6 +243,11 @@ func (t *transaction) destroy(ctx context.Context, p *Partition) (waiting []stri
 			return waiting, err
 		}
 	}
-	_, err = t.write(ctx, p.ID.Computer, freeing(), p.ID.Partition, p.ID.Computer)
-	return nil, err
+	if _, err = t.write(ctx, p.ID.Computer, freeing(), p.ID.Partition, p.ID.Computer); err != nil || !p.Busy {
+		return nil, err
+	}
+	if err := t.forget(ctx, reportKey{p.ID.Computer, KindInstance, p.ID.Partition}); err != nil {
+		return nil, err
+	}
+	return nil, t.event(ctx, p.event(EventDestroyed))
 }

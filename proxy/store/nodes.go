@@ -19,6 +19,10 @@ func (d *Database) LoadComputer(ctx context.Context, c ComputerDescription) erro
 		return err
 	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		former, err := t.partitionCount(ctx, c.Reference)
+		if err != nil {
+			return err
+		}
 		// Deleting and inserting, as INSERT OR REPLACE does, puts it last.
 		if _, err := t.write(ctx, c.Reference, "DELETE FROM computer18 WHERE reference = $1", c.Reference); err != nil {
 			return err
@@ -42,8 +46,20 @@ func (d *Database) LoadComputer(ctx context.Context, c ComputerDescription) erro
 			"ON CONFLICT (reference, computer_reference) DO NOTHING"); err != nil {
 			return err
 		}
-		return t.insert(ctx, c.Reference, addressTable.into(), addresses, "")
+		if err := t.insert(ctx, c.Reference, addressTable.into(), addresses, ""); err != nil {
+			return err
+		}
+		count, err := t.partitionCount(ctx, c.Reference)
+		if err != nil || former == count && count > 0 {
+			return err
+		}
+		return t.event(ctx, Event{Computer: c.Reference, Kind: KindNode, Event: EventFormatted, Message: fmt.Sprintf("%d partitions", count)})
 	})
+}
+
+func (s *session) partitionCount(ctx context.Context, computer string) (count int64, err error) {
+	_, err = s.row(ctx, "SELECT count(*) FROM partition18 WHERE computer_reference = $1", []any{computer}, &count)
+	return count, err
 }
 
 // forgetPartitions removes what a computer no longer has, and all addresses.
@@ -52,11 +68,11 @@ func (t *transaction) forgetPartitions(ctx context.Context, c ComputerDescriptio
 	for _, p := range c.Partitions {
 		named[p.Reference] = true
 	}
-	for _, table := range []struct{ list, forget string }{
+	for _, table := range []struct{ list, forget, kind string }{
 		{"SELECT DISTINCT reference FROM partition18 WHERE computer_reference = $1",
-			"DELETE FROM partition18 WHERE computer_reference = $1 AND reference = $2"},
+			"DELETE FROM partition18 WHERE computer_reference = $1 AND reference = $2", KindInstance},
 		{"SELECT DISTINCT hosted_by FROM slave18 WHERE computer_reference = $1 AND hosted_by IS NOT NULL",
-			"DELETE FROM slave18 WHERE computer_reference = $1 AND hosted_by = $2"},
+			"DELETE FROM slave18 WHERE computer_reference = $1 AND hosted_by = $2", ""},
 	} {
 		var gone []string
 		err := t.rows(ctx, table.list, []any{c.Reference}, func(rows *sql.Rows) error {
@@ -74,6 +90,12 @@ func (t *transaction) forgetPartitions(ctx context.Context, c ComputerDescriptio
 			if _, err := t.write(ctx, c.Reference, table.forget, c.Reference, partition); err != nil {
 				return err
 			}
+			if table.kind == "" {
+				continue
+			}
+			if err := t.forget(ctx, reportKey{c.Reference, table.kind, partition}); err != nil {
+				return err
+			}
 		}
 	}
 	_, err := t.write(ctx, c.Reference, "DELETE FROM partition_network18 WHERE computer_reference = $1", c.Reference)
@@ -82,6 +104,18 @@ func (t *transaction) forgetPartitions(ctx context.Context, c ComputerDescriptio
 
 // insert adds rows, many with each statement: a server may be far away.
 func (t *transaction) insert(ctx context.Context, computer, table string, rows [][]any, conflict string) error {
+	return insertMany(table, rows, conflict, func(text string, values []any) error {
+		_, err := t.write(ctx, computer, text, values...)
+		return err
+	})
+}
+
+// insertNotes is insert for rows that no answer of Node depends on.
+func (t *transaction) insertNotes(ctx context.Context, table string, rows [][]any, conflict string) error {
+	return insertMany(table, rows, conflict, func(text string, values []any) error { return t.note(ctx, text, values...) })
+}
+
+func insertMany(table string, rows [][]any, conflict string, run func(text string, values []any) error) error {
 	const chunk = 50
 	for len(rows) > 0 {
 		n := min(len(rows), chunk)
@@ -99,7 +133,7 @@ func (t *transaction) insert(ctx context.Context, computer, table string, rows [
 			}
 			places.WriteString(")")
 		}
-		if _, err := t.write(ctx, computer, fmt.Sprintf("INSERT INTO %s VALUES %s %s", table, &places, conflict), values...); err != nil {
+		if err := run(fmt.Sprintf("INSERT INTO %s VALUES %s %s", table, &places, conflict), values); err != nil {
 			return err
 		}
 		rows = rows[n:]
@@ -161,20 +195,57 @@ func (d *Database) Supply(ctx context.Context, software Software) error {
 		return err
 	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
+		former, err := t.softwareState(ctx, software)
+		if err != nil {
+			return err
+		}
 		if _, err := t.write(ctx, software.Computer, "DELETE FROM software18 WHERE url = $1 AND computer_reference = $2",
 			software.URL, software.Computer); err != nil {
 			return err
 		}
-		_, err := t.write(ctx, software.Computer, softwareTable.insertion(), softwareTable.values(&software)...)
-		return err
+		if _, err := t.write(ctx, software.Computer, softwareTable.insertion(), softwareTable.values(&software)...); err != nil {
+			return err
+		}
+		if former == software.State {
+			return nil
+		}
+		return t.supplied(ctx, software, former == "")
 	})
+}
+
+// softwareState is the state in which a release is asked for, "" for one that
+// isn't.
+func (s *session) softwareState(ctx context.Context, software Software) (state slap.State, err error) {
+	_, err = s.row(ctx, "SELECT requested_state FROM software18 WHERE url = $1 AND computer_reference = $2",
+		[]any{software.URL, software.Computer}, text{(*string)(&state)})
+	return state, err
+}
+
+// supplied notes that a release is asked for, and since when a new one is.
+func (t *transaction) supplied(ctx context.Context, software Software, isNew bool) error {
+	if err := t.event(ctx, Event{Computer: software.Computer, Kind: KindRelease, Subject: software.URL, Event: EventSupplied,
+		State: string(software.State)}); err != nil || t.forgetful {
+		return err
+	}
+	if !isNew {
+		return t.note(ctx, "UPDATE report18 SET since = $1 WHERE computer_reference = $2 AND kind = $3 AND subject = $4",
+			t.time, software.Computer, KindRelease, software.URL)
+	}
+	return t.setReport(ctx, &reportRow{Computer: software.Computer, Kind: KindRelease, Subject: software.URL, State: reportRequested,
+		Since: t.time, Time: t.time})
 }
 
 // RemoveSoftware implements [Nodes].
 func (d *Database) RemoveSoftware(ctx context.Context, computer, url string) error {
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		_, err := t.write(ctx, computer, "DELETE FROM software18 WHERE url = $1 AND computer_reference = $2", url, computer)
-		return err
+		gone, err := t.write(ctx, computer, "DELETE FROM software18 WHERE url = $1 AND computer_reference = $2", url, computer)
+		if err != nil || gone == 0 {
+			return err
+		}
+		if err := t.forget(ctx, reportKey{computer, KindRelease, url}); err != nil {
+			return err
+		}
+		return t.event(ctx, Event{Computer: computer, Kind: KindRelease, Subject: url, Event: EventDestroyed})
 	})
 }
 

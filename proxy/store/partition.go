@@ -155,9 +155,39 @@ func (t *transaction) update(ctx context.Context, p *Partition, requested Partit
 	if p.Timestamp != nil && p.fits(&requested) {
 		return nil
 	}
+	e := requested.event(EventChanged)
+	if e.State, e.Message = requested.State, p.changed(&requested); p.SoftwareRelease == "" {
+		e.Event, e.Message = EventRequested, requested.SoftwareRelease
+	}
 	requested.Busy, requested.Timestamp = true, &t.time
 	*p = requested
-	return t.set(ctx, p, append([]string{"slap_state", "timestamp"}, requestedColumns()...)...)
+	if err := t.set(ctx, p, append([]string{"slap_state", "timestamp"}, requestedColumns()...)...); err != nil {
+		return err
+	}
+	return t.event(ctx, e)
+}
+
+// event is one about the instance in a partition.
+func (p *Partition) event(what string) Event {
+	return Event{Computer: p.ID.Computer, Kind: KindInstance, Subject: p.ID.Partition, Title: p.Title, Root: p.Root, Event: what}
+}
+
+// changed names what is requested otherwise, never the values of parameters.
+func (p *Partition) changed(requested *Partition) string {
+	var changes []string
+	if p.State != requested.State {
+		changes = append(changes, "state "+requested.State)
+	}
+	if p.SoftwareRelease != requested.SoftwareRelease {
+		changes = append(changes, "release "+requested.SoftwareRelease)
+	}
+	if p.SoftwareType != requested.SoftwareType {
+		changes = append(changes, "type "+requested.SoftwareType)
+	}
+	if (p.Parameters == nil) != (requested.Parameters == nil) || p.Parameters != nil && *p.Parameters != *requested.Parameters {
+		changes = append(changes, "parameters")
+	}
+	return strings.Join(changes, ", ")
 }
 
 // freeing is the text that frees a partition.

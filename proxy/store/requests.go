@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -79,7 +80,44 @@ func (d *Database) Request(ctx context.Context, order Order) (instance *Instance
 		instance, err = request(ctx, t, order, string(document))
 		return err
 	})
+	var unplaced *AllocationError
+	if errors.As(err, &unplaced) {
+		if failure := d.noteRefused(ctx, order, unplaced.Reason); failure != nil {
+			d.options.Logger.Warn("What happened can't be kept", "error", lineError{failure})
+		}
+	}
 	return instance, err
+}
+
+// noteRefused adds an event for a request that can't be placed, unless the last
+// one of that title says the same: it is made again and again.
+func (d *Database) noteRefused(ctx context.Context, order Order, reason string) error {
+	e := Event{Computer: d.computerOf(order), Kind: KindInstance, Title: messageOf(order.Reference), Event: EventRefused,
+		State: messageOf(string(order.State)), Message: messageOf(reason)}
+	var keeps bool
+	var last Event
+	err := d.read(ctx, func(ctx context.Context, s *session) (err error) {
+		keeps, err = d.keepsHistory(ctx, s)
+		if err != nil {
+			return err
+		}
+		if err := s.known(ctx, e.Computer); errors.Is(err, ErrNotFound) {
+			// The names of computers that don't exist are without number.
+			e.Message = messageOf("there is no computer " + e.Computer + ": " + reason)
+			e.Computer = ""
+		} else if err != nil {
+			return err
+		}
+		if keeps {
+			_, err = s.row(ctx, "SELECT event, message FROM event18 WHERE title = $1 AND title <> '' ORDER BY id DESC LIMIT 1",
+				[]any{e.Title}, text{&last.Event}, text{&last.Message})
+		}
+		return err
+	})
+	if err != nil || last.Event == EventRefused && last.Message == e.Message {
+		return err
+	}
+	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error { return t.event(ctx, e) })
 }
 
 // requestOwn requests an instance with its own partition.

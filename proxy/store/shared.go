@@ -107,7 +107,7 @@ func (d *Database) requestShared(ctx context.Context, t *transaction, order Orde
 	if err != nil {
 		return nil, err
 	}
-	if err := t.enlist(ctx, host, name.Reference(), order.Request); err != nil {
+	if err := t.enlist(ctx, host, name.Reference(), name, order.Request); err != nil {
 		return nil, err
 	}
 	row, err := t.recordShared(ctx, host, name, requester)
@@ -140,7 +140,11 @@ func (t *transaction) dismissShared(ctx context.Context, reference Reference) er
 	if host == nil {
 		return ErrNoHost
 	}
-	return t.enlist(ctx, host, reference.Text, slap.Request{State: slap.StateDestroyed})
+	name, err := t.nameShared(ctx, *row)
+	if err != nil {
+		return err
+	}
+	return t.enlist(ctx, host, reference.Text, name, slap.Request{State: slap.StateDestroyed})
 }
 
 // publishShared stores the connection parameters of a shared instance
@@ -178,7 +182,7 @@ func (t *transaction) publishShared(ctx context.Context, reference Reference, do
 
 // enlist puts the entry of a shared instance in its host's list, or takes it
 // out of there.
-func (t *transaction) enlist(ctx context.Context, host *Partition, reference string, order slap.Request) error {
+func (t *transaction) enlist(ctx context.Context, host *Partition, reference string, name Name, order slap.Request) error {
 	list, err := host.SharedList()
 	if err != nil {
 		return err
@@ -187,11 +191,15 @@ func (t *transaction) enlist(ctx context.Context, host *Partition, reference str
 	maps.Copy(entry, order.Parameters)
 	at := slices.IndexFunc(list, func(item any) bool { return entryText(item, sharedReference) == reference })
 	changed := true
+	e := Event{Computer: host.ID.Computer, Kind: KindShared, Subject: reference, Title: name.Title, Root: name.Root,
+		Event: EventChanged, State: string(slap.StateStarted), Message: "parameters"}
 	switch {
 	case order.State == slap.StateDestroyed:
+		e.State, e.Message = string(slap.StateDestroyed), "state destroyed"
 		changed = at >= 0
 		list = slices.DeleteFunc(list, func(item any) bool { return entryText(item, sharedReference) == reference })
 	case at < 0:
+		e.Event, e.Message = EventRequested, host.SoftwareRelease
 		list = append(list, entry)
 	default:
 		if changed, err = differ(list[at], entry); err != nil {
@@ -210,7 +218,10 @@ func (t *transaction) enlist(ctx context.Context, host *Partition, reference str
 	written := *host
 	marshalled := string(document)
 	written.Shared, written.Timestamp = &marshalled, &t.time
-	return t.set(ctx, &written, "slave_instance_list", "timestamp")
+	if err := t.set(ctx, &written, "slave_instance_list", "timestamp"); err != nil {
+		return err
+	}
+	return t.event(ctx, e)
 }
 
 func differ(a, b any) (bool, error) {
@@ -277,11 +288,19 @@ func (s *session) nameShared(ctx context.Context, row sharedRow) (Name, error) {
 	if err != nil {
 		return Name{}, err
 	}
-	if requester != nil && requester.RootTitle() != "" {
-		if title, ok := strings.CutPrefix(row.reference, requester.RootTitle()+"_"); ok {
-			return Name{Title: title, Root: requester.RootTitle(), Shared: true}, nil
+	if requester == nil {
+		requester = &Partition{}
+	}
+	return splitShared(row.reference, requester.RootTitle()), nil
+}
+
+// splitShared is nameShared for a requester in the tree of that root.
+func splitShared(reference, root string) Name {
+	if root != "" {
+		if title, ok := strings.CutPrefix(reference, root+"_"); ok {
+			return Name{Title: title, Root: root, Shared: true}
 		}
 	}
-	root, title, _ := strings.Cut(row.reference, "_")
-	return Name{Title: title, Root: root, Shared: true}, nil
+	root, title, _ := strings.Cut(reference, "_")
+	return Name{Title: title, Root: root, Shared: true}
 }

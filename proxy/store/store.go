@@ -64,11 +64,48 @@ func (e *RequesterError) Error() string {
 	return fmt.Sprintf("No partition matching the authorization header: (%s / %s)", e.Partition.Computer, partition)
 }
 
+// History is what nodes told, and what happened. Texts are cleaned and bounded
+// (MaximumMessage, MaximumLog), times are those of the master. None of it changes
+// NodeVersion, and all of it is given up before another operation fails for want
+// of room. The other operations add their events by themselves, in the name that
+// [As] gives to their context.
+type History interface {
+	// Report keeps what a node tells about something that it should have; about
+	// anything else, or by another node, it returns ErrNotFound. It is on disk
+	// then, unless it says nothing new: the time and number of such reports are
+	// written with others, later.
+	Report(ctx context.Context, report Report) error
+	// Promises keeps which promises of an instance fail; errors as with Report.
+	Promises(ctx context.Context, report PromiseReport) error
+	// Banged adds the event that a computer which is known, or the default one, is
+	// to be processed again.
+	Banged(ctx context.Context, computer, message string) error
+	// Heard notes that a node spoke, in memory alone. Pass is true when it asked
+	// what it should do: its period is learned from these times.
+	Heard(computer string, pass bool)
+
+	// Overview returns the condition of everything. It may be some seconds old,
+	// the larger the older; who gets it must not change it.
+	Overview(ctx context.Context) (*Overview, error)
+	// Conditions returns what tells the conditions of what is on some computers,
+	// of all of them if none is named. It is of this moment.
+	Conditions(ctx context.Context, computers ...string) (*Conditions, error)
+	// Events returns what happened, in order, see [EventFilter].
+	Events(ctx context.Context, filter EventFilter) ([]Event, error)
+	// LastEvent is the number of the newest event, 0 without one.
+	LastEvent(ctx context.Context) (int64, error)
+	// EventCount counts the events since the database was opened, of this process.
+	EventCount() int64
+	// Log returns the text of an error that an event has; ErrNotFound without one.
+	Log(ctx context.Context, event int64) (string, error)
+}
+
 // Store is the memory of the local master.
 type Store interface {
 	Nodes
 	Instances
 	Requests
+	History
 
 	// Close waits for operations under way and closes the database.
 	Close() error
@@ -133,8 +170,8 @@ type Instances interface {
 	// (PROXY-187). The first list of a partition ends none.
 	Related(ctx context.Context, id slap.PartitionID, titles []string) (dropped []string, err error)
 	// Bang renews the time stamps of an instance and, as far as reach says, of
-	// its tree.
-	Bang(ctx context.Context, subject Subject, reach Reach) error
+	// its tree. The message says why.
+	Bang(ctx context.Context, subject Subject, reach Reach, message string) error
 	// Rename changes the title of an instance. Unless reach is Alone, the
 	// instances below a root follow it; otherwise they keep the old title as
 	// that of their root.

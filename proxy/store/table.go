@@ -61,6 +61,18 @@ func (c number) Scan(value any) error {
 
 func (c number) Value() (driver.Value, error) { return *c.float64, nil }
 
+// whole is a whole number that is 0 where the database has NULL.
+type whole struct{ *int64 }
+
+func (c whole) Scan(value any) error {
+	var read sql.NullInt64
+	err := read.Scan(value)
+	*c.int64 = read.Int64
+	return err
+}
+
+func (c whole) Value() (driver.Value, error) { return *c.int64, nil }
+
 // optional is a value that is nil where the database has NULL.
 type optional[T any] struct{ at **T }
 

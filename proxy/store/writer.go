@@ -22,6 +22,13 @@ type transaction struct {
 	// changed are the computers of which Node's answer changes; "" is all.
 	changed map[string]bool
 	wrote   bool
+
+	db    *Database
+	actor string // who asked for the operation
+	// forgetful transactions leave history alone, which has no room.
+	forgetful bool
+	begins    bool // makes the tables of history, or the row of its begin
+	events    int64
 }
 
 // write runs a statement that changes what a computer runs, "" for any
@@ -42,6 +49,13 @@ func (t *transaction) note(ctx context.Context, text string, args ...any) error 
 	return err
 }
 
+// noted is note that says how many rows it changed.
+func (t *transaction) noted(ctx context.Context, text string, args ...any) (int64, error) {
+	n, err := t.exec(ctx, text, args...)
+	t.wrote = t.wrote || n > 0
+	return n, err
+}
+
 // job is an operation that waits for its turn.
 type job struct {
 	ctx  context.Context
@@ -59,6 +73,8 @@ type writer struct {
 	// turn is held while the connection is used.
 	turn    sync.Mutex
 	session *session
+	// forgetful is true while a batch is written without history.
+	forgetful bool
 
 	stop    chan struct{}
 	stopped chan struct{}
@@ -140,11 +156,21 @@ func (w *writer) commit(batch []*job) {
 	// A commit is never left half way because a client went away.
 	ctx := context.Background()
 	var err error
+	w.forgetful = false
 	for attempt := 0; attempt < 10; attempt++ {
-		if err = w.try(ctx, batch); !serialization(err) {
-			break
+		err = w.try(ctx, batch)
+		switch {
+		case serialization(err):
+			time.Sleep(time.Duration(attempt) * 10 * time.Millisecond)
+			continue
+		case full(err) && w.db.makeRoom(ctx, w):
+			continue
+		case full(err) && !w.forgetful:
+			// What happened is lost before what is asked for is.
+			w.forgetful = true
+			continue
 		}
-		time.Sleep(time.Duration(attempt) * 10 * time.Millisecond)
+		break
 	}
 	for _, j := range batch {
 		if err != nil {
@@ -159,9 +185,13 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 		return err
 	}
 	changed := map[string]bool{}
-	wrote := false
+	wrote, begins := false, false
+	var events int64
 	for _, j := range batch {
-		t := &transaction{session: w.session, time: w.db.seconds(), changed: map[string]bool{}}
+		t := &transaction{
+			session: w.session, time: w.db.seconds(), changed: map[string]bool{},
+			db: w.db, actor: actorOf(j.ctx), forgetful: w.forgetful,
+		}
 		run := w.runAlone
 		if len(batch) > 1 {
 			run = w.runAmongOthers
@@ -170,12 +200,13 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 			return w.abandon(ctx, err)
 		}
 		if j.err != nil {
-			if serialization(j.err) {
+			if serialization(j.err) || full(j.err) {
 				return w.abandon(ctx, j.err)
 			}
 			continue
 		}
-		wrote = wrote || t.wrote
+		wrote, begins = wrote || t.wrote, begins || t.begins
+		events += t.events
 		for computer := range t.changed {
 			changed[computer] = true
 		}
@@ -190,6 +221,10 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 		return w.abandon(ctx, err)
 	}
 	w.db.changes.committed(changed)
+	if begins {
+		w.db.history.begun.Store(true)
+	}
+	w.db.history.events.Add(events)
 	return nil
 }
 

@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"slapos/slap"
+)
+
+// Conditions tell the condition of what is on the computers that they are of.
+type Conditions struct {
+	// Now is the moment that they are of; Began is when the master began to keep
+	// reports, 0 for not yet.
+	Now, Began float64
+
+	heard    map[string]Heard
+	reports  map[reportKey]*reportRow
+	promises map[slap.PartitionID]*promiseSums
+	failing  map[slap.PartitionID][]FailingPromise
+	software map[releaseKey]slap.State
+	// used are releases that an instance was started with.
+	used map[releaseKey]float64
+}
+
+type releaseKey struct{ computer, url string }
+
+func (c *Conditions) facts(key reportKey, wanted slap.State, timestamp float64) *facts {
+	return &facts{now: c.Now, began: c.Began, node: c.heard[key.computer], report: c.reports[key], wanted: wanted, timestamp: timestamp}
+}
+
+// Heard returns when a node was last heard of; the Time of one that never was
+// is 0.
+func (c *Conditions) Heard(computer string) Heard { return c.heard[computer] }
+
+// Node is the condition of a node.
+func (c *Conditions) Node(computer string) Actual {
+	return c.facts(reportKey{computer: computer}, "", 0).nodeCondition()
+}
+
+// Release is the condition of a release on a computer.
+func (c *Conditions) Release(software Software) Actual {
+	f := c.facts(reportKey{software.Computer, KindRelease, software.URL}, software.State, 0)
+	a := f.releaseCondition()
+	since, used := c.used[releaseKey{software.Computer, software.URL}]
+	if used && software.State != slap.StateDestroyed && f.node.Time > 0 && !f.node.Silent(c.Now) &&
+		(a.Condition == slap.ConditionUnknown || a.Condition == slap.ConditionRequested && a.Since < since) {
+		// It was there before its supply.
+		return Actual{Condition: slap.ConditionAvailable, Since: since, Reported: since}
+	}
+	return a
+}
+
+// Instance is the condition of the instance in a partition, the zero value for a
+// free one.
+func (c *Conditions) Instance(p *Partition) Actual {
+	if !p.Busy {
+		return Actual{}
+	}
+	var timestamp float64
+	if p.Timestamp != nil {
+		timestamp = *p.Timestamp
+	}
+	f := c.facts(reportKey{p.ID.Computer, KindInstance, p.ID.Partition}, slap.State(p.State), timestamp)
+	f.release = p.SoftwareRelease
+	if state, supplied := c.software[releaseKey{p.ID.Computer, p.SoftwareRelease}]; supplied {
+		f.supplied = true
+		f.built = c.Release(Software{URL: p.SoftwareRelease, Computer: p.ID.Computer, State: state})
+	}
+	if sums := c.promises[p.ID]; sums != nil {
+		f.promises = *sums
+	}
+	return f.instanceCondition()
+}
+
+// Shared is the condition of a shared instance.
+func (c *Conditions) Shared(i *Instance) Actual {
+	if i.Partition == nil {
+		return Actual{Condition: slap.ConditionUnknown, Message: "its host is gone"}
+	}
+	host := c.Instance(i.Partition)
+	var timestamp float64
+	if i.Partition.Timestamp != nil {
+		timestamp = *i.Partition.Timestamp
+	}
+	f := c.facts(reportKey{i.Partition.ID.Computer, KindShared, i.Reference()}, slap.StateStarted, timestamp)
+	return f.sharedCondition(host, i.ConnectionXML != nil)
+}
+
+// Of is the condition of an instance of either kind.
+func (c *Conditions) Of(i *Instance) Actual {
+	if i.Shared {
+		return c.Shared(i)
+	}
+	return c.Instance(i.Partition)
+}
+
+// PromiseCounts counts the promises of an instance by their last report.
+type PromiseCounts struct {
+	Passed, Failed int64
+	// Time is when they were last reported, 0 for never.
+	Time float64
+}
+
+// Promises counts the promises of the instance in a partition, and names those
+// that fail.
+func (c *Conditions) Promises(id slap.PartitionID) (PromiseCounts, []FailingPromise) {
+	sums := c.promises[id]
+	if sums == nil {
+		return PromiseCounts{}, nil
+	}
+	return PromiseCounts{sums.passed, sums.failed, sums.time}, c.failing[id]
+}
+
+// Conditions implements [History].
+func (d *Database) Conditions(ctx context.Context, computers ...string) (c *Conditions, err error) {
+	err = d.read(ctx, func(ctx context.Context, s *session) error {
+		c, err = d.conditions(ctx, s, computers)
+		return err
+	})
+	return c, err
+}
+
+// conditions reads each table once, whatever the number of instances.
+func (d *Database) conditions(ctx context.Context, s *session, computers []string) (*Conditions, error) {
+	c := &Conditions{
+		Now: d.seconds(), heard: map[string]Heard{}, reports: map[reportKey]*reportRow{},
+		promises: map[slap.PartitionID]*promiseSums{}, failing: map[slap.PartitionID][]FailingPromise{},
+		software: map[releaseKey]slap.State{}, used: map[releaseKey]float64{},
+	}
+	slices.Sort(computers)
+	computers = slices.Compact(computers)
+	if len(computers) == 0 {
+		return c, d.readConditions(ctx, s, c, nil)
+	}
+	for part := range slices.Chunk(computers, 50) {
+		if err := d.readConditions(ctx, s, c, part); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (d *Database) readConditions(ctx context.Context, s *session, c *Conditions, computers []string) error {
+	// A number of places that is always the same is one statement to prepare.
+	where, args := "", []any(nil)
+	if computers != nil {
+		places := make([]string, 50)
+		for i := range places {
+			places[i] = fmt.Sprintf("$%d", i+1)
+			args = append(args, computers[min(i, len(computers)-1)])
+		}
+		where = "WHERE computer_reference IN (" + strings.Join(places, ", ") + ")"
+	}
+	software, err := softwareTable.read(ctx, s, where, args...)
+	if err != nil {
+		return err
+	}
+	for _, row := range software {
+		c.software[releaseKey{row.Computer, row.URL}] = row.State
+	}
+	if keeps, err := d.keepsHistory(ctx, s); err != nil {
+		return err
+	} else if keeps {
+		if err := d.readHistory(ctx, s, c, where, args); err != nil {
+			return err
+		}
+	}
+	d.addMemory(c)
+	return d.readUses(ctx, s, c, where, args)
+}
+
+func (d *Database) readHistory(ctx context.Context, s *session, c *Conditions, where string, args []any) error {
+	if _, err := s.row(ctx, "SELECT time FROM heard18 WHERE computer_reference = ''", nil, &c.Began); err != nil {
+		return err
+	}
+	reports, err := reportTable.read(ctx, s, where, args...)
+	if err != nil {
+		return err
+	}
+	for _, row := range reports {
+		c.reports[row.key()] = row
+	}
+	heard, err := heardTable.read(ctx, s, where, args...)
+	if err != nil {
+		return err
+	}
+	for _, row := range heard {
+		if row.Computer != "" {
+			c.heard[row.Computer] = *row
+		}
+	}
+	promises, err := promiseTable.read(ctx, s, where+" ORDER BY name", args...)
+	if err != nil {
+		return err
+	}
+	for _, row := range promises {
+		c.addPromise(row)
+	}
+	return nil
+}
+
+func (c *Conditions) addPromise(row *promiseRow) {
+	id := slap.PartitionID{Computer: row.computer, Partition: row.partition}
+	sums := c.promises[id]
+	if sums == nil {
+		sums = &promiseSums{}
+		c.promises[id] = sums
+	}
+	if row.name == "" {
+		sums.passed, sums.failed, sums.time = row.passed, row.failed, row.time
+		return
+	}
+	c.failing[id] = append(c.failing[id], FailingPromise{row.name, row.message, row.since})
+	if sums.since == 0 || row.since < sums.since {
+		sums.since = row.since
+	}
+	if sums.first == "" {
+		sums.first = strings.TrimSuffix(row.name+": "+row.message, ": ")
+	}
+}
+
+// addMemory adds what isn't written yet.
+func (d *Database) addMemory(c *Conditions) {
+	h := d.history
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	for computer, n := range h.heard {
+		if n.Time > c.heard[computer].Time {
+			c.heard[computer] = n.Heard
+		}
+	}
+	for key, later := range h.times {
+		if key.kind == kindPromise {
+			if sums := c.promises[slap.PartitionID{Computer: key.computer, Partition: key.subject}]; sums != nil {
+				sums.time = max(sums.time, later.time)
+			}
+		} else if row := c.reports[key]; row != nil && later.time > row.Time {
+			row.Time = later.time
+			row.Failures += later.failures
+		}
+	}
+}
+
+// readUses finds the releases that instances were started with: a node that had one
+// before its supply doesn't report it.
+func (d *Database) readUses(ctx context.Context, s *session, c *Conditions, where string, args []any) error {
+	if len(c.reports) == 0 {
+		return nil
+	}
+	return s.rows(ctx, "SELECT computer_reference, reference, software_release FROM partition18 "+where, args, func(rows *sql.Rows) error {
+		var computer, partition, release string
+		if err := rows.Scan(text{&computer}, text{&partition}, text{&release}); err != nil || release == "" {
+			return err
+		}
+		row := c.reports[reportKey{computer, KindInstance, partition}]
+		if row != nil && (row.State == ReportStarted || row.State == ReportStopped) {
+			key := releaseKey{computer, release}
+			if first := c.used[key]; first == 0 || row.Since < first {
+				c.used[key] = row.Since
+			}
+		}
+		return nil
+	})
+}
+
+// Overview is the condition of everything, in the order of the master's lists.
+type Overview struct {
+	Now       float64
+	Nodes     []NodeOverview
+	Releases  []ReleaseOverview
+	Instances []InstanceOverview
+	// Refused are requests of the last day that couldn't be placed, and whose
+	// instance isn't there: the newest of each title, at most 100.
+	Refused []Event
+}
+
+// NodeOverview is a node, with how many partitions it has and uses, how many
+// releases it should have, and how much of either needs attention.
+type NodeOverview struct {
+	Actual
+	Computer         string
+	Partitions, Busy int
+	Releases         int
+	Attention        int
+}
+
+// ReleaseOverview is a release on a computer.
+type ReleaseOverview struct {
+	Actual
+	Software
+}
+
+// InstanceOverview is an instance, with its own partition or shared.
+type InstanceOverview struct {
+	Actual
+	Name
+	slap.PartitionID
+	SoftwareRelease string
+	SoftwareType    string
+	Wanted          string
+	Timestamp       float64
+	Promises        PromiseCounts
+}
+
+// overviews keeps the last one.
+type overviews struct {
+	last *Overview
+	// until is when a new one is made: it may take a twentieth of the time.
+	until time.Time
+}
+
+// Overview implements [History].
+func (d *Database) Overview(ctx context.Context) (*Overview, error) {
+	h := d.history
+	h.overviewing.Lock()
+	defer h.overviewing.Unlock()
+	if h.overview.last != nil && time.Now().Before(h.overview.until) {
+		return h.overview.last, nil
+	}
+	begin := time.Now()
+	// One that gives up must not cancel it for those who wait.
+	o, err := d.makeOverview(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	h.overview = overviews{o, time.Now().Add(20 * time.Since(begin))}
+	return o, nil
+}
+
+func (d *Database) makeOverview(ctx context.Context) (o *Overview, err error) {
+	err = d.read(ctx, func(ctx context.Context, s *session) error {
+		o, err = d.overview(ctx, s)
+		return err
+	})
+	return o, err
+}
+
+func (d *Database) overview(ctx context.Context, s *session) (*Overview, error) {
+	c, err := d.conditions(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	o := &Overview{Now: c.Now}
+	nodes := map[string]int{}
+	computers, err := computerTable.read(ctx, s, "ORDER BY rowid")
+	if err != nil {
+		return nil, err
+	}
+	for _, computer := range computers {
+		nodes[computer.Reference] = len(o.Nodes)
+		o.Nodes = append(o.Nodes, NodeOverview{Computer: computer.Reference, Actual: c.Node(computer.Reference)})
+	}
+	at := func(computer string) *NodeOverview {
+		if i, known := nodes[computer]; known {
+			return &o.Nodes[i]
+		}
+		return &NodeOverview{} // nobody looks at it
+	}
+	software, err := softwareTable.read(ctx, s, "ORDER BY rowid")
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range software {
+		release := ReleaseOverview{c.Release(*row), *row}
+		if _, known := nodes[row.Computer]; !known && release.Condition == slap.ConditionRequested && row.Computer != d.options.Computer {
+			release.Condition, release.Message = slap.ConditionUnknown, "there is no computer "+row.Computer
+		}
+		o.Releases = append(o.Releases, release)
+		node := at(row.Computer)
+		node.Releases++
+		node.count(release.Actual)
+	}
+	if err := d.overviewInstances(ctx, s, c, o, at); err != nil {
+		return nil, err
+	}
+	return o, d.addRefused(ctx, s, o)
+}
+
+func (n *NodeOverview) count(a Actual) {
+	if a.Condition.NeedsAttention() {
+		n.Attention++
+	}
+}
+
+// overviewInstances reads only the columns that it needs: parameters are long.
+func (d *Database) overviewInstances(ctx context.Context, s *session, c *Conditions, o *Overview, at func(string) *NodeOverview) error {
+	var hosts []*Partition
+	err := s.rows(ctx, `SELECT computer_reference, reference, slap_state, software_release, software_type, partition_reference,
+		requested_by, requested_state, timestamp, slave_instance_list FROM partition18 ORDER BY rowid`, nil, func(rows *sql.Rows) error {
+		var p Partition
+		if err := rows.Scan(text{&p.ID.Computer}, text{&p.ID.Partition}, busy{&p.Busy}, text{&p.SoftwareRelease}, text{&p.SoftwareType},
+			text{&p.Title}, text{&p.Root}, text{&p.State}, optional[float64]{&p.Timestamp}, optional[string]{&p.Shared}); err != nil {
+			return err
+		}
+		node := at(p.ID.Computer)
+		node.Partitions++
+		if !p.Busy {
+			return nil
+		}
+		node.Busy++
+		instance := InstanceOverview{Actual: c.Instance(&p), Name: p.Name(), PartitionID: p.ID,
+			SoftwareRelease: p.SoftwareRelease, SoftwareType: p.SoftwareType, Wanted: p.State}
+		if p.Timestamp != nil {
+			instance.Timestamp = *p.Timestamp
+		}
+		instance.Promises, _ = c.Promises(p.ID)
+		o.Instances = append(o.Instances, instance)
+		node.count(instance.Actual)
+		if p.Shared != nil && *p.Shared != "" {
+			hosts = append(hosts, &p)
+		}
+		return nil
+	})
+	if err != nil || len(hosts) == 0 {
+		return err
+	}
+	rows, err := sharedTable.read(ctx, s, "")
+	if err != nil {
+		return err
+	}
+	type place struct{ computer, reference string }
+	known := map[place]*sharedRow{}
+	for _, row := range rows {
+		known[place{row.computer, row.reference}] = row
+	}
+	roots := map[slap.PartitionID]string{}
+	for _, instance := range o.Instances {
+		roots[instance.PartitionID] = instance.Name.tree().Title
+	}
+	for _, host := range hosts {
+		entries, err := host.SharedList()
+		if err != nil {
+			continue // its own page says so
+		}
+		for _, entry := range entries {
+			reference := entryText(entry, sharedReference)
+			row := known[place{host.ID.Computer, reference}]
+			if row == nil {
+				continue
+			}
+			name := splitShared(reference, roots[slap.PartitionID{Computer: row.computer, Partition: row.requester}])
+			instance := &Instance{Name: name, Partition: host, ConnectionXML: row.connection}
+			o.Instances = append(o.Instances, InstanceOverview{Actual: c.Shared(instance), Name: name, PartitionID: host.ID,
+				SoftwareRelease: host.SoftwareRelease, SoftwareType: entryText(entry, sharedType), Wanted: string(slap.StateStarted)})
+		}
+	}
+	return nil
+}
+
+// addRefused finds requests that wait for a place.
+func (d *Database) addRefused(ctx context.Context, s *session, o *Overview) error {
+	if keeps, err := d.keepsHistory(ctx, s); err != nil || !keeps {
+		return err
+	}
+	rows, err := eventTable.read(ctx, s, "WHERE kind = 'instance' AND subject = '' AND event = 'refused' AND time > $1 ORDER BY id DESC LIMIT 1000",
+		o.Now-24*3600)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	there := map[string]bool{}
+	for _, instance := range o.Instances {
+		there[instance.Title] = true
+	}
+	for _, row := range rows {
+		if !there[row.Title] && len(o.Refused) < 100 {
+			there[row.Title] = true
+			o.Refused = append(o.Refused, *row)
+		}
+	}
+	return nil
+}
