@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"slapos/proxy"
+	"slapos/proxy/store"
 	"slapos/slap"
 	"slapos/slap/testkit"
 )
@@ -85,8 +86,19 @@ func TestOriginalOpensOurs(t *testing.T) {
 	l.request("ours", "partition_parameter_xml", marshal(t, slap.Dict{"a": "é", "n": 1.5}))
 	l.request("shared", "shared_xml", marshal(t, true), "partition_parameter_xml", marshal(t, slap.Dict{"k": int64(1)}))
 	l.post("/supplySupply", "url", release, "computer_id", "local_computer", "state", "available")
-	// A table that the original doesn't know.
+	// Tables that the original doesn't know.
 	l.post("/useComputer", "computer_id", "local_computer", "use_string", "<journal/>")
+	for _, report := range []store.Report{
+		{Computer: "local_computer", Kind: store.KindRelease, Subject: release, State: store.ReportError, Log: "broken"},
+		{Computer: "local_computer", Kind: store.KindInstance, Subject: "slappart0", State: store.ReportStarted},
+	} {
+		if err := l.Report(t.Context(), report); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Promises(t.Context(), store.PromiseReport{PartitionID: slap.PartitionID{Computer: "local_computer", Partition: "slappart0"}, Failing: []store.FailingPromise{{Name: "up"}}}); err != nil {
+		t.Fatal(err)
+	}
 	before := l.get(nodePath).String()
 
 	// Once while we have it open, too.

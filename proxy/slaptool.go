@@ -201,8 +201,12 @@ func (p *Proxy) setConnection(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Proxy) softwareInstanceBang(w http.ResponseWriter, r *http.Request) error {
+	form, err := formOf(r)
+	if err != nil {
+		return err
+	}
 	var id slap.PartitionID
-	if err := mandatory(r, "computer_id", &id.Computer, "computer_partition_id", &id.Partition); err != nil {
+	if err := form.mandatory("computer_id", &id.Computer, "computer_partition_id", &id.Partition); err != nil {
 		return err
 	}
 	if err := unlessUnknown(p.store.Bang(r.Context(), store.At(id), store.Tree, form.get("message"))); err != nil {

@@ -4,6 +4,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 
 	"slapos/slap"
 )
@@ -182,8 +183,8 @@ func (f *facts) begun() Actual {
 // unbuilt reports whether the node lacks the release.
 func (f *facts) unbuilt() bool {
 	if !f.supplied {
-		// It may lie on the node: what was deployed once used it.
-		return f.report == nil || f.report.State == ReportError
+		// It may lie on the node nevertheless.
+		return f.report == nil || f.report.State == ReportError && strings.Contains(f.report.Message, "is not present on system")
 	}
 	switch f.built.Condition {
 	case slap.ConditionRequested, slap.ConditionBuilding, slap.ConditionFailed, slap.ConditionDestroying:

@@ -18,7 +18,7 @@ func TestSQLite(t *testing.T) {
 
 // contract is what every database must do.
 func contract(t *testing.T, at place) {
-	for _, c := range []struct {
+	for _, c := range append([]struct {
 		name string
 		run  func(*testing.T, place)
 	}{
@@ -43,7 +43,7 @@ func contract(t *testing.T, at place) {
 		{"two programs", testTwoPrograms},
 		{"processes", testProcesses},
 		{"closed", testClosed},
-	} {
+	}, historyContract...) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // mostly, they wait for the disk
 			c.run(t, at)

@@ -3,14 +3,13 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -100,14 +99,26 @@ func (t *transaction) log(ctx context.Context, e Event, id int64, text string) e
 		e.Computer, e.Kind, e.Subject, maximumLogs)
 }
 
-// packLog compresses the end of a text.
+// packer and unpacker are made with the first log, and serve all.
+var (
+	packer = sync.OnceValue(func() *zstd.Encoder {
+		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(MaximumLog))
+		if err != nil {
+			panic(err) // the options are ours
+		}
+		return encoder
+	})
+	unpacker = sync.OnceValue(func() *zstd.Decoder {
+		decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*MaximumLog))
+		if err != nil {
+			panic(err)
+		}
+		return decoder
+	})
+)
+
 func packLog(text string) string {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return "" // the options are ours
-	}
-	defer encoder.Close()
-	return base64.StdEncoding.EncodeToString(encoder.EncodeAll([]byte(text), nil))
+	return base64.StdEncoding.EncodeToString(packer().EncodeAll([]byte(text), nil))
 }
 
 // unpackLog reads what packLog wrote, and no more than it writes.
@@ -116,12 +127,7 @@ func unpackLog(packed string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	decoder, err := zstd.NewReader(bytes.NewReader(raw), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
-	if err != nil {
-		return "", err
-	}
-	defer decoder.Close()
-	text, err := io.ReadAll(io.LimitReader(decoder, 2*MaximumLog))
+	text, err := unpacker().DecodeAll(raw, nil)
 	return string(text), err
 }
 

@@ -85,7 +85,7 @@ func (d *Database) Heard(computer string, pass bool) {
 		}
 		n = &heardNode{Heard: Heard{Computer: computer}}
 		h.heard[computer] = n
-	} else if n.silent {
+	} else if n.silent || n.Silent(now) {
 		n.silent, n.back = false, now
 	}
 	if pass {
@@ -112,7 +112,8 @@ func (d *Database) flushHeard(ctx context.Context) error {
 			back = append(back, n.Heard)
 			n.back = 0
 		}
-		if !n.silent && n.Silent(now) {
+		// A master that was off itself heard of nobody.
+		if !n.silent && n.Silent(now) && (Heard{Time: h.opened, Period: n.Period}).Silent(now) {
 			silent = append(silent, n.Heard)
 			n.silent = true
 		}

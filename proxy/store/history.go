@@ -147,6 +147,8 @@ type history struct {
 
 	mutex sync.Mutex
 	heard map[string]*heardNode
+	// opened is when this master began to listen to them.
+	opened float64
 	// times are those of reports that said nothing new.
 	times map[reportKey]reportTime
 	// starts are those of instances whose promises failed.
@@ -182,6 +184,7 @@ func newHistory() *history {
 
 // openHistory reads what memory needs.
 func (d *Database) openHistory(ctx context.Context, s *session) error {
+	d.history.opened = d.seconds()
 	if exists, err := d.hasTable(ctx, s, heardTable.name); err != nil || !exists {
 		return err
 	}

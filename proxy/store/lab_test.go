@@ -22,8 +22,9 @@ const release = "http://example.com/sr.cfg"
 type lab struct {
 	*testing.T
 	store.Store
-	ctx context.Context
-	uri string
+	ctx   context.Context
+	uri   string
+	clock *clock
 }
 
 type clock struct {
@@ -36,6 +37,12 @@ func (c *clock) Now() time.Time {
 	defer c.Unlock()
 	c.now = c.now.Add(time.Second)
 	return c.now
+}
+
+func (c *clock) pass(seconds int) {
+	c.Lock()
+	defer c.Unlock()
+	c.now = c.now.Add(time.Duration(seconds) * time.Second)
 }
 
 // place gives the address of an empty database.
@@ -59,8 +66,8 @@ func open(t *testing.T, options store.Options) *store.Database {
 // newLab opens an empty database and loads a computer "c" into it.
 func newLab(t *testing.T, at place, partitions int) *lab {
 	t.Helper()
-	l := &lab{T: t, ctx: t.Context(), uri: at(t)}
-	l.Store = open(t, store.Options{URI: l.uri, Now: (&clock{now: time.Unix(1_700_000_000, 0)}).Now})
+	l := &lab{T: t, ctx: t.Context(), uri: at(t), clock: &clock{now: time.Unix(1_700_000_000, 0)}}
+	l.Store = open(t, store.Options{URI: l.uri, Now: l.clock.Now})
 	l.load("c", partitions)
 	return l
 }

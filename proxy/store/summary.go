@@ -11,8 +11,8 @@ import (
 // cleanLog makes the text of an error fit to be kept and shown: UTF-8 without
 // control characters, and not longer than its last MaximumLog bytes.
 func cleanLog(log string) string {
-	// Cutting first bounds the work; what is replaced by more bytes is cut again.
-	log = lastBytes(log, MaximumLog)
+	// Cutting first bounds the work. What is replaced may become longer or shorter.
+	log = lastBytes(log, 4*MaximumLog)
 	var b strings.Builder
 	b.Grow(len(log))
 	for i := 0; i < len(log); {
