@@ -111,7 +111,10 @@ func TestFullDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, size := range []int{1_000_000, 100_000, 3_000} {
-		for fill(fmt.Sprintf("INSERT INTO filler18 VALUES (zeroblob(%d))", size)) == nil {
+		for range 10_000 {
+			if fill(fmt.Sprintf("INSERT INTO filler18 VALUES (zeroblob(%d))", size)) != nil {
+				break
+			}
 		}
 	}
 	events := count(t, d, "event18")
