@@ -134,7 +134,7 @@ func (d *Database) Close() error {
 
 func (d *Database) close() error {
 	d.history.close()
-	d.flush(context.Background(), true)
+	d.run(d.flushing())
 	d.writer.close()
 	for range cap(d.readers) {
 		if reader := <-d.readers; reader != nil {

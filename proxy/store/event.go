@@ -242,11 +242,9 @@ func (d *Database) Log(ctx context.Context, event int64) (text string, err error
 
 // sweep lets events go that are too old, and what nothing refers to any more.
 func (d *Database) sweep(ctx context.Context) error {
-	now := d.options.Now()
-	if now.Sub(d.history.swept) < sweepEvery || !d.history.begun.Load() {
+	if !d.history.begun.Load() {
 		return nil
 	}
-	d.history.swept = now
 	oldest := d.seconds() - float64(d.options.HistoryDays)*24*3600
 	for {
 		var gone int64

@@ -153,8 +153,8 @@ type history struct {
 	times map[reportKey]reportTime
 	// starts are those of instances whose promises failed.
 	starts map[reportKey]heldStart
-	// trimmed is when history last made room; swept when old events went.
-	trimmed, swept time.Time
+	// trimmed is when history last made room, known to the writer alone.
+	trimmed time.Time
 
 	overviewing sync.Mutex
 	overview    overviews
@@ -204,10 +204,16 @@ func (h *history) loop(d *Database) {
 	defer close(h.stopped)
 	ticker := time.NewTicker(flushEvery)
 	defer ticker.Stop()
+	var swept time.Time
 	for {
 		select {
 		case <-ticker.C:
-			d.flush(context.Background(), false)
+			steps := d.flushing()
+			if time.Since(swept) > sweepEvery {
+				swept = time.Now()
+				steps = append(steps, d.sweep)
+			}
+			d.run(steps)
 		case <-h.stop:
 			return
 		}
@@ -220,15 +226,16 @@ func (h *history) close() {
 	<-h.stopped
 }
 
-// flush writes what is only in memory. Its failures are no operation's: they are
-// told, and the next one may do better. The last one sweeps nothing.
-func (d *Database) flush(ctx context.Context, last bool) {
-	steps := []func(context.Context) error{d.confirmStarts, d.flushTimes, d.flushHeard}
-	if !last {
-		steps = append(steps, d.sweep)
-	}
+// flushing are the steps that write what is only in memory.
+func (d *Database) flushing() []func(context.Context) error {
+	return []func(context.Context) error{d.confirmStarts, d.flushTimes, d.flushHeard}
+}
+
+// run runs steps whose failures are no operation's: they are told, and the next
+// time may do better.
+func (d *Database) run(steps []func(context.Context) error) {
 	for _, step := range steps {
-		if err := step(ctx); err != nil {
+		if err := step(context.Background()); err != nil {
 			d.options.Logger.Warn("What nodes reported can't be kept", "error", lineError{err})
 		}
 	}

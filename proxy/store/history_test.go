@@ -72,7 +72,7 @@ func TestFullDatabase(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	d := openFile(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, 60)
-	addEvents(t, d, 4000)
+	addEvents(t, d, 400)
 	before := count(t, d, "event18")
 	// The file can't grow any more, as on a disk without room.
 	func() {
@@ -91,12 +91,12 @@ func TestFullDatabase(t *testing.T) {
 		return err
 	}
 	for i := range 20 {
-		if err := request(i, 4000); err != nil {
+		if err := request(i, 500); err != nil {
 			t.Fatalf("request %d: %v", i, err)
 		}
 	}
 	after := count(t, d, "event18")
-	if after >= before || after < before/2 || count(t, d, "log18") >= 4000 {
+	if after >= before || after < before/2 || count(t, d, "log18") >= 400 {
 		t.Errorf("%d events of %d are left", after, before)
 	}
 	if !strings.Contains(log.String(), "the older half of what happened was forgotten") {
@@ -141,7 +141,7 @@ func TestSweep(t *testing.T) {
 	var now atomic.Int64
 	now.Store(1_700_000_000)
 	d := openFile(t, Options{HistoryDays: 10, HistoryEvents: 5, Now: func() time.Time { return time.Unix(now.Load(), 0) }}, 1)
-	addEvents(t, d, 1200)
+	addEvents(t, d, 520)
 	now.Add(11 * 24 * 3600)
 	if err := d.Supply(t.Context(), Software{URL: "new", Computer: "c", State: slap.StateAvailable}); err != nil {
 		t.Fatal(err)
@@ -211,8 +211,8 @@ func TestSeveralMasters(t *testing.T) {
 	report(first, ReportStarted, "")
 	report(second, ReportStarted, "")
 	report(second, ReportError, "broken")
-	first.flush(t.Context(), false)
-	second.flush(t.Context(), false)
+	first.run(first.flushing())
+	second.run(second.flushing())
 	if got := condition(first); got != slap.ConditionFailed {
 		t.Errorf("the first says %s", got)
 	}
@@ -221,7 +221,7 @@ func TestSeveralMasters(t *testing.T) {
 		t.Errorf("the second says %s", got)
 	}
 	first.Heard("c", true)
-	first.flush(t.Context(), false)
+	first.run(first.flushing())
 	if c, err := second.Conditions(t.Context()); err != nil || c.Node("c").Condition != slap.ConditionUp {
 		t.Errorf("%v, %v", c.Node("c"), err)
 	}
