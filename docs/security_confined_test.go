@@ -60,6 +60,11 @@ var confinedMutations = []mutation{
 		`if false && isPlain {`,
 	},
 	{
+		"What only root can read is not given away", "slap/confined/give.go", "slap/confined.TestGiveAway",
+		`uid == 0 && !isOpen(info.Mode()) {`,
+		`uid < 0 && !isOpen(info.Mode()) {`,
+	},
+	{
 		"A user who swaps names gains nothing", "slap/confined/give.go", "slap/confined.TestSwapping",
 		`if isPlain && !d.IsOneName(info) {`,
 		`if false && isPlain {`,

@@ -205,6 +205,11 @@ var runMutations = []mutation{
 		`unix.Openat(fd, part, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)`,
 	},
 	{
+		"State directories that only root can list are not given away", "slap/confined/give.go", "slap/confined.TestGivePath",
+		`if status.Mode&0o005 != 0o005 && !isEmpty(fd) {`,
+		`if false {`,
+	},
+	{
 		"State directories that are mounted are not given away", "slap/confined/give.go", "slap/confined.TestGivePathOfMount",
 		`fd, err = openBeneath(fd, part, unix.O_RDONLY|unix.O_DIRECTORY)`,
 		`fd, err = unix.Openat(fd, part, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)`,

@@ -207,16 +207,37 @@ func TestGiveAway(t *testing.T) {
 	if uid := testkit.OwnerOf(t, outside); uid != 0 {
 		t.Errorf("the file outside belongs to %d", uid)
 	}
-	if err := os.MkdirAll(root.Join("tree/a/b"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"tree/a/b", "tree/root's", "tree/empty", "tree/other's"} {
+		if err := os.MkdirAll(root.Join(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	testkit.WriteFile(t, root.Join("tree/a/b/file"), "")
+	testkit.WriteFile(t, root.Join("tree/root's/file"), "")
+	for _, name := range []string{"secret", "other's/file"} {
+		if err := os.WriteFile(root.Join("tree/"+name), []byte("secret"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"root's", "empty", "other's"} {
+		if err := os.Chmod(root.Join("tree/"+name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"other's", "other's/file"} { // of the partition's former user
+		if err := os.Chown(root.Join("tree/"+name), 29997, 29997); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := root.GiveAwayTree("tree"); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"tree/a", "tree/a/b", "tree/a/b/file"} {
-		if uid := testkit.OwnerOf(t, root.Join(name)); uid != testkit.User() {
-			t.Errorf("%s: owner %d", name, uid)
+	for name, want := range map[string]int{
+		"a": testkit.User(), "a/b": testkit.User(), "a/b/file": testkit.User(), "empty": testkit.User(),
+		"other's": testkit.User(), "other's/file": testkit.User(), "root's": 0, "secret": 0,
+	} {
+		if uid := testkit.OwnerOf(t, root.Join("tree/"+name)); uid != want {
+			t.Errorf("%s: owner %d, want %d", name, uid, want)
 		}
 	}
 	// What belongs to the user already isn't touched.

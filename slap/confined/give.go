@@ -5,6 +5,7 @@ package confined
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -15,17 +16,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// GiveAway gives a directory or a symbolic link to the directory's user; other
-// files only if the kernel protects hard links.
+// GiveAway gives what an agent left to the directory's user: a directory or a
+// symbolic link; other files only if the kernel protects hard links. The user may
+// have moved something else of root's there, so root's is given only if that reveals
+// nothing.
 func (d *Directory) GiveAway(name string) error {
 	return d.give(name, func(info fs.FileInfo) error {
 		isPlain := info.Mode().Type()&(fs.ModeDir|fs.ModeSymlink) == 0
 		if isPlain && !d.IsOneName(info) {
 			return errMaybeLinked
 		}
+		if uid, _ := Owner(info); uid == 0 && !isOpen(info.Mode()) {
+			return errClosed
+		}
 		return nil
 	})
 }
+
+// isOpen reports whether everybody may read a file, or list and enter a directory.
+func isOpen(mode fs.FileMode) bool {
+	return mode.Type() == fs.ModeSymlink || mode.Perm()&0o004 != 0 && (!mode.IsDir() || mode.Perm()&0o001 != 0)
+}
+
+var errClosed = errors.New("it is root's, and closed to others: remove it, or chown it to the directory's user")
 
 // giveLink is GiveAway for a newly made symbolic link.
 func (d *Directory) giveLink(name string) error {
@@ -73,7 +86,8 @@ var hardLinksProtected = sync.OnceValue(func() bool {
 })
 
 // GivePath gives root's directories on a path to the directory's user, without
-// following a link or crossing a mount. A missing directory is no error.
+// following a link or crossing a mount, if that reveals nothing: what everybody can
+// list, or what is empty. A missing directory is no error.
 func (d *Directory) GivePath(name string) error {
 	if !d.gives {
 		return nil
@@ -100,6 +114,9 @@ func (d *Directory) GivePath(name string) error {
 		if status.Uid != 0 {
 			continue
 		}
+		if status.Mode&0o005 != 0o005 && !isEmpty(fd) {
+			return &fs.PathError{Op: "chown", Path: d.Join(name), Err: errClosed}
+		}
 		if err := unix.Fchown(fd, d.UID, d.GID); err != nil {
 			return &fs.PathError{Op: "chown", Path: d.Join(name), Err: err}
 		}
@@ -107,12 +124,25 @@ func (d *Directory) GivePath(name string) error {
 	return nil
 }
 
+// isEmpty reports whether an open directory has no entries.
+func isEmpty(fd int) bool {
+	again, err := openRetrying(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return false
+	}
+	directory := os.NewFile(uintptr(again), ".")
+	defer directory.Close()
+	_, err = directory.ReadDir(1)
+	return errors.Is(err, io.EOF)
+}
+
 // maxDepth and MaxEntries bound [Directory.GiveAwayTree]: the agent writes in the
 // first few levels.
 const maxDepth = 16
 
 // GiveAwayTree is GiveAway for everything below directory that doesn't belong
-// to the user. It leaves what can't be given.
+// to the user (GRID-50). It leaves what can't be given, and makes empty directories
+// of root's again.
 func (d *Directory) GiveAwayTree(directory string) error {
 	entries := MaxEntries
 	return d.giveAwayBelow(directory, maxDepth, &entries)
@@ -135,7 +165,10 @@ func (d *Directory) giveAwayBelow(directory string, depth int, left *int) error 
 			if !d.Owns(info) {
 				err = d.GiveAway(name)
 			}
-			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMaybeLinked) {
+			if errors.Is(err, errClosed) && info.IsDir() {
+				err = d.MakeDirectory(name, info.Mode().Perm())
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMaybeLinked) && !errors.Is(err, errClosed) {
 				return err
 			}
 		}

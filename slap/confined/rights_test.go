@@ -88,12 +88,17 @@ func TestGivePath(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, fails := range map[string]bool{"a/b/c": false, "theirs/b": false, "none/b": false, "outside/b": true, "inside/b": true} {
+	for _, directory := range []string{"closed/b", "empty"} {
+		if err := os.MkdirAll(partition.Join(directory), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, fails := range map[string]bool{"closed/b": true, "empty": false, "a/b/c": false, "theirs/b": false, "none/b": false, "outside/b": true, "inside/b": true} {
 		if err := partition.GivePath(name); (err != nil) != fails {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	want := map[string]int{"a": testkit.User(), "a/b/c": testkit.User(), "theirs": 29997, "theirs/b": testkit.User(), "real/b": 0}
+	want := map[string]int{"a": testkit.User(), "a/b/c": testkit.User(), "theirs": 29997, "theirs/b": testkit.User(), "real/b": 0, "closed": 0, "empty": testkit.User()}
 	for name, uid := range want {
 		if got := testkit.OwnerOf(t, partition.Join(name)); got != uid {
 			t.Errorf("%s: owner %d, want %d", name, got, uid)
