@@ -248,7 +248,7 @@ func TestProxyExposed(t *testing.T) {
 		t.Fatal(err)
 	}
 	complaints := startProxyForTest(t, path, strings.TrimPrefix(address, "http://"))
-	testkit.Eventually(t, testkit.Patience, "it says where it listens", func() bool { return strings.Contains(complaints.String(), "Listening on") })
+	testkit.Eventually(t, testkit.Patience, "it says where it listens", func() bool { return strings.Contains(complaints.String(), "Running on") })
 	if !strings.Contains(complaints.String(), "Anybody who reaches this address may do anything") {
 		t.Errorf("no warning:\n%s", complaints)
 	}

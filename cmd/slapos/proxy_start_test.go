@@ -130,7 +130,7 @@ func TestProxyStartAndShow(t *testing.T) {
 	if code := <-ended; code != 0 {
 		t.Errorf("exit code %d:\n%s", code, &complaints)
 	}
-	for file, want := range map[string]string{access: `"GET /getRunId HTTP/1.1" 200 32 `, filepath.Join(filepath.Dir(path), "proxy.log"): "] INFO     Listening on " + address} {
+	for file, want := range map[string]string{access: `"GET /getRunId HTTP/1.1" 200 32 `, filepath.Join(filepath.Dir(path), "proxy.log"): "] INFO     Running on " + address} {
 		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %q, %v", file, text, err)
 		}

@@ -30,8 +30,8 @@ type Loop struct {
 	Security *tls.Config
 	Log      *slog.Logger
 	// Greeting returns what is logged for each listener with the given URL,
-	// such as http://127.0.0.1:5000; "Listening on URL/" if nil. Farewell is
-	// logged at the end, unless empty.
+	// such as http://127.0.0.1:5000; if nil, "Running on URL/", which others'
+	// tests look for. Farewell is logged at the end, unless empty.
 	Greeting func(url string) string
 	Farewell string
 	// Patience is how long a client may pause in the middle of a body, and while
@@ -84,7 +84,7 @@ func (l Loop) Serve(ctx context.Context, listeners []net.Listener) error {
 
 func (l Loop) greet(url string) string {
 	if l.Greeting == nil {
-		return "Listening on " + url + "/"
+		return "Running on " + url + "/"
 	}
 	return l.Greeting(url)
 }

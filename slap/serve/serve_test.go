@@ -125,7 +125,7 @@ func TestServe(t *testing.T) {
 		default:
 			t.Error("what ran beside the server goes on")
 		}
-		for _, want := range []string{"Listening on " + scheme + "://" + address + "/", "msg=Stopping"} {
+		for _, want := range []string{"Running on " + scheme + "://" + address + "/", "msg=Stopping"} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("the log lacks %q:\n%s", want, &log)
 			}
