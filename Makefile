@@ -29,7 +29,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox soak mutations lint fuzz clean check-tools
+.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak mutations lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -115,6 +115,9 @@ fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS 
 promise-toolbox: check-tools testenv ## plugins of slapos.toolbox, old slapos.core, other Pythons: long promise tests
 	[ -e $(PROMISEENV)/.ready ] || promise/testdata/environments.sh $(PROMISEENV) $(PYTHON) $(PYTHONS)
 	PROMISE_TEST_ENV=$(CURDIR)/$(PROMISEENV) $(GO) test -count 1 -timeout 60m -v -run 'TestToolbox|TestReleases|TestRuntimes' ./promise
+
+slapos-testing: check-tools testenv ## tests of a release written with slapos.testing, with both supervisors
+	SLAPOS_TEST_SUITES=1 $(GO) test -count 1 -timeout 30m -v -run 'TestReleaseSuites$$|TestStandaloneLibrary$$' ./cmd/slapos
 
 soak: check-tools testenv ## the agent killed KILLS times (300), all hostile files in all places (a random third in make test, SLAPOS_TEST_SEED repeats it): takes long
 	SLAPOS_TEST_ROUNDS=50 $(GO) test -race -count 1 -timeout 120m -run 'Stream|Pieces|Cut|FirstBytes|Upload|CloseWhile|Broken' ./networkcache/... ./grid/supervisor/daemon ./slap ./proxy ./promise/process ./grid/pass ./grid/buildout ./format ./collect ./cmd/slapos

@@ -1,22 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drives a slapos program by the standalone library of slapos.core, as test
 suites of Software Releases do. Arguments: directory, program, port, release."""
-import importlib.resources
 import os
 import sys
 
-if sys.version_info < (3, 12):
-    # The library asks for resources of modules, which older Pythons refuse.
-    files = importlib.resources.files
-
-    def files_of_package(name):
-        __import__(name)
-        module = sys.modules[name]
-        return files(name if hasattr(module, '__path__') else module.__package__)
-
-    importlib.resources.files = files_of_package
-
-from slapos.slap.standalone import SlapOSNodeInstanceError, StandaloneSlapOS  # noqa: E402
+import resources  # noqa: F401
+from slapos.slap.standalone import SlapOSNodeInstanceError, StandaloneSlapOS
 
 directory, program, port, release = sys.argv[1:]
 cloud = StandaloneSlapOS(directory, '127.0.0.1', int(port), slapos_bin=program)
