@@ -93,7 +93,7 @@ func copyFile(from, to string) error {
 // run runs a command that must end with an exit code, and returns its output.
 func (c *cloudTest) run(code int, words ...string) string {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 9*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, words[0], words[1:]...)
 	command.Env, command.WaitDelay = c.environ, time.Second

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -22,7 +23,7 @@ import (
 // slapos.testing, by a program slapos that comes first on PATH.
 type suiteTest struct {
 	*cloudTest
-	tests, python string
+	tests, python, workplace string
 }
 
 // newSuiteTest has the release in a checkout that a web site serves. Programs
@@ -31,7 +32,7 @@ func newSuiteTest(t *testing.T, programs ...string) *suiteTest {
 	testkit.IPv6(t)
 	c := newCloudTest(t)
 	checkout, bin := filepath.Join(c.folder, "checkout"), filepath.Join(c.folder, "path")
-	s := &suiteTest{cloudTest: c, tests: filepath.Join(checkout, "board", "test"), python: testkit.Python(t)}
+	s := &suiteTest{cloudTest: c, tests: filepath.Join(checkout, "board", "test"), python: testkit.Python(t), workplace: freeWorkplace(t, c.folder)}
 	if err := os.CopyFS(checkout, os.DirFS("testdata/testing")); err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +61,13 @@ func newSuiteTest(t *testing.T, programs ...string) *suiteTest {
 		"PATH=" + bin + ":" + filepath.Dir(s.python) + ":/usr/bin:/bin",
 		"SLAPOS_TEST_IPV4=127.0.0.1", "SLAPOS_TEST_IPV6=::1",
 		"SLAPOS_TEST_SOFTWARE_ROOT_URL=" + web.URL, "SLAPOS_TEST_SOFTWARE_ROOT_DIR=" + checkout,
-		"SLAPOS_TEST_WORKING_DIR=" + freeWorkplace(t, c.folder), "SLAPOS_TEST_LOG_DIRECTORY=" + c.folder + "/log",
+		"SLAPOS_TEST_WORKING_DIR=" + s.workplace, "SLAPOS_TEST_LOG_DIRECTORY=" + c.folder + "/log",
 	}
 	t.Cleanup(func() {
+		// Unless the tests came to their end, all of it is still running.
+		command := exec.Command(c.program, "-c", s.workplace+"/etc/supervisord.conf", "shutdown")
+		command.Args[0] = "supervisorctl"
+		_ = command.Run()
 		if t.Failed() {
 			log, _ := os.ReadFile(c.folder + "/log/testcase.log")
 			t.Logf("testcase.log ends with\n%s", log[max(0, len(log)-5000):])
@@ -114,16 +119,20 @@ func TestReleaseSuite(t *testing.T) {
 	newSuiteTest(t, "slapos", "supervisord", "supervisorctl").pass(3, "test.TestShared", "test.TestBoard.test_connection_parameters", "test.TestBoard.test_failing_promise")
 }
 
-// TestReleaseSuites runs all of them, with both supervisors.
+// TestReleaseSuites runs all of them.
 func TestReleaseSuites(t *testing.T) {
 	testkit.Long(t, "SLAPOS_TEST_SUITES", "slapos-testing")
 	if testkit.AsOrdinaryUser(t) {
 		return
 	}
-	for name, programs := range map[string][]string{"ours": {"slapos", "supervisord", "supervisorctl"}, "Python's": {"slapos"}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			newSuiteTest(t, programs...).pass(16, "test")
-		})
+	newSuiteTest(t, "slapos", "supervisord", "supervisorctl").pass(16, "test")
+}
+
+// TestReleaseSuitesSupervisor runs all of them with Python's supervisord.
+func TestReleaseSuitesSupervisor(t *testing.T) {
+	testkit.Long(t, "SLAPOS_TEST_SUITES", "slapos-testing")
+	if testkit.AsOrdinaryUser(t) {
+		return
 	}
+	newSuiteTest(t, "slapos").pass(16, "test")
 }

@@ -43,6 +43,14 @@ class TestCase(SlapOSInstanceTestCase):
         with self.slap.instance_supervisor_rpc as supervisor:
             return {info['name'].split('-')[0]: info for info in supervisor.getAllProcessInfo() if info['group'] == partition}
 
+    def process_all(self, **options):
+        """Partitions without changes, too."""
+        try:
+            self.slap._force_slapos_node_instance_all = True
+            self.slap.waitForInstance(**options)
+        finally:
+            self.slap._force_slapos_node_instance_all = False
+
     def request(self, reference, **options):
         return self.slap.request(self.getSoftwareURL(), reference, **options)
 
@@ -116,24 +124,18 @@ class TestBoard(TestCase):
         broken = self.computer_partition_root_path / 'srv' / 'broken'
         broken.write_text('this is broken\n')
         try:
-            self.slap._force_slapos_node_instance_all = True
             with self.assertRaises(SlapOSNodeInstanceError) as caught:
-                self.slap.waitForInstance()
+                self.process_all()
             self.assertEqual(2, caught.exception.args[0]['exitstatus'])
             self.assertIn('this is broken', str(caught.exception))
-            broken.unlink()
-            self.slap.waitForInstance()
         finally:
-            self.slap._force_slapos_node_instance_all = False
+            broken.unlink()
+        self.process_all()
 
     def test_processed_again(self):
         """Nothing changes, nothing restarts."""
         before = self.processes()['board']['pid']
-        try:
-            self.slap._force_slapos_node_instance_all = True
-            self.slap.waitForInstance()
-        finally:
-            self.slap._force_slapos_node_instance_all = False
+        self.process_all()
         self.assertEqual(before, self.processes()['board']['pid'])
 
     def test_command(self):
@@ -171,12 +173,12 @@ class TestRestart(TestCase):
         self.assertNotEqual(name, self.processes()['board']['name'])
         self.assertEqual({'url': url, 'name': 'change'}, self.requestDefaultInstance().getConnectionParameterDict())
 
-        # After a restart of all it goes on.
+        # After a restart of all it goes on, with the next pass over everything.
         self.slap.stop()
         with self.assertRaises(requests.exceptions.ConnectionError):
             requests.get(url, timeout=10)
         self.slap.start()
-        self.waitForInstance()
+        self.process_all(max_retry=5)
         self.assertEqual('hello, change', self.get(url))
 
 
