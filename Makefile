@@ -29,7 +29,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak mutations lint fuzz clean check-tools
+.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak verdicts mutations lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -111,6 +111,9 @@ fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS 
 	  echo "== $$package $$target"; \
 	  $(GO) test "./$$package" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; \
 	done
+
+verdicts: check-tools testenv ## verdicts on parameters for all releases below SCHEMAS, a directory, compared with slapos.core's
+	SLAPOS_TEST_SCHEMAS=$(abspath $(SCHEMAS)) $(GO) test -count 1 -timeout 60m -v -run TestVerdictsOfReleases ./slap/schema
 
 promise-toolbox: check-tools testenv ## plugins of slapos.toolbox, old slapos.core, other Pythons: long promise tests
 	[ -e $(PROMISEENV)/.ready ] || promise/testdata/environments.sh $(PROMISEENV) $(PYTHON) $(PYTHONS)
