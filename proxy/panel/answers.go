@@ -21,6 +21,7 @@ import (
 //
 //	s  text                     n  a number, or text that is none
 //	l  texts, one on each line  i  numbers, one on each line
+//	t  as l, or a list as JSON
 //	j  JSON; the members of the object when the pointer is that of a group,
 //	   or empty
 //	o  nothing: an object is there, though it may be empty; a  so is a list
@@ -78,7 +79,7 @@ func stepsOf(name string) (letter byte, steps []string, ok bool) {
 	if name == "j" {
 		return 'j', nil, true
 	}
-	if len(name) < 2 || name[1] != '/' || !strings.Contains("snlijoakc", name[:1]) {
+	if len(name) < 2 || name[1] != '/' || !strings.Contains("snlitjoakc", name[:1]) {
 		return 0, nil, false
 	}
 	steps = strings.Split(name[2:], "/")
@@ -212,7 +213,7 @@ func (t *tree) row(row *node, members map[string]any, at []string) {
 		switch row.leaves[0].letter {
 		case 's':
 			value = ""
-		case 'l', 'i':
+		case 'l', 'i', 't':
 			value = []any{}
 		default:
 			value = unreadable("")
@@ -243,10 +244,13 @@ func (t *tree) problem(at []string, err error) {
 func choiceAt(at []string, id string) string { return schema.PlaceOf(at...) + "\x00" + id }
 
 func read(kind byte, text string) (any, error) {
+	if kind == 't' && strings.HasPrefix(strings.TrimSpace(text), "[") {
+		kind = 'j'
+	}
 	switch kind {
 	case 'n':
 		return numberIn(text), nil
-	case 'l', 'i':
+	case 'l', 'i', 't':
 		list := []any{}
 		for line := range strings.Lines(text) {
 			if line = strings.TrimSpace(line); line == "" {

@@ -37,7 +37,7 @@ func (b *builder) list(f field, items *jsonschema.Schema, list []any, given bool
 
 func (b *builder) item(all []*jsonschema.Schema, value any, given bool, i int, at spot, depth int) field {
 	at = at.below("~3"+strconv.Itoa(i), strconv.Itoa(i))
-	item := b.make(all, strconv.Itoa(i+1), value, given, at, depth+1)
+	item := b.make(all, strconv.Itoa(i+1), value, given, at, below(depth, given))
 	item.Label, item.Called = strings.TrimSpace(titleOf(all)+" "+strconv.Itoa(i+1)), ""
 	if given {
 		item.Remove = "x" + at.pointer
@@ -62,9 +62,10 @@ func titleOf(all []*jsonschema.Schema) string {
 func (o *objectForm) table(all []*jsonschema.Schema) (table field, wanted bool) {
 	describe := func(name string) (found []*jsonschema.Schema) {
 		for _, part := range all {
+			_, others := part.AdditionalProperties.(*jsonschema.Schema)
 			matched := false
 			for _, pattern := range sortedPatterns(part) {
-				if name == "" || pattern.MatchString(name) {
+				if name == "" && !others || name != "" && pattern.MatchString(name) {
 					found, matched = parts(part.PatternProperties[pattern], found), true
 					if name == "" {
 						break
@@ -95,7 +96,7 @@ func (o *objectForm) table(all []*jsonschema.Schema) (table field, wanted bool) 
 	}
 	row := func(all []*jsonschema.Schema, name string, value any, given bool) {
 		at := o.spot.below("~2"+strconv.Itoa(o.rows), name)
-		f := o.make(all, name, value, given, at, o.depth+1)
+		f := o.make(all, name, value, given, at, below(o.depth, given))
 		f.Key, f.Row, f.Label, f.Called = "k"+at.pointer, name, cmp.Or(titleOf(all), "Value"), ""
 		if given {
 			f.Remove = "x" + at.pointer
@@ -255,7 +256,7 @@ func (b *builder) variantField(f field, all, alternatives []*jsonschema.Schema, 
 	}
 	label := f.Choices[chosen].Label
 	b.pending = own
-	form := b.make(own, label, value, given, at, depth+1)
+	form := b.make(own, label, value, given, at, depth+1) // even if given: a form may be one of its own forms
 	b.pending = nil
 	form.Problems, form.Called = nil, ""
 	switch form.Kind {

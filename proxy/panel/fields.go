@@ -25,7 +25,7 @@ type field struct {
 	// Called is the parameter's name, where the label is another.
 	Called string
 	Help   string
-	// Kind is text, secret, number, choice, lines, json, fixed, group, list,
+	// Kind is text, secret, number, choice, lines, numbers, items, json, fixed, group, list,
 	// table or variant.
 	Kind     string
 	Value    string
@@ -56,8 +56,9 @@ type choice struct {
 	Chosen       bool
 }
 
-// deepest bounds groups within groups, mostFields the fields after which no group
-// is taken apart: the rest is JSON. mostParts bounds the schemas of one value.
+// deepest bounds groups within groups that have no value, mostFields the fields
+// after which no group is taken apart: the rest is JSON. mostParts bounds the
+// schemas of one value.
 const (
 	deepest    = 4
 	mostFields = 1000
@@ -79,6 +80,15 @@ func number(fields []field, prefix string) {
 		fields[i].ID = prefix + strconv.Itoa(i)
 		number(fields[i].Fields, fields[i].ID+"-")
 	}
+}
+
+// below is the depth of what is within a value. What somebody has filled in, or
+// added, is shown however deep it is.
+func below(depth int, given bool) int {
+	if given {
+		return depth
+	}
+	return depth + 1
 }
 
 type builder struct {
@@ -236,7 +246,7 @@ func (b *builder) field(siblings []*jsonschema.Schema, s *jsonschema.Schema, nam
 func (b *builder) make(all []*jsonschema.Schema, name string, value any, given bool, at spot, depth int) field {
 	b.fields++
 	f := b.about(all, name, at)
-	simple := depth >= deepest || b.fields > mostFields
+	simple := depth >= deepest || b.fields > mostFields || len(at.at) >= maximumDepth/2
 	members, isObject := value.(map[string]any)
 	list, isList := value.([]any)
 	k := b.kindOf(all)
@@ -321,7 +331,7 @@ func (b *builder) group(f field, all []*jsonschema.Schema, members map[string]an
 		f.Marked = "1"
 	}
 	var others map[string]any
-	f.Fields, others = b.object(all, members, at, depth+1)
+	f.Fields, others = b.object(all, members, at, below(depth, given))
 	if len(f.Fields) == 1 && f.Fields[0].Kind == "table" { // and nothing else
 		table := f.Fields[0]
 		f.Kind, f.Fields, f.Add = "table", table.Fields, table.Add

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,7 +117,8 @@ func TestFields(t *testing.T) {
 		{`{"name": "n", "count": 5, "size": 5, "mode": "b", "hosts": ["x", "y"], "free": {"a": 1}, "mixed": "t", "a/b": {"inner": "i", "more": 2}, "late": false, "extra": [1]}`,
 			"text s/name=n!; number n/count=5; choice j/size=5; choice j/mode=\"b\"; lines l/hosts=x\ny; json j/free={\n  \"a\": 1\n}; secret s/key=; json j/mixed=\"t\"; " +
 				"group a/b (text s/a~1b/inner=i; group deep (text s/a~1b/deep/inner=; group deep (text s/a~1b/deep/deep/inner=; " +
-				"group deep (text s/a~1b/deep/deep/deep/inner=; json j/a~1b/deep/deep/deep/deep=))); json j/a~1b={\n  \"more\": 2\n}); choice j/late=false", `{"extra":[1]}`},
+				"group deep (text s/a~1b/deep/deep/deep/inner=; group deep (text s/a~1b/deep/deep/deep/deep/inner=; " +
+				"json j/a~1b/deep/deep/deep/deep/deep=)))); json j/a~1b={\n  \"more\": 2\n}); choice j/late=false", `{"extra":[1]}`},
 		// What doesn't fit is JSON.
 		{`{"name": "", "count": "many", "size": "huge", "hosts": ["a b ", 1], "a/b": 1}`,
 			"json j/name=\"\"!; json j/count=\"many\"; json j/size=\"huge\"; choice j/mode=; json j/hosts=[\n  \"a b \",\n  1\n]; json j/free=; secret s/key=; number n/mixed=; " +
@@ -245,11 +247,64 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// treeSchema has lists, tables, choices of form, and a tree.
+const treeSchema = `{"type": "object", "properties": {
+	"any": {"type": "array"},
+	"pairs": {"type": "array", "items": {"type": "array", "prefixItems": [{"title": "From", "type": "integer"}, {"type": "string"}]}},
+	"sites": {"type": "array", "items": {"type": "object", "properties": {"host": {"type": "string"},
+		"aliases": {"type": "array", "items": {"type": "object", "properties": {"parts": {"type": "array", "items": {"$ref": "#/properties/sites/items"}}}}}}}},
+	"more": {"type": "object", "patternProperties": {"^l": {"type": "array", "items": {"type": "string"}}}, "additionalProperties": {"type": "integer"}},
+	"store": {"oneOf": [{"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
+		{"type": "object", "properties": {"url": {"type": "string"}}, "required": ["url"]}]},
+	"loop": {"$ref": "#/definitions/loop"},
+	"tree": {"$ref": "#/definitions/tree"}},
+	"definitions": {"tree": {"type": "object", "properties": {"child": {"$ref": "#/definitions/tree"}}},
+		"loop": {"anyOf": [{"type": "array", "items": {"$ref": "#/definitions/loop"}}, {"anyOf": [{"$ref": "#/definitions/loop"}, {"type": "boolean"}]}]}}}`
+
+// What has no schema of its own can be filled in without JSON, and what was added is
+// shown however deep it is.
+func TestDeepFields(t *testing.T) {
+	s := schemaOf(t, treeSchema)
+	fields, _ := fieldsOf(t.Context(), s, answers{})
+	got := outline(fields)
+	for _, want := range []string{"items t/any=", "json j/pairs=", "table more (=>number n/more/~20=)"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	if i := slices.IndexFunc(fields, func(f field) bool { return f.Name == "j/pairs" }); fields[i].Hint != `[["From", "value 2"], …]` {
+		t.Errorf("hint %s", fields[i].Hint)
+	}
+	deep := `{"host": "a", "aliases": [{"parts": [{"host": "b", "aliases": [{"parts": [{"host": "c"}]}]}]}]}`
+	fields, others := fieldsOf(t.Context(), s, answers{values: values(t, `{"any": ["a", "b"], "sites": [`+deep+`], "more": {"list": ["x"], "n": 2}}`)})
+	got = outline(fields)
+	for _, want := range []string{"items t/any=a\nb", "s/sites/~30/aliases/~30/parts/~30/aliases/~30/parts/~30/host=c", "list=>lines l/more/~20=x", "n=>number n/more/~21=2"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	if len(others) > 0 {
+		t.Errorf("without field: %v", others)
+	}
+	// A list of anything is lines, or JSON.
+	for text, want := range map[string]string{"a\n b \n\n": `["a","b"]`, ` [1, {"a": null}]`: `[1,{"a":null}]`, "{": `["{"]`} {
+		got := answersOf(url.Values{"t/any": {text}})
+		if list, _ := json.Marshal(got.values["any"]); string(list) != want || len(got.problems) > 0 {
+			t.Errorf("%q is %s, %v", text, list, got.problems)
+		}
+	}
+	if got := answersOf(url.Values{"t/any": {"[1,"}}); len(got.problems) != 1 {
+		t.Errorf("half a list: %v", got.problems)
+	}
+}
+
 // FuzzAnswers reads forms of any content, and shows what they hold again.
 func FuzzAnswers(f *testing.F) {
 	f.Add("s/name=x&n/count=5&j=%7B%22a%22:1%7D&l/hosts=a%0D%0Ab&j/free=%7B")
 	f.Add("j/a~1b={\"deep\":{}}&s/a~1b/inner=1&s//=&s/~2=x")
-	s := schemaOf(f, exampleSchema)
+	f.Add("t/any=a%0D%0Ab&s/sites/~30/host=x&a/sites/~30/aliases=1&k/more/~20=n&n/more/~20=1&c/store/~40=1&s/store/url=u")
+	f.Add("t/any=%5B1,%7B%7D%5D&o/tree/child/child/child/child=1&l/more/~21=x&k/more/~21=l&j/pairs=%5B%5B1,%22a%22%5D%5D")
+	both := []*schema.Schema{schemaOf(f, exampleSchema), schemaOf(f, treeSchema)}
 	f.Fuzz(func(t *testing.T, query string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(query))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -257,16 +312,22 @@ func FuzzAnswers(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got := answersOf(form)
-		fields, others := fieldsOf(t.Context(), s, answers{values: got.values, problems: got.problems})
-		if len(got.problems) > 0 {
-			return
-		}
-		again := answersOf(formOf(fields, others))
-		first, _ := json.Marshal(got.values)
-		second, _ := json.Marshal(again.values)
-		if len(again.problems) > 0 || string(first) != string(second) {
-			t.Errorf("%s comes back as %s, %q", first, second, again.problems)
+		for i, s := range both {
+			got := answersOf(form)
+			shown := answers{values: got.values, problems: got.problems}
+			if i > 0 {
+				shown = got
+			}
+			fields, others := fieldsOf(t.Context(), s, shown)
+			if len(got.problems) > 0 {
+				return
+			}
+			again := answersOf(formOf(fields, others))
+			first, _ := json.Marshal(got.values)
+			second, _ := json.Marshal(again.values)
+			if len(again.problems) > 0 || string(first) != string(second) {
+				t.Errorf("%s comes back as %s, %q", first, second, again.problems)
+			}
 		}
 	})
 }

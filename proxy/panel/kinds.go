@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -108,22 +109,37 @@ func (b *builder) arrayKind(all []*jsonschema.Schema) kind {
 		if part.Items2020 != nil {
 			items = part.Items2020
 		}
-		if list, is := part.Items.([]*jsonschema.Schema); is && len(list) > 0 || len(part.PrefixItems) > 0 {
-			return kind{name: "json"}
+		if list, is := part.Items.([]*jsonschema.Schema); is && len(list) > 0 {
+			return kind{name: "json", hint: tupleHint(list)}
+		}
+		if len(part.PrefixItems) > 0 {
+			return kind{name: "json", hint: tupleHint(part.PrefixItems)}
 		}
 	}
 	if items == nil {
-		return kind{name: "json", hint: `["first", "second"]`}
+		return kind{name: "items"}
 	}
-	switch b.kindOf(parts(items, nil)).name {
+	switch of := b.kindOf(parts(items, nil)); of.name {
 	case "text":
 		return kind{name: "lines"}
 	case "number":
 		return kind{name: "numbers"}
 	case "json":
-		return kind{name: "json"}
+		if of.hint != "" {
+			of.hint = "[" + of.hint + ", …]"
+		}
+		return of
 	}
 	return kind{name: "list", items: items}
+}
+
+// tupleHint shows a list whose items have a meaning each.
+func tupleHint(items []*jsonschema.Schema) string {
+	var names []string
+	for i, item := range items {
+		names = append(names, jsonLine(cmp.Or(titleOf(parts(item, nil)), "value "+strconv.Itoa(i+1))))
+	}
+	return "[" + strings.Join(names, ", ") + "]"
 }
 
 func hasProperties(all []*jsonschema.Schema) bool {
@@ -229,7 +245,7 @@ func constants(s *jsonschema.Schema, depth int) (list []constant) {
 }
 
 // letters say how a kind of field is written (answers.go).
-var letters = map[string]string{"text": "s", "secret": "s", "number": "n", "lines": "l", "numbers": "i", "choice": "j", "json": "j"}
+var letters = map[string]string{"text": "s", "secret": "s", "number": "n", "lines": "l", "numbers": "i", "items": "t", "choice": "j", "json": "j"}
 
 // write puts a value into the field. What doesn't fit its kind, or would come
 // back as something else, is written as JSON.
@@ -257,15 +273,18 @@ func (f *field) form(value any) (text string, fits bool) {
 		number, isNumber := value.(json.Number)
 		return string(number), isNumber
 	case "lines":
-		return linesOf(value, func(item any) (string, bool) {
-			line, isText := item.(string)
-			return line, isText && line != "" && line == strings.TrimSpace(line) && !strings.ContainsAny(line, "\r\n")
-		})
+		return linesOf(value, plainLine)
 	case "numbers":
 		return linesOf(value, func(item any) (string, bool) {
 			number, isNumber := item.(json.Number)
 			return string(number), isNumber
 		})
+	case "items":
+		list, isList := value.([]any)
+		if text, fits = linesOf(value, plainLine); fits && !strings.HasPrefix(text, "[") {
+			return text, true
+		}
+		return jsonText(list), isList
 	case "choice":
 		text, fits = jsonText(value), false
 		for i := range f.Choices {
@@ -276,6 +295,12 @@ func (f *field) form(value any) (text string, fits bool) {
 	}
 	_, isUnread := value.(unreadable)
 	return jsonText(value), !isUnread
+}
+
+// plainLine is a text that a line can hold.
+func plainLine(item any) (string, bool) {
+	line, isText := item.(string)
+	return line, isText && line != "" && line == strings.TrimSpace(line) && !strings.ContainsAny(line, "\r\n")
 }
 
 func linesOf(value any, lineOf func(any) (string, bool)) (text string, fits bool) {
