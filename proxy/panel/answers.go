@@ -69,6 +69,7 @@ func answersOf(form url.Values) answers {
 		}
 		t.add(root, letter, steps, strings.ReplaceAll(form.Get(name), "\r\n", "\n"))
 	}
+	root.list, root.items = false, nil // parameters are no list
 	value, _ := t.finish(root, nil)
 	t.values, _ = value.(map[string]any)
 	return t.answers
