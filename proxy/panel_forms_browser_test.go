@@ -95,6 +95,12 @@ func TestFormsWithoutScript(t *testing.T) {
 	if strings.Contains(got.body, "class=\"problems\"") {
 		t.Errorf("problems before anything was requested:\n%s", got.body)
 	}
+	got = l.post("/panel/request?more=1", "release", url, "s/name", "you", "k/headers/~20", "", "s/headers/~20", "x", "o/sites/~30", "1")
+	if strings.Contains(got.body, "has no name") {
+		t.Errorf("a name is missed while fields are added:\n%s", got.body)
+	}
+	got = l.post("/panel/request", "release", url, "title", "hello", "s/name", "you", "k/headers/~20", "", "s/headers/~20", "x")
+	l.expectPage(got, 422, "headers: a value has no name")
 	got = l.post("/panel/request", "release", url, "title", "hello", "s/name", "you", "i/ports", "80", "s/sites/~30/tls", "")
 	l.expectPage(got, 422, "ports[0] must be at least 1024")
 }

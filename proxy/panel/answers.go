@@ -156,7 +156,10 @@ func child[K comparable](of *map[K]*node, key K) *node {
 
 var unescapeStep = strings.NewReplacer("~1", "/", "~0", "~")
 
-var errTwice = errors.New("it is set twice")
+var (
+	errTwice    = errors.New("it is set twice")
+	errNameless = errors.New("a value has no name")
+)
 
 // finish makes the value of a node; false if it has none.
 func (t *tree) finish(n *node, at []string) (value any, given bool) {
@@ -225,7 +228,7 @@ func (t *tree) row(row *node, members map[string]any, at []string) {
 		return
 	}
 	if row.name == "" {
-		t.problem(at, errors.New("a value has no name"))
+		t.problem(at, errNameless)
 	}
 	if _, taken := members[row.name]; taken {
 		t.problem(below, errTwice)

@@ -380,7 +380,8 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.show(w, r, status, "request.html", page.view(problem))
 	}
-	if r.URL.Query().Get("more") != "" { // fields, for what was chosen or added
+	if r.URL.Query().Get("more") != "" { // fields, for what was chosen or added: its name comes later
+		a.problems = slices.DeleteFunc(a.problems, func(p schema.Problem) bool { return strings.HasSuffix(p.Text, errNameless.Error()) })
 		return again(http.StatusOK, "")
 	}
 	if page.Exists && form.Get("change") == "" {
