@@ -19,7 +19,7 @@ for line in sys.stdin:
   c = json.loads(line)
   kind = {"Test Result": generic.TestResult, "Anomaly Result": generic.AnomalyResult}[c["Type"]]
   item = kind(problem=c["Failed"], message=c["Message"], date=datetime.fromtimestamp(c["Date"]))
-  result = generic.PromiseQueueResult(path=c["Path"], name=c["Name"], title=c["Title"], item=item, execution_time=c["Seconds"])
+  result = generic.PromiseQueueResult(path=c["Path"], name=c["Name"], title=c["Title"], item=item, execution_time=float(c["Seconds"]))
   again = generic.PromiseQueueResult()
   again.load(json.loads(c["Ours"]))
   answer({"theirs": text(result), "ours, read by slapos.core": text(again)})
