@@ -21,7 +21,9 @@ import (
 type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
-	handler   http.Handler
+	// ignored are the reports of nodes that were worth nothing.
+	ignored *prometheus.CounterVec
+	handler http.Handler
 }
 
 func newMetrics(s store.Store) *metrics {
@@ -33,9 +35,12 @@ func newMetrics(s store.Store) *metrics {
 			Name: "slapos_proxy_request_duration_seconds", Help: "Time to answer, by entry point.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"path"}),
+		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "slapos_proxy_reports_ignored_total", Help: "Reports of nodes that were not kept: unknown, another's, unreadable or failed.",
+		}, []string{"reason"}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.durations, partitionStates{s},
+	registry.MustRegister(m.requests, m.durations, m.ignored, partitionStates{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m

@@ -87,7 +87,9 @@ type Proxy struct {
 	web     *http.Client // of /http_proxy and the cache's upstream
 	fetches *serve.Budget
 	room    *room // of bodies
-	handler http.Handler
+	// longReports are the places of reports that are being read.
+	longReports chan struct{}
+	handler     http.Handler
 }
 
 // New makes the handler. The store stays the caller's to close.
@@ -100,11 +102,12 @@ func New(options Options) *Proxy {
 	}
 	p := &Proxy{
 		options: options, store: options.Store, log: options.Logger,
-		runID:   newRunID(),
-		fetches: serve.NewBudget(maximumFetches),
-		room:    newRoom(),
-		answers: newAnswerCache(options.Store),
-		metrics: newMetrics(options.Store),
+		runID:       newRunID(),
+		fetches:     serve.NewBudget(maximumFetches),
+		room:        newRoom(),
+		longReports: make(chan struct{}, longReports),
+		answers:     newAnswerCache(options.Store),
+		metrics:     newMetrics(options.Store),
 	}
 	p.panel = p.newPanel()
 	p.web = newWebClient()

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"slapos/proxy/store"
 )
 
 // handler answers a request, or says why it can't.
@@ -47,6 +49,9 @@ func (p *Proxy) allRoutes() map[string]route {
 		},
 	}, p.failPage)
 	add(p.slapRoutes(), p.failPage)
+	for _, path := range []string{"/softwareReleaseError", "/softwareInstanceError"} {
+		routes[path] = route{methods: routes[path].methods, fail: p.failPage, anySize: true}
+	}
 	routes["/shacache/..."] = route{methods: p.shacacheMethods(), fail: p.failPage, anySize: true}
 	for name, method := range p.rpcMethods() {
 		routes["/"+name] = route{methods: post(p.rpc(method)), fail: p.failRPC}
@@ -111,6 +116,9 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		r.Body = body
 	}
 	r.Body = requestBody{r.Body}
+	if r.Method == http.MethodPost {
+		r = r.WithContext(store.As(r.Context(), actorOf(r)))
+	}
 	if err := handle(w, r); err != nil {
 		found.fail(w, r, err)
 	}

@@ -222,7 +222,8 @@ func (p *Proxy) rpcRequest(r *http.Request, input slap.Dict) (any, error) {
 }
 
 func (p *Proxy) rpcInstanceState(r *http.Request, input slap.Dict) (any, error) {
-	if text(input, "reported_state") != string(slap.StateDestroyed) {
+	if state := text(input, "reported_state"); state != string(slap.StateDestroyed) {
+		p.recordNamed(r, input, state, "")
 		return success("Ignored"), nil
 	}
 	name, err := nameOf(input)

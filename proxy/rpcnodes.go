@@ -25,7 +25,7 @@ func (p *Proxy) rpcMethods() map[string]rpcMethod {
 		"slapos.post.v0.compute_node_usage":            {input: "usage", output: "success", call: p.rpcUsage},
 		"slapos.get.v0.compute_node_status":            {input: "computer", output: "status", call: always(pyjson.Of("text", "Unknown (not implemented)"))},
 		"slapos.post.v0.software_installation":         {input: "supply", output: "success", call: p.rpcSupply},
-		"slapos.put.v0.software_installation_error":    {input: "releaseError", output: "success", call: ignored},
+		"slapos.put.v0.software_installation_error":    {input: "releaseError", output: "success", call: p.rpcReleaseError},
 		"slapos.allDocs.v0.compute_node_instance_list": {input: "computer", output: "instances", call: p.rpcInstances},
 		"slapos.allDocs.v0.instance_tree_list":         {input: "nothing", output: "trees", call: p.rpcTrees},
 		"slapos.get.v0.instance_tree":                  {input: "tree", output: "instance", call: p.rpcTree},
@@ -34,8 +34,8 @@ func (p *Proxy) rpcMethods() map[string]rpcMethod {
 		"slapos.post.v0.software_instance":             {input: "order", output: "instance", call: p.rpcRequest},
 		"slapos.put.v0.software_instance_bang":         {input: "namedMessage", output: "success", call: p.rpcBang},
 		"slapos.put.v0.software_instance_title":        {input: "rename", output: "success", call: p.rpcRename},
-		"slapos.put.v0.software_instance_error":        {input: "namedMessage", output: "success", call: ignored},
-		"slapos.put.v0.compute_node_bang":              {input: "computerMessage", output: "success", call: ignored},
+		"slapos.put.v0.software_instance_error":        {input: "namedMessage", output: "success", call: p.rpcInstanceError},
+		"slapos.put.v0.compute_node_bang":              {input: "computerMessage", output: "success", call: p.rpcComputerBang},
 		"slapos.put.v0.compute_node_format":            {input: "format", output: "success", call: p.rpcFormat},
 		"slapos.allDocs.WIP.compute_node_list":         {input: "nothing", output: "computers", call: p.rpcComputers},
 
@@ -43,6 +43,7 @@ func (p *Proxy) rpcMethods() map[string]rpcMethod {
 		"slapos.allDocs.v0.instance_node_instance_list":             {input: "named", output: "hosted", call: p.rpcHosted},
 		"slapos.put.v0.software_installation_reported_state":        {input: "releaseReport", output: "success", call: p.rpcReleaseState},
 		"slapos.put.v0.software_instance_reported_state":            {input: "instanceReport", output: "success", call: p.rpcInstanceState},
+		"slapos.put.v1.software_instance_promise_list":              {input: "promises", output: "success", call: p.rpcPromises},
 		"slapos.put.v0.software_instance_connection_parameter":      {input: "publish", output: "success", call: p.rpcPublish},
 	}
 }
@@ -74,6 +75,7 @@ func (p *Proxy) rpcReleases(r *http.Request, input slap.Dict) (any, error) {
 	if err != nil {
 		return nil, unregistered(computer, err)
 	}
+	p.store.Heard(computer, true)
 	result := []object{}
 	for _, software := range list {
 		result = append(result, pyjson.Of("software_release_uri", software.URL, "state", string(software.State)))
@@ -89,7 +91,8 @@ func unregistered(computer string, err error) error {
 }
 
 func (p *Proxy) rpcReleaseState(r *http.Request, input slap.Dict) (any, error) {
-	if text(input, "reported_state") != string(slap.StateDestroyed) {
+	if state := text(input, "reported_state"); state != string(slap.StateDestroyed) {
+		p.record(r, store.Report{Computer: text(input, "computer_guid"), Kind: store.KindRelease, Subject: text(input, "software_release_uri"), State: state})
 		return success("Ignored"), nil
 	}
 	return success("Destroyed"), p.store.RemoveSoftware(r.Context(), text(input, "computer_guid"), text(input, "software_release_uri"))
@@ -119,6 +122,7 @@ func (p *Proxy) rpcInstances(r *http.Request, input slap.Dict) (any, error) {
 	if err != nil {
 		return nil, unregistered(computer, err)
 	}
+	p.store.Heard(computer, true)
 	return body, nil
 }
 

@@ -22,14 +22,14 @@ func (p *Proxy) slapRoutes() map[string]map[string]handler {
 		"/loadComputerConfigurationFromXML": post(p.loadComputerConfiguration),
 		"/supplySupply":                     post(p.supplySupply),
 		"/destroyedSoftwareRelease":         post(p.destroyedSoftwareRelease),
-		"/buildingSoftwareRelease":          post(ignored),
-		"/availableSoftwareRelease":         post(ignored),
-		"/softwareReleaseError":             post(ignored),
-		"/softwareInstanceError":            post(ignored),
-		"/startedComputerPartition":         post(ignored),
-		"/stoppedComputerPartition":         post(ignored),
+		"/buildingSoftwareRelease":          post(p.reported(store.KindRelease, store.ReportBuilding)),
+		"/availableSoftwareRelease":         post(p.reported(store.KindRelease, store.ReportAvailable)),
+		"/softwareReleaseError":             post(p.reported(store.KindRelease, store.ReportError)),
+		"/softwareInstanceError":            post(p.reported(store.KindInstance, store.ReportError)),
+		"/startedComputerPartition":         post(p.reported(store.KindInstance, store.ReportStarted)),
+		"/stoppedComputerPartition":         post(p.reported(store.KindInstance, store.ReportStopped)),
 		"/useComputer":                      post(p.useComputer),
-		"/computerBang":                     post(constant("")),
+		"/computerBang":                     post(p.computerBang),
 		"/getComputerPartitionStatus":       get(constant("Not implemented.")),
 		"/getComputerPartitionCertificate":  get(constant(slap.Dict{"certificate": "", "key": ""})),
 
@@ -80,6 +80,8 @@ func (p *Proxy) fullComputerInformation(w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
+	p.store.Heard(computer, true)
+	w.Header().Set(acceptsHeader, "promises")
 	writeBytes(w, contentText, body)
 	return nil
 }

@@ -79,6 +79,10 @@ func wording(document any, e *jsonschema.ValidationError) string {
 		return repr(k.Want) + " was expected"
 	case *kind.MaxLength:
 		return value + " is too long"
+	case *kind.Minimum:
+		return fmt.Sprintf("%s is less than the minimum of %s", value, k.Want.RatString())
+	case *kind.Maximum:
+		return fmt.Sprintf("%s is greater than the maximum of %s", value, k.Want.RatString())
 	}
 	return fmt.Sprint(e)
 }
