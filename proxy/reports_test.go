@@ -28,7 +28,7 @@ func (l *lab) history(filter store.EventFilter) (lines []string) {
 }
 
 // TestReports keeps what the original ignores, and answers as that does
-// (PROXY-38, PROXY-39, PROXY-104, PROXY-108, PROXY-109, PROXY-190).
+// (PROXY-38, PROXY-39, PROXY-108, PROXY-109, PROXY-190, PROXY-195).
 func TestReports(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(2)
