@@ -134,13 +134,6 @@ func (e *encoder) nested(v any) error {
 		}
 		return e.container(v)
 	case *Computer, *Partition, *SoftwareRelease, *Instance:
-		if isNilEntity(v) {
-			e.raw("<none/>")
-			return nil
-		}
-		if e.reference(v) {
-			return nil
-		}
 		return e.entity(v)
 	}
 	return fmt.Errorf("Refusing to marshall %T", v) //nolint:staticcheck,revive // SLAP-17, the original's text

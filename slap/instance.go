@@ -67,21 +67,10 @@ func (i *Instance) AsPartition() *Partition {
 		Parameters: i.Parameters, ConnectionParameters: i.ConnectionParameters,
 		Partial: true, Extra: Dict{},
 	}
-	add := func(key, value string) {
-		if value != "" {
-			p.Extra[key] = value
+	for n := range instanceClass.keys {
+		if k := &instanceClass.keys[n]; partitionClass.find(k.name) == nil && k.form.present(i) {
+			p.Extra[k.name] = k.form.value(i)
 		}
-	}
-	add("slap_computer_id", i.Computer)
-	add("slap_computer_partition_id", i.Partition)
-	add("slap_software_release_url", i.SoftwareReleaseURL)
-	add("slap_software_type", i.SoftwareType)
-	add("slap_server_url", i.ServerURL)
-	if i.HasConnectionXML {
-		p.Extra["connection_xml"] = noneIfEmpty(i.ConnectionXML)
-	}
-	if i.IPList != nil {
-		p.Extra["ip_list"] = AddressList(i.IPList)
 	}
 	maps.Copy(p.Extra, i.Extra)
 	return p
@@ -94,7 +83,7 @@ func (p *Partition) AsInstance() *Instance {
 		GUID: p.InstanceGUID, RequestedState: p.RequestedState,
 		Parameters: p.Parameters, ConnectionParameters: p.ConnectionParameters,
 	}
-	i.set(p.Extra)
+	instanceClass.set(i, p.Extra)
 	i.Computer, i.Partition = p.Computer, p.Reference
 	if i.SoftwareReleaseURL == "" && p.SoftwareRelease != nil {
 		i.SoftwareReleaseURL = p.SoftwareRelease.URL
