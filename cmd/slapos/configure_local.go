@@ -125,7 +125,7 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 		return err
 	}
 	format := l.format(ctx)
-	format.Stdout, format.Stderr = e.stdout, e.stderr
+	format.Stdout, format.Stderr = e.childOutput(), e.stderr
 	if err := format.Run(); err != nil {
 		e.log.Warn("slapos node format failed: " + err.Error() + ": when what it says is mended, run slapos node format --now --cfg " + l.nodeFile())
 	}

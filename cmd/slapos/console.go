@@ -196,7 +196,7 @@ func (e *environment) consoleOptions(client *client) console.Options {
 			return e.softwareURL(ctx, client, productPrefix+name)
 		},
 		Stdin:      e.stdin,
-		Stdout:     e.stdout,
+		Stdout:     e.childOutput(),
 		Stderr:     e.stderr,
 		Environ:    os.Environ(),
 		ExpandUser: e.expandUser,

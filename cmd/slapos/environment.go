@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -34,7 +35,7 @@ type environment struct {
 func newEnvironment() *environment {
 	e := &environment{
 		stdin:   os.Stdin,
-		stdout:  os.Stdout,
+		stdout:  &checkedOutput{Writer: os.Stdout},
 		stderr:  os.Stderr,
 		getenv:  os.Getenv,
 		environ: os.Environ(),
@@ -76,8 +77,48 @@ func (e *environment) checkRoot(slapos map[string]string) error {
 
 // isTerminal reports whether a stream of the environment is a terminal.
 func isTerminal(stream any) bool {
+	if output, ok := stream.(*checkedOutput); ok {
+		stream = output.Writer
+	}
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// A checkedOutput remembers that something could not be written, so that no command
+// that prints ends as if it had (CLI-14).
+type checkedOutput struct {
+	io.Writer
+	mutex sync.Mutex
+	err   error
+}
+
+func (o *checkedOutput) Write(text []byte) (int, error) {
+	n, err := o.Writer.Write(text)
+	if err != nil {
+		o.mutex.Lock()
+		o.err = err
+		o.mutex.Unlock()
+	}
+	return n, err
+}
+
+// outputError returns why something could not be printed, nil if all was.
+func (e *environment) outputError() error {
+	output, ok := e.stdout.(*checkedOutput)
+	if !ok {
+		return nil
+	}
+	output.mutex.Lock()
+	defer output.mutex.Unlock()
+	return output.err
+}
+
+// childOutput is standard output as a child gets it, the file itself.
+func (e *environment) childOutput() io.Writer {
+	if output, ok := e.stdout.(*checkedOutput); ok {
+		return output.Writer
+	}
+	return e.stdout
 }
 
 // readInput reads standard input to its end, or until ctx ends: a signal

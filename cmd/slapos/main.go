@@ -56,6 +56,9 @@ func run(ctx context.Context, e *environment, args []string) int {
 	}
 	app := newApplication(e)
 	err := app.run(ctx, args[1:])
+	if err == nil {
+		err = e.outputError()
+	}
 	return e.report(ctx, err)
 }
 

@@ -98,7 +98,11 @@ const sparkWidth = 24
 func (e *environment) showUse(use *collect.Use) error {
 	const layout = "2006-01-02 15:04"
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s to %s UTC, %d samples\n\n", use.From.Format(layout), use.To.Format(layout), use.Passes)
+	samples := "samples"
+	if use.Passes == 1 {
+		samples = "sample"
+	}
+	fmt.Fprintf(&b, "%s to %s UTC, %d %s\n\n", use.From.Format(layout), use.To.Format(layout), use.Passes, samples)
 	tracks := append([]collect.Track{use.Computer}, use.Partitions...)
 	width := len("partition")
 	for _, track := range tracks {

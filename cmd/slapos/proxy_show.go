@@ -96,7 +96,7 @@ func (e *environment) page(ctx context.Context, text *bytes.Buffer) error {
 	}
 	whole := text.Bytes()
 	command := exec.CommandContext(ctx, "/bin/sh", "-c", pager)
-	command.Stdin, command.Stdout, command.Stderr = text, e.stdout, os.Stderr
+	command.Stdin, command.Stdout, command.Stderr = text, e.childOutput(), os.Stderr
 	if err := command.Run(); err != nil {
 		// Without a pager, print the text itself.
 		if text.Len() == len(whole) {

@@ -36,7 +36,7 @@ func (d *deployment) linkRelease(context.Context) (pass.Outcome, error) {
 
 func (d *deployment) checkMode(context.Context) (pass.Outcome, error) {
 	if mode := d.Root.Mode.Perm() | d.Root.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky); mode != partitionMode {
-		return pass.Failed, fmt.Errorf("Wrong permissions in %s: actual permissions are: 0%o, wanted are 0%o", d.Path, unixMode(mode), partitionMode)
+		return pass.Failed, fmt.Errorf("Wrong permissions in %s: actual permissions are: 0%o, wanted are 0%o: chmod 0%o %s", d.Path, unixMode(mode), partitionMode, partitionMode, d.Path)
 	}
 	return pass.Done, nil
 }
