@@ -83,7 +83,22 @@ func (e *environment) readConfiguration(path string) (*pytext.Configuration, err
 	if err != nil {
 		return nil, sentencef("Cannot parse configuration file: %w", err)
 	}
+	for _, key := range []string{"master_url", "master_rest_url"} {
+		c.Rewrite("slapos", key, unquoted)
+	}
 	return c, nil
+}
+
+// unquoted takes the quotes away that some people put around an address.
+func unquoted(value string) string {
+	for _, quote := range []string{`"`, "'"} {
+		if inner, found := strings.CutPrefix(value, quote); found {
+			if inner, found = strings.CutSuffix(inner, quote); found {
+				return inner
+			}
+		}
+	}
+	return value
 }
 
 // lines returns the non-empty lines of a value, trimmed.

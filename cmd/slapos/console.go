@@ -175,6 +175,7 @@ func (e *environment) python(client *client, options consoleOptions) (*console.P
 		Token:     client.config.Token,
 		Quiet:     e.global.quiet,
 		NoTime:    e.global.noTime,
+		LogFile:   e.consoleLogFile(),
 		Shell:     options.shell,
 		History:   e.expandUser(historyFile),
 	}
@@ -186,6 +187,15 @@ func (e *environment) python(client *client, options consoleOptions) (*console.P
 		p.Programs, p.Configured = []string{program}, true
 	}
 	return p, nil
+}
+
+// consoleLogFile is the file of --log-file for Python, which knows the format
+// text only.
+func (e *environment) consoleLogFile() string {
+	if e.global.logFormat == "json" {
+		return ""
+	}
+	return e.expandUser(e.global.logFile)
 }
 
 // consoleOptions are what scripts and people have in the console.

@@ -37,6 +37,7 @@ type Python struct {
 	Insecure                  bool
 	Token                     string
 	Quiet, NoTime             bool   // of the log
+	LogFile                   string // gets all that is logged, unless empty
 	Shell                     string // ipython, bpython; anything else is Python's own
 	History                   string
 }
@@ -118,7 +119,7 @@ func (p *Python) payload(program *Program, command string) ([]byte, error) {
 	job := map[string]any{
 		"kind": "interactive", "code": "", "sources": sources, "banner": banner, "history": p.History, "shell": p.Shell,
 		"pythons": strings.Join(p.Programs, "\x00"), "fixed": yes(p.Configured), "starlark": strings.Join(p.Starlark, "\x00"), "begin": command,
-		"quiet": yes(p.Quiet), "time": yes(!p.NoTime),
+		"quiet": yes(p.Quiet), "time": yes(!p.NoTime), "log_file": p.LogFile,
 		"master": map[string]string{
 			"url": p.MasterURL, "rest_url": p.RESTURL, "key_file": p.KeyFile, "cert_file": p.CertFile, "ca_file": p.CAFile,
 			"insecure": yes(p.Insecure), "token": p.Token,

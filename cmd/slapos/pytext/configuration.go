@@ -61,6 +61,13 @@ func (c *Configuration) Raw(section string) map[string]string {
 	return merged
 }
 
+// Rewrite changes the raw value of a key that a section itself has.
+func (c *Configuration) Rewrite(section, key string, change func(string) string) {
+	if value, found := c.sections[section][key]; found {
+		c.sections[section][key] = change(value)
+	}
+}
+
 // Section returns a section with DEFAULT merged and % references resolved. Keys
 // are in lower case. A missing section is nil, without error.
 func (c *Configuration) Section(name string) (map[string]string, error) {

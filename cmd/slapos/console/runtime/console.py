@@ -80,16 +80,32 @@ class Log(object):
 
     def __init__(self, job):
         self.quiet, self.time = job['quiet'] == 'yes', job['time'] == 'yes'
+        self.file = self.follow(job['log_file']) if job['log_file'] else None
+
+    def follow(self, path):
+        """Has a file get all that is logged, by scripts and libraries, too."""
+        import logging
+        file, terminal = logging.FileHandler(path), logging.StreamHandler()
+        file.setFormatter(logging.Formatter('[%(asctime)s] %(levelname)-8s %(message)s'))
+        terminal.setLevel(logging.WARNING)  # as without a file
+        logging.getLogger().setLevel(logging.DEBUG)
+        for handler in file, terminal:
+            logging.getLogger().addHandler(handler)
+        return file
 
     def write(self, level, message, arguments):
+        if self.file:
+            import logging
+            self.file.handle(logging.LogRecord('slapos', getattr(logging, level), '', 0, message, arguments, None))
+        if self.quiet and level == 'INFO':
+            return
         import time
         text = message % arguments if arguments else message
         begin = time.strftime('%Y-%m-%d %H:%M:%S ') if self.time else ''
         sys.stderr.write('%sslapos[%d] %s %s\n' % (begin, os.getpid(), level, text))
 
     def info(self, message, *arguments):
-        if not self.quiet:
-            self.write('INFO', message, arguments)
+        self.write('INFO', message, arguments)
 
     def warning(self, message, *arguments):
         self.write('WARNING', message, arguments)
