@@ -4,7 +4,7 @@
 GO       ?= go
 PYTHON   ?= python3
 VERSION  := 1.26.1
-COMMIT   := $(shell git rev-parse --short HEAD 2>/dev/null)
+COMMIT   := $(shell git rev-parse --short=10 HEAD 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # Without the writer of man pages of package cli, which takes time at each start:
 # ours are made by `make man`.
@@ -17,6 +17,14 @@ OLDCORES := 1.21.1 1.24.1
 UV       := uv==0.13.9
 # A server of S3, to test contents in a bucket with.
 S3SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+# What `make release` makes packages, images and lists of contents with; the version of
+# packages, their time, and the gpg key that signs them (none: they aren't signed).
+NFPM     := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+UMOCI    := github.com/opencontainers/umoci/cmd/umoci@v0.6.0
+SYFT     := github.com/anchore/syft/cmd/syft@v1.57.1
+PACKAGE  ?= $(shell docs/packaging/version.sh)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+KEY      ?=
 # How long `make fuzz` tries each target, and below which directories.
 FUZZTIME ?= 5m
 FUZZDIRS ?= .
@@ -29,7 +37,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build install man licenses docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak verdicts mutations lint fuzz clean check-tools
+.PHONY: help build program install man completions licenses release try-packages docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak verdicts mutations lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,37 +51,44 @@ check-tools:
 	@echo '#include <stdlib.h>' | gcc -fsyntax-only -x c - 2>/dev/null || \
 	{ echo "make: gcc with the headers of the C library is missing: install packages gcc and libc6-dev"; exit 1; }
 
-build: ## the static binary, bin/slapos
+build: program man completions licenses ## the static binary, bin/slapos, its manuals, completions and licences
+
+program:
 	@command -v $(GO) >/dev/null || { echo "make: Go 1.26 or newer is missing: install it from https://go.dev/dl (or make GO=/path/to/go)"; exit 1; }
 	CGO_ENABLED=0 $(GO) build -buildvcs=false -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/slapos ./cmd/slapos
 	ln -sf slapos bin/slapos-watchdog
 
-man: build ## a man page for each command, in bin/man/man1
+man: program ## a man page for each command, in bin/man/man1
 	bin/slapos help --man bin/man/man1
+
+completions: program ## what completes the command line in bash, zsh and fish, in bin/completions
+	mkdir -p bin/completions
+	for shell in bash zsh fish; do bin/slapos complete --shell $$shell > bin/completions/slapos.$$shell || exit 1; done
 
 licenses: ## the licence texts of all that is linked, in bin/licenses
 	GO=$(GO) TAGS=$(TAGS) docs/packaging/licenses.sh bin/licenses
 
-install: man licenses ## the binary, its link, man pages, completions and licences, below PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 bin/slapos $(DESTDIR)$(PREFIX)/bin/slapos
-	ln -sf slapos $(DESTDIR)$(PREFIX)/bin/slapos-watchdog
-	install -m 644 bin/man/man1/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	install -d $(DESTDIR)$(PREFIX)/share/doc/slapos
-	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/slapos/
-	cp -R bin/licenses $(DESTDIR)$(PREFIX)/share/doc/slapos/
-	for shell in bash:bash-completion/completions/slapos zsh:zsh/site-functions/_slapos fish:fish/vendor_completions.d/slapos.fish; do \
-	  install -d $$(dirname $(DESTDIR)$(PREFIX)/share/$${shell#*:}) && \
-	  bin/slapos complete --shell $${shell%%:*} > $(DESTDIR)$(PREFIX)/share/$${shell#*:} || exit 1; \
-	done
+install: ## what `make build` made, with units and examples, below PREFIX (/usr/local); needs no Go
+	PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) docs/packaging/install.sh
+
+release: build var/bin/nfpm var/bin/umoci var/bin/syft ## packages, archives, images, SBOM and checksums of this commit, in var/release; KEY= signs
+	GO=$(GO) TAGS=$(TAGS) LDFLAGS='$(LDFLAGS)' TOOLS=$(CURDIR)/var/bin PACKAGE=$(PACKAGE) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) KEY='$(KEY)' \
+	  docs/packaging/release.sh var/release
+
+try-packages: build var/bin/nfpm var/bin/umoci var/bin/syft ## packages built twice and compared; installed, changed and removed on clean systems: takes long, needs root
+	SLAPOS_TEST_PACKAGES=1 $(GO) test -count 1 -timeout 120m -v -run 'TestPackages|TestRelease' ./docs
 
 docs: build ## docs/commands.md, from the help of the commands
 	bin/slapos help --markdown > docs/commands.md
 
-testenv: $(TESTENV)/.ready var/bin/versitygw ## the Python environment and the programs that tests use
+testenv: $(TESTENV)/.ready var/bin/versitygw var/bin/nfpm ## the Python environment and the programs that tests use
 
-var/bin/versitygw:
-	GOBIN=$(CURDIR)/var/bin CGO_ENABLED=0 $(GO) install -trimpath -ldflags '-s -w' $(S3SERVER)
+var/bin/versitygw: TOOL = $(S3SERVER)
+var/bin/nfpm: TOOL = $(NFPM)
+var/bin/umoci: TOOL = $(UMOCI)
+var/bin/syft: TOOL = $(SYFT)
+var/bin/%:
+	GOBIN=$(CURDIR)/var/bin CGO_ENABLED=0 $(GO) install -trimpath -ldflags '-s -w' $(TOOL)
 
 # Buildout, the original's promise classes, Python's supervisor and network cache
 # client, plugins of others: .ci/requirements.in says what, requirements.txt which.
