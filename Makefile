@@ -20,7 +20,7 @@ S3SERVER := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 # What `make release` makes packages, images and lists of contents with; the version of
 # packages, their time, and the gpg key that signs them (none: they aren't signed).
 NFPM     := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
-UMOCI    := github.com/opencontainers/umoci/cmd/umoci@v0.6.0
+CRANE    := github.com/google/go-containerregistry/cmd/crane@v0.22.1
 SYFT     := github.com/anchore/syft/cmd/syft@v1.57.1
 PACKAGE  ?= $(shell docs/packaging/version.sh)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
@@ -71,11 +71,11 @@ licenses: ## the licence texts of all that is linked, in bin/licenses
 install: ## what `make build` made, with units and examples, below PREFIX (/usr/local); needs no Go
 	PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) docs/packaging/install.sh
 
-release: build var/bin/nfpm var/bin/umoci var/bin/syft ## packages, archives, images, SBOM and checksums of this commit, in var/release; KEY= signs
+release: build var/bin/nfpm var/bin/crane var/bin/syft ## packages, archives, images, SBOM and checksums of this commit, in var/release; KEY= signs
 	GO=$(GO) TAGS=$(TAGS) LDFLAGS='$(LDFLAGS)' TOOLS=$(CURDIR)/var/bin PACKAGE=$(PACKAGE) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) KEY='$(KEY)' \
 	  docs/packaging/release.sh var/release
 
-try-packages: build var/bin/nfpm var/bin/umoci var/bin/syft ## packages built twice and compared; installed, changed and removed on clean systems: takes long, needs root
+try-packages: build var/bin/nfpm var/bin/crane var/bin/syft ## packages built twice and compared; installed, changed and removed on clean systems: takes long, needs root
 	SLAPOS_TEST_PACKAGES=1 $(GO) test -count 1 -timeout 120m -v -run 'TestPackages|TestRelease' ./docs
 
 docs: build ## docs/commands.md, from the help of the commands
@@ -85,7 +85,7 @@ testenv: $(TESTENV)/.ready var/bin/versitygw var/bin/nfpm ## the Python environm
 
 var/bin/versitygw: TOOL = $(S3SERVER)
 var/bin/nfpm: TOOL = $(NFPM)
-var/bin/umoci: TOOL = $(UMOCI)
+var/bin/crane: TOOL = $(CRANE)
 var/bin/syft: TOOL = $(SYFT)
 var/bin/%:
 	GOBIN=$(CURDIR)/var/bin CGO_ENABLED=0 $(GO) install -trimpath -ldflags '-s -w' $(TOOL)

@@ -7,7 +7,7 @@
 #
 #   PACKAGE            the version of the packages
 #   SOURCE_DATE_EPOCH  the time that all files get
-#   TOOLS              the directory of nfpm, umoci and syft
+#   TOOLS              the directory of nfpm, crane and syft
 #   ARCHES             amd64 arm64
 #   FORMATS            deb rpm tar oci sbom
 #   KEY                the gpg key that signs, or nothing
@@ -21,8 +21,8 @@ rm -rf "$1"
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) serving=
+trap '[ -z "$serving" ] || kill "$serving"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 wanted() { case " $FORMATS " in *" $1 "*) ;; *) return 1 ;; esac; }
@@ -36,11 +36,11 @@ pack() {
 }
 
 # image NAME PORT WORD...: an OCI image of the program alone, with a user and a directory
-# of that name. WORD... is what the program is called with.
+# of that name, for the registry. WORD... is what the program is called with.
 image() {
 	name=$1 port=$2
 	shift 2
-	root=$work/root home=/var/lib/$name
+	root=$work/root home=/var/lib/$name to=$registry/$name:$arch
 	install -D -m 755 "$program" "$root/usr/bin/slapos"
 	install -D -m 644 LICENSE "$root/usr/share/doc/slapos/LICENSE"
 	cp -R bin/licenses "$root/usr/share/doc/slapos/"
@@ -53,33 +53,38 @@ image() {
 		sed 's/^host = .*/host = ::/' docs/packaging/etc/slapos-proxy.cfg.example >"$root/etc/opt/slapos/slapos-proxy.cfg"
 	pack "$work/layer.tar" 0 "$root" --exclude "./var/lib/$name" .
 	pack "$work/layer.tar" 65532 "$root" "./var/lib/$name"
-
-	layout=$work/$name tag=$work/$name:$(echo "$PACKAGE" | tr + -) time=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
-	"$TOOLS/umoci" init --layout "$layout"
-	"$TOOLS/umoci" new --image "$tag"
-	"$TOOLS/umoci" raw add-layer --image "$tag" --history.created "$time" --history.author "" --history.created_by "slapos $PACKAGE" "$work/layer.tar"
-	for word; do
-		set -- "$@" --config.cmd "$word"
-		shift
-	done
-	"$TOOLS/umoci" config --image "$tag" --no-history --created "$time" --os linux --architecture "$arch" \
-		--config.user 65532:65532 --config.workingdir "$home" --config.volume "$home" --config.exposedports "$port/tcp" \
-		--config.entrypoint /usr/bin/slapos "$@" \
-		--config.label "org.opencontainers.image.version=$PACKAGE" --config.label org.opencontainers.image.licenses=GPL-3.0-or-later
-	"$TOOLS/umoci" gc --layout "$layout"
-	pack "$out/$name-$PACKAGE-linux-$arch.oci.tar" 0 "$layout" .
-	rm -rf "$root" "$layout" "$work/layer.tar"
+	crane append --oci-empty-base --new_layer "$work/layer.tar" --new_tag "$to"
+	crane mutate "$to" --tag "$to" --set-platform "linux/$arch" --user 65532:65532 --workdir "$home" --exposed-ports "$port/tcp" \
+		--entrypoint /usr/bin/slapos --cmd "$(echo "$*" | tr ' ' ,)" --label "org.opencontainers.image.version=$PACKAGE" \
+		--label org.opencontainers.image.licenses=GPL-3.0-or-later
+	rm -rf "$root" "$work/layer.tar"
 }
 
-# sbom: what the program is made of, in SPDX. The moment and the random name that the
-# tool gives a document come from the commit instead.
+crane() { "$TOOLS/crane" "$@" >>"$work/crane.log" 2>&1 || { cat "$work/crane.log" >&2; return 1; }; }
+
+# registry: what images are put together in, on a free port of the loopback.
+registry() {
+	"$TOOLS/crane" registry serve --address 127.0.0.1:0 --disk "$work/blobs" 2>"$work/registry.log" &
+	serving=$!
+	for _ in $(seq 100); do
+		registry=127.0.0.1:$(sed -n 's/.*serving on port //p' "$work/registry.log")
+		[ "$registry" = 127.0.0.1: ] || return 0
+		sleep 0.1
+	done
+	echo "release: crane's registry doesn't start: $(cat "$work/registry.log")" >&2
+	return 1
+}
+
+# sbom: what the program is made of, in SPDX. Moment and random name of the document
+# are replaced by those of the commit.
 sbom() {
-	"$TOOLS/syft" scan -q "file:$program" --source-name slapos --source-version "$PACKAGE" -o spdx-json |
-		sed -E -e "s|\"created\": *\"[^\"]*\"|\"created\":\"$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)\"|" \
-			-e "s|\"documentNamespace\": *\"[^\"]*\"|\"documentNamespace\":\"https://slapos.invalid/spdx/slapos-$PACKAGE-linux-$arch\"|" \
+	SYFT_CHECK_FOR_APP_UPDATE=false "$TOOLS/syft" scan -q "file:$program" --source-name slapos --source-version "$PACKAGE" -o spdx-json |
+		sed -E -e "s|\"created\":\"[^\"]*\"|\"created\":\"$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)\"|" \
+			-e "s|\"documentNamespace\":\"[^\"]*\"|\"documentNamespace\":\"https://slapos.invalid/spdx/slapos-$PACKAGE-linux-$arch\"|" \
 			>"$out/slapos-$PACKAGE-linux-$arch.spdx.json"
 }
 
+! wanted oci || registry
 for arch in $ARCHES; do
 	export ARCH="$arch" ROOT="$work/slapos-$PACKAGE-linux-$arch"
 	program=$work/$arch/slapos
@@ -104,6 +109,16 @@ for arch in $ARCHES; do
 	chmod -R u+w "$work"
 	rm -rf "${work:?}/$arch" "$ROOT" "$work/$arch.tar"
 done
+
+if wanted oci; then
+	for name in slapos-proxy slapos-cache; do
+		set --
+		for arch in $ARCHES; do set -- "$@" --manifest "$registry/$name:$arch"; done
+		crane index append "$@" --docker-empty-base=false --tag "$registry/$name:all"
+		crane pull --format oci "$registry/$name:all" "$work/$name"
+		pack "$out/$name-$PACKAGE.oci.tar" 0 "$work/$name" .
+	done
+fi
 
 sums=$(cd "$out" && sha256sum -- *)
 printf '%s\n' "$sums" >"$out/SHA256SUMS"

@@ -21,7 +21,7 @@ import (
 )
 
 // A Machine is a copy of this one with systemd as its first process: in its own
-// namespaces and control group, on top of this machine's files. It can change
+// namespaces and control group, on top of this machine's files or others. It can change
 // neither those nor the kernel's settings. Nothing of it is left after the
 // test.
 type Machine struct {
@@ -29,14 +29,14 @@ type Machine struct {
 	pid string
 }
 
-// machineScript mounts an overlay over this machine's files, and starts systemd
+// machineScript mounts an overlay over the files below $3, and starts systemd
 // there. That starts only what basic.target wants, and nothing of this machine.
 const machineScript = `set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755,size=1g none "$1"
 cd "$1"
 mkdir upper work root proc
-mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+mount -t overlay overlay -o lowerdir="$3",upperdir=upper,workdir=work root
 cd root
 mount -t proc proc proc
 mount -t proc proc ../proc
@@ -67,13 +67,17 @@ umount -l /mnt/before
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin "$2" --system --log-target=journal systemd.unit=basic.target`
 
 // NewMachine starts a machine, and waits until it is up.
-func NewMachine(t testing.TB) *Machine {
+func NewMachine(t testing.TB) *Machine { return NewMachineOn(t, "/") }
+
+// NewMachineOn starts a machine with the files of a system that lies below root,
+// which it doesn't change either.
+func NewMachineOn(t testing.TB, root string) *Machine {
 	t.Helper()
 	Root(t)
 	Program(t, "nsenter", "util-linux")
 	Program(t, "systemctl", "systemd")
-	systemd := "/lib/systemd/systemd"
-	if !Exists(systemd) {
+	const systemd = "/lib/systemd/systemd"
+	if !Exists(filepath.Join(root, systemd)) {
 		StepAside(t, systemd, "install package systemd")
 	}
 	groups := controlGroups()
@@ -91,7 +95,7 @@ func NewMachine(t testing.TB) *Machine {
 	}
 	defer directory.Close()
 	var output bytes.Buffer
-	command := exec.Command("sh", "-c", machineScript, "sh", t.TempDir(), systemd)
+	command := exec.Command("sh", "-c", machineScript, "sh", t.TempDir(), systemd, root)
 	command.Stdout, command.Stderr = &output, &output
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS |
