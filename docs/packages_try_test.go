@@ -45,9 +45,6 @@ var packagers = []packager{
 // Two releases, the later of which has another text in two configuration files.
 func twoReleases(t *testing.T, formats string) (directory string) {
 	t.Helper()
-	if d := os.Getenv("P20DIR"); d != "" {
-		return d
-	}
 	s := copySource(t, t.TempDir())
 	s.build()
 	directory = s.release("1.26.1+7", formats)

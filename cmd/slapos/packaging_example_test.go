@@ -78,7 +78,10 @@ func TestPackagedExamples(t *testing.T) {
 			[]string{"configuration.md", "format.md", "collect.md", "networkcache.md"},
 			"shacache_",
 		},
-		"slapos-proxy.cfg.example": {[]string{"slapos", "slapproxy", "multimaster/https://slap.example.com"}, proxyExample, []string{"proxy.md"}, "-"},
+		"slapos-proxy.cfg.example": {
+			[]string{"slapos", "slapproxy", "multimaster/https://slap.example.com"}, proxyExample[strings.Index(proxyExample, "[slapproxy]"):],
+			[]string{"proxy.md"}, "-",
+		},
 	} {
 		plain, full, text := packagedExample(t, name)
 		if got := full.Sections(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(of.sections))) {

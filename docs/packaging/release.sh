@@ -64,6 +64,7 @@ crane() { "$TOOLS/crane" "$@" >>"$work/crane.log" 2>&1 || { cat "$work/crane.log
 
 # registry: what images are put together in, on a free port of the loopback.
 registry() {
+	mkdir "$work/blobs"
 	"$TOOLS/crane" registry serve --address 127.0.0.1:0 --disk "$work/blobs" 2>"$work/registry.log" &
 	serving=$!
 	for _ in $(seq 100); do
@@ -116,6 +117,7 @@ if wanted oci; then
 		for arch in $ARCHES; do set -- "$@" --manifest "$registry/$name:$arch"; done
 		crane index append "$@" --docker-empty-base=false --tag "$registry/$name:all"
 		crane pull --format oci "$registry/$name:all" "$work/$name"
+		chmod -R u=rwX,go=rX "$work/$name"
 		pack "$out/$name-$PACKAGE.oci.tar" 0 "$work/$name" .
 	done
 fi
