@@ -90,6 +90,18 @@ var commandMutations = []mutation{
 		`_ = r`,
 	},
 	{
+		"The console's Python isn't looked for in the working directory", "cmd/slapos/console/python.go", "cmd/slapos/console.TestFindPythons",
+		`		if directory == "" {
+			continue`,
+		`		if directory == "" {
+			return []string{"python3"}`,
+	},
+	{
+		"A configured Python is a program", "cmd/slapos/console/python.go", "cmd/slapos/console.TestFindPythons",
+		`} else if isProgram(path) {`,
+		`} else {`,
+	},
+	{
 		"Nothing of the console's history is for others", "cmd/slapos/console/interactive.go", "cmd/slapos/console.TestConsoleHistory",
 		`wholefile.Mode(0o600)`,
 		`wholefile.Mode(0o644)`,
