@@ -117,6 +117,9 @@ func (p *Proxy) search(r *http.Request, query string) ([]any, error) {
 		wanted := strings.Trim(value, `"`)
 		return p.computerRows(r, prefix, func(c store.Computer) bool { return wanted == "" || c.Reference == wanted })
 	}
+	if rows, known, err := p.searchNews(r, prefix, query); known {
+		return rows, err
+	}
 	return nil, refuse(http.StatusBadRequest, "Unhandled query: %s", query)
 }
 
@@ -187,9 +190,21 @@ func (p *Proxy) hateoasPartition(w http.ResponseWriter, r *http.Request, title s
 		return errNoPage
 	}
 	partition := instances[0].Partition
+	tree := instances[:1]
+	if partition.Root == "" {
+		below, err := p.store.List(r.Context(), store.InTree(title))
+		if err != nil {
+			return err
+		}
+		tree = append(tree, below...)
+	}
+	news, err := p.serviceNews(r, title, tree)
+	if err != nil {
+		return err
+	}
 	return writeService(w, partition, service{
 		title: title, state: partition.State, kind: partition.SoftwareType,
-		parameters: partition.Parameters, connection: partition.Connection,
+		parameters: partition.Parameters, connection: partition.Connection, news: news,
 	})
 }
 
@@ -205,10 +220,14 @@ func (p *Proxy) hateoasShared(w http.ResponseWriter, r *http.Request, title stri
 	if err != nil {
 		return err
 	}
+	news, err := p.serviceNews(r, title, []*store.Instance{instance})
+	if err != nil {
+		return err
+	}
 	text := string(parameters)
 	return writeService(w, instance.Partition, service{
 		title: title, state: "unused", kind: instance.SoftwareType,
-		parameters: &text, connection: instance.ConnectionXML, shared: 1,
+		parameters: &text, connection: instance.ConnectionXML, shared: 1, news: news,
 	})
 }
 
@@ -217,6 +236,7 @@ type service struct {
 	title, state, kind     string
 	parameters, connection *string
 	shared                 int
+	news                   slap.Dict
 }
 
 func writeService(w http.ResponseWriter, partition *store.Partition, s service) error {
@@ -228,6 +248,7 @@ func writeService(w http.ResponseWriter, partition *store.Partition, s service) 
 	text("connection_parameter_list", s.connection)
 	text("url_string", partition.SoftwareRelease)
 	text("source_reference", s.kind)
+	text("news", s.news)
 	view["my_root_slave"] = formField("IntegerField", "field_my_root_slave", s.shared)
 	return writeView(w, view, "Instance Tree")
 }
@@ -251,7 +272,12 @@ func (p *Proxy) hateoasComputer(w http.ResponseWriter, r *http.Request, referenc
 	if len(found) == 0 {
 		return errNoPage
 	}
+	news, err := p.computerNews(r, reference)
+	if err != nil {
+		return err
+	}
 	return writeView(w, slap.Dict{
+		"my_news":      formField("StringField", "news", news),
 		"form_id":      formField("StringField", "computer", reference),
 		"my_reference": formField("StringField", "reference", reference),
 		"my_title":     formField("StringField", "reference", reference),

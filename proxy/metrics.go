@@ -40,7 +40,7 @@ func newMetrics(s store.Store) *metrics {
 		}, []string{"reason"}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.durations, m.ignored, partitionStates{s},
+	registry.MustRegister(m.requests, m.durations, m.ignored, partitionStates{s}, conditions{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m

@@ -13,7 +13,7 @@ import (
 	"slapos/slap/pyjson"
 )
 
-// rpcMethods are the methods of PROXY-100 to PROXY-126.
+// rpcMethods are the methods of PROXY-100 to PROXY-126, and ours (PROXY-194, PROXY-195).
 func (p *Proxy) rpcMethods() map[string]rpcMethod {
 	ignored := always(success("Ignored"))
 	certificate := always(pyjson.Of("key", "", "certificate", ""))
@@ -43,6 +43,11 @@ func (p *Proxy) rpcMethods() map[string]rpcMethod {
 		"slapos.allDocs.v0.instance_node_instance_list":             {input: "named", output: "hosted", call: p.rpcHosted},
 		"slapos.put.v0.software_installation_reported_state":        {input: "releaseReport", output: "success", call: p.rpcReleaseState},
 		"slapos.put.v0.software_instance_reported_state":            {input: "instanceReport", output: "success", call: p.rpcInstanceState},
+		"slapos.get.v1.status":                                      {input: "nothing", output: "cloud", call: p.rpcStatus},
+		"slapos.get.v1.software_instance_status":                    {input: "named", output: "instanceStatus", call: p.rpcInstanceStatus},
+		"slapos.get.v1.software_installation_status":                {input: "release", output: "releaseStatus", call: p.rpcReleaseStatus},
+		"slapos.allDocs.v1.event_list":                              {input: "eventFilter", output: "events", call: p.rpcEvents},
+		"slapos.get.v1.event_log":                                   {input: "eventNumber", output: "eventLog", call: p.rpcEventLog},
 		"slapos.put.v1.software_instance_promise_list":              {input: "promises", output: "success", call: p.rpcPromises},
 		"slapos.put.v0.software_instance_connection_parameter":      {input: "publish", output: "success", call: p.rpcPublish},
 	}

@@ -59,7 +59,5 @@ func ReleaseConditions() []Condition {
 func NodeConditions() []Condition { return []Condition{ConditionUp, ConditionNever, ConditionUnknown} }
 
 // NeedsAttention reports whether a person should look at what is in this
-// condition: it won't mend by waiting.
-func (c Condition) NeedsAttention() bool {
-	return c == ConditionFailed || c == ConditionPromiseFailed || c == ConditionUnknown
-}
+// condition.
+func (c Condition) NeedsAttention() bool { return c == ConditionFailed || c == ConditionPromiseFailed }

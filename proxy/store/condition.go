@@ -22,7 +22,13 @@ type Actual struct {
 	// may be 0.
 	Failures int64
 	Event    int64
+	// Stuck is true for what won't get further by waiting, such as a silent node;
+	// what is on it is unknown, and that is all.
+	Stuck bool
 }
+
+// NeedsAttention reports whether a person should look at it.
+func (a Actual) NeedsAttention() bool { return a.Stuck || a.Condition.NeedsAttention() }
 
 // facts are all that conditions follow from. What is zero isn't known.
 type facts struct {
@@ -60,7 +66,7 @@ func (f *facts) silent() (Actual, bool) {
 // node is the condition of a node.
 func (f *facts) nodeCondition() Actual {
 	if a, silent := f.silent(); silent {
-		a.Reported, a.Message = f.node.Time, ""
+		a.Reported, a.Message, a.Stuck = f.node.Time, "", true
 		return a
 	}
 	if f.node.Time == 0 {
@@ -199,10 +205,10 @@ func (f *facts) waiting() Actual {
 	a.Failures, a.Event = 0, 0
 	switch {
 	case !f.supplied:
-		a.Since = f.timestamp
+		a.Since, a.Stuck = f.timestamp, true
 		a.Message = "waits for " + f.release + ", which nobody supplied to the node"
 	case f.built.Condition == slap.ConditionFailed:
-		a.Event = f.built.Event
+		a.Event, a.Stuck = f.built.Event, true
 		a.Message = "waits for " + f.release + ", which failed: " + f.built.Message
 	default:
 		a.Message = fmt.Sprintf("waits for %s (%s)", f.release, f.built.Condition)
@@ -211,18 +217,24 @@ func (f *facts) waiting() Actual {
 	return a
 }
 
-// sharedCondition is the condition of a shared instance: that of its host, which
+// sharedCondition is the condition of a shared instance: it follows its host, which
 // publishes its connection parameters.
 func (f *facts) sharedCondition(host Actual, published bool) Actual {
 	switch {
 	case f.report != nil && f.report.State == ReportError && f.report.Time >= f.timestamp:
 		return f.reported(slap.ConditionFailed, f.report.Failing)
-	case host.Condition == slap.ConditionRunning && !published:
-		return Actual{Condition: slap.ConditionDeploying, Since: f.timestamp, Message: "its host has published nothing for it"}
+	case host.Condition == slap.ConditionRunning || host.Condition == slap.ConditionPromiseFailed:
+		if !published {
+			return Actual{Condition: slap.ConditionDeploying, Since: f.timestamp, Message: "its host has published nothing for it"}
+		}
+		return Actual{Condition: slap.ConditionRunning, Since: host.Since, Reported: host.Reported}
+	case host.Condition == slap.ConditionStopped || host.Condition == slap.ConditionStopping ||
+		host.Condition == slap.ConditionDestroying || host.Condition == slap.ConditionUnknown:
+		return Actual{Condition: host.Condition, Since: host.Since, Message: host.Message, Reported: host.Reported}
 	}
-	host.Failures, host.Event = 0, 0
-	if host.Condition != slap.ConditionRunning {
-		host.Message = messageOf("its host: " + string(host.Condition) + " " + host.Message)
+	message := "its host: " + string(host.Condition)
+	if host.Message != "" {
+		message += ", " + host.Message
 	}
-	return host
+	return Actual{Condition: slap.ConditionWaiting, Since: host.Since, Message: messageOf(message), Reported: host.Reported}
 }

@@ -395,7 +395,7 @@ func testOverview(t *testing.T, at place) {
 	for _, e := range o.Refused {
 		lines = append(lines, e.Title+" "+e.Message)
 	}
-	l.equal("overview", lines, []string{"c up 1/3 1 0", "d never 0/2 0 0", "c " + release + " available ", "nope http://lost/ unknown there is no computer nope",
+	l.equal("overview", lines, []string{"c up 1/3 1 0", "d never 0/2 0 0", "c " + release + " available ", "nope http://lost/ requested there is no computer nope",
 		"i slappart0 started running", "_s slappart0 started running", "lost there is no computer nope: No free computer partition found for: lost"})
 	// A host's error about it is the shared instance's own.
 	l.must(l.Report(l.ctx, store.Report{Computer: "c", Kind: store.KindShared, Subject: "_s", State: store.ReportError, Log: "bad parameter"}))

@@ -38,6 +38,13 @@ func (c *Conditions) facts(key reportKey, wanted slap.State, timestamp float64) 
 // is 0.
 func (c *Conditions) Heard(computer string) Heard { return c.heard[computer] }
 
+// Wanted is the state in which a release is supplied to a computer; false for one
+// that isn't.
+func (c *Conditions) Wanted(computer, url string) (slap.State, bool) {
+	state, supplied := c.software[releaseKey{computer, url}]
+	return state, supplied
+}
+
 // Node is the condition of a node.
 func (c *Conditions) Node(computer string) Actual {
 	return c.facts(reportKey{computer: computer}, "", 0).nodeCondition()
@@ -369,7 +376,7 @@ func (d *Database) overview(ctx context.Context, s *session) (*Overview, error) 
 	for _, row := range software {
 		release := ReleaseOverview{c.Release(*row), *row}
 		if _, known := nodes[row.Computer]; !known && release.Condition == slap.ConditionRequested && row.Computer != d.options.Computer {
-			release.Condition, release.Message = slap.ConditionUnknown, "there is no computer "+row.Computer
+			release.Stuck, release.Message = true, "there is no computer "+row.Computer
 		}
 		o.Releases = append(o.Releases, release)
 		node := at(row.Computer)
@@ -383,7 +390,7 @@ func (d *Database) overview(ctx context.Context, s *session) (*Overview, error) 
 }
 
 func (n *NodeOverview) count(a Actual) {
-	if a.Condition.NeedsAttention() {
+	if a.NeedsAttention() {
 		n.Attention++
 	}
 }
