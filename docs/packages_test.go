@@ -168,7 +168,8 @@ func checkDeb(t *testing.T, directory string) {
 			files = append(files, strings.TrimPrefix(fields[5], "."))
 		}
 	}
-	checkFiles(t, files, "/usr", "zsh/vendor-completions", configurationFiles)
+	configuration := append([]string{"/etc/needrestart/conf.d/slapos.conf"}, configurationFiles...)
+	checkFiles(t, files, "/usr", "zsh/vendor-completions", configuration)
 	information := output(t, "dpkg-deb", "-f", path)
 	for _, want := range []string{
 		"Package: slapos\n", "Version: 1.26.1+7\n", "Architecture: " + runtime.GOARCH + "\n", "Conflicts: slapos-node\n", "Depends: passwd, systemd | ",
@@ -177,7 +178,7 @@ func checkDeb(t *testing.T, directory string) {
 			t.Errorf("no %q in\n%s", want, information)
 		}
 	}
-	if text := output(t, "dpkg-deb", "-I", path, "conffiles"); text != strings.Join(slices.Sorted(slices.Values(configurationFiles)), "\n")+"\n" {
+	if text := output(t, "dpkg-deb", "-I", path, "conffiles"); text != strings.Join(slices.Sorted(slices.Values(configuration)), "\n")+"\n" {
 		t.Errorf("configuration files:\n%s", text)
 	}
 	for _, script := range []string{"postinst", "prerm", "postrm"} {

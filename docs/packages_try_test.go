@@ -98,16 +98,22 @@ func TestPackagesOnDebian(t *testing.T) {
 	testkit.Long(t, "SLAPOS_TEST_PACKAGES", "try-packages")
 	testkit.Root(t)
 	needPackager(t)
-	packages := twoReleases(t, "deb rpm")
+	packages := twoReleases(t, "deb rpm tar")
 	for _, suite := range []string{"bookworm", "trixie"} {
 		root := debian(t, suite)
+		t.Run(suite+"/archive", func(t *testing.T) {
+			n := tried{t: t, m: testkit.NewMachineOn(t, root)}
+			n.m.Write("/root/archive.tar.gz", testkit.ReadFile(t, filepath.Join(packages, "slapos-1.26.1+7-linux-"+runtime.GOARCH+".tar.gz")), 0o644)
+			n.m.Write("/root/.slapos/slapos-client.cfg", triedClient, 0o600)
+			n.archive()
+		})
 		for _, p := range packagers {
 			t.Run(suite+"/"+p.name, func(t *testing.T) {
 				n := tried{t: t, m: testkit.NewMachineOn(t, root), packager: p}
 				for _, version := range []string{"1.26.1+7", "1.26.1+8"} {
 					n.m.Write("/root/"+p.file(version), testkit.ReadFile(t, filepath.Join(packages, p.file(version))), 0o644)
 				}
-				n.m.Write("/root/.slapos/slapos-client.cfg", "[slapos]\nmaster_url = http://127.0.0.1:5000/\nmaster_rest_url = http://127.0.0.1:5000/hateoas\n", 0o600)
+				n.m.Write("/root/.slapos/slapos-client.cfg", triedClient, 0o600)
 				n.leavesNothing()
 				n.servicesLive()
 			})
@@ -208,8 +214,20 @@ func (n tried) answers() {
 	})
 }
 
+// archive installs the archive as packaging/README.md says.
+func (n tried) archive() {
+	n.t.Helper()
+	n.m.Run("sh", "-ec", `cd /root; tar -xzf archive.tar.gz; cp -R slapos-1.26.1+7-linux-*/usr /
+		systemd-sysusers && systemd-tmpfiles --create slapos.conf && systemctl daemon-reload
+		install -D -m 644 /usr/share/doc/slapos/examples/*.example -t /etc/opt/slapos/
+		cd /etc/opt/slapos; install -m 640 -g slapos-proxy slapos-proxy.cfg.example slapos-proxy.cfg
+		systemctl enable --now slapos-proxy slapos-cache`)
+	n.answers()
+}
+
 const (
-	triedNode = `[slapos]
+	triedClient = "[slapos]\nmaster_url = http://127.0.0.1:5000/\nmaster_rest_url = http://127.0.0.1:5000/hateoas\n"
+	triedNode   = `[slapos]
 computer_id = COMP-1
 master_url = http://127.0.0.1:5000/
 software_root = /opt/slapgrid
