@@ -11,14 +11,14 @@ import (
 
 // openFirewall sets the partition's rules, which follow from its addresses, its
 // peers and its user's parameters (GRID-80).
-func (d *deployment) openFirewall(ctx context.Context) (pass.Outcome, error) {
+func (d *deployment) openFirewall(ctx context.Context) pass.Outcome {
 	if d.firewall == nil {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	d.Log.Info("Configuring firewall...")
 	peers, err := d.Node.Master.IPList(ctx, d.ID)
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	traffic := firewall.Traffic{
 		Addresses: d.Addresses(), Peers: peers,
@@ -28,9 +28,9 @@ func (d *deployment) openFirewall(ctx context.Context) (pass.Outcome, error) {
 }
 
 // closeFirewall removes all rules of the partition.
-func (d *deployment) closeFirewall(ctx context.Context) (pass.Outcome, error) {
+func (d *deployment) closeFirewall(ctx context.Context) pass.Outcome {
 	if d.firewall == nil {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	d.Log.Info("Removing firewall configuration...")
 	return pass.Ended(d.setRules(ctx, nil))

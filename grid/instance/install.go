@@ -21,24 +21,24 @@ const (
 	partitionMode = 0o750
 )
 
-func (d *deployment) checkSpace(context.Context) (pass.Outcome, error) {
+func (d *deployment) checkSpace(context.Context) pass.Outcome {
 	d.Log.Info(fmt.Sprintf("Installing Computer Partition %s...", d.ID.Partition))
 	return pass.Ended(pass.CheckFreeSpace(d.Path, d.options.MinFreeSpace, "instance_min_free_space"))
 }
 
 // linkRelease links to the software, for the partition's user (GRID-56).
-func (d *deployment) linkRelease(context.Context) (pass.Outcome, error) {
+func (d *deployment) linkRelease(context.Context) pass.Outcome {
 	if d.url == "" {
-		return pass.Failed, fmt.Errorf("Partition %s has no software release: the master names none.", d.ID.Partition)
+		return pass.Failed(fmt.Errorf("Partition %s has no software release: the master names none.", d.ID.Partition))
 	}
 	return pass.Ended(d.Root.Link(d.release, softwareLink))
 }
 
-func (d *deployment) checkMode(context.Context) (pass.Outcome, error) {
+func (d *deployment) checkMode(context.Context) pass.Outcome {
 	if mode := d.Root.Mode.Perm() | d.Root.Mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky); mode != partitionMode {
-		return pass.Failed, fmt.Errorf("Wrong permissions in %s: actual permissions are: 0%o, wanted are 0%o: chmod 0%o %s", d.Path, unixMode(mode), partitionMode, partitionMode, d.Path)
+		return pass.Failed(fmt.Errorf("Wrong permissions in %s: actual permissions are: 0%o, wanted are 0%o: chmod 0%o %s", d.Path, unixMode(mode), partitionMode, partitionMode, d.Path))
 	}
-	return pass.Done, nil
+	return pass.Done
 }
 
 // unixMode has the special bits where chmod has them.
@@ -54,13 +54,13 @@ func unixMode(mode fs.FileMode) uint32 {
 
 // writeProfile makes the instance's profile from the release's template and the
 // node's additions.
-func (d *deployment) writeProfile(context.Context) (pass.Outcome, error) {
+func (d *deployment) writeProfile(context.Context) pass.Outcome {
 	if err := d.openRelease(); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	template, err := d.readTemplate()
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	profile := buildout.InstanceProfile(template, buildout.InstanceSettings{
 		ComputerID: d.ID.Computer, PartitionID: d.ID.Partition,
@@ -88,15 +88,15 @@ func (d *deployment) readTemplate() ([]byte, error) {
 
 // runBuildout deploys the instance with the release's buildout, or with its
 // replacement in the release.
-func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
+func (d *deployment) runBuildout(ctx context.Context) pass.Outcome {
 	if err := d.checkOwner(); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	d.Step("deploying")
 	n := d.Node
 	locks, err := n.StateDirectory()
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	builder := &buildout.Builder{
 		Directory: d.Path, Root: d.Root, Environment: d.environment(), Python: n.Python, Script: n.Buildout,
@@ -104,16 +104,16 @@ func (d *deployment) runBuildout(ctx context.Context) (pass.Outcome, error) {
 	}
 	end, err := builder.Begin(ctx)
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	defer end()
 	script, err := d.chooseBuildout(ctx, builder)
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	if _, err := script.Root.Stat(script.Name); errors.Is(err, fs.ErrNotExist) {
 		if err := builder.Bootstrap(ctx, "buildout:bin-directory="+filepath.Dir(d.ownBuildout().Path())); err != nil {
-			return pass.Failed, err
+			return pass.Failed(err)
 		}
 		script = d.ownBuildout()
 	}
@@ -161,9 +161,9 @@ func (d *deployment) chooseBuildout(ctx context.Context, builder *buildout.Build
 
 // lockRetention notes how long the partition is kept after its destruction is
 // requested.
-func (d *deployment) lockRetention(context.Context) (pass.Outcome, error) {
+func (d *deployment) lockRetention(context.Context) pass.Outcome {
 	if err := d.openRelease(); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	return pass.Ended(d.LockRetention(d.software.UID, d.software.GID))
 }

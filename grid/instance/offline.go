@@ -51,7 +51,7 @@ func (p *instancePass) takeLegacyState(ctx context.Context, name string) error {
 		return err
 	}
 	if slap.State(strings.TrimSpace(string(state))) == slap.StateStopped {
-		if _, err := opened.StopServices(ctx); err != nil {
+		if err := opened.StopServices(ctx).Err(); err != nil {
 			return err
 		}
 	}

@@ -115,7 +115,7 @@ func (d *deployment) keepUp(ctx context.Context) error {
 	}
 	d.Log.Debug("Partition already up-to-date.")
 	if d.Services.IsIdle() {
-		if _, err := d.startGroup(ctx); err != nil {
+		if err := d.startGroup(ctx).Err(); err != nil {
 			return err
 		}
 	}

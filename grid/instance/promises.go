@@ -15,9 +15,9 @@ import (
 
 // requirePromises runs all promises of a newly deployed instance, and fails if
 // one of them does.
-func (d *deployment) requirePromises(ctx context.Context) (pass.Outcome, error) {
+func (d *deployment) requirePromises(ctx context.Context) pass.Outcome {
 	if d.options.ForceStop {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	_, err := d.runPromises(ctx, promise.Forced)
 	return pass.Ended(err)
@@ -101,7 +101,7 @@ func (d *deployment) checkAnomalies(ctx context.Context) error {
 	if d.Wanted.HasAccessStatus && wrong == (failed != nil) {
 		return nil
 	}
-	if _, err := d.RefreshCertificate(ctx); err != nil {
+	if err := d.RefreshCertificate(ctx).Err(); err != nil {
 		return err
 	}
 	if failed == nil {

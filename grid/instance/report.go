@@ -13,9 +13,9 @@ import (
 	"slapos/slap"
 )
 
-func (d *deployment) reportStarted(ctx context.Context) (pass.Outcome, error) {
+func (d *deployment) reportStarted(ctx context.Context) pass.Outcome {
 	if d.options.ForceStop {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	return pass.Ended(d.Node.Master.Started(ctx, d.ID))
 }
@@ -28,13 +28,13 @@ func (d *deployment) requestedFile() string {
 
 // reportRequested reports which instances the partition requested during its
 // processing, so that the master can remove others (GRID-53).
-func (d *deployment) reportRequested(ctx context.Context) (pass.Outcome, error) {
+func (d *deployment) reportRequested(ctx context.Context) pass.Outcome {
 	content, err := d.Root.ReadOwn(d.requestedFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	var references []string
 	for _, reference := range strings.Split(string(content), "\n") {
@@ -46,12 +46,12 @@ func (d *deployment) reportRequested(ctx context.Context) (pass.Outcome, error) 
 	if errors.Is(err, slap.ErrNotFound) {
 		d.Log.Warn(fmt.Sprintf("NotFoundError: %v. \nCannot send requested instance list to master. "+
 			"Please check if this feature is implemented on SlapOS Master.", err))
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if err != nil && !errors.Is(err, slap.ErrConnection) {
 		// The rejected text comes from the partition's user: it doesn't mean
 		// that the master is lost.
-		return pass.Failed, fmt.Errorf("report requested instances: %v", err)
+		return pass.Failed(fmt.Errorf("report requested instances: %v", err))
 	}
 	return pass.Ended(err)
 }
@@ -59,11 +59,11 @@ func (d *deployment) reportRequested(ctx context.Context) (pass.Outcome, error) 
 // errorFile has the error of the last processing, for the partition's user.
 func (d *deployment) errorFile() string { return ".slapgrid-" + d.ID.Partition + "-error.log" }
 
-func (d *deployment) forgetError(context.Context) (pass.Outcome, error) {
+func (d *deployment) forgetError(context.Context) pass.Outcome {
 	return pass.Ended(d.Root.Clear(d.errorFile()))
 }
 
 // refuseState is for states that only future agents may know.
-func (d *deployment) refuseState(context.Context) (pass.Outcome, error) {
-	return pass.Failed, fmt.Errorf("Computer Partition %s has unsupported state: %s", slap.PythonRepr(d.ID.Partition), d.Wanted.RequestedState)
+func (d *deployment) refuseState(context.Context) pass.Outcome {
+	return pass.Failed(fmt.Errorf("Computer Partition %s has unsupported state: %s", slap.PythonRepr(d.ID.Partition), d.Wanted.RequestedState))
 }

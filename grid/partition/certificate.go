@@ -27,19 +27,19 @@ func CertificateFiles(repository, name string) (key, certificate string) {
 // RefreshCertificate gets the partition's key and certificate from the master
 // and writes those that have changed, readable only by the partition's user
 // (GRID-51).
-func (p *Partition) RefreshCertificate(ctx context.Context) (pass.Outcome, error) {
+func (p *Partition) RefreshCertificate(ctx context.Context) pass.Outcome {
 	if p.KeyFile == "" {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	certificate, key, err := p.Node.Master.Certificate(ctx, p.ID)
 	if errors.Is(err, slap.ErrNotFound) {
-		return pass.Failed, fmt.Errorf("Partition %s is not known by SlapOS Master.", p.ID.Partition)
+		return pass.Failed(fmt.Errorf("Partition %s is not known by SlapOS Master.", p.ID.Partition))
 	}
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	if err := p.writeSecret("certificate", p.CertificateFile, certificate); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	return pass.Ended(p.writeSecret("key", p.KeyFile, key))
 }

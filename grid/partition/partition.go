@@ -104,15 +104,15 @@ func tellError(ctx context.Context, node *pass.Node, log *slog.Logger, id slap.P
 
 // ReportStopped reports the partition as stopped and ignores a failure of that
 // call (GRID-52).
-func (p *Partition) ReportStopped(ctx context.Context) (pass.Outcome, error) {
+func (p *Partition) ReportStopped(ctx context.Context) pass.Outcome {
 	if err := p.Node.Master.Stopped(ctx, p.ID); err != nil {
 		p.Log.Debug("Ignored failure to report a stopped partition", "error", err)
 		if ctx.Err() != nil {
-			return pass.Failed, ctx.Err()
+			return pass.Failed(ctx.Err())
 		}
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
-	return pass.Done, nil
+	return pass.Done
 }
 
 // Managed returns the partition as managers see it.

@@ -23,25 +23,25 @@ func (p *Partition) Program() (supervisor.Program, error) {
 }
 
 // StopServices stops the partition's own group (GRID-59).
-func (p *Partition) StopServices(ctx context.Context) (pass.Outcome, error) {
+func (p *Partition) StopServices(ctx context.Context) pass.Outcome {
 	p.Step("stopping")
 	running, removed, err := p.Services.Stop(ctx, p.Log)
 	if err != nil {
-		return pass.Failed, fmt.Errorf("stop services: %w", err)
+		return pass.Failed(fmt.Errorf("stop services: %w", err))
 	}
 	if removed {
 		p.Log.Info(fmt.Sprintf("Requested stop of %s...", p.ID.Partition))
 	}
-	return pass.DoneIf(running), nil
+	return pass.DoneIf(running)
 }
 
 // ForgetServices makes the supervisor forget all groups of the partition.
-func (p *Partition) ForgetServices(ctx context.Context) (pass.Outcome, error) {
+func (p *Partition) ForgetServices(ctx context.Context) pass.Outcome {
 	running, err := p.Services.Forget(ctx, p.Log)
 	if err != nil {
-		return pass.Failed, fmt.Errorf("stop services: %w", err)
+		return pass.Failed(fmt.Errorf("stop services: %w", err))
 	}
-	return pass.DoneIf(running), nil
+	return pass.DoneIf(running)
 }
 
 // A managedServices is the part of the supervisor that managers may use.

@@ -18,26 +18,31 @@ import (
 // does what is missing, so that the next pass reaches the same result.
 type Step[T any] struct {
 	Name string
-	Do   func(item T, ctx context.Context) (Outcome, error) // a method of T
+	Do   func(item T, ctx context.Context) Outcome // a method of T
 	// Always runs the step even after the failure of an earlier one.
 	Always bool
 }
 
-// Outcome is the outcome of a step.
-type Outcome string
+// Outcome is how a step ended: [Done], [Skipped], or [Failed] with an error.
+type Outcome struct {
+	kind string
+	err  error // of a failed step
+}
 
-const (
-	Done    Outcome = "done"
-	Skipped Outcome = "skipped" // there was nothing to do
-	Failed  Outcome = "failed"  // comes with an error
+var (
+	Done    = Outcome{kind: "done"}
+	Skipped = Outcome{kind: "skipped"} // there was nothing to do
 )
 
+// Failed returns the outcome of a step that err kept from ending.
+func Failed(err error) Outcome { return Outcome{kind: "failed", err: err} }
+
 // Ended returns the outcome of a step that ended with err, or without one.
-func Ended(err error) (Outcome, error) {
+func Ended(err error) Outcome {
 	if err != nil {
-		return Failed, err
+		return Failed(err)
 	}
-	return Done, nil
+	return Done
 }
 
 // DoneIf returns the outcome of a step that may have had nothing to do.
@@ -47,6 +52,9 @@ func DoneIf(something bool) Outcome {
 	}
 	return Skipped
 }
+
+// Err returns the error of a step that failed.
+func (o Outcome) Err() error { return o.err }
 
 // RunSteps runs steps in order up to the first failure, which it returns. Steps
 // marked Always run after a failure, too.
@@ -59,15 +67,16 @@ func RunSteps[T any](ctx context.Context, item T, log *slog.Logger, steps []Step
 		if failure != nil && !s.Always {
 			continue
 		}
-		outcome, err := s.Do(item, ctx)
-		if err != nil {
-			log.Debug(fmt.Sprintf("Step %s: %s", s.Name, outcome), "error", err)
-			if failure == nil {
-				failure = err
-			}
+		outcome := s.Do(item, ctx)
+		message := fmt.Sprintf("Step %s: %s", s.Name, outcome.kind)
+		if outcome.err == nil {
+			log.Debug(message)
 			continue
 		}
-		log.Debug(fmt.Sprintf("Step %s: %s", s.Name, outcome))
+		log.Debug(message, "error", outcome.err)
+		if failure == nil {
+			failure = outcome.err
+		}
 	}
 	return failure
 }

@@ -38,12 +38,12 @@ var destroySteps = []pass.Step[*reportedPartition]{
 	{Name: "directory", Do: (*reportedPartition).empty},
 }
 
-func (p *reportedPartition) destroy(ctx context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) destroy(ctx context.Context) pass.Outcome {
 	p.Log.Info("Destroying Computer Partition " + p.ID.Partition + "...")
 	return pass.Ended(pass.RunSteps(ctx, p, p.Log, destroySteps))
 }
 
-func (p *reportedPartition) checkRetention(context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) checkRetention(context.Context) pass.Outcome {
 	over, err := p.RetentionOver()
 	if err == nil && !over {
 		err = errRetained
@@ -53,17 +53,17 @@ func (p *reportedPartition) checkRetention(context.Context) (pass.Outcome, error
 
 // runDestroyScript lets the instance clean up itself. Afterwards the script is
 // removed first, because it would fail without the rest of the instance.
-func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) runDestroyScript(ctx context.Context) pass.Outcome {
 	there, err := p.hasDestroyScript()
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	if !there {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	user, err := p.Owner()
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	limited, end := process.Limit(func(line string) { p.Log.Info(line) }, maxDestroyLog)
 	command := process.Command{
@@ -80,10 +80,10 @@ func (p *reportedPartition) runDestroyScript(ctx context.Context) (pass.Outcome,
 		err = fmt.Errorf("%s ended with exit code %d", command.Path, result.ExitCode)
 	}
 	if err != nil {
-		return pass.Failed, fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", p.Path, err)
+		return pass.Failed(fmt.Errorf("Failed to destroy Computer Partition in '%s': %w", p.Path, err))
 	}
 	_ = p.Root.Remove(destroyScript) // impossible if sbin is a link to elsewhere
-	return pass.Done, nil
+	return pass.Done
 }
 
 // hasDestroyScript looks as the partition's user: the script may be a link to the
@@ -109,31 +109,31 @@ func (p *reportedPartition) hasDestroyScript() (there bool, err error) {
 	return there, err
 }
 
-func (p *reportedPartition) removeCertificate(context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) removeCertificate(context.Context) pass.Outcome {
 	if p.KeyFile == "" {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	for _, path := range []string{p.KeyFile, p.CertificateFile} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return pass.Failed, err
+			return pass.Failed(err)
 		}
 	}
-	return pass.Done, nil
+	return pass.Done
 }
 
 // emptyData empties the partition's place on every data disk, even if its user
 // removed the link in DATA.
-func (p *reportedPartition) emptyData(ctx context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) emptyData(ctx context.Context) pass.Outcome {
 	home := p.options.StorageHome
 	if home == "" {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	disks, err := os.ReadDir(home)
 	if errors.Is(err, fs.ErrNotExist) {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if err != nil {
-		return pass.Failed, fmt.Errorf("data disks: %w", err)
+		return pass.Failed(fmt.Errorf("data disks: %w", err))
 	}
 	for _, disk := range disks {
 		place := filepath.Join(home, disk.Name(), p.ID.Partition)
@@ -141,18 +141,18 @@ func (p *reportedPartition) emptyData(ctx context.Context) (pass.Outcome, error)
 			continue
 		}
 		if err := confined.Empty(ctx, place); err != nil {
-			return pass.Failed, err
+			return pass.Failed(err)
 		}
 	}
-	return pass.Done, nil
+	return pass.Done
 }
 
 // empty empties the directory. It removes the lock's delay before its date: in
 // the other order, an interruption between the two would restart the lock.
-func (p *reportedPartition) empty(ctx context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) empty(ctx context.Context) pass.Outcome {
 	_ = p.Root.Remove(partition.RetentionDelayFile) // if this fails, it is removed with the rest
 	if err := p.Root.Empty(ctx); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	return pass.Ended(p.ForgetState())
 }

@@ -27,8 +27,7 @@ import (
 // destroyOne destroys a test's only partition.
 func (r *reportTest) destroyOne() error {
 	r.t.Helper()
-	_, err := r.open().partitions[0].destroy(context.Background())
-	return err
+	return r.open().partitions[0].destroy(context.Background()).Err()
 }
 
 func TestDestroy(t *testing.T) {

@@ -45,56 +45,56 @@ func (p *reportedPartition) retire(ctx context.Context) error {
 	return err
 }
 
-func (p *reportedPartition) callManagers(ctx context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) callManagers(ctx context.Context) pass.Outcome {
 	managed := p.Managed()
 	managed.Retention = func(context.Context) (bool, error) { return p.RetentionOver() }
 	for _, m := range p.Node.Managers {
 		if err := m.Report(ctx, managed); err != nil {
-			return pass.Failed, fmt.Errorf("manager %s: %w", m.Name(), err)
+			return pass.Failed(fmt.Errorf("manager %s: %w", m.Name(), err))
 		}
 	}
-	return pass.Done, nil
+	return pass.Done
 }
 
-func (p *reportedPartition) checkUsage(context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) checkUsage(context.Context) pass.Outcome {
 	if p.usage.unsent {
-		return pass.Failed, postponement(fmt.Sprintf("Ignoring destruction of '%s', as no report usage was sent", p.ID.Partition))
+		return pass.Failed(postponement(fmt.Sprintf("Ignoring destruction of '%s', as no report usage was sent", p.ID.Partition)))
 	}
-	return pass.Done, nil
+	return pass.Done
 }
 
 // checkProcesses checks the processes that the destruction waits for (MGR-42).
 // The partition's user can write that list: other partitions' processes don't
 // count.
-func (p *reportedPartition) checkProcesses(ctx context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) checkProcesses(ctx context.Context) pass.Outcome {
 	list, err := p.Root.Read(manager.WaitList)
 	if errors.Is(err, fs.ErrNotExist) {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if err != nil {
 		p.Log.Warn("Ignored " + p.Root.Join(manager.WaitList) + ": " + err.Error())
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	running, err := p.Services.Running(ctx)
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	for line := range strings.Lines(string(list)) {
 		if name := strings.TrimSpace(line); slices.Contains(running, name) {
 			p.Log.Debug("Still running: " + name)
-			return pass.Failed, postponement("There are running processes into the partition, wait until they finish...")
+			return pass.Failed(postponement("There are running processes into the partition, wait until they finish..."))
 		}
 	}
-	return pass.Done, nil
+	return pass.Done
 }
 
 // reportDestroyed reports to the master. If the master fails or doesn't know
 // the partition any more, its next list decides (GRID-83).
-func (p *reportedPartition) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
+func (p *reportedPartition) reportDestroyed(ctx context.Context) pass.Outcome {
 	err := p.Node.Master.Destroyed(ctx, p.ID)
 	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrServer) {
 		p.Log.Debug("Ignored failure to report a destroyed partition", "error", err)
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	return pass.Ended(err)
 }

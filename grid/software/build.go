@@ -17,21 +17,21 @@ import (
 
 // makeDirectory makes the directory of the release, with the owner of the
 // directory of all releases (GRID-29), and begins the build there.
-func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
+func (r *release) makeDirectory(ctx context.Context) pass.Outcome {
 	created := true
 	err := r.place.Make(r.name, 0o755)
 	if errors.Is(err, fs.ErrExist) {
 		created, err = false, nil
 	}
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	if err := r.begin(ctx); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	if created {
 		if err := r.root.Chmod(".", 0o755); err != nil {
-			return pass.Failed, err
+			return pass.Failed(err)
 		}
 	}
 	return pass.Ended(r.root.MakeDirectory("extends-cache", 0o755))
@@ -39,24 +39,24 @@ func (r *release) makeDirectory(ctx context.Context) (pass.Outcome, error) {
 
 // copyNetrc copies the owner's logins into the build's home, which isn't the
 // owner's (GRID-30).
-func (r *release) copyNetrc(context.Context) (pass.Outcome, error) {
+func (r *release) copyNetrc(context.Context) pass.Outcome {
 	const name = ".netrc"
 	user, err := process.LookupUser(r.root.UID, r.root.GID)
 	if err != nil {
-		return pass.Failed, fmt.Errorf("owner of %s: %w", r.directory, err)
+		return pass.Failed(fmt.Errorf("owner of %s: %w", r.directory, err))
 	}
 	if filepath.Clean(user.Home) == filepath.Clean(r.directory) {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if err := r.root.Clear(name); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	logins, err := readLogins(filepath.Clean(user.Home), name, user.UID)
 	if errors.Is(err, fs.ErrNotExist) {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	return pass.Ended(r.root.Write(name, logins, confined.Attributes{Mode: 0o600, UID: r.root.UID, GID: r.root.GID}))
 }
@@ -82,11 +82,11 @@ func readLogins(home, name string, uid int) ([]byte, error) {
 
 // writeProfile writes buildout.cfg if it is missing, and records the revision
 // of a profile in a local git repository (GRID-31).
-func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
+func (r *release) writeProfile(ctx context.Context) pass.Outcome {
 	const name = "buildout.cfg"
 	before, err := r.root.Read(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	profile := before
 	if err != nil {
@@ -96,7 +96,7 @@ func (r *release) writeProfile(ctx context.Context) (pass.Outcome, error) {
 		profile = buildout.NoteRevision(profile, revision, r.node.Now())
 	}
 	if string(profile) == string(before) {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	return pass.Ended(r.root.Write(name, profile, confined.Attributes{Mode: 0o644, UID: r.root.UID, GID: r.root.GID}))
 }
@@ -134,29 +134,29 @@ const skipMarker = "bin/buildout-bootstrap-skipped"
 
 // bootstrap makes bin/buildout. If that exists, only every other attempt makes
 // it again: either may have caused the failure (GRID-34).
-func (r *release) bootstrap(ctx context.Context) (pass.Outcome, error) {
+func (r *release) bootstrap(ctx context.Context) pass.Outcome {
 	if r.root.Exists(skipMarker) {
 		if err := r.root.Clear(skipMarker); err != nil {
-			return pass.Failed, err
+			return pass.Failed(err)
 		}
 	} else if r.root.Exists(buildout.ReleaseScript) {
 		if err := r.root.Write(skipMarker, nil, confined.AgentFile); err != nil {
-			return pass.Failed, err
+			return pass.Failed(err)
 		}
 		r.bootstrapSkipped = true
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	r.step("bootstrapping")
 	return pass.Ended(r.builder.Bootstrap(ctx, r.parameters()...))
 }
 
-func (r *release) runBuildout(ctx context.Context) (pass.Outcome, error) {
+func (r *release) runBuildout(ctx context.Context) pass.Outcome {
 	r.step("building")
 	if err := r.builder.Run(ctx, buildout.Script{Root: r.root, Name: buildout.ReleaseScript}, r.parameters()...); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	if r.bootstrapSkipped {
 		return pass.Ended(r.root.Clear(skipMarker))
 	}
-	return pass.Done, nil
+	return pass.Done
 }

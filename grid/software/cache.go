@@ -11,30 +11,30 @@ import (
 )
 
 // checkSpace also checks what a build may need besides the release (GRID-26).
-func (r *release) checkSpace(context.Context) (pass.Outcome, error) {
+func (r *release) checkSpace(context.Context) pass.Outcome {
 	return pass.Ended(pass.CheckFreeSpace(r.directory, r.options.MinFreeSpace, "software_min_free_space"))
 }
 
 // fetch gets the release from the cache, for a first installation only. If that
 // fails, the release is built, unless that is forbidden (GRID-27).
-func (r *release) fetch(ctx context.Context) (pass.Outcome, error) {
+func (r *release) fetch(ctx context.Context) pass.Outcome {
 	o := r.options
 	_, forced := prefixOf(r.url, o.DownloadForced)
 	if r.exists() {
 		if forced {
-			return pass.Failed, fmt.Errorf("Binary cache forced for '%s', but directory %s already exists, will retry again", r.url, r.directory)
+			return pass.Failed(fmt.Errorf("Binary cache forced for '%s', but directory %s already exists, will retry again", r.url, r.directory))
 		}
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	found, err := r.tryFetch(ctx)
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	if !found && forced {
-		return pass.Failed, fmt.Errorf("Binary cache forced for '%s', but failed to download, will retry again", r.url)
+		return pass.Failed(fmt.Errorf("Binary cache forced for '%s', but failed to download, will retry again", r.url))
 	}
 	r.fetched = found
-	return pass.DoneIf(found), nil
+	return pass.DoneIf(found)
 }
 
 func (r *release) tryFetch(ctx context.Context) (found bool, err error) {

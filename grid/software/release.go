@@ -126,7 +126,7 @@ func (r *release) close() {
 }
 
 // openDirectory opens the directory that the cache filled.
-func (r *release) openDirectory(context.Context) (pass.Outcome, error) { return pass.Ended(r.open()) }
+func (r *release) openDirectory(context.Context) pass.Outcome { return pass.Ended(r.open()) }
 
 // open opens the directory, which must belong to the owner of software_root
 // (GRID-101).

@@ -10,17 +10,17 @@ import (
 )
 
 // remove removes the release from this node (GRID-38).
-func (r *release) remove(ctx context.Context) (pass.Outcome, error) {
+func (r *release) remove(ctx context.Context) pass.Outcome {
 	if !r.exists() {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	r.log.Info(fmt.Sprintf("Destroying '%s' ...", r.url))
 	r.step("removing")
 	if err := r.removeDirectory(ctx); err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	r.log.Info(fmt.Sprintf("Destroyed '%s' .", r.url))
-	return pass.Done, nil
+	return pass.Done
 }
 
 // removeDirectory first ends any build there, then removes the completion mark

@@ -22,22 +22,22 @@ func (r *release) tell(ctx context.Context, news string, call func(ctx context.C
 
 // announce reports that the release is being built. Not every master supports
 // that.
-func (r *release) announce(ctx context.Context) (pass.Outcome, error) {
+func (r *release) announce(ctx context.Context) pass.Outcome {
 	err := r.tell(ctx, "is being built", r.node.Master.BuildingRelease)
 	if errors.Is(err, slap.ErrNotFound) {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if err != nil {
-		return pass.Failed, err
+		return pass.Failed(err)
 	}
 	r.log.Info(fmt.Sprintf("Installing software release %s ...", r.url))
-	return pass.Done, nil
+	return pass.Done
 }
 
-func (r *release) reportAvailable(ctx context.Context) (pass.Outcome, error) {
+func (r *release) reportAvailable(ctx context.Context) pass.Outcome {
 	return pass.Ended(r.tell(ctx, "is available", r.node.Master.AvailableRelease))
 }
 
-func (r *release) reportDestroyed(ctx context.Context) (pass.Outcome, error) {
+func (r *release) reportDestroyed(ctx context.Context) pass.Outcome {
 	return pass.Ended(r.tell(ctx, "is destroyed", r.node.Master.DestroyedRelease))
 }

@@ -19,25 +19,25 @@ import (
 
 // upload starts to upload a release that was built here (GRID-28). The master
 // is informed at once that it is available (D-21).
-func (r *release) upload(ctx context.Context) (pass.Outcome, error) {
+func (r *release) upload(ctx context.Context) pass.Outcome {
 	o := r.options
 	if !o.Upload || o.Cache == nil {
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	if _, listed := prefixOf(r.url, o.UploadBlacklist); listed {
 		r.log.Info("Can't upload to binary cache: Software Release URL is blacklisted.")
-		return pass.Skipped, nil
+		return pass.Skipped
 	}
 	var used []string
 	if r.root.Exists(".shared") { // D-11
 		var err error
 		if used, err = parts.Used(r.node.SharedParts.List(), r.directory, r.log); err != nil {
 			r.log.Warn(fmt.Sprintf("Not uploaded to the network cache: the shared parts of %s: %v", r.url, err))
-			return pass.Skipped, nil
+			return pass.Skipped
 		}
 	}
 	r.uploads.begin(ctx, o, upload{url: r.url, directory: r.directory, parts: used, log: r.log})
-	return pass.Done, nil
+	return pass.Done
 }
 
 // OpenPacked returns a function that opens releases and shared parts for
