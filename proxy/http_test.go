@@ -4,6 +4,9 @@ package proxy_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"strconv"
@@ -278,5 +281,32 @@ func TestUsage(t *testing.T) {
 	reports, err := l.Usage(t.Context(), "c", 10)
 	if err != nil || len(reports) != 2 || reports[1].Report != "<journal/>" {
 		t.Errorf("%v, %v", reports, err)
+	}
+}
+
+// fullStore has no room left: store.TestFullDatabase has the real one.
+type fullStore struct{ store.Store }
+
+func (fullStore) Supply(context.Context, store.Software) error {
+	return fmt.Errorf("write to the database: %w", store.ErrFull)
+}
+
+// TestFullDisk answers what clients take for a master that can't be reached, and says
+// why in the answer and in the log (PROXY-11).
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	l := newLab(t, proxy.Options{})
+	l.server.Config.Handler = proxy.New(proxy.Options{
+		Store: fullStore{l.Store}, Computer: "local_computer", Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	got := l.do("POST", "/supplySupply", "application/x-www-form-urlencoded", "url=u&computer_id=c&state=available")
+	if got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "The disk of the master&#39;s database is full. Nothing was changed.") {
+		t.Error(got)
+	}
+	got = l.rpc("slapos.post.v0.software_installation", `{"computer_guid": "c", "software_release_uri": "u"}`)
+	l.expect(got, 503, `{"status": 503, "type": "Service Unavailable", "title": "The disk of the master's database is full. Nothing was changed."}`)
+	if lines := strings.Count(log.String(), "the disk is full"); lines != 2 {
+		t.Errorf("%d lines of the log: %s", lines, &log)
 	}
 }

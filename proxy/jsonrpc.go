@@ -160,6 +160,8 @@ func (p *Proxy) failRPC(w http.ResponseWriter, r *http.Request, err error) {
 	status, expected := asStatus(err)
 	if !expected {
 		p.complain(r, err)
+	}
+	if status == errOurs {
 		status = &statusError{http.StatusInternalServerError, "Internal server error"}
 	}
 	if !acceptsJSON(r) {

@@ -41,10 +41,11 @@ var (
 	errBody   = &statusError{http.StatusRequestEntityTooLarge, "The data value transmitted exceeds the capacity limit."}
 	errOurs   = &statusError{http.StatusInternalServerError, "The server encountered an internal error and was unable to " +
 		"complete your request. Either the server is overloaded or there is an error in the application."}
+	errFull = &statusError{http.StatusServiceUnavailable, "The disk of the master's database is full. Nothing was changed."}
 )
 
-// asStatus finds the answer that an error asks for; false for one that nobody
-// thought of.
+// asStatus finds the answer that an error asks for; false for one that the log of
+// the master must have.
 func asStatus(err error) (*statusError, bool) {
 	var status *statusError
 	var requester *store.RequesterError
@@ -62,6 +63,8 @@ func asStatus(err error) (*statusError, bool) {
 		return errBody, true
 	case errors.As(err, &unread):
 		return errBad, true
+	case errors.Is(err, store.ErrFull):
+		return errFull, false
 	}
 	return errOurs, false
 }

@@ -81,6 +81,9 @@ command again in a few minutes, or wrong usage.`,
 				return err
 			}
 			options.reference, options.url = c.Args().Get(0), c.Args().Get(1)
+			if options.reference == "" || options.url == "" {
+				return argv.UsageErrorf("REFERENCE and SOFTWARE_URL are not empty: slapos request my-instance URL")
+			}
 			return runRequest(c.Context, e, *options)
 		},
 	}

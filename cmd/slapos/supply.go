@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/argv"
 	"slapos/slap"
 )
 
@@ -42,6 +43,9 @@ Exit codes: 0 the master accepted the request; 1 failed; 2 wrong usage.`,
 
 // ask asks for a state of the release, which it tells before.
 func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.State, announcement string) error {
+	if o.url == "" || o.node == "" {
+		return argv.UsageErrorf("SOFTWARE_URL and NODE are not empty: slapos supply URL COMP-1")
+	}
 	client, err := e.openClient(o.clientOptions)
 	if err != nil {
 		return err

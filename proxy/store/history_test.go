@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -129,6 +130,9 @@ func TestFullDatabase(t *testing.T) {
 	}
 	if added := count(t, d, "event18") - events; added >= 150 {
 		t.Errorf("%d events were added: there was room", added)
+	}
+	if err := request(1000, 1_000_000); !errors.Is(err, ErrFull) {
+		t.Errorf("a request that needs room: %v", err)
 	}
 	if err := d.Report(t.Context(), Report{Computer: "c", Kind: KindInstance, Subject: "p0", State: ReportError, Log: strings.Repeat(fmt.Sprint(time.Now()), 100_000)}); err != nil {
 		t.Errorf("a report fails for want of room: %v", err)

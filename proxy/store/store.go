@@ -38,6 +38,10 @@ var ErrNotFound = errors.New("not found")
 // ErrNoHost says that the partition of a shared instance is gone.
 var ErrNoHost = errors.New("host not found")
 
+// ErrFull says that the disk of the database, or its quota, has no room for what
+// is to be written. Nothing was.
+var ErrFull = errors.New("the disk is full")
+
 // ErrShared says that an operation is none for shared instances.
 var ErrShared = errors.New("a shared instance has no partition of its own")
 

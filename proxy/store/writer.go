@@ -172,6 +172,9 @@ func (w *writer) commit(batch []*job) {
 		}
 		break
 	}
+	if full(err) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
 	for _, j := range batch {
 		if err != nil {
 			j.err = fmt.Errorf("write to the database: %w", err)
