@@ -97,6 +97,11 @@ var commandMutations = []mutation{
 			return []string{"python3"}`,
 	},
 	{
+		"No list of processes shows the console's token", "cmd/slapos/console/python.go", "cmd/slapos/console.TestConsoleSecrets",
+		`line := []string{p.Programs[0], "-c", command, "0"}`,
+		`line := []string{p.Programs[0], "-c", command, p.Token}`,
+	},
+	{
 		"A configured Python is a program", "cmd/slapos/console/python.go", "cmd/slapos/console.TestFindPythons",
 		`} else if isProgram(path) {`,
 		`} else {`,

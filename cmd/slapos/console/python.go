@@ -92,15 +92,20 @@ func (p *Python) Become(program *Program, environ []string) error {
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
 	}
-	arguments := []string{p.Programs[0], "-c", command, "0"}
-	if program != nil {
-		arguments = append(arguments, program.Arguments...)
-	}
-	err = unix.Exec(p.Programs[0], arguments, environ)
+	err = unix.Exec(p.Programs[0], p.commandLine(program, command), environ)
 	if errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("start %s: its interpreter does not exist", p.Programs[0])
 	}
 	return fmt.Errorf("start %s: %w", p.Programs[0], err)
+}
+
+// commandLine is what lists of processes show.
+func (p *Python) commandLine(program *Program, command string) []string {
+	line := []string{p.Programs[0], "-c", command, "0"}
+	if program != nil {
+		line = append(line, program.Arguments...)
+	}
+	return line
 }
 
 const banner = `request(URL, "name"), supply(URL, "COMP-1"), computer("COMP-1"), product.NAME; help(slap), dir(slap); Ctrl-D ends`

@@ -38,7 +38,10 @@ func pythons(t *testing.T) map[string]string {
 func runPython(t *testing.T, p Python, program, code string, environ ...string) (stdout, stderr string) {
 	t.Helper()
 	command := fmt.Sprintf(begin, 3)
-	text, err := p.payload(&Program{Source: code}, command)
+	p.Programs = []string{program}
+	source := &Program{Source: code, Arguments: []string{"-c"}}
+	line := p.commandLine(source, command)
+	text, err := p.payload(source, command)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +55,7 @@ func runPython(t *testing.T, p Python, program, code string, environ ...string) 
 	}
 	defer file.Close()
 	var out, errors bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), program, "-c", command, "0", "-c")
+	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...)
 	cmd.ExtraFiles = []*os.File{file}
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "NETRC=") }), environ...)
 	cmd.Stdout, cmd.Stderr = &out, &errors
