@@ -4,8 +4,8 @@ package store
 
 import (
 	"context"
-	"maps"
 	"slices"
+	"strings"
 )
 
 // Heard is when a node was last heard of, and the time between its passes as
@@ -102,8 +102,7 @@ func (d *Database) flushHeard(ctx context.Context) error {
 	var later, silent, back []Heard
 	h := d.history
 	h.mutex.Lock()
-	for _, computer := range slices.Sorted(maps.Keys(h.heard)) {
-		n := h.heard[computer]
+	for _, n := range h.heard {
 		if n.unsaid {
 			later = append(later, n.Heard)
 			n.unsaid = false
@@ -119,6 +118,9 @@ func (d *Database) flushHeard(ctx context.Context) error {
 		}
 	}
 	h.mutex.Unlock()
+	for _, list := range [][]Heard{later, silent, back} {
+		slices.SortFunc(list, func(a, b Heard) int { return strings.Compare(a.Computer, b.Computer) })
+	}
 	// Others wait for the writer meanwhile: not all at once.
 	for part := range slices.Chunk(later, 500) {
 		if err := d.writer.do(ctx, func(ctx context.Context, t *transaction) error { return t.noteHeard(ctx, part) }); err != nil {

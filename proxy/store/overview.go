@@ -178,7 +178,7 @@ func (d *Database) readConditions(ctx context.Context, s *session, c *Conditions
 			return err
 		}
 	}
-	d.addMemory(c)
+	d.addMemory(c, computers)
 	return d.readUses(ctx, s, c, where, args)
 }
 
@@ -232,24 +232,38 @@ func (c *Conditions) addPromise(row *promiseRow) {
 	}
 }
 
-// addMemory adds what isn't written yet.
-func (d *Database) addMemory(c *Conditions) {
+// addMemory adds what isn't written yet about some computers, nil for all. It
+// doesn't look at more: nodes that speak wait for it.
+func (d *Database) addMemory(c *Conditions, computers []string) {
 	h := d.history
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	for computer, n := range h.heard {
-		if n.Time > c.heard[computer].Time {
-			c.heard[computer] = n.Heard
+	hear := func(n *heardNode) {
+		if n != nil && n.Time > c.heard[n.Computer].Time {
+			c.heard[n.Computer] = n.Heard
 		}
 	}
-	for key, later := range h.times {
-		if key.kind == kindPromise {
-			if sums := c.promises[slap.PartitionID{Computer: key.computer, Partition: key.subject}]; sums != nil {
-				sums.time = max(sums.time, later.time)
-			}
-		} else if row := c.reports[key]; row != nil && later.time > row.Time {
+	for _, computer := range computers {
+		hear(h.heard[computer])
+	}
+	if computers == nil {
+		for _, n := range h.heard {
+			hear(n)
+		}
+	}
+	if len(h.times) == 0 {
+		return
+	}
+	for key, row := range c.reports {
+		// Those of computers that were read before have it already.
+		if later, found := h.times[key]; found && later.time > row.Time {
 			row.Time = later.time
 			row.Failures += later.failures
+		}
+	}
+	for id, sums := range c.promises {
+		if later, found := h.times[reportKey{id.Computer, kindPromise, id.Partition}]; found {
+			sums.time = max(sums.time, later.time)
 		}
 	}
 }
