@@ -93,6 +93,7 @@ func (d *Database) Heard(computer string, pass bool) {
 		n.poll = now
 	}
 	n.Time, n.unsaid = max(n.Time, now), true
+	h.changes.Add(1)
 }
 
 // flushHeard writes when nodes were heard of, and events of those that fell

@@ -144,6 +144,8 @@ type history struct {
 	// begun is true once the tables are there, with the row that says since when.
 	begun  atomic.Bool
 	events atomic.Int64 // since the database was opened
+	// changes counts what may have changed a condition.
+	changes atomic.Int64
 
 	mutex sync.Mutex
 	heard map[string]*heardNode
@@ -156,8 +158,7 @@ type history struct {
 	// trimmed is when history last made room, known to the writer alone.
 	trimmed time.Time
 
-	overviewing sync.Mutex
-	overview    overviews
+	overview overviews
 
 	stop, stopped chan struct{}
 	ending        sync.Once

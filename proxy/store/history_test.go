@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // openFile opens a new file with a computer of some partitions.
@@ -270,5 +271,47 @@ func TestSummary(t *testing.T) {
 		if got := summary(cleanLog(log)); got != want {
 			t.Errorf("%q: %q", log, got)
 		}
+	}
+}
+
+// TestOverviewAge: a large overview is made beside those who ask for it.
+func TestOverviewAge(t *testing.T) {
+	t.Parallel()
+	d := openFile(t, Options{}, 1)
+	condition := func() slap.Condition {
+		t.Helper()
+		o, err := d.Overview(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o.Nodes[0].Condition
+	}
+	if got := condition(); got != slap.ConditionNever {
+		t.Errorf("at first %s", got)
+	}
+	d.Heard("c", true)
+	if got := condition(); got != slap.ConditionUp {
+		t.Errorf("heard of, it is %s", got)
+	}
+	o := &d.history.overview
+	// As if it had taken a second, now and long ago.
+	age := func(age time.Duration) {
+		o.mutex.Lock()
+		defer o.mutex.Unlock()
+		o.last, o.took, o.made = &Overview{Nodes: []NodeOverview{{}}}, time.Second, time.Now().Add(-age)
+	}
+	d.Heard("c", true)
+	age(0)
+	if got := condition(); got != "" {
+		t.Errorf("a large one is made anew at once: %s", got)
+	}
+	age(30 * time.Second)
+	if got := condition(); got != "" {
+		t.Errorf("who asks waits for a large one: %s", got)
+	}
+	testkit.Eventually(t, testkit.Patience, "it is made", func() bool { return condition() == slap.ConditionUp })
+	age(time.Hour)
+	if got := condition(); got != slap.ConditionUp {
+		t.Errorf("an old one is handed out: %s", got)
 	}
 }

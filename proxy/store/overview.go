@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"slapos/slap"
@@ -331,27 +332,77 @@ type InstanceOverview struct {
 
 // overviews keeps the last one.
 type overviews struct {
-	last *Overview
-	// until is when a new one is made: it may take a twentieth of the time.
-	until time.Time
+	mutex sync.Mutex
+	last  *Overview
+	// changes is the number of changes before it, made when it was, and took how
+	// long that took.
+	changes int64
+	made    time.Time
+	took    time.Duration
+	making  bool
 }
+
+// A small cloud's overview is made whenever something changed. That of a large one
+// may be older, and making it takes a twentieth of the time at most.
+const (
+	smallOverview  = 100 * time.Millisecond
+	overviewPause  = 20
+	overviewLasts  = time.Second
+	overviewOldest = time.Minute
+)
 
 // Overview implements [History].
 func (d *Database) Overview(ctx context.Context) (*Overview, error) {
-	h := d.history
-	h.overviewing.Lock()
-	defer h.overviewing.Unlock()
-	if h.overview.last != nil && time.Now().Before(h.overview.until) {
-		return h.overview.last, nil
+	o := &d.history.overview
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	age := time.Since(o.made)
+	switch {
+	case o.last == nil || age > max(overviewOldest, 2*overviewPause*o.took):
+	case age < overviewLasts && o.changes == d.history.changes.Load():
+		return o.last, nil
+	case o.took < smallOverview:
+	case o.making || age < overviewPause*o.took:
+		return o.last, nil
+	default:
+		// Who asks now doesn't wait for it. Close waits until it has read.
+		o.making = true
+		go func() {
+			fresh := d.freshOverview(context.WithoutCancel(ctx))
+			o.mutex.Lock()
+			defer o.mutex.Unlock()
+			o.making = false
+			if fresh.err == nil {
+				o.keep(fresh)
+			}
+		}()
+		return o.last, nil
 	}
-	begin := time.Now()
 	// One that gives up must not cancel it for those who wait.
-	o, err := d.makeOverview(context.WithoutCancel(ctx))
-	if err != nil {
-		return nil, err
+	fresh := d.freshOverview(context.WithoutCancel(ctx))
+	if fresh.err != nil {
+		return nil, fresh.err
 	}
-	h.overview = overviews{o, time.Now().Add(20 * time.Since(begin))}
-	return o, nil
+	o.keep(fresh)
+	return o.last, nil
+}
+
+// freshOverview is an overview, and what changed before it.
+type freshOverview struct {
+	overview *Overview
+	changes  int64
+	begin    time.Time
+	err      error
+}
+
+func (d *Database) freshOverview(ctx context.Context) freshOverview {
+	fresh := freshOverview{changes: d.history.changes.Load(), begin: time.Now()}
+	fresh.overview, fresh.err = d.makeOverview(ctx)
+	return fresh
+}
+
+func (o *overviews) keep(fresh freshOverview) {
+	o.last, o.changes, o.made, o.took = fresh.overview, fresh.changes, time.Now(), time.Since(fresh.begin)
 }
 
 func (d *Database) makeOverview(ctx context.Context) (o *Overview, err error) {

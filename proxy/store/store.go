@@ -88,8 +88,8 @@ type History interface {
 	// what it should do: its period is learned from these times.
 	Heard(computer string, pass bool)
 
-	// Overview returns the condition of everything. It may be some seconds old,
-	// the larger the older; who gets it must not change it.
+	// Overview returns the condition of everything. It is of this moment unless that
+	// takes long: then it may be twenty times as old. Who gets it must not change it.
 	Overview(ctx context.Context) (*Overview, error)
 	// Conditions returns what tells the conditions of what is on some computers,
 	// of all of them if none is named. It is of this moment.

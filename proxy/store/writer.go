@@ -228,6 +228,7 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 		w.db.history.begun.Store(true)
 	}
 	w.db.history.events.Add(events)
+	w.db.history.changes.Add(1)
 	return nil
 }
 
