@@ -123,6 +123,17 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 			return err
 		}
 	}
+	storing := store.Options{
+		URI: settings["database_uri"], Computer: options.Computer,
+		SoftwareRoot: settings["local_software_release_root"], Logger: e.log, Now: e.now,
+	}
+	for key, number := range map[string]*int{"history_days": &storing.HistoryDays, "history_events": &storing.HistoryEvents} {
+		if settings[key] != "" {
+			if *number, err = wholeOption(settings, key, 0); err != nil {
+				return err
+			}
+		}
+	}
 	// The address first: if it is taken, another proxy may be using the
 	// database, which must then not be migrated.
 	listeners, err := serve.Listen(ctx, settings["host"], port)
@@ -135,10 +146,7 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	if options.Allow == nil && !onlyLoopback(listeners) {
 		e.log.Warn("Anybody who reaches this address may do anything: set listen_client_ca_file or listen_token_file in section [slapproxy], or listen on 127.0.0.1")
 	}
-	database, err := store.Open(ctx, store.Options{
-		URI: settings["database_uri"], Computer: options.Computer,
-		SoftwareRoot: settings["local_software_release_root"], Logger: e.log, Now: e.now,
-	})
+	database, err := store.Open(ctx, storing)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,8 @@ var keyRules = [...]keyRule{
 	{section: "slapformat", name: "pids_max", kind: limitKind},
 	{section: "slapproxy", name: "port", kind: wholeKind, most: maxPort},
 	{section: "slapproxy", name: "listen_connections", kind: wholeKind, least: 1, most: 1 << 16},
+	{section: "slapproxy", name: "history_days", kind: wholeKind, least: 1, most: 36_500},
+	{section: "slapproxy", name: "history_events", kind: wholeKind, least: 1, most: 100_000},
 	{section: "slapproxy", name: "listen_open_cache", kind: truthKind},
 	{section: "slapproxy", name: "shacache_max_age", kind: ageKind},
 	{section: "slapproxy", name: "shacache_max_size", kind: byteSizeKind},
