@@ -78,7 +78,7 @@ release: build var/bin/nfpm var/bin/crane var/bin/syft ## packages, archives, im
 try-packages: build var/bin/nfpm var/bin/crane var/bin/syft ## packages built twice and compared; installed, changed and removed on clean systems: takes long, needs root
 	SLAPOS_TEST_PACKAGES=1 $(GO) test -count 1 -timeout 120m -v -run 'TestPackages|TestRelease' ./docs
 
-docs: build ## docs/commands.md, from the help of the commands
+docs: program ## docs/commands.md, from the help of the commands
 	bin/slapos help --markdown > docs/commands.md
 
 testenv: $(TESTENV)/.ready var/bin/versitygw var/bin/nfpm ## the Python environment and the programs that tests use
@@ -101,7 +101,7 @@ var/bin/%:
 	for section in buildout tests toolbox; do .ci/pip $*/bin/python $$section || exit 1; done
 	touch $@
 
-testenv-newest: check-tools build testenv ## what would break with the newest of all Python packages, in var/testenv-newest
+testenv-newest: check-tools program testenv ## what would break with the newest of all Python packages, in var/testenv-newest
 	rm -rf var/testenv-newest
 	SLAPOS_NEWEST=1 $(MAKE) var/testenv-newest/.ready
 	.ci/newest var/testenv-newest
@@ -111,7 +111,7 @@ pins: ## versions and hashes of all Python packages anew, in .ci/requirements.tx
 	var/pins/bin/python -m pip install -q --disable-pip-version-check $(UV)
 	PATH=$(CURDIR)/var/pins/bin:$$PATH $(PYTHON) .ci/pins.py $(firstword $(wildcard $(HOME)/.pyenv/versions/2.7*/bin/python /usr/bin/python2.7))
 
-test: check-tools build testenv ## every test, with the race detector
+test: check-tools program testenv ## every test, with the race detector
 	$(GO) vet ./...
 	# -count 1: a cached result knows nothing of what the machine has by now.
 	GO=$(GO) .ci/test.py -race -count 1 -timeout 20m ./...
@@ -142,10 +142,10 @@ soak: check-tools testenv ## the agent killed KILLS times (300), all hostile fil
 	SLAPOS_TEST_ROUNDS=50 $(GO) test -count 1 -timeout 120m -run 'Exchanged|Race|PruneLinks' ./slap/confined ./grid/software ./grid/prune
 	SLAPOS_TEST_KILLS=$(KILLS) SLAPOS_TEST_LONG=1 $(GO) test -count 1 -timeout 120m -v -run 'TestKilledAgent|TestHostilePartitions' ./grid/instance
 
-demo: check-tools build ## from nothing to a running service, in var/demo
+demo: check-tools program ## from nothing to a running service, in var/demo
 	docs/examples/demo.sh
 
-tutorial: check-tools build ## type docs/tutorial.md, and see that it works
+tutorial: check-tools program ## type docs/tutorial.md, and see that it works
 	SLAPOS_TUTORIAL=1 $(GO) test ./cmd/slapos -run 'TestTutorial$$' -count 1 -timeout 30m -v
 
 demo-clean: ## stop what the demo started, remove var/demo
