@@ -93,6 +93,15 @@ func FuzzRPC(f *testing.F) {
 		}
 	}
 	f.Add("post.v0.software_instance", `{"title": "t", "software_release_uri": "u", "software_type": "", "shared": true, "parameters": {"a": [1e999, {"b": null}]}, "sla_parameters": {"master_url": "ftp://x"}}`)
+	for method, body := range map[string]string{
+		"get.v1.status": `{}`, "get.v1.software_instance_status": `{"instance_guid": "a______0"}`, "get.v1.event_log": `{"event": 1}`,
+		"get.v1.software_installation_status":   `{"computer_guid": "c", "software_release_uri": "u"}`,
+		"allDocs.v1.event_list":                 `{"computer_guid": "c", "kind": "node", "after": 1, "limit": 7, "title": "\u0000"}`,
+		"put.v1.software_instance_promise_list": `{"computer_guid": "c", "compute_partition_id": "p0", "passed": 1e3, "failing": [{"name": "\u001b[1m", "message": "\ud800"}]}`,
+		"put.v0.software_instance_error":        `{"instance_guid": "a______0", "message": "Error: \u0000\r\n"}`,
+	} {
+		f.Add(method, body)
+	}
 	h := fuzzed(f)
 	f.Fuzz(func(t *testing.T, method, body string) {
 		w := answerOf(t, h, "/slapos."+url.PathEscape(method), "application/json", body)

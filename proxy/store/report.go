@@ -244,8 +244,8 @@ func (t *transaction) setReport(ctx context.Context, row *reportRow) error {
 
 // forget removes what nodes reported of something that is gone.
 func (t *transaction) forget(ctx context.Context, key reportKey) error {
-	if t.forgetful || !t.db.history.begun.Load() {
-		return nil
+	if keep, err := t.keep(ctx); err != nil || !keep {
+		return err
 	}
 	h := t.db.history
 	h.mutex.Lock()
