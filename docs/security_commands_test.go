@@ -40,8 +40,8 @@ var commandMutations = []mutation{
 		`os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)`,
 	},
 	{
-		"Names of promises are printable", "cmd/slapos/promise_table.go", "cmd/slapos.TestPromiseTableNames",
-		`p.name, oneLine(r.Name), r.state()`,
+		"Names of promises are printable", "cmd/slapos/board/table.go", "cmd/slapos/board.TestPromiseTableNames",
+		`p.name, terminal.OneLine(r.Name), r.state()`,
 		`p.name, r.Name, r.state()`,
 	},
 	{

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/terminal"
 	"slapos/networkcache"
 )
 
@@ -82,7 +83,7 @@ func binaryRows(ctx context.Context, client *networkcache.Client, entries []netw
 		}
 		age := "-"
 		if date, dated := entry.Date(); dated {
-			age, anyDated = shortAge(now.Sub(date)), true
+			age, anyDated = terminal.Age(now.Sub(date)), true
 		}
 		rows = append(rows, []string{
 			platform.Multiarch, platform.OS[0], platform.OS[1], platform.OS[2],

@@ -12,8 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
+	"slapos/cmd/slapos/terminal"
 	"slapos/slap/clock"
 )
 
@@ -76,13 +75,7 @@ func (e *environment) checkRoot(slapos map[string]string) error {
 }
 
 // isTerminal reports whether a stream of the environment is a terminal.
-func isTerminal(stream any) bool {
-	if output, ok := stream.(*checkedOutput); ok {
-		stream = output.Writer
-	}
-	file, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
-}
+func isTerminal(stream any) bool { return terminal.Is(stream) }
 
 // A checkedOutput remembers that something could not be written, so that no command
 // that prints ends as if it had (CLI-14).
@@ -101,6 +94,9 @@ func (o *checkedOutput) Write(text []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Unwrap returns the stream itself.
+func (o *checkedOutput) Unwrap() io.Writer { return o.Writer }
 
 // outputError returns why something could not be printed, nil if all was.
 func (e *environment) outputError() error {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
+	"slapos/cmd/slapos/terminal"
 	"slapos/grid/instance"
 	"slapos/grid/pass"
 	"slapos/slap/clock"
@@ -291,4 +293,14 @@ func checkGridFiles(merged map[string]string) error {
 		return sentencef("Directory '%s' does not exist", path)
 	}
 	return nil
+}
+
+// watchPass shows a line below the log on a terminal (D-15).
+func (e *environment) watchPass(options *gridOptions) {
+	if !isTerminal(e.stderr) || options.Node.BuildoutDebug {
+		return
+	}
+	line := terminal.NewStatusLine(e.stderr, e.now)
+	options.Node.Progress = line
+	options.Node.Logger = slog.New(line.Above(options.Node.Logger.Handler()))
 }

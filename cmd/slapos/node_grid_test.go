@@ -4,6 +4,7 @@ package main
 
 import (
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -255,5 +256,16 @@ func TestCollectFolders(t *testing.T) {
 			settings.Heating.Sensor != "s" || !slices.Equal(settings.Partitions, []collect.Partition{{User: "u0", Path: "/srv/p0"}}) {
 			t.Errorf("%q: %+v, %v", own, settings, err)
 		}
+	}
+}
+
+// Cron mails all output, so only the log is written if the output is not a
+// terminal. D-15: elsewhere.
+func TestNoStatusLineElsewhere(t *testing.T) {
+	e := &environment{stderr: io.Discard, now: time.Now}
+	var options gridOptions
+	e.watchPass(&options)
+	if options.Node.Progress != nil || options.Node.Logger != nil {
+		t.Error("progress is shown where nobody watches")
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"slapos/grid/instance"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/board"
 	"slapos/cmd/slapos/pytext"
 	"slapos/grid/pass"
 )
@@ -75,24 +76,24 @@ Exit codes: 0 all promises pass; 1 failed; 2 a promise failed; 5 not root;
 
 // runPromiseRounds is one round, or with --watch many.
 func (e *environment) runPromiseRounds(ctx context.Context, g gridCommand, options *promiseOptions) error {
-	board := newPromiseBoard(e.now)
+	results := board.New(e.now)
 	g.prepare = func(options *gridOptions) error {
-		options.Instance.Promises = board
+		options.Instance.Promises = results
 		return nil
 	}
 	round := func() error { return e.runGrid(ctx, g) }
 	if options.stored {
-		round = func() error { return e.readPromises(options, board) }
+		round = func() error { return e.readPromises(options, results) }
 	}
 	if options.watch {
-		return e.watchPromises(ctx, options, board, round)
+		return e.watchPromises(ctx, options, results, round)
 	}
 	err := round()
 	var exit *exitError
 	if err != nil && (!errors.As(err, &exit) || exit.code != pass.ExitPromiseFailed) {
 		return err
 	}
-	if err := e.tellPromises(options, board); err != nil {
+	if err := e.writePromises(options, results); err != nil {
 		return err
 	}
 	return err
@@ -101,7 +102,7 @@ func (e *environment) runPromiseRounds(ctx context.Context, g gridCommand, optio
 // watchPromises goes on until the context ends. It retries after failures: a
 // master may come back, and another process may end. An unreadable
 // configuration ends it at once.
-func (e *environment) watchPromises(ctx context.Context, options *promiseOptions, board *promiseBoard, round func() error) error {
+func (e *environment) watchPromises(ctx context.Context, options *promiseOptions, results *board.Board, round func() error) error {
 	interval := 30 * time.Second
 	switch {
 	case options.every > 0:
@@ -113,12 +114,12 @@ func (e *environment) watchPromises(ctx context.Context, options *promiseOptions
 		return err
 	}
 	if isTerminal(e.stdout) && !options.json {
-		defer e.showTable(board)()
+		defer e.showTable(results)()
 	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		board.begin()
+		results.Begin()
 		err := round()
 		var exit *exitError
 		switch {
@@ -131,9 +132,9 @@ func (e *environment) watchPromises(ctx context.Context, options *promiseOptions
 		case err != nil:
 			e.log.Error(err.Error())
 		}
-		board.end(err)
+		results.End(err)
 		if err == nil {
-			if err := e.tellPromises(options, board); err != nil {
+			if err := e.writePromises(options, results); err != nil {
 				return err
 			}
 		}
@@ -146,26 +147,26 @@ func (e *environment) watchPromises(ctx context.Context, options *promiseOptions
 }
 
 // readPromises gives the board the last results, without master and pid file.
-func (e *environment) readPromises(options *promiseOptions, board *promiseBoard) error {
+func (e *environment) readPromises(options *promiseOptions, results *board.Board) error {
 	err := e.withConfiguration(options.configuration, gridSections, func(configuration *pytext.Configuration) error {
-		return e.storedPromises(configuration, options, board)
+		return e.storedPromises(configuration, options, results)
 	})
 	if err != nil {
 		return err
 	}
 	isDrawn := options.watch && isTerminal(e.stdout)
 	if !isDrawn && !options.json && !options.hasTextfile {
-		if _, err := fmt.Fprintln(e.stdout, strings.Join(board.table(0), "\n")); err != nil {
+		if _, err := fmt.Fprintln(e.stdout, strings.Join(results.Table(0), "\n")); err != nil {
 			return err
 		}
 	}
-	if board.failed() > 0 {
+	if results.Failed() > 0 {
 		return &exitError{code: pass.ExitPromiseFailed}
 	}
 	return nil
 }
 
-func (e *environment) storedPromises(configuration *pytext.Configuration, options *promiseOptions, board *promiseBoard) error {
+func (e *environment) storedPromises(configuration *pytext.Configuration, options *promiseOptions, results *board.Board) error {
 	merged, err := mergeGridOptions(options.given, configuration)
 	if err != nil {
 		return err
@@ -181,14 +182,14 @@ func (e *environment) storedPromises(configuration *pytext.Configuration, option
 		return err
 	}
 	looked.Node.Only = options.limits(merged)
-	looked.Promises = board
+	looked.Promises = results
 	return instance.StoredPromises(looked)
 }
 
-// tellPromises writes what the options ask for.
-func (e *environment) tellPromises(options *promiseOptions, board *promiseBoard) error {
+// writePromises writes what the options ask for.
+func (e *environment) writePromises(options *promiseOptions, results *board.Board) error {
 	if directory := options.textfile; directory != "" {
-		if err := writePromiseMetrics(filepath.Join(e.expandUser(directory), "slapos_promise.prom"), board); err != nil {
+		if err := results.WriteMetrics(filepath.Join(e.expandUser(directory), "slapos_promise.prom")); err != nil {
 			return err
 		}
 	}
@@ -196,17 +197,17 @@ func (e *environment) tellPromises(options *promiseOptions, board *promiseBoard)
 		return nil
 	}
 	if !options.watch {
-		return e.printDocument(board.document())
+		return e.printDocument(results.Document())
 	}
 	encoder := json.NewEncoder(e.stdout)
 	encoder.SetEscapeHTML(false)
-	return encoder.Encode(board.document())
+	return encoder.Encode(results.Document())
 }
 
 // showTable draws the board on the terminal, and keeps the log away from it,
 // until the function that it returns is called.
-func (e *environment) showTable(board *promiseBoard) (stop func()) {
-	board.hasColor = e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
+func (e *environment) showTable(results *board.Board) (stop func()) {
+	results.HasColor = e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
 	log, stderr := e.log, e.stderr
 	if isTerminal(stderr) {
 		e.stderr = io.Discard
@@ -219,7 +220,7 @@ func (e *environment) showTable(board *promiseBoard) (stop func()) {
 	done := make(chan struct{})
 	go func() { // owns the terminal until the returned function has waited for it
 		defer close(done)
-		board.draw(ctx, e.stdout)
+		results.Draw(ctx, e.stdout)
 	}()
 	return func() {
 		cancel()

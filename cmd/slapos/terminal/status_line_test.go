@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package terminal
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -15,14 +14,14 @@ import (
 func TestStatusLine(t *testing.T) {
 	var terminal bytes.Buffer
 	now := time.Unix(1000, 0)
-	line := &statusLine{terminal: &terminal, now: func() time.Time { return now }, width: func() int { return 40 }}
+	line := &StatusLine{terminal: &terminal, now: func() time.Time { return now }, width: func() int { return 40 }}
 	plain := slog.NewTextHandler(&terminal, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.MessageKey {
 			return a
 		}
 		return slog.Attr{}
 	}})
-	log := slog.New(&statusHandler{line, plain})
+	log := slog.New(line.Above(plain))
 	shows := func(what, want string) {
 		t.Helper()
 		if got := terminal.String(); got != want {
@@ -52,15 +51,4 @@ func TestStatusLine(t *testing.T) {
 	terminal.Reset()
 	line.End("two")
 	shows("the end", eraseLine)
-}
-
-// Cron mails all output, so only the log is written if the output is not a
-// terminal. D-15: elsewhere.
-func TestNoStatusLineElsewhere(t *testing.T) {
-	e := &environment{stderr: io.Discard, now: time.Now}
-	var options gridOptions
-	e.watchPass(&options)
-	if options.Node.Progress != nil || options.Node.Logger != nil {
-		t.Error("progress is shown where nobody watches")
-	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package board
 
 import (
 	"bytes"
@@ -25,9 +25,9 @@ var boardTime = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
 
 // newTestBoard has three partitions: one whose promises ended, one whose promises
 // run, one where none could run.
-func newTestBoard() *promiseBoard {
-	board := newPromiseBoard(func() time.Time { return boardTime })
-	board.begin()
+func newTestBoard() *Board {
+	board := New(func() time.Time { return boardTime })
+	board.Begin()
 	good := promise.Result{Title: "good", Name: "good.py", Path: "/a/good.py", Kind: promise.Plugin, Message: "fine", Duration: 12 * time.Millisecond, Date: boardTime.Add(-3 * time.Hour), Skipped: true}
 	bad := promise.Result{Title: "bad", Name: "bad", Path: "/a/bad", Kind: promise.Executable, Failed: true, Message: "one\x1b[2J\ttwo\nthree", Duration: 2 * time.Second, Date: boardTime}
 	board.Partition("slappart1").Listed([]promise.Result{{Name: "slow", Path: "/b/slow", Kind: promise.Executable}})
@@ -49,18 +49,18 @@ func TestPromiseTable(t *testing.T) {
 		"slappart1  slow     running  -       -",
 		"slappart2           error                 no Python",
 	}
-	if got := board.table(0); !slices.Equal(got, want) {
+	if got := board.Table(0); !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
-	if got := board.table(5); !slices.Equal(got, want) {
+	if got := board.Table(5); !slices.Equal(got, want) {
 		t.Errorf("just enough place: got\n%s", strings.Join(got, "\n"))
 	}
 	// Where place is short, those that are good go first.
-	if got := board.table(4); len(got) != 4 || strings.Contains(strings.Join(got, " "), "good.py") || got[3] != "and 2 more" {
+	if got := board.Table(4); len(got) != 4 || strings.Contains(strings.Join(got, " "), "good.py") || got[3] != "and 2 more" {
 		t.Errorf("little place: got\n%s", strings.Join(got, "\n"))
 	}
 	for limit := 1; limit < 3; limit++ {
-		if got := board.table(limit); len(got) > 2 {
+		if got := board.Table(limit); len(got) > 2 {
 			t.Errorf("no place: got\n%s", strings.Join(got, "\n"))
 		}
 	}
@@ -68,46 +68,46 @@ func TestPromiseTable(t *testing.T) {
 		t.Errorf("summary %q", got)
 	}
 	// What the next round doesn't meet is gone, unless it failed.
-	board.begin()
+	board.Begin()
 	board.Partition("slappart1")
-	board.end(errors.New("no master"))
+	board.End(errors.New("no master"))
 	if got := board.screen(30); len(got) != 7 || !strings.Contains(got[0], "no master") {
 		t.Errorf("screen\n%s", strings.Join(got, "\n"))
 	}
-	board.end(nil)
-	if got := board.table(0); len(got) != 2 {
+	board.End(nil)
+	if got := board.Table(0); len(got) != 2 {
 		t.Errorf("later\n%s", strings.Join(got, "\n"))
 	}
 }
 
 // A partition's user chooses the names of its promises.
 func TestPromiseTableNames(t *testing.T) {
-	board := newPromiseBoard(func() time.Time { return boardTime })
-	board.begin()
+	board := New(func() time.Time { return boardTime })
+	board.Begin()
 	board.Partition("slappart0").Listed([]promise.Result{{Name: "a\x1b[2J\tgood\nb", Path: "/a/a", Kind: promise.Executable}})
-	if got := strings.Join(board.table(0), "|"); strings.ContainsFunc(got, unicode.IsControl) || strings.Count(got, "|") != 1 {
+	if got := strings.Join(board.Table(0), "|"); strings.ContainsFunc(got, unicode.IsControl) || strings.Count(got, "|") != 1 {
 		t.Errorf("%q", got)
 	}
 }
 
 func TestPromiseTableOnTerminal(t *testing.T) {
 	board := newTestBoard()
-	board.hasColor = true
+	board.HasColor = true
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var terminal bytes.Buffer
-	board.draw(ctx, &terminal)
+	board.Draw(ctx, &terminal)
 	text := terminal.String()
 	if !strings.HasPrefix(text, enterScreen+homeScreen) || !strings.Contains(text, "\x1b[0;31mslappart0  bad") || strings.Contains(text, "\x1b[2J") {
 		t.Errorf("drawn %q", text)
 	}
-	if _, rest, _ := strings.Cut(text, leaveScreen); rest != strings.Join(board.table(0), "\n")+"\n" {
+	if _, rest, _ := strings.Cut(text, leaveScreen); rest != strings.Join(board.Table(0), "\n")+"\n" {
 		t.Errorf("left behind %q", rest)
 	}
 }
 
 func TestPromiseDocument(t *testing.T) {
-	text, err := json.Marshal(newTestBoard().document())
+	text, err := json.Marshal(newTestBoard().Document())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestPromiseDocument(t *testing.T) {
 
 func TestPromiseMetrics(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "slapos_promise.prom")
-	if err := writePromiseMetrics(path, newTestBoard()); err != nil {
+	if err := newTestBoard().WriteMetrics(path); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -150,20 +150,5 @@ func TestPromiseMetrics(t *testing.T) {
 	}
 	if !bytes.HasSuffix(text, []byte("\n# EOF\n")) {
 		t.Error("no end of OpenMetrics")
-	}
-}
-
-// Messages are printed as they are, not as if they went into a page.
-func TestPromiseDocumentText(t *testing.T) {
-	board := newPromiseBoard(func() time.Time { return boardTime })
-	failed := promise.Result{Title: "page", Name: "page.py", Path: "/a/page.py", Kind: promise.Plugin, Failed: true, Message: "<urlopen error>", Date: boardTime}
-	report := promise.Report{Promises: []promise.Result{failed}, Checked: 1, Failed: 1}
-	board.Finished("slappart0", report, report.Err())
-	for _, watch := range []bool{false, true} {
-		e, stdout, _ := newTestEnvironment(t)
-		err := e.tellPromises(&promiseOptions{json: true, watch: watch}, board)
-		if err != nil || !strings.Contains(stdout.String(), `"<urlopen error>"`) || watch && strings.Count(stdout.String(), "\n") != 1 {
-			t.Errorf("watch %v: %q, %v", watch, stdout, err)
-		}
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package board
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"slapos/slap/wholefile"
 )
 
-// writePromiseMetrics writes the results in the subset of the OpenMetrics
-// format that node_exporter reads: gauges only.
-func writePromiseMetrics(path string, board *promiseBoard) error {
+// WriteMetrics writes the results in the subset of the OpenMetrics format
+// that node_exporter reads: gauges only.
+func (b *Board) WriteMetrics(path string) error {
 	registry := prometheus.NewRegistry()
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
@@ -25,9 +25,9 @@ func writePromiseMetrics(path string, board *promiseBoard) error {
 	duration := gauge("slapos_promise_duration_seconds", "How long the promise took.", "partition", "promise", "kind")
 	date := gauge("slapos_promise_result_timestamp_seconds", "When the promise gave its last result.", "partition", "promise", "kind")
 	broken := gauge("slapos_promise_partition_error", "Whether something kept promises of the partition from running.", "partition")
-	told := gauge("slapos_promise_timestamp_seconds", "When these results were written.")
-	told.WithLabelValues().Set(float64(board.now().Unix()))
-	for _, p := range board.document().Partitions {
+	written := gauge("slapos_promise_timestamp_seconds", "When these results were written.")
+	written.WithLabelValues().Set(float64(b.now().Unix()))
+	for _, p := range b.Document().Partitions {
 		isBroken := broken.WithLabelValues(p.Partition)
 		if p.Error != nil {
 			isBroken.Set(1)

@@ -1,44 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package terminal
 
 import (
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
-	"unicode/utf8"
-
-	"golang.org/x/term"
 )
 
-// watchPass shows a line below the log on a terminal (D-15).
-func (e *environment) watchPass(options *gridOptions) {
-	if !isTerminal(e.stderr) || options.Node.BuildoutDebug {
-		return
-	}
-	line := &statusLine{terminal: e.stderr, now: e.now, width: terminalWidth(e.stderr)}
-	options.Node.Progress = line
-	options.Node.Logger = slog.New(&statusHandler{line: line, inner: options.Node.Logger.Handler()})
-}
-
-func terminalWidth(stream io.Writer) func() int {
-	return func() int {
-		if file, ok := stream.(*os.File); ok {
-			if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
-				return width
-			}
-		}
-		return 80
-	}
-}
-
-// A statusLine is the last line of a terminal: the items in progress, and for
-// how long. It implements [pass.Progress].
-type statusLine struct {
+// A StatusLine is the last line of a terminal: the items in progress, and for
+// how long. It implements [pass.Progress] (D-15).
+type StatusLine struct {
 	terminal io.Writer
 	now      func() time.Time
 	width    func() int
@@ -50,20 +25,32 @@ type statusLine struct {
 	stop         chan struct{} // ends the ticking
 }
 
+// NewStatusLine returns the line of a terminal that nothing else writes to but
+// the log of [StatusLine.Above].
+func NewStatusLine(terminal io.Writer, now func() time.Time) *StatusLine {
+	width := func() int { width, _ := Size(terminal); return width }
+	return &StatusLine{terminal: terminal, now: now, width: width}
+}
+
+// Above returns a handler that logs above the line as inner does.
+func (s *StatusLine) Above(inner slog.Handler) slog.Handler {
+	return &statusHandler{line: s, inner: inner}
+}
+
 type statusItem struct {
 	name, doing string
 	since       time.Time
 }
 
 // Plan sets the number of items.
-func (s *statusLine) Plan(items int) {
+func (s *StatusLine) Plan(items int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total = items
 }
 
 // Begin starts an item.
-func (s *statusLine) Begin(item string) {
+func (s *StatusLine) Begin(item string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.items = append(s.items, statusItem{name: item, doing: "", since: s.now()})
@@ -74,7 +61,7 @@ func (s *statusLine) Begin(item string) {
 }
 
 // Step says what is being done to an item.
-func (s *statusLine) Step(item, doing string) {
+func (s *StatusLine) Step(item, doing string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.items {
@@ -86,7 +73,7 @@ func (s *statusLine) Step(item, doing string) {
 }
 
 // End ends an item.
-func (s *statusLine) End(item string) {
+func (s *StatusLine) End(item string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.items {
@@ -104,7 +91,7 @@ func (s *statusLine) End(item string) {
 }
 
 // tick keeps the time in the line right.
-func (s *statusLine) tick(stop chan struct{}) {
+func (s *StatusLine) tick(stop chan struct{}) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -121,14 +108,14 @@ func (s *statusLine) tick(stop chan struct{}) {
 
 const eraseLine = "\r\x1b[K"
 
-func (s *statusLine) erase() {
+func (s *StatusLine) erase() {
 	if s.shown {
 		io.WriteString(s.terminal, eraseLine)
 		s.shown = false
 	}
 }
 
-func (s *statusLine) redraw() {
+func (s *StatusLine) redraw() {
 	text := s.text()
 	if text == "" {
 		s.erase()
@@ -139,7 +126,7 @@ func (s *statusLine) redraw() {
 }
 
 // text shows the oldest item that has reported a step.
-func (s *statusLine) text() string {
+func (s *StatusLine) text() string {
 	for _, item := range s.items {
 		if item.doing == "" {
 			continue
@@ -148,21 +135,14 @@ func (s *statusLine) text() string {
 		if more := len(s.items) - 1; more > 0 {
 			text += fmt.Sprintf(" (and %d more)", more)
 		}
-		return cutText(text, s.width()-1)
+		return Cut(text, s.width()-1)
 	}
 	return ""
 }
 
-func cutText(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
-		return text
-	}
-	return string([]rune(text)[:max(0, width-1)]) + "…"
-}
-
 // A statusHandler logs above the status line.
 type statusHandler struct {
-	line  *statusLine
+	line  *StatusLine
 	inner slog.Handler
 }
 

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+// Package board keeps how the promises of partitions come out, round by round,
+// and shows it: as a table, once or drawn anew on a terminal at each change, as a
+// document for JSON, as metrics for node_exporter.
+//
+//	b := board.New(time.Now)
+//	b.Begin()                      // a pass that has b for its observer
+//	b.End(err)
+//	b.Table(0)                     // or [Board.Draw], [Board.Document], [Board.WriteMetrics]
+package board
 
 import (
 	"slices"
@@ -11,87 +19,88 @@ import (
 	"slapos/promise"
 )
 
-// A promiseBoard collects how the promises of partitions come out. It implements
+// A Board collects how the promises of partitions come out. It implements
 // instance.PromiseObserver.
-type promiseBoard struct {
+type Board struct {
 	now     func() time.Time
 	changed chan struct{} // has a value when there is something to draw
-	// hasColor says that the table may have colours.
-	hasColor bool
+	// HasColor says that the table may have colours.
+	HasColor bool
 
 	mu         sync.Mutex
-	partitions []*boardPartition // sorted by name
-	seen       map[string]bool   // partitions of this round
-	began      time.Time         // of the present round, zero between rounds
-	ended      time.Time         // of the last round
-	err        error             // of the last round
+	partitions []*partition    // sorted by name
+	seen       map[string]bool // partitions of this round
+	began      time.Time       // of the present round, zero between rounds
+	ended      time.Time       // of the last round
+	err        error           // of the last round
 }
 
-type boardPartition struct {
-	board    *promiseBoard
+type partition struct {
+	board    *Board
 	name     string
-	promises []boardPromise
+	promises []shownPromise
 	report   promise.Report
 	err      error // that kept promises from running
 }
 
-type boardPromise struct {
+type shownPromise struct {
 	promise.Result
 	running bool
 }
 
-func newPromiseBoard(now func() time.Time) *promiseBoard {
-	return &promiseBoard{now: now, changed: make(chan struct{}, 1), seen: map[string]bool{}}
+// New returns a board without results.
+func New(now func() time.Time) *Board {
+	return &Board{now: now, changed: make(chan struct{}, 1), seen: map[string]bool{}}
 }
 
-func (b *promiseBoard) notify() {
+func (b *Board) notify() {
 	select {
 	case b.changed <- struct{}{}:
 	default:
 	}
 }
 
-// begin starts a round.
-func (b *promiseBoard) begin() {
+// Begin starts a round.
+func (b *Board) Begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.began, b.seen = b.now(), map[string]bool{}
 	b.notify()
 }
 
-// end ends it. Partitions that it did not meet are gone, unless it failed.
-func (b *promiseBoard) end(err error) {
+// End ends it. Partitions that it did not meet are gone, unless it failed.
+func (b *Board) End(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.began, b.ended, b.err = time.Time{}, b.now(), err
 	if err == nil {
-		b.partitions = slices.DeleteFunc(b.partitions, func(p *boardPartition) bool { return !b.seen[p.name] })
+		b.partitions = slices.DeleteFunc(b.partitions, func(p *partition) bool { return !b.seen[p.name] })
 	}
 	b.notify()
 }
 
 // Partition begins the promises of a partition.
-func (b *promiseBoard) Partition(name string) promise.Observer {
+func (b *Board) Partition(name string) promise.Observer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.seen[name] = true
-	at, found := slices.BinarySearchFunc(b.partitions, name, func(p *boardPartition, name string) int { return strings.Compare(p.name, name) })
+	at, found := slices.BinarySearchFunc(b.partitions, name, func(p *partition, name string) int { return strings.Compare(p.name, name) })
 	if !found {
-		b.partitions = slices.Insert(b.partitions, at, &boardPartition{board: b, name: name})
+		b.partitions = slices.Insert(b.partitions, at, &partition{board: b, name: name})
 	}
 	return b.partitions[at]
 }
 
 // Finished records the outcome of a partition's promises.
-func (b *promiseBoard) Finished(partition string, report promise.Report, err error) {
-	p := b.Partition(partition).(*boardPartition)
+func (b *Board) Finished(name string, report promise.Report, err error) {
+	p := b.Partition(name).(*partition)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p.report, p.err = report, nil
 	if _, isPromise := err.(*promise.Error); !isPromise {
 		p.err = err
 	}
-	p.promises = make([]boardPromise, len(report.Promises))
+	p.promises = make([]shownPromise, len(report.Promises))
 	for i, result := range report.Promises {
 		p.promises[i].Result = result
 	}
@@ -99,30 +108,30 @@ func (b *promiseBoard) Finished(partition string, report promise.Report, err err
 }
 
 // Listed records which promises a partition has.
-func (p *boardPartition) Listed(promises []promise.Result) {
+func (p *partition) Listed(promises []promise.Result) {
 	p.board.mu.Lock()
 	defer p.board.mu.Unlock()
-	p.promises = make([]boardPromise, len(promises))
+	p.promises = make([]shownPromise, len(promises))
 	for i, result := range promises {
-		p.promises[i] = boardPromise{Result: result, running: !result.Skipped}
+		p.promises[i] = shownPromise{Result: result, running: !result.Skipped}
 	}
 	p.board.notify()
 }
 
 // Ended records the result of a promise.
-func (p *boardPartition) Ended(result promise.Result) {
+func (p *partition) Ended(result promise.Result) {
 	p.board.mu.Lock()
 	defer p.board.mu.Unlock()
 	for i := range p.promises {
 		if p.promises[i].Path == result.Path {
-			p.promises[i] = boardPromise{Result: result, running: false}
+			p.promises[i] = shownPromise{Result: result, running: false}
 		}
 	}
 	p.board.notify()
 }
 
-// failed counts promises that failed and partitions whose promises could not run.
-func (b *promiseBoard) failed() int {
+// Failed counts promises that failed and partitions whose promises could not run.
+func (b *Board) Failed() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	failed := 0
@@ -135,8 +144,8 @@ func (b *promiseBoard) failed() int {
 	return failed
 }
 
-// The document is what --json writes.
-type promiseDocument struct {
+// A Document is the board as JSON.
+type Document struct {
 	Partitions []partitionDocument `json:"partitions"`
 	Failed     int                 `json:"failed"`
 }
@@ -163,8 +172,9 @@ type resultDocument struct {
 	Message  string     `json:"message"`
 }
 
-func (b *promiseBoard) document() promiseDocument {
-	document := promiseDocument{Partitions: []partitionDocument{}, Failed: b.failed()}
+// Document returns the board as it is.
+func (b *Board) Document() Document {
+	document := Document{Partitions: []partitionDocument{}, Failed: b.Failed()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range b.partitions {

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
-package main
+package board
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
-	"golang.org/x/term"
-
+	"slapos/cmd/slapos/terminal"
 	"slapos/promise"
 )
 
@@ -29,31 +26,26 @@ const (
 	restBelow   = "\x1b[J"
 )
 
-// draw shows the table on a terminal whenever it changes, and once a second,
+// Draw shows the table on a terminal whenever it changes, and once a second,
 // until the context ends. The last picture stays.
-func (b *promiseBoard) draw(ctx context.Context, terminal io.Writer) {
+func (b *Board) Draw(ctx context.Context, stream io.Writer) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	fmt.Fprint(terminal, enterScreen)
+	fmt.Fprint(stream, enterScreen)
 	for {
-		width, height := 80, 24
-		if file, ok := terminal.(*os.File); ok {
-			if w, h, err := term.GetSize(int(file.Fd())); err == nil && w > 0 && h > 1 {
-				width, height = w, h
-			}
-		}
+		width, height := terminal.Size(stream)
 		var screen strings.Builder
 		screen.WriteString(homeScreen)
 		for i, line := range b.screen(height) {
 			if i > 0 {
 				screen.WriteString("\r\n")
 			}
-			screen.WriteString(b.colored(cutText(line, width)) + restOfLine)
+			screen.WriteString(b.colored(terminal.Cut(line, width)) + restOfLine)
 		}
-		fmt.Fprint(terminal, screen.String()+restBelow)
+		fmt.Fprint(stream, screen.String()+restBelow)
 		select {
 		case <-ctx.Done():
-			fmt.Fprint(terminal, leaveScreen+strings.Join(b.table(0), "\n")+"\n")
+			fmt.Fprint(stream, leaveScreen+strings.Join(b.Table(0), "\n")+"\n")
 			return
 		case <-b.changed:
 			time.Sleep(drawPause) // for what changes at the same time
@@ -63,24 +55,24 @@ func (b *promiseBoard) draw(ctx context.Context, terminal io.Writer) {
 }
 
 // screen is the table below a line with the current activity.
-func (b *promiseBoard) screen(height int) []string {
+func (b *Board) screen(height int) []string {
 	b.mu.Lock()
 	status := "waiting for the first results"
 	switch {
 	case !b.began.IsZero():
-		status = fmt.Sprintf("checking for %s", shortAge(b.now().Sub(b.began)))
+		status = fmt.Sprintf("checking for %s", terminal.Age(b.now().Sub(b.began)))
 	case b.err != nil:
-		status = oneLine(b.err.Error())
+		status = terminal.OneLine(b.err.Error())
 	case !b.ended.IsZero():
-		status = fmt.Sprintf("checked %s ago", shortAge(b.now().Sub(b.ended)))
+		status = fmt.Sprintf("checked %s ago", terminal.Age(b.now().Sub(b.ended)))
 	}
 	b.mu.Unlock()
 	head := []string{b.summary() + "; " + status + "; Ctrl-C to end", ""}
-	return append(head, b.table(height-len(head))...)
+	return append(head, b.Table(height-len(head))...)
 }
 
 // summary counts the promises.
-func (b *promiseBoard) summary() string {
+func (b *Board) summary() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	counts := map[string]int{}
@@ -101,7 +93,7 @@ func (b *promiseBoard) summary() string {
 	return text
 }
 
-func (p boardPromise) state() string {
+func (p shownPromise) state() string {
 	switch {
 	case p.running:
 		return "running"
@@ -113,18 +105,18 @@ func (p boardPromise) state() string {
 	return "good"
 }
 
-// table has a title line and a line for each promise. If it would exceed limit
+// Table has a title line and a line for each promise. If it would exceed limit
 // (0: none), passing promises make room for others.
-func (b *promiseBoard) table(limit int) []string {
+func (b *Board) Table(limit int) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var rows []string
 	for _, p := range b.partitions {
 		if p.err != nil {
-			rows = append(rows, strings.Join([]string{p.name, "", "error", "", "", oneLine(p.err.Error())}, "\t"))
+			rows = append(rows, strings.Join([]string{p.name, "", "error", "", "", terminal.OneLine(p.err.Error())}, "\t"))
 		}
 		for _, r := range p.promises {
-			rows = append(rows, strings.Join([]string{p.name, oneLine(r.Name), r.state(), took(r.Result), b.age(r.Result), oneLine(r.Message)}, "\t"))
+			rows = append(rows, strings.Join([]string{p.name, terminal.OneLine(r.Name), r.state(), took(r.Result), b.age(r.Result), terminal.OneLine(r.Message)}, "\t"))
 		}
 	}
 	hidden := 0
@@ -165,46 +157,16 @@ func took(r promise.Result) string {
 	return fmt.Sprintf("%.3fs", r.Duration.Seconds())
 }
 
-func (b *promiseBoard) age(r promise.Result) string {
+func (b *Board) age(r promise.Result) string {
 	if r.Date.IsZero() {
 		return "-"
 	}
-	return shortAge(b.now().Sub(r.Date))
-}
-
-// shortAge is a duration in its largest unit.
-func shortAge(d time.Duration) string {
-	d = max(d, 0)
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-// oneLine prepares foreign text for a table: its first line, shortened, without
-// control characters.
-func oneLine(text string) string {
-	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
-	text = strings.Map(func(r rune) rune {
-		if r == '\t' {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return '\ufffd'
-		}
-		return r
-	}, text)
-	return cutText(text, 200)
+	return terminal.Age(b.now().Sub(r.Date))
 }
 
 // colored marks the lines of a table that need attention.
-func (b *promiseBoard) colored(line string) string {
-	if !b.hasColor {
+func (b *Board) colored(line string) string {
+	if !b.HasColor {
 		return line
 	}
 	fields := strings.Fields(line)
