@@ -3,6 +3,7 @@
 package slap
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -38,6 +39,8 @@ type call struct {
 	path   string // resolved against the Master's URL
 	query  Form
 	body   Form
+	// json is the body of a call of JSON-RPC, instead of a form.
+	json []byte
 	// partition is the one in whose name a POST is sent (SLAP-6).
 	partition PartitionID
 	noCache   bool
@@ -123,7 +126,10 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 		target.RawQuery = call.query.Encode()
 	}
 	var body io.Reader
-	if call.method == http.MethodPost {
+	switch {
+	case call.json != nil:
+		body = bytes.NewReader(call.json)
+	case call.method == http.MethodPost:
 		body = strings.NewReader(call.body.Encode())
 	}
 	r, err := http.NewRequestWithContext(ctx, call.method, target.String(), body)
@@ -132,7 +138,10 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	}
 	r.Header.Set("Accept", "*/*")
 	r.Header.Set("User-Agent", "slapos.core/"+Version)
-	if call.method == http.MethodPost {
+	switch {
+	case call.json != nil:
+		r.Header.Set("Content-Type", "application/json")
+	case call.method == http.MethodPost:
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if call.noCache {

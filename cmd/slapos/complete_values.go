@@ -29,19 +29,24 @@ type completionSource func(ctx context.Context, e *environment, path string) ([]
 // argumentSources look up values for arguments, by the name of the command and
 // that of the argument in its ArgsUsage.
 var argumentSources = map[string]completionSource{
-	"request REFERENCE":       completeServices,
-	"request SOFTWARE_URL":    completeReleases,
-	"supply SOFTWARE_URL":     completeReleases,
-	"supply NODE":             completeComputers,
-	"remove SOFTWARE_URL":     completeReleases,
-	"remove NODE":             completeComputers,
-	"service info REFERENCE":  completeServices,
-	"computer info REFERENCE": completeComputers,
-	"node restart ...":        completePrograms,
-	"node start ...":          completePrograms,
-	"node status ...":         completePrograms,
-	"node stop ...":           completePrograms,
-	"node tail ...":           completePrograms,
+	"request REFERENCE":         completeServices,
+	"request SOFTWARE_URL":      completeReleases,
+	"supply SOFTWARE_URL":       completeReleases,
+	"supply NODE":               completeComputers,
+	"remove SOFTWARE_URL":       completeReleases,
+	"remove NODE":               completeComputers,
+	"service info REFERENCE":    completeServices,
+	"computer info REFERENCE":   completeComputers,
+	"service events REFERENCE":  completeServices,
+	"service log REFERENCE":     completeServices,
+	"computer events REFERENCE": completeComputers,
+	"computer log REFERENCE":    completeComputers,
+	"computer log SOFTWARE_URL": completeReleases,
+	"node restart ...":          completePrograms,
+	"node start ...":            completePrograms,
+	"node status ...":           completePrograms,
+	"node stop ...":             completePrograms,
+	"node tail ...":             completePrograms,
 }
 
 // optionSources do the same for values of options, by their first names.

@@ -35,6 +35,8 @@ func TestOptionValues(t *testing.T) {
 		"cache start --max-age":              {},
 		"cache start --max-size":             {},
 		"node collect --since":               {usual: "24h"},
+		"computer events --limit":            {"20", 1, 1000},
+		"service events --limit":             {"20", 1, 1000},
 		"node PASS --jobs":                   {"", 1, maxJobs},
 		"node PASS --maximum-periodicity":    {"", math.MinInt, math.MaxInt},
 		"node PASS --promise-timeout":        seconds,
