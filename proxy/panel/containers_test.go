@@ -124,3 +124,28 @@ func TestChosen(t *testing.T) {
 		t.Errorf("%+v", fields[:3])
 	}
 }
+
+// TestEmptyGroup shows a closed object without members, which can only be there
+// or not: a button adds it, and one removes it.
+func TestEmptyGroup(t *testing.T) {
+	s := schemaOf(t, `{"properties": {
+		"on": {"type": "object", "additionalProperties": false},
+		"how": {"oneOf": [{"title": "Plain", "type": "object", "additionalProperties": false},
+			{"title": "Deep", "type": "object", "required": ["depth"], "properties": {"depth": {"type": "integer"}}}]}}}`)
+	for _, c := range []struct {
+		values, want, added, removed string
+	}{
+		{`{}`, "group on (); variant how [Plain|Deep] ()", "o/on", ""},
+		{`{"on": {}, "how": {}}`, "group on (); variant how [Plain*|Deep] ()", "", "x/on"},
+		{`{"on": {"a": 1}}`, "group on (json j/on={\n  \"a\": 1\n}); variant how [Plain|Deep] ()", "", "x/on"},
+		{`{"on": 1}`, "json j/on=1; variant how [Plain|Deep] ()", "", ""},
+	} {
+		fields, others := fieldsOf(t.Context(), s, answers{values: values(t, c.values)})
+		if got := outline(fields); got != c.want || fields[0].Add != c.added || fields[0].Remove != c.removed {
+			t.Errorf("%s: %s, add %q, remove %q", c.values, got, fields[0].Add, fields[0].Remove)
+		}
+		if got := answersOf(formOf(fields, others)); len(got.problems) > 0 || !reflect.DeepEqual(got.values, values(t, c.values)) {
+			t.Errorf("%s comes back as %v, %q", c.values, got.values, got.problems)
+		}
+	}
+}

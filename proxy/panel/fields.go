@@ -337,6 +337,13 @@ func (b *builder) group(f field, all []*jsonschema.Schema, members map[string]an
 		f.Kind, f.Fields, f.Add = "table", table.Fields, table.Add
 		f.Help = strings.TrimSpace(f.Help + " " + table.Help)
 	}
+	if f.Kind == "group" && len(f.Fields) == 0 { // it is there or not, and no field can say so
+		if given {
+			f.Remove = "x" + at.pointer
+		} else {
+			f.Add = f.Marker
+		}
+	}
 	if len(others) > 0 {
 		f.Fields = append(f.Fields, field{Name: "j" + at.pointer, Label: "Other members of " + f.Label, Kind: "json", Value: jsonText(others), Path: f.Path})
 	}

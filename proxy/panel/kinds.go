@@ -75,6 +75,9 @@ func (b *builder) kindOf(all []*jsonschema.Schema) kind {
 		if describesMembers(all) {
 			return kind{name: "table"}
 		}
+		if closed(all) {
+			return kind{name: "group"} // which is there or not
+		}
 		return kind{name: "json", hint: `{"name": "value"}`}
 	case types["array"], types["object"], len(types) == 0:
 		return kind{name: "json"}
@@ -153,6 +156,11 @@ func describesMembers(all []*jsonschema.Schema) bool {
 		_, additional := s.AdditionalProperties.(*jsonschema.Schema)
 		return additional || len(s.PatternProperties) > 0
 	})
+}
+
+// closed reports whether schemas admit no member that they don't describe.
+func closed(all []*jsonschema.Schema) bool {
+	return slices.ContainsFunc(all, func(s *jsonschema.Schema) bool { return s.AdditionalProperties == false })
 }
 
 // typesOf are the types that schemas admit together; none if they don't say,
