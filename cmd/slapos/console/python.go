@@ -24,8 +24,8 @@ var runtime embed.FS
 
 // A Python is an interpreter that the console can become (D-7).
 type Python struct {
-	// Programs are interpreters to try in this order; one that is too old goes on
-	// with the next, the last one with Starlark.
+	// Programs are interpreters to try in this order. One that can't start is passed
+	// over; one that is too old goes on with the next, the last one with Starlark.
 	Programs []string
 	// Configured says that there is no other choice than the only program.
 	Configured bool
@@ -75,6 +75,17 @@ const begin = "import os;f=os.fdopen(%d,'rb');exec(compile(f.read(),'<slapos con
 // statements from the terminal if there is none. It returns only if it fails. What
 // belongs to the terminal, the signals and the exit code are so Python's own.
 func (p *Python) Become(program *Program, environ []string) error {
+	err := p.become(program, environ)
+	for left := *p; err != nil && len(left.Programs) > 1; {
+		left.Programs = left.Programs[1:]
+		if left.become(program, environ) == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (p *Python) become(program *Program, environ []string) error {
 	fd, err := unix.MemfdCreate("slapos-console", 0) // the interpreter inherits it
 	if err != nil {
 		return fmt.Errorf("console: %w", err)
@@ -94,9 +105,13 @@ func (p *Python) Become(program *Program, environ []string) error {
 	}
 	err = unix.Exec(p.Programs[0], p.commandLine(program, command), environ)
 	if errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("start %s: its interpreter does not exist", p.Programs[0])
+		err = errors.New("its interpreter does not exist")
 	}
-	return fmt.Errorf("start %s: %w", p.Programs[0], err)
+	wayOut := "mend it, name another one by python in section [slapos], or use --starlark"
+	if p.Configured {
+		wayOut = "correct python in section [slapos], leave it out for the python3 of PATH, or use --starlark"
+	}
+	return fmt.Errorf("start %s: %w; %s", p.Programs[0], err, wayOut)
 }
 
 // commandLine is what lists of processes show.
