@@ -137,9 +137,10 @@ promise-toolbox: check-tools testenv ## plugins of slapos.toolbox, old slapos.co
 slapos-testing: check-tools testenv ## tests of a release written with slapos.testing, with both supervisors
 	SLAPOS_TEST_SUITES=1 $(GO) test -count 1 -timeout 30m -v -run 'TestReleaseSuites|TestStandaloneLibrary$$' ./cmd/slapos
 
-soak: check-tools testenv ## the agent killed KILLS times (300), all hostile files in all places (a random third in make test, SLAPOS_TEST_SEED repeats it): takes long
+soak: check-tools testenv ## the agent killed KILLS times (300), the supervisor upgraded 120 times, all hostile files in all places (a random third in make test, SLAPOS_TEST_SEED repeats it): takes long
 	SLAPOS_TEST_ROUNDS=50 $(GO) test -race -count 1 -timeout 120m -run 'Stream|Pieces|Cut|FirstBytes|Upload|CloseWhile|Broken' ./networkcache/... ./grid/supervisor/daemon ./slap ./proxy ./promise/process ./grid/pass ./grid/buildout ./format ./collect ./cmd/slapos
 	SLAPOS_TEST_ROUNDS=50 $(GO) test -count 1 -timeout 120m -run 'Exchanged|Race|PruneLinks' ./slap/confined ./grid/software ./grid/prune
+	SLAPOS_TEST_ROUNDS=120 $(GO) test -race -count 1 -timeout 120m -run 'TestUpgrade' ./grid/supervisor
 	SLAPOS_TEST_KILLS=$(KILLS) SLAPOS_TEST_LONG=1 $(GO) test -count 1 -timeout 120m -v -run 'TestKilledAgent|TestHostilePartitions' ./grid/instance
 
 demo: check-tools program ## from nothing to a running service, in var/demo

@@ -352,4 +352,42 @@ var runMutations = []mutation{
 		`{"etc/supervisord.conf.d", 0o700},`,
 		`{"etc/supervisord.conf.d", 0o755},`,
 	},
+	{
+		"Only root and its user upgrade the supervisor", "grid/supervisor/daemon/upgrade.go", "grid/supervisor.TestUpgradeIsItsUsers",
+		`if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {`,
+		`if peer == nil {`,
+	},
+	{
+		"The supervisor is not upgraded over a network", "grid/supervisor/daemon/upgrade.go", "grid/supervisor.TestUpgradeIsItsUsers",
+		`	if !local {
+		return errors.New`,
+		`	if !local {
+		return nil
+		return errors.New`,
+	},
+	{
+		"The supervisor becomes no program of another user", "grid/supervisor/daemon/upgrade.go", "grid/supervisor.TestUpgradeRefused",
+		`case file.Uid != 0 && int(file.Uid) != os.Geteuid():`,
+		`case false:`,
+	},
+	{
+		"The supervisor becomes no program that others can write", "grid/supervisor/daemon/upgrade.go", "grid/supervisor.TestUpgradeRefused",
+		`case file.Mode&0o022 != 0:`,
+		`case false:`,
+	},
+	{
+		"The supervisor becomes no program in a directory of others", "grid/supervisor/daemon/upgrade.go", "grid/supervisor.TestUpgradeRefused",
+		`case !isTrusted(above):`,
+		`case above == nil:`,
+	},
+	{
+		"The supervisor's state has no name", "grid/supervisor/daemon/handover.go", "grid/supervisor/daemon.TestHandoverIsPrivate",
+		`unix.MemfdCreate("supervisord", unix.MFD_CLOEXEC)`,
+		`unix.Open(os.TempDir()+"/supervisord.state", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)`,
+	},
+	{
+		"The supervisor takes over only its own state", "grid/supervisor/daemon/takeover.go", "grid/supervisor/daemon.TestHandoverIsPrivate",
+		`h.PID != os.Getpid()`,
+		`h.PID < 0`,
+	},
 }

@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,12 +22,14 @@ import (
 type nodeSupervisordOptions struct {
 	configuration string
 	foreground    bool
+	upgrade       bool
 }
 
 func (o *nodeSupervisordOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		configFlag(&o.configuration),
 		&cli.BoolFlag{Name: "nodaemon", Destination: &o.foreground, Aliases: []string{"n"}, Usage: "stay in the foreground"},
+		&cli.BoolFlag{Name: "upgrade", Destination: &o.upgrade, Usage: "make the running supervisor go on as the installed program; services keep running"},
 	}
 }
 
@@ -37,7 +42,11 @@ func newNodeSupervisordCommand(e *environment) *cli.Command {
 already; services are not touched. The supervisor knows the watchdog only after
 the first "slapos node instance".
 
-Exit codes: 0 it runs; 1 failed.`,
+With --upgrade, a supervisor that is running changes to the program that is
+installed now, as after an upgrade of the package; services keep running, under
+the same process numbers. If none is running, that is said, and none is started.
+
+Exit codes: 0 it runs, or with --upgrade none did; 1 failed.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			return runNodeSupervisord(c.Context, e, *options)
@@ -54,12 +63,33 @@ func runNodeSupervisord(ctx context.Context, e *environment, options nodeSupervi
 	if err != nil {
 		return err
 	}
+	if options.upgrade {
+		return e.upgradeSupervisor(ctx, layout)
+	}
 	if err := supervisor.WriteConfiguration(layout, ""); err != nil { // CLI-76
 		return err
 	}
 	return supervisor.Launch(ctx, layout, supervisor.LaunchOptions{
 		Executable: e.executable, Foreground: options.foreground, Logger: e.log,
 	})
+}
+
+// upgradeSupervisor makes a running supervisor go on as the installed program.
+func (e *environment) upgradeSupervisor(ctx context.Context, layout supervisor.Layout) error {
+	client := supervisor.NewClient(layout.Socket())
+	defer client.Close()
+	done, err := client.Upgrade(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		e.log.Info("No supervisor is running: the next start runs the installed program.")
+		return nil
+	case errors.Is(err, supervisor.ErrNoUpgrade):
+		return fmt.Errorf("%w; it stays until services may stop: slapos node supervisorctl shutdown, then slapos node supervisord", err)
+	case err != nil:
+		return fmt.Errorf("the supervisor goes on as before: %w", err)
+	}
+	e.log.Info(done.String())
+	return nil
 }
 
 // supervisorLayout is where the supervisor of the configured node has its files.
@@ -80,6 +110,8 @@ const readyDescriptor = 3
 type supervisordOptions struct {
 	configuration                  string
 	foreground, silent, background bool
+	takeover                       int
+	rehearsal                      bool
 }
 
 func (o *supervisordOptions) flags() []cli.Flag {
@@ -88,7 +120,23 @@ func (o *supervisordOptions) flags() []cli.Flag {
 		&cli.BoolFlag{Name: "nodaemon", Destination: &o.foreground, Aliases: []string{"n"}, Usage: "stay in the foreground"},
 		&cli.BoolFlag{Name: "silent", Destination: &o.silent, Aliases: []string{"s"}, Usage: "no log on standard output in the foreground"},
 		&cli.BoolFlag{Name: "background", Destination: &o.background, Hidden: true},
+		&cli.IntFlag{Name: strings.TrimPrefix(supervisor.TakeoverOption, "--"), Destination: &o.takeover, Hidden: true},
+		&cli.BoolFlag{Name: strings.TrimPrefix(supervisor.RehearsalOption, "--"), Destination: &o.rehearsal, Hidden: true},
 	}
+}
+
+// image is what this supervisor becomes in an upgrade.
+func (o *supervisordOptions) image(executable string) supervisor.Image {
+	image := supervisor.Image{Executable: executable, Arguments: []string{"supervisord", "-c", o.configuration}}
+	switch {
+	case o.background:
+		image.Arguments = append(image.Arguments, "--background")
+	case o.silent:
+		image.Arguments = append(image.Arguments, "--nodaemon", "--silent")
+	default:
+		image.Arguments = append(image.Arguments, "--nodaemon")
+	}
+	return image
 }
 
 // newSupervisordCommand is the program supervisord, which Launch starts and
@@ -120,8 +168,18 @@ or another supervisor is in the way.`,
 }
 
 func runSupervisord(ctx context.Context, e *environment, options supervisordOptions) error {
-	served := supervisor.ServeOptions{ConfigFile: options.configuration, Silent: options.silent, Environ: e.environ, Stdout: e.stdout}
+	served := supervisor.ServeOptions{
+		ConfigFile: options.configuration, Silent: options.silent, Environ: e.environ, Stdout: e.stdout,
+		Version: version, Takeover: options.takeover, Image: options.image(e.executable),
+	}
+	if options.rehearsal {
+		return supervisor.Rehearse(os.NewFile(uintptr(options.takeover), "state"), version, e.stdout)
+	}
 	_ = os.WriteFile("/proc/self/comm", []byte("supervisord"), 0) // for ps and the like (CLI-106)
+	if options.takeover > 0 {
+		served.Silent = served.Silent || options.background
+		return supervisor.Serve(ctx, served)
+	}
 	if options.background {
 		pipe := os.NewFile(readyDescriptor, "ready")
 		if pipe == nil {

@@ -119,6 +119,38 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (*htt
 	return response, err
 }
 
+// Upgrade describes a supervisor that changed its program.
+type Upgrade struct {
+	PID               int    // as before
+	Version, Previous string // of the program
+	Executable        string
+}
+
+// ErrNoUpgrade says that a supervisor can't change its program while it runs.
+var ErrNoUpgrade = errors.New("the running supervisor can't change its program without stopping services: it is Python's, or older than this")
+
+// Upgrade makes the supervisor go on as the program that is installed now, at
+// the path of its own. Services keep running. It returns when the new program
+// answers, or with the reason why the old one goes on (GRID-109).
+func (c *Client) Upgrade(ctx context.Context) (Upgrade, error) {
+	value, err := c.Call(ctx, "slapos.upgrade")
+	if isFault(err, FaultUnknownMethod) {
+		return Upgrade{}, ErrNoUpgrade
+	}
+	members, _ := value.(map[string]any)
+	var u Upgrade
+	u.PID, _ = members["pid"].(int)
+	u.Version, _ = members["version"].(string)
+	u.Previous, _ = members["previous"].(string)
+	u.Executable, _ = members["executable"].(string)
+	return u, err
+}
+
+// String is one line for people.
+func (u Upgrade) String() string {
+	return fmt.Sprintf("The supervisor (process %d) goes on as %s, version %s (was %s).", u.PID, u.Executable, u.Version, u.Previous)
+}
+
 // State returns the state of the supervisor itself: 1 and "RUNNING". A
 // supervisor that is shutting down answers with the fault SHUTDOWN_STATE.
 func (c *Client) State(ctx context.Context) (code int, name string, err error) {

@@ -94,6 +94,7 @@ type control struct {
 type controlCommand struct {
 	run  func(c *control, arg string) error
 	help string
+	ours bool // the list of help is the original's
 }
 
 func (c *control) open(serverURL string) error {

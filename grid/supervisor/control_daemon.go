@@ -55,6 +55,22 @@ func (c *control) reload() error {
 	return nil
 }
 
+func (c *control) upgrade() error {
+	done, err := c.client.Upgrade(c.ctx)
+	switch {
+	case isFault(err, FaultShutdownState):
+		return c.fail("", "ERROR: supervisor shutting down")
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ENOENT):
+		c.exit = exitNotRunning
+		c.printf("%s: no supervisor runs", c.url)
+		return nil
+	case err != nil:
+		return c.fail("", "ERROR: %v", err)
+	}
+	c.printf("%s", done)
+	return nil
+}
+
 func (c *control) reread() error {
 	added, changed, removed, err := c.client.ReloadConfig(c.ctx)
 	switch {

@@ -42,6 +42,7 @@ func init() {
 		"stop":     {run: whenUp(stopAction.command), help: "stop NAME...\t\tstop processes\nstop GROUP:*\t\tall of a group\nstop all\t\tall processes"},
 		"tail":     {run: whenUp((*control).tail), help: "tail [-f] NAME [stdout|stderr]\tthe last 1600 bytes of a log; -f: follow it, until Ctrl-C\ntail -100 NAME\t\t\tthe last 100 bytes"},
 		"update":   {run: (*control).update, help: "update\t\t\tread the configuration again and follow it: changed groups are restarted\nupdate GROUP...\t\tfor some groups"},
+		"upgrade":  {run: withoutArguments("upgrade", (*control).upgrade), ours: true, help: "upgrade\t\t\tgo on as the program that is installed now; services keep running"},
 		"version":  {run: withoutArguments("version", (*control).versionWhenUp), help: "version\t\t\tversion of the supervisor"},
 	}
 }
@@ -66,8 +67,8 @@ func (c *control) help(arg string) error {
 		return nil
 	}
 	var names []string
-	for name := range controlCommands {
-		if name != "help" {
+	for name, command := range controlCommands {
+		if name != "help" && !command.ours {
 			names = append(names, name)
 		}
 	}

@@ -4,6 +4,7 @@ package supervisor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -43,6 +44,20 @@ func supervisord() error {
 	ctx := context.Background()
 	options := ServeOptions{ConfigFile: os.Args[2], Environ: os.Environ()}
 	last := os.Args[len(os.Args)-1]
+	options.Version = testVersion()
+	options.Image = Image{Executable: testExecutable(), Arguments: []string{"supervisord", "-c", os.Args[2], "--nodaemon"}}
+	for _, argument := range os.Args {
+		if text, found := strings.CutPrefix(argument, TakeoverOption+"="); found {
+			options.Takeover, _ = strconv.Atoi(text)
+			last = "--nodaemon"
+		}
+		if argument == RehearsalOption {
+			return Rehearse(os.NewFile(uintptr(options.Takeover), "state"), options.Version, os.Stdout)
+		}
+	}
+	if options.Takeover > 0 && options.Version == "forgetful" { // see TestUpgradeWithoutState
+		options.Takeover = forgotten()
+	}
 	switch last {
 	case "--nodaemon":
 		options.Stdout = os.Stdout
@@ -58,6 +73,15 @@ func supervisord() error {
 		return err
 	}
 	return Detach(ctx, testExecutable(), append(os.Args, "--ready-fd=3"), os.Environ())
+}
+
+// testVersion is in a file beside the binary, if there is one.
+func testVersion() string {
+	data, err := os.ReadFile(testExecutable() + ".version")
+	if err != nil {
+		return "test"
+	}
+	return strings.TrimSpace(string(data))
 }
 
 // keepLogs removes unnamed logs with the test: whoever launches the supervisor
@@ -78,15 +102,16 @@ func testExecutable() string {
 
 // supervisorUnderTest is a supervisor with a configuration of its own in a test.
 type supervisorUnderTest struct {
-	t         *testing.T
-	directory string
-	python    bool     // of Python instead of ours
-	ignoring  bool     // started by something that ignores signals
-	stdout    *os.File // of its own; nil: output
-	client    *Client
-	command   *exec.Cmd
-	exited    chan error
-	output    bytes.Buffer
+	t          *testing.T
+	directory  string
+	python     bool     // of Python instead of ours
+	executable string   // "": this test binary
+	ignoring   bool     // started by something that ignores signals
+	stdout     *os.File // of its own; nil: output
+	client     *Client
+	command    *exec.Cmd
+	exited     chan error
+	output     bytes.Buffer
 }
 
 const testHeader = `[supervisord]
@@ -142,7 +167,7 @@ func (s *supervisorUnderTest) start() *supervisorUnderTest {
 	if s.python {
 		s.command = exec.Command(testkit.Directory(s.t)+"/bin/supervisord", "-n", "-c", s.path("supervisord.conf"))
 	} else {
-		s.command = exec.Command(testExecutable())
+		s.command = exec.Command(cmp.Or(s.executable, testExecutable()))
 		s.command.Args = []string{"supervisord", "-c", s.path("supervisord.conf"), "--nodaemon"}
 	}
 	if s.ignoring {
@@ -309,4 +334,13 @@ func (w *watchedBuffer) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.b.String()
+}
+
+// forgotten is an empty state.
+func forgotten() int {
+	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		panic(err)
+	}
+	return fd
 }

@@ -29,6 +29,9 @@ func (d *daemon) adoptJournal() {
 		case e.Listener:
 			if alive {
 				_ = unix.Kill(-e.PID, unix.SIGKILL) // its protocol can't be resumed
+				if isOurChild(e.PID, e.Ticks) {
+					go func() { _, _ = unix.Wait4(e.PID, nil, 0, nil) }() // it was killed: it ends
+				}
 			}
 			d.journal.ended(e.PID)
 		case alive:
@@ -81,6 +84,9 @@ func (d *daemon) adoptEntry(e entry) {
 // longer names.
 func (d *daemon) foundDead(e entry) {
 	d.journal.ended(e.PID)
+	if isOurChild(e.PID, e.Ticks) {
+		_, _ = unix.Wait4(e.PID, nil, unix.WNOHANG, nil)
+	}
 	g := d.groups[e.Group]
 	if g == nil {
 		return
@@ -109,12 +115,12 @@ func (p *process) takeOver(pid int, ticks uint64, since time.Time) error {
 		closeAll(pidfd)
 		return fmt.Errorf("it has just ended")
 	}
-	err = p.d.poller.add(pidfd, unix.EPOLLIN, func(uint32) { p.finish(endOf(pid, pidfd, ticks)) })
+	err = p.d.poller.add(pidfd, unix.EPOLLIN, func(uint32) { p.reap() })
 	if err != nil {
 		closeAll(pidfd)
 		return err
 	}
-	p.pid, p.pidfd, p.started = pid, pidfd, since
+	p.pid, p.pidfd, p.ticks, p.started = pid, pidfd, ticks, since
 	for i, o := range p.outputs() {
 		p.resume(o, i+1)
 	}

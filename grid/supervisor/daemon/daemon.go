@@ -38,6 +38,11 @@ type Options struct {
 	Environ    []string         // the supervisor's; programs inherit it
 	Ready      func()           // called when the sockets answer; may be nil
 	CGroups    cgroup.Hierarchy // where partitions have control groups
+	Version    string           // of this program
+	Image      Image            // what an upgrade executes
+	Takeover   int              // the descriptor of a state to take over; 0: none
+
+	signals chan os.Signal // those that arrived before the takeover
 }
 
 // daemon is a supervisor between two reads of its main configuration.
@@ -45,6 +50,9 @@ type daemon struct {
 	options     Options
 	environment map[string]string
 	config      *config.Config  // at the start
+	taken       *handover       // of the image before, until it is taken over; nil: none
+	previous    string          // version of that image
+	lost        error           // why its state isn't known
 	groupsRead  []*config.Group // at the last reload
 	mainLog     *mainLog
 	log         *slog.Logger
@@ -58,9 +66,15 @@ type daemon struct {
 	buffer      []byte // for reading pipes
 	eventSerial int
 	ticking     bool
+	nextTick    time.Time
+	servers     servers
+	upgrading   bool
 	tidying     *time.Timer
 	ending      chan struct{} // closed when the state stops being RUNNING
 	sockets     *socketWatch
+
+	signals   chan os.Signal
+	handovers chan handoverRequest // for the goroutine that handles signals
 }
 
 // Serve runs a supervisor in the foreground until ctx ends, a signal asks it to
@@ -69,25 +83,27 @@ type daemon struct {
 // start again; SIGUSR2 reopens logs and recreates removed sockets. If it
 // returns an error, it has started nothing.
 func Serve(ctx context.Context, options Options) error {
+	if options.Takeover > 0 {
+		options.signals = early
+	}
 	defer catchIgnored()()
 	for {
 		again, err := serveOnce(ctx, options)
 		if err != nil || !again {
 			return err
 		}
-		options.Ready = nil
+		options.Ready, options.Takeover, options.signals = nil, 0, nil
 	}
 }
 
 func serveOnce(ctx context.Context, options Options) (again bool, err error) {
-	c, err := config.Load(options.ConfigFile, options.Environ)
-	if err != nil {
-		return false, err
-	}
 	d := &daemon{
-		options: options, config: c, groupsRead: c.Groups, environment: map[string]string{},
+		options: options, environment: map[string]string{},
 		state: supervisorRunning, groups: map[string]*group{}, buffer: make([]byte, 64<<10),
-		ending: make(chan struct{}),
+		ending: make(chan struct{}), signals: options.signals, handovers: make(chan handoverRequest),
+	}
+	if err := d.configure(); err != nil {
+		return false, err
 	}
 	for _, variable := range options.Environ {
 		if name, value, found := strings.Cut(variable, "="); found {
@@ -99,17 +115,16 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	}
 	defer d.mainLog.close()
 	defer d.pidFile.release()
-	servers, err := d.listen()
-	if err != nil {
+	if err := d.listen(); err != nil {
 		return false, err
 	}
-	defer servers.close()
+	defer func() { d.servers.close() }()
 	stopSignals := d.handleSignals(ctx)
 	defer stopSignals()
 	d.begin()
-	servers.serve()
+	d.servers.serve()
 	d.mu.Lock()
-	d.watchSockets(servers)
+	d.watchSockets(d.servers)
 	d.mu.Unlock()
 	if options.Ready != nil {
 		options.Ready()
@@ -124,6 +139,24 @@ func serveOnce(ctx context.Context, options Options) (again bool, err error) {
 	return d.state == supervisorRestarting, nil
 }
 
+// configure reads the configuration, or the state of the image before us. If
+// that can't be read, we are as if the supervisor had been killed, and adopt.
+func (d *daemon) configure() (err error) {
+	if d.options.Takeover > 0 {
+		if d.taken, err = takeHandover(d.options.Takeover); err == nil {
+			d.config, d.groupsRead, d.previous = d.taken.Config, d.taken.GroupsRead, d.taken.Version
+			return nil
+		}
+		d.lost = err
+		closeInherited()
+	}
+	d.config, err = config.Load(d.options.ConfigFile, d.options.Environ)
+	if err == nil {
+		d.groupsRead = d.config.Groups
+	}
+	return err
+}
+
 // prepare does everything that comes before the first process.
 func (d *daemon) prepare() (err error) {
 	if err := d.becomeUser(); err != nil {
@@ -136,7 +169,7 @@ func (d *daemon) prepare() (err error) {
 	_ = unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	syscall.Umask(d.config.Umask)
 	debug.SetGCPercent(garbagePercent)
-	if d.config.Directory != "" {
+	if d.config.Directory != "" && d.taken == nil {
 		if err := os.Chdir(d.config.Directory); err != nil {
 			return fmt.Errorf("start in the directory of [supervisord]: %w", err)
 		}
@@ -145,13 +178,20 @@ func (d *daemon) prepare() (err error) {
 	if d.options.Silent || d.config.Silent {
 		stdout = nil
 	}
-	if d.mainLog, err = openMainLog(d.config, stdout); err != nil {
+	if d.mainLog, err = d.openMainLog(stdout); err != nil {
 		return err
 	}
 	d.log = slog.New(d.mainLog)
 	d.keepCrashes()
-	if d.pidFile, err = takePIDFile(d.config.PIDFile, d.options.ConfigFile); err != nil {
+	if d.pidFile, err = d.takePIDFile(); err != nil {
 		return d.explain(err)
+	}
+	if d.taken != nil {
+		d.poller, err = newPoller()
+		return err
+	}
+	if d.lost != nil {
+		d.log.Error("the state of the supervisor before this one is lost, its services are adopted", "error", d.lost)
 	}
 	for _, path := range d.config.Included {
 		d.log.Info(fmt.Sprintf("Included extra file \"%s\" during parsing", path))
@@ -216,6 +256,11 @@ func (d *daemon) begin() {
 	d.journal = openJournal(strings.TrimSuffix(d.config.PIDFile, ".pid")+".services", func(err error) {
 		d.log.Error("the journal of services is incomplete", "error", err)
 	})
+	if d.taken != nil {
+		d.takeOver()
+		d.start()
+		return
+	}
 	for _, c := range d.config.Groups {
 		d.addGroup(c)
 	}
@@ -230,11 +275,16 @@ func (d *daemon) begin() {
 		d.critical(err.Error())
 	}
 	d.log.Info(fmt.Sprintf("supervisord started with pid %d", os.Getpid()))
-	go d.poller.run(&d.mu) // calls handlers with the lock held, until this process ends or restarts
 	d.notify("SUPERVISOR_STATE_CHANGE_RUNNING", "")
 	for _, g := range d.groupsByPriority() {
 		g.autoStart()
 	}
+	d.start()
+}
+
+// start starts what goes on by itself.
+func (d *daemon) start() {
+	go d.poller.run(&d.mu) // calls handlers with the lock held, until this process ends or restarts
 	d.ticks()
 	debug.FreeOSMemory()
 	dropStartup()
@@ -250,12 +300,17 @@ func (d *daemon) end(next supervisorState) {
 	}
 }
 
+// signalBuffer is how many signals may wait to be handled.
+const signalBuffer = 16
+
 // handleSignals reacts to signals and the end of ctx.
 func (d *daemon) handleSignals(ctx context.Context) (stop func()) {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGUSR2)
+	if d.signals == nil {
+		d.signals = make(chan os.Signal, signalBuffer)
+		signal.Notify(d.signals, handled...)
+	}
 	if os.Getpid() == 1 {
-		signal.Notify(signals, unix.SIGCHLD)
+		signal.Notify(d.signals, unix.SIGCHLD)
 	}
 	done := make(chan struct{})
 	go func() { // uses the daemon with its lock held; stop closes done
@@ -268,13 +323,15 @@ func (d *daemon) handleSignals(ctx context.Context) (stop func()) {
 				d.end(supervisorShutdown)
 				d.mu.Unlock()
 				ctx = context.WithoutCancel(ctx)
-			case s := <-signals:
+			case s := <-d.signals:
 				d.handleSignal(s.(syscall.Signal))
+			case request := <-d.handovers:
+				request.done <- d.handOverBetweenSignals(request.program)
 			}
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
+		signal.Stop(d.signals)
 		close(done)
 	}
 }
@@ -367,12 +424,14 @@ func (p *process) wait(ctx context.Context, done func() bool) error {
 			p.changed = make(chan struct{})
 		}
 		changed := p.changed
+		connectionOf(ctx).enter(waiting)
 		p.d.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
 		}
 		p.d.mu.Lock()
+		connectionOf(ctx).enter(busy)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

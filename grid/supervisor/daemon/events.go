@@ -268,12 +268,14 @@ func (d *daemon) ticks() {
 	d.ticking = true
 	const period = 5
 	now := time.Now()
-	next := now.Truncate(period * time.Second).Add(period * time.Second)
-	time.AfterFunc(next.Sub(now), func() {
+	if d.nextTick.IsZero() { // else that of the image before
+		d.nextTick = now.Truncate(period * time.Second).Add(period * time.Second)
+	}
+	time.AfterFunc(d.nextTick.Sub(now), func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.ticking = false
-		at := next.Unix()
+		at := d.nextTick.Unix()
+		d.ticking, d.nextTick = false, time.Time{}
 		for _, every := range []int64{5, 60, 3600} {
 			if at%every == 0 {
 				d.notify(fmt.Sprintf("TICK_%d", every), fmt.Sprintf("when:%d", at))

@@ -33,26 +33,54 @@ type server struct {
 	d      *daemon
 	config config.Server
 
-	mu       sync.Mutex
-	listener net.Listener      // replaced when the socket file is recreated
-	file     fileID            // of the socket file
-	open     map[net.Conn]bool // true while a request is handled
-	closed   bool
-	idle     sync.WaitGroup // of requests that are being handled
+	mu        sync.Mutex
+	listener  net.Listener // replaced when the socket file is recreated
+	file      fileID       // of the socket file
+	accepting int          // loops of serve that aren't parked
+	open      map[*connection]bool
+	closed    bool
+	idle      sync.WaitGroup // of requests that are being handled
+	resumed   chan struct{}  // closed when a handover has failed; nil without one
 }
 
 // serve accepts connections until the listener is closed.
 func (s *server) serve(listener net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepting++
+	defer func() { s.accepting-- }()
 	for {
-		connection, err := listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		} else if err != nil { // too many open files
+		s.mu.Unlock()
+		accepted, err := listener.Accept()
+		if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) { // too many open files
 			time.Sleep(100 * time.Millisecond)
-			continue
 		}
-		go s.serveConnection(connection) // owns the connection; s.open has it for close to end
+		s.mu.Lock()
+		switch {
+		case err == nil:
+			c := s.add(accepted)
+			go s.serveConnection(c) // owns the connection; s.open has it for close to end
+		case errors.Is(err, net.ErrClosed):
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			s.accepting--
+			s.awaitResume()
+			s.accepting++
+		}
 	}
+}
+
+// add registers a connection; the caller holds s.mu.
+func (s *server) add(accepted net.Conn) *connection {
+	c := &connection{Conn: accepted, server: s}
+	s.open[c] = true
+	if s.resumed != nil {
+		_ = c.SetReadDeadline(longAgo)
+	}
+	if s.closed {
+		_ = c.Close()
+	}
+	return c
 }
 
 // close closes all connections. It gives answers that are being written one
@@ -64,9 +92,9 @@ func (s *server) close() {
 		os.Remove(s.config.Socket)
 	}
 	s.closed = true
-	for connection, busy := range s.open {
-		if !busy {
-			_ = connection.Close()
+	for c := range s.open {
+		if !c.handling {
+			_ = c.Close()
 		}
 	}
 	s.mu.Unlock()
@@ -79,57 +107,60 @@ func (s *server) close() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for connection := range s.open {
-		_ = connection.Close()
+	for c := range s.open {
+		_ = c.Close()
 	}
 }
 
 // beginRequest marks a connection as busy; it returns false if the server is closing.
-func (s *server) beginRequest(connection net.Conn) bool {
+func (s *server) beginRequest(c *connection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false // close may be waiting for idle, which must not grow then
 	}
 	s.idle.Add(1)
-	s.open[connection] = true
+	c.handling = true
 	return true
 }
 
 // awaitRequest marks a connection as idle, before its first request and after
 // each; it returns false if the server is closing.
-func (s *server) awaitRequest(connection net.Conn) bool {
+func (s *server) awaitRequest(c *connection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[connection] {
+	if c.handling {
 		s.idle.Done()
 	}
-	s.open[connection] = false
+	c.handling, c.phase = false, reading
 	return !s.closed
 }
 
-func (s *server) serveConnection(connection net.Conn) {
+func (s *server) serveConnection(c *connection) {
 	defer func() {
-		s.awaitRequest(connection)
+		s.awaitRequest(c)
 		s.mu.Lock()
-		delete(s.open, connection)
+		delete(s.open, c)
 		s.mu.Unlock()
-		_ = connection.Close()
+		_ = c.Close()
 	}()
-	limited := &io.LimitedReader{R: connection}
+	if s.resumeConnection(c) {
+		return
+	}
+	limited := &io.LimitedReader{R: c}
 	reader := bufio.NewReader(limited)
-	for s.awaitRequest(connection) {
+	for s.awaitRequest(c) {
 		limited.N = maximumRequest
 		if _, err := reader.Peek(1); err != nil {
 			return
 		}
-		if !s.beginRequest(connection) {
+		if !s.beginRequest(c) {
 			return
 		}
-		r := &reply{connection: connection}
+		r := &reply{connection: c}
 		request, err := http.ReadRequest(reader)
 		if err == nil && strings.EqualFold(request.Header.Get("Expect"), "100-continue") {
-			_, err = io.WriteString(connection, "HTTP/1.1 100 Continue\r\n\r\n")
+			_, err = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
 		}
 		var body []byte
 		if err == nil {
@@ -141,6 +172,7 @@ func (s *server) serveConnection(connection net.Conn) {
 			return
 		}
 		r.close = request.Close
+		c.begin(reader.Buffered(), r.close)
 		s.answer(r, request, body)
 		if r.close {
 			return
@@ -150,7 +182,7 @@ func (s *server) serveConnection(connection net.Conn) {
 
 // reply writes one answer.
 type reply struct {
-	connection net.Conn
+	connection *connection
 	close      bool // close the connection after the answer
 }
 
@@ -212,8 +244,24 @@ func (s *server) authenticated(request *http.Request) bool {
 		subtle.ConstantTimeCompare([]byte(password), []byte(wanted)) == 1
 }
 
+// resumeConnection goes on with the answer that another image of this supervisor
+// began; it reports whether the connection is to be closed after it.
+func (s *server) resumeConnection(c *connection) (last bool) {
+	if c.rest == nil && c.tail == nil || !s.beginRequest(c) {
+		return c.rest != nil || c.tail != nil
+	}
+	c.enter(busy)
+	r := &reply{connection: c, close: c.last}
+	if c.tail != nil {
+		s.d.follow(r, c.tail)
+		return true
+	}
+	r.value(s.d.resumeCall(c.with(context.Background()), c.rest))
+	return r.close
+}
+
 func (d *daemon) answerCall(r *reply, body []byte) {
-	ctx := context.Background()
+	ctx := r.connection.with(context.Background())
 	method, params, err := xmlrpc.UnmarshalCall(body)
 	if err != nil {
 		d.log.Error("XML-RPC request is invalid", "error", err)
@@ -222,6 +270,11 @@ func (d *daemon) answerCall(r *reply, body []byte) {
 	}
 	d.log.Log(ctx, config.LevelTrace, "XML-RPC method called: "+method+"()")
 	value, err := d.call(ctx, method, params)
+	r.value(value, err)
+}
+
+// value sends the result of a call, or its error.
+func (r *reply) value(value any, err error) {
 	var answer []byte
 	if err == nil {
 		answer, err = xmlrpc.MarshalResponse(value)
@@ -240,23 +293,30 @@ func (d *daemon) answerTail(r *reply, path string) {
 		r.fail(http.StatusNotFound)
 		return
 	}
-	defer tail.close()
 	r.close = true
 	if r.header(http.StatusOK, "Last-Modified: "+tail.modified.UTC().Format(http.TimeFormat)+"\r\n"+
 		"Content-Type: text/plain;charset=utf-8\r\nX-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n") != nil {
+		tail.close()
 		return
 	}
+	d.follow(r, tail)
+}
+
+// follow sends what is added to a log, and closes it in the end.
+func (d *daemon) follow(r *reply, tail *tail) {
+	defer tail.close()
+	r.connection.follows(tail)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	// It notices a client that disconnects, even while there is nothing to
 	// send. It only reads, and ends when the connection is closed after this
 	// answer.
 	go func() {
-		_, _ = io.Copy(io.Discard, r.connection)
+		r.connection.discard()
 		cancel()
 	}()
 	chunks := httputil.NewChunkedWriter(r.connection)
-	tail.follow(ctx, d.ending, chunks)
+	tail.follow(ctx, d.ending, chunks, func() { r.connection.enter(tailing) })
 	chunks.Close()
 	_, _ = io.WriteString(r.connection, "\r\n")
 }

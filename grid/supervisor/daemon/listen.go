@@ -25,29 +25,39 @@ func errInUse(c config.Server) error {
 }
 
 // listen opens the sockets; it replaces a socket that nobody answers on.
-func (d *daemon) listen() (servers, error) {
-	var all servers
-	for _, c := range d.config.Servers {
-		s := &server{d: d, config: c, open: map[net.Conn]bool{}}
-		var err error
-		if c.Socket != "" {
-			s.listener, s.file, err = listenUnix(c)
-		} else {
-			s.listener, err = net.Listen("tcp4", c.Address)
-			if c.Username == "" {
-				d.critical(fmt.Sprintf("Server '%s' running without any HTTP authentication checking", c.Section))
-			}
-		}
-		if errors.Is(err, unix.EADDRINUSE) {
-			err = errInUse(c)
-		}
-		if err != nil {
-			all.close()
-			return nil, err
-		}
-		all = append(all, s)
+func (d *daemon) listen() error {
+	if d.taken != nil {
+		return d.takeServers()
 	}
-	return all, nil
+	for _, c := range d.config.Servers {
+		s := d.newServer(c)
+		if err := s.listen(); err != nil {
+			d.servers.close()
+			return err
+		}
+		d.servers = append(d.servers, s)
+	}
+	return nil
+}
+
+func (d *daemon) newServer(c config.Server) *server {
+	return &server{d: d, config: c, open: map[*connection]bool{}}
+}
+
+func (s *server) listen() (err error) {
+	c := s.config
+	if c.Socket != "" {
+		s.listener, s.file, err = listenUnix(c)
+	} else {
+		s.listener, err = net.Listen("tcp4", c.Address)
+		if c.Username == "" {
+			s.d.critical(fmt.Sprintf("Server '%s' running without any HTTP authentication checking", c.Section))
+		}
+	}
+	if errors.Is(err, unix.EADDRINUSE) {
+		return errInUse(c)
+	}
+	return err
 }
 
 // listenUnix makes the socket file; it replaces a socket that nobody answers
@@ -82,7 +92,12 @@ func listenUnix(c config.Server) (net.Listener, fileID, error) {
 
 func (all servers) serve() {
 	for _, s := range all {
-		go s.serve(s.listener) // as long as the listener is open
+		s.mu.Lock()
+		for c := range s.open { // that another image accepted
+			go s.serveConnection(c) // owns the connection
+		}
+		s.mu.Unlock()
+		go s.serve(s.listener) // as long as the listener is open; afterwards there are more connections
 	}
 }
 

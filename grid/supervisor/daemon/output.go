@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,8 +22,8 @@ type output struct {
 	config  config.Stream
 	path    string // of the log; "" for none
 	log     *logFile
-	pipes   int // open ones: the current process's, and those that earlier ones left
-	fd      int // of the current process's pipe; 0 for none
+	pipes   []int // open ones: the current process's, and those that earlier ones left
+	fd      int   // of the current process's pipe; 0 for none
 	failed  bool
 
 	capturing bool   // between the marks of a PROCESS_COMMUNICATION event
@@ -57,7 +58,7 @@ func (o *output) follow(fd int) error {
 	if err != nil {
 		return err
 	}
-	o.pipes++
+	o.pipes = append(o.pipes, fd)
 	o.fd = fd
 	return nil
 }
@@ -79,14 +80,14 @@ func (o *output) read(fd int) (more bool) {
 	if o.fd == fd {
 		o.fd = 0
 	}
-	o.pipes--
+	o.pipes = slices.DeleteFunc(o.pipes, func(pipe int) bool { return pipe == fd })
 	o.closeUnused()
 	return false
 }
 
 // closeUnused closes the log when nobody writes to it.
 func (o *output) closeUnused() {
-	if o.pipes == 0 && o.log != nil {
+	if len(o.pipes) == 0 && o.log != nil {
 		o.log.close()
 		o.log = nil
 	}

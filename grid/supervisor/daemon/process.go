@@ -21,6 +21,7 @@ type process struct {
 	state      state
 	pid        int // 0 without a process
 	pidfd      int
+	ticks      uint64    // start time of an adopted process, which need not be our child; else 0
 	pipes      [3]uint64 // inodes of its standard streams
 	killing    bool      // it was told to end
 	tries      int       // starts that failed in a row
@@ -30,6 +31,7 @@ type process struct {
 	spawnError string
 
 	timer   *time.Timer   // the next change of state
+	due     time.Time     // when the timer fires
 	changed chan struct{} // closed at the next change of state; nil if nobody waits
 
 	input          *input // text that waits for the process to read it; nil for none
@@ -38,10 +40,19 @@ type process struct {
 }
 
 func newProcess(g *group, c *config.Program) *process {
+	p := bareProcess(g, c)
+	for _, o := range p.outputs() {
+		o.path = g.d.logPath(c, o.channel, o.config)
+	}
+	return p
+}
+
+// bareProcess is newProcess before its logs have paths.
+func bareProcess(g *group, c *config.Program) *process {
 	p := &process{d: g.d, group: g, config: c, pidfd: -1}
-	p.stdout = &output{process: p, channel: "stdout", config: c.Stdout, path: g.d.logPath(c, "stdout", c.Stdout)}
+	p.stdout = &output{process: p, channel: "stdout", config: c.Stdout}
 	if !c.RedirectError {
-		p.stderr = &output{process: p, channel: "stderr", config: c.Stderr, path: g.d.logPath(c, "stderr", c.Stderr)}
+		p.stderr = &output{process: p, channel: "stderr", config: c.Stderr}
 	}
 	if g.pool != nil {
 		p.listener = &listener{process: p, stdin: -1}
@@ -101,6 +112,7 @@ func number(b bool) int {
 // after calls something later, unless the state changes first.
 func (p *process) after(delay time.Duration, action func()) {
 	p.cancelTimer()
+	p.due = time.Now().Add(delay)
 	var timer *time.Timer
 	timer = time.AfterFunc(delay, func() {
 		p.d.mu.Lock()
@@ -142,10 +154,23 @@ func (p *process) spawn() {
 		return // it has ended meanwhile
 	}
 	if p.config.StartSecs > 0 {
-		p.after(seconds(p.config.StartSecs), p.succeed)
+		p.after(seconds(p.config.StartSecs), p.next)
 		return
 	}
 	p.succeed()
+}
+
+// next makes the change of state that was due at a time.
+func (p *process) next() {
+	switch p.state {
+	case starting:
+		p.succeed()
+	case backoff, exited:
+		p.respawn()
+	case stopping:
+		p.d.log.Warn(fmt.Sprintf("killing '%s' (%d) with SIGKILL", p.config.Name, p.pid))
+		_ = p.kill(unix.SIGKILL)
+	}
 }
 
 // succeed marks a process RUNNING that stayed up long enough.
@@ -164,7 +189,7 @@ func (p *process) backOff() {
 		p.d.log.Info(fmt.Sprintf("gave up: %s entered FATAL state, too many start retries too quickly", p.config.Name))
 		return
 	}
-	p.after(seconds(p.tries), p.respawn)
+	p.after(seconds(p.tries), p.next)
 }
 
 // respawn starts the process again, unless everything is about to stop.
@@ -200,10 +225,7 @@ func (p *process) kill(signal unix.Signal) error {
 	p.d.log.Debug(fmt.Sprintf("killing %s (pid %d) with signal %s", name, p.pid, signalName(signal)), "group", asGroup)
 	p.killing = true
 	p.setState(stopping)
-	p.after(seconds(p.config.StopWaitSecs), func() {
-		p.d.log.Warn(fmt.Sprintf("killing '%s' (%d) with SIGKILL", name, p.pid))
-		_ = p.kill(unix.SIGKILL)
-	})
+	p.after(seconds(p.config.StopWaitSecs), p.next)
 	send := p.send
 	if asGroup {
 		send = p.sendToGroup
@@ -313,7 +335,7 @@ func (p *process) restart(expected bool, ran time.Duration) {
 	switch {
 	case !wanted:
 	case ran < quickly:
-		p.after(quickly, p.respawn)
+		p.after(quickly, p.next)
 	default:
 		p.respawn()
 	}
@@ -327,7 +349,7 @@ func (p *process) release() {
 		p.d.poller.closeFD(p.pidfd)
 	}
 	p.dropInput()
-	p.pid, p.pidfd, p.killing = 0, -1, false
+	p.pid, p.pidfd, p.ticks, p.killing = 0, -1, 0, false
 	if p.listener != nil {
 		p.listener.close()
 	}

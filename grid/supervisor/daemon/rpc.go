@@ -171,7 +171,8 @@ func (d *daemon) multicall(ctx context.Context, args arguments) (any, error) {
 		case "system.multicall":
 			err = xmlrpc.NewFault(faults.IncorrectParameters, "Recursive system.multicall forbidden")
 		default:
-			value, err = d.call(ctx, name, params)
+			// What is left of several calls can't be handed over: ctx has no connection.
+			value, err = d.call((*connection)(nil).with(ctx), name, params)
 		}
 		if err != nil {
 			fault := asFault(err)

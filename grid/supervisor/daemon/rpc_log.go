@@ -69,8 +69,8 @@ func (p *process) clearLogs(name string) (failed error) {
 	return failed
 }
 
-func (d *daemon) clearAllProcessLogs(context.Context, arguments) (any, error) {
-	return each(d.all(), func(p *process) error { return p.clearLogs(p.namespec()) }, nil)
+func (d *daemon) clearAllProcessLogs(ctx context.Context, _ arguments) (any, error) {
+	return d.each(ctx, d.all(), func(p *process) error { return p.clearLogs(p.namespec()) }, "")
 }
 
 func readProcessLog(channel string) func(*daemon, context.Context, arguments) (any, error) {

@@ -43,10 +43,10 @@ func (d *daemon) startProcess(ctx context.Context, args arguments) (any, error) 
 	if err := p.requestStart(args.text(0)); err != nil {
 		return nil, err
 	}
-	if args.flag(1) {
-		err = p.waitStarted(ctx, args.text(0))
+	if !args.flag(1) {
+		return true, nil
 	}
-	return true, err
+	return d.await(ctx, pendingCall{Until: untilStarted, Name: args.text(0), processes: []*process{p}})
 }
 
 // requestStart starts a process that isn't running; name is for faults.
@@ -97,10 +97,10 @@ func (d *daemon) stopProcess(ctx context.Context, args arguments) (any, error) {
 	if err := p.requestStop(args.text(0)); err != nil {
 		return nil, err
 	}
-	if args.flag(1) {
-		err = p.waitStopped(ctx)
+	if !args.flag(1) {
+		return true, nil
 	}
-	return true, err
+	return d.await(ctx, pendingCall{Until: untilStopped, Name: args.text(0), processes: []*process{p}})
 }
 
 func (p *process) requestStop(name string) error {
@@ -150,26 +150,18 @@ func (p *process) namespec() string {
 	return p.group.config.Name + ":" + p.config.Name
 }
 
-// each acts on several processes, and then waits for those that need it.
-// Failures come first in its result.
-func each(processes []*process, act func(*process) error, wait func(*process) error) (any, error) {
-	results := []status{}
-	var done []*process
+// each acts on several processes, and then waits for those that need it, unless
+// until is empty. Failures come first in its result.
+func (d *daemon) each(ctx context.Context, processes []*process, act func(*process) error, until string) (any, error) {
+	rest := pendingCall{Until: until, Several: true, Results: []status{}}
 	for _, p := range processes {
 		if err := act(p); err != nil {
-			results = append(results, p.status(err))
+			rest.Results = append(rest.Results, p.status(err))
 		} else {
-			done = append(done, p)
+			rest.processes = append(rest.processes, p)
 		}
 	}
-	for _, p := range done {
-		var err error
-		if wait != nil {
-			err = wait(p)
-		}
-		results = append(results, p.status(err))
-	}
-	return results, nil
+	return d.await(ctx, rest)
 }
 
 func filter(processes []*process, keep func(state) bool) (kept []*process) {
@@ -189,24 +181,24 @@ func (d *daemon) all() (processes []*process) {
 	return processes
 }
 
-func startEach(ctx context.Context, processes []*process, wait bool) (any, error) {
+func (d *daemon) startEach(ctx context.Context, processes []*process, wait bool) (any, error) {
 	idle := filter(processes, func(s state) bool { return !s.isRunning() })
-	waiter := func(p *process) error { return p.waitStarted(ctx, p.namespec()) }
-	if !wait {
-		waiter = nil
+	until := ""
+	if wait {
+		until = untilStarted
 	}
-	return each(idle, func(p *process) error { return p.requestStart(p.namespec()) }, waiter)
+	return d.each(ctx, idle, func(p *process) error { return p.requestStart(p.namespec()) }, until)
 }
 
-func stopEach(ctx context.Context, processes []*process, wait bool) (any, error) {
+func (d *daemon) stopEach(ctx context.Context, processes []*process, wait bool) (any, error) {
 	for _, p := range processes {
 		p.cancelRestart()
 	}
-	waiter := func(p *process) error { return p.waitStopped(ctx) }
-	if !wait {
-		waiter = nil
+	until := ""
+	if wait {
+		until = untilStopped
 	}
-	return each(filter(processes, state.isRunning), func(p *process) error { return p.requestStop(p.namespec()) }, waiter)
+	return d.each(ctx, filter(processes, state.isRunning), func(p *process) error { return p.requestStop(p.namespec()) }, until)
 }
 
 func (d *daemon) startProcessGroup(ctx context.Context, args arguments) (any, error) {
@@ -214,11 +206,11 @@ func (d *daemon) startProcessGroup(ctx context.Context, args arguments) (any, er
 	if err != nil {
 		return nil, err
 	}
-	return startEach(ctx, g.byPriority(), args.flag(1))
+	return d.startEach(ctx, g.byPriority(), args.flag(1))
 }
 
 func (d *daemon) startAllProcesses(ctx context.Context, args arguments) (any, error) {
-	return startEach(ctx, d.all(), args.flag(0))
+	return d.startEach(ctx, d.all(), args.flag(0))
 }
 
 func (d *daemon) stopProcessGroup(ctx context.Context, args arguments) (any, error) {
@@ -226,11 +218,11 @@ func (d *daemon) stopProcessGroup(ctx context.Context, args arguments) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return stopEach(ctx, g.byPriority(), args.flag(1))
+	return d.stopEach(ctx, g.byPriority(), args.flag(1))
 }
 
 func (d *daemon) stopAllProcesses(ctx context.Context, args arguments) (any, error) {
-	return stopEach(ctx, d.all(), args.flag(0))
+	return d.stopEach(ctx, d.all(), args.flag(0))
 }
 
 func (d *daemon) signalProcess(ctx context.Context, args arguments) (any, error) {
@@ -258,20 +250,20 @@ func (p *process) requestSignal(name, text string) error {
 	return nil
 }
 
-func signalEach(processes []*process, text string) (any, error) {
-	return each(filter(processes, state.isSignallable), func(p *process) error { return p.requestSignal(p.namespec(), text) }, nil)
+func (d *daemon) signalEach(ctx context.Context, processes []*process, text string) (any, error) {
+	return d.each(ctx, filter(processes, state.isSignallable), func(p *process) error { return p.requestSignal(p.namespec(), text) }, "")
 }
 
-func (d *daemon) signalProcessGroup(_ context.Context, args arguments) (any, error) {
+func (d *daemon) signalProcessGroup(ctx context.Context, args arguments) (any, error) {
 	g, err := d.group(args.text(0), args.text(0))
 	if err != nil {
 		return nil, err
 	}
-	return signalEach(g.byPriority(), args.text(1))
+	return d.signalEach(ctx, g.byPriority(), args.text(1))
 }
 
-func (d *daemon) signalAllProcesses(_ context.Context, args arguments) (any, error) {
-	return signalEach(d.all(), args.text(0))
+func (d *daemon) signalAllProcesses(ctx context.Context, args arguments) (any, error) {
+	return d.signalEach(ctx, d.all(), args.text(0))
 }
 
 // info describes the process. Times are clamped to what an XML-RPC integer holds.

@@ -45,6 +45,8 @@ var supervisorMethods = map[string]method{
 		d.end(supervisorRestarting)
 		return true, nil
 	}},
+	"slapos.upgrade": {signature: "struct", optional: 0, help: "Goes on as the program that is installed now; stops nothing. Returns pid, version, previous and executable.",
+		call: (*daemon).upgrade},
 	"supervisor.reloadConfig": {signature: "array", optional: 0, help: "Reads the configuration again. Returns [[added, changed, removed]], names of groups; changes none.",
 		call: (*daemon).reloadConfig},
 	"supervisor.addProcessGroup":    {signature: "boolean string", optional: 0, help: "Activates a group of the configuration.", call: (*daemon).addProcessGroup},

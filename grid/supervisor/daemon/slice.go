@@ -15,20 +15,21 @@ func (p *process) fork(path string, argv []string, attributes *syscall.ProcAttr)
 	if err != nil {
 		p.d.log.Warn("services are not limited by control groups", "error", err)
 	}
+	fork := func() { pid, err = syscall.ForkExec(path, argv, attributes) }
 	if slice == nil {
-		return syscall.ForkExec(path, argv, attributes)
+		unmasked(fork)
+		return pid, err
 	}
 	defer slice.Close()
 	attributes.Sys.UseCgroupFD, attributes.Sys.CgroupFD = true, int(slice.Fd())
-	pid, err = syscall.ForkExec(path, argv, attributes)
-	if err == nil {
+	if unmasked(fork); err == nil {
 		return pid, nil
 	}
 	// It is an old kernel, a sandbox, a group that can't hold processes, or the
 	// program itself.
 	attributes.Sys.UseCgroupFD = false
 	refusal := err
-	if pid, err = syscall.ForkExec(path, argv, attributes); err == nil {
+	if unmasked(fork); err == nil {
 		p.d.log.Warn("services are not limited by control groups", "error", refusal)
 	}
 	return pid, err

@@ -43,6 +43,9 @@ func (s *server) restore() (made bool, err error) {
 	}
 	_ = s.listener.Close()
 	s.listener, s.file = listener, file
+	if s.resumed != nil {
+		_ = listener.(deadliner).SetDeadline(longAgo)
+	}
 	go s.serve(listener) // as long as the listener is open
 	return true, nil
 }

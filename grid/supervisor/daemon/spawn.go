@@ -260,15 +260,26 @@ func (p *process) watch(pipes *pipes) error {
 
 // reap takes the exit status of the process, and handles its end.
 func (p *process) reap() {
+	if p.ticks != 0 && !isOurChild(p.pid, p.ticks) {
+		p.finish(endOf(p.pid, p.pidfd, p.ticks))
+		return
+	}
 	var status unix.WaitStatus
 	pid, err := unix.Wait4(p.pid, &status, unix.WNOHANG, nil)
 	switch {
 	case err == nil && pid == 0, err == unix.EINTR: // not yet
 	case err != nil: // somebody else reaped it
-		p.finish(endOf(p.pid, p.pidfd, 0))
+		p.finish(endOf(p.pid, p.pidfd, p.ticks))
 	default:
 		p.finish(endFrom(status))
 	}
+}
+
+// isOurChild reports whether an adopted process is a child of ours all the
+// same: a supervisor that became this one started it.
+func isOurChild(pid int, ticks uint64) bool {
+	stat, err := readStat(pid)
+	return err == nil && stat.ticks == ticks && stat.parent == os.Getpid()
 }
 
 func endFrom(status unix.WaitStatus) ended {

@@ -28,7 +28,7 @@ func TestCloseWhileBusy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &server{listener: listener, open: map[net.Conn]bool{}}
+			s := &server{listener: listener, open: map[*connection]bool{}}
 			go s.serve(s.listener)
 			var clients sync.WaitGroup
 			answered := make(chan struct{}, 1000)
@@ -81,7 +81,7 @@ func TestFollowPieces(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { // owns tail until it ends
 			defer close(ended)
-			tail.follow(ctx, nil, write)
+			tail.follow(ctx, nil, write, func() {})
 		}()
 		var copying sync.WaitGroup
 		copying.Go(func() {

@@ -45,14 +45,16 @@ func openTail(path string) (*tail, error) {
 func (t *tail) close() { t.file.Close() }
 
 // follow copies what is there and what is added, until the client disconnects
-// or the supervisor ends. It polls while there is a client.
-func (t *tail) follow(ctx context.Context, ending <-chan struct{}, w io.Writer) {
+// or the supervisor ends. It polls while there is a client, and calls between
+// when all that it has read is written.
+func (t *tail) follow(ctx context.Context, ending <-chan struct{}, w io.Writer, between func()) {
 	ticker := time.NewTicker(tailPause)
 	defer ticker.Stop()
 	for {
 		if _, err := io.Copy(w, t.file); err != nil {
 			return
 		}
+		between()
 		select {
 		case <-ctx.Done():
 			return
