@@ -433,7 +433,7 @@ func TestComplete(t *testing.T) {
 	s := newSupervisor(t, controlled).start()
 	c := &control{ctx: s.ctx(), client: s.client}
 	for line, want := range map[string]string{
-		"":            "22",
+		"":            "23",
 		"st":          "start  status  stop ",
 		"help re":     "reload  remove  reread  restart ",
 		"start m":     "many:*  many:one  many:two ",

@@ -188,8 +188,8 @@ func TestUpgrade(t *testing.T) {
 		t.Errorf("lines in logs: %v", lines)
 	}
 	// What is started now has no signal blocked, and is a child.
-	must(t, s.client.StartProcess(s.ctx(), "talker"))
-	status := testkit.ReadFile(t, fmt.Sprintf("/proc/%d/status", s.info("talker").Pid))
+	must(t, errors.Join(s.client.StopProcess(s.ctx(), "reader"), s.client.StartProcess(s.ctx(), "reader")))
+	status := testkit.ReadFile(t, fmt.Sprintf("/proc/%d/status", s.info("reader").Pid))
 	if !strings.Contains(status, "SigBlk:\t0000000000000000") || !strings.Contains(status, fmt.Sprintf("PPid:\t%d\n", pid)) {
 		t.Errorf("a new service: %s", status)
 	}
