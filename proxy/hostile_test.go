@@ -50,7 +50,7 @@ func TestHostileXML(t *testing.T) {
 		}
 		// A report is kept as it is, and shown.
 		l.post("/useComputer", "computer_id", "local_computer", "use_string", document)
-		if got := l.get("/panel/computer?id=local_computer"); got.status != 200 || strings.Contains(got.body, "the secret") {
+		if got := l.get("/panel/node?id=local_computer"); got.status != 200 || strings.Contains(got.body, "the secret") {
 			t.Errorf("%s as a report: %.300s", what, got)
 		}
 	}

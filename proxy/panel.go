@@ -47,14 +47,20 @@ func (p *Proxy) servePanel(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, p.options.MaximumBody)
 	err := p.panel.Serve(w, r, name)
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, panel.ErrNoPage):
-		return errNoPage
+		err = errNoPage
 	case errors.Is(err, panel.ErrMethod) && r.Method == http.MethodPost:
-		return wrongMethod(w, http.MethodGet)
+		err = wrongMethod(w, http.MethodGet)
 	case errors.Is(err, panel.ErrMethod):
-		return wrongMethod(w, http.MethodPost)
+		err = wrongMethod(w, http.MethodPost)
 	}
-	return err
+	status, expected := asStatus(err)
+	if !expected {
+		p.complain(r, err)
+	}
+	return p.panel.Fail(w, r, status.status, status.message)
 }
 
 // wrongMethod refuses a request for what has one method only.

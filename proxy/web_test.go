@@ -157,7 +157,7 @@ func TestPanel(t *testing.T) {
 	l.load(3)
 	l.request("<b>bold</b>")
 	l.post("/supplySupply", "url", release, "computer_id", "local_computer", "state", "available")
-	got := l.get("/panel/")
+	got := l.get("/panel/node?id=local_computer")
 	for _, text := range []string{"local_computer", "&lt;b&gt;bold&lt;/b&gt;", "slappart0", "2 free partitions", release, `href="panel.css"`} {
 		if !strings.Contains(got.body, text) {
 			t.Errorf("the panel lacks %s:\n%s", text, got.body)

@@ -46,26 +46,26 @@ func (p *Panel) supply(w http.ResponseWriter, r *http.Request) error {
 	if err := p.store.Supply(r.Context(), software); err != nil {
 		return err
 	}
-	return goTo(w, "computer", url.Values{"id": {software.Computer}}, "supplied")
+	return goTo(w, "node", url.Values{"id": {software.Computer}}, "supplied")
 }
 
 // removePage asks whether a release is to go, and says who still uses it.
 type removePage struct {
 	URL, Computer string
-	Instances     []instanceLine
+	Instances     []store.InstanceOverview
+	Total         int
 }
 
 func (p *Panel) removeForm(w http.ResponseWriter, r *http.Request) error {
 	page := removePage{URL: r.URL.Query().Get("url"), Computer: r.URL.Query().Get("computer")}
-	node, err := p.store.Node(r.Context(), page.Computer)
-	if err != nil {
+	if _, err := p.store.Node(r.Context(), page.Computer); err != nil {
 		return missing(err)
 	}
-	for _, line := range partitionLines(node.Partitions) {
-		if line.SoftwareRelease == page.URL {
-			page.Instances = append(page.Instances, line)
-		}
+	found, err := p.store.FindInstances(r.Context(), store.InstanceFilter{Node: page.Computer, Release: page.URL})
+	if err != nil {
+		return err
 	}
+	page.Instances, page.Total = found.Rows, found.Total
 	return p.show(w, r, http.StatusOK, "remove.html", view{Title: "Remove software", Page: page})
 }
 
@@ -84,7 +84,7 @@ func (p *Panel) remove(w http.ResponseWriter, r *http.Request) error {
 			if err := p.store.Supply(r.Context(), software); err != nil {
 				return err
 			}
-			return goTo(w, "computer", url.Values{"id": {software.Computer}}, "removed")
+			return goTo(w, "node", url.Values{"id": {software.Computer}}, "removed")
 		}
 	}
 	return ErrNoPage
@@ -105,11 +105,14 @@ func (p *Panel) state(w http.ResponseWriter, r *http.Request) error {
 
 func (p *Panel) destroyForm(w http.ResponseWriter, r *http.Request) error {
 	name := nameOf(r.URL.Query())
-	instance, err := p.store.Instance(r.Context(), name)
+	line, err := p.bulkLine(r, query(name).Encode(), slap.StateDestroyed)
 	if err != nil {
-		return missing(err)
+		return err
 	}
-	return p.show(w, r, http.StatusOK, "destroy.html", view{Title: "Destroy instance " + name.Title, Page: instance})
+	if line.Why != "" {
+		return ErrNoPage // not ours to choose: no page leads here
+	}
+	return p.show(w, r, http.StatusOK, "destroy.html", view{Title: "Destroy instance " + name.Title, Page: line})
 }
 
 func (p *Panel) destroy(w http.ResponseWriter, r *http.Request) error {
@@ -129,7 +132,7 @@ func (p *Panel) setState(w http.ResponseWriter, r *http.Request, form url.Values
 		return missing(err)
 	}
 	if name.Shared {
-		return goTo(w, "./", url.Values{}, string(state))
+		return goTo(w, "instances", url.Values{}, string(state))
 	}
 	return goTo(w, "instance", query(name), string(state))
 }

@@ -4,203 +4,195 @@ package panel
 
 import (
 	"net/http"
-	"strings"
+	"net/url"
+	"slices"
 
 	"slapos/proxy/store"
 	"slapos/slap"
 )
 
-// overviewPage is the first page.
+// shownAttention is how much of each kind the first page shows, shownEvents how
+// many events a page does.
+const (
+	shownAttention = 10
+	shownEvents    = 30
+)
+
+// overviewPage is the first page: what needs attention, how much there is, and what
+// happened.
 type overviewPage struct {
-	Computers []computerLine
-	Instances []instanceLine
-	// Search narrows the instances down.
-	Search string
+	Instances *store.Page[store.InstanceOverview]
+	Releases  *store.Page[store.ReleaseOverview]
+	Nodes     *store.Page[store.NodeOverview]
+	Refused   []store.Event
+	// Counts are those of all nodes, releases and instances.
+	Counts []count
+	Events []store.Event
+	// Empty is true before there is any instance, NoNodes before there is a node.
+	Empty, NoNodes bool
 }
 
-// finder is the field to find instances with, on the page of a computer that
-// of its id.
-type finder struct{ ID, Search string }
-
-func (p overviewPage) Finder() finder { return finder{Search: p.Search} }
-func (p computerPage) Finder() finder { return finder{p.Computer, p.Search} }
-
-// computerLine is a computer in a list.
-type computerLine struct {
-	store.Computer
-	Instances, Free, Software int
+// Calm reports whether nothing needs attention.
+func (p overviewPage) Calm() bool {
+	return p.Instances.Total+p.Releases.Total+p.Nodes.Total+len(p.Refused) == 0
 }
 
-// instanceLine is an instance in a list.
-type instanceLine struct {
-	store.Name
-	State           string
-	SoftwareType    string
-	SoftwareRelease string
-	At              slap.PartitionID
-	Addresses       []slap.Address
+// count is how much there is of a kind, by condition.
+type count struct {
+	Section, Of string
+	Total       int
+	By          []conditionChoice
+}
+
+func countOf(section, of string, counts map[slap.Condition]int, conditions []slap.Condition) count {
+	c := count{Section: section, Of: of}
+	for _, condition := range conditions {
+		c.Total += counts[condition]
+		if counts[condition] > 0 {
+			c.By = append(c.By, conditionChoice{Value: string(condition), Label: word(condition), Count: counts[condition]})
+		}
+	}
+	return c
 }
 
 func (p *Panel) overview(w http.ResponseWriter, r *http.Request) error {
-	page := overviewPage{Search: r.URL.Query().Get("q")}
-	computers, err := p.store.Computers(r.Context())
+	if r.URL.Query().Get("q") != "" {
+		return moved(w, "instances", r.URL.Query()) // where this page had them
+	}
+	ctx := r.Context()
+	page := overviewPage{}
+	worst := store.Window{Order: store.ByCondition, Limit: shownAttention}
+	var err error
+	if page.Instances, err = p.store.FindInstances(ctx, store.InstanceFilter{Attention: true, Window: worst}); err != nil {
+		return err
+	}
+	if page.Releases, err = p.store.FindReleases(ctx, store.ReleaseFilter{Attention: true, Window: worst}); err != nil {
+		return err
+	}
+	if page.Nodes, err = p.store.FindNodes(ctx, store.NodeFilter{Conditions: []slap.Condition{slap.ConditionUnknown}, Window: worst}); err != nil {
+		return err
+	}
+	all, err := p.store.Overview(ctx)
 	if err != nil {
 		return err
 	}
-	counts, err := p.store.Statistics(r.Context())
+	page.Refused = all.Refused[:min(len(all.Refused), shownAttention)]
+	page.Counts = []count{
+		countOf("nodes", "node", page.Nodes.Counts, slap.NodeConditions()),
+		countOf("instances", "instance", page.Instances.Counts, slap.InstanceConditions()),
+		countOf("software", "installation", page.Releases.Counts, slap.ReleaseConditions()),
+	}
+	page.NoNodes, page.Empty = page.Counts[0].Total == 0, page.Counts[1].Total == 0
+	if page.Events, err = p.events(r, store.EventFilter{Limit: shownEvents}); err != nil {
+		return err
+	}
+	return p.show(w, r, http.StatusOK, "overview.html", view{Title: "Overview", Section: "overview", Page: page})
+}
+
+// events returns events, the newest first.
+func (p *Panel) events(r *http.Request, filter store.EventFilter) ([]store.Event, error) {
+	events, err := p.store.Events(r.Context(), filter)
+	slices.Reverse(events)
+	return events, err
+}
+
+// moved leads from an old address.
+func moved(w http.ResponseWriter, name string, values url.Values) error {
+	w.Header().Set("Location", name+"?"+values.Encode())
+	w.WriteHeader(http.StatusMovedPermanently)
+	return nil
+}
+
+// nodesPage lists nodes.
+type nodesPage struct {
+	listing
+	Rows []store.NodeOverview
+}
+
+func (p *Panel) nodes(w http.ResponseWriter, r *http.Request) error {
+	page := nodesPage{listing: listingOf("node", r.URL.Query())}
+	filter := store.NodeFilter{Search: page.Get("q"), Window: page.window()}
+	filter.Conditions, filter.Attention = page.chosen()
+	found, err := p.store.FindNodes(r.Context(), filter)
 	if err != nil {
 		return err
 	}
-	for _, computer := range computers {
-		line := computerLine{Computer: computer}
-		for _, count := range counts {
-			switch {
-			case count.Computer != computer.Reference:
-			case count.State == "free":
-				line.Free += int(count.Count)
-			default:
-				line.Instances += int(count.Count)
-			}
-		}
-		software, err := p.store.Software(r.Context(), computer.Reference)
-		if err != nil {
-			return err
-		}
-		line.Software = len(software)
-		page.Computers = append(page.Computers, line)
+	page.Rows = found.Rows
+	page.found(found.Total, found.Offset, len(found.Rows), found.Counts, slap.NodeConditions())
+	return p.show(w, r, http.StatusOK, "nodes.html", view{Title: "Nodes", Section: "nodes", Page: page})
+}
+
+// instancesPage lists instances.
+type instancesPage struct {
+	listing
+	Rows []store.InstanceOverview
+}
+
+// findInstances finds the instances of a listing.
+func (p *Panel) findInstances(r *http.Request, l *listing, filter store.InstanceFilter) ([]store.InstanceOverview, error) {
+	filter.Search, filter.Window = l.Get("q"), l.window()
+	filter.Conditions, filter.Attention = l.chosen()
+	found, err := p.store.FindInstances(r.Context(), filter)
+	if err != nil {
+		return nil, err
 	}
-	roots, err := p.store.List(r.Context(), store.Roots())
+	l.found(found.Total, found.Offset, len(found.Rows), found.Counts, slap.InstanceConditions())
+	return found.Rows, nil
+}
+
+func (p *Panel) instances(w http.ResponseWriter, r *http.Request) error {
+	page := instancesPage{listing: listingOf("instance", r.URL.Query(), "node", "release")}
+	var err error
+	page.Rows, err = p.findInstances(r, &page.listing, store.InstanceFilter{Node: page.Get("node"), Release: page.Get("release")})
 	if err != nil {
 		return err
 	}
-	page.Instances = search(instanceLines(roots), page.Search)
-	return p.show(w, r, http.StatusOK, "overview.html", view{Title: "Overview", Page: page})
+	return p.show(w, r, http.StatusOK, "instances.html", view{Title: "Instances", Section: "instances", Page: page})
 }
 
-// instanceLines lists instances. Shared ones that were destroyed are known for
-// ever, and not shown.
-func instanceLines(instances []*store.Instance) []instanceLine {
-	var lines []instanceLine
-	for _, i := range instances {
-		switch {
-		case !i.Shared:
-			lines = append(lines, lineOf(i.Partition))
-		case i.Hosted():
-			lines = append(lines, instanceLine{Name: i.Name, State: i.State, SoftwareType: i.SoftwareType,
-				SoftwareRelease: i.Partition.SoftwareRelease, At: i.Partition.ID})
-		}
-	}
-	return lines
+// softwarePage lists releases.
+type softwarePage struct {
+	listing
+	Rows []store.ReleaseSum
 }
 
-// partitionLines lists the instances in partitions.
-func partitionLines(partitions []*store.Partition) []instanceLine {
-	var lines []instanceLine
-	for _, partition := range partitions {
-		if partition.Busy {
-			lines = append(lines, lineOf(partition))
-		}
-	}
-	return lines
-}
-
-func lineOf(p *store.Partition) instanceLine {
-	return instanceLine{Name: p.Name(), State: p.State, SoftwareType: p.SoftwareType, SoftwareRelease: p.SoftwareRelease,
-		At: p.ID, Addresses: p.Addresses}
-}
-
-// search keeps the instances that hold all words somewhere.
-func search(lines []instanceLine, text string) []instanceLine {
-	words := strings.Fields(strings.ToLower(text))
-	if len(words) == 0 {
-		return lines
-	}
-	var kept []instanceLine
-	for _, line := range lines {
-		all := strings.ToLower(strings.Join([]string{line.Title, line.Root, line.State, line.SoftwareType, line.SoftwareRelease,
-			line.At.Computer, line.At.Partition}, " "))
-		found := true
-		for _, word := range words {
-			found = found && strings.Contains(all, word)
-		}
-		if found {
-			kept = append(kept, line)
-		}
-	}
-	return kept
-}
-
-// computerPage is all of a computer.
-type computerPage struct {
-	*store.Node
-	Address   string
-	Instances []instanceLine
-	Free      int
-	Search    string
-	Usage     []usageReport
-}
-
-func (p *Panel) computer(w http.ResponseWriter, r *http.Request) error {
-	reference := r.URL.Query().Get("id")
-	node, err := p.store.Node(r.Context(), reference)
-	if err != nil {
-		return missing(err)
-	}
-	page := computerPage{Node: node, Search: r.URL.Query().Get("q")}
-	computers, err := p.store.Computers(r.Context())
+func (p *Panel) software(w http.ResponseWriter, r *http.Request) error {
+	page := softwarePage{listing: listingOf("release", r.URL.Query())}
+	filter := store.ReleaseFilter{Search: page.Get("q"), Window: page.window()}
+	filter.Conditions, filter.Attention = page.chosen()
+	found, err := p.store.SumReleases(r.Context(), filter)
 	if err != nil {
 		return err
 	}
-	for _, computer := range computers {
-		if computer.Reference == reference && computer.Address != nil {
-			page.Address = *computer.Address
-		}
-	}
-	for _, partition := range node.Partitions {
-		if !partition.Busy {
-			page.Free++
-		}
-	}
-	page.Instances = search(partitionLines(node.Partitions), page.Search)
-	reports, err := p.store.Usage(r.Context(), reference, shownReports)
+	page.Rows = found.Rows
+	page.found(found.Total, found.Offset, len(found.Rows), found.Counts, slap.ReleaseConditions())
+	return p.show(w, r, http.StatusOK, "software.html", view{Title: "Software", Section: "software", Page: page})
+}
+
+// releasePage is a release on all nodes.
+type releasePage struct {
+	listing
+	URL       string
+	Instances int
+	Rows      []store.ReleaseOverview
+}
+
+func (p *Panel) release(w http.ResponseWriter, r *http.Request) error {
+	page := releasePage{listing: listingOf("node", r.URL.Query(), "url"), URL: r.URL.Query().Get("url")}
+	filter := store.ReleaseFilter{URL: page.URL, Search: page.Get("q"), Window: page.window()}
+	filter.Conditions, filter.Attention = page.chosen()
+	found, err := p.store.FindReleases(r.Context(), filter)
 	if err != nil {
 		return err
 	}
-	for _, report := range reports {
-		page.Usage = append(page.Usage, usageOf(report))
-	}
-	return p.show(w, r, http.StatusOK, "computer.html", view{Title: "Computer " + reference, Page: page})
-}
-
-// instancePage is all of an instance.
-type instancePage struct {
-	*store.Instance
-	Values, Parameters []value
-	Hosted             []*store.Instance
-	Tree               []instanceLine
-	// Own is true for a root, whose state is ours to choose: that of others
-	// is their requester's.
-	Own bool
-}
-
-func (p *Panel) instance(w http.ResponseWriter, r *http.Request) error {
-	name := nameOf(r.URL.Query())
-	instance, err := p.store.Instance(r.Context(), name)
+	used, err := p.store.FindInstances(r.Context(), store.InstanceFilter{Release: page.URL, Window: store.Window{Limit: 1}})
 	if err != nil {
-		return missing(err)
+		return err
 	}
-	page := instancePage{Instance: instance, Values: valuesOf(instance.Connection), Parameters: valuesOf(instance.Parameters), Own: name.Root == ""}
-	if !name.Shared {
-		if page.Hosted, err = p.store.List(r.Context(), store.HostedBy(name)); err != nil {
-			return missing(err)
-		}
-		if name.Root == "" {
-			tree, err := p.store.List(r.Context(), store.InTree(name.Title))
-			if err != nil {
-				return err
-			}
-			page.Tree = instanceLines(tree)
-		}
+	if page.URL == "" || used.Total == 0 && len(found.Counts) == 0 && page.Get("q") == "" {
+		return ErrNoPage
 	}
-	return p.show(w, r, http.StatusOK, "instance.html", view{Title: "Instance " + name.Title, Page: page})
+	page.Instances, page.Rows = used.Total, found.Rows
+	page.found(found.Total, found.Offset, len(found.Rows), found.Counts, slap.ReleaseConditions())
+	return p.show(w, r, http.StatusOK, "release.html", view{Title: "Software release", Section: "software", Page: page})
 }

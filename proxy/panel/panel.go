@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Package panel is the page for people: what a local master knows, and forms
-// to change it. It is HTML made on the server; a script only narrows lists
-// down while one types.
+// to change it. It is HTML made on the server; a script only asks for a page
+// again while one types or when something happened.
 //
 // All pages lie side by side, and links and redirects are relative, so that it
 // works behind any prefix. Like the other faces of the master it translates
@@ -58,6 +58,7 @@ type Panel struct {
 	styles  fs.FS
 	since   time.Time // when the style and the script may have changed
 	html    map[string]*template.Template
+	live    *live
 }
 
 // page is what a name answers to each method; nil for what it doesn't.
@@ -67,17 +68,26 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 // New makes the panel.
 func New(options Options) *Panel {
-	p := &Panel{options: options, store: options.Store, html: parsePages(), since: time.Now()}
+	p := &Panel{options: options, store: options.Store, html: parsePages(), since: time.Now(),
+		live: newLive(options.Store)}
 	p.styles, _ = fs.Sub(files, "static")
 	p.pages = map[string]page{
-		"":         {get: p.overview},
-		"computer": {get: p.computer},
-		"instance": {get: p.instance},
-		"supply":   {get: p.supplyForm, post: p.supply},
-		"remove":   {get: p.removeForm, post: p.remove},
-		"request":  {get: p.requestForm, post: p.request},
-		"state":    {post: p.state},
-		"destroy":  {get: p.destroyForm, post: p.destroy},
+		"":          {get: p.overview},
+		"nodes":     {get: p.nodes},
+		"node":      {get: p.node},
+		"computer":  {get: p.oldNode},
+		"instances": {get: p.instances},
+		"instance":  {get: p.instance},
+		"software":  {get: p.software},
+		"release":   {get: p.release},
+		"log":       {get: p.log},
+		"events":    {get: p.stream},
+		"supply":    {get: p.supplyForm, post: p.supply},
+		"remove":    {get: p.removeForm, post: p.remove},
+		"request":   {get: p.requestForm, post: p.request},
+		"state":     {post: p.state},
+		"bulk":      {post: p.bulk},
+		"destroy":   {get: p.destroyForm, post: p.destroy},
 	}
 	return p
 }
@@ -120,7 +130,9 @@ func (p *Panel) file(w http.ResponseWriter, r *http.Request, name string) error 
 // parsePages reads the templates: each page with the frame around it.
 func parsePages() map[string]*template.Template {
 	frame := template.Must(template.New("").Funcs(template.FuncMap{
-		"time": formatTime, "plural": plural, "isLink": isLink,
+		"time": formatTime, "plural": plural, "isLink": isLink, "ago": ago, "word": word,
+		"line":   instanceNeeds,
+		"column": columnOf, "value": func(name store.Name) string { return query(name).Encode() }, "eventName": eventName,
 		// It is encoded: a template would do so once more.
 		"query": func(name store.Name) template.URL { return template.URL(query(name).Encode()) }, //nolint:gosec // as said
 	}).ParseFS(files, "pages/frame.html", "pages/parts.html"))
@@ -136,6 +148,7 @@ func parsePages() map[string]*template.Template {
 type view struct {
 	// Title names the page, Done what was just done, Problem why it wasn't.
 	Title   string
+	Section string // of the navigation
 	Done    string
 	Problem string
 	Page    any
@@ -150,11 +163,15 @@ var done = map[string]string{
 	"destroyed": "Destruction requested. The node will free its partition.",
 	"supplied":  "Installation requested.",
 	"removed":   "Removal requested.",
+
+	"bulk-started":   "Start requested for the chosen instances.",
+	"bulk-stopped":   "Stop requested for the chosen instances.",
+	"bulk-destroyed": "Destruction requested for the chosen instances. Their nodes will free the partitions.",
 }
 
 // show answers with a page.
 func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) error {
-	if v.Done == "" {
+	if v.Done == "" && status == http.StatusOK {
 		v.Done = done[r.URL.Query().Get("done")]
 	}
 	var text bytes.Buffer
@@ -166,13 +183,33 @@ func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, name st
 	h.Set("Content-Length", strconv.Itoa(text.Len()))
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy",
-		"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	// Not "no-referrer": a browser would no longer say where a form comes from.
 	h.Set("Referrer-Policy", "same-origin")
 	w.WriteHeader(status)
 	_, _ = w.Write(text.Bytes()) // a client that went away needs no answer
 	return nil
+}
+
+// errorPage is what went wrong, in the frame of all pages.
+type errorPage struct {
+	Message string
+	Missing bool
+}
+
+// Fail answers with an error, and a way back.
+func (p *Panel) Fail(w http.ResponseWriter, r *http.Request, status int, message string) error {
+	title := http.StatusText(status)
+	switch status {
+	case http.StatusNotFound:
+		title, message = "Nothing here", "There is no such page, or what it was about is gone."
+	case http.StatusMethodNotAllowed:
+		title, message = "Not possible", "This page can't be asked for in this way."
+	case http.StatusInternalServerError:
+		title, message = "The master failed", "It couldn't answer; its log says why. Try again."
+	}
+	return p.show(w, r, status, "error.html", view{Title: title, Page: errorPage{message, status == http.StatusNotFound}})
 }
 
 // goTo sends the browser to a page after a change, to be told what was done.

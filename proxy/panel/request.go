@@ -168,20 +168,16 @@ func (p *Panel) complete(ctx context.Context, page *requestPage) error {
 
 // choices are the computers and the releases that the master knows.
 func (p *Panel) choices(ctx context.Context) (computers, releases []string, err error) {
-	known, err := p.store.Computers(ctx)
+	o, err := p.store.Overview(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, computer := range known {
-		computers = append(computers, computer.Reference)
-		software, err := p.store.Software(ctx, computer.Reference)
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, s := range software {
-			if s.State == slap.StateAvailable {
-				releases = append(releases, s.URL)
-			}
+	for _, node := range o.Nodes {
+		computers = append(computers, node.Computer)
+	}
+	for _, release := range o.Releases {
+		if release.State == slap.StateAvailable {
+			releases = append(releases, release.URL)
 		}
 	}
 	if !slices.Contains(computers, p.options.Computer) {

@@ -6,12 +6,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"slapos/proxy/store"
 	"slapos/slap"
 	"slapos/slap/pyjson"
 )
@@ -93,4 +95,45 @@ func plural(n int, word string) string {
 		return "1 " + word
 	}
 	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// ago says how long something lasts, "" if that isn't known.
+func ago(since float64) string {
+	if since == 0 {
+		return ""
+	}
+	switch passed := time.Since(time.Unix(int64(since), 0)); {
+	case passed < 2*time.Minute:
+		return fmt.Sprintf("%d s", max(0, int(passed.Seconds())))
+	case passed < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(passed.Minutes()))
+	case passed < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(passed.Hours()))
+	default:
+		return fmt.Sprintf("%d days", int(passed.Hours()/24))
+	}
+}
+
+// instanceNeeds is how a template shows instances: with boxes to choose them by, with the
+// listing that they are of.
+func instanceNeeds(rows []store.InstanceOverview, of any, choose bool) map[string]any {
+	return map[string]any{"Rows": rows, "Of": of, "Choose": choose}
+}
+
+// column is the head of a column that a list can be sorted by.
+type column struct {
+	Name, Sorted string
+	At           template.URL
+}
+
+func columnOf(list interface {
+	Sorted(string) string
+	Sort(string) template.URL
+}, order, name string) column {
+	return column{name, list.Sorted(order), list.Sort(order)}
+}
+
+// eventName is the query of the page of the instance that an event is about.
+func eventName(e store.Event) template.URL {
+	return template.URL(query(store.Name{Title: e.Title, Root: e.Root, Shared: e.Kind == store.KindShared}).Encode()) //nolint:gosec // it is encoded
 }

@@ -139,12 +139,7 @@ func (d *Database) conditions(ctx context.Context, s *session, computers []strin
 		promises: map[slap.PartitionID]*promiseSums{}, failing: map[slap.PartitionID][]FailingPromise{},
 		software: map[releaseKey]slap.State{}, used: map[releaseKey]float64{},
 	}
-	slices.Sort(computers)
-	computers = slices.Compact(computers)
-	if len(computers) == 0 {
-		return c, d.readConditions(ctx, s, c, nil)
-	}
-	for part := range slices.Chunk(computers, 50) {
+	for _, part := range parts(computers) {
 		if err := d.readConditions(ctx, s, c, part); err != nil {
 			return nil, err
 		}
@@ -152,17 +147,35 @@ func (d *Database) conditions(ctx context.Context, s *session, computers []strin
 	return c, nil
 }
 
-func (d *Database) readConditions(ctx context.Context, s *session, c *Conditions, computers []string) error {
-	// A number of places that is always the same is one statement to prepare.
-	where, args := "", []any(nil)
-	if computers != nil {
-		places := make([]string, 50)
-		for i := range places {
-			places[i] = fmt.Sprintf("$%d", i+1)
-			args = append(args, computers[min(i, len(computers)-1)])
-		}
-		where = "WHERE computer_reference IN (" + strings.Join(places, ", ") + ")"
+// partSize is how many computers a statement names.
+const partSize = 50
+
+// parts cuts a list of computers into those that a statement names. Without any,
+// one statement is about all of them, and its part is nil.
+func parts(computers []string) [][]string {
+	if len(computers) == 0 {
+		return [][]string{nil}
 	}
+	computers = slices.Sorted(slices.Values(computers))
+	return slices.Collect(slices.Chunk(slices.Compact(computers), partSize))
+}
+
+// among is a condition that selects the rows of a part of the computers. A number
+// of places that is always the same is one statement to prepare.
+func among(column string, computers []string) (where string, args []any) {
+	if computers == nil {
+		return "", nil
+	}
+	places := make([]string, partSize)
+	for i := range places {
+		places[i] = fmt.Sprintf("$%d", i+1)
+		args = append(args, computers[min(i, len(computers)-1)])
+	}
+	return "WHERE " + column + " IN (" + strings.Join(places, ", ") + ")", args
+}
+
+func (d *Database) readConditions(ctx context.Context, s *session, c *Conditions, computers []string) error {
+	where, args := among("computer_reference", computers)
 	software, err := softwareTable.read(ctx, s, where, args...)
 	if err != nil {
 		return err

@@ -417,6 +417,7 @@ var historyContract = []struct {
 	{"repeated", testRepeated},
 	{"promises", testPromises},
 	{"overview", testOverview},
+	{"lists", testLists},
 }
 
 // TestConditionWords: no condition has two names.

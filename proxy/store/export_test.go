@@ -5,7 +5,15 @@ package store
 import (
 	"context"
 	"strings"
+	"time"
 )
+
+// KeepOverview has overviews made of the last one and what happened since, as when
+// making one takes long.
+func KeepOverview(d *Database) {
+	o := &d.history.overview
+	o.made, o.took, o.changes = time.Now(), time.Hour, -1
+}
 
 // Content is all that a master answers from: its tables by name, but for those that
 // a file gets with their first row.

@@ -5,6 +5,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +22,11 @@ type Overview struct {
 	// Refused are requests of the last day that couldn't be placed, and whose
 	// instance isn't there: the newest of each title, at most 100.
 	Refused []Event
+
+	// event is the newest event that it knows of; byTitle are the indexes of the
+	// instances in the order of their titles.
+	event   int64
+	byTitle []int32
 }
 
 // NodeOverview is a node, with how many partitions it has and uses, how many
@@ -48,6 +55,9 @@ type InstanceOverview struct {
 	Wanted          string
 	Timestamp       float64
 	Promises        PromiseCounts
+
+	// text is what a search looks at.
+	text string
 }
 
 // overviews keeps the last one.
@@ -83,7 +93,7 @@ func (d *Database) Overview(ctx context.Context) (*Overview, error) {
 		return o.last, nil
 	case o.took < smallOverview:
 	case o.making || age < overviewPause*o.took:
-		return o.last, nil
+		return d.renew(ctx)
 	default:
 		// Who asks now doesn't wait for it. Close waits until it has read.
 		o.making = true
@@ -96,7 +106,7 @@ func (d *Database) Overview(ctx context.Context) (*Overview, error) {
 				o.keep(fresh)
 			}
 		}()
-		return o.last, nil
+		return d.renew(ctx)
 	}
 	// One that gives up must not cancel it for those who wait.
 	fresh := d.freshOverview(context.WithoutCancel(ctx))
@@ -127,23 +137,42 @@ func (o *overviews) keep(fresh freshOverview) {
 
 func (d *Database) makeOverview(ctx context.Context) (o *Overview, err error) {
 	err = d.read(ctx, func(ctx context.Context, s *session) error {
-		o, err = d.overview(ctx, s)
+		o, err = d.overview(ctx, s, nil)
+		if err == nil {
+			err = d.addRefused(ctx, s, o)
+		}
 		return err
 	})
 	return o, err
 }
 
-func (d *Database) overview(ctx context.Context, s *session) (*Overview, error) {
-	c, err := d.conditions(ctx, s, nil)
+// overview is that of some computers, of all of them if none is named.
+func (d *Database) overview(ctx context.Context, s *session, computers []string) (*Overview, error) {
+	c, err := d.conditions(ctx, s, slices.Clone(computers))
 	if err != nil {
 		return nil, err
 	}
 	o := &Overview{Now: c.Now}
-	nodes := map[string]int{}
-	computers, err := computerTable.read(ctx, s, "ORDER BY rowid")
-	if err != nil {
-		return nil, err
+	for _, part := range parts(computers) {
+		if err := d.overviewPart(ctx, s, c, o, part); err != nil {
+			return nil, err
+		}
 	}
+	o.byTitle = o.sorted(0)
+	keeps, err := d.keepsHistory(ctx, s)
+	if err == nil && keeps {
+		_, err = s.row(ctx, "SELECT COALESCE(max(id), 0) FROM event18", nil, &o.event)
+	}
+	return o, err
+}
+
+func (d *Database) overviewPart(ctx context.Context, s *session, c *Conditions, o *Overview, part []string) error {
+	where, args := among("reference", part)
+	computers, err := computerTable.read(ctx, s, where+" ORDER BY rowid", args...)
+	if err != nil {
+		return err
+	}
+	nodes := map[string]int{}
 	for _, computer := range computers {
 		nodes[computer.Reference] = len(o.Nodes)
 		o.Nodes = append(o.Nodes, NodeOverview{Computer: computer.Reference, Actual: c.Node(computer.Reference)})
@@ -154,9 +183,10 @@ func (d *Database) overview(ctx context.Context, s *session) (*Overview, error) 
 		}
 		return &NodeOverview{} // nobody looks at it
 	}
-	software, err := softwareTable.read(ctx, s, "ORDER BY rowid")
+	where, args = among("computer_reference", part)
+	software, err := softwareTable.read(ctx, s, where+" ORDER BY rowid", args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, row := range software {
 		release := ReleaseOverview{c.Release(*row), *row}
@@ -168,10 +198,7 @@ func (d *Database) overview(ctx context.Context, s *session) (*Overview, error) 
 		node.Releases++
 		node.count(release.Actual)
 	}
-	if err := d.overviewInstances(ctx, s, c, o, at); err != nil {
-		return nil, err
-	}
-	return o, d.addRefused(ctx, s, o)
+	return d.overviewInstances(ctx, s, c, o, part, at)
 }
 
 func (n *NodeOverview) count(a Actual) {
@@ -180,11 +207,18 @@ func (n *NodeOverview) count(a Actual) {
 	}
 }
 
+// add adds an instance, with the text to find it by.
+func (o *Overview) add(i InstanceOverview) {
+	i.text = strings.ToLower(strings.Join([]string{i.Title, i.Root, i.Computer, i.Partition, i.SoftwareType, i.SoftwareRelease}, "\n"))
+	o.Instances = append(o.Instances, i)
+}
+
 // overviewInstances reads only the columns that it needs: parameters are long.
-func (d *Database) overviewInstances(ctx context.Context, s *session, c *Conditions, o *Overview, at func(string) *NodeOverview) error {
+func (d *Database) overviewInstances(ctx context.Context, s *session, c *Conditions, o *Overview, part []string, at func(string) *NodeOverview) error {
+	where, args := among("computer_reference", part)
 	var hosts []*Partition
 	err := s.rows(ctx, `SELECT computer_reference, reference, slap_state, software_release, software_type, partition_reference,
-		requested_by, requested_state, timestamp, slave_instance_list FROM partition18 ORDER BY rowid`, nil, func(rows *sql.Rows) error {
+		requested_by, requested_state, timestamp, slave_instance_list FROM partition18 `+where+" ORDER BY rowid", args, func(rows *sql.Rows) error {
 		var p Partition
 		if err := rows.Scan(text{&p.ID.Computer}, text{&p.ID.Partition}, busy{&p.Busy}, text{&p.SoftwareRelease}, text{&p.SoftwareType},
 			text{&p.Title}, text{&p.Root}, text{&p.State}, optional[float64]{&p.Timestamp}, optional[string]{&p.Shared}); err != nil {
@@ -202,7 +236,7 @@ func (d *Database) overviewInstances(ctx context.Context, s *session, c *Conditi
 			instance.Timestamp = *p.Timestamp
 		}
 		instance.Promises, _ = c.Promises(p.ID)
-		o.Instances = append(o.Instances, instance)
+		o.add(instance)
 		node.count(instance.Actual)
 		if p.Shared != nil && *p.Shared != "" {
 			hosts = append(hosts, &p)
@@ -212,7 +246,7 @@ func (d *Database) overviewInstances(ctx context.Context, s *session, c *Conditi
 	if err != nil || len(hosts) == 0 {
 		return err
 	}
-	rows, err := sharedTable.read(ctx, s, "")
+	rows, err := sharedTable.read(ctx, s, where, args...)
 	if err != nil {
 		return err
 	}
@@ -238,7 +272,7 @@ func (d *Database) overviewInstances(ctx context.Context, s *session, c *Conditi
 			}
 			name := splitShared(reference, roots[slap.PartitionID{Computer: row.computer, Partition: row.requester}])
 			instance := &Instance{Name: name, Partition: host, ConnectionXML: row.connection}
-			o.Instances = append(o.Instances, InstanceOverview{Actual: c.Shared(instance), Name: name, PartitionID: host.ID,
+			o.add(InstanceOverview{Actual: c.Shared(instance), Name: name, PartitionID: host.ID,
 				SoftwareRelease: host.SoftwareRelease, SoftwareType: entryText(entry, sharedType), Wanted: string(slap.StateStarted)})
 		}
 	}
@@ -255,13 +289,16 @@ func (d *Database) addRefused(ctx context.Context, s *session, o *Overview) erro
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	there := map[string]bool{}
-	for _, instance := range o.Instances {
-		there[instance.Title] = true
+	refused := map[string]*Event{}
+	for _, row := range slices.Backward(rows) {
+		refused[row.Title] = row
 	}
+	for i := range o.Instances {
+		delete(refused, o.Instances[i].Title)
+	}
+	o.Refused = nil
 	for _, row := range rows {
-		if !there[row.Title] && len(o.Refused) < 100 {
-			there[row.Title] = true
+		if refused[row.Title] == row && len(o.Refused) < 100 {
 			o.Refused = append(o.Refused, *row)
 		}
 	}

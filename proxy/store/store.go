@@ -110,6 +110,7 @@ type Store interface {
 	Instances
 	Requests
 	History
+	Lists
 
 	// Close waits for operations under way and closes the database.
 	Close() error
