@@ -31,14 +31,14 @@ const lockPoll = 20 * time.Millisecond
 // patience is over that is an error: a pass that hangs must not pile up those after it.
 func lock(ctx context.Context, directory string, patience time.Duration, log *slog.Logger) (unlock func(), err error) {
 	begun := time.Now()
-	for told := false; ; {
+	for logged := false; ; {
 		unlock, holder, err := tryLock(directory)
 		if unlock != nil || err != nil {
 			return unlock, err
 		}
-		if !told {
+		if !logged {
 			log.Info(fmt.Sprintf("Waiting for process %s, which writes in %s", holder, directory))
-			told = true
+			logged = true
 		}
 		if time.Since(begun) >= patience {
 			return nil, fmt.Errorf("process %s still writes in %s after %s: wait until it has ended, or end it", holder, directory, patience)

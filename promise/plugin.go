@@ -168,10 +168,10 @@ func (d *driver) refuse() {
 	for _, c := range d.due {
 		d.settle(c, outcome{resultType: d.run.resultType(), failed: true, message: &text})
 	}
-	d.tell(ownRunner)
+	d.setRunner(ownRunner)
 }
 
-func (d *driver) tell(who runner) {
+func (d *driver) setRunner(who runner) {
 	if who == ownRunner {
 		d.run.begin(d.due)
 	}
@@ -199,9 +199,9 @@ func (d *driver) receive(ctx context.Context, line string) {
 	case m.Runner != "" && d.runner == noRunner:
 		d.isOwn = m.Version == nil
 		if m.Runner == "launcher" {
-			d.tell(launcher)
+			d.setRunner(launcher)
 		} else {
-			d.tell(ownRunner)
+			d.setRunner(ownRunner)
 		}
 	case m.Name != "" && d.runner == ownRunner:
 		for _, c := range d.due {
@@ -298,9 +298,9 @@ func parseRecord(line string) (r record, ok bool) {
 func (d *driver) hand(checks []*check) {
 	d.run.mutex.Lock()
 	defer d.run.mutex.Unlock()
-	d.handed, d.run.toldByLauncher = checks, true
+	d.handed, d.run.loggedByLauncher = checks, true
 	for _, c := range checks {
-		c.told = true
+		c.logged = true
 	}
 }
 

@@ -168,13 +168,13 @@ func Run(ctx context.Context, options Options) (Report, error) {
 		r.observeList()
 		err = r.check(ctx)
 	}
-	r.tellRest()
+	r.logRest()
 	report := r.report()
 	report.Duration = time.Since(started)
 	if err != nil {
 		return report, fmt.Errorf("promises of %s: %w", options.Directory, err)
 	}
-	if report.Skipped > 0 && !r.toldByLauncher {
+	if report.Skipped > 0 && !r.loggedByLauncher {
 		r.logger.Info(fmt.Sprintf("%d promises didn't need to be checked.", report.Skipped)) // PROM-27
 	}
 	return report, nil
@@ -208,10 +208,10 @@ type run struct {
 
 	mutex sync.Mutex
 	next  int // the first check that isn't logged yet
-	// toldByLauncher means that an old slapos.core runs plugins and executables
+	// loggedByLauncher means that an old slapos.core runs plugins and executables
 	// and logs them. launcherText is its text of the first failure.
-	toldByLauncher bool
-	launcherText   string
+	loggedByLauncher bool
+	launcherText     string
 }
 
 func newRun(options Options) (*run, error) {

@@ -296,18 +296,18 @@ func TestParallel(t *testing.T) {
 	if report.Checked != 12 || report.Failed != 0 {
 		t.Errorf("%+v", report)
 	}
-	var told []string
+	var logged []string
 	for _, line := range strings.Split(p.log.String(), "\n") {
 		if strings.Contains(line, "Checking promise") {
-			told = append(told, line[strings.LastIndexByte(line, '=')+1:])
+			logged = append(logged, line[strings.LastIndexByte(line, '=')+1:])
 		}
 	}
 	var wanted []string
 	for _, result := range report.Promises {
 		wanted = append(wanted, result.Name)
 	}
-	if !slices.Equal(told, wanted) {
-		t.Errorf("told %q, want %q", told, wanted)
+	if !slices.Equal(logged, wanted) {
+		t.Errorf("logged %q, want %q", logged, wanted)
 	}
 }
 

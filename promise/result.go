@@ -151,7 +151,7 @@ func (r *run) settle(c *check, o outcome) {
 	if r.Observer != nil {
 		r.Observer.Ended(result)
 	}
-	r.tell()
+	r.logKnown()
 }
 
 // executionTime is in seconds, to the millisecond. Readers of result files take
@@ -170,17 +170,17 @@ func (r *run) begin(checks []*check) {
 		c.begun = true
 	}
 	r.mutex.Unlock()
-	r.tell()
+	r.logKnown()
 }
 
-// tell logs the known results in the order of the checks, up to the first
+// logKnown logs the known results in the order of the checks, up to the first
 // unknown one, and names the check that it waits for: output of promises then
 // follows that line.
-func (r *run) tell() {
+func (r *run) logKnown() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for r.next < len(r.checks) && r.checks[r.next].state == decided {
-		r.tellOne(r.checks[r.next])
+		r.logOne(r.checks[r.next])
 		r.next++
 	}
 	if r.next < len(r.checks) && r.checks[r.next].begun {
@@ -188,22 +188,22 @@ func (r *run) tell() {
 	}
 }
 
-// tellRest logs what remains after an early end.
-func (r *run) tellRest() {
+// logRest logs what remains after an early end.
+func (r *run) logRest() {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for ; r.next < len(r.checks); r.next++ {
 		if r.checks[r.next].state == decided {
-			r.tellOne(r.checks[r.next])
+			r.logOne(r.checks[r.next])
 		}
 	}
 }
 
-func (r *run) tellOne(c *check) {
-	if c.told {
+func (r *run) logOne(c *check) {
+	if c.logged {
 		return
 	}
-	c.told = true
+	c.logged = true
 	if c.unready {
 		log := r.logger.With("promise", c.name)
 		log.Error(c.result.Message)

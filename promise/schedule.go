@@ -37,7 +37,7 @@ type check struct {
 	result    Result
 	begun     bool       // its kind has started to run promises
 	announced bool       // in the log
-	told      bool       // completely logged
+	logged    bool       // completely
 	own       []logEntry // what an executable has added to its log
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 )
@@ -68,14 +69,15 @@ func (c *Client) Hateoas(ctx context.Context) (*Hateoas, error) {
 	return c.rest, nil
 }
 
-// get fetches a JSON document into v.
-func (h *Hateoas) get(ctx context.Context, url string, v any, noCache bool) error {
-	answer, err := h.client.do(ctx, call{method: "GET", path: url, noCache: noCache})
+// get fetches the JSON document at the path of a call into v.
+func (h *Hateoas) get(ctx context.Context, c call, v any) error {
+	c.method = http.MethodGet
+	answer, err := h.client.do(ctx, c)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(answer, v); err != nil {
-		return fmt.Errorf("answer of %s: %w", url, err)
+		return fmt.Errorf("answer of %s: %w", c.path, err)
 	}
 	return nil
 }
@@ -87,7 +89,7 @@ func (h *Hateoas) links(ctx context.Context) (*rootDocument, error) {
 		return h.document, nil
 	}
 	var document rootDocument
-	if err := h.get(ctx, NormalizeURL(h.root), &document, true); err != nil {
+	if err := h.get(ctx, call{path: NormalizeURL(h.root), noCache: true}, &document); err != nil {
 		return nil, err
 	}
 	h.document = &document
@@ -124,7 +126,7 @@ func (h *Hateoas) Search(ctx context.Context, query string, columns ...string) (
 			Contents []Row `json:"contents"`
 		} `json:"_embedded"`
 	}
-	err = h.get(ctx, url, &result, false)
+	err = h.get(ctx, call{path: url}, &result)
 	return result.Embedded.Contents, err
 }
 
@@ -164,7 +166,7 @@ func (h *Hateoas) Document(ctx context.Context, relativeURL string) (*Document, 
 		return nil, fmt.Errorf("%s: %w", h.root, err)
 	}
 	var page documentPage
-	if err := h.get(ctx, url, &page, false); err != nil {
+	if err := h.get(ctx, call{path: url}, &page); err != nil {
 		return nil, err
 	}
 	d, err := page.document()

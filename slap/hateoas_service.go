@@ -287,7 +287,7 @@ func (h *Hateoas) Token(ctx context.Context) (string, error) {
 	var answer struct {
 		Token string `json:"access_token"`
 	}
-	if err := h.get(ctx, root.Links.Self.Href+"/computer_module/Base_getComputerToken", &answer, false); err != nil {
+	if err := h.get(ctx, call{path: root.Links.Self.Href + "/computer_module/Base_getComputerToken"}, &answer); err != nil {
 		return "", err
 	}
 	if answer.Token == "" {

@@ -81,7 +81,7 @@ func TestAnswerPieces(t *testing.T) {
 					}
 					master.Store(&pieceMaster{status: 200, kind: "application/json", text: string(page), chunked: chunked, pieces: pieces, cut: -1})
 					var got struct{ News []string }
-					if err := rest.get(t.Context(), rest.root, &got, false); err != nil || len(got.News) != 1 || got.News[0] != long {
+					if err := rest.get(t.Context(), call{path: rest.root}, &got); err != nil || len(got.News) != 1 || got.News[0] != long {
 						t.Errorf("JSON, %s, chunked %v: %d pages, %v", name, chunked, len(got.News), err)
 					}
 					master.Store(&pieceMaster{status: 500, kind: "text/html", text: long, chunked: chunked, pieces: pieces, cut: -1})
@@ -119,7 +119,7 @@ func TestAnswerCutEverywhere(t *testing.T) {
 			for at := range len(page) {
 				master.Store(&pieceMaster{status: 200, kind: "application/json", text: page, chunked: chunked, pieces: whole, cut: int64(at)})
 				var got struct{ News []string }
-				if err := rest.get(t.Context(), rest.root, &got, false); err == nil {
+				if err := rest.get(t.Context(), call{path: rest.root}, &got); err == nil {
 					t.Fatalf("JSON, chunked %v, after %d bytes: %v", chunked, at, got)
 				}
 			}

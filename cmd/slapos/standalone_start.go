@@ -68,7 +68,7 @@ func runStandaloneStart(ctx context.Context, e *environment, options *standalone
 		if options.given != nil {
 			return fmt.Errorf("the cloud in %s is running: stop it before you change --%s", c.Root(), options.given[0])
 		}
-		return e.tellStarted(c)
+		return e.printStarted(c)
 	}
 	if options.partitions != cloud.Unset {
 		c.Settings.Partitions = options.partitions
@@ -83,10 +83,10 @@ func runStandaloneStart(ctx context.Context, e *environment, options *standalone
 	if err := c.Start(ctx, e.expandUser(options.python)); err != nil {
 		return err
 	}
-	return e.tellStarted(c)
+	return e.printStarted(c)
 }
 
-func (e *environment) tellStarted(c *cloud.Cloud) error {
+func (e *environment) printStarted(c *cloud.Cloud) error {
 	option := ""
 	if c.Root() != e.expandUser(standaloneRoot) {
 		option = " --root " + cloud.ShellQuote(c.Root())

@@ -139,9 +139,7 @@ func (c *cloudTest) logs() string {
 // waitFor asks again until the answer is yes.
 func (c *cloudTest) waitFor(what string, answer func() bool) {
 	c.t.Helper()
-	if !testkit.Await(c.t.Context(), 4*time.Minute, answer) {
-		c.t.Fatalf("%s: it does not come to that\n%s", what, c.logs())
-	}
+	testkit.Eventually(c.t, 4*time.Minute, what, answer, func() any { return c.logs() })
 }
 
 // TestStandalone lives through a cloud: D-14.

@@ -126,14 +126,14 @@ func TestUnits(t *testing.T) {
 	start("slapos-proxy.service")
 	start("slapos-cache.service")
 	answer := ""
-	if !testkit.Await(t.Context(), testkit.Patience, func() bool {
+	testkit.Eventually(t, testkit.Patience, "the master answers", func() bool {
 		var err error
 		answer, err = m.Try("slapos", "computer", "list")
 		return err == nil
-	}) {
+	}, func() any {
 		journal, _ := m.Try("journalctl", "-b", "--no-pager", "-u", "slapos-*")
-		t.Fatalf("the master doesn't answer: %s\n%s", answer, journal)
-	}
+		return answer + "\n" + journal
+	})
 	for _, name := range []string{"slapos-proxy", "slapos-cache"} {
 		checkServerUnit(t, m, name)
 	}

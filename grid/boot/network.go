@@ -26,8 +26,8 @@ func (b *boot) waitForIPv6(ctx context.Context) error {
 		b.log.Debug("[BOOT] No events of addresses, asking every time: " + err.Error())
 		updates = nil
 	}
-	tell := time.NewTicker(max(b.NetworkPause, time.Millisecond))
-	defer tell.Stop()
+	retry := time.NewTicker(max(b.NetworkPause, time.Millisecond))
+	defer retry.Stop()
 	for {
 		addresses, err := netlink.AddrList(link, netlink.FAMILY_V6)
 		if err != nil {
@@ -39,7 +39,7 @@ func (b *boot) waitForIPv6(ctx context.Context) error {
 			}
 		}
 		b.log.Error(fmt.Sprintf("[BOOT] No IPv6 found on interface '%s', try again in %v seconds...", b.Interface, b.NetworkPause.Seconds()))
-		if err := awaitAddress(ctx, updates, tell.C, link.Attrs().Index); err != nil {
+		if err := awaitAddress(ctx, updates, retry.C, link.Attrs().Index); err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,7 @@ func (b *Builder) lock(ctx context.Context) (unlock func(), err error) {
 		patience = lockPatience
 	}
 	path := filepath.Join(b.Locks, filepath.Base(b.Directory)+".lock")
-	told, begun := false, time.Now()
+	logged, begun := false, time.Now()
 	for {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 		if err != nil {
@@ -78,9 +78,9 @@ func (b *Builder) lock(ctx context.Context) (unlock func(), err error) {
 		_, _ = file.ReadAt(holder, 0)
 		file.Close()
 		who := strings.TrimSpace(strings.Trim(string(holder), "\x00"))
-		if !told {
+		if !logged {
 			b.Logger.Info(fmt.Sprintf("Waiting for process %s, which builds in %s", who, b.Directory))
-			told = true
+			logged = true
 		}
 		if time.Since(begun) >= patience {
 			return nil, fmt.Errorf("process %s still builds in %s after %s: wait until it has ended, or end it", who, b.Directory, patience)

@@ -195,7 +195,7 @@ func (d *deployment) reportFailure(ctx context.Context, failure error) {
 	if !errors.As(failure, &failed) {
 		d.Log.Error(failure.Error())
 	}
-	d.TellError(ctx, failure)
+	d.ReportError(ctx, failure)
 }
 
 // sortFailures separates failed promises from other failures.

@@ -107,6 +107,6 @@ func (d *deployment) checkAnomalies(ctx context.Context) error {
 	if failed == nil {
 		return d.Node.Master.Started(ctx, d.ID)
 	}
-	d.TellError(ctx, failed)
+	d.ReportError(ctx, failed)
 	return nil
 }

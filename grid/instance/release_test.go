@@ -123,7 +123,7 @@ func TestLyingMaster(t *testing.T) {
 				t.Errorf("%s is one\n%s", name, n.Log)
 			}
 		}
-		if n.Master.Told("destroyedComputerPartition") {
+		if n.Master.Called("destroyedComputerPartition") {
 			t.Errorf("something was destroyed\n%s", n.Log)
 		}
 	}

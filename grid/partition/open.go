@@ -119,7 +119,7 @@ func (o *Opener) OpenProcessed(ctx context.Context, wanted []*slap.Partition) []
 			continue
 		}
 		o.Node.Logger.Error(err.Error())
-		tellError(ctx, o.Node, o.Node.Logger, slap.PartitionID{Computer: o.Node.ComputerID, Partition: w.Reference}, err)
+		reportError(ctx, o.Node, o.Node.Logger, slap.PartitionID{Computer: o.Node.ComputerID, Partition: w.Reference}, err)
 	}
 	return opened
 }

@@ -91,13 +91,13 @@ func (p *Partition) Addresses() []slap.Address {
 	return append(p.Wanted.Addresses(), p.Wanted.FullAddresses()...)
 }
 
-// TellError reports a failure to the master, without secrets.
-func (p *Partition) TellError(ctx context.Context, failure error) {
-	tellError(ctx, p.Node, p.Log, p.ID, failure)
+// ReportError reports a failure to the master, without secrets.
+func (p *Partition) ReportError(ctx context.Context, failure error) {
+	reportError(ctx, p.Node, p.Log, p.ID, failure)
 }
 
-func tellError(ctx context.Context, node *pass.Node, log *slog.Logger, id slap.PartitionID, failure error) {
-	node.Tell(ctx, log, func(ctx context.Context) error {
+func reportError(ctx context.Context, node *pass.Node, log *slog.Logger, id slap.PartitionID, failure error) {
+	node.Report(ctx, log, func(ctx context.Context) error {
 		return node.Master.InstanceError(ctx, id, node.Hide(failure.Error()))
 	})
 }

@@ -63,27 +63,27 @@ func (i *logItem) end() {
 	for len(l.items) > 0 && l.items[0].ended {
 		l.items = l.items[1:]
 		if len(l.items) > 0 {
-			l.items[0].tell()
+			l.items[0].write()
 		}
 	}
 }
 
-// tell writes the records that have waited.
-func (i *logItem) tell() {
+// write hands on the records that have waited.
+func (i *logItem) write() {
 	if i.spill != nil {
-		if err := i.tellSpilled(); err != nil {
+		if err := i.writeSpilled(); err != nil {
 			slog.New(i.handlers[0].inner).Error(fmt.Sprintf("Lines of the log are lost here, the temporary file they were kept in can't be read: %v", err))
 		}
 		i.spill.Close()
 		i.spill = nil
 	}
 	for _, record := range i.pending {
-		i.tellRecord(record)
+		i.writeRecord(record)
 	}
 	i.pending, i.handlers = nil, nil
 }
 
-func (i *logItem) tellRecord(p pendingRecord) {
+func (i *logItem) writeRecord(p pendingRecord) {
 	record := slog.NewRecord(p.Time, p.Level, string(p.Message), 0)
 	for n, name := range p.Names {
 		record.AddAttrs(slog.String(name, string(p.Values[n])))
@@ -91,7 +91,7 @@ func (i *logItem) tellRecord(p pendingRecord) {
 	_ = i.handlers[p.Handler].inner.Handle(context.Background(), record)
 }
 
-func (i *logItem) tellSpilled() error {
+func (i *logItem) writeSpilled() error {
 	if _, err := i.spill.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (i *logItem) tellSpilled() error {
 			return err
 		}
 		for _, record := range batch {
-			i.tellRecord(record)
+			i.writeRecord(record)
 		}
 	}
 }

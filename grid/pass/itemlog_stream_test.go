@@ -21,21 +21,21 @@ func TestItemLogPieces(t *testing.T) {
 		for range testkit.Rounds(5) {
 			var out bytes.Buffer
 			logger, log := messageLogger(&out), &ItemLog{}
-			var telling sync.WaitGroup
+			var logging sync.WaitGroup
 			var want strings.Builder
 			for item := range items {
-				told, end := log.Begin(logger)
-				telling.Go(func() { // the log guards all that they share
+				own, end := log.Begin(logger)
+				logging.Go(func() { // the log guards all that they share
 					defer end()
 					for n := range lines {
-						told.Info("line", "item", item, "n", n)
+						own.Info("line", "item", item, "n", n)
 					}
 				})
 				for n := range lines {
 					fmt.Fprintf(&want, "msg=line item=%d n=%d\n", item, n)
 				}
 			}
-			telling.Wait()
+			logging.Wait()
 			if out.String() != want.String() {
 				t.Fatalf("%d lines of %d, or not in order", strings.Count(out.String(), "\n"), items*lines)
 			}

@@ -176,9 +176,9 @@ func (n *Node) Each(ctx context.Context, count int, work func(ctx context.Contex
 // reportTimeout bounds calls to the master after an interrupt.
 const reportTimeout = 20 * time.Second
 
-// Tell calls the master to report a failure, even after an interrupt. If that
-// call fails, Tell logs it (GRID-24).
-func (n *Node) Tell(ctx context.Context, log *slog.Logger, call func(context.Context) error) {
+// Report calls the master to report a failure, even after an interrupt. If that
+// call fails, Report logs it (GRID-24).
+func (n *Node) Report(ctx context.Context, log *slog.Logger, call func(context.Context) error) {
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)

@@ -44,9 +44,10 @@ func (r *reportTest) supervise() {
 			r.t.Error(err)
 		}
 		number, err := strconv.Atoi(strings.TrimSpace(pid))
-		if err != nil || !testkit.Await(context.Background(), testkit.Patience, func() bool { return !testkit.Runs(number) }) {
-			r.t.Errorf("the supervisor, process %s, does not end: %v", pid, err)
+		if err != nil {
+			r.t.Fatal(err)
 		}
+		testkit.Eventually(r.t, testkit.Patience, "the supervisor has ended", func() bool { return !testkit.Runs(number) })
 	})
 }
 

@@ -166,7 +166,7 @@ func (r *report) eachPartition(ctx context.Context, work func(*reportedPartition
 func (p *reportedPartition) fail(ctx context.Context, failure error) {
 	p.failures = append(p.failures, failure)
 	p.Log.Error(failure.Error())
-	p.TellError(ctx, failure)
+	p.ReportError(ctx, failure)
 }
 
 func (r *report) result() pass.Result {

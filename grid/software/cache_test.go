@@ -170,12 +170,12 @@ func (c *patientCache) Push(ctx context.Context, _, _ string, _ []string, _ *slo
 // retried; the pass waits for all of that.
 func TestPassUploadsBeside(t *testing.T) {
 	n := newSoftwareNode(t)
-	told := func() bool { return n.Master.Told("availableSoftwareRelease") }
-	cache := &patientCache{happened: func(ctx context.Context) bool { return testkit.Await(ctx, testkit.Patience, told) }}
+	reported := func() bool { return n.Master.Called("availableSoftwareRelease") }
+	cache := &patientCache{happened: func(ctx context.Context) bool { return testkit.Await(ctx, testkit.Patience, reported) }}
 	n.options.Cache, n.options.Upload = cache, true
 	n.Want(slap.StateAvailable, testenv.Release)
 	n.run(0)
 	if !cache.before || len(cache.pushed) != 2 {
-		t.Errorf("told before: %v, uploads %q", cache.before, cache.pushed)
+		t.Errorf("reported before: %v, uploads %q", cache.before, cache.pushed)
 	}
 }

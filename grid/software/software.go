@@ -126,7 +126,7 @@ func (r *release) reportFailure(ctx context.Context, failure error) {
 	if !errors.As(failure, &failed) {
 		r.log.Error(failure.Error())
 	}
-	r.node.Tell(ctx, r.log, func(ctx context.Context) error {
+	r.node.Report(ctx, r.log, func(ctx context.Context) error {
 		return r.node.Master.ReleaseError(ctx, r.url, r.node.ComputerID, r.node.Hide(failure.Error()))
 	})
 }

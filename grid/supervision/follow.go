@@ -26,10 +26,10 @@ const (
 type changes struct {
 	turn chan struct{} // held by whoever has the supervisor read
 
-	mu       sync.Mutex
-	ofNobody bool // a changed file belongs to no partition's request
-	written  int  // changes of files, plus one for what earlier passes left
-	read     int  // how many of them the supervisor has read; changed with the turn held
+	mu        sync.Mutex
+	unclaimed bool // a changed file belongs to no partition's request
+	written   int  // changes of files, plus one for what earlier passes left
+	read      int  // how many of them the supervisor has read; changed with the turn held
 	// differences are the groups that don't run as their files say. Busy groups
 	// are being changed. Touched ones were changed during the current reading:
 	// its result is outdated for them.
@@ -51,9 +51,9 @@ func (c *changes) note() {
 	c.mu.Unlock()
 }
 
-func (c *changes) noteOfNobody() {
+func (c *changes) noteUnclaimed() {
 	c.mu.Lock()
-	c.ofNobody = true
+	c.unclaimed = true
 	c.mu.Unlock()
 }
 
@@ -148,7 +148,7 @@ func (s *Supervision) follow(ctx context.Context, mine func(group string) bool, 
 // as the watchdog's, and those that interrupted passes left.
 func (s *Supervision) Finish(ctx context.Context) error {
 	s.changes.mu.Lock()
-	asked := s.changes.read > 0 || s.changes.ofNobody
+	asked := s.changes.read > 0 || s.changes.unclaimed
 	s.changes.mu.Unlock()
 	if !asked {
 		return nil

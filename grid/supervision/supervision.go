@@ -74,7 +74,7 @@ func (s *Supervision) WriteConfiguration(ctx context.Context) error {
 			return err
 		}
 		if changed {
-			s.changes.noteOfNobody()
+			s.changes.noteUnclaimed()
 		}
 	}
 	return nil

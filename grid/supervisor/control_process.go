@@ -79,7 +79,7 @@ func (a action) run(c *control, names []string) error {
 		if err != nil {
 			return err
 		}
-		return a.tellAll(c, value)
+		return a.printAll(c, value)
 	}
 	for _, name := range names {
 		group, process := splitNamespec(name)
@@ -105,7 +105,7 @@ func (a action) runGroup(c *control, group string) error {
 	} else if err != nil {
 		return err
 	}
-	return a.tellAll(c, value)
+	return a.printAll(c, value)
 }
 
 func (a action) runOne(c *control, name string) error {
@@ -118,19 +118,19 @@ func (a action) runOne(c *control, name string) error {
 	} else if err != nil {
 		return err
 	}
-	return a.tell(c, result)
+	return a.print(c, result)
 }
 
-func (a action) tellAll(c *control, value any) error {
+func (a action) printAll(c *control, value any) error {
 	for _, result := range processResults(value) {
-		if err := a.tell(c, result); err != nil {
+		if err := a.print(c, result); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a action) tell(c *control, r processResult) error {
+func (a action) print(c *control, r processResult) error {
 	name := namespec(r.group, r.name)
 	words, known := a.words[r.status]
 	switch {

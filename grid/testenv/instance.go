@@ -135,9 +135,8 @@ func (n *Node) ExpectRunning(want ...string) {
 	n.T.Helper()
 	// Starting doesn't wait until the program runs.
 	var got []string
-	if !testkit.Await(n.T.Context(), testkit.Patience, func() bool { got = n.Running(); return slices.Equal(got, want) }) {
-		n.T.Errorf("running %q, want %q", got, want)
-	}
+	testkit.Eventually(n.T, testkit.Patience, fmt.Sprintf("%q are running", want),
+		func() bool { got = n.Running(); return slices.Equal(got, want) }, func() any { return got })
 }
 
 // StopSupervisor stops the supervisor, if there is one.
@@ -152,7 +151,8 @@ func (n *Node) StopSupervisor() {
 		n.T.Errorf("stop the supervisor: %v", err)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil || !testkit.Await(context.Background(), testkit.Patience, func() bool { return !testkit.Runs(pid) }) {
-		n.T.Errorf("the supervisor, process %s, does not end: %v", content, err)
+	if err != nil {
+		n.T.Fatal(err)
 	}
+	testkit.Eventually(n.T, testkit.Patience, "the supervisor has ended", func() bool { return !testkit.Runs(pid) })
 }

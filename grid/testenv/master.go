@@ -150,8 +150,8 @@ func compare(t testing.TB, got, want []string) {
 	}
 }
 
-// Told reports whether there was such a call since the last time.
-func (m *Master) Told(path string) bool {
+// Called reports whether there was such a call since the last time.
+func (m *Master) Called(path string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.ContainsFunc(m.calls, func(c Call) bool { return c.Path == path })

@@ -37,9 +37,8 @@ func startBucket(t *testing.T, prefix string) *Bucket {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if !testkit.Await(ctx, time.Minute, func() bool { err = b.client.MakeBucket(ctx, name, minio.MakeBucketOptions{}); return err == nil }) {
-		t.Fatal(err)
-	}
+	testkit.Eventually(t, time.Minute, "the bucket is made",
+		func() bool { err = b.client.MakeBucket(ctx, name, minio.MakeBucketOptions{}); return err == nil }, func() any { return err })
 	opened, err := OpenBlobs(ctx, address, t.TempDir(), bucketLogin)
 	if err != nil {
 		t.Fatal(err)

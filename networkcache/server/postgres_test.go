@@ -67,7 +67,6 @@ func awaitDatabase(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	if !testkit.Await(t.Context(), testkit.Patience, func() bool { err = pool.PingContext(t.Context()); return err == nil }) {
-		t.Fatal(err)
-	}
+	testkit.Eventually(t, testkit.Patience, "the database answers",
+		func() bool { err = pool.PingContext(t.Context()); return err == nil }, func() any { return err })
 }

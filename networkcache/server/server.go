@@ -50,7 +50,7 @@ func New(options Options) *Server {
 	}
 	s := &Server{options: options, store: &options.Store, mux: http.NewServeMux(), counts: newCounts(options.Store.Contents)}
 	s.handle("GET /shacache/cache/{sum}", s.getContent)
-	s.handle("OPTIONS /shacache/cache", s.tellCapabilities)
+	s.handle("OPTIONS /shacache/cache", s.answerOptions)
 	s.handle("POST /shacache/cache", s.uploading(s.postContent))
 	s.handle("POST /shacache/cache/{$}", s.uploading(s.postContent))
 	s.handle("PUT /shacache/cache/{sum}", s.uploading(s.putContent))
@@ -85,25 +85,25 @@ func (s *Server) handle(pattern string, h handler) {
 }
 
 func (s *Server) refuse(w *countedAnswer, r *http.Request, err error) {
-	var told *Refusal
+	var refusal *Refusal
 	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.As(err, &told):
+	case errors.As(err, &refusal):
 	case errors.As(err, &tooLarge):
-		told = &Refusal{http.StatusRequestEntityTooLarge, "Too large"}
+		refusal = &Refusal{http.StatusRequestEntityTooLarge, "Too large"}
 	case errors.Is(err, fs.ErrNotExist):
-		told = &Refusal{http.StatusNotFound, "Not found"}
+		refusal = &Refusal{http.StatusNotFound, "Not found"}
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		s.store.Logger.Error("No space left", "path", r.URL.Path, "error", err)
-		told = &Refusal{http.StatusInsufficientStorage, "No space left"}
+		refusal = &Refusal{http.StatusInsufficientStorage, "No space left"}
 	case r.Context().Err() != nil, w.body.failed != nil:
 		s.store.Logger.Debug("Client gone", "path", r.URL.Path, "error", err)
-		told = &Refusal{http.StatusBadRequest, "Cut off"}
+		refusal = &Refusal{http.StatusBadRequest, "Cut off"}
 	default:
 		s.store.Logger.Error("Request failed", "path", r.URL.Path, "error", err)
-		told = &Refusal{http.StatusInternalServerError, "Internal error"}
+		refusal = &Refusal{http.StatusInternalServerError, "Internal error"}
 	}
-	http.Error(w, told.Text, told.Status)
+	http.Error(w, refusal.Text, refusal.Status)
 }
 
 // uploading refuses clients that may not upload.
@@ -133,8 +133,8 @@ func (s *Server) getContent(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// tellCapabilities says that clients may send bodies of unknown length.
-func (s *Server) tellCapabilities(w http.ResponseWriter, _ *http.Request) error {
+// answerOptions says that clients may send bodies of unknown length.
+func (s *Server) answerOptions(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Allow", "OPTIONS, POST")
 	w.Header().Set(networkcache.StreamHeader, "chunked")
 	w.WriteHeader(http.StatusNoContent)

@@ -41,13 +41,13 @@ type copiedTable struct {
 // copiedTables are all of them.
 func copiedTables() []copiedTable {
 	return []copiedTable{
-		{name: "config18", order: "name", columns: []string{"name", "value"}},
+		copyOf(&settingTable),
 		copyOf(&computerTable),
 		copyOf(&softwareTable),
 		copyOf(&partitionTable),
 		copyOf(&sharedTable),
 		copyOf(&addressTable),
-		{name: "forwarded_partition_request18", order: "partition_reference, master_url", columns: []string{"partition_reference", "master_url"}},
+		copyOf(&forwardedTable),
 		copyOf(&usageTable),
 		copyOf(&relatedTable),
 		copyOf(&reportTable),

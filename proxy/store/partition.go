@@ -203,18 +203,16 @@ var freeing = sync.OnceValue(func() string {
 
 // addresses completes a partition.
 func (s *session) addresses(ctx context.Context, p *Partition) error {
+	rows, err := addressTable.read(ctx, s, "WHERE computer_reference = $1 AND partition_reference = $2 ORDER BY rowid", p.ID.Computer, p.ID.Partition)
 	p.Addresses = []slap.Address{}
-	return s.rows(ctx, `SELECT reference, address FROM partition_network18
-		WHERE computer_reference = $1 AND partition_reference = $2 ORDER BY rowid`,
-		[]any{p.ID.Computer, p.ID.Partition}, func(rows *sql.Rows) error {
-			var name, ip sql.NullString
-			err := rows.Scan(&name, &ip)
-			p.Addresses = append(p.Addresses, slap.Address{Interface: name.String, IP: ip.String})
-			return err
-		})
+	for _, row := range rows {
+		p.Addresses = append(p.Addresses, slap.Address{Interface: row.Interface, IP: row.Address})
+	}
+	return err
 }
 
-// allAddresses completes all partitions of a computer.
+// allAddresses completes all partitions of a computer, with the three columns
+// that it needs: a full node has thousands of rows.
 func (s *session) allAddresses(ctx context.Context, computer string, partitions []*Partition) error {
 	byName := make(map[string]*Partition, len(partitions))
 	for _, p := range partitions {

@@ -119,9 +119,8 @@ func postgresURI(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	if !testkit.Await(t.Context(), testkit.Patience, func() bool { err = pool.PingContext(t.Context()); return err == nil }) {
-		t.Fatal(err)
-	}
+	testkit.Eventually(t, testkit.Patience, "the database answers",
+		func() bool { err = pool.PingContext(t.Context()); return err == nil }, func() any { return err })
 	name := fmt.Sprintf("proxy%d", databases.Add(1))
 	if _, err := pool.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)

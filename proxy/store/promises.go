@@ -125,9 +125,9 @@ func (t *transaction) promises(ctx context.Context, name Name, summary promiseRo
 	for _, row := range former {
 		since[row.name] = row.since
 	}
-	told := 0
-	tell := func(state, promise, message string) error {
-		if told++; told > 10 {
+	recorded := 0
+	record := func(state, promise, message string) error {
+		if recorded++; recorded > 10 {
 			return nil // the first of many say enough
 		}
 		return t.event(ctx, Event{Computer: summary.computer, Kind: KindInstance, Subject: summary.partition, Title: name.Title, Root: name.Root,
@@ -142,7 +142,7 @@ func (t *transaction) promises(ctx context.Context, name Name, summary promiseRo
 		row := promiseRow{computer: summary.computer, partition: summary.partition, name: p.Name, message: p.Message, since: t.time, time: t.time}
 		if before, known := since[p.Name]; known {
 			row.since = before
-		} else if err := tell("failed", p.Name, p.Message); err != nil {
+		} else if err := record("failed", p.Name, p.Message); err != nil {
 			return err
 		}
 		delete(since, p.Name)
@@ -151,7 +151,7 @@ func (t *transaction) promises(ctx context.Context, name Name, summary promiseRo
 	delete(since, "")
 	for _, row := range former {
 		if _, gone := since[row.name]; gone {
-			if err := tell("passed", row.name, ""); err != nil {
+			if err := record("passed", row.name, ""); err != nil {
 				return err
 			}
 		}

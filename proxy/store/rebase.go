@@ -12,12 +12,26 @@ import (
 	"strings"
 )
 
+// settingRow is what the database remembers of the master's configuration.
+type settingRow struct{ name, value string }
+
+var settingTable = table[settingRow]{name: "config18", order: "name", columns: []column[settingRow]{
+	{name: "name", at: func(r *settingRow) cell { return text{&r.name} }},
+	{name: "value", at: func(r *settingRow) cell { return text{&r.value} }},
+}}
+
+const rootSetting = "local_software_release_root"
+
 // rebase moves the paths of local software releases along when their root
 // was moved (PROXY-145, PROXY-146).
 func (d *Database) rebase(ctx context.Context, s *session) error {
 	former, current := "/", d.options.SoftwareRoot
-	if _, err := s.row(ctx, `SELECT value FROM config18 WHERE name = 'local_software_release_root'`, nil, &former); err != nil {
+	set, err := settingTable.read(ctx, s, "WHERE name = $1", rootSetting)
+	if err != nil {
 		return err
+	}
+	if len(set) > 0 {
+		former = set[0].value
 	}
 	if former == current {
 		return nil
@@ -25,8 +39,8 @@ func (d *Database) rebase(ctx context.Context, s *session) error {
 	if !filepath.IsAbs(current) {
 		return fmt.Errorf("local_software_release_root: %q is not an absolute path", current)
 	}
-	if _, err := s.exec(ctx, `INSERT INTO config18 (name, value) VALUES ('local_software_release_root', $1)
-		ON CONFLICT (name) DO UPDATE SET value = excluded.value`, current); err != nil {
+	wanted := settingRow{name: rootSetting, value: current}
+	if _, err := s.exec(ctx, settingTable.insertion()+" ON CONFLICT (name) DO UPDATE SET value = excluded.value", settingTable.values(&wanted)...); err != nil {
 		return err
 	}
 	log := d.options.Logger

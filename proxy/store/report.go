@@ -189,7 +189,7 @@ func (t *transaction) report(ctx context.Context, r Report, name Name, message, 
 	row := reportRow{Computer: r.Computer, Kind: r.Kind, Subject: r.Subject, State: r.State, Since: t.time, Time: t.time}
 	e := Event{Computer: r.Computer, Kind: r.Kind, Subject: r.Subject, Title: name.Title, Root: name.Root,
 		Event: EventReported, State: r.State, Message: message}
-	told := former == nil || former.State != r.State
+	recorded := former == nil || former.State != r.State
 	if former != nil {
 		if former.State == r.State {
 			row.Since = former.Since
@@ -198,18 +198,18 @@ func (t *transaction) report(ctx context.Context, r Report, name Name, message, 
 	}
 	switch {
 	case r.State == ReportError:
-		told = row.Failures == 0 || row.Message != message
+		recorded = row.Failures == 0 || row.Message != message
 		if row.Failures == 0 {
 			row.Failing = t.time
 		}
 		row.Message, row.digest, row.Failures = message, digest, row.Failures+1
 		row.Failures += t.db.takeFailures(r.key())
 	case r.State == ReportBuilding && row.Failures > 0:
-		told = false // it is tried again, with each pass
+		recorded = false // it is tried again, with each pass
 	default:
 		row.Message, row.digest, row.Failing, row.Failures, row.Event = "", "", 0, 0, 0
 	}
-	if told {
+	if recorded {
 		id, err := t.eventID(ctx, e)
 		if err != nil {
 			return err

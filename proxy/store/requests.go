@@ -200,15 +200,23 @@ func (t *transaction) claim(ctx context.Context, p *Partition, requester Request
 		requester.ID, p.ID.Partition, p.ID.Computer)
 }
 
+// forwardedRow is a request that went on to another master.
+type forwardedRow struct{ name, master string }
+
+var forwardedTable = table[forwardedRow]{name: "forwarded_partition_request18", order: "partition_reference, master_url", columns: []column[forwardedRow]{
+	{name: "partition_reference", at: func(r *forwardedRow) cell { return text{&r.name} }},
+	{name: "master_url", at: func(r *forwardedRow) cell { return text{&r.master} }},
+}}
+
 // Forwarded implements [Requests].
 func (d *Database) Forwarded(ctx context.Context, name, masterURL string, state slap.State) error {
-	statement := `INSERT INTO forwarded_partition_request18 (partition_reference, master_url) VALUES ($1, $2)
-		ON CONFLICT (partition_reference, master_url) DO NOTHING`
+	row := forwardedRow{name: name, master: masterURL}
+	statement := forwardedTable.insertion() + " ON CONFLICT (partition_reference, master_url) DO NOTHING"
 	if state == slap.StateDestroyed {
-		statement = "DELETE FROM forwarded_partition_request18 WHERE partition_reference = $1 AND master_url = $2"
+		statement = "DELETE FROM " + forwardedTable.name + " WHERE partition_reference = $1 AND master_url = $2"
 	}
 	return d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
-		return t.note(ctx, statement, name, masterURL)
+		return t.note(ctx, statement, forwardedTable.values(&row)...)
 	})
 }
 

@@ -19,16 +19,23 @@ const Patience = 2 * time.Minute
 // Eventually waits until done returns true, and fails the test if that takes
 // longer than within. what names the condition, as "the service is running".
 // Only the test's goroutine may call it; see [Once]. If the condition can't
-// come true any more, done may end the test itself.
-func Eventually(t testing.TB, within time.Duration, what string, done func() bool) {
+// come true any more, done may end the test itself. Details are added to the
+// message: what is there instead, as far as done has seen.
+func Eventually(t testing.TB, within time.Duration, what string, done func() bool, details ...func() any) {
 	t.Helper()
-	if !Await(context.Background(), within, done) {
-		t.Fatalf("waited up to %s in vain until %s", within, what)
+	if Await(context.Background(), within, done) {
+		return
 	}
+	message := fmt.Sprintf("waited up to %s in vain until %s", within, what)
+	for _, detail := range details {
+		message += fmt.Sprintf("\n%v", detail())
+	}
+	t.Fatal(message)
 }
 
-// Await is Eventually for callers with their own message: it reports whether
-// done returned true within the time and before ctx ended.
+// Await is Eventually where no test can fail: beside a test's goroutine, or
+// where its context may end. It reports whether done returned true within the
+// time and before ctx ended.
 func Await(ctx context.Context, within time.Duration, done func() bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

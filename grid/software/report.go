@@ -11,9 +11,9 @@ import (
 	"slapos/slap"
 )
 
-// tell reports news of the release to the master. Some of the master's answers
+// report gives news of the release to the master. Some of the master's answers
 // say nothing, so an error names the rejected report.
-func (r *release) tell(ctx context.Context, news string, call func(ctx context.Context, url, computer string) error) error {
+func (r *release) report(ctx context.Context, news string, call func(ctx context.Context, url, computer string) error) error {
 	if err := call(ctx, r.url, r.node.ComputerID); err != nil {
 		return fmt.Errorf("tell the master that %s %s: %w", r.url, news, err)
 	}
@@ -23,7 +23,7 @@ func (r *release) tell(ctx context.Context, news string, call func(ctx context.C
 // announce reports that the release is being built. Not every master supports
 // that.
 func (r *release) announce(ctx context.Context) pass.Outcome {
-	err := r.tell(ctx, "is being built", r.node.Master.BuildingRelease)
+	err := r.report(ctx, "is being built", r.node.Master.BuildingRelease)
 	if errors.Is(err, slap.ErrNotFound) {
 		return pass.Skipped
 	}
@@ -35,9 +35,9 @@ func (r *release) announce(ctx context.Context) pass.Outcome {
 }
 
 func (r *release) reportAvailable(ctx context.Context) pass.Outcome {
-	return pass.Ended(r.tell(ctx, "is available", r.node.Master.AvailableRelease))
+	return pass.Ended(r.report(ctx, "is available", r.node.Master.AvailableRelease))
 }
 
 func (r *release) reportDestroyed(ctx context.Context) pass.Outcome {
-	return pass.Ended(r.tell(ctx, "is destroyed", r.node.Master.DestroyedRelease))
+	return pass.Ended(r.report(ctx, "is destroyed", r.node.Master.DestroyedRelease))
 }
