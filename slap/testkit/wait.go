@@ -30,7 +30,7 @@ func Eventually(t testing.TB, within time.Duration, what string, done func() boo
 	for _, detail := range details {
 		message += fmt.Sprintf("\n%v", detail())
 	}
-	t.Fatal(message)
+	t.Fatalf("%s", message)
 }
 
 // Await is Eventually where no test can fail: beside a test's goroutine, or
