@@ -125,7 +125,7 @@ func TestGiveFolders(t *testing.T) {
 	outside, directory := t.TempDir(), t.TempDir()
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(outside, "promise", "result"), 0o700),
-		os.MkdirAll(filepath.Join(directory, ".slapgrid", "promise", "result"), 0o700),
+		os.MkdirAll(filepath.Join(directory, ".slapgrid", "promise", "result"), 0o755),
 		os.Chown(filepath.Join(directory, ".slapgrid", "promise"), 2, 2),
 		os.Chown(directory, 1, 1),
 	); err != nil {
