@@ -54,7 +54,7 @@ func symlink(t *testing.T, target, name string) {
 	}
 }
 
-// GRID-101: what is opened in a place is there, and belongs to the required owner.
+// GRID-101, D-31: what is opened in a place is there, and belongs to the required owner.
 func TestPlace(t *testing.T) {
 	place := placeForTest(t, testkit.User())
 	opened, err := place.Open("release", testkit.User())
@@ -109,7 +109,7 @@ func TestPlaceOwner(t *testing.T) {
 	}
 }
 
-// GRID-101: only root's links are followed, and only where only root can write.
+// GRID-101, D-31: only root's links are followed, and only where only root can write.
 func TestPlaceLinks(t *testing.T) {
 	testkit.Root(t)
 	for name, test := range map[string]struct {
