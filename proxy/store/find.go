@@ -134,14 +134,19 @@ func selected(condition slap.Condition, of []slap.Condition) bool {
 func cut[T any](w Window, rows []T, indexes []int32, key func(*T) float64) *Page[T] {
 	if key != nil {
 		type keyed struct {
-			key   float64
-			index int32
+			key       float64
+			at, index int32 // before and in the rows
 		}
 		list := make([]keyed, len(indexes))
 		for i, index := range indexes {
-			list[i] = keyed{key(&rows[index]), index}
+			list[i] = keyed{key(&rows[index]), int32(i), index} //nolint:gosec // far fewer
 		}
-		slices.SortStableFunc(list, func(a, b keyed) int { return cmp.Compare(a.key, b.key) })
+		slices.SortFunc(list, func(a, b keyed) int {
+			if c := cmp.Compare(a.key, b.key); c != 0 {
+				return c
+			}
+			return cmp.Compare(a.at, b.at)
+		})
 		for i, k := range list {
 			indexes[i] = k.index
 		}
