@@ -75,7 +75,7 @@ release: build var/bin/nfpm var/bin/crane var/bin/syft ## packages, archives, im
 	GO=$(GO) TAGS=$(TAGS) LDFLAGS='$(LDFLAGS)' TOOLS=$(CURDIR)/var/bin PACKAGE=$(PACKAGE) SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) KEY='$(KEY)' \
 	  docs/packaging/release.sh var/release
 
-try-packages: build var/bin/nfpm var/bin/crane var/bin/syft ## packages built twice and compared; installed, changed and removed on clean systems: takes long, needs root
+try-packages: var/bin/nfpm var/bin/crane var/bin/syft ## packages built twice and compared; installed, changed and removed on clean systems: takes long, needs root
 	SLAPOS_TEST_PACKAGES=1 $(GO) test -count 1 -timeout 120m -v -run 'TestPackages|TestRelease' ./docs
 
 docs: program ## docs/commands.md, from the help of the commands
