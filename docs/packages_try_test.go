@@ -301,6 +301,12 @@ func (n tried) servicesLive() {
 		if now := m.Run("systemctl", "show", "-P", "MainPID", "slapos-proxy"); now == master {
 			t.Error("the master is still the former program")
 		}
+		supervisor := strings.TrimSpace(m.Run("systemctl", "show", "-P", "MainPID", "slapos-supervisord"))
+		testkit.Eventually(t, testkit.Patience, "the supervisor is the new program", func() bool {
+			text, _ := m.Try("readlink", "/proc/"+supervisor+"/exe")
+			return text == "/usr/bin/slapos\n"
+		})
+		same()
 		if text := m.Run("cat", "/etc/default/slapos-cache"); !strings.Contains(text, "Of the administrator") || strings.Contains(text, "Of the later release") {
 			t.Errorf("changed configuration after %s:\n%s", change.version, text)
 		}

@@ -14,13 +14,18 @@ esac
 systemd-sysusers slapos.conf
 systemd-tmpfiles --create slapos.conf || :
 
-[ -d /run/systemd/system ] || exit 0
+# No service of a partition is stopped: a running supervisor goes on as the new
+# program, in its own process. Nothing is started that wasn't running, and passes
+# finish with the program they began with.
+if [ ! -d /run/systemd/system ]; then
+	if [ -e /etc/opt/slapos/slapos.cfg ]; then
+		set +e
+		slapos node supervisord --upgrade
+	fi
+	exit 0
+fi
 systemctl daemon-reload || :
-
-# No service of a partition is stopped: a running supervisor changes to the new
-# program in place, if its unit knows how, and otherwise stays what it is. Nothing
-# is started that wasn't running, and passes finish with the program they began with.
-if [ "$(systemctl show -P CanReload slapos-supervisord.service)" = yes ] && systemctl -q is-active slapos-supervisord.service; then
+if systemctl -q is-active slapos-supervisord.service; then
 	systemctl reload slapos-supervisord.service || echo "slapos: the supervisor goes on with the former program: journalctl -u slapos-supervisord" >&2
 fi
 systemctl try-restart slapos-proxy.service slapos-cache.service ||
