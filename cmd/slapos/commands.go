@@ -76,6 +76,7 @@ func commands(e *environment) []*cli.Command {
 			newServiceInfoCommand(e),
 			newServiceListCommand(e),
 			newServiceLogCommand(e),
+			newServiceRestartCommand(e),
 		),
 		group("standalone", "node",
 			newStandaloneAgentCommand(e),

@@ -38,6 +38,7 @@ var argumentSources = map[string]completionSource{
 	"service info REFERENCE":    completeServices,
 	"computer info REFERENCE":   completeComputers,
 	"service events REFERENCE":  completeServices,
+	"service restart REFERENCE": completeServices,
 	"service log REFERENCE":     completeServices,
 	"computer events REFERENCE": completeComputers,
 	"computer log REFERENCE":    completeComputers,

@@ -36,6 +36,10 @@ func TestOptionValues(t *testing.T) {
 		"cache start --max-size":             {},
 		"node collect --since":               {usual: "24h"},
 		"computer events --limit":            {"20", 1, 1000},
+		"request --timeout":                  {"0", 0, maxSeconds},
+		"supply --timeout":                   {"0", 0, maxSeconds},
+		"remove --timeout":                   {"0", 0, maxSeconds},
+		"service restart --timeout":          {"0", 0, maxSeconds},
 		"service events --limit":             {"20", 1, 1000},
 		"node PASS --jobs":                   {"", 1, maxJobs},
 		"node PASS --maximum-periodicity":    {"", math.MinInt, math.MaxInt},
@@ -48,7 +52,7 @@ func TestOptionValues(t *testing.T) {
 		generic, ok := f.(*cli.GenericFlag)
 		if !ok {
 			switch f.(type) {
-			case *cli.StringFlag, *cli.BoolFlag, *cli.StringSliceFlag, *argv.WordsFlag:
+			case *cli.StringFlag, *cli.BoolFlag, *cli.StringSliceFlag, *argv.WordsFlag, *argv.OptionalFlag:
 			default:
 				t.Errorf("%s is a %T: use argv.WholeFlag or argv.MeasureFlag, which read as Python does", name, f)
 			}

@@ -19,7 +19,11 @@ func newRemoveCommand(e *environment) *cli.Command {
 reference of a computer. product.NAME stands for the best release of a software
 product.
 
-Exit codes: 0 the master accepted the request; 1 failed; 2 wrong usage.`,
+With --wait, goes on until the node has done it, and ends at once with the end
+of the log if that failed. Only a local master of this program can tell.
+
+Exit codes: 0 the master accepted the request, or, with --wait, it is done; 1
+failed; 2 wrong usage; 124 --timeout passed.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			options.url, options.node = c.Args().Get(0), c.Args().Get(1)

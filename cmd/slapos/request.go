@@ -34,6 +34,8 @@ type requestOptions struct {
 	parameters     cli.StringSlice
 	parametersFile string
 	json           bool
+	wait           string
+	timeout        int
 }
 
 func (o *requestOptions) flags() []cli.Flag {
@@ -47,6 +49,9 @@ func (o *requestOptions) flags() []cli.Flag {
 			"", string(schema.XML), string(schema.JSONInXML)),
 		argv.Words(&o.parameters, "parameters", "instance parameters, as `KEY=VALUE`"),
 		&cli.StringFlag{Name: "parameters-file", Destination: &o.parametersFile, Usage: "read the instance parameters from `FILE`"},
+		argv.Optional(&o.wait, "wait", "wait until the instance is as requested, or, with --wait=STATE, until it is running, stopped or destroyed",
+			"started", string(slap.ConditionRunning), string(slap.ConditionStopped), string(conditionDestroyed)),
+		waitTimeoutFlag(&o.timeout),
 		jsonFlag(&o.json, "print the instance as JSON on standard output"),
 	}
 }
@@ -73,8 +78,12 @@ software-url, software-type, requested-state, connection-parameters.
 Options that take several values take all words up to the next option: put
 REFERENCE and SOFTWARE_URL before them.
 
+With --wait, goes on until the node has done what is requested, and ends at once
+with the end of the log if the instance or its release failed. Only a local
+master of this program can tell.
+
 Exit codes: 0 the instance is there; 1 failed; 2 it isn't ready yet: run the
-command again in a few minutes, or wrong usage.`,
+command again in a few minutes, or wrong usage; 124 --timeout passed.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			if err := argv.Exclusive(c, "parameters", "parameters-file"); err != nil {
@@ -144,6 +153,12 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	if err != nil {
 		return err
 	}
+	e.tellUnsupplied(ctx, client, request)
+	if options.wait != "" {
+		if instance, err = e.requestDone(ctx, client, options, request, instance); err != nil {
+			return err
+		}
+	}
 	connection, err := e.tellInstance(ctx, instance, software)
 	if err != nil || !options.json {
 		return err
@@ -171,6 +186,35 @@ func (e *environment) request(ctx context.Context, client *client, request slap.
 		return nil, fmt.Errorf("the master found no free partition for %s: supply its software to a node that has one (%w)", request.Reference, err)
 	}
 	return instance, err
+}
+
+// requestDone waits for what was requested, and returns the instance as it is then.
+func (e *environment) requestDone(ctx context.Context, client *client, options requestOptions, request slap.Request, instance *slap.Instance) (*slap.Instance, error) {
+	wanted := conditionOf(options.wait, request.State)
+	w := &waiter{e: e, client: client, subject: request.Reference, timeout: options.timeout}
+	if err := w.instance(ctx, slap.InstanceGUID(request.Reference, "", request.Shared), request.Reference, wanted); err != nil {
+		return nil, err
+	}
+	if wanted == conditionDestroyed || request.State == slap.StateDestroyed {
+		return instance, nil
+	}
+	return e.request(ctx, client, request)
+}
+
+// tellUnsupplied warns of an instance that waits for a release which nobody supplied
+// to its node.
+func (e *environment) tellUnsupplied(ctx context.Context, client *client, request slap.Request) {
+	if request.Shared || request.State == slap.StateDestroyed {
+		return
+	}
+	status, err := client.InstanceStatus(ctx, slap.InstanceGUID(request.Reference, "", false))
+	if err != nil || status.Actual.Condition != slap.ConditionWaiting {
+		return // nothing that this master can tell
+	}
+	if _, err := client.ReleaseStatus(ctx, status.SoftwareRelease, status.Computer); errors.Is(err, slap.ErrNotFound) {
+		e.log.Warn(fmt.Sprintf("Nobody supplied %s to %s: slapos supply %s %s", status.SoftwareRelease, status.Computer,
+			shellWord(status.SoftwareRelease), shellWord(status.Computer)))
+	}
 }
 
 // tellInstance logs what an instance published (CLI-53), and returns its

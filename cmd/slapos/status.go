@@ -127,11 +127,7 @@ func statusText(status *slap.CloudStatus) string {
 				node.Busy, node.Partitions, node.Releases, node.Attention)
 		}
 		_ = table.Flush() // into memory
-		var all int64
-		for _, count := range status.Counts.Nodes {
-			all += count
-		}
-		if more := all - shownNodes; more > 0 {
+		if more := total(status.Counts.Nodes) - shownNodes; more > 0 {
 			fmt.Fprintf(&b, "and %d more\n", more)
 		}
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,10 +16,16 @@ import (
 type supplyOptions struct {
 	clientOptions
 	url, node string
+	wait      bool
+	timeout   int
 }
 
 func (o *supplyOptions) flags() []cli.Flag {
-	return []cli.Flag{clientConfigFlag(&o.configuration)}
+	return []cli.Flag{
+		clientConfigFlag(&o.configuration),
+		&cli.BoolFlag{Name: "wait", Destination: &o.wait, Usage: "wait until the node has done it"},
+		waitTimeoutFlag(&o.timeout),
+	}
 }
 
 func newSupplyCommand(e *environment) *cli.Command {
@@ -32,7 +39,11 @@ func newSupplyCommand(e *environment) *cli.Command {
 reference of a computer. product.NAME stands for the best release of a software
 product.
 
-Exit codes: 0 the master accepted the request; 1 failed; 2 wrong usage.`,
+With --wait, goes on until the node has done it, and ends at once with the end
+of the log if that failed. Only a local master of this program can tell.
+
+Exit codes: 0 the master accepted the request, or, with --wait, it is done; 1
+failed; 2 wrong usage; 124 --timeout passed.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			options.url, options.node = c.Args().Get(0), c.Args().Get(1)
@@ -59,6 +70,39 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 	if err := client.Supply(ctx, url, o.node, state); err != nil {
 		return err
 	}
+	if state == slap.StateAvailable {
+		e.tellOddSupply(ctx, client, url, o.node)
+	}
+	if o.wait {
+		w := &waiter{e: e, client: client, subject: url + " on " + o.node, timeout: o.timeout}
+		if err := w.release(ctx, url, o.node, state); err != nil {
+			return err
+		}
+	}
 	e.log.Info("Done.")
 	return nil
+}
+
+// tellOddSupply warns of what no node will build: the master accepts everything.
+func (e *environment) tellOddSupply(ctx context.Context, client *client, url, node string) {
+	if !strings.Contains(url, "://") && !strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "~") {
+		e.log.Warn(url + " is neither a URL nor an absolute path: a node can't find it")
+	}
+	status, err := client.CloudStatus(ctx)
+	if err != nil || status.Nodes == nil || int64(len(status.Nodes)) < total(status.Counts.Nodes) {
+		return // nothing that this master can tell
+	}
+	for i := range status.Nodes {
+		if status.Nodes[i].Computer == node {
+			return
+		}
+	}
+	e.log.Warn("The master knows no node " + node + ": slapos computer list shows those that there are")
+}
+
+func total(counts map[slap.Condition]int64) (all int64) {
+	for _, count := range counts {
+		all += count
+	}
+	return all
 }

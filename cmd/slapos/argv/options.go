@@ -36,6 +36,22 @@ func ChoiceFlag(target *string, name, usage string, values ...string) cli.Flag {
 	return &cli.GenericFlag{Name: name, Usage: usage, Value: c}
 }
 
+// An OptionalFlag is an option whose value may be left out, and otherwise stands
+// behind "=".
+type OptionalFlag struct{ *cli.GenericFlag }
+
+// TakesValue is false: the next word is no value.
+func (f *OptionalFlag) TakesValue() bool { return false }
+
+// Optional makes an OptionalFlag with a fixed set of values; without one it is Given.
+func Optional(target *string, name, usage string, values ...string) cli.Flag {
+	c := &choice{target: target, values: append([]string{Given}, values...)}
+	return &OptionalFlag{&cli.GenericFlag{Name: name, Usage: usage, Value: c}}
+}
+
+// Given is the value of an OptionalFlag that has none of its own.
+const Given = "true"
+
 // Choices are the values of a ChoiceFlag, nil for other options.
 func Choices(f cli.Flag) []string {
 	if generic, ok := f.(*cli.GenericFlag); ok {

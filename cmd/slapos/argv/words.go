@@ -200,6 +200,9 @@ func (r *reader) option() (known bool, err error) {
 		if TakesValue(f) {
 			return true, r.values(f, rest)
 		}
+		if _, optional := f.(*OptionalFlag); optional && strings.HasPrefix(rest, "=") {
+			return true, r.values(f, rest)
+		}
 		if strings.HasPrefix(rest, "=") {
 			return false, UsageErrorf("argument %s: takes no value, not '%s'", joinedNames(f), rest[1:])
 		}
