@@ -21,25 +21,6 @@ import (
 	"slapos/slap/testkit"
 )
 
-func write(t testing.TB, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t testing.TB, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
 // newTestCollector makes a node with two partitions; this process belongs to
 // the first.
 func newTestCollector(t *testing.T) *Collector {
@@ -56,7 +37,7 @@ func newTestCollector(t *testing.T) *Collector {
 	for i := range 2 {
 		p := Partition{User: fmt.Sprint("slapuser", i), Path: filepath.Join(root, fmt.Sprint("slappart", i))}
 		options.Partitions = append(options.Partitions, p)
-		write(t, filepath.Join(p.Path, "srv/data"), strings.Repeat("x", (3-2*i)<<20/2))
+		testkit.WriteFile(t, filepath.Join(p.Path, "srv/data"), strings.Repeat("x", (3-2*i)<<20/2))
 	}
 	if err := os.MkdirAll(options.Folders.PIDDirectory, 0o755); err != nil {
 		t.Fatal(err)
@@ -114,15 +95,15 @@ func TestPass(t *testing.T) {
 	c := newTestCollector(t)
 	c.Textfile = t.TempDir()
 	c.Slice = func(partition string) string { return filepath.Join(c.Sys, partition) }
-	write(t, filepath.Join(c.Sys, "slappart0/cpu.stat"), "usage_usec 2500000\nuser_usec 1\n")
-	write(t, filepath.Join(c.Sys, "slappart0/memory.current"), "4096\n")
-	write(t, filepath.Join(c.Sys, "slappart0/io.stat"), "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=1 wbytes=2 rios=1 wios=1\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "slappart0/cpu.stat"), "usage_usec 2500000\nuser_usec 1\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "slappart0/memory.current"), "4096\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "slappart0/io.stat"), "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=1 wbytes=2 rios=1 wios=1\n")
 	log := logTo(c)
 	pass(t, c)
 	// COL-23, compared with the kernel's own numbers.
-	processors := len(regexp.MustCompile(`(?m)^cpu[0-9]+ `).FindAllString(read(t, "/proc/stat"), -1))
+	processors := len(regexp.MustCompile(`(?m)^cpu[0-9]+ `).FindAllString(testkit.ReadFile(t, "/proc/stat"), -1))
 	var memory int64
-	if _, err := fmt.Sscanf(read(t, "/proc/meminfo"), "MemTotal: %d kB", &memory); err != nil {
+	if _, err := fmt.Sscanf(testkit.ReadFile(t, "/proc/meminfo"), "MemTotal: %d kB", &memory); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := ask(t, c, "SELECT cpu_num_core || ' ' || memory_size FROM computer"), fmt.Sprintf("%d.0 %d.0", processors, memory*1024); got != want {
@@ -149,10 +130,10 @@ func TestPass(t *testing.T) {
 	if !strings.Contains(log.String(), "Disk usage of the partition slapuser1:") {
 		t.Error(log)
 	}
-	if got := read(t, filepath.Join(c.logDirectory(), "system_loadavg.csv")); got != "time,entry\r\n" {
+	if got := testkit.ReadFile(t, filepath.Join(c.logDirectory(), "system_loadavg.csv")); got != "time,entry\r\n" {
 		t.Errorf("%q", got)
 	}
-	metrics := read(t, filepath.Join(c.Textfile, TextfileName))
+	metrics := testkit.ReadFile(t, filepath.Join(c.Textfile, TextfileName))
 	for _, want := range []string{
 		`slapos_partition_processes{partition="slapuser0"} 1`, `slapos_partition_processes{partition="slapuser1"} 0`,
 		`slapos_partition_cgroup_cpu_seconds_total{partition="slapuser0"} 2.5`, "# TYPE slapos_partition_cgroup_cpu_seconds_total counter",
@@ -167,19 +148,19 @@ func TestPass(t *testing.T) {
 	if got := ask(t, c, "SELECT count(*) FROM folder"); got != "1" || !strings.Contains(log.String(), "Time cycle is not over") {
 		t.Errorf("%s rows of folders\n%s", got, log)
 	}
-	if got := strings.Count(read(t, filepath.Join(c.logDirectory(), "system_loadavg.csv")), "\r\n"); got != 2 {
+	if got := strings.Count(testkit.ReadFile(t, filepath.Join(c.logDirectory(), "system_loadavg.csv")), "\r\n"); got != 2 {
 		t.Errorf("%d lines", got)
 	}
 }
 
 func TestBrokenDatabase(t *testing.T) {
 	c := newTestCollector(t)
-	write(t, DatabasePath(c.InstanceRoot), "this is no database, far from it")
+	testkit.WriteFile(t, DatabasePath(c.InstanceRoot), "this is no database, far from it")
 	err := c.Pass(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "move it away") {
 		t.Error(err)
 	}
-	if read(t, DatabasePath(c.InstanceRoot)) != "this is no database, far from it" {
+	if testkit.ReadFile(t, DatabasePath(c.InstanceRoot)) != "this is no database, far from it" {
 		t.Error("it is changed")
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // recorded is a node with samples every ten minutes from 00:00 to 05:50, with a
@@ -121,7 +123,7 @@ func TestPlot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	content := read(t, svg)
+	content := testkit.ReadFile(t, svg)
 	decoder := xml.NewDecoder(strings.NewReader(content))
 	for {
 		if _, err := decoder.Token(); err == io.EOF {

@@ -50,7 +50,7 @@ func TestMonitor(t *testing.T) {
 		".status.json":       `{}`,
 	}
 	for name, want := range empty {
-		if got := read(t, filepath.Join(directory, "monitor_resource"+name)); got != want {
+		if got := testkit.ReadFile(t, filepath.Join(directory, "monitor_resource"+name)); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
@@ -58,16 +58,16 @@ func TestMonitor(t *testing.T) {
 		pass(t, c)
 		line := ` 4, 120.0, 6.0, 12.0"`
 		want := strings.TrimSuffix(empty["_process.data.json"], "]}") + strings.Repeat(`,"2026-11-21 10:29:00,`+line, i+1) + "]}"
-		if got := read(t, filepath.Join(directory, "monitor_resource_process.data.json")); got != want {
+		if got := testkit.ReadFile(t, filepath.Join(directory, "monitor_resource_process.data.json")); got != want {
 			t.Errorf("%s\nwant\n%s", got, want)
 		}
 	}
-	if got, want := read(t, filepath.Join(directory, "monitor_resource.status.json")), `{"total_process": 4, "cpu_percent": 120.0, "cpu_time": 6.0, "cpu_num_threads": 12.0, "date": "2026-11-21 10:29:00", `+
+	if got, want := testkit.ReadFile(t, filepath.Join(directory, "monitor_resource.status.json")), `{"total_process": 4, "cpu_percent": 120.0, "cpu_time": 6.0, "cpu_num_threads": 12.0, "date": "2026-11-21 10:29:00", `+
 		`"memory_percent": 1.0, "memory_rss": 6.0, "io_rw_counter": 32768.0, "io_cycles_counter": 68.0, "disk_used": 4.0}`; got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 	var processes []map[string]any
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(directory, "monitor_process_resource.status.json"))), &processes); err != nil {
+	if err := json.Unmarshal([]byte(testkit.ReadFile(t, filepath.Join(directory, "monitor_process_resource.status.json"))), &processes); err != nil {
 		t.Fatal(err)
 	}
 	if len(processes) != 2 || processes[0]["pid"] != 900001.0 || processes[0]["name"] != nil || processes[0]["cpu_percent"] != 50.0 ||
@@ -106,7 +106,7 @@ func TestMonitorHostile(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			write(t, secret, "]}")
+			testkit.WriteFile(t, secret, "]}")
 			c, directory := monitored(t)
 			other := filepath.Join(c.Partitions[1].Path, ".slapgrid")
 			for _, err := range []error{os.RemoveAll(directory), prepare(directory), os.Mkdir(other, 0o755)} {
@@ -116,10 +116,10 @@ func TestMonitorHostile(t *testing.T) {
 			}
 			log := logTo(c)
 			pass(t, c)
-			if names, _ := os.ReadDir(outside); read(t, secret) != "]}" || len(names) != 1 {
+			if names, _ := os.ReadDir(outside); testkit.ReadFile(t, secret) != "]}" || len(names) != 1 {
 				t.Errorf("outside was changed: %v", names)
 			}
-			if read(t, filepath.Join(other, "monitor/monitor_resource.status.json")) != "{}" {
+			if testkit.ReadFile(t, filepath.Join(other, "monitor/monitor_resource.status.json")) != "{}" {
 				t.Error("the other partition has no files")
 			}
 			if strings.HasPrefix(name, "d") && !strings.Contains(log.String(), "can't be written") {

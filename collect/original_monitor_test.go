@@ -70,7 +70,7 @@ func TestMonitorLikeSlapos(t *testing.T) {
 	}
 	execute(t, c, statements...)
 	theirs := t.TempDir()
-	testkit.WriteFile(t, filepath.Join(theirs, "collector.db"), read(t, DatabasePath(c.InstanceRoot)))
+	testkit.WriteFile(t, filepath.Join(theirs, "collector.db"), testkit.ReadFile(t, DatabasePath(c.InstanceRoot)))
 	for i := range cases {
 		cases[i].Directory = theirs
 	}

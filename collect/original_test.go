@@ -92,7 +92,7 @@ func TestLikeOriginal(t *testing.T) {
 	execute(t, c, samples(now)...)
 
 	theirs := t.TempDir()
-	database := []byte(read(t, DatabasePath(c.InstanceRoot)))
+	database := []byte(testkit.ReadFile(t, DatabasePath(c.InstanceRoot)))
 	if err := os.WriteFile(filepath.Join(theirs, "collector.db"), database, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestLikeOriginal(t *testing.T) {
 	}
 	for name := range series {
 		content, err := series.JSON(name)
-		if want := read(t, filepath.Join(theirs, "system_"+name+".json")); err != nil || string(content) != want {
+		if want := testkit.ReadFile(t, filepath.Join(theirs, "system_"+name+".json")); err != nil || string(content) != want {
 			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, content, want)
 		}
 	}
@@ -154,7 +154,7 @@ func TestLikeOriginal(t *testing.T) {
 
 func same(t *testing.T, ours, theirs string) {
 	t.Helper()
-	if a, b := read(t, ours), read(t, theirs); a != b {
+	if a, b := testkit.ReadFile(t, ours), testkit.ReadFile(t, theirs); a != b {
 		t.Errorf("%s:\n%q\ntheirs:\n%q", ours, a, b)
 	}
 }
@@ -237,7 +237,7 @@ func TestByTurns(t *testing.T) {
 	t.Parallel()
 	c := newTestCollector(t)
 	c.Slice = func(partition string) string { return filepath.Join(c.Sys, partition) }
-	write(t, filepath.Join(c.Sys, "slappart0/cpu.stat"), "usage_usec 1\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "slappart0/cpu.stat"), "usage_usec 1\n")
 	for day := range 3 {
 		moment := time.Now().UTC().AddDate(0, 0, day-4)
 		c.Now = func() time.Time { return moment }

@@ -148,7 +148,7 @@ func ownProc(t *testing.T, processes ...int) string {
 func ownEtc(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	write(t, filepath.Join(root, "passwd"), fmt.Sprintf("slapuser0:x:%d:0::/:\nslapuser1:x:4294967294:0::/:\n", os.Getuid()))
+	testkit.WriteFile(t, filepath.Join(root, "passwd"), fmt.Sprintf("slapuser0:x:%d:0::/:\nslapuser1:x:4294967294:0::/:\n", os.Getuid()))
 	return root
 }
 
@@ -211,12 +211,12 @@ func TestTakeSampleOnce(t *testing.T) {
 	c := newTestCollector(t)
 	c.Proc = t.TempDir()
 	look := func(uptime string, ticks, idle int) {
-		write(t, filepath.Join(c.Proc, "uptime"), uptime+" 0\n")
-		write(t, filepath.Join(c.Proc, "stat"), fmt.Sprintf("cpu  %d 0 0 %d 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\nbtime 1700000000\n", ticks, idle))
+		testkit.WriteFile(t, filepath.Join(c.Proc, "uptime"), uptime+" 0\n")
+		testkit.WriteFile(t, filepath.Join(c.Proc, "stat"), fmt.Sprintf("cpu  %d 0 0 %d 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\nbtime 1700000000\n", ticks, idle))
 		directory := filepath.Join(c.Proc, "77")
-		write(t, filepath.Join(directory, "status"), fmt.Sprintf("Name:\tx\nUid:\t%[1]d\t0\t0\t0\n", os.Getuid()))
-		write(t, filepath.Join(directory, "stat"), strings.Replace(statLine, " 150 50 ", fmt.Sprintf(" %d 0 ", ticks), 1))
-		write(t, filepath.Join(directory, "io"), "syscr: 1\n")
+		testkit.WriteFile(t, filepath.Join(directory, "status"), fmt.Sprintf("Name:\tx\nUid:\t%[1]d\t0\t0\t0\n", os.Getuid()))
+		testkit.WriteFile(t, filepath.Join(directory, "stat"), strings.Replace(statLine, " 150 50 ", fmt.Sprintf(" %d 0 ", ticks), 1))
+		testkit.WriteFile(t, filepath.Join(directory, "io"), "syscr: 1\n")
 	}
 	look("100.00", 1000, 9000)
 	if _, err := c.takeSample(t.Context()); err != nil {
@@ -228,7 +228,7 @@ func TestTakeSampleOnce(t *testing.T) {
 	if err != nil || sample.idle != 50 || len(sample.processes) != 1 || sample.processes[0].percent != 50 {
 		t.Errorf("%+v, %v", sample, err)
 	}
-	write(t, c.Counters, "{broken")
+	testkit.WriteFile(t, c.Counters, "{broken")
 	c.Interval = time.Millisecond
 	if _, err := c.takeSample(t.Context()); err != nil {
 		t.Error(err)
@@ -242,11 +242,11 @@ func TestNoAccess(t *testing.T) {
 	}
 	c := newTestCollector(t)
 	c.Proc = t.TempDir()
-	write(t, filepath.Join(c.Proc, "uptime"), "100 0\n")
-	write(t, filepath.Join(c.Proc, "stat"), "cpu  1 0 0 1 0 0 0 0 0 0\n")
-	write(t, filepath.Join(c.Proc, "77/status"), fmt.Sprintf("Name:\tx\nUid:\t%d\t0\t0\t0\n", os.Getuid()))
-	write(t, filepath.Join(c.Proc, "77/stat"), statLine)
-	write(t, filepath.Join(c.Proc, "77/io"), "")
+	testkit.WriteFile(t, filepath.Join(c.Proc, "uptime"), "100 0\n")
+	testkit.WriteFile(t, filepath.Join(c.Proc, "stat"), "cpu  1 0 0 1 0 0 0 0 0 0\n")
+	testkit.WriteFile(t, filepath.Join(c.Proc, "77/status"), fmt.Sprintf("Name:\tx\nUid:\t%d\t0\t0\t0\n", os.Getuid()))
+	testkit.WriteFile(t, filepath.Join(c.Proc, "77/stat"), statLine)
+	testkit.WriteFile(t, filepath.Join(c.Proc, "77/io"), "")
 	if err := os.Chmod(filepath.Join(c.Proc, "77/io"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestNoMemory(t *testing.T) {
 	if err := os.Remove(meminfo); err != nil {
 		t.Fatal(err)
 	}
-	write(t, meminfo, "")
+	testkit.WriteFile(t, meminfo, "")
 	_, err := c.readMachine(t.Context(), &sample{})
 	if err == nil || err.Error() != "read the size of memory: no MemTotal in "+meminfo {
 		t.Errorf("error %v", err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // COL-5: all rows of a run have the same time, in UTC.
@@ -61,7 +63,7 @@ func TestNetworkCounters(t *testing.T) {
 	if err := os.Remove(filepath.Join(c.Proc, "net")); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(c.Proc, "net/dev"), `Inter-|   Receive                                                |  Transmit
+	testkit.WriteFile(t, filepath.Join(c.Proc, "net/dev"), `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
     lo:    1000      10    1    2    0     0          0         0     3000      10    4    8    0     0       0          0
   eth0:   50000      90   10   20    0     0          0         0    70000      90   40   80    0     0       0          0
@@ -94,7 +96,7 @@ func TestAvailableMemory(t *testing.T) {
 	if err := os.Remove(meminfo); err != nil {
 		t.Fatal(err)
 	}
-	write(t, meminfo, "MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  700 kB\nBuffers:  50 kB\nCached:  400 kB\n")
+	testkit.WriteFile(t, meminfo, "MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  700 kB\nBuffers:  50 kB\nCached:  400 kB\n")
 	pass(t, c)
 	if got := ask(t, c, "SELECT memory_used || ' ' || memory_free FROM system"); got != "307200.0 716800.0" {
 		t.Errorf("used and free: %s", got)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 const sensorsOutput = `coretemp-isa-0000
@@ -83,10 +85,10 @@ func TestReadTemperatures(t *testing.T) {
 	}
 	// Without the program the kernel's sensors are used.
 	c.Sensors = ""
-	write(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/name"), "coretemp\n")
-	write(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/temp1_input"), "85500\n")
-	write(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/temp1_max"), "80000\n")
-	write(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/temp1_label"), "Core 0\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/name"), "coretemp\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/temp1_input"), "85500\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/temp1_max"), "80000\n")
+	testkit.WriteFile(t, filepath.Join(c.Sys, "class/hwmon/hwmon0/temp1_label"), "Core 0\n")
 	pass(t, c)
 	if got := ask(t, c, "SELECT temperature || ' ' || alarm FROM temperature ORDER BY rowid DESC LIMIT 1"); got != "85.5 1" {
 		t.Error(got)
@@ -99,7 +101,7 @@ func heater(t *testing.T, temperatures ...string) *Collector {
 	c := newTestCollector(t)
 	c.Folders.Measure = false
 	list := filepath.Join(t.TempDir(), "list")
-	write(t, list, strings.Join(temperatures, "\n")+"\n")
+	testkit.WriteFile(t, list, strings.Join(temperatures, "\n")+"\n")
 	c.Sensors = sensorsScript(t, fmt.Sprintf(`t=$(head -n 1 %[1]s); if test $(wc -l <%[1]s) -gt 1; then sed -i 1d %[1]s; fi
 printf 'chip\nAdapter: x\nCore 0:\n  temp1_input: %%s\n  temp1_max: 90\n' $t`, list))
 	c.Heating = Heating{Model: "nuc_i7", Sensor: "chip Core 0:", Step: time.Millisecond}
@@ -117,7 +119,7 @@ printf 'chip\nAdapter: x\nCore 0:\n  temp1_input: %%s\n  temp1_max: 90\n' $t`, l
 	if err := os.Remove(filepath.Join(c.Proc, "uptime")); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(c.Proc, "uptime"), "90000.5 1\n")
+	testkit.WriteFile(t, filepath.Join(c.Proc, "uptime"), "90000.5 1\n")
 	c.Counters = ""
 	return c
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"slapos/slap/testkit"
 )
 
 // measured is the size of a partition, and du's size.
@@ -41,10 +43,10 @@ func TestFolderUse(t *testing.T) {
 	c := newTestCollector(t)
 	p := c.Partitions[0]
 	for i := range 40 {
-		write(t, filepath.Join(p.Path, fmt.Sprintf("d%d/e%d/f", i, i%7)), strings.Repeat("y", 1000*i))
+		testkit.WriteFile(t, filepath.Join(p.Path, fmt.Sprintf("d%d/e%d/f", i, i%7)), strings.Repeat("y", 1000*i))
 	}
 	sparse := filepath.Join(p.Path, "sparse")
-	write(t, sparse, "")
+	testkit.WriteFile(t, sparse, "")
 	if err := os.Truncate(sparse, 50<<20); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +104,7 @@ func TestFolderExtraDisks(t *testing.T) {
 	c := newTestCollector(t)
 	p := c.Partitions[0]
 	extra, foreign := t.TempDir(), "/usr/lib"
-	write(t, filepath.Join(extra, "f"), strings.Repeat("z", 2<<20))
+	testkit.WriteFile(t, filepath.Join(extra, "f"), strings.Repeat("z", 2<<20))
 	if err := os.Mkdir(filepath.Join(p.Path, "DATA"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +161,7 @@ func TestClaimFolder(t *testing.T) {
 		content string
 		rows    string
 	}{{"1", "0"}, {"", "1"}, {"4194304999", "2"}, {"none", "3"}, {fmt.Sprint(os.Getpid()), "4"}} {
-		write(t, path, test.content)
+		testkit.WriteFile(t, path, test.content)
 		pass(t, c)
 		if got := ask(t, c, "SELECT count(*) FROM folder"); got != test.rows {
 			t.Errorf("%d: pid file %q: %s rows", i, test.content, got)
@@ -168,8 +170,8 @@ func TestClaimFolder(t *testing.T) {
 	if !strings.Contains(log.String(), "Process 1 still in progress. Try later.") {
 		t.Error(log)
 	}
-	if read(t, path) != fmt.Sprint(os.Getpid()) {
-		t.Error(read(t, path))
+	if testkit.ReadFile(t, path) != fmt.Sprint(os.Getpid()) {
+		t.Error(testkit.ReadFile(t, path))
 	}
 	// Only one pass at a time reads the disk.
 	unlock, _, err := tryLock(c.Folders.PIDDirectory)
@@ -213,7 +215,7 @@ func TestClaimOfAReusedNumber(t *testing.T) {
 		age  time.Duration
 		want error
 	}{{0, errInProgress}, {time.Hour, nil}} {
-		write(t, path, fmt.Sprint(other.Process.Pid))
+		testkit.WriteFile(t, path, fmt.Sprint(other.Process.Pid))
 		written := time.Now().Add(-test.age)
 		if err := os.Chtimes(path, written, written); err != nil {
 			t.Fatal(err)

@@ -115,7 +115,7 @@ func TestRealUserPrograms(t *testing.T) {
 		t.Errorf("user %+v, %v", user, err)
 	}
 	// A password is locked, once.
-	shadow := readTestFile(t, "/etc/shadow")
+	shadow := testkit.ReadFile(t, "/etc/shadow")
 	if err := os.WriteFile("/etc/shadow", []byte(strings.Replace(shadow, "slapuser0:!", "slapuser0:secret", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestLongLines(t *testing.T) {
 		"passwd": "first:x:1:1:" + long + ":/home/first:/bin/sh\nlast:x:2:2::/home/" + long + ":/bin/sh\nend:x:3:3::/:/bin/sh\n",
 		"shadow": "first:" + long + ":::\nlast:!" + long + ":::\nend:!:::\n",
 	} {
-		writeTestFile(t, filepath.Join(directory, name), content)
+		testkit.WriteFile(t, filepath.Join(directory, name), content)
 	}
 	accounts, err := readAccounts(directory)
 	if err != nil {
@@ -190,7 +190,7 @@ func FuzzReadAccounts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, passwd, group, shadow string) {
 		directory := t.TempDir()
 		for name, content := range map[string]string{"passwd": passwd, "group": group, "shadow": shadow} {
-			writeTestFile(t, filepath.Join(directory, name), content)
+			testkit.WriteFile(t, filepath.Join(directory, name), content)
 		}
 		if accounts, err := readAccounts(directory); err != nil || accounts.Users[""] != (User{}) {
 			t.Errorf("accounts %v, %v", accounts, err)

@@ -23,7 +23,7 @@ func TestOSType(t *testing.T) {
 		"ID='My OS'\nNAME=\"A \\\"b\\\"\"\nbroken\n":                     {"my_os", "", `A "b"`},
 	}
 	for content, want := range tests {
-		writeTestFile(t, filepath.Join(directory, "os-release"), content)
+		testkit.WriteFile(t, filepath.Join(directory, "os-release"), content)
 		text, err := osType(directory)
 		if err != nil {
 			t.Fatal(err)

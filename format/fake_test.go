@@ -16,6 +16,7 @@ import (
 
 	"slapos/manager/cgroup"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // fakeNetwork is a network in memory. Addresses in others belong to another
@@ -156,9 +157,9 @@ func newNode(t testing.TB, partitions int) *node {
 		"passwd": "root:x:0:0:root:/root:/bin/sh\n", "group": "root:x:0:\n", "shadow": "root:*:1::::::\n",
 		"os-release": "ID=debian\nVERSION_ID=\"12\"\nNAME='Debian GNU/Linux'\n",
 	} {
-		writeTestFile(t, filepath.Join(directory, "etc", name), content)
+		testkit.WriteFile(t, filepath.Join(directory, "etc", name), content)
 	}
-	writeTestFile(t, filepath.Join(directory, "sys", nonlocalBind), "0\n")
+	testkit.WriteFile(t, filepath.Join(directory, "sys", nonlocalBind), "0\n")
 	n.options = Options{
 		Definition: Definition{
 			ComputerID: "COMP-1234", Version: "1.26.1",

@@ -20,6 +20,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // If this variable names a directory, the test program formats a node there,
@@ -52,7 +53,7 @@ func privateUsers(t *testing.T) {
 		passwd += "slapuser0:x:0:0::/:/bin/sh\nslapuser1:x:0:0::/:/bin/sh\n"
 	}
 	for name, content := range map[string]string{"passwd": passwd, "group": "root:x:0:\n", "shadow": "root:*:19000:0:99999:7:::\n", "gshadow": "root:*::\n"} {
-		writeTestFile(t, filepath.Join("/etc", name), content)
+		testkit.WriteFile(t, filepath.Join("/etc", name), content)
 	}
 }
 
@@ -72,10 +73,10 @@ func TestKilledRun(t *testing.T) {
 	undisturbed, total := "", 0
 	for killed := 0; killed == 0 || killed < total; killed += 1 + total/8 {
 		wire(t, "net0", "192.0.2.10/24", "2001:db8:7::1/64")
-		writeTestFile(t, "/proc/sys/net/ipv6/conf/net0/accept_dad", "0")
+		testkit.WriteFile(t, "/proc/sys/net/ipv6/conf/net0/accept_dad", "0")
 		privateUsers(t)
 		directory := t.TempDir()
-		writeTestFile(t, filepath.Join(directory, "sys", nonlocalBind), "0\n")
+		testkit.WriteFile(t, filepath.Join(directory, "sys", nonlocalBind), "0\n")
 		if killed > 0 {
 			killAfter(t, directory, killed)
 		}

@@ -60,14 +60,14 @@ func kernelNode(t *testing.T, partitions int) *node {
 		n.options.Machine.Run = func(ctx context.Context, words ...string) ([]byte, error) {
 			output, err := run(ctx, words...)
 			path := filepath.Join(n.directory, "etc/passwd")
-			lines := strings.Split(readTestFile(t, path), "\n")
+			lines := strings.Split(testkit.ReadFile(t, path), "\n")
 			for i, line := range lines {
 				if fields := strings.Split(line, ":"); len(fields) > 3 {
 					fields[2] = "0"
 					lines[i] = strings.Join(fields, ":")
 				}
 			}
-			writeTestFile(t, path, strings.Join(lines, "\n"))
+			testkit.WriteFile(t, path, strings.Join(lines, "\n"))
 			return output, err
 		}
 	}

@@ -143,7 +143,7 @@ func TestFilesLikeSlapos(t *testing.T) {
 		if failures, err := s.save(computer, document, nil, func(string) error { return nil }); err != nil || failures != nil {
 			t.Fatal(failures, err)
 		}
-		writeTestFile(t, path("definition.cfg"), string(computer.outputDefinition()))
+		testkit.WriteFile(t, path("definition.cfg"), string(computer.outputDefinition()))
 		sent, err := slap.Marshal(document)
 		if err != nil {
 			t.Fatal(err)

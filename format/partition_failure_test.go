@@ -26,7 +26,7 @@ func TestPartitionFails(t *testing.T) {
 		obstruct func(t *testing.T, path string)
 		planned  bool // the plan already shows it
 	}{
-		"file": {func(t *testing.T, path string) { writeTestFile(t, path, "") }, false},
+		"file": {func(t *testing.T, path string) { testkit.WriteFile(t, path, "") }, false},
 		"link without an end": {func(t *testing.T, path string) {
 			if err := os.Symlink(filepath.Base(path), path); err != nil {
 				t.Fatal(err)
@@ -92,7 +92,7 @@ func mount(t *testing.T, path, kind string, flags uintptr, options string) {
 // If the master couldn't be informed, either, the same line says so.
 func TestPartitionAndPostFail(t *testing.T) {
 	n := newNode(t, 2)
-	writeTestFile(t, filepath.Join(n.options.InstanceRoot, "slappart1"), "")
+	testkit.WriteFile(t, filepath.Join(n.options.InstanceRoot, "slappart1"), "")
 	n.postError = slap.ErrNotFound
 	_, err := Run(t.Context(), n.options)
 	var failed *PartitionsError

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"slapos/slap/testkit"
 )
 
 // FMT-40: the machine's addresses don't keep a range from being used, and a
@@ -90,7 +92,7 @@ func TestAlterNothing(t *testing.T) {
 // network may be altered, and a saved computer is ignored.
 func TestInputDefinition(t *testing.T) {
 	n := newNode(t, 1)
-	writeTestFile(t, n.options.ComputerXML, "not read")
+	testkit.WriteFile(t, n.options.ComputerXML, "not read")
 	n.options.AlterNetwork, n.options.CreateTun = false, true
 	n.options.Input = &Input{SoftwareUser: "builder", Address: "2001:db8:7::1", Netmask: "ffff::",
 		Partitions: []InputPartition{{Path: "first", User: "firstuser", Tap: "firsttap"}}}
@@ -98,7 +100,7 @@ func TestInputDefinition(t *testing.T) {
 	if computer.Interface != nil || computer.Address != "2001:db8:7::1" || computer.Partitions[0].Reference != "first" {
 		t.Errorf("computer %+v", computer)
 	}
-	if text := readTestFile(t, n.options.ComputerXML); !strings.HasPrefix(text, "<marshal>") {
+	if text := testkit.ReadFile(t, n.options.ComputerXML); !strings.HasPrefix(text, "<marshal>") {
 		t.Errorf("saved %q", text)
 	}
 	n.options.AlterNetwork, n.options.InterfaceName = true, ""
@@ -112,7 +114,7 @@ func TestComputerJSON(t *testing.T) {
 	n := newNode(t, 1)
 	n.options.ComputerJSON = filepath.Join(n.directory, "computer.json")
 	n.format(t)
-	text := readTestFile(t, n.options.ComputerJSON)
+	text := testkit.ReadFile(t, n.options.ComputerJSON)
 	if !strings.HasPrefix(text, "{\n  \"address\": \"2001:db8:1:2::1\",\n  \"instance_root\": ") || !strings.HasSuffix(text, "\n}") {
 		t.Errorf("document\n%s", text)
 	}
@@ -158,8 +160,8 @@ func TestResourceFileStays(t *testing.T) {
 func TestOwnersOfDirectoriesAlone(t *testing.T) {
 	n := newNode(t, 1)
 	partition := filepath.Join(n.options.InstanceRoot, "slappart0")
-	writeTestFile(t, filepath.Join(n.options.SoftwareRoot, "release/file"), "")
-	writeTestFile(t, filepath.Join(partition, "etc/file"), "")
+	testkit.WriteFile(t, filepath.Join(n.options.SoftwareRoot, "release/file"), "")
+	testkit.WriteFile(t, filepath.Join(partition, "etc/file"), "")
 	n.format(t)
 	for path := range n.owners {
 		if path != n.options.SoftwareRoot && path != partition {

@@ -16,6 +16,7 @@ import (
 
 	"slapos/manager"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // lines returns the command lines of a plan, without the node's directory.
@@ -31,8 +32,8 @@ func (n *node) lines(plan Plan) (lines []string) {
 func TestPlanOfFirstRun(t *testing.T) {
 	n := newNode(t, 1)
 	n.options.InstanceStorageHome = filepath.Join(n.directory, "storage")
-	writeTestFile(t, filepath.Join(n.directory, "storage/data1/x"), "")
-	writeTestFile(t, filepath.Join(n.directory, "storage/datax/x"), "")
+	testkit.WriteFile(t, filepath.Join(n.directory, "storage/data1/x"), "")
+	testkit.WriteFile(t, filepath.Join(n.directory, "storage/datax/x"), "")
 	n.network.Links["eth0"].Addresses = prefixes("2001:db8:42:1::1/48")
 	result := n.format(t)
 	ipv4 := result.Computer.Partitions[0].Addresses[0].Address
@@ -76,7 +77,7 @@ func TestPlanOfFirstRun(t *testing.T) {
 	if tap != wantTap || *tun != wantTun {
 		t.Errorf("tap %+v\ntun %+v", tap, tun)
 	}
-	if got := readTestFile(t, filepath.Join(n.directory, "sys", nonlocalBind)); got != "1" {
+	if got := testkit.ReadFile(t, filepath.Join(n.directory, "sys", nonlocalBind)); got != "1" {
 		t.Errorf("ip_nonlocal_bind is %q", got)
 	}
 }
@@ -226,8 +227,8 @@ func TestDuplicateLimit(t *testing.T) {
 	if got := m.duplicateLimit("eth0"); got != 5*time.Second {
 		t.Errorf("limit %s", got)
 	}
-	writeTestFile(t, filepath.Join(m.ProcSys, "net/ipv6/conf/eth0/dad_transmits"), "3\n")
-	writeTestFile(t, filepath.Join(m.ProcSys, "net/ipv6/neigh/eth0/retrans_time_ms"), "2000\n")
+	testkit.WriteFile(t, filepath.Join(m.ProcSys, "net/ipv6/conf/eth0/dad_transmits"), "3\n")
+	testkit.WriteFile(t, filepath.Join(m.ProcSys, "net/ipv6/neigh/eth0/retrans_time_ms"), "2000\n")
 	if got := m.duplicateLimit("eth0"); got != 10*time.Second {
 		t.Errorf("limit %s", got)
 	}
@@ -267,7 +268,7 @@ func TestPresentTap(t *testing.T) {
 // A file in place of the certificate directory would stop the agent later.
 func TestCertificateRepositoryIsAFile(t *testing.T) {
 	n := newNode(t, 1)
-	writeTestFile(t, n.options.CertificateRepository, "")
+	testkit.WriteFile(t, n.options.CertificateRepository, "")
 	if _, err := Run(t.Context(), n.options); err == nil || !strings.Contains(err.Error(), n.options.CertificateRepository) {
 		t.Errorf("error %v", err)
 	}
@@ -313,7 +314,7 @@ func TestPartitionUserIsMissing(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	// Users may come from elsewhere.
-	writeTestFile(t, filepath.Join(n.directory, "etc/nsswitch.conf"), "passwd: files ldap [NOTFOUND=return]\n")
+	testkit.WriteFile(t, filepath.Join(n.directory, "etc/nsswitch.conf"), "passwd: files ldap [NOTFOUND=return]\n")
 	n.options.Machine.Run = func(_ context.Context, words ...string) ([]byte, error) {
 		if !slices.Equal(words, []string{"getent", "passwd", "slapuser0"}) {
 			t.Errorf("ran %q", words)
@@ -378,8 +379,8 @@ func BenchmarkUnchangedRun(b *testing.B) {
 func TestControlGroups(t *testing.T) {
 	n := newNode(t, 2)
 	root := filepath.Join(n.directory, "cgroup")
-	writeTestFile(t, filepath.Join(root, "cgroup.controllers"), "cpu memory pids\n")
-	writeTestFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu memory pids\n")
+	testkit.WriteFile(t, filepath.Join(root, "cgroup.controllers"), "cpu memory pids\n")
+	testkit.WriteFile(t, filepath.Join(root, "cgroup.subtree_control"), "cpu memory pids\n")
 	n.options.Limits.PIDsMax = 100
 	first := n.lines(n.format(t).Plan)
 	slice := "/cgroup/slapos.slice/slapos-slappart1.slice"

@@ -117,11 +117,11 @@ func privateEtc(t *testing.T) {
 		"nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\n",
 		"os-release":    "ID=debian\nVERSION_ID=\"12\"\nNAME=\"Debian GNU/Linux\"\n",
 	} {
-		writeTestFile(t, filepath.Join(directory, name), content)
+		testkit.WriteFile(t, filepath.Join(directory, name), content)
 	}
 	for _, name := range []string{"login.defs", "pam.d/passwd", "pam.d/common-password", "pam.d/other"} {
 		if content, err := os.ReadFile(filepath.Join("/etc", name)); err == nil {
-			writeTestFile(t, filepath.Join(directory, name), string(content))
+			testkit.WriteFile(t, filepath.Join(directory, name), string(content))
 		}
 	}
 	if err := syscall.Mount(directory, "/etc", "", syscall.MS_BIND, ""); err != nil {
@@ -132,25 +132,6 @@ func privateEtc(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-func writeTestFile(t testing.TB, path, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func readTestFile(t testing.TB, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
 }
 
 // testLog discards the log.

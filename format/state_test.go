@@ -60,7 +60,7 @@ func TestComputerFile(t *testing.T) {
 	holds(first, "address_list external_storage_list ipv6_range path reference tap tun user")
 	holds(first["tap"], "ipv4_addr ipv4_gateway ipv4_netmask ipv4_network ipv6_addr ipv6_gateway ipv6_netmask ipv6_network name")
 	holds(first["user"], "additional_group_list name path shell")
-	want := readTestFile(t, "testdata/computer.xml")
+	want := testkit.ReadFile(t, "testdata/computer.xml")
 	if got := string(indentXML(compact)); got != want {
 		t.Errorf("computer file\n%s\nwant\n%s", got, want)
 	}
@@ -71,7 +71,7 @@ func TestComputerFile(t *testing.T) {
 	if !reflect.DeepEqual(loaded.Partitions, sample().Partitions) || loaded.Address != "2001:db8:1:2::1" || loaded.SoftwareUser != "slapsoft" {
 		t.Errorf("loaded %+v", loaded)
 	}
-	if got, want := string(pythonJSON(sample().Partitions[0].document("slapsoft"), "    ")), readTestFile(t, "testdata/resource.json"); got != want {
+	if got, want := string(pythonJSON(sample().Partitions[0].document("slapsoft"), "    ")), testkit.ReadFile(t, "testdata/resource.json"); got != want {
 		t.Errorf("resources\n%s\nwant\n%s", got, want)
 	}
 }
@@ -107,11 +107,11 @@ func TestBrokenComputerFiles(t *testing.T) {
 		"not partition": `<marshal><dictionary id="i2"><string>partition_list</string><list id="i3"><none/></list></dictionary></marshal>`,
 	} {
 		n := newNode(t, 1)
-		writeTestFile(t, n.options.ComputerXML, content)
+		testkit.WriteFile(t, n.options.ComputerXML, content)
 		if _, err := Run(t.Context(), n.options); err == nil || !strings.Contains(err.Error(), "slapos.xml") {
 			t.Errorf("%s: error %v", name, err)
 		}
-		if got := readTestFile(t, n.options.ComputerXML); got != content {
+		if got := testkit.ReadFile(t, n.options.ComputerXML); got != content {
 			t.Errorf("%s: the file now holds %q", name, got)
 		}
 	}
@@ -197,7 +197,7 @@ func TestArchive(t *testing.T) {
 		if err := s.saveComputer([]byte(content)); err != nil {
 			t.Fatal(err)
 		}
-		if got := readTestFile(t, s.computerXML); got != content {
+		if got := testkit.ReadFile(t, s.computerXML); got != content {
 			t.Errorf("computer file holds %q", got)
 		}
 	}
@@ -215,9 +215,9 @@ func TestArchive(t *testing.T) {
 	}
 
 	// A file that isn't an archive stays before the entries.
-	writeTestFile(t, archive, "no archive\n")
+	testkit.WriteFile(t, archive, "no archive\n")
 	save("three")
-	if names, _ := archived(t, archive); len(names) != 1 || !strings.HasPrefix(readTestFile(t, archive), "no archive\n") {
+	if names, _ := archived(t, archive); len(names) != 1 || !strings.HasPrefix(testkit.ReadFile(t, archive), "no archive\n") {
 		t.Errorf("archive %q", names)
 	}
 	save("four")
@@ -229,7 +229,7 @@ func TestArchive(t *testing.T) {
 	if err := os.Remove(archive); err != nil {
 		t.Fatal(err)
 	}
-	writeTestFile(t, filepath.Join(archive, "file"), "")
+	testkit.WriteFile(t, filepath.Join(archive, "file"), "")
 	save("five")
 	if _, contents := archived(t, archive); !reflect.DeepEqual(contents, []string{"four"}) || !isThere(archive+"_broken_20261122-05:05") {
 		t.Errorf("archive %q", contents)
@@ -280,7 +280,7 @@ func TestResourceFileIsAPipe(t *testing.T) {
 	if err := s.saveResources(partition, map[string]any{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := readTestFile(t, path); got != "{}" {
+	if got := testkit.ReadFile(t, path); got != "{}" {
 		t.Errorf("resources %q", got)
 	}
 }
@@ -290,7 +290,7 @@ func TestResourceFileIsConfined(t *testing.T) {
 	directory := t.TempDir()
 	partition := &Partition{Reference: "slappart0", Path: filepath.Join(directory, "slappart0")}
 	secret := filepath.Join(directory, "secret")
-	writeTestFile(t, secret, "secret")
+	testkit.WriteFile(t, secret, "secret")
 	for _, name := range []string{resourceFile, resourceFile + ".new"} {
 		if err := os.MkdirAll(partition.Path, 0o750); err != nil {
 			t.Fatal(err)
@@ -303,10 +303,10 @@ func TestResourceFileIsConfined(t *testing.T) {
 	if err := s.saveResources(partition, map[string]any{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := readTestFile(t, secret); got != "secret" {
+	if got := testkit.ReadFile(t, secret); got != "secret" {
 		t.Errorf("the file outside holds %q", got)
 	}
-	if got := readTestFile(t, filepath.Join(partition.Path, resourceFile)); got != "{}" {
+	if got := testkit.ReadFile(t, filepath.Join(partition.Path, resourceFile)); got != "{}" {
 		t.Errorf("resources %q", got)
 	}
 }

@@ -72,13 +72,13 @@ func TestWriteThroughCut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	former := readTestFile(t, path)
+	former := testkit.ReadFile(t, path)
 	for end := range len(former) {
 		err := writeThrough(path, func(target io.Writer) error {
 			_, err := io.Copy(&cutWriter{Writer: target, n: end}, strings.NewReader(former+"more"))
 			return err
 		})
-		if !errors.Is(err, errFull) || readTestFile(t, path) != former {
+		if !errors.Is(err, errFull) || testkit.ReadFile(t, path) != former {
 			t.Fatalf("cut at %d: error %v", end, err)
 		}
 	}

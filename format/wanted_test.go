@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 type netipPrefix = netip.Prefix
@@ -394,7 +396,7 @@ func TestOutputDefinition(t *testing.T) {
 	n := newNode(t, 2)
 	n.options.OutputDefinition = filepath.Join(n.directory, "out.cfg")
 	computer := n.format(t).Computer
-	text := readTestFile(t, n.options.OutputDefinition)
+	text := testkit.ReadFile(t, n.options.OutputDefinition)
 	first := computer.Partitions[0]
 	want := "[computer]\naddress = 2001:db8:1:2::1/ffff:ffff:ffff:ffff::\n\n[partition_0]\naddress = " + first.Addresses[0].Address +
 		"/255.255.255.255 2001:db8:1:2::2/ffff:ffff:ffff:ffff::\nipv6_range = 2001:db8:1:2:4001::/80\nuser = slapuser0\nnetwork_interface = slaptap0\npathname = slappart0\n\n[partition_1]\n"

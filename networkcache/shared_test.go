@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"slapos/slap/testkit"
 )
 
 // A sharedNode is a node with a directory of shared parts.
@@ -34,7 +36,7 @@ func TestSharedParts(t *testing.T) {
 	zlib, openssl := node.part(t, "zlib/0123"), node.part(t, "openssl/4567")
 	key := ReleaseKey(releaseURL)
 	built := filepath.Join(t.TempDir(), key)
-	write(t, filepath.Join(built, ".shared"), "")
+	testkit.WriteFile(t, filepath.Join(built, ".shared"), "")
 	for range 2 { // a stored part isn't stored again
 		if err := node.Push(ctx, releaseURL, built, []string{zlib, openssl}, logger); err != nil {
 			t.Fatal(err)
@@ -141,19 +143,9 @@ func TestSharedParts(t *testing.T) {
 func (n *sharedNode) part(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(n.root, name)
-	write(t, filepath.Join(path, "lib", "lib.so"), name)
-	write(t, filepath.Join(path, "."+filepath.Base(filepath.Dir(path))+".signature"), "")
+	testkit.WriteFile(t, filepath.Join(path, "lib", "lib.so"), name)
+	testkit.WriteFile(t, filepath.Join(path, "."+filepath.Base(filepath.Dir(path))+".signature"), "")
 	return path
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestPartPlaces(t *testing.T) {
@@ -226,7 +218,7 @@ func TestStream(t *testing.T) {
 	r := &Releases{Upload: config, Download: config, TemporaryDirectory: "/nonexistent", Platform: func(context.Context) Platform { return Platform{} }}
 	key := ReleaseKey(releaseURL)
 	built := filepath.Join(t.TempDir(), key)
-	write(t, filepath.Join(built, "file"), strings.Repeat("x", 1<<20))
+	testkit.WriteFile(t, filepath.Join(built, "file"), strings.Repeat("x", 1<<20))
 	logger := slog.New(slog.DiscardHandler)
 	if err := r.Push(context.Background(), releaseURL, built, nil, logger); err != nil {
 		t.Fatal(err)

@@ -98,7 +98,7 @@ func TestPrepare(t *testing.T) {
 // it makes there; it needs no controllers.
 func TestKernelStart(t *testing.T) {
 	testkit.Root(t)
-	root := unifiedHierarchy(t)
+	root := testkit.UnifiedHierarchy(t)
 	if root == "" {
 		testkit.StepAside(t, "control groups of version 2", "mount them, writable")
 	}
@@ -125,20 +125,6 @@ func TestKernelStart(t *testing.T) {
 	if err != nil || !strings.Contains(string(output), "0::"+strings.TrimPrefix(h.Slice("slappart0"), root)+"\n") {
 		t.Errorf("process was in %q, %v", output, err)
 	}
-}
-
-// unifiedHierarchy is where control groups of version 2 are mounted.
-func unifiedHierarchy(t *testing.T) string {
-	content, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(content)) {
-		if fields := strings.Fields(line); fields[2] == "cgroup2" && !strings.HasPrefix(fields[3], "ro") && testkit.Exists(filepath.Join(fields[1], "cgroup.procs")) {
-			return fields[1]
-		}
-	}
-	return ""
 }
 
 func TestLimits(t *testing.T) {

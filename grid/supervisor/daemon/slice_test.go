@@ -15,25 +15,11 @@ import (
 	"slapos/slap/testkit"
 )
 
-// unifiedHierarchy is where control groups of version 2 are mounted.
-func unifiedHierarchy(t *testing.T) string {
-	content, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(content)) {
-		if fields := strings.Fields(line); fields[2] == "cgroup2" && !strings.HasPrefix(fields[3], "ro") && testkit.Exists(filepath.Join(fields[1], "cgroup.procs")) {
-			return fields[1]
-		}
-	}
-	return ""
-}
-
 // TestSlice starts a service in a partition that has a control group, and one
 // in a partition that has none.
 func TestSlice(t *testing.T) {
 	testkit.Root(t)
-	root := unifiedHierarchy(t)
+	root := testkit.UnifiedHierarchy(t)
 	if root == "" {
 		testkit.StepAside(t, "control groups of version 2", "mount them, writable")
 	}
