@@ -149,3 +149,21 @@ func TestEmptyGroup(t *testing.T) {
 		}
 	}
 }
+
+// TestBounds says below a number which ones are admitted, also of draft 4.
+func TestBounds(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"type": "integer", "minimum": 1024, "maximum": 65535, "multipleOf": 2}`:                                                              "At least 1024, at most 65535, a multiple of 2",
+		`{"type": "number", "exclusiveMinimum": 0, "allOf": [{"exclusiveMaximum": 1.50}]}`:                                                     "More than 0, less than 1.5",
+		`{"$schema": "http://json-schema.org/draft-04/schema#", "type": "number", "minimum": 0, "exclusiveMinimum": true, "multipleOf": 0.25}`: "More than 0, a multiple of 0.25",
+		`{"type": "integer", "minimum": -1e3000, "multipleOf": 1e-3000, "maximum": 1}`:                                                         "At most 1",
+		`{"type": "integer"}`:              "",
+		`{"type": "string", "minimum": 1}`: "",
+		`{"enum": [1, 2], "minimum": 1}`:   "",
+	} {
+		fields, _ := fieldsOf(t.Context(), schemaOf(t, `{"properties": {"n": `+text+`}}`), answers{})
+		if fields[0].Bounds != want {
+			t.Errorf("%s: %q, want %q", text, fields[0].Bounds, want)
+		}
+	}
+}

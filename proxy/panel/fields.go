@@ -31,6 +31,7 @@ type field struct {
 	Value    string
 	Default  string // what the release takes when there is no value
 	Examples string
+	Bounds   string // of a number
 	Hint     string // how JSON looks
 	Choices  []choice
 	Required bool
@@ -264,6 +265,9 @@ func (b *builder) make(all []*jsonschema.Schema, name string, value any, given b
 		k.name = "json"
 	}
 	f.Kind, f.Choices, f.Hint = k.name, k.choices, k.hint
+	if f.Kind == "number" {
+		f.Bounds = boundsOf(all)
+	}
 	f.nameDefault(all)
 	for _, problem := range b.problems { // of what the field holds
 		if rest, within := strings.CutPrefix(problem.Place, f.Path); within && (strings.HasPrefix(rest, ".") || strings.HasPrefix(rest, "[")) {

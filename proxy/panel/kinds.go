@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -161,6 +162,29 @@ func describesMembers(all []*jsonschema.Schema) bool {
 // closed reports whether schemas admit no member that they don't describe.
 func closed(all []*jsonschema.Schema) bool {
 	return slices.ContainsFunc(all, func(s *jsonschema.Schema) bool { return s.AdditionalProperties == false })
+}
+
+// boundsOf says which numbers schemas admit, in the words of mismatches.
+func boundsOf(all []*jsonschema.Schema) string {
+	var texts []string
+	for _, s := range all {
+		for _, bound := range []struct {
+			words string
+			value *big.Rat
+		}{
+			{"at least ", s.Minimum}, {"more than ", s.ExclusiveMinimum}, {"at most ", s.Maximum}, {"less than ", s.ExclusiveMaximum},
+			{"a multiple of ", s.MultipleOf},
+		} {
+			if bound.value == nil || bound.value.Num().BitLen() > 64 || bound.value.Denom().BitLen() > 64 {
+				continue // or too long to read
+			}
+			if digits, exact := bound.value.FloatPrec(); exact {
+				texts = append(texts, bound.words+bound.value.FloatString(digits))
+			}
+		}
+	}
+	text := strings.Join(texts, ", ")
+	return strings.ToUpper(text[:min(1, len(text))]) + text[min(1, len(text)):]
 }
 
 // typesOf are the types that schemas admit together; none if they don't say,
