@@ -115,12 +115,14 @@ type supervisordOptions struct {
 }
 
 func (o *supervisordOptions) flags() []cli.Flag {
+	takeover := argv.WholeFlag(&o.takeover, strings.TrimPrefix(supervisor.TakeoverOption, "--"), "`DESCRIPTOR` of the state of the program before", "0", 0, maxAmount)
+	takeover.Hidden = true
 	return []cli.Flag{
 		&cli.StringFlag{Name: "configuration", Destination: &o.configuration, Aliases: []string{"c"}, Usage: "configuration `FILE`"},
 		&cli.BoolFlag{Name: "nodaemon", Destination: &o.foreground, Aliases: []string{"n"}, Usage: "stay in the foreground"},
 		&cli.BoolFlag{Name: "silent", Destination: &o.silent, Aliases: []string{"s"}, Usage: "no log on standard output in the foreground"},
 		&cli.BoolFlag{Name: "background", Destination: &o.background, Hidden: true},
-		&cli.IntFlag{Name: strings.TrimPrefix(supervisor.TakeoverOption, "--"), Destination: &o.takeover, Hidden: true},
+		takeover,
 		&cli.BoolFlag{Name: strings.TrimPrefix(supervisor.RehearsalOption, "--"), Destination: &o.rehearsal, Hidden: true},
 	}
 }

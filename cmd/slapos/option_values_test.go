@@ -41,6 +41,7 @@ func TestOptionValues(t *testing.T) {
 		"remove --timeout":                   {"0", 0, maxSeconds},
 		"service restart --timeout":          {"0", 0, maxSeconds},
 		"service events --limit":             {"20", 1, 1000},
+		"supervisord --takeover":             {"0", 0, amount},
 		"node PASS --jobs":                   {"", 1, maxJobs},
 		"node PASS --maximum-periodicity":    {"", math.MinInt, math.MaxInt},
 		"node PASS --promise-timeout":        seconds,
