@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/terminal"
 	"slapos/grid/pass"
 	"slapos/slap"
 	"slapos/slap/clock"
@@ -135,19 +136,5 @@ func ago(now, since slap.Moment) string {
 	if since.IsZero() {
 		return ""
 	}
-	return spell(now.Sub(since.Time)) + " ago"
-}
-
-// spell writes a duration in its largest unit that says enough.
-func spell(d time.Duration) string {
-	d = max(0, d)
-	switch {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
+	return terminal.Age(now.Sub(since.Time)) + " ago"
 }

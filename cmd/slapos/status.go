@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"slapos/cmd/slapos/terminal"
 	"slapos/slap"
 )
 
@@ -183,8 +184,8 @@ func attentionText(now slap.Moment, a slap.Attention) string {
 		}
 	}
 	text += ": " + string(a.Actual.Condition)
-	if since := ago(now, a.Actual.Since); since != "" {
-		text += " since " + strings.TrimSuffix(since, " ago")
+	if since := a.Actual.Since; !since.IsZero() {
+		text += " since " + terminal.Age(now.Sub(since.Time))
 	}
 	if a.Actual.Message != "" {
 		text += ": " + a.Actual.Message

@@ -96,7 +96,7 @@ func (w *waiter) erase() {
 func (w *waiter) doing(subject string, a slap.Actual) string {
 	text := subject + ": " + string(a.Condition)
 	if !a.Since.IsZero() {
-		text += ", " + spell(w.e.now().Sub(a.Since.Time))
+		text += ", " + terminal.Age(w.e.now().Sub(a.Since.Time))
 	}
 	if a.Message != "" {
 		text += ": " + a.Message

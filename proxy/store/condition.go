@@ -63,7 +63,17 @@ func (f *facts) silent() (Actual, bool) {
 	return Actual{Condition: slap.ConditionUnknown, Since: f.node.Time, Message: "the node was not heard of since"}, true
 }
 
-// node is the condition of a node.
+// unlessSilent is an actual, of which a silent node says nothing more.
+func (f *facts) unlessSilent(a Actual) Actual {
+	unknown, silent := f.silent()
+	if !silent {
+		return a
+	}
+	unknown.Reported, unknown.Failures, unknown.Event = a.Reported, a.Failures, a.Event
+	return unknown
+}
+
+// nodeCondition is the condition of a node.
 func (f *facts) nodeCondition() Actual {
 	if a, silent := f.silent(); silent {
 		a.Reported, a.Message, a.Stuck = f.node.Time, "", true
@@ -89,12 +99,7 @@ func (f *facts) reported(condition slap.Condition, since float64) Actual {
 
 // releaseCondition is the condition of a release.
 func (f *facts) releaseCondition() Actual {
-	a := f.releaseKnown()
-	if unknown, silent := f.silent(); silent {
-		unknown.Reported, unknown.Failures, unknown.Event = a.Reported, a.Failures, a.Event
-		return unknown
-	}
-	return a
+	return f.unlessSilent(f.releaseKnown())
 }
 
 func (f *facts) releaseKnown() Actual {
@@ -118,12 +123,7 @@ func (f *facts) releaseKnown() Actual {
 
 // instanceCondition is the condition of an instance in a partition.
 func (f *facts) instanceCondition() Actual {
-	a := f.instanceKnown()
-	if unknown, silent := f.silent(); silent {
-		unknown.Reported, unknown.Failures, unknown.Event = a.Reported, a.Failures, a.Event
-		return unknown
-	}
-	return a
+	return f.unlessSilent(f.instanceKnown())
 }
 
 func (f *facts) instanceKnown() Actual {
