@@ -18,6 +18,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	size   int64
+	waited time.Duration // for a change, as the client prefers
 }
 
 func (r *recorder) WriteHeader(status int) {

@@ -39,18 +39,19 @@ func newAnswerCache(s store.Store) *answerCache {
 	return &answerCache{store: s, kept: map[answerKey]answer{}}
 }
 
-// get returns the answer for the present state of a computer, from the cache
-// when it can. Concurrent requests wait for the same answer.
-func (c *answerCache) get(ctx context.Context, kind, computer string, encode func(*store.Node) ([]byte, error)) ([]byte, error) {
+// get returns the answer for the present state of a computer and its tag, from the
+// cache when it can. Concurrent requests wait for the same answer.
+func (c *answerCache) get(ctx context.Context, kind, computer string, encode func(*store.Node) ([]byte, error)) (body []byte, tag string, err error) {
 	// The version is read before the state: the answer may be newer than its
 	// version, never older.
 	version, err := c.store.NodeVersion(ctx, computer)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
+	tag = etag(c.store.Epoch(), version)
 	key := answerKey{kind, computer}
 	if body, ok := c.look(key, version); ok {
-		return body, nil
+		return body, tag, nil
 	}
 	made, err, _ := c.making.Do(kind+"\x00"+computer+"\x00"+strconv.FormatInt(version, 10), func() (any, error) {
 		if body, ok := c.look(key, version); ok {
@@ -69,9 +70,9 @@ func (c *answerCache) get(ctx context.Context, kind, computer string, encode fun
 		return body, nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return made.([]byte), nil
+	return made.([]byte), tag, nil
 }
 
 func (c *answerCache) look(key answerKey, version int64) ([]byte, bool) {

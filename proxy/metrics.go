@@ -26,7 +26,7 @@ type metrics struct {
 	handler http.Handler
 }
 
-func newMetrics(s store.Store) *metrics {
+func newMetrics(s store.Store, waiting func() int) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "slapos_proxy_requests_total", Help: "Requests by entry point, method and status.",
@@ -39,8 +39,11 @@ func newMetrics(s store.Store) *metrics {
 			Name: "slapos_proxy_reports_ignored_total", Help: "Reports of nodes that were not kept: unknown, another's, unreadable or failed.",
 		}, []string{"reason"}),
 	}
+	waits := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "slapos_proxy_waiting_requests", Help: "Requests of nodes that wait for a change.",
+	}, func() float64 { return float64(waiting()) })
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.durations, m.ignored, partitionStates{s}, conditions{s},
+	registry.MustRegister(m.requests, m.durations, m.ignored, waits, partitionStates{s}, conditions{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
@@ -62,7 +65,7 @@ func (m *metrics) count(next http.Handler, known func(path string) bool) http.Ha
 				path = entryPoint(r.URL.Path)
 			}
 			m.requests.WithLabelValues(path, knownMethod(r.Method), strconv.Itoa(rec.status)).Inc()
-			m.durations.WithLabelValues(path).Observe(time.Since(begin).Seconds())
+			m.durations.WithLabelValues(path).Observe((time.Since(begin) - rec.waited).Seconds())
 		}()
 		next.ServeHTTP(rec, r)
 	})

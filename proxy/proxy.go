@@ -82,6 +82,7 @@ type Proxy struct {
 	runID   string
 	routes  map[string]route
 	answers *answerCache
+	waiting *waiting
 	metrics *metrics
 	panel   *panel.Panel
 	web     *http.Client // of /http_proxy and the cache's upstream
@@ -107,8 +108,9 @@ func New(options Options) *Proxy {
 		room:        newRoom(),
 		longReports: make(chan struct{}, longReports),
 		answers:     newAnswerCache(options.Store),
-		metrics:     newMetrics(options.Store),
+		waiting:     newWaiting(options.Store),
 	}
+	p.metrics = newMetrics(options.Store, p.waiting.number)
 	p.panel = p.newPanel()
 	p.web = newWebClient()
 	p.routes = p.allRoutes()

@@ -105,7 +105,7 @@ func (p *Proxy) rpcReleaseState(r *http.Request, input slap.Dict) (any, error) {
 
 func (p *Proxy) rpcInstances(r *http.Request, input slap.Dict) (any, error) {
 	computer := text(input, "computer_guid")
-	body, err := p.answers.get(r.Context(), "instances", computer, func(node *store.Node) ([]byte, error) {
+	body, _, err := p.answers.get(r.Context(), "instances", computer, func(node *store.Node) ([]byte, error) {
 		if !node.Known {
 			return nil, store.ErrNotFound
 		}

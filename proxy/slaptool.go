@@ -67,7 +67,10 @@ func (p *Proxy) fullComputerInformation(w http.ResponseWriter, r *http.Request) 
 	if err := queryOf(r).mandatory("computer_id", &computer); err != nil {
 		return err
 	}
-	body, err := p.answers.get(r.Context(), "computer", computer, func(node *store.Node) ([]byte, error) {
+	if done, err := p.notModified(w, r, computer); done || err != nil {
+		return err
+	}
+	body, tag, err := p.answers.get(r.Context(), "computer", computer, func(node *store.Node) ([]byte, error) {
 		answer, err := marshalNode(node)
 		if err != nil {
 			return nil, err
@@ -82,6 +85,7 @@ func (p *Proxy) fullComputerInformation(w http.ResponseWriter, r *http.Request) 
 	}
 	p.store.Heard(computer, true)
 	w.Header().Set(acceptsHeader, "promises")
+	w.Header().Set("ETag", tag)
 	writeBytes(w, contentText, body)
 	return nil
 }

@@ -71,8 +71,9 @@ type Client struct {
 	timeout time.Duration
 	log     *slog.Logger
 
-	mu   sync.Mutex
-	rest *Hateoas // set when first needed
+	mu      sync.Mutex
+	rest    *Hateoas     // set when first needed
+	waiters *http.Client // see patient
 }
 
 // NewClient checks the configuration and returns a client, without using the
@@ -119,6 +120,11 @@ func NewClient(config ClientConfig) (*Client, error) {
 // Close closes idle connections.
 func (c *Client) Close() error {
 	c.http.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiters != nil {
+		c.waiters.CloseIdleConnections()
+	}
 	return nil
 }
 

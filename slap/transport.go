@@ -49,6 +49,8 @@ type call struct {
 	once bool
 	// most is the largest answer in bytes, maxAnswer if zero.
 	most int
+	// look is nil but for a conditional GET.
+	look *look
 }
 
 // do makes a call and returns the body of its answer.
@@ -82,9 +84,13 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	defer cancel(nil)
 	// One timer serves all phases: it restarts when the connection is made and
 	// when bytes arrive, like the original's time-out (SLAP-5).
-	timer := time.AfterFunc(c.timeout, func() { cancel(fmt.Errorf("no answer within %s", c.timeout)) })
+	patience := c.timeout
+	if call.look != nil {
+		patience += call.look.wait
+	}
+	timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer within %s", patience)) })
 	defer timer.Stop()
-	extend := func() { timer.Reset(c.timeout) }
+	extend := func() { timer.Reset(patience) }
 	var gotConnection atomic.Bool
 	trace := &httptrace.ClientTrace{
 		GotConn:      func(httptrace.GotConnInfo) { gotConnection.Store(true); extend() },
@@ -94,13 +100,20 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	if err != nil {
 		return nil, false, err
 	}
-	response, err := c.http.Do(request)
+	client := c.http
+	if call.look != nil {
+		client = c.patient()
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, gotConnection.Load(), connectionError(caller, ctx, request.URL, err)
 	}
 	defer response.Body.Close()
 	extend()
 	body := &extendingReader{response.Body, extend}
+	if call.look != nil {
+		call.look.answered(response)
+	}
 	if response.StatusCode >= 400 {
 		return nil, true, httpError(call, request, response, body)
 	}
@@ -146,6 +159,9 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	}
 	if call.noCache {
 		r.Header.Set("Cache-Control", "no-cache")
+	}
+	if call.look != nil {
+		call.look.ask(r.Header)
 	}
 	borne := c.bear(r)
 	if id := call.partition; !id.IsZero() && call.method == http.MethodPost {

@@ -4,9 +4,14 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
+	"time"
 )
+
+// lookAtFile is how often SQLite is asked whether others wrote, while somebody waits.
+const lookAtFile = time.Second
 
 // changes tells when the answer of Node for a computer may have changed.
 type changes interface {
@@ -18,32 +23,11 @@ type changes interface {
 	committed(changed map[string]bool)
 	// version differs between two calls when anything changed in between.
 	version(ctx context.Context, computer string) (int64, error)
-}
-
-// serverChanges counts in a table, which all proxies of a server share.
-type serverChanges struct{ db *Database }
-
-func (c serverChanges) began(context.Context, *session) error { return nil }
-
-func (c serverChanges) record(ctx context.Context, s *session, changed map[string]bool) error {
-	for computer := range changed {
-		if _, err := s.exec(ctx, `INSERT INTO change18 (computer_reference, counter) VALUES ($1, 1)
-			ON CONFLICT (computer_reference) DO UPDATE SET counter = change18.counter + 1`, computer); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c serverChanges) committed(map[string]bool) {}
-
-func (c serverChanges) version(ctx context.Context, computer string) (version int64, err error) {
-	err = c.db.look(ctx, func(ctx context.Context, s *session) error {
-		_, err := s.row(ctx, `SELECT CAST(sum(counter) AS BIGINT) FROM change18 WHERE computer_reference IN ('', $1)`,
-			[]any{computer}, &version)
-		return err
-	})
-	return version, err
+	// epoch names the counting of versions: it differs after a restart that begins anew.
+	epoch() string
+	// follow calls ring with the computers that other programs change ("" is every
+	// computer), until ctx ends.
+	follow(ctx context.Context, ring func(computer string))
 }
 
 // fileChanges counts in memory, and asks SQLite whether others wrote to the
@@ -58,6 +42,7 @@ type fileChanges struct {
 	watch    *session
 	seen     int64
 
+	begun    string // epoch
 	counting sync.Mutex
 	foreign  int64 // data_version of the writer
 	counters map[string]int64
@@ -68,7 +53,27 @@ func newFileChanges(ctx context.Context, db *Database) (*fileChanges, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fileChanges{db: db, watch: watch, counters: map[string]int64{}}, nil
+	return &fileChanges{db: db, watch: watch, begun: rand.Text(), counters: map[string]int64{}}, nil
+}
+
+func (c *fileChanges) epoch() string { return c.begun }
+
+// follow looks at the file: programs that know nothing of us can't say what they do.
+func (c *fileChanges) follow(ctx context.Context, ring func(string)) {
+	known := int64(-1) // the first look tells what came before it
+	ticker := time.NewTicker(lookAtFile)
+	defer ticker.Stop()
+	for {
+		if version, err := c.version(ctx, ""); err == nil && version != known {
+			known = version
+			ring("")
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 func (c *fileChanges) began(ctx context.Context, writer *session) error {

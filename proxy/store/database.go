@@ -44,6 +44,7 @@ type Database struct {
 	readers chan *session // nil entries are connections to be made
 	writer  *writer
 	changes changes
+	awaited *awaited
 	history *history
 	closing sync.Once
 	closed  error
@@ -100,12 +101,12 @@ func (d *Database) open(ctx context.Context) (err error) {
 	if d.writer, err = startWriter(ctx, d); err != nil {
 		return err
 	}
-	d.changes = serverChanges{d}
-	if d.dialect.file != "" {
-		if d.changes, err = newFileChanges(ctx, d); err != nil {
-			return err
-		}
+	if d.dialect.file == "" {
+		d.changes = newServerChanges(ctx, d)
+	} else if d.changes, err = newFileChanges(ctx, d); err != nil {
+		return err
 	}
+	d.awaited = newAwaited(d.changes.follow)
 	if err := d.prepareSchema(ctx, d.writer.session); err != nil {
 		return err
 	}
@@ -133,6 +134,7 @@ func (d *Database) Close() error {
 }
 
 func (d *Database) close() error {
+	d.awaited.close()
 	d.history.close()
 	d.run(d.flushing())
 	d.writer.close()

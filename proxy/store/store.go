@@ -131,6 +131,14 @@ type Nodes interface {
 	// NodeVersion changes whenever the answer of Node may have changed, and
 	// is much cheaper. Computers that are not known have one too.
 	NodeVersion(ctx context.Context, computer string) (int64, error)
+	// Epoch names the counting of versions: those of another epoch mean nothing.
+	// Programs that share a server share it.
+	Epoch() string
+	// AwaitNode returns a channel that is closed when the version of a computer may
+	// have changed, and at the end of the database; leave gives it up. Ask for the
+	// version after the call. What this process writes is told at once, what others
+	// write within seconds.
+	AwaitNode(computer string) (changed <-chan struct{}, leave func())
 
 	// Supply asks for a software release on a computer, which need not be
 	// known, or for its removal (PROXY-36). It returns a *[StateError] for

@@ -224,6 +224,9 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 		return w.abandon(ctx, err)
 	}
 	w.db.changes.committed(changed)
+	for computer := range changed {
+		w.db.awaited.ring(computer)
+	}
 	if begins {
 		w.db.history.begun.Store(true)
 	}
