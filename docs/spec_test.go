@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-const areas = "CLI|COL|FMT|GRID|MGR|NC|PROM|PROXY|SLAP|D"
+const areas = "AGENT|CLI|COL|FMT|GRID|MGR|NC|PROM|PROXY|SLAP|D"
 
 var (
 	// A number defines its rule where it stands first: row, heading, paragraph.

@@ -11,6 +11,7 @@ import (
 
 	"slapos/proxy/store"
 	"slapos/slap"
+	"slapos/slap/testkit"
 )
 
 // testConnection goes through PROXY-41 and PROXY-50.
@@ -422,4 +423,51 @@ func testSubjects(t *testing.T, at place) {
 	if err := l.Supply(l.ctx, store.Software{URL: "u", Computer: "c", State: "started"}); !errors.As(err, &wrong) || err.Error() != "wrong state started" {
 		t.Errorf("supply: %v", err)
 	}
+}
+
+// testAwait waits for changes of one computer, whoever makes them.
+func testAwait(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	other := open(t, store.Options{URI: l.uri})
+	for i, writer := range []store.Store{l.Store, other, l.Store, other} {
+		before, err := l.NodeVersion(l.ctx, "c")
+		l.must(err)
+		if _, err := writer.Request(l.ctx, order("x", state([]slap.State{slap.StateStarted, slap.StateStopped}[i%2]))); err != nil {
+			t.Fatal(err)
+		}
+		testkit.Eventually(t, testkit.Patience, "the change is told", func() bool {
+			changed, leave := l.AwaitNode("c")
+			defer leave()
+			now, err := l.NodeVersion(l.ctx, "c")
+			l.must(err)
+			if now != before {
+				return true
+			}
+			<-changed
+			return false
+		})
+	}
+}
+
+// testAwaitOne waits for one computer while another changes.
+func testAwaitOne(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	changed, leave := l.AwaitNode("c")
+	defer leave()
+	<-changed // the first look tells what came before it
+	quiet, leaveQuiet := l.AwaitNode("nobody")
+	defer leaveQuiet()
+	changed, leave = l.AwaitNode("c")
+	defer leave()
+	if _, err := l.Request(l.ctx, order("y")); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	select {
+	case <-quiet:
+		t.Error("a change of another computer is told")
+	default:
+	}
+	l.must(l.Close())
+	<-quiet
 }

@@ -41,6 +41,8 @@ func contract(t *testing.T, at place) {
 		{"failure leaves nothing", testFailure},
 		{"concurrent requests", testConcurrent},
 		{"two programs", testTwoPrograms},
+		{"await", testAwait},
+		{"await one", testAwaitOne},
 		{"processes", testProcesses},
 		{"closed", testClosed},
 	}, historyContract...) {
