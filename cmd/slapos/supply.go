@@ -67,6 +67,7 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 	if err != nil {
 		return err
 	}
+	before := client.releaseBefore(ctx, url, o.node)
 	if err := client.Supply(ctx, url, o.node, state); err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 	}
 	if o.wait {
 		w := &waiter{e: e, client: client, subject: url + " on " + o.node, timeout: o.timeout}
-		if err := w.release(ctx, url, o.node, state); err != nil {
+		if err := w.release(ctx, url, o.node, state, before); err != nil {
 			return err
 		}
 	}

@@ -117,10 +117,19 @@ func (w *waiter) failed(ctx context.Context, subject string, a slap.Actual, comm
 	return errors.New(shown(subject + " failed: " + a.Message + ": " + command + " shows the whole log"))
 }
 
-// release waits until a release is available on a node, or gone from it. A failure
-// from before counts only if it stays the last one.
-func (w *waiter) release(ctx context.Context, url, node string, wanted slap.State) error {
-	var before *slap.Actual
+// releaseBefore is how a release on a node is before something is asked for it, nil
+// if nobody supplied it or this master doesn't tell.
+func (c *client) releaseBefore(ctx context.Context, url, node string) *slap.Actual {
+	status, err := c.ReleaseStatus(ctx, url, node)
+	if err != nil {
+		return nil
+	}
+	return &status.Actual
+}
+
+// release waits until a release is available on a node, or gone from it. The failure
+// that was there before doesn't count, unless it was reported again.
+func (w *waiter) release(ctx context.Context, url, node string, wanted slap.State, before *slap.Actual) error {
 	return w.until(ctx, func(ctx context.Context) (string, bool, error) {
 		status, err := w.client.ReleaseStatus(ctx, url, node)
 		if errors.Is(err, slap.ErrNotFound) {
@@ -133,17 +142,19 @@ func (w *waiter) release(ctx context.Context, url, node string, wanted slap.Stat
 			return "", false, err
 		}
 		a := status.Actual
-		if before == nil {
-			before = &a
-		}
 		switch {
 		case a.Condition == slap.ConditionAvailable && wanted != slap.StateDestroyed:
 			return "", true, nil
-		case a.Condition == slap.ConditionFailed && (a.Failures != before.Failures || a.Reported != before.Reported || before.Condition != a.Condition):
+		case a.Condition == slap.ConditionFailed && !sameFailure(before, a):
 			return "", false, w.failed(ctx, url+" on "+node, a, "slapos computer log "+shellWord(node)+" "+shellWord(url))
 		}
 		return w.doing(url+" on "+node, a), false, nil
 	})
+}
+
+// sameFailure reports whether nothing was reported since.
+func sameFailure(before *slap.Actual, a slap.Actual) bool {
+	return before != nil && before.Condition == a.Condition && before.Failures == a.Failures && before.Reported == a.Reported
 }
 
 // instance waits until an instance is as wanted.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -37,7 +38,17 @@ type tidy struct {
 	grace  time.Duration // processes that were told to end may need a moment
 }
 
+// hearInterrupts has children of the tests end by SIGINT, even if the run was started
+// in the background of a shell, which ignores that. Children would inherit it, and a
+// script that fails would wait for ever for what it interrupts at its end.
+func hearInterrupts() {
+	if signal.Ignored(os.Interrupt) {
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt) // without effect on this process
+	}
+}
+
 func (r tidy) Run() int {
+	hearInterrupts()
 	if os.Getenv(tidyVariable) != "" {
 		return r.tests.Run()
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,6 +55,31 @@ func TestTidy(t *testing.T) {
 				t.Errorf("the directory was %s, is %s", directory, os.Getenv("TMPDIR"))
 			}
 		})
+	}
+}
+
+// TestInterrupts: what tests start ends by SIGINT, whoever started the run.
+func TestInterrupts(t *testing.T) {
+	t.Setenv(tidyVariable, "")
+	signal.Ignore(os.Interrupt)
+	t.Cleanup(func() { signal.Reset(os.Interrupt) })
+	var output bytes.Buffer
+	tidy{tests(func() int {
+		child := exec.Command("sleep", "302")
+		if err := child.Start(); err != nil {
+			t.Error(err)
+			return 1
+		}
+		_ = child.Process.Signal(os.Interrupt)
+		hurry := time.AfterFunc(Patience, func() { _ = child.Process.Kill() })
+		defer hurry.Stop()
+		if err := child.Wait(); err == nil || err.Error() != "signal: interrupt" {
+			t.Errorf("a child that is interrupted ends with %v", err)
+		}
+		return 0
+	}), &output, 100 * time.Millisecond}.Run()
+	if output.Len() > 0 {
+		t.Error(&output)
 	}
 }
 
