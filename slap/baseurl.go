@@ -53,16 +53,20 @@ func parseIPv6(s string) (string, bool) {
 
 // parseMaster checks and normalises a Master's URL.
 func parseMaster(master string) (*url.URL, error) {
+	scheme, _, _ := strings.Cut(master, "://")
+	if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" {
+		return nil, fmt.Errorf("master URL %q: it must begin with http:// or https://", master)
+	}
 	u, err := url.Parse(NormalizeURL(master))
 	if err != nil {
 		var parse *url.Error
 		if errors.As(err, &parse) { // it repeats the URL
 			err = parse.Err
 		}
-		return nil, fmt.Errorf("master URL %q: %w: an http:// or https:// address is needed", master, err)
+		return nil, fmt.Errorf("master URL %q: %w", master, err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("master URL %q: it must be an http:// or https:// address", master)
+	if u.Host == "" {
+		return nil, fmt.Errorf("master URL %q: it names no host", master)
 	}
 	return u, nil
 }

@@ -30,6 +30,8 @@ type ClientConfig struct {
 	// MasterURL is the base of all calls. A bare IPv6 host and a missing final
 	// slash are corrected (SLAP-1).
 	MasterURL string
+	// Origin is where MasterURL was set; errors about it say so, unless empty.
+	Origin string
 	// RESTURL is the root of the HATEOAS interface; if empty, the client asks
 	// the Master when it first needs it (SLAP-40).
 	RESTURL string
@@ -81,6 +83,9 @@ type Client struct {
 // files that the Master's URL needs but that can't be used.
 func NewClient(config ClientConfig) (*Client, error) {
 	master, err := parseMaster(config.MasterURL)
+	if err != nil && config.Origin != "" {
+		return nil, fmt.Errorf("%s: %w", config.Origin, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -80,13 +80,18 @@ func (e *HTTPError) Is(kind error) bool {
 // ConnectionError is a call without an answer.
 type ConnectionError struct {
 	Server string // scheme and host, such as https://10.0.0.1:5000
+	Origin string // where the address was set, "" if that isn't known
 	Err    error
 }
 
 func (e *ConnectionError) Error() string {
-	return "Couldn't connect to the server. Please double check given master-url argument, and make " +
+	text := "Couldn't connect to the server. Please double check given master-url argument, and make " +
 		"sure that IPv6 is enabled on your machine and that the server is available. The original " +
 		"error was:\n" + e.Server + ": " + e.Err.Error()
+	if e.Origin != "" {
+		text += " (" + e.Origin + ")"
+	}
+	return text
 }
 
 func (e *ConnectionError) Unwrap() error { return e.Err }

@@ -106,7 +106,7 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, gotConnection.Load(), connectionError(caller, ctx, request.URL, err)
+		return nil, gotConnection.Load(), c.connectionError(caller, ctx, request.URL, err)
 	}
 	defer response.Body.Close()
 	extend()
@@ -125,7 +125,7 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	}
 	if err != nil {
 		// The answer had begun, so don't repeat the call.
-		return nil, true, connectionError(caller, ctx, request.URL, fmt.Errorf("answer broke off: %v", err))
+		return nil, true, c.connectionError(caller, ctx, request.URL, fmt.Errorf("answer broke off: %v", err))
 	}
 	return answer, true, nil
 }
@@ -179,14 +179,18 @@ func (id PartitionID) authorization() string {
 
 // connectionError wraps a failure to get an answer, or the time-out that ended
 // ctx; an end of the caller's own context is returned unchanged.
-func connectionError(caller, ctx context.Context, asked *url.URL, err error) error {
+func (c *Client) connectionError(caller, ctx context.Context, asked *url.URL, err error) error {
 	if caller.Err() != nil {
 		return context.Cause(caller)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return &ConnectionError{Server: server(asked), Err: unwrapURL(err)}
+	failure := &ConnectionError{Server: server(asked), Err: unwrapURL(err)}
+	if asked.Host == c.master.Host {
+		failure.Origin = c.config.Origin
+	}
+	return failure
 }
 
 // server names the server of a URL.

@@ -49,6 +49,7 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	}
 	config := slap.ClientConfig{
 		MasterURL: slapos["master_url"],
+		Origin:    masterOrigin(configuration, slapos["master_url"]),
 		RESTURL:   slapos["master_rest_url"],
 		KeyFile:   cmp.Or(options.keyFile, console["key_file"]),
 		CertFile:  cmp.Or(options.certFile, console["cert_file"]),

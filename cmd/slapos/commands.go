@@ -200,17 +200,30 @@ func (a *application) unknownText(unknown *argv.UnknownCommandError) string {
 	if unknown.Option != "" {
 		return fmt.Sprintf("slapos: invalid option '%s'", unknown.Option)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "slapos: the command '%s' does not exist or is not yet implemented.\n", unknown.Words)
-	if near := a.meant(unknown.Words); len(near) > 0 {
-		fmt.Fprintf(&b, "\nDid you mean %s?\n", quoted(near, " or "))
+	text := fmt.Sprintf("slapos: the command '%s' does not exist or is not yet implemented.", unknown.Words)
+	if group, members := a.group(unknown.Words); len(members) > 0 {
+		return fmt.Sprintf("%s Say slapos %s and one of: %s", text, group, strings.Join(members, ", "))
 	}
-	fmt.Fprintf(&b, "\nAvailable commands: %s\n\nThe help of a command: slapos help COMMAND", quoted(a.names(), ", "))
-	return b.String()
+	if near := a.meant(unknown.Words); len(near) > 0 {
+		return fmt.Sprintf("%s Did you mean %s?", text, quoted(near, " or "))
+	}
+	return text + " slapos help lists all."
 }
 
-// meant returns the commands closest to mistyped words, or else those of the
-// group that the words begin with.
+// group returns the group that words name, and its commands, if they name no
+// more than a group.
+func (a *application) group(words string) (group string, members []string) {
+	a.each(func(path []string, _ *cli.Command) {
+		if len(path) == 2 && path[0] == words {
+			members = append(members, path[1])
+		}
+	})
+	slices.Sort(members)
+	return words, members
+}
+
+// meant returns the commands closest to mistyped words: by their whole name, by
+// their last word alone, or else by their group.
 func (a *application) meant(words string) []string {
 	names := a.names()
 	fields := strings.Fields(words)
@@ -219,8 +232,21 @@ func (a *application) meant(words string) []string {
 			return near
 		}
 	}
-	group, _, _ := strings.Cut(words, " ")
-	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, group+" ") })
+	var lasts, groups []string
+	for _, name := range names {
+		group, last, isPair := strings.Cut(name, " ")
+		if isPair {
+			lasts = append(lasts, last)
+			groups = append(groups, group)
+		}
+	}
+	if near := argv.Nearest(fields[0], lasts); len(near) > 0 {
+		return slices.DeleteFunc(names, func(name string) bool {
+			_, last, _ := strings.Cut(name, " ")
+			return !slices.Contains(near, last)
+		})
+	}
+	return slices.Compact(slices.Sorted(slices.Values(argv.Nearest(fields[0], groups))))
 }
 
 func quoted(words []string, separator string) string {

@@ -68,7 +68,7 @@ func (e *environment) bang(ctx context.Context, configuration *pytext.Configurat
 	if err := requireOptions(slapos, "computer_id", "master_url"); err != nil {
 		return err
 	}
-	master, err := e.openNodeMaster(slapos)
+	master, err := e.openNodeMaster(slapos, masterOrigin(configuration, slapos["master_url"]))
 	if err != nil {
 		return err
 	}
@@ -102,8 +102,16 @@ func requireOptions(slapos map[string]string, names ...string) error {
 	return nil
 }
 
+// masterOrigin says where a master's URL was set, for errors about it.
+func masterOrigin(c *pytext.Configuration, url string) string {
+	if section, err := c.Section("slapos"); err != nil || section["master_url"] != url {
+		return "--master-url"
+	}
+	return "master_url in section [slapos] of " + c.Path()
+}
+
 // openNodeMaster makes the client of a node, with the computer's certificate.
-func (e *environment) openNodeMaster(slapos map[string]string) (*slap.Client, error) {
+func (e *environment) openNodeMaster(slapos map[string]string, origin string) (*slap.Client, error) {
 	insecure, err := isTrue(slapos, "master_insecure") // D-16
 	if err != nil {
 		return nil, err
@@ -115,6 +123,7 @@ func (e *environment) openNodeMaster(slapos map[string]string) (*slap.Client, er
 	return slap.NewClient(slap.ClientConfig{
 		Token:     token,
 		MasterURL: slapos["master_url"],
+		Origin:    origin,
 		RESTURL:   slapos["master_rest_url"],
 		KeyFile:   slapos["key_file"],
 		CertFile:  slapos["cert_file"],

@@ -109,6 +109,7 @@ func (e *environment) format(ctx context.Context, configuration *pytext.Configur
 			return err
 		}
 	}
+	run.Post = e.postComputer(merged, masterOrigin(configuration, merged["master_url"]))
 	result, err := format.Run(ctx, *run)
 	if options.dryRun && result.Computer != nil {
 		show := e.printPlan
@@ -209,14 +210,14 @@ func partlyOf(err error) error {
 
 // postComputer makes the function that informs the master. Problems with
 // certificates surface there, after the work is done.
-func (e *environment) postComputer(merged map[string]string) func(context.Context, slap.Dict) error {
+func (e *environment) postComputer(merged map[string]string, origin string) func(context.Context, slap.Dict) error {
 	options := maps.Clone(merged)
 	if options["key_file"] == "" || options["cert_file"] == "" { // FMT-86
 		delete(options, "key_file")
 		delete(options, "cert_file")
 	}
 	return func(ctx context.Context, computer slap.Dict) error {
-		master, err := e.openNodeMaster(options)
+		master, err := e.openNodeMaster(options, origin)
 		if err != nil {
 			return err
 		}

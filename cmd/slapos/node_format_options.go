@@ -68,7 +68,6 @@ func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (
 	if err := fillFormatOptions(merged, run); err != nil {
 		return nil, err
 	}
-	run.Post = e.postComputer(merged)
 	var err error
 	if run.Limits, err = readLimits(merged); err != nil {
 		return nil, err

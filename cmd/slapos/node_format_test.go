@@ -99,11 +99,11 @@ func TestPostComputer(t *testing.T) {
 	defer master.Close()
 	e, _, _ := newTestEnvironment(t)
 	options := map[string]string{"master_url": master.URL, "computer_id": "COMP-1", "key_file": "/no/such.key", "master_insecure": "true"}
-	if err := e.postComputer(options)(t.Context(), slap.Dict{"reference": "COMP-1"}); err != nil || posts != 1 {
+	if err := e.postComputer(options, "")(t.Context(), slap.Dict{"reference": "COMP-1"}); err != nil || posts != 1 {
 		t.Errorf("with a key alone: %d posts, %v", posts, err)
 	}
 	options["cert_file"] = "/no/such.crt"
-	if err := e.postComputer(options)(t.Context(), slap.Dict{"reference": "COMP-1"}); err == nil || posts != 1 {
+	if err := e.postComputer(options, "")(t.Context(), slap.Dict{"reference": "COMP-1"}); err == nil || posts != 1 {
 		t.Errorf("with files that don't exist: %d posts, %v", posts, err)
 	}
 }

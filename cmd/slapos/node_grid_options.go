@@ -69,7 +69,7 @@ func (e *environment) gridOptions(merged map[string]string, file *pytext.Configu
 		}
 	}
 	var err error
-	options.Node.Master, err = e.openNodeMaster(merged)
+	options.Node.Master, err = e.openNodeMaster(merged, masterOrigin(file, merged["master_url"]))
 	return options, err
 }
 
