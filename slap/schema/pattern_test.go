@@ -88,11 +88,14 @@ func TestMismatchesAreBounded(t *testing.T) {
 	}
 }
 
-// TestPointersAreBounded has long names inside long names, from which the
-// library would make gigabytes.
+// TestPointersAreBounded has long names inside long names, from which gigabytes
+// would be made: by the library, and in looking for anchors where nothing refers to.
 func TestPointersAreBounded(t *testing.T) {
 	name := `{"properties": {"` + strings.Repeat("k", 8000) + `": `
-	if _, err := compiled(t, strings.Repeat(name, 60)+`{}`+strings.Repeat("}}", 60)); err == nil || !strings.Contains(err.Error(), "too long") {
-		t.Error(err)
+	long := strings.Repeat(name, 60) + `{}` + strings.Repeat("}}", 60)
+	for place, text := range map[string]string{"the schema": long, "definitions that nothing uses": `{"definitions": {"unused": ` + long + `}}`} {
+		if _, err := compiled(t, text); err == nil || !strings.Contains(err.Error(), "too long") {
+			t.Errorf("%s: %v", place, err)
+		}
 	}
 }
