@@ -42,6 +42,16 @@ type Directory struct {
 	linksProtected bool
 	// clearTime is that of the constant.
 	clearTime time.Duration
+	// leave ends the guard against mounts, if there is one.
+	leave func()
+}
+
+// Close closes the directory.
+func (d *Directory) Close() error {
+	if d.leave != nil {
+		d.leave()
+	}
+	return d.Root.Close()
 }
 
 func newDirectory(root *Root, gives bool) (*Directory, error) {

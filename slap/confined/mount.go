@@ -3,14 +3,10 @@
 package confined
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -20,13 +16,14 @@ import (
 var errMounted = errors.New("a file system is mounted here: unmount it first")
 
 // detachUserMount gets a file system that an ordinary user mounted (with FUSE)
-// out of root's way, without asking its server, which may never answer. The
-// administrator mounted any other, and has to decide about it.
+// out of root's way, without asking its server, which may never answer. Who waits
+// for it already gets an error. The administrator mounted any other, and has to
+// decide about it.
 func detachUserMount(parent int, name string) error {
 	if os.Geteuid() != 0 {
 		return errMounted
 	}
-	directory, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", parent))
+	directory, err := pathOf(parent)
 	if err != nil {
 		return errMounted
 	}
@@ -35,7 +32,7 @@ func detachUserMount(parent int, name string) error {
 		return errMounted
 	}
 	target := fmt.Sprintf("/proc/self/fd/%d/%s", parent, name)
-	if err := unix.Unmount(target, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+	if err := unix.Unmount(target, unix.MNT_FORCE|unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 		return fmt.Errorf("%w (%w)", errMounted, err)
 	}
 	return nil
@@ -52,7 +49,11 @@ func (p *Place) clearWaiting(directory int) error {
 	if table == "" {
 		return nil
 	}
-	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", directory))
+	return clearWaiting(table, directory)
+}
+
+func clearWaiting(table string, directory int) error {
+	path, err := pathOf(directory)
 	if err != nil {
 		return err
 	}
@@ -94,15 +95,7 @@ func (m *mountTable) ofEverybody() string {
 			return m.text
 		}
 	}
-	var text strings.Builder
-	lines := bufio.NewScanner(io.NewSectionReader(m.file, 0, 1<<30))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if bytes.Contains(lines.Bytes(), []byte("allow_other")) {
-			fmt.Fprintln(&text, lines.Text())
-		}
-	}
-	m.text = text.String()
+	m.text = mountsOfEverybody(m.file)
 	return m.text
 }
 
@@ -118,13 +111,11 @@ func (m *mountTable) close() {
 // below a path, but for where the agent never goes: srv, tmp and most of var.
 func waitingBelow(table, path string) (names []string) {
 	for line := range strings.Lines(table) {
-		mount, system, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
-		fields, facts := strings.Fields(mount), strings.Fields(system)
-		if !ok || len(fields) < 5 || len(facts) < 3 || !strings.HasPrefix(facts[0], "fuse") || !hasUser(facts[2]) ||
-			!slices.Contains(strings.Split(facts[2], ","), "allow_other") {
+		m, ok := parseMountLine(line)
+		if !ok || !m.ofEverybody() {
 			continue
 		}
-		name, below := strings.CutPrefix(mountEscapes.Replace(fields[4]), path+"/")
+		name, below := strings.CutPrefix(m.path, path+"/")
 		top, rest, _ := strings.Cut(name, "/")
 		switch {
 		case !below, top == "srv", top == "tmp":
@@ -154,12 +145,9 @@ func isUserMountAt(path string) bool {
 func isUserMount(table, path string) bool {
 	found := false
 	for line := range strings.Lines(table) {
-		mount, system, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
-		fields, facts := strings.Fields(mount), strings.Fields(system)
-		if !ok || len(fields) < 5 || len(facts) < 3 || mountEscapes.Replace(fields[4]) != path {
-			continue
+		if m, ok := parseMountLine(line); ok && m.path == path {
+			found = m.ofUser()
 		}
-		found = strings.HasPrefix(facts[0], "fuse") && hasUser(facts[2])
 	}
 	return found
 }

@@ -78,10 +78,30 @@ func (p *Place) Open(name string, owner int) (*Directory, error) {
 	if uid := int(status.Uid); owner != Anybody && uid != owner && os.Geteuid() == 0 {
 		return nil, &OwnerError{Path: p.Path(name), UID: uid, Wanted: owner}
 	}
+	if os.Geteuid() != 0 {
+		return openIdentical(p.Path(name), wanted, false)
+	}
+	return p.openGuarded(name, fd, wanted)
+}
+
+// openGuarded keeps file systems of users away while the directory is open, see
+// [mountGuard].
+func (p *Place) openGuarded(name string, fd int, wanted identity) (*Directory, error) {
+	leave, err := guard.enter(p.fd, name, fd)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: watch for mounts: %w", p.Path(name), err)
+	}
 	if err := p.clearWaiting(fd); err != nil {
+		leave()
 		return nil, fmt.Errorf("open %s: %w", p.Path(name), err)
 	}
-	return openIdentical(p.Path(name), wanted, os.Geteuid() == 0)
+	directory, err := openIdentical(p.Path(name), wanted, true)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	directory.leave = leave
+	return directory, nil
 }
 
 // An OwnerError says that a directory doesn't belong to the required user.
