@@ -60,7 +60,7 @@ func (m *mountGuard) enter(place int, name string, directory int) (leave func(),
 
 // begin has the table open before it returns: no later change is missed.
 func (m *mountGuard) begin() error {
-	table, err := os.Open("/proc/self/mountinfo")
+	table, err := openMounts()
 	if err != nil {
 		return err
 	}
@@ -118,6 +118,17 @@ func (m *mountGuard) clear(table string) {
 		}
 		_ = clearWaiting(table, g.directory)
 	}
+}
+
+// openMounts opens the table of mounts for poll(2). The runtime must not know it: it
+// would poll by itself, and the kernel tells each change once.
+func openMounts() (*os.File, error) {
+	const path = "/proc/self/mountinfo"
+	fd, err := openRetrying(unix.AT_FDCWD, path, unix.O_RDONLY)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // mountsOfEverybody returns the lines with allow_other of the table of mounts.

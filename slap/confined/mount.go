@@ -64,11 +64,16 @@ func clearWaiting(table string, directory int) error {
 		}
 		err = detachUserMount(parent, filepath.Base(name))
 		unix.Close(parent)
-		if err != nil {
+		if err != nil && isStillMounted(filepath.Join(path, name)) { // the guard is quicker at times
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+func isStillMounted(path string) bool {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	return err != nil || isMountOfEverybody(string(table), path)
 }
 
 // A mountTable is the table of mounts, which is read again when it has changed: it
@@ -84,7 +89,7 @@ func (m *mountTable) ofEverybody() string {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	if m.file == nil {
-		file, err := os.Open("/proc/self/mountinfo")
+		file, err := openMounts()
 		if err != nil {
 			return ""
 		}

@@ -47,6 +47,11 @@ func TestPlaceWaiting(t *testing.T) {
 		if err := unix.Mount("server", path, "fuse.example", unix.MS_NODEV|unix.MS_NOSUID, data); err != nil {
 			t.Fatal(err)
 		}
+		unmount := func() {
+			_ = unix.Unmount(path, unix.MNT_DETACH)
+			server.Close()
+		}
+		t.Cleanup(unmount)
 		opened, err := place.Open("partition", Anybody)
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +61,6 @@ func TestPlaceWaiting(t *testing.T) {
 		if is := isUserMount(testkit.ReadFile(t, "/proc/self/mountinfo"), path); is != stays {
 			t.Errorf("%s%s: it is mounted: %v", name, options, is)
 		}
-		_ = unix.Unmount(path, unix.MNT_DETACH)
-		server.Close()
+		unmount()
 	}
 }
