@@ -90,7 +90,7 @@ var slapMutations = []mutation{
 	},
 	{
 		"A master that sends nothing is given up", "slap/transport.go", "slap.TestTimeout",
-		`cancel(fmt.Errorf("no answer within %s", c.timeout))`,
+		`cancel(fmt.Errorf("no answer within %s", patience))`,
 		`_ = fmt.Errorf("no answer within %s", c.timeout)`,
 	},
 	{
