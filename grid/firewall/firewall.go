@@ -67,10 +67,11 @@ func (o *Options) Daemons() []supervisor.SystemDaemon {
 // A Firewall applies the rules of partitions: with firewalld's command, or
 // directly in the kernel's nftables if firewalld is not installed. It handles
 // one partition at a time, since firewalld reloads for each.
-type Firewall struct {
-	mu      sync.Mutex
-	backend backend
-}
+type Firewall struct{ backend backend }
+
+// turn is that of the partition which is handled: passes of one process may have a
+// Firewall each.
+var turn sync.Mutex
 
 // A backend makes the rules of one partition exactly wanted. Rules in old are
 // those of the last time; they may be gone meanwhile, as may wanted ones that
@@ -107,8 +108,8 @@ func (p Place) note() string { return p.Partition + ".firewall" }
 
 // Set sets the rules of a partition (GRID-82); without rules it removes all.
 func (f *Firewall) Set(ctx context.Context, place Place, rules []Rule, log *slog.Logger) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	turn.Lock()
+	defer turn.Unlock()
 	texts := make([]string, len(rules))
 	for i, rule := range rules {
 		texts[i] = `"` + rule.String() + `"` // nothing in it needs escaping

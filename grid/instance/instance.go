@@ -136,7 +136,7 @@ func (p *instancePass) process(ctx context.Context) (pass.Result, error) {
 	if err := p.supervision.Finish(ctx); err != nil {
 		p.node.Logger.Warn(err.Error())
 	}
-	if len(p.node.Only) == 0 && len(result.Failed) == 0 {
+	if len(p.node.Only) == 0 && !p.options.Partial && len(result.Failed) == 0 {
 		if err := p.supervision.NoteSeen(); err != nil {
 			p.node.Logger.Warn(err.Error())
 		}
@@ -148,7 +148,7 @@ func (p *instancePass) process(ctx context.Context) (pass.Result, error) {
 // openWanted opens the partitions to process: those that are not free and that
 // Only names, if it names any.
 func (p *instancePass) openWanted(ctx context.Context) ([]*deployment, error) {
-	computer, err := p.node.Master.FullComputerInformation(ctx, p.node.ComputerID)
+	computer, err := p.node.Computer(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,9 @@ type Options struct {
 	// MinFreeSpace is in bytes; 0 means no check (D-26). See
 	// [pass.DefaultMinFreeSpace].
 	MinFreeSpace int64
+	// Partial means that others process partitions of this node, too: this pass says
+	// nothing of all of them.
+	Partial bool
 	// ForceStop stops services instead of starting them.
 	ForceStop bool
 	// MaximumPeriodicity is after how many seconds a partition is processed

@@ -39,8 +39,11 @@ type Partition struct {
 	user *process.User // see Owner
 }
 
-// Close closes the directory.
-func (p *Partition) Close() { p.Root.Close() }
+// Close closes the directory, and gives up the services.
+func (p *Partition) Close() {
+	p.Services.Release()
+	p.Root.Close()
+}
 
 // LogTo sets the partition's log.
 func (p *Partition) LogTo(log *slog.Logger) { p.Log = log.With("partition", p.ID.Partition) }

@@ -24,7 +24,9 @@ type Node struct {
 	SoftwareRoot string // directory of Software Releases
 	InstanceRoot string // directory of partitions
 
-	Master   *slap.Client
+	Master *slap.Client
+	// Computer returns what the master wants; nil: the master is asked.
+	Computer func(context.Context) (*slap.Computer, error)
 	Managers []manager.Manager
 	Logger   *slog.Logger
 	// Hide removes passwords and tokens from text that leaves the agent: errors
@@ -88,6 +90,11 @@ func (n Node) WithDefaults() Node {
 	}
 	if n.Progress == nil {
 		n.Progress = unwatched{}
+	}
+	if master, computer := n.Master, n.ComputerID; n.Computer == nil {
+		n.Computer = func(ctx context.Context) (*slap.Computer, error) {
+			return master.FullComputerInformation(ctx, computer)
+		}
 	}
 	if n.BuildoutDebug {
 		n.Jobs = 1

@@ -53,7 +53,7 @@ func Pass(ctx context.Context, options Options) (pass.Result, error) {
 	if err := r.supervision.Start(ctx); err != nil {
 		return pass.Result{}, err
 	}
-	computer, err := r.node.Master.FullComputerInformation(ctx, r.node.ComputerID)
+	computer, err := r.node.Computer(ctx)
 	if err != nil {
 		return pass.Result{}, err
 	}
@@ -129,7 +129,11 @@ func (r *report) run(ctx context.Context) error {
 // send sends what was collected. A failure that concerns all partitions counts
 // as the last one's, which is then not destroyed (GRID-83).
 func (r *report) send(ctx context.Context, shared *confined.Directory) {
-	if err := r.sendComputerUsage(ctx, shared); err != nil {
+	var err error
+	if len(r.node.Only) == 0 {
+		err = r.sendComputerUsage(ctx, shared)
+	}
+	if err != nil {
 		r.node.Logger.Error(err.Error())
 		r.failed = append(r.failed, pass.Failure{Item: r.node.ComputerID, Err: err})
 	}

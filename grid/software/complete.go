@@ -7,12 +7,24 @@ import (
 	"errors"
 	"time"
 
+	"slapos/grid/buildout"
 	"slapos/grid/pass"
 	"slapos/slap/confined"
 )
 
 // completedFile marks a release that is built and reported. It contains the time.
 const completedFile = ".completed"
+
+// IsComplete reports whether a release is installed.
+func IsComplete(softwareRoot, url string) bool {
+	place, err := confined.OpenPlace(softwareRoot)
+	if err != nil {
+		return false
+	}
+	defer place.Close()
+	r := &release{place: place, name: buildout.ReleaseName(url)}
+	return r.isComplete()
+}
 
 func (r *release) isComplete() bool { return r.has(completedFile) }
 

@@ -63,7 +63,7 @@ func Pass(ctx context.Context, options Options) (pass.Result, error) {
 		return pass.Result{}, err
 	}
 	p.node.Logger.Info("Processing software releases...")
-	computer, err := p.node.Master.FullComputerInformation(ctx, p.node.ComputerID)
+	computer, err := p.node.Computer(ctx)
 	if err != nil {
 		return pass.Result{}, err
 	}

@@ -35,13 +35,17 @@ type changes struct {
 	// its result is outdated for them.
 	differences   map[string]difference
 	busy, touched map[string]bool
+	claims        map[string]int // partitions that are worked on, see Commons
+	freed         *sync.Cond     // a group is no longer busy
 }
 
-func newChanges() changes {
-	return changes{
+func newChanges() *changes {
+	c := &changes{
 		turn: make(chan struct{}, 1), written: 1,
-		differences: map[string]difference{}, busy: map[string]bool{}, touched: map[string]bool{},
+		differences: map[string]difference{}, busy: map[string]bool{}, touched: map[string]bool{}, claims: map[string]int{},
 	}
+	c.freed = sync.NewCond(&c.mu)
+	return c
 }
 
 // note records that a file was written or removed.
@@ -59,7 +63,7 @@ func (c *changes) noteUnclaimed() {
 
 // readFiles makes the supervisor read all files written so far, unless it already has.
 func (s *Supervision) readFiles(ctx context.Context) error {
-	c := &s.changes
+	c := s.changes
 	wanted, _ := c.progress()
 	select {
 	case c.turn <- struct{}{}:
@@ -122,6 +126,7 @@ func (c *changes) take(mine func(string) bool) (name string, change difference, 
 func (c *changes) release(name string) {
 	c.mu.Lock()
 	delete(c.busy, name)
+	c.freed.Broadcast()
 	c.mu.Unlock()
 }
 
@@ -145,7 +150,8 @@ func (s *Supervision) follow(ctx context.Context, mine func(group string) bool, 
 }
 
 // Finish changes the remaining groups when a pass ends: those of no partition,
-// as the watchdog's, and those that interrupted passes left.
+// as the watchdog's, and those that interrupted passes left. It leaves those of
+// partitions that other passes work on.
 func (s *Supervision) Finish(ctx context.Context) error {
 	s.changes.mu.Lock()
 	asked := s.changes.read > 0 || s.changes.unclaimed
@@ -153,7 +159,7 @@ func (s *Supervision) Finish(ctx context.Context) error {
 	if !asked {
 		return nil
 	}
-	return s.follow(ctx, func(string) bool { return true }, s.log)
+	return s.follow(ctx, func(group string) bool { return !s.changes.isClaimed(group) }, s.log)
 }
 
 func (s *Supervision) change(ctx context.Context, name string, change difference, log *slog.Logger) error {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"slapos/grid/supervisor"
@@ -22,16 +23,26 @@ type Partition struct {
 	name        string
 	directory   string
 	set         map[string]bool // groups set in this pass
+	release     func()
 }
 
-// Partition returns the services of a partition in the given directory.
+// Partition returns the services of a partition in the given directory. It is claimed
+// until Release: see [Commons].
 func (s *Supervision) Partition(name, directory string) *Partition {
-	return &Partition{supervision: s, name: name, directory: directory, set: map[string]bool{}}
+	p := &Partition{supervision: s, name: name, directory: directory, set: map[string]bool{}}
+	s.changes.claim(p)
+	p.release = sync.OnceFunc(func() { s.changes.unclaim(name) })
+	return p
 }
+
+// Release is called when the pass does nothing more with the partition.
+func (p *Partition) Release() { p.release() }
 
 // Owns reports whether a group belongs to the partition.
-func (p *Partition) Owns(group string) bool {
-	return group == p.name || strings.HasPrefix(group, p.name+"-")
+func (p *Partition) Owns(group string) bool { return owns(p.name, group) }
+
+func owns(partition, group string) bool {
+	return group == partition || strings.HasPrefix(group, partition+"-")
 }
 
 // Set writes the file of a group and makes the supervisor read it.

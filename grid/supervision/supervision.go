@@ -33,6 +33,9 @@ type Options struct {
 	LaunchForbidden bool
 	// Daemons are programs of the node; one without a command doesn't exist.
 	Daemons []supervisor.SystemDaemon
+	// Commons is shared by passes that run at the same time in one process; nil for
+	// one that runs alone.
+	Commons *Commons
 }
 
 // A Supervision is one pass's view of the supervisor. Several goroutines may
@@ -43,21 +46,28 @@ type Supervision struct {
 	client  *supervisor.Client
 	log     *slog.Logger
 
-	changes changes
+	changes *changes
 	unseen  unseen
 }
 
 // New returns the supervision of an instance root; close it after use.
 func New(instanceRoot string, options Options, log *slog.Logger) *Supervision {
 	layout := supervisor.Layout{InstanceRoot: instanceRoot, Logger: log}
+	if options.Commons == nil {
+		options.Commons = NewCommons()
+	}
+	options.Commons.join()
 	return &Supervision{
 		options: options, layout: layout, client: supervisor.NewClient(layout.Socket()), log: log,
-		changes: newChanges(),
+		changes: options.Commons.changes,
 	}
 }
 
 // Close ends the connection to the supervisor, which keeps running.
-func (s *Supervision) Close() { s.client.Close() }
+func (s *Supervision) Close() {
+	s.options.Commons.leave()
+	s.client.Close()
+}
 
 // WriteConfiguration writes the files of the supervisor and of the node's
 // daemons.

@@ -37,7 +37,8 @@ type WatchOptions struct {
 // Files of a partition: its last deployment, and the deployment that was last reported.
 const (
 	timestampFile = ".timestamp"
-	bangFile      = ".slapos_latest_bang_timestamp"
+	// BangFile is written when the master was told that a service ended.
+	BangFile = ".slapos_latest_bang_timestamp"
 )
 
 // bangPause is the wait before an event that couldn't be reported is returned
@@ -123,7 +124,7 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 		return fmt.Errorf("partition %s: %w", partition, err)
 	}
 	defer func() { _ = directory.Close() }()
-	deployed, reported := readTimestamp(directory, timestampFile), readTimestamp(directory, bangFile)
+	deployed, reported := readTimestamp(directory, timestampFile), readTimestamp(directory, BangFile)
 	if isReported(deployed, reported) {
 		return nil
 	}
@@ -133,7 +134,7 @@ func (o WatchOptions) handle(ctx context.Context, header, payload map[string]str
 	if deployed == "" {
 		deployed = "0"
 	}
-	if err := directory.Write(bangFile, []byte(deployed), confined.AgentFile); err != nil {
+	if err := directory.Write(BangFile, []byte(deployed), confined.AgentFile); err != nil {
 		// A repeated report at the next event is better than none.
 		o.Logger.Error("partition "+partition+": remember the report", "error", err)
 	}

@@ -59,7 +59,7 @@ func TestWatch(t *testing.T) {
 			root := t.TempDir()
 			directory := filepath.Join(root, "slappart0")
 			must(t, os.Mkdir(directory, 0o755))
-			for file, text := range map[string]string{timestampFile: c.deployed, bangFile: c.reported} {
+			for file, text := range map[string]string{timestampFile: c.deployed, BangFile: c.reported} {
 				if text != "" {
 					must(t, os.WriteFile(filepath.Join(directory, file), []byte(text), 0o644))
 				}
@@ -84,7 +84,7 @@ func TestWatch(t *testing.T) {
 			if !slices.Equal(bangs, want) {
 				t.Errorf("reports %q", bangs)
 			}
-			data, _ := os.ReadFile(filepath.Join(directory, bangFile))
+			data, _ := os.ReadFile(filepath.Join(directory, BangFile))
 			if string(data) != c.want {
 				t.Errorf("remembers %q", data)
 			}
@@ -129,8 +129,8 @@ func TestWatchTraps(t *testing.T) {
 	must(t, os.Mkdir(directory, 0o755))
 	victim := filepath.Join(root, "victim")
 	must(t, os.WriteFile(victim, []byte("safe"), 0o644))
-	must(t, os.Symlink(victim, filepath.Join(directory, bangFile)))
-	must(t, os.Symlink(victim, filepath.Join(directory, bangFile+".new")))
+	must(t, os.Symlink(victim, filepath.Join(directory, BangFile)))
+	must(t, os.Symlink(victim, filepath.Join(directory, BangFile+".new")))
 	must(t, exec.Command("mkfifo", filepath.Join(directory, timestampFile)).Run())
 	err := Watch(t.Context(), WatchOptions{
 		InstanceRoot: root, In: events(event), Out: io.Discard, Logger: slog.New(slog.DiscardHandler),
@@ -140,7 +140,7 @@ func TestWatchTraps(t *testing.T) {
 	if data, _ := os.ReadFile(victim); string(data) != "safe" {
 		t.Errorf("wrote %q elsewhere", data)
 	}
-	if data, err := os.ReadFile(filepath.Join(directory, bangFile)); string(data) != "0" {
+	if data, err := os.ReadFile(filepath.Join(directory, BangFile)); string(data) != "0" {
 		t.Errorf("remembers %q, %v", data, err)
 	}
 }
