@@ -26,8 +26,11 @@ import (
 func commands(e *environment) []*cli.Command {
 	return []*cli.Command{
 		group("cache", "cache",
+			newCacheConfCommand(e),
 			newCacheDownloadCommand(e),
+			newCacheFetchSharedCommand(e),
 			newCacheGenerateKeyCommand(e),
+			newCacheShareCommand(e),
 			newCacheStartCommand(e),
 			newCacheUploadCommand(e),
 		),

@@ -72,6 +72,9 @@ var programs = map[string][]string{
 	"slapos-generate-signature-key": {"cache", "generate-signature-key"},
 	"networkcache-upload":           {"cache", "upload"},
 	"networkcache-download":         {"cache", "download"},
+	"slapcache-conf":                {"cache", "conf"},
+	"slapcache-upload":              {"cache", "share"},
+	"slapcache-download":            {"cache", "fetch-shared"},
 }
 
 // An exitError ends the command with its own code. A nil err means that the
