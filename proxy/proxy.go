@@ -55,6 +55,8 @@ type Options struct {
 	CAFile   string
 	Insecure bool
 	Home     string
+	// Version is told by /version.
+	Version Version
 	// Logger gets what is worth telling; nothing when nil.
 	Logger *slog.Logger
 }
@@ -90,6 +92,7 @@ type Proxy struct {
 	room    *room // of bodies
 	// longReports are the places of reports that are being read.
 	longReports chan struct{}
+	readiness   readiness
 	handler     http.Handler
 }
 

@@ -36,14 +36,17 @@ func (p *Proxy) allRoutes() map[string]route {
 		}
 	}
 	add(map[string]map[string]handler{
-		"/":            get(p.index),
-		"/getRunId":    get(p.getRunID),
-		"/healthz":     get(p.health),
-		"/metrics":     get(p.metrics.answer),
-		"/hateoas":     get(p.addSlash),
-		"/hateoas/...": get(p.hateoas),
-		"/panel":       get(p.addSlash),
-		"/panel/...":   {http.MethodGet: p.servePanel, http.MethodPost: p.servePanel},
+		"/":             get(p.index),
+		"/getRunId":     get(p.getRunID),
+		"/healthz":      get(p.health),
+		"/readyz":       get(p.ready),
+		"/version":      get(p.version),
+		"/openapi.json": get(p.openAPI),
+		"/metrics":      get(p.metrics.answer),
+		"/hateoas":      get(p.addSlash),
+		"/hateoas/...":  get(p.hateoas),
+		"/panel":        get(p.addSlash),
+		"/panel/...":    {http.MethodGet: p.servePanel, http.MethodPost: p.servePanel},
 		"/http_proxy/...": {
 			http.MethodGet: p.httpProxy, http.MethodHead: p.httpProxy, http.MethodOptions: p.httpProxy,
 		},
@@ -79,9 +82,7 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		found.fail = p.failPage
 	}
 	forbidScripts(w.Header(), r.URL.Path)
-	// Everybody may ask whether a URL is theirs, other masters do, by any name; and
-	// whether the master lives.
-	open := r.URL.Path == "/getRunId" || r.URL.Path == "/healthz"
+	open := isOpen(r.URL.Path)
 	if reason := p.options.Guard.Refuses(r); reason != "" && !open {
 		found.fail(w, r, refuse(http.StatusForbidden, "%s", reason))
 		return
@@ -182,11 +183,6 @@ func redirect(w http.ResponseWriter, status int, target string) {
 	w.Header().Set("Location", target)
 	w.Header().Set("Content-Type", contentText)
 	w.WriteHeader(status)
-}
-
-// health tells whoever looks after the master that it lives, and nothing else.
-func (p *Proxy) health(w http.ResponseWriter, _ *http.Request) error {
-	return writeText(w, http.StatusOK, "ok\n")
 }
 
 func (p *Proxy) getRunID(w http.ResponseWriter, _ *http.Request) error {

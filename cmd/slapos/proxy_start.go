@@ -281,6 +281,7 @@ func (e *environment) proxyOptions(c *pytext.Configuration, settings map[string]
 		CAFile:   settings["master_ca_file"],
 		Insecure: insecure,
 		Home:     e.getenv("HOME"),
+		Version:  proxy.Version{Version: version, Commit: commit},
 		Logger:   e.log,
 	}, nil
 }

@@ -125,6 +125,12 @@ func full(err error) bool {
 	return false
 }
 
+// inUse reports whether others use a file in a way that keeps us from it.
+func inUse(err error) bool {
+	var file *sqlite.Error
+	return errors.As(err, &file) && (file.Code()&0xff == sqlite3.SQLITE_BUSY || file.Code()&0xff == sqlite3.SQLITE_LOCKED)
+}
+
 // lineError is an error told in one line.
 type lineError struct{ error }
 

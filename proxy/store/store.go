@@ -112,6 +112,9 @@ type Store interface {
 	History
 	Lists
 
+	// Ready returns nil if the database can be read and written now, and otherwise
+	// why it can't. What it writes changes nothing.
+	Ready(ctx context.Context) error
 	// Close waits for operations under way and closes the database.
 	Close() error
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,6 +76,8 @@ type writer struct {
 	session *session
 	// forgetful is true while a batch is written without history.
 	forgetful bool
+	// failing is true since a batch couldn't be written, or not with its history.
+	failing atomic.Bool
 
 	stop    chan struct{}
 	stopped chan struct{}
@@ -175,6 +178,7 @@ func (w *writer) commit(batch []*job) {
 	if full(err) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
+	w.failing.Store(err != nil || w.forgetful)
 	for _, j := range batch {
 		if err != nil {
 			j.err = fmt.Errorf("write to the database: %w", err)
