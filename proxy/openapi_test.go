@@ -4,10 +4,13 @@ package proxy_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -16,6 +19,7 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 
 	"slapos/proxy"
+	"slapos/proxy/store"
 	"slapos/slap/serve"
 )
 
@@ -137,4 +141,43 @@ func TestOpenAPINamesEachMethod(t *testing.T) {
 	}
 	l.expect(l.get("/healthz"), 200, "ok\n")
 	l.expect(l.get("/readyz"), 200, "ok\n")
+}
+
+// unreadyStore can't be used, for a reason.
+type unreadyStore struct {
+	store.Store
+	err error
+}
+
+func (s *unreadyStore) Ready(context.Context) error { return s.err }
+
+// TestReady tells why the master isn't ready, in words that name no file, and to
+// everybody (PROXY-200).
+func TestReady(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+		body   string
+	}{
+		{nil, 200, "ok\n"},
+		{fmt.Errorf("write to the database: %w", store.ErrFull), 503, "not ready: the disk of the database is full\n"},
+		{fmt.Errorf("x: %w", context.DeadlineExceeded), 503, "not ready: the database is busy, or doesn't answer\n"},
+		{errors.New("postgres://user:secret@host: gone"), 503, "not ready: the database can't be used\n"},
+	} {
+		failing := &unreadyStore{err: c.err}
+		server := httptest.NewServer(proxy.New(proxy.Options{Store: failing, Allow: func(*http.Request) bool { return false }}))
+		l := &lab{T: t, server: server, header: http.Header{"Host": {"any.example.com"}}}
+		got := l.get("/readyz")
+		l.expect(got, c.status, c.body)
+		failing.err = errors.New("later") // asked again at once, it is the same answer
+		l.expect(l.get("/readyz"), c.status, c.body)
+		l.header = http.Header{}
+		if got := l.get("/version"); got.status != 401 {
+			t.Errorf("version: %s", got)
+		}
+		if got := l.get("/openapi.json"); got.status != 401 {
+			t.Errorf("description: %s", got)
+		}
+		server.Close()
+	}
 }

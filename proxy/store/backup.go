@@ -91,7 +91,7 @@ func copyFile(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	pool, err := openFile(from, "rw", "busy_timeout(15000)")
+	pool, err := poolOf(from, "rw", "busy_timeout(15000)")
 	if err != nil {
 		return dialectOf(from).describe(err)
 	}
@@ -105,8 +105,8 @@ func copyFile(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// openFile opens an SQLite file as it is.
-func openFile(path, mode string, pragmas ...string) (*sql.DB, error) {
+// poolOf opens an SQLite file as it is.
+func poolOf(path, mode string, pragmas ...string) (*sql.DB, error) {
 	source, _, _ := strings.Cut(sqliteSource(path), "?")
 	pool, err := sql.Open("sqlite", source+"?"+url.Values{"mode": {mode}, "_pragma": pragmas}.Encode())
 	if err == nil {
@@ -260,7 +260,7 @@ func seize(ctx context.Context, path string) (*Reader, error) {
 	if err := checkReadable(path); err != nil {
 		return nil, dialectOf(path).describe(err)
 	}
-	pool, err := openFile(path, "rw", "busy_timeout(1000)")
+	pool, err := poolOf(path, "rw", "busy_timeout(1000)")
 	if err != nil {
 		return nil, dialectOf(path).describe(err)
 	}
@@ -309,7 +309,7 @@ func Inspect(ctx context.Context, path string) (*Contents, error) {
 	if err := checkReadable(path); err != nil {
 		return nil, dialectOf(path).describe(err)
 	}
-	pool, err := openFile(path, "rw", "busy_timeout(15000)", "query_only(1)")
+	pool, err := poolOf(path, "rw", "busy_timeout(15000)", "query_only(1)")
 	if err != nil {
 		return nil, dialectOf(path).describe(err)
 	}
