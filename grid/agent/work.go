@@ -60,6 +60,8 @@ func fail(result pass.Result, err error) error {
 		return cmp.Or(result.OfflineErr, errOffline)
 	case len(result.Failed) > 0:
 		return result.Failed[0].Err
+	case len(result.Waiting) > 0:
+		return result.Waiting[0].Err
 	case len(result.PromiseFailed) > 0:
 		return result.PromiseFailed[0].Err
 	}
@@ -105,7 +107,7 @@ func (w *worker) partition(ctx context.Context, known *wanted, force, installed 
 	if known.state == slap.StateDestroyed {
 		return w.destroy(ctx, o.Node, waiting)
 	}
-	return w.next(o, wanted, fail(result, nil), len(result.Failed) == 0)
+	return w.next(o, wanted, fail(result, nil), len(result.Failed)+len(result.Waiting) == 0)
 }
 
 func (w *worker) instance(ctx context.Context, o instance.Options, waiting func(pid int)) (pass.Result, error) {

@@ -53,12 +53,34 @@ func (b *Builder) Begin(ctx context.Context) (end func(), err error) {
 	return end, nil
 }
 
+// Since tells when the build that goes on in a directory began, false if none does.
+// Locks is the agent's own directory, see [Builder].
+func Since(locks, directory string) (time.Time, bool) {
+	file, err := os.OpenFile(lockPath(locks, directory), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return time.Time{}, false
+	}
+	defer file.Close()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		return time.Time{}, false // a killed agent left it
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return time.Time{}, false
+	}
+	return info.ModTime(), true // its holder has written to it
+}
+
+func lockPath(locks, directory string) string {
+	return filepath.Join(locks, filepath.Base(directory)+".lock")
+}
+
 func (b *Builder) lock(ctx context.Context) (unlock func(), err error) {
 	patience := b.Timeout
 	if patience <= 0 {
 		patience = lockPatience
 	}
-	path := filepath.Join(b.Locks, filepath.Base(b.Directory)+".lock")
+	path := lockPath(b.Locks, b.Directory)
 	logged, begun := false, time.Now()
 	for {
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)

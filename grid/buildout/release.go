@@ -11,6 +11,10 @@ import (
 // ReleaseScript is the path of a Software Release's buildout in its directory.
 const ReleaseScript = "bin/buildout"
 
+// CompletedFile marks a Software Release that is built and reported. It contains the
+// time.
+const CompletedFile = ".completed"
+
 // ReleaseName returns the name of a release's directory: the md5 sum of its URL
 // (GRID-20).
 func ReleaseName(url string) string {

@@ -23,7 +23,8 @@ type deployment struct {
 	// software is the opened release, nil until needed: see openRelease.
 	software *confined.Directory
 
-	started bool // the services, in this pass
+	supplied bool // the master wants the release on this node
+	started  bool // the services, in this pass
 }
 
 func (p *instancePass) newDeployment(opened *partition.Partition) *deployment {
@@ -43,7 +44,7 @@ func (d *deployment) openRelease() (err error) {
 		d.software, err = d.releases.open(d.release)
 	}
 	if confined.IsAbsent(err) {
-		return fmt.Errorf("Software Release %s is not present on system.\nCannot deploy instance.", d.url)
+		return &unbuiltError{fmt.Errorf("Software Release %s is not present on system.\nCannot deploy instance.", d.url)}
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func (d *deployment) readTemplate() ([]byte, error) {
 			return template, err
 		}
 	}
-	return nil, fmt.Errorf("Software Release %s is not correctly installed.\nMissing file: %s", d.url, filepath.Join(d.release, "instance.cfg"))
+	return nil, &unbuiltError{fmt.Errorf("Software Release %s is not correctly installed.\nMissing file: %s", d.url, filepath.Join(d.release, "instance.cfg"))}
 }
 
 // runBuildout deploys the instance with the release's buildout, or with its

@@ -121,7 +121,7 @@ func (p *instancePass) process(ctx context.Context) (pass.Result, error) {
 			return failures[i]
 		}
 		if failures[i] != nil {
-			d.reportFailure(ctx, failures[i])
+			failures[i] = d.reportFailure(ctx, failures[i])
 		}
 		return nil
 	})
@@ -136,7 +136,7 @@ func (p *instancePass) process(ctx context.Context) (pass.Result, error) {
 	if err := p.supervision.Finish(ctx); err != nil {
 		p.node.Logger.Warn(err.Error())
 	}
-	if len(p.node.Only) == 0 && !p.options.Partial && len(result.Failed) == 0 {
+	if len(p.node.Only) == 0 && !p.options.Partial && len(result.Failed)+len(result.Waiting) == 0 {
 		if err := p.supervision.NoteSeen(); err != nil {
 			p.node.Logger.Warn(err.Error())
 		}
@@ -155,13 +155,19 @@ func (p *instancePass) openWanted(ctx context.Context) ([]*deployment, error) {
 	if err := checkNames(p.node.Only, computer.Partitions); err != nil {
 		return nil, err
 	}
+	available := map[string]bool{}
+	for _, release := range computer.SoftwareReleases {
+		available[release.URL] = release.State() == slap.StateAvailable
+	}
 	var chosen []*deployment
 	for _, opened := range p.partitions.OpenProcessed(ctx, computer.Partitions) {
 		if len(p.node.Only) > 0 && !slices.Contains(p.node.Only, opened.ID.Partition) {
 			opened.Close()
 			continue
 		}
-		chosen = append(chosen, p.newDeployment(opened))
+		d := p.newDeployment(opened)
+		d.supplied = available[d.url]
+		chosen = append(chosen, d)
 	}
 	return chosen, nil
 }
@@ -188,14 +194,22 @@ func checkNames(names []string, partitions []*slap.Partition) error {
 	return fmt.Errorf("Unknown partitions: %s", strings.Join(unknown, ", "))
 }
 
-// reportFailure reports a failure to the log and the master. The log already
-// has the output of a build (GRID-54).
-func (d *deployment) reportFailure(ctx context.Context, failure error) {
+// reportFailure reports a failure to the log and the master, and returns it as the
+// result has it. The log already has the output of a build (GRID-54). A master gets
+// the text that it knows, also from who only waits.
+func (d *deployment) reportFailure(ctx context.Context, failure error) error {
 	var failed *buildout.Error
-	if !errors.As(failure, &failed) {
+	var waits *pass.WaitError
+	reported := failure
+	failure = d.waiting(failure)
+	switch {
+	case errors.As(failure, &waits):
+		d.Log.Info(d.ID.Partition + " " + waits.Reason)
+	case !errors.As(failure, &failed):
 		d.Log.Error(failure.Error())
 	}
-	d.ReportError(ctx, failure)
+	d.ReportError(ctx, reported)
+	return failure
 }
 
 // sortFailures separates failed promises from other failures.
@@ -207,9 +221,13 @@ func sortFailures(deployments []*deployment, failures []error) pass.Result {
 		}
 		f := pass.Failure{Item: deployments[i].ID.Partition, Type: deployments[i].SoftwareType(), Err: failure}
 		var failed *promise.Error
-		if errors.As(failure, &failed) {
+		var waits *pass.WaitError
+		switch {
+		case errors.As(failure, &failed):
 			result.PromiseFailed = append(result.PromiseFailed, f)
-		} else {
+		case errors.As(failure, &waits):
+			result.Waiting = append(result.Waiting, f)
+		default:
 			result.Failed = append(result.Failed, f)
 		}
 	}

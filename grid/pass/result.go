@@ -18,6 +18,8 @@ type Failure struct {
 // Result is the outcome of a completed pass.
 type Result struct {
 	Failed []Failure
+	// Waiting are instances that need a release which is still to be built.
+	Waiting []Failure
 	// PromiseFailed are partitions in which only a promise failed.
 	PromiseFailed []Failure
 	// Offline means that the master could not be reached, and that the pass
@@ -40,7 +42,7 @@ func (r Result) ExitCode() int {
 	switch {
 	case r.Offline && r.OfflineErr == nil:
 		return ExitOffline
-	case r.Offline || len(r.Failed) > 0:
+	case r.Offline || len(r.Failed)+len(r.Waiting) > 0:
 		return ExitFailed
 	case len(r.PromiseFailed) > 0:
 		return ExitPromiseFailed
@@ -48,11 +50,23 @@ func (r Result) ExitCode() int {
 	return 0
 }
 
+// A WaitError means that there is nothing wrong, but that something else must be
+// done first. Err is what failed for that.
+type WaitError struct {
+	Reason string // "waits for ..."
+	Err    error
+}
+
+func (e *WaitError) Error() string { return e.Reason }
+
+func (e *WaitError) Unwrap() error { return e.Err }
+
 // LogSummary logs the failures once more, at the end (GRID-55).
 func (r Result) LogSummary(log *slog.Logger) {
 	log.Info("Finished computer partitions.")
 	log.Info(strings.Repeat("=", 80))
 	logFailures(log, "Error while processing the following partitions:", r.Failed)
+	logFailures(log, "The following partitions wait for their software:", r.Waiting)
 	logFailures(log, "Error with promises for the following partitions:", r.PromiseFailed)
 }
 

@@ -12,9 +12,6 @@ import (
 	"slapos/slap/confined"
 )
 
-// completedFile marks a release that is built and reported. It contains the time.
-const completedFile = ".completed"
-
 // IsComplete reports whether a release is installed.
 func IsComplete(softwareRoot, url string) bool {
 	place, err := confined.OpenPlace(softwareRoot)
@@ -26,7 +23,7 @@ func IsComplete(softwareRoot, url string) bool {
 	return r.isComplete()
 }
 
-func (r *release) isComplete() bool { return r.has(completedFile) }
+func (r *release) isComplete() bool { return r.has(buildout.CompletedFile) }
 
 // forgetCompletion removes the mark while the release changes, so that if this
 // pass doesn't finish, the next one builds again.
@@ -39,7 +36,7 @@ func (r *release) forgetCompletion(context.Context) pass.Outcome {
 		return pass.Failed(err)
 	}
 	defer root.Close()
-	return pass.Ended(root.Clear(completedFile))
+	return pass.Ended(root.Clear(buildout.CompletedFile))
 }
 
 // complete marks the release (GRID-23), after it and the shared parts that it
@@ -57,5 +54,5 @@ func (r *release) complete(context.Context) pass.Outcome {
 			return pass.Failed(err)
 		}
 	}
-	return pass.Ended(r.root.Write(completedFile, []byte(r.node.Now().Local().Format(time.ANSIC)), confined.AgentFile))
+	return pass.Ended(r.root.Write(buildout.CompletedFile, []byte(r.node.Now().Local().Format(time.ANSIC)), confined.AgentFile))
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"slapos/grid/buildout"
 	"slapos/grid/pass"
 )
 
@@ -27,7 +28,7 @@ func (r *release) remove(ctx context.Context) pass.Outcome {
 // before anything else.
 func (r *release) removeDirectory(ctx context.Context) error {
 	if err := r.begin(ctx); err == nil {
-		if err := r.root.Clear(completedFile); err != nil {
+		if err := r.root.Clear(buildout.CompletedFile); err != nil {
 			return err
 		}
 	} else if ctx.Err() != nil {

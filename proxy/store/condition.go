@@ -134,7 +134,7 @@ func (f *facts) instanceKnown() Actual {
 	switch {
 	case failed && promiseFailed(r.Message) && f.wanted == slap.StateStarted:
 		return f.reported(slap.ConditionPromiseFailed, r.Failing)
-	case failed && f.wanted == slap.StateStarted && f.unbuilt():
+	case failed && f.wanted != slap.StateDestroyed && f.unbuilt():
 		return f.waiting()
 	case failed:
 		return f.reported(slap.ConditionFailed, r.Failing)
