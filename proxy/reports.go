@@ -64,7 +64,7 @@ func (p *Proxy) recorded(r *http.Request, computer string, err error) {
 		p.complain(r, fmt.Errorf("a report can't be kept: %w", err))
 		p.metrics.ignored.WithLabelValues("failed").Inc()
 	default:
-		p.store.Heard(computer, false)
+		p.store.Heard(computer)
 	}
 }
 

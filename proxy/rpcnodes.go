@@ -80,7 +80,7 @@ func (p *Proxy) rpcReleases(r *http.Request, input slap.Dict) (any, error) {
 	if err != nil {
 		return nil, unregistered(computer, err)
 	}
-	p.store.Heard(computer, true)
+	p.store.Polled(computer)
 	result := []object{}
 	for _, software := range list {
 		result = append(result, pyjson.Of("software_release_uri", software.URL, "state", string(software.State)))
@@ -127,7 +127,7 @@ func (p *Proxy) rpcInstances(r *http.Request, input slap.Dict) (any, error) {
 	if err != nil {
 		return nil, unregistered(computer, err)
 	}
-	p.store.Heard(computer, true)
+	p.store.Polled(computer)
 	return body, nil
 }
 

@@ -83,7 +83,7 @@ func (p *Proxy) fullComputerInformation(w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	p.store.Heard(computer, true)
+	p.store.Polled(computer)
 	w.Header().Set(acceptsHeader, "promises")
 	w.Header().Set("ETag", tag)
 	writeBytes(w, contentText, body)

@@ -80,7 +80,7 @@ func (n *waiting) hear(ctx context.Context) {
 		}
 		n.mutex.Lock()
 		for computer := range n.nodes {
-			n.store.Heard(computer, true)
+			n.store.Polled(computer)
 		}
 		n.mutex.Unlock()
 	}
@@ -178,7 +178,7 @@ func (p *Proxy) notModified(w http.ResponseWriter, r *http.Request, computer str
 	if !matches(r.Header, tag) {
 		return false, nil
 	}
-	p.store.Heard(computer, true)
+	p.store.Polled(computer)
 	if most > 0 {
 		begin := time.Now()
 		changed, err := p.waiting.until(r, computer, tag, most)

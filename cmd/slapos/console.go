@@ -105,7 +105,7 @@ func runConsole(ctx context.Context, e *environment, options consoleOptions) err
 	}
 	wayOut := "leave out --starlark for Python"
 	if !options.starlark {
-		python, err := e.python(client, options)
+		python, err := e.python(ctx, client, options)
 		if err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (e *environment) starlarkCommand(arguments []string) []string {
 
 // python is the interpreter of the console, without programs if there is none
 // (D-7).
-func (e *environment) python(client *client, options consoleOptions) (*console.Python, error) {
+func (e *environment) python(ctx context.Context, client *client, options consoleOptions) (*console.Python, error) {
 	p := &console.Python{
 		Programs:  console.FindPythons(e.getenv("PATH")),
 		Starlark:  e.starlarkCommand(os.Args[1:]),
@@ -180,7 +180,7 @@ func (e *environment) python(client *client, options consoleOptions) (*console.P
 		History:   e.expandUser(historyFile),
 	}
 	if client.python != "" {
-		program, err := console.ConfiguredPython(client.python, e.getenv("PATH"))
+		program, err := console.ConfiguredPython(ctx, client.python, e.getenv("PATH"))
 		if err != nil {
 			return nil, err
 		}

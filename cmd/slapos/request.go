@@ -136,7 +136,7 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 		}
 	}
 	if url != noSchema {
-		e.tellMismatch(software.validate(ctx, parameters))
+		e.warnMismatch(software.validate(ctx, parameters))
 	}
 	e.log.Info(fmt.Sprintf("Requesting %s as an instance of %s ...", options.reference, url))
 	request := slap.Request{
@@ -159,7 +159,7 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 			return err
 		}
 	}
-	connection, err := e.tellInstance(ctx, instance, software)
+	connection, err := e.logInstance(ctx, instance, software)
 	if err != nil || !options.json {
 		return err
 	}
@@ -217,9 +217,9 @@ func (e *environment) tellUnsupplied(ctx context.Context, client *client, reques
 	}
 }
 
-// tellInstance logs what an instance published (CLI-53), and returns its
+// logInstance logs what an instance published (CLI-53), and returns its
 // connection parameters decoded.
-func (e *environment) tellInstance(ctx context.Context, instance *slap.Instance, software *softwareSchema) (any, error) {
+func (e *environment) logInstance(ctx context.Context, instance *slap.Instance, software *softwareSchema) (any, error) {
 	e.log.Info("Instance requested.\nState is : " + string(instance.RequestedState) + ".")
 	e.log.Info("Connection parameters of instance are:")
 	connection, err := instance.Connection()
@@ -235,9 +235,9 @@ func (e *environment) tellInstance(ctx context.Context, instance *slap.Instance,
 	return decoded, nil
 }
 
-// tellMismatch warns of parameters that don't fit the schema (CLI-52), and of
+// warnMismatch warns of parameters that don't fit the schema (CLI-52), and of
 // parts of the schema that they can't be compared with (D-34).
-func (e *environment) tellMismatch(err error) {
+func (e *environment) warnMismatch(err error) {
 	var found schema.Mismatch
 	var incomplete *schema.Incomplete
 	switch {

@@ -72,7 +72,7 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 		return err
 	}
 	if state == slap.StateAvailable {
-		e.tellOddSupply(ctx, client, url, o.node)
+		e.warnSupply(ctx, client, url, o.node)
 	}
 	if o.wait {
 		w := &waiter{e: e, client: client, subject: url + " on " + o.node, timeout: o.timeout}
@@ -84,8 +84,8 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 	return nil
 }
 
-// tellOddSupply warns of what no node will build: the master accepts everything.
-func (e *environment) tellOddSupply(ctx context.Context, client *client, url, node string) {
+// warnSupply warns of what no node will build: the master accepts everything.
+func (e *environment) warnSupply(ctx context.Context, client *client, url, node string) {
 	if !strings.Contains(url, "://") && !strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "~") {
 		e.log.Warn(url + " is neither a URL nor an absolute path: a node can't find it")
 	}

@@ -101,7 +101,7 @@ func testStory(t *testing.T, at place) {
 	l.report(release, store.ReportAvailable)
 	is(release, slap.ConditionAvailable, "")
 	is("slappart0", slap.ConditionRequested, "")
-	l.Heard("c", true)
+	l.Polled("c")
 	is("slappart0", slap.ConditionDeploying, "")
 	l.report("slappart0", store.ReportStarted)
 	is("slappart0", slap.ConditionRunning, "")
@@ -269,8 +269,8 @@ func testHeard(t *testing.T, at place) {
 	l.equal("never", l.conditions().Node("c").Condition, slap.ConditionNever)
 	for range 10 {
 		l.clock.pass(300)
-		l.Heard("c", true)
-		l.Heard("c", false)
+		l.Polled("c")
+		l.Heard("c")
 	}
 	heard := l.conditions().Heard("c")
 	if heard.Period < 300 || heard.Period > 330 {
@@ -285,7 +285,7 @@ func testHeard(t *testing.T, at place) {
 	l.equal("silent", []slap.Condition{node.Condition, instance.Condition}, []slap.Condition{slap.ConditionUnknown, slap.ConditionUnknown})
 	l.equal("since", []float64{node.Since, instance.Since}, []float64{heard.Time, heard.Time})
 	l.reopen() // closing writes what it waits with
-	l.Heard("c", true)
+	l.Polled("c")
 	l.equal("back", l.actual("slappart0").Condition, slap.ConditionRunning)
 	l.reopen()
 	l.equal("events", l.happened(store.EventFilter{Computer: "c", Kind: store.KindNode}), []string{"formatted 1 partitions", "silent", "heard"})
@@ -379,7 +379,7 @@ func testOverview(t *testing.T, at place) {
 	if _, err := l.Request(l.ctx, order("lost", func(o *store.Order) { o.Filter = slap.Dict{"computer_guid": "nope"} })); err == nil {
 		t.Error("placed")
 	}
-	l.Heard("c", true)
+	l.Polled("c")
 	o, err := l.Overview(l.ctx)
 	l.must(err)
 	var lines []string

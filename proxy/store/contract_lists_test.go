@@ -63,7 +63,7 @@ func lists(t *testing.T, at place, renewed bool) {
 
 	// What a node reports is seen by the next page.
 	l.report(release, store.ReportAvailable)
-	l.Heard("c", true)
+	l.Polled("c")
 	l.report("slappart0", store.ReportError, "OSError: disk")
 	l.report("slappart1", store.ReportStarted)
 	find("1+0 b@c=failed", store.InstanceFilter{Conditions: []slap.Condition{slap.ConditionFailed}})

@@ -70,7 +70,18 @@ func (n *heardNode) learn(gap float64) {
 }
 
 // Heard implements [History].
-func (d *Database) Heard(computer string, pass bool) {
+func (d *Database) Heard(computer string) { d.heard(computer, func(*heardNode, float64) {}) }
+
+// Polled implements [History].
+func (d *Database) Polled(computer string) { d.heard(computer, (*heardNode).polled) }
+
+func (n *heardNode) polled(now float64) {
+	n.learn(now - n.poll)
+	n.poll = now
+}
+
+// heard notes a node that spoke, and what that tells besides.
+func (d *Database) heard(computer string, note func(n *heardNode, now float64)) {
 	if computer == "" {
 		return
 	}
@@ -88,10 +99,7 @@ func (d *Database) Heard(computer string, pass bool) {
 	} else if n.silent || n.Silent(now) {
 		n.silent, n.back = false, now
 	}
-	if pass {
-		n.learn(now - n.poll)
-		n.poll = now
-	}
+	note(n, now)
 	n.Time, n.unsaid = max(n.Time, now), true
 	h.changes.Add(1)
 }

@@ -229,7 +229,7 @@ func TestSeveralMasters(t *testing.T) {
 	if got := condition(second); got != slap.ConditionRunning {
 		t.Errorf("the second says %s", got)
 	}
-	first.Heard("c", true)
+	first.Polled("c")
 	first.run(first.flushing())
 	if c, err := second.Conditions(t.Context()); err != nil || c.Node("c").Condition != slap.ConditionUp {
 		t.Errorf("%v, %v", c.Node("c"), err)
@@ -297,7 +297,7 @@ func TestOverviewAge(t *testing.T) {
 	o.mutex.Lock()
 	o.took = 0 // however busy the machine is
 	o.mutex.Unlock()
-	d.Heard("c", true)
+	d.Polled("c")
 	if got := condition(); got != slap.ConditionUp {
 		t.Errorf("heard of, it is %s", got)
 	}
@@ -307,7 +307,7 @@ func TestOverviewAge(t *testing.T) {
 		defer o.mutex.Unlock()
 		o.last, o.took, o.made = &Overview{Nodes: []NodeOverview{{}}}, time.Second, time.Now().Add(-age)
 	}
-	d.Heard("c", true)
+	d.Polled("c")
 	age(0)
 	if got := condition(); got != "" {
 		t.Errorf("a large one is made anew at once: %s", got)

@@ -84,9 +84,11 @@ type History interface {
 	// Banged adds the event that a computer which is known, or the default one, is
 	// to be processed again.
 	Banged(ctx context.Context, computer, message string) error
-	// Heard notes that a node spoke, in memory alone. Pass is true when it asked
-	// what it should do: its period is learned from these times.
-	Heard(computer string, pass bool)
+	// Heard notes that a node spoke, in memory alone.
+	Heard(computer string)
+	// Polled is Heard for a node that asked what it should do: its period is
+	// learned from these times.
+	Polled(computer string)
 
 	// Overview returns the condition of everything. It is of this moment unless that
 	// takes long: then it may be twenty times as old. Who gets it must not change it.

@@ -3,15 +3,18 @@
 package console
 
 import (
+	"context"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -188,15 +191,36 @@ func librarySources() (map[string][2]string, error) {
 }
 
 // ConfiguredPython is the interpreter that a configuration names.
-func ConfiguredPython(path, searchPath string) (string, error) {
+func ConfiguredPython(ctx context.Context, path, searchPath string) (string, error) {
+	program := path
 	if !strings.Contains(path, "/") {
+		program = ""
 		for _, directory := range filepath.SplitList(searchPath) {
-			if program := filepath.Join(directory, path); directory != "" && isProgram(program) {
-				return program, nil
+			if found := filepath.Join(directory, path); directory != "" && isProgram(found) {
+				program = found
+				break
 			}
 		}
-	} else if isProgram(path) {
-		return path, nil
 	}
-	return "", fmt.Errorf("%s is no program: correct python in section [slapos], leave it out for the python3 of PATH, or use --starlark", strconv.Quote(path))
+	wayOut := "correct python in section [slapos], leave it out for the python3 of PATH, or use --starlark"
+	switch {
+	case program == "" || !isProgram(program):
+		return "", fmt.Errorf("%s is no program: %s", strconv.Quote(path), wayOut)
+	case !isPython(ctx, program):
+		return "", fmt.Errorf("%s is no Python: %s", strconv.Quote(path), wayOut)
+	}
+	return program, nil
+}
+
+// isPython asks a program, unless its name says it: the console becomes the program,
+// and can't notice afterwards that it does something else.
+func isPython(ctx context.Context, program string) bool {
+	if name := strings.ToLower(filepath.Base(program)); strings.Contains(name, "python") || strings.Contains(name, "pypy") {
+		return true
+	}
+	const answer = "Python, as asked"
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // a busy machine
+	defer cancel()
+	said, err := exec.CommandContext(ctx, program, "-c", "import sys; sys.stdout.write('Python,' + ' as asked')").Output()
+	return err == nil && string(said) == answer
 }

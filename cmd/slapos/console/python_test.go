@@ -268,10 +268,22 @@ func TestFindPythons(t *testing.T) {
 	if found := FindPythons(path); !slices.Equal(found, []string{directory + "/b/python3"}) {
 		t.Errorf("found %q in %s", found, path)
 	}
-	if _, err := ConfiguredPython("python3", path); err != nil {
+	if _, err := ConfiguredPython(t.Context(), "python3", path); err != nil {
 		t.Error(err)
 	}
-	if _, err := ConfiguredPython(directory+"/c/python3", path); err == nil {
+	if _, err := ConfiguredPython(t.Context(), directory+"/c/python3", path); err == nil {
 		t.Error("a file that isn't executable is no program")
+	}
+	// Others than Python are recognised before the console becomes one of them.
+	for name, is := range map[string]bool{"/bin/true": false, "/bin/echo": false, "/bin/sh": false, filepath.Join(directory, "wrapper"): true} {
+		if is {
+			wrapper := "#!/bin/sh\nexec " + testkit.Program(t, "python3", "python3") + " \"$@\"\n"
+			if err := os.WriteFile(name, []byte(wrapper), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := ConfiguredPython(t.Context(), name, path); (err == nil) != is {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -93,6 +93,15 @@ func (a arguments) flag(i int) bool {
 	return b
 }
 
+// waiting is what [daemon.each] waits for: until, or nothing if parameter i forbids
+// that.
+func (a arguments) waiting(i int, until string) string {
+	if !a.flag(i) {
+		return ""
+	}
+	return until
+}
+
 // call calls a method by its name.
 func (d *daemon) call(ctx context.Context, name string, params []any) (any, error) {
 	m, found := methods[name]

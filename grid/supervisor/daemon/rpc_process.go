@@ -181,22 +181,16 @@ func (d *daemon) all() (processes []*process) {
 	return processes
 }
 
-func (d *daemon) startEach(ctx context.Context, processes []*process, wait bool) (any, error) {
+// startEach starts those that don't run; until is as for each.
+func (d *daemon) startEach(ctx context.Context, processes []*process, until string) (any, error) {
 	idle := filter(processes, func(s state) bool { return !s.isRunning() })
-	until := ""
-	if wait {
-		until = untilStarted
-	}
 	return d.each(ctx, idle, func(p *process) error { return p.requestStart(p.namespec()) }, until)
 }
 
-func (d *daemon) stopEach(ctx context.Context, processes []*process, wait bool) (any, error) {
+// stopEach stops those that run; until is as for each.
+func (d *daemon) stopEach(ctx context.Context, processes []*process, until string) (any, error) {
 	for _, p := range processes {
 		p.cancelRestart()
-	}
-	until := ""
-	if wait {
-		until = untilStopped
 	}
 	return d.each(ctx, filter(processes, state.isRunning), func(p *process) error { return p.requestStop(p.namespec()) }, until)
 }
@@ -206,11 +200,11 @@ func (d *daemon) startProcessGroup(ctx context.Context, args arguments) (any, er
 	if err != nil {
 		return nil, err
 	}
-	return d.startEach(ctx, g.byPriority(), args.flag(1))
+	return d.startEach(ctx, g.byPriority(), args.waiting(1, untilStarted))
 }
 
 func (d *daemon) startAllProcesses(ctx context.Context, args arguments) (any, error) {
-	return d.startEach(ctx, d.all(), args.flag(0))
+	return d.startEach(ctx, d.all(), args.waiting(0, untilStarted))
 }
 
 func (d *daemon) stopProcessGroup(ctx context.Context, args arguments) (any, error) {
@@ -218,11 +212,11 @@ func (d *daemon) stopProcessGroup(ctx context.Context, args arguments) (any, err
 	if err != nil {
 		return nil, err
 	}
-	return d.stopEach(ctx, g.byPriority(), args.flag(1))
+	return d.stopEach(ctx, g.byPriority(), args.waiting(1, untilStopped))
 }
 
 func (d *daemon) stopAllProcesses(ctx context.Context, args arguments) (any, error) {
-	return d.stopEach(ctx, d.all(), args.flag(0))
+	return d.stopEach(ctx, d.all(), args.waiting(0, untilStopped))
 }
 
 func (d *daemon) signalProcess(ctx context.Context, args arguments) (any, error) {
