@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -99,17 +100,30 @@ func exitCodes(text string) ([]int, error) {
 	return codes, nil
 }
 
+// Of the real-time signals, Python knows the first that libc doesn't need for
+// itself, and the last.
+const (
+	realTimeFirst = 34
+	realTimeLast  = 64
+)
+
+// otherSignals are further names that Python has.
+var otherSignals = map[string]syscall.Signal{
+	"SIGRTMIN": realTimeFirst, "SIGRTMAX": realTimeLast,
+	"SIGCLD": unix.SIGCLD, "SIGIOT": unix.SIGIOT, "SIGPOLL": unix.SIGPOLL, "SIGSTKFLT": unix.SIGSTKFLT,
+}
+
 // Signal reads a signal's name, with or without SIG, or its number.
 func Signal(text string) (syscall.Signal, error) {
 	number, err := strconv.Atoi(strings.TrimSpace(text))
 	if err == nil {
-		if number < 1 || number > 64 {
+		if number < 1 || number > 31 && number != realTimeFirst && number != realTimeLast {
 			return 0, fmt.Errorf("value %s is not a valid signal number", slap.PythonRepr(text))
 		}
 		return syscall.Signal(number), nil
 	}
 	name := "SIG" + strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(text)), "SIG")
-	if signal := unix.SignalNum(name); signal != 0 {
+	if signal := cmp.Or(unix.SignalNum(name), otherSignals[name]); signal != 0 {
 		return signal, nil
 	}
 	return 0, fmt.Errorf("value %s is not a valid signal name", slap.PythonRepr(text))

@@ -138,7 +138,11 @@ func TestOptionValues(t *testing.T) {
 	var questions []question
 	var asked [][]string
 	for option, table := range optionTables() {
-		for i, value := range append([]string{"absent"}, oddValues...) {
+		tried := append([]string{"absent"}, oddValues...)
+		if option == "stopsignal" {
+			tried = append(tried, strings.Fields("1 31 32 33 34 35 63 64 65 KILL RTMIN sigrtmax RTMIN+1 CLD POLL IOT STKFLT PWR INFO")...)
+		}
+		for i, value := range tried {
 			if option == "numprocs" && len(value) > 4 {
 				continue // nobody runs that many processes
 			}
