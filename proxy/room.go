@@ -72,9 +72,13 @@ func (b *roomedBody) take() error {
 	pieces := int64(1)
 	if b.share == nil {
 		b.share = b.room.pieces.ShareOf(b.request)
-		// All that was announced is taken at once: two that have half each
-		// would wait for one another.
-		pieces = min(max(1, (b.request.ContentLength-smallBody+roomPiece-1)/roomPiece), maximumRoom/roomPiece/4)
+		// All that was announced, or may come, is taken at once: two that have
+		// half each would wait for one another.
+		most := int64(b.room.pieces.Most() / 4)
+		pieces = most
+		if b.request.ContentLength >= 0 {
+			pieces = min(max(1, (b.request.ContentLength-smallBody+roomPiece-1)/roomPiece), most)
+		}
 	}
 	if b.share.Wait(ctx, int(pieces)) != nil {
 		return errRoom

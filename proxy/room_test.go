@@ -65,16 +65,27 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestRoomForAnnounced: what is announced is taken at once, since two bodies with half
+// TestRoomForAnnounced: what is announced, or may come, is taken at once, since two bodies with half
 // of a client's share each would wait for one another.
 func TestRoomForAnnounced(t *testing.T) {
 	r := &room{pieces: serve.NewBudget(8), time: time.Hour, wait: 100 * time.Millisecond} // 2 for each client
+	chunked := false
 	read := func(announced, count int) (*roomedBody, error) {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/", strings.NewReader(strings.Repeat("x", announced)))
+		if chunked {
+			request.ContentLength = -1
+		}
 		body := r.body(request, request.Body)
 		_, err := io.CopyN(io.Discard, body, int64(count))
 		return body, err
 	}
+	for _, chunked = range []bool{false, true} {
+		announcedTwice(t, read)
+	}
+}
+
+func announcedTwice(t *testing.T, read func(announced, count int) (*roomedBody, error)) {
+	t.Helper()
 	const one, two = smallBody + roomPiece, smallBody + 2*roomPiece
 	first, err := read(two, one)
 	if err != nil {

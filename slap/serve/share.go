@@ -23,6 +23,9 @@ type Budget struct {
 // NewBudget makes a budget of so many.
 func NewBudget(most int) *Budget { return &Budget{most: most, shares: newShares()} }
 
+// Most is the number of the budget.
+func (b *Budget) Most() int { return b.most }
+
 // A Share is what a request has of a budget. It is used by one goroutine.
 type Share struct {
 	shares *shares
