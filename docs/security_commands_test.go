@@ -103,8 +103,8 @@ var commandMutations = []mutation{
 	},
 	{
 		"A configured Python is a program", "cmd/slapos/console/python.go", "cmd/slapos/console.TestFindPythons",
-		`} else if isProgram(path) {`,
-		`} else {`,
+		`case program == "" || !isProgram(program):`,
+		`case program == "":`,
 	},
 	{
 		"Nothing of the console's history is for others", "cmd/slapos/console/interactive.go", "cmd/slapos/console.TestConsoleHistory",
