@@ -37,7 +37,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build program install man completions licenses release try-packages docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak verdicts panel-bench mutations lint fuzz clean check-tools
+.PHONY: reaction help build program install man completions licenses release try-packages docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak verdicts panel-bench mutations lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -77,6 +77,9 @@ release: build var/bin/nfpm var/bin/crane var/bin/syft ## packages, archives, im
 
 try-packages: var/bin/nfpm var/bin/crane var/bin/syft ## packages built twice and compared; installed, changed and removed on clean systems: takes long, needs root
 	SLAPOS_TEST_PACKAGES=1 $(GO) test -count 1 -timeout 120m -v -run 'TestPackages|TestRelease' ./docs
+
+reaction: program ## how fast a node with an agent reacts, and what the agent costs: the whole takes two minutes
+	$(PYTHON) .ci/reaction.py bin/slapos
 
 docs: program ## docs/commands.md, from the help of the commands
 	bin/slapos help --markdown > docs/commands.md

@@ -198,16 +198,23 @@ func (e *environment) runPass(ctx context.Context, g gridCommand, configuration 
 	return err
 }
 
+// The pid files of the passes: the keys that name them in section [slapos], and where
+// they are else.
+const (
+	softwarePIDKey, softwarePIDFile = "pidfile_software", "/opt/slapos/slapgrid-sr.pid"
+	instancePIDKey, instancePIDFile = "pidfile_instance", "/opt/slapos/slapgrid-cp.pid"
+	reportPIDKey, reportPIDFile     = "pidfile_report", "/opt/slapos/slapgrid-ur.pid"
+)
+
+// pidFileOf is the path that a key names, or else pidfile, or else the usual one.
+func pidFileOf(merged map[string]string, key, usual string) string {
+	return cmp.Or(merged[key], merged["pidfile"], usual)
+}
+
 // takePIDFile locks the pid file that the command's key names, or else pidfile,
 // or else the usual one (GRID-7).
 func (e *environment) takePIDFile(merged map[string]string, g gridCommand) (release func(), err error) {
-	path := g.pidFile
-	for _, key := range []string{"pidfile", g.pidFileKey} {
-		if merged[key] != "" {
-			path = merged[key]
-		}
-	}
-	held, err := pass.TakePIDFile(path, e.log)
+	held, err := pass.TakePIDFile(pidFileOf(merged, g.pidFileKey, g.pidFile), e.log)
 	var running *pass.RunningError
 	if errors.As(err, &running) {
 		e.log.Info(err.Error())

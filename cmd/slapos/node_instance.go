@@ -37,7 +37,7 @@ Exit codes: 0 done; 1 failed; 2 only promises failed; 3 no master, and services
 kept running; 5 not root; 10 another slapos process runs.`,
 		options:    &own.passOptions,
 		flags:      own.flags(),
-		pidFileKey: "pidfile_instance", pidFile: "/opt/slapos/slapgrid-cp.pid",
+		pidFileKey: instancePIDKey, pidFile: instancePIDFile,
 		prepare: func(options *gridOptions) error {
 			if err := checkFirewall(options); err != nil {
 				return err

@@ -54,7 +54,7 @@ Exit codes: 0 all promises pass; 1 failed; 2 a promise failed; 5 not root;
 10 another slapos process runs.`,
 		options:    &options.passOptions,
 		flags:      options.flags(),
-		pidFileKey: "pidfile_instance", pidFile: "/opt/slapos/slapgrid-cp.pid",
+		pidFileKey: instancePIDKey, pidFile: instancePIDFile,
 		brief: true,
 		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {
 			return instance.PromisePass(ctx, options.forInstance())

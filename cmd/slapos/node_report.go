@@ -23,7 +23,7 @@ Exit codes: 0 done; 1 a script, a report or a partition failed, or the master
 can't be reached; 5 not root; 10 another slapos process runs.`,
 		options:    own,
 		flags:      own.flags(),
-		pidFileKey: "pidfile_report", pidFile: "/opt/slapos/slapgrid-ur.pid",
+		pidFileKey: reportPIDKey, pidFile: reportPIDFile,
 		prepare: checkFirewall,
 		brief:   true,
 		run: func(ctx context.Context, options *gridOptions) (pass.Result, error) {

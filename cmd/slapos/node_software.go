@@ -37,7 +37,7 @@ destroyed.
 Exit codes: 0 done; 1 failed; 5 not root; 10 another slapos process runs.`,
 		options:    &own.passOptions,
 		flags:      own.flags(),
-		pidFileKey: "pidfile_software", pidFile: "/opt/slapos/slapgrid-sr.pid",
+		pidFileKey: softwarePIDKey, pidFile: softwarePIDFile,
 		prepare: func(options *gridOptions) error {
 			own.apply(options)
 			options.Software.GarbageCollect = own.garbageCollect

@@ -30,7 +30,6 @@ func newNodeControlCommands(e *environment) []*cli.Command {
 	for _, c := range []struct{ name, usage string }{
 		{"restart", "restart services"},
 		{"start", "start services"},
-		{"status", "show the state of services"},
 		{"stop", "stop services"},
 		{"tail", "show the log of a service"},
 	} {

@@ -28,7 +28,6 @@ func TestOptionValues(t *testing.T) {
 		"configure local --partition-number": {"20", 0, amount},
 		"node register --partition-number":   {"10", 0, amount},
 		"node promise --every":               {"", 1, maxSeconds},
-		"standalone agent --every":           {"60", 1, maxSeconds},
 		"standalone start --port":            {"", 0, 65535},
 		"standalone start --partitions":      {"", 0, 250},
 		"cache start --listen-connections":   {"256", 1, 1 << 16},
@@ -65,7 +64,7 @@ func TestOptionValues(t *testing.T) {
 			}
 			return
 		}
-		for _, pass := range []string{"software", "instance", "report", "promise"} {
+		for _, pass := range []string{"agent", "software", "instance", "report", "promise"} {
 			if row := strings.Replace(name, "node "+pass+" ", "node PASS ", 1); rows[name] == (limits{}) && rows[row] != (limits{}) {
 				name = row
 			}

@@ -24,6 +24,7 @@ import (
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/format"
+	"slapos/grid/agent"
 	"slapos/grid/firewall"
 	"slapos/networkcache"
 	"slapos/proxy"
@@ -86,6 +87,18 @@ func keyTables(t *testing.T) map[string]keyTable {
 		}
 		return keyTable{read: read}
 	}
+	agentTime := func(read func(agent.Settings) any) func(map[string]string) (any, error) {
+		return func(section map[string]string) (any, error) {
+			e, _, _ := newTestEnvironment(t)
+			file, err := pytext.ParseConfiguration("slapos.cfg", []byte("[slapos]\n"))
+			if err != nil {
+				return nil, err
+			}
+			var settings agent.Settings
+			err = e.fillAgentTimes(section, file, &settings)
+			return read(settings), err
+		}
+	}
 	with := func(table keyTable, values map[string]any) keyTable {
 		table.values = values
 		return table
@@ -112,6 +125,20 @@ func keyTables(t *testing.T) map[string]keyTable {
 		"partition-timeout":       {ofGrid(func(o gridOptions) any { return o.Instance.PartitionTimeout }), seconds(0, 0)},
 		"software_min_free_space": {ofGrid(func(o gridOptions) any { return o.Software.MinFreeSpace }), space},
 		"instance_min_free_space": {ofGrid(func(o gridOptions) any { return o.Instance.MinFreeSpace }), space},
+		"agent_poll_periodicity": {agentTime(func(s agent.Settings) any { return s.Poll }),
+			map[string]any{absent: time.Minute, "1_000": 1000 * time.Second, " 5 ": 5 * time.Second, "010": 10 * time.Second}},
+		"agent_wait": {agentTime(func(s agent.Settings) any { return s.Wait }),
+			map[string]any{absent: 5 * time.Minute, "0": time.Duration(0), " 5 ": 5 * time.Second, "010": 10 * time.Second, "600": 10 * time.Minute}},
+		"agent_report_periodicity": {agentTime(func(s agent.Settings) any { return s.Report }),
+			map[string]any{absent: time.Hour, "1_000": 1000 * time.Second, " 5 ": 5 * time.Second, "010": 10 * time.Second}},
+		"agent_collect_periodicity": {func(section map[string]string) (any, error) {
+			return wholeOption(section, "agent_collect_periodicity", 60)
+		},
+			whole(60, map[string]any{"0": 0})},
+		"agent_prune_periodicity": {agentTime(func(s agent.Settings) any { return len(s.Jobs) }),
+			map[string]any{absent: 0, "0": 0, "1_000": 1, " 5 ": 1, "010": 1}},
+		"agent_garbage_collect_periodicity": {agentTime(func(s agent.Settings) any { return s.Garbage }),
+			map[string]any{absent: time.Duration(0), "0": time.Duration(0), "1_000": 1000 * time.Second, " 5 ": 5 * time.Second, "010": 10 * time.Second}},
 		"maximal_delay": {func(section map[string]string) (any, error) { return wholeOption(section, "maximal_delay", 0) },
 			whole(0, map[string]any{"0": 0})},
 		"port": {func(section map[string]string) (any, error) { return wholeOption(section, "port", -1) },
@@ -313,6 +340,11 @@ func TestKeyPlaces(t *testing.T) {
 		"networkcache": {"node", "software"},
 	}
 	special := map[string][]string{"collect_cache": commands["collect"], "maximal_delay": {"node", "report"}}
+	for _, rule := range keyRules {
+		if strings.HasPrefix(rule.name, "agent_") {
+			special[rule.name] = []string{"node", "agent"}
+		}
+	}
 	more := map[string][][]string{
 		"root_check":                          {{"node", "format"}, {"node", "boot"}, {"node", "bang"}, {"node", "prune"}, {"node", "promise"}, {"node", "promise", "--stored"}, {"node", "status"}},
 		"forbid_supervisord_automatic_launch": {{"node", "status"}, {"node", "software"}},

@@ -94,7 +94,7 @@ func writeMetrics(b *bytes.Buffer, s *Status) error {
 // nobody listens on.
 func Listen(instanceRoot string) (net.Listener, error) {
 	path := filepath.Join(instanceRoot, SocketName)
-	if connection, err := net.Dial("unix", path); err == nil {
+	if connection, err := dial(context.Background(), instanceRoot); err == nil {
 		connection.Close()
 		return nil, fmt.Errorf("another agent listens on %s: stop it first", path)
 	}
@@ -124,17 +124,21 @@ func Listen(instanceRoot string) (net.Listener, error) {
 	return listener, nil
 }
 
-// Ask reads the status of the agent of a directory of partitions. An error that
-// matches fs.ErrNotExist or ECONNREFUSED means that there is none.
-func Ask(ctx context.Context, instanceRoot string) (*Status, error) {
+// dial connects to the socket. Its path may be longer than the name of a socket can be.
+func dial(ctx context.Context, instanceRoot string) (net.Conn, error) {
 	directory, err := os.Open(instanceRoot)
 	if err != nil {
 		return nil, err
 	}
 	defer directory.Close()
-	path := "/proc/self/fd/" + strconv.Itoa(int(directory.Fd())) + "/" + SocketName
+	return (&net.Dialer{}).DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(directory.Fd()))+"/"+SocketName)
+}
+
+// Ask reads the status of the agent of a directory of partitions. An error that
+// matches fs.ErrNotExist or ECONNREFUSED means that there is none.
+func Ask(ctx context.Context, instanceRoot string) (*Status, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		return dial(ctx, instanceRoot)
 	}}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent/status", nil)

@@ -7,7 +7,6 @@
 //	c.Settings = cloud.Settings{Host: "127.0.0.1", Port: 0, Partitions: 10}
 //	err = c.Start(ctx, "")         // and [Cloud.Stop]
 //	status, err := c.Status(ctx)   // what runs
-//	c.Work(ctx, time.Minute)       // what its agent does
 //
 // The directory is laid out as by slapos.core's standalone library, so that either
 // can go on with what the other has left (CLI-101 to CLI-110):
@@ -17,8 +16,8 @@
 //	var/   proxy.db, log/, run/ with sv.sock and pid files
 //	soft/, shared/, inst/
 //
-// One supervisor runs the master, the agent and the passes of the node; a second
-// one, which it starts, runs the services of the partitions.
+// One supervisor runs the master and the agent, and passes of the node for those who
+// start them; a second one, which it starts, runs the services of the partitions.
 //
 // The room writes slapos.cfg but doesn't read it: the command that does so sets
 // [Cloud.Settings]. It prints nothing.

@@ -45,7 +45,7 @@ for group in options.process_group_configs:
 	}
 	for _, want := range []string{
 		"slapos-proxy True '/opt/my programs/slapos' proxy start --cfg ",
-		"slapos-agent True '/opt/my programs/slapos' standalone agent --root ",
+		"slapos-agent True '/opt/my programs/slapos' node agent --cfg ",
 		"slapos-node-instance-all False ",
 	} {
 		if !strings.Contains(string(shown), want) {

@@ -154,12 +154,15 @@ type program struct {
 	lasting       bool
 }
 
+// passPrefix begins the names of the programs that are passes.
+const passPrefix = "slapos-node-"
+
 func (c *Cloud) programs() []program {
 	slapos, configuration := ShellQuote(c.options.Executable), ShellQuote(c.ConfigurationFile())
 	programs := []program{
 		{name: "slapos-proxy", command: slapos + " proxy start --cfg " + configuration + " --verbose"},
 		{name: "slapos-instance-supervisord", command: slapos + " supervisord --nodaemon --configuration " + ShellQuote(c.services().ConfigFile())},
-		{name: "slapos-agent", command: slapos + " standalone agent --root " + ShellQuote(c.options.Root)},
+		{name: "slapos-agent", command: slapos + " node agent --cfg " + configuration},
 	}
 	for i := range programs {
 		programs[i].log, programs[i].lasting = programs[i].name, true
@@ -173,7 +176,7 @@ func (c *Cloud) programs() []program {
 	} {
 		log, _, _ := strings.Cut(pass.words, " ")
 		programs = append(programs, program{
-			name: "slapos-node-" + pass.name, command: slapos + " node " + pass.words + " --cfg " + configuration, log: "slapos-node-" + log,
+			name: passPrefix + pass.name, command: slapos + " node " + pass.words + " --cfg " + configuration, log: "slapos-node-" + log,
 		})
 	}
 	return programs

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"slapos/grid/agent"
 	"slapos/grid/supervisor"
 	"slapos/slap"
 )
@@ -23,13 +24,21 @@ type Status struct {
 	Programs  []ProgramStatus  `json:"programs"`
 	Releases  []ReleaseStatus  `json:"releases"`
 	Instances []InstanceStatus `json:"instances"`
-	Free      int              `json:"free_partitions"`
+	// Failing are the releases and partitions that the agent couldn't bring to the
+	// state that is wanted.
+	Failing []FailingStatus `json:"failing"`
+	Free    int             `json:"free_partitions"`
 }
 
 type ProgramStatus struct {
 	Name  string `json:"name"`
 	State string `json:"state"` // of the supervisor
 	Exit  int    `json:"exit_code"`
+}
+
+type FailingStatus struct {
+	Name  string `json:"name"`
+	Error string `json:"error"`
 }
 
 type ReleaseStatus struct {
@@ -46,7 +55,7 @@ type InstanceStatus struct {
 
 // Status looks at the cloud, which runs if its supervisor answers.
 func (c *Cloud) Status(ctx context.Context) (*Status, error) {
-	status := &Status{Root: c.options.Root, Programs: []ProgramStatus{}, Releases: []ReleaseStatus{}, Instances: []InstanceStatus{}}
+	status := &Status{Root: c.options.Root, Programs: []ProgramStatus{}, Releases: []ReleaseStatus{}, Instances: []InstanceStatus{}, Failing: []FailingStatus{}}
 	client := c.system()
 	defer client.Close()
 	programs, err := client.AllProcessInfo(ctx)
@@ -55,7 +64,7 @@ func (c *Cloud) Status(ctx context.Context) (*Status, error) {
 	}
 	status.Running, status.Master = true, c.MasterURL()
 	for _, p := range programs {
-		if !strings.HasSuffix(p.Name, "-all") || p.State != 0 {
+		if !strings.HasPrefix(p.Name, passPrefix) || p.State != 0 { // those that somebody started
 			status.Programs = append(status.Programs, ProgramStatus{Name: p.Name, State: p.Statename, Exit: p.Exitstatus})
 		}
 	}
@@ -75,6 +84,7 @@ func (c *Cloud) Status(ctx context.Context) (*Status, error) {
 	for _, r := range computer.SoftwareReleases {
 		status.Releases = append(status.Releases, c.releaseStatus(r))
 	}
+	status.Failing = append(status.Failing, c.failing(ctx)...)
 	services := c.serviceStatus(ctx)
 	for _, p := range computer.Partitions {
 		if p.SoftwareRelease == nil {
@@ -86,6 +96,20 @@ func (c *Cloud) Status(ctx context.Context) (*Status, error) {
 		})
 	}
 	return status, nil
+}
+
+// failing asks the agent, as far as it answers.
+func (c *Cloud) failing(ctx context.Context) (failing []FailingStatus) {
+	told, err := agent.Ask(ctx, c.Path("inst"))
+	if err != nil {
+		return nil
+	}
+	for _, t := range told.Tasks {
+		if t.Error != "" {
+			failing = append(failing, FailingStatus{t.Name, t.Error})
+		}
+	}
+	return failing
 }
 
 func (c *Cloud) releaseStatus(r *slap.SoftwareRelease) ReleaseStatus {
@@ -147,6 +171,10 @@ func (status *Status) Text() string {
 			services += " (" + strings.Join(other, ", ") + ")"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", i.Partition, i.State, i.URL, services)
+	}
+	for _, f := range status.Failing {
+		line, _, _ := strings.Cut(f.Error, "\n")
+		fmt.Fprintf(w, "failing\t%s\t%s\n", f.Name, line)
 	}
 	w.Flush()
 	if status.Free == 1 {
