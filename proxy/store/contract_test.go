@@ -45,6 +45,9 @@ func contract(t *testing.T, at place) {
 		{"await one", testAwaitOne},
 		{"processes", testProcesses},
 		{"closed", testClosed},
+		{"access", testAccess},
+		{"access at once", testAccessAtOnce},
+		{"only a partition", testOnlyPartition},
 	}, historyContract...) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel() // mostly, they wait for the disk

@@ -55,6 +55,8 @@ func copiedTables() []copiedTable {
 		copyOf(&promiseTable),
 		copyOf(&eventTable),
 		copyOf(&logTable),
+		copyOf(&tokenTable),
+		copyOf(&certificateTable),
 	}
 }
 

@@ -48,6 +48,10 @@ func TestCopy(t *testing.T) {
 	if _, err := l.Related(l.ctx, id("slappart0"), []string{"child"}); err != nil {
 		t.Fatal(err)
 	}
+	l.must(l.AddToken(l.ctx, store.Token{ID: "t", Digest: "d", Role: store.RoleNode, Uses: 1, Expires: 1e12}))
+	if _, err := l.Join(l.ctx, store.Joining{ID: "t", Digest: "d", Key: "k", Serial: "s"}); err != nil {
+		t.Fatal(err)
+	}
 	want := content(t, l.uri)
 
 	from := l.uri
@@ -59,8 +63,8 @@ func TestCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.equal("counts", fmt.Sprint(counts), "[{config18 0} {computer18 1} {software18 1} {partition18 1200} {slave18 1} "+
-			"{partition_network18 2400} {forwarded_partition_request18 1} {usage18 1} {related18 1} {report18 1} {heard18 1} {promise18 0} {event18 34} {log18 0}]")
-		l.equal("progress", []int64{last, total}, []int64{3642, 3642})
+			"{partition_network18 2400} {forwarded_partition_request18 1} {usage18 1} {related18 1} {report18 1} {heard18 1} {promise18 0} {event18 34} {log18 0} {token18 1} {certificate18 1}]")
+		l.equal("progress", []int64{last, total}, []int64{3644, 3644})
 		if got := content(t, to); !reflect.DeepEqual(got, want) {
 			t.Error("the copy differs")
 		}

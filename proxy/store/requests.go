@@ -32,6 +32,18 @@ func (d *Database) Resolve(ctx context.Context, order Order) (r Resolved, err er
 // requester looks at the Authorization header first, then at the form; an
 // unknown partition in the form counts as a person (PROXY-60).
 func (s *session) requester(ctx context.Context, order Order) (Requester, error) {
+	r, err := s.anyRequester(ctx, order)
+	if err == nil && order.OnlyPartition && r.Root == "" {
+		id := order.Requester
+		if order.Authorized != nil {
+			id = *order.Authorized
+		}
+		return r, &RequesterError{id}
+	}
+	return r, err
+}
+
+func (s *session) anyRequester(ctx context.Context, order Order) (Requester, error) {
 	r := Requester{ID: order.requesterID()}
 	if order.Authorized != nil {
 		p, err := s.partition(ctx, At(*order.Authorized))

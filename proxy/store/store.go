@@ -27,6 +27,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"slapos/slap"
 )
@@ -113,12 +114,36 @@ type Store interface {
 	Requests
 	History
 	Lists
+	Access
 
 	// Ready returns nil if the database can be read and written now, and otherwise
 	// why it can't. What it writes changes nothing.
 	Ready(ctx context.Context) error
 	// Close waits for operations under way and closes the database.
 	Close() error
+}
+
+// Access are the tokens and certificates by which others than the owner use the
+// master (JOIN-10).
+type Access interface {
+	// AddToken keeps a token, and forgets those that ended long ago. It returns a
+	// *[NameError] for a name that no certificate can have.
+	AddToken(ctx context.Context, token Token) error
+	// Access returns all that are kept, the oldest first.
+	Access(ctx context.Context) ([]Token, []Certificate, error)
+	// AwaitAccess is AwaitNode for them.
+	AwaitAccess() (changed <-chan struct{}, leave func())
+	// Join notes a certificate that is to be signed by the right of a token, and gives
+	// it a name. A key that has joined keeps its name, and uses
+	// the same token up once. Errors are ErrToken…, [ErrRevoked] and *[NameError].
+	Join(ctx context.Context, joining Joining) (Certificate, error)
+	// Renew notes the certificate that follows another one, or returns [ErrRevoked].
+	Renew(ctx context.Context, old, serial string, expires time.Time) (Certificate, error)
+	// RevokeToken, Revoke and RevokeKey end a token, what has a name, and the
+	// certificates of a key. Revoke counts what it ended.
+	RevokeToken(ctx context.Context, id string) error
+	Revoke(ctx context.Context, name string) (int64, error)
+	RevokeKey(ctx context.Context, key string) error
 }
 
 // Nodes are the operations on computers, their software and their use.

@@ -90,6 +90,9 @@ type Order struct {
 	// Authorized is the partition that the Authorization header names; it
 	// goes before the request's own requester, and must exist (PROXY-14).
 	Authorized *slap.PartitionID
+	// OnlyPartition is true for who may ask in the name of a partition with an
+	// instance alone, never as a person: anything else is a *[RequesterError].
+	OnlyPartition bool
 }
 
 // requesterID is the partition to tell about changes (PROXY-60).
