@@ -108,6 +108,9 @@ const maximumFields = 1000
 
 // formOf reads the body, urlencoded or multipart (PROXY-13).
 func formOf(r *http.Request) (fields, error) {
+	if form, read := formRead(r); read {
+		return form, nil
+	}
 	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
 	case "application/x-www-form-urlencoded":
 		body, err := io.ReadAll(r.Body)

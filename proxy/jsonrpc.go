@@ -64,7 +64,11 @@ func (p *Proxy) rpc(method rpcMethod) handler {
 		if err := input.Validate(value); err != nil {
 			return refuse(http.StatusBadRequest, "%s", violation(value, err))
 		}
-		answer, err := method.call(r, numbers(value).(slap.Dict))
+		document := numbers(value).(slap.Dict)
+		if err := p.mayCall(r, document); err != nil {
+			return err
+		}
+		answer, err := method.call(r, document)
 		if err != nil {
 			return rpcError(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"slapos/proxy/authority"
 	"slapos/proxy/panel"
 	"slapos/proxy/store"
 	"slapos/slap/serve"
@@ -46,6 +47,9 @@ type Options struct {
 	MaximumBody int64
 	// Allow reports whether a request may be answered; nil allows all.
 	Allow func(*http.Request) bool
+	// Authority is the master's own, nil without one: then tokens and certificates of
+	// it have their roles, and who shows nothing is nobody, unless Allow says otherwise.
+	Authority *authority.Authority
 	// Guard keeps the pages of other sites out.
 	Guard serve.Guard
 	// AccessLog gets a line for each request, unless nil.
@@ -85,6 +89,7 @@ type Proxy struct {
 	routes  map[string]route
 	answers *answerCache
 	waiting *waiting
+	access  *access // nil without an authority
 	metrics *metrics
 	panel   *panel.Panel
 	web     *http.Client // of /http_proxy and the cache's upstream
@@ -112,6 +117,7 @@ func New(options Options) *Proxy {
 		longReports: make(chan struct{}, longReports),
 		answers:     newAnswerCache(options.Store),
 		waiting:     newWaiting(options.Store),
+		access:      newAccess(options),
 	}
 	p.metrics = newMetrics(options.Store, p.waiting.number)
 	p.panel = p.newPanel()

@@ -89,6 +89,9 @@ var errLong = errors.New("it is too long")
 // reportOf reads the form of a report, whose log may be longer than any body: of a
 // long one, its middle is left out.
 func (p *Proxy) reportOf(r *http.Request) (fields, error) {
+	if form, read := formRead(r); read {
+		return form, nil
+	}
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
 		r.Body = io.NopCloser(io.LimitReader(r.Body, reportHead))
 		return formOf(r)
@@ -181,7 +184,9 @@ func actorOf(r *http.Request) string {
 		address = r.RemoteAddr
 	}
 	name := identity(r)
-	if name != "" {
+	if who := identityOf(r); who.Name != "" {
+		name = who.Role + " " + who.Name
+	} else if name != "" {
 		name = "certificate " + name
 	} else if _, _, basic := r.BasicAuth(); basic || len(r.Header.Get("Authorization")) > 7 && r.Header.Get("Authorization")[:7] == "Bearer " {
 		name = "token"

@@ -27,6 +27,8 @@ func (e *configurationError) Error() string { return e.text }
 // request decides who answers (PROXY-61).
 func (p *Proxy) request(r *http.Request, order store.Order) (outcome, error) {
 	ctx := r.Context()
+	// Whatever a node asks for, it asks in the name of a partition.
+	order.OnlyPartition = identityOf(r).scope() != nil
 	if order.Shared {
 		master, err := p.masterFor(r, order)
 		if err != nil {

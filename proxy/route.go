@@ -22,6 +22,8 @@ type route struct {
 	fail    func(w http.ResponseWriter, r *http.Request, err error)
 	// anySize is true where bodies may be as large as the disk.
 	anySize bool
+	// rule says who may use it; nobody but the owner if nil.
+	rule *rule
 }
 
 func get(h handler) map[string]handler  { return map[string]handler{http.MethodGet: h} }
@@ -59,6 +61,15 @@ func (p *Proxy) allRoutes() map[string]route {
 	for name, method := range p.rpcMethods() {
 		routes["/"+name] = route{methods: post(p.rpc(method)), fail: p.failRPC}
 	}
+	for path, methods := range p.joinRoutes() {
+		routes[path] = route{methods: methods, fail: p.failRPC}
+	}
+	for path, rule := range rules() {
+		if found, ok := routes[path]; ok {
+			found.rule = &rule
+			routes[path] = found
+		}
+	}
 	return routes
 }
 
@@ -87,11 +98,12 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		found.fail(w, r, refuse(http.StatusForbidden, "%s", reason))
 		return
 	}
-	if p.options.Allow != nil && !open && !p.options.Allow(r) {
-		w.Header().Set("WWW-Authenticate", `Basic realm="SlapOS master"`)
-		found.fail(w, r, refuse(http.StatusUnauthorized, "This master answers those who show a client certificate, or a token as bearer or password."))
+	admitted, err := p.admit(w, r, found)
+	if err != nil {
+		found.fail(w, r, err)
 		return
 	}
+	r = admitted
 	if !ok {
 		p.failPage(w, r, errNoPage)
 		return

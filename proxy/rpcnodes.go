@@ -21,7 +21,7 @@ func (p *Proxy) rpcMethods() map[string]rpcMethod {
 		"slapos.get.v0.hateoas_url":                    {input: "nothing", output: "hateoasAddress", call: p.rpcHateoasURL},
 		"slapos.post.v0.compute_node_certificate":      {input: "computer", output: "certificate", call: certificate},
 		"slapos.remove.v0.compute_node_certificate":    {input: "computer", output: "success", call: ignored},
-		"slapos.get.v0.software_instance_certificate":  {input: "named", output: "certificate", call: certificate},
+		"slapos.get.v0.software_instance_certificate":  {input: "named", output: "certificate", call: p.rpcPartitionCertificate},
 		"slapos.post.v0.compute_node_usage":            {input: "usage", output: "success", call: p.rpcUsage},
 		"slapos.get.v0.compute_node_status":            {input: "computer", output: "status", call: always(pyjson.Of("text", "Unknown (not implemented)"))},
 		"slapos.post.v0.software_installation":         {input: "supply", output: "success", call: p.rpcSupply},

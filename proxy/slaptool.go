@@ -31,7 +31,7 @@ func (p *Proxy) slapRoutes() map[string]map[string]handler {
 		"/useComputer":                      post(p.useComputer),
 		"/computerBang":                     post(p.computerBang),
 		"/getComputerPartitionStatus":       get(constant("Not implemented.")),
-		"/getComputerPartitionCertificate":  get(constant(slap.Dict{"certificate": "", "key": ""})),
+		"/getComputerPartitionCertificate":  get(p.partitionCertificate),
 
 		"/getSoftwareReleaseListFromSoftwareProduct": get(p.softwareProduct),
 

@@ -185,6 +185,9 @@ func (p *Proxy) notModified(w http.ResponseWriter, r *http.Request, computer str
 		if rec, ok := w.(*recorder); ok {
 			rec.waited = time.Since(begin)
 		}
+		if err == nil {
+			err = p.stillAdmitted(r)
+		}
 		if err != nil || changed {
 			return false, err
 		}

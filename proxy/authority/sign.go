@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -23,7 +24,12 @@ import (
 )
 
 // Subject is whom a certificate names.
-type Subject struct{ Role, Name string }
+type Subject struct {
+	Role, Name string
+	// Tenant further tells those apart who have a name one after the other; may be
+	// empty.
+	Tenant string
+}
 
 // Issued is a certificate that the authority signed.
 type Issued struct {
@@ -113,6 +119,21 @@ func (a *Authority) expires(signer pair) time.Time {
 	return end
 }
 
+// Make makes a key and signs its certificate, for somebody who can make none: both
+// are in PEM.
+func (a *Authority) Make(subject Subject) (issued Issued, key []byte, err error) {
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return issued, nil, err
+	}
+	serial, err := NewSerial()
+	if err != nil {
+		return issued, nil, err
+	}
+	issued, err = a.Sign(subject, &secret.PublicKey, serial)
+	return issued, encodeKey(secret), err
+}
+
 // Sign signs the certificate of a client: it proves who made a request to the
 // master, and is good for nothing else. It is no server's, so that no node can
 // pretend to be the master.
@@ -133,6 +154,9 @@ func (a *Authority) Sign(subject Subject, key crypto.PublicKey, serial string) (
 		NotBefore:    a.options.Now().Add(-skew), NotAfter: a.expires(signer),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
+	}
+	if subject.Tenant != "" {
+		template.Subject.Organization = []string{subject.Tenant}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, signer.certificate, key, signer.key)
 	if err != nil {
@@ -182,6 +206,9 @@ func SubjectOf(certificate *x509.Certificate) Subject {
 	s := Subject{Name: certificate.Subject.CommonName}
 	if units := certificate.Subject.OrganizationalUnit; len(units) == 1 {
 		s.Role = units[0]
+	}
+	if organizations := certificate.Subject.Organization; len(organizations) == 1 {
+		s.Tenant = organizations[0]
 	}
 	return s
 }
