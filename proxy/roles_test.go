@@ -169,7 +169,7 @@ func refused(w *httptest.ResponseRecorder) bool {
 // it is about, "p" that node's partition, "u" users, "r" read-only ones; "e" is
 // everybody, "m" whoever is somebody. A route that isn't here fails.
 var permitted = map[string]string{
-	"/": "ur", "/getRunId": "e", "/healthz": "e", "/metrics": "ur", "/hateoas": "ur", "/hateoas/...": "ur", "/panel": "ur", "/panel/...": "ur",
+	"/": "ur", "/getRunId": "e", "/healthz": "e", "/readyz": "e", "/version": "opurx", "/openapi.json": "opurx", "/metrics": "ur", "/hateoas": "ur", "/hateoas/...": "ur", "/panel": "ur", "/panel/...": "ur",
 	"/http_proxy/...": "u", "/shacache/...": "opurx", "/join": "e", "/renew": "m", "/leave": "m",
 
 	"/getFullComputerInformation": "ou", "/getComputerInformation": "ou", "/registerComputerPartition": "opu", "/loadComputerConfigurationFromXML": "o",
