@@ -9,6 +9,8 @@ import (
 	"net/http"
 )
 
+const fullComputerPath = "getFullComputerInformation"
+
 // FullComputerInformation fetches everything that should be on a computer. It
 // calls ComputerInformation for Masters without that call (SLAP-43).
 func (c *Client) FullComputerInformation(ctx context.Context, computer string) (*Computer, error) {
@@ -16,7 +18,7 @@ func (c *Client) FullComputerInformation(ctx context.Context, computer string) (
 		return nil, notFound("the computer has no name")
 	}
 	query := Form{{"computer_id", computer}}
-	full, err := fetch[*Computer](ctx, c, call{path: "getFullComputerInformation", query: query})
+	full, err := fetch[*Computer](ctx, c, call{path: fullComputerPath, query: query})
 	if errors.Is(err, ErrNotFound) {
 		return c.ComputerInformation(ctx, computer)
 	}

@@ -31,7 +31,7 @@ func (c *Client) WaitComputer(ctx context.Context, computer, tag string, wait ti
 		return Look{}, notFound("the computer has no name")
 	}
 	l := &look{tag: tag, wait: wait}
-	asked := call{path: "getFullComputerInformation", method: http.MethodGet, query: Form{{"computer_id", computer}}, look: l}
+	asked := call{path: fullComputerPath, method: http.MethodGet, query: Form{{"computer_id", computer}}, look: l}
 	answer, err := c.do(ctx, asked)
 	if errors.Is(err, ErrNotFound) {
 		old, err := c.ComputerInformation(ctx, computer)

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -76,6 +77,8 @@ type Client struct {
 	mu      sync.Mutex
 	rest    *Hateoas     // set when first needed
 	waiters *http.Client // see patient
+
+	takesPromises atomic.Bool // the last answer about the whole computer said so
 }
 
 // NewClient checks the configuration and returns a client, without using the

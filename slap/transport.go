@@ -114,6 +114,9 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	if call.look != nil {
 		call.look.answered(response)
 	}
+	if call.path == fullComputerPath && response.StatusCode == http.StatusOK {
+		c.takesPromises.Store(accepts(response.Header))
+	}
 	if response.StatusCode >= 400 {
 		return nil, true, httpError(call, request, response, body)
 	}

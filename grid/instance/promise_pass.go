@@ -16,8 +16,8 @@ import (
 )
 
 // PromisePass runs all promises of started partitions and changes nothing else:
-// it reports nothing to the master, and counts every failure as a promise's
-// (GRID-61).
+// it reports nothing to the master but to one that wants it (GRID-111), and counts
+// every failure as a promise's (GRID-61).
 func PromisePass(ctx context.Context, options Options) (pass.Result, error) {
 	p := newPass(options)
 	defer p.close()

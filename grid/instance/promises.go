@@ -34,6 +34,7 @@ func (d *deployment) runPromises(ctx context.Context, mode promise.Mode) (report
 	if has, err := d.hasPromises(); err != nil {
 		return report, err
 	} else if !has {
+		d.tellPromises(ctx, report)
 		return report, d.makeResults()
 	}
 	d.Step("checking promises of")
@@ -58,6 +59,7 @@ func (d *deployment) runPromises(ctx context.Context, mode promise.Mode) (report
 	if err != nil {
 		return report, err
 	}
+	d.tellPromises(ctx, report)
 	return report, report.Err()
 }
 

@@ -3,6 +3,7 @@
 package testenv
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,6 +25,7 @@ type Master struct {
 	Answers map[string]any // by path, for other GETs
 	Status  map[string]int // by path, when not 200
 	Refuse  func(Call) int // the status of one call, 0 for the usual one
+	Accepts string         // header Slapos-Accepts, "" for none
 
 	mu    sync.Mutex
 	calls []Call
@@ -33,6 +35,7 @@ type Master struct {
 type Call struct {
 	Path string
 	Form url.Values
+	JSON string // the body of a call of JSON-RPC
 }
 
 // line returns the call in the form that tests compare: its path and subject.
@@ -73,10 +76,15 @@ func (m *Master) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	sent, err := io.ReadAll(r.Body) // empty after a form
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	path := r.URL.Path[1:]
-	m.calls = append(m.calls, Call{path, r.Form})
+	m.calls = append(m.calls, Call{path, r.Form, string(sent)})
 	status := m.Status[path]
 	if m.Refuse != nil && status == 0 {
 		status = m.Refuse(m.calls[len(m.calls)-1])
@@ -88,6 +96,9 @@ func (m *Master) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, found := m.Answers[path]
 	if path == "getFullComputerInformation" {
 		answer, found = m.Wanted, true
+		if m.Accepts != "" {
+			w.Header().Set("Slapos-Accepts", m.Accepts)
+		}
 	}
 	if !found {
 		if r.Method == http.MethodGet {
