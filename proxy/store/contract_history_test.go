@@ -341,6 +341,7 @@ func testPromises(t *testing.T, at place) {
 	l.equal("failing", []any{got.Condition, got.Message}, []any{slap.ConditionPromiseFailed, "disk: no disk (and 1 more)"})
 	promises(1, "up", "disk")
 	promises(2, "up")
+	l.must(store.Sweep(l.ctx, l.Store.(*store.Database))) // what is still there stays
 	counts, failing := l.conditions().Promises(id("slappart0"))
 	l.equal("counts", []int64{counts.Passed, counts.Failed}, []int64{2, 1})
 	l.equal("named", []any{failing[0].Name, failing[0].Message, failing[0].Since}, []any{"up", "no up", got.Since})

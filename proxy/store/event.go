@@ -267,7 +267,7 @@ func (d *Database) sweep(ctx context.Context) error {
 			`DELETE FROM report18 WHERE kind = 'release' AND NOT EXISTS (SELECT 1 FROM software18
 				WHERE url = subject AND software18.computer_reference = report18.computer_reference)`,
 			`DELETE FROM promise18 WHERE NOT EXISTS (SELECT 1 FROM partition18
-				WHERE reference = partition_reference AND partition18.computer_reference = promise18.computer_reference AND slap_state <> 'free')`,
+				WHERE partition18.reference = promise18.partition_reference AND partition18.computer_reference = promise18.computer_reference AND slap_state <> 'free')`,
 		} {
 			if _, err := t.noted(ctx, statement); err != nil {
 				return err

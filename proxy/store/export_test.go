@@ -15,6 +15,9 @@ func KeepOverview(d *Database) {
 	o.made, o.took, o.changes = time.Now(), time.Hour, -1
 }
 
+// Sweep does what a master does in quiet moments.
+func Sweep(ctx context.Context, d *Database) error { return d.sweep(ctx) }
+
 // Content is all that a master answers from: its tables by name, but for those that
 // a file gets with their first row.
 func (r *Reader) Content(ctx context.Context) (map[string]*Table, error) {
