@@ -29,6 +29,7 @@ var exposures = map[string]float64{
 	"slapos-node@collect.service": 3.5, // reads everything, writes below instance_root
 	"slapos-node@format.service":  5.5, // makes users and interfaces
 	"slapos-boot.service":         5.5,
+	"slapos-agent.service":        7, // the same
 	"slapos-node@.service":        7, // builds and promises, as users, may do what those may
 	"slapos-supervisord.service":  8, // so may services
 }

@@ -14,11 +14,10 @@ import (
 const (
 	// shortestWait is what is left of the wait when proxies on the way break it off.
 	shortestWait = 25 * time.Second
-	// A look that follows one that found a change comes spacing later, twice as late
-	// each time while changes go on, up to widestSpacing: a flood of them costs no more.
-	firstSpacing  = 20 * time.Millisecond
-	widestSpacing = time.Second
-	quiet         = 2 * time.Second
+	// Changes are fetched at once, looks of them in a row, and then as often as spacing
+	// says: a flood of them costs no more (AGENT-9).
+	looks   = 30
+	spacing = 500 * time.Millisecond
 	// lookRetry is the first pause after a look that failed, which doubles up to the
 	// time between two polls.
 	lookRetry = time.Second
@@ -50,8 +49,8 @@ type look struct {
 func (l *looker) run(ctx context.Context) {
 	tag := ""
 	wait := l.wait
-	var changed time.Time
-	var spacing, retry time.Duration
+	flood := bucket{most: looks, every: spacing}
+	var retry time.Duration
 	for ctx.Err() == nil {
 		begin := time.Now()
 		found, err := l.master.WaitComputer(ctx, l.computer, tag, wait)
@@ -73,24 +72,18 @@ func (l *looker) run(ctx context.Context) {
 			now.next = tooEarly // it is about to stop, for example
 		case found.Computer != nil:
 			tag, retry = found.Tag, 0
-			if time.Since(changed) > quiet+spacing {
-				spacing = 0
-			} else {
-				spacing = min(max(firstSpacing, 2*spacing), widestSpacing)
-			}
-			changed = time.Now()
 		}
 		l.found(ctx, now)
-		l.pause(ctx, now, spacing)
+		if now.next > 0 {
+			l.pause(ctx, now)
+		} else if found.Computer != nil {
+			_ = clock.Pause(ctx, flood.take(time.Now()))
+		}
 	}
 }
 
 // pause sleeps until the next look.
-func (l *looker) pause(ctx context.Context, now look, spacing time.Duration) {
-	if now.next == 0 {
-		_ = clock.Pause(ctx, spacing)
-		return
-	}
+func (l *looker) pause(ctx context.Context, now look) {
 	timer := time.NewTimer(now.next)
 	defer timer.Stop()
 	select {

@@ -64,8 +64,7 @@ type task struct {
 	since    time.Time
 	runs     int
 
-	tokens float64 // see burst
-	filled time.Time
+	often bucket // see burst
 }
 
 // An outcome is how a run of a task ended.
@@ -96,7 +95,7 @@ func newSchedule(places map[Kind]int) *schedule {
 func (s *schedule) ask(k key, at time.Time, why string) {
 	t := s.tasks[k]
 	if t == nil {
-		t = &task{key: k, tokens: burst, filled: at}
+		t = &task{key: k, often: bucket{most: burst, every: refill}}
 		s.tasks[k] = t
 	}
 	switch {
@@ -157,8 +156,8 @@ func (s *schedule) start(now time.Time) (ready []*task, wake time.Time) {
 	}
 	slices.SortFunc(due, func(a, b *task) int { return cmp.Or(a.due.Compare(b.due), cmp.Compare(a.name, b.name)) })
 	for _, t := range due {
-		if at := t.allowed(now); at.After(now) {
-			earliest(at)
+		if pause := t.often.wait(now); pause > 0 {
+			earliest(now.Add(pause))
 			continue
 		}
 		if t.kind != KindJob && taken[t.kind] >= max(1, s.places[t.kind]) || running[t.kind] >= most {
@@ -167,7 +166,7 @@ func (s *schedule) start(now time.Time) (ready []*task, wake time.Time) {
 		}
 		taken[t.kind]++
 		running[t.kind]++
-		t.tokens--
+		t.often.take(now)
 		t.running, t.began, t.due, t.holder = true, now, time.Time{}, 0
 		ready = append(ready, t)
 		if t.kind == KindPartition {
@@ -178,16 +177,6 @@ func (s *schedule) start(now time.Time) (ready []*task, wake time.Time) {
 		earliest(slices.MinFunc(slow, time.Time.Compare))
 	}
 	return ready, wake
-}
-
-// allowed is when a task may run, as far as it didn't run too often.
-func (t *task) allowed(now time.Time) time.Time {
-	t.tokens = min(burst, t.tokens+float64(max(0, now.Sub(t.filled)))/float64(refill))
-	t.filled = now
-	if t.tokens >= 1 {
-		return now
-	}
-	return now.Add(time.Duration((1 - t.tokens) * float64(refill)))
 }
 
 // end notes how a run ended, and when the next one is due.
