@@ -423,6 +423,9 @@ func (a *Agent) finished(t *task, o outcome, now time.Time) {
 		if o.names != nil {
 			a.names[t.name] = o.names
 		}
+		if o.err == nil && o.waits == "" {
+			a.keeper.meet(!a.settings.Supervisor.LaunchForbidden)
+		}
 		if known := a.partitions[t.name]; known != nil && known.state == slap.StateDestroyed && !a.master.waits {
 			a.poke()
 		}

@@ -27,25 +27,39 @@ const (
 type keeper struct {
 	pidFile string
 	changed func(what string)
+	// met gets a value when a run has met a supervisor: true if it is certain.
+	met chan bool
 }
 
 func newKeeper(root string, changed func(what string)) *keeper {
-	return &keeper{pidFile: supervisor.Layout{InstanceRoot: root}.PIDFile(), changed: changed}
+	return &keeper{pidFile: supervisor.Layout{InstanceRoot: root}.PIDFile(), changed: changed, met: make(chan bool, 1)}
+}
+
+// meet tells that a run has met a supervisor, which may have ended since.
+func (k *keeper) meet(certain bool) {
+	select {
+	case k.met <- certain:
+	default:
+	}
 }
 
 // run sleeps while the supervisor lives, until ctx ends.
 func (k *keeper) run(ctx context.Context) {
-	last, sought := 0, 0
+	last, sought, certain := 0, 0, false
 	for ctx.Err() == nil {
 		pid, err := k.find()
 		if err != nil {
+			if certain { // it was there
+				k.changed("The supervisor ended")
+			}
 			pause := soughtOften
 			if sought++; sought > often {
 				pause = soughtSeldom
 			}
-			_ = clock.Pause(ctx, pause)
+			certain = k.await(ctx, pause)
 			continue
 		}
+		certain = false
 		if last != 0 && pid != last {
 			k.changed("Another supervisor runs")
 		}
@@ -56,6 +70,18 @@ func (k *keeper) run(ctx context.Context) {
 		k.changed("The supervisor ended")
 		_ = clock.Pause(ctx, soughtOften)
 	}
+}
+
+// await waits for a time, or until a run meets a supervisor.
+func (k *keeper) await(ctx context.Context, pause time.Duration) (certain bool) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case certain = <-k.met:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return certain
 }
 
 // find returns the process number of a supervisor that lives.
