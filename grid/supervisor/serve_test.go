@@ -297,6 +297,28 @@ startretries=0
 	}
 }
 
+// TestOwnUser has the supervisor itself become another user, with its groups.
+func TestOwnUser(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("IN_NAMESPACE") == "" {
+		inNamespace(t)
+		return
+	}
+	s := newSupervisor(t, `
+[program:plain]
+command=sh -c 'id -u; id -g; id -G; exec sleep 1000'
+stdout_logfile=%(here)s/plain.log
+`)
+	configuration := s.read("supervisord.conf")
+	s.write("supervisord.conf", strings.Replace(configuration, "[supervisord]\n", "[supervisord]\nuser=daemon\n", 1))
+	must(t, os.Chown(s.directory, 1, 1))
+	s.start()
+	s.until("plain has looked", func() bool { return strings.Count(s.read("plain.log"), "\n") == 3 })
+	if got := s.read("plain.log"); got != "1\n1\n1 2 3\n" {
+		t.Errorf("plain is %q", got)
+	}
+}
+
 // inNamespace runs the current test again as root, with users and groups of its
 // own.
 func inNamespace(t *testing.T) {

@@ -26,10 +26,12 @@ func catchIgnored() (stop func()) {
 }
 
 // resetReserved resets the signals that C libraries reserve to their default:
-// the runtime doesn't touch them, and nobody sends them to us.
+// the runtime doesn't touch them, and nobody sends them to us. It handles 33
+// itself, to change the user of all its threads: without its handler, becomeUser
+// would wait for them for ever.
 func resetReserved() {
 	var byDefault [4]uint64 // the kernel's sigaction, all zero
-	for number := uintptr(32); number <= 34; number++ {
+	for _, number := range []uintptr{32, 34} {
 		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, number, uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0)
 	}
 }
