@@ -64,6 +64,7 @@ class Node:
         self.slapos, self.root, self.processes = slapos, root, []
         self.count = partitions
         port = free_port()
+        self.master = f"http://127.0.0.1:{port}"
         os.chmod(root, 0o755)
         user = 65534 if os.geteuid() == 0 else os.geteuid()
         for name in ("software", "instance"):
@@ -82,7 +83,7 @@ class Node:
             file.write(f"""[slapos]
 software_root = {root}/software
 instance_root = {root}/instance
-master_url = http://127.0.0.1:{port}
+master_url = {self.master}
 computer_id = local
 root_check = false
 instance_min_free_space = 0

@@ -277,10 +277,14 @@ func TestSupervisorEnds(t *testing.T) {
 func TestAppears(t *testing.T) {
 	w := newWorld(t, "slappart0")
 	w.complete()
-	w.DeployWith("mkdir -p etc/promise etc/service\n" + testenv.Service("service", "web", "exec sleep 1000"))
+	w.DeployWith("mkdir -p etc/service\n" + testenv.Service("service", "web", "exec sleep 1000"))
 	w.begin(w.settings())
 	w.ExpectRunning("slappart0:web-on-watch")
 	w.until("it is processed", func() bool { return w.task(KindPartition, "slappart0").Why == "hourly" })
+	if err := os.Mkdir(w.At("slappart0", "etc/promise"), 0o755); err != nil { // noticed by itself
+		t.Fatal(err)
+	}
+	testkit.HandOver(t, w.At("slappart0", "etc/promise"))
 	w.Script(w.At("slappart0", "etc/promise/new"), "touch "+w.At("slappart0", "checked"))
 	testkit.HandOver(t, w.At("slappart0", "etc/promise/new"))
 	w.until("the promise ran", func() bool { _, err := os.Stat(w.At("slappart0", "checked")); return err == nil })

@@ -231,9 +231,9 @@ func (w *watcher) glance(name string) {
 func (w *watcher) visit(name string, directory *confined.Directory) (banged bool) {
 	promises, services := instance.Folders()
 	var opened []*os.File
-	for _, folder := range append(append([]string{"."}, promises...), services...) {
+	for _, folder := range slices.Concat([]string{".", "etc"}, promises, services) {
 		file, err := directory.OpenFile(folder, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
-		if err == nil { // what isn't there appears with a run
+		if err == nil { // what isn't there appears in etc
 			opened = append(opened, file)
 			defer file.Close()
 		}
