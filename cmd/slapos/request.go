@@ -149,6 +149,9 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 		State:           slap.State(options.state),
 	}
 	fill(&request.SoftwareType, slap.DefaultSoftwareType)
+	if computer, named := request.Filter["computer_guid"].(string); named {
+		e.tellUnknownNode(ctx, client, computer)
+	}
 	instance, err := e.request(ctx, client, request)
 	if err != nil {
 		return err

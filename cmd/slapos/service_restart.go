@@ -15,10 +15,14 @@ type serviceRestartOptions struct {
 	clientOptions
 	reference string
 	timeout   int
+	json      bool
 }
 
 func (o *serviceRestartOptions) flags() []cli.Flag {
-	return []cli.Flag{clientConfigFlag(&o.configuration), waitTimeoutFlag(&o.timeout)}
+	return []cli.Flag{
+		clientConfigFlag(&o.configuration), waitTimeoutFlag(&o.timeout),
+		jsonFlag(&o.json, "print an object with the keys reference, requested-state and condition"),
+	}
 }
 
 func newServiceRestartCommand(e *environment) *cli.Command {
@@ -88,5 +92,12 @@ func runServiceRestart(ctx context.Context, e *environment, options serviceResta
 		}
 	}
 	e.log.Info("Done.")
-	return nil
+	if !options.json {
+		return nil
+	}
+	return e.printDocument(struct {
+		Reference string         `json:"reference"`
+		State     slap.State     `json:"requested-state"`
+		Condition slap.Condition `json:"condition"`
+	}{options.reference, slap.StateStarted, slap.ConditionRunning})
 }

@@ -18,6 +18,7 @@ type supplyOptions struct {
 	url, node string
 	wait      bool
 	timeout   int
+	json      bool
 }
 
 func (o *supplyOptions) flags() []cli.Flag {
@@ -25,6 +26,7 @@ func (o *supplyOptions) flags() []cli.Flag {
 		clientConfigFlag(&o.configuration),
 		&cli.BoolFlag{Name: "wait", Destination: &o.wait, Usage: "wait until the node has done it"},
 		waitTimeoutFlag(&o.timeout),
+		jsonFlag(&o.json, "print an object with the keys software-url, node, requested-state and, with --wait, condition"),
 	}
 }
 
@@ -74,14 +76,29 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 	if state == slap.StateAvailable {
 		e.warnSupply(ctx, client, url, o.node)
 	}
+	done := suppliedDocument{URL: url, Node: o.node, State: state}
 	if o.wait {
 		w := &waiter{e: e, client: client, subject: url + " on " + o.node, timeout: o.timeout}
 		if err := w.release(ctx, url, o.node, state, before); err != nil {
 			return err
 		}
+		if done.Condition = slap.ConditionAvailable; state == slap.StateDestroyed {
+			done.Condition = conditionDestroyed
+		}
 	}
 	e.log.Info("Done.")
+	if o.json {
+		return e.printDocument(done)
+	}
 	return nil
+}
+
+// A suppliedDocument is what was asked for, for programs.
+type suppliedDocument struct {
+	URL       string         `json:"software-url"`
+	Node      string         `json:"node"`
+	State     slap.State     `json:"requested-state"`
+	Condition slap.Condition `json:"condition,omitempty"`
 }
 
 // warnSupply warns of what no node will build: the master accepts everything.
@@ -89,6 +106,11 @@ func (e *environment) warnSupply(ctx context.Context, client *client, url, node 
 	if !strings.Contains(url, "://") && !strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "~") {
 		e.log.Warn(url + " is neither a URL nor an absolute path: a node can't find it")
 	}
+	e.tellUnknownNode(ctx, client, node)
+}
+
+// tellUnknownNode warns of a node that the master doesn't know, if it tells.
+func (e *environment) tellUnknownNode(ctx context.Context, client *client, node string) {
 	status, err := client.CloudStatus(ctx)
 	if err != nil || status.Nodes == nil || int64(len(status.Nodes)) < total(status.Counts.Nodes) {
 		return // nothing that this master can tell
