@@ -70,7 +70,7 @@ func (e *environment) openClient(options clientOptions) (*client, error) {
 	if config.MasterURL == "" {
 		return nil, sentencef("No option 'master_url' in section [slapos] of %s", configuration.Path())
 	}
-	if strings.HasPrefix(config.MasterURL, "https") && config.KeyFile == "" && config.CertFile == "" {
+	if strings.HasPrefix(config.MasterURL, "https") && config.KeyFile == "" && config.CertFile == "" && config.Token == "" {
 		return nil, sentencef("No option 'key_file' and/or 'cert_file' in section [slapconsole] of %s", configuration.Path())
 	}
 	master, err := slap.NewClient(config)

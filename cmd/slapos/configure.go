@@ -36,6 +36,7 @@ type nodeValues struct {
 	ComputerID, MasterURL                    string
 	RESTURL                                  string // of a master that does not tell it
 	TokenFile                                string // of a master that asks for a token
+	CAFile                                   string // of a master that has an authority of its own
 	KeyFile, CertFile, CertificateRepository string
 	SoftwareRoot, InstanceRoot               string
 	InterfaceName, IPv4LocalNetwork          string

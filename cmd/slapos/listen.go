@@ -32,16 +32,24 @@ func listenSecurity(certificate, key, clientCA string) (*tls.Config, error) {
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}} // NC-16
 	if clientCA != "" {
-		text, err := os.ReadFile(clientCA)
-		if err != nil {
-			return nil, fmt.Errorf("authorities of clients: %w", err)
-		}
-		config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("authorities of clients: %s has no certificate", clientCA)
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+		if config.ClientCAs, err = clientAuthorities(clientCA); err != nil {
+			return nil, err
 		}
 	}
 	return config, nil
+}
+
+func clientAuthorities(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("authorities of clients: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("authorities of clients: %s has no certificate", file)
+	}
+	return pool, nil
 }
 
 // readTokens reads a file with a token on each line.

@@ -47,22 +47,22 @@ func (s *syncedText) String() string {
 	return s.text.String()
 }
 
-// authority signs certificates into a folder, each with its key.
-type authority struct {
+// testAuthority signs certificates into a folder, each with its key.
+type testAuthority struct {
 	t           *testing.T
 	folder      string
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T, folder string) *authority {
-	a := &authority{t: t, folder: folder}
+func newAuthority(t *testing.T, folder string) *testAuthority {
+	a := &testAuthority{t: t, folder: folder}
 	a.certificate, a.key = a.sign("ca", &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
 	return a
 }
 
 // sign writes NAME.pem, certificate and key.
-func (a *authority) sign(name string, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+func (a *testAuthority) sign(name string, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *authority) sign(name string, template *x509.Certificate) (*x509.Certifi
 	return certificate, key
 }
 
-func (a *authority) file(name string) string { return filepath.Join(a.folder, name+".pem") }
+func (a *testAuthority) file(name string) string { return filepath.Join(a.folder, name+".pem") }
 
 // startProxyForTest starts a proxy by its command until the test ends.
 func startProxyForTest(t *testing.T, configuration, address string) *syncedText {

@@ -56,7 +56,8 @@ func newProxyStartCommand(e *environment) *cli.Command {
 		Usage: "minimalist, stand-alone SlapOS Master",
 		Description: `Serves as the master of one owner's computers until it is interrupted. Anybody
 who reaches the address may do anything, unless the configuration asks for a
-client certificate (listen_client_ca_file) or a token (listen_token_file).
+client certificate (listen_client_ca_file) or a token (listen_token_file), or the
+master has an authority of its own (listen_authority), see slapos proxy token.
 
 Exit codes: 0 stopped; 1 the configuration, the database or the address can't
 be used.`,
@@ -143,7 +144,7 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	for _, listener := range listeners {
 		defer listener.Close()
 	}
-	if options.Allow == nil && !onlyLoopback(listeners) {
+	if options.Allow == nil && options.Authority == nil && !onlyLoopback(listeners) {
 		e.log.Warn("Anybody who reaches this address may do anything: set listen_client_ca_file or listen_token_file in section [slapproxy], or listen on 127.0.0.1")
 	}
 	database, err := store.Open(ctx, storing)
@@ -166,14 +167,26 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 // the settings name authorities of clients or tokens.
 func (e *environment) guardProxy(settings map[string]string, options *proxy.Options) (*tls.Config, error) {
 	file := func(key string) string { return e.expandUser(settings[key]) }
+	listens, err := isAuthority(settings)
+	if err != nil {
+		return nil, err
+	}
+	if listens && settings["listen_cert_file"] != "" {
+		return nil, errors.New("listen_authority and listen_cert_file exclude each other in section [slapproxy]: nodes that join know the master by its authority")
+	}
 	for _, key := range []string{"listen_key_file", "listen_client_ca_file"} {
-		if settings[key] != "" && settings["listen_cert_file"] == "" {
+		if settings[key] != "" && settings["listen_cert_file"] == "" && (!listens || key == "listen_key_file") {
 			return nil, fmt.Errorf("%s needs listen_cert_file in section [slapproxy]", key)
 		}
 	}
 	security, err := listenSecurity(file("listen_cert_file"), file("listen_key_file"), file("listen_client_ca_file"))
 	if err != nil {
 		return nil, err
+	}
+	if listens {
+		if security, err = e.authoritySecurity(settings, options); err != nil {
+			return nil, err
+		}
 	}
 	openCache, err := isTrue(settings, "listen_open_cache")
 	if err != nil {

@@ -90,6 +90,7 @@ var keyRules = [...]keyRule{
 	{section: "slapproxy", name: "history_days", kind: wholeKind, least: 1, most: 36_500},
 	{section: "slapproxy", name: "history_events", kind: wholeKind, least: 1, most: 100_000},
 	{section: "slapproxy", name: "listen_open_cache", kind: truthKind},
+	{section: "slapproxy", name: "listen_authority", kind: truthKind},
 	{section: "slapproxy", name: "shacache_max_age", kind: ageKind},
 	{section: "slapproxy", name: "shacache_max_size", kind: byteSizeKind},
 	{section: "networkcache", name: "signature-date", kind: truthKind},

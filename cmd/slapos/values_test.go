@@ -194,6 +194,7 @@ func keyTables(t *testing.T) map[string]keyTable {
 		}
 		return options.Allow(httptest.NewRequest(http.MethodGet, "/shacache/dir/key", nil)), nil
 	}, map[string]any{absent: false}}
+	tables["listen_authority"] = keyTable{func(section map[string]string) (any, error) { return isAuthority(section) }, map[string]any{absent: false}}
 	tables["signature-date"] = keyTable{func(section map[string]string) (any, error) {
 		section["download-binary-cache-url"] = "http://127.0.0.1:1"
 		e, _, _ := newTestEnvironment(t)
