@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -48,7 +49,10 @@ func runNodeLeave(ctx context.Context, e *environment, options leaveOptions) err
 	if err := e.requireRoot(); err != nil {
 		return err
 	}
-	path := e.nodeConfigurationPath(options.configuration)
+	path, err := filepath.Abs(e.nodeConfigurationPath(options.configuration))
+	if err != nil {
+		return err
+	}
 	files := joinFilesOf(path)
 	present, err := e.presentConfiguration(path)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -77,7 +78,10 @@ type joinedNode struct {
 
 // joinedNode returns nil if the machine hasn't joined by a token.
 func (e *environment) joinedNode(configuration string) (*joinedNode, error) {
-	path := e.nodeConfigurationPath(configuration)
+	path, err := filepath.Abs(e.nodeConfigurationPath(configuration))
+	if err != nil {
+		return nil, err
+	}
 	present, err := e.presentConfiguration(path)
 	if err != nil || present == nil {
 		return nil, err
