@@ -40,9 +40,12 @@ var serveMutations = []mutation{
 		`_ = func(`,
 	},
 	{
-		"Every page of a guarded master is guarded", "proxy/route.go", "cmd/slapos.TestProxyGuard",
-		`if p.options.Allow != nil && !open && !p.options.Allow(r) {`,
-		`if ok && p.options.Allow != nil && !open && r.URL.Path != "/metrics" && !p.options.Allow(r) {`,
+		"Every page of a guarded master is guarded", "proxy/roles.go", "cmd/slapos.TestProxyGuard",
+		`	if who.Role == "" {`,
+		`	if who.Role == "" && r.URL.Path == "/metrics" {
+		return r, nil
+	}
+	if who.Role == "" {`,
 	},
 	{
 		"This machine is no exception for a guarded master", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuard",
@@ -56,7 +59,7 @@ var serveMutations = []mutation{
 	},
 	{
 		"An open master says so", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyExposed",
-		`options.Allow == nil && !onlyLoopback(listeners) {`,
+		`options.Allow == nil && options.Authority == nil && !onlyLoopback(listeners) {`,
 		`false && !onlyLoopback(listeners) {`,
 	},
 	{

@@ -24,7 +24,7 @@ type mutation struct {
 }
 
 // mutations are the security checks of the program, in the order of security.md.
-var mutations = slices.Concat(cacheMutations, slapMutations, confinedMutations, gridMutations, runMutations, serveMutations, connectionMutations, commandMutations)
+var mutations = slices.Concat(cacheMutations, slapMutations, confinedMutations, gridMutations, runMutations, serveMutations, joiningMutations, connectionMutations, commandMutations)
 
 // TestSecurityTable holds security.md against the mutations: each check has a
 // row, each row's test exists, and the code that a mutation replaces is there.

@@ -101,7 +101,7 @@ func computerOf(t *testing.T, folder string) string {
 }
 
 // TestNodeJoin has machines join at once with one token, over IPv4 and IPv6, renew,
-// and leave (JOIN-30 to JOIN-33).
+// and leave (JOIN-30, JOIN-33).
 func TestNodeJoin(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"127.0.0.1", "::1"} {

@@ -14,7 +14,7 @@ import (
 )
 
 // testAccess: tokens are good for what they say and no longer, and each key has one
-// name (JOIN-10 to JOIN-13).
+// name (JOIN-10, JOIN-11, JOIN-12).
 func testAccess(t *testing.T, at place) {
 	l := newLab(t, at, 1)
 	if tokens, certificates, err := l.Store.Access(l.ctx); err != nil || len(tokens)+len(certificates) > 0 {
@@ -122,7 +122,7 @@ func testAccess(t *testing.T, at place) {
 }
 
 // testAccessAtOnce: machines that join at once have names of their own, and no more of
-// them join than a token is good for, by whichever program.
+// them join than a token is good for, by whichever program (JOIN-13).
 func testAccessAtOnce(t *testing.T, at place) {
 	l := newLab(t, at, 1)
 	other := open(t, store.Options{URI: l.uri})
