@@ -167,6 +167,9 @@ func (w *waiter) instance(ctx context.Context, guid, title string, wanted slap.C
 			}
 			return title + " isn't there", false, nil
 		}
+		if errors.Is(err, slap.ErrForgetful) {
+			return w.elsewhere(ctx, title, wanted)
+		}
 		if err != nil {
 			return "", false, err
 		}
