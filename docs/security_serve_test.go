@@ -104,18 +104,18 @@ var serveMutations = []mutation{
 	},
 	{
 		"Authorities of clients need TLS", "cmd/slapos/proxy_start.go", "cmd/slapos.TestProxyGuardRefuses",
-		`if settings[key] != "" && settings["listen_cert_file"] == "" {`,
+		`if settings[key] != "" && settings["listen_cert_file"] == "" && (!listens || key == "listen_key_file") {`,
 		`if false {`,
 	},
 	{
 		"A client's certificate is verified", "cmd/slapos/listen.go", "cmd/slapos.TestListenSecurity",
-		`= tls.VerifyClientCertIfGiven, x509.NewCertPool()`,
-		`= tls.RequestClientCert, x509.NewCertPool()`,
+		`config.ClientAuth = tls.VerifyClientCertIfGiven`,
+		`config.ClientAuth = tls.RequestClientCert`,
 	},
 	{
 		"A client's authority is the configured one", "cmd/slapos/listen.go", "cmd/slapos.TestListenSecurity",
-		`if !config.ClientCAs.AppendCertsFromPEM(text) {`,
-		`if config.ClientCAs.AppendCertsFromPEM(text); false {`,
+		`if !pool.AppendCertsFromPEM(text) {`,
+		`if pool.AppendCertsFromPEM(text); false {`,
 	},
 	{
 		"A file of tokens isn't empty", "cmd/slapos/listen.go", "cmd/slapos.TestProxyGuardRefuses",

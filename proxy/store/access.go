@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -101,11 +102,11 @@ var certificateTable = table[Certificate]{name: "certificate18", order: "made, s
 // computer: no computer has such a name (see [IsName]).
 const accessChanged = "/access"
 
-var nameExpression = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var nameExpression = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`) })
 
 // IsName reports whether a certificate may have a name: letters, digits, ".", "_" and
 // "-", 64 at most.
-func IsName(name string) bool { return nameExpression.MatchString(name) }
+func IsName(name string) bool { return nameExpression().MatchString(name) }
 
 // forgetAfter is how long what has ended is still listed, in seconds.
 const forgetAfter = 30 * 24 * 3600
