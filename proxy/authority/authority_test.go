@@ -325,11 +325,10 @@ func TestRenewal(t *testing.T) {
 	server := a.TLS(nil)
 	server.Time = clock.now
 	key := newKey(t)
-	roots, certificate := a.Pool(), tls.Certificate{}
 	first, serials := a.Pin(), map[string]bool{}
 	for range 12 * 365 / 60 {
-		certificate, _ = sign(t, a, "node", "node-1", key)
-		roots = a.Pool()
+		certificate, _ := sign(t, a, "node", "node-1", key)
+		roots := a.Pool()
 		for range 2 {
 			clock.move(30 * day)
 			client := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", Certificates: []tls.Certificate{certificate}, Time: clock.now,
