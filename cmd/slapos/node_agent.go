@@ -249,8 +249,14 @@ func (e *environment) fillAgentTimes(merged map[string]string, configuration *py
 	if prune > 0 {
 		settings.Jobs = append(settings.Jobs, agent.Job{Name: "prune", Every: prune, Jitter: prune / 10, Run: e.commandJob(configuration, "prune")})
 	}
+	if joined, err := e.joinedNode(configuration.Path()); err == nil && joined != nil && e.uid == 0 {
+		settings.Jobs = append(settings.Jobs, agent.Job{Name: "renew", Every: renewEvery, Jitter: renewEvery / 10, Run: e.commandJob(configuration, "renew")})
+	}
 	return nil
 }
+
+// renewEvery is how often the certificate of a node that has joined is looked at.
+const renewEvery = 24 * time.Hour
 
 // mayCollect reports whether `slapos node collect` would work: it needs root, and the
 // names of partitions.

@@ -122,14 +122,14 @@ func (n *joinedNode) client() (*http.Client, error) {
 	return pinnedClient(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, Certificates: []tls.Certificate{pair}, Time: n.e.now}), nil
 }
 
-// renew renews a certificate that is due, or any.
-func (n *joinedNode) renew(ctx context.Context, any bool) (renewed bool, err error) {
+// renew renews a certificate that is due, or early.
+func (n *joinedNode) renew(ctx context.Context, early bool) (renewed bool, err error) {
 	now, c := n.e.now(), n.certificate
 	if now.After(c.NotAfter) {
 		return false, fmt.Errorf("the certificate of this node has expired on %s: slapos node join with a token that its master's owner makes by slapos proxy token node --name %s",
 			c.NotAfter.Local().Format(time.DateTime), n.computer)
 	}
-	if due := c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3); now.Before(due) && !any {
+	if due := c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3); now.Before(due) && !early {
 		return false, nil
 	}
 	client, err := n.client()
