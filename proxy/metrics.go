@@ -26,7 +26,7 @@ type metrics struct {
 	handler http.Handler
 }
 
-func newMetrics(s store.Store, waiting func() int) *metrics {
+func newMetrics(s store.Store, waiting func() int, further []prometheus.Collector) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "slapos_proxy_requests_total", Help: "Requests by entry point, method and status.",
@@ -45,6 +45,7 @@ func newMetrics(s store.Store, waiting func() int) *metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.requests, m.durations, m.ignored, waits, partitionStates{s}, conditions{s},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(further...)
 	m.handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	return m
 }

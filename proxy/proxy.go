@@ -19,6 +19,8 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"slapos/proxy/authority"
 	"slapos/proxy/panel"
 	"slapos/proxy/store"
@@ -59,6 +61,8 @@ type Options struct {
 	CAFile   string
 	Insecure bool
 	Home     string
+	// Collectors have further numbers for /metrics.
+	Collectors []prometheus.Collector
 	// Version is told by /version.
 	Version Version
 	// Logger gets what is worth telling; nothing when nil.
@@ -119,7 +123,7 @@ func New(options Options) *Proxy {
 		waiting:     newWaiting(options.Store),
 		access:      newAccess(options),
 	}
-	p.metrics = newMetrics(options.Store, p.waiting.number)
+	p.metrics = newMetrics(options.Store, p.waiting.number, options.Collectors)
 	p.panel = p.newPanel()
 	p.web = newWebClient()
 	p.routes = p.allRoutes()

@@ -21,6 +21,7 @@ import (
 	"slapos/networkcache/server"
 	"slapos/proxy"
 	"slapos/proxy/store"
+	"slapos/proxy/webhook"
 	"slapos/slap/serve"
 )
 
@@ -124,6 +125,10 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 			return err
 		}
 	}
+	hooks, err := e.webhooks(settings)
+	if err != nil {
+		return err
+	}
 	storing := store.Options{
 		URI: settings["database_uri"], Computer: options.Computer,
 		SoftwareRoot: settings["local_software_release_root"], Logger: e.log, Now: e.now,
@@ -153,6 +158,12 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}
 	defer database.Close()
 	options.Store = database
+	if len(hooks.Targets) > 0 {
+		hooks.Store = database
+		sender := webhook.Start(hooks)
+		defer sender.Close()
+		options.Collectors = append(options.Collectors, sender)
+	}
 	closeCache, err := e.openProxyCache(ctx, settings, &options.Shacache.Store)
 	if err != nil {
 		return err

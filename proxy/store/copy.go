@@ -57,6 +57,7 @@ func copiedTables() []copiedTable {
 		copyOf(&logTable),
 		copyOf(&tokenTable),
 		copyOf(&certificateTable),
+		copyOf(&deliveryTable),
 	}
 }
 

@@ -63,7 +63,7 @@ func TestCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.equal("counts", fmt.Sprint(counts), "[{config18 0} {computer18 1} {software18 1} {partition18 1200} {slave18 1} "+
-			"{partition_network18 2400} {forwarded_partition_request18 1} {usage18 1} {related18 1} {report18 1} {heard18 1} {promise18 0} {event18 34} {log18 0} {token18 1} {certificate18 1}]")
+			"{partition_network18 2400} {forwarded_partition_request18 1} {usage18 1} {related18 1} {report18 1} {heard18 1} {promise18 0} {event18 34} {log18 0} {token18 1} {certificate18 1} {delivery18 0}]")
 		l.equal("progress", []int64{last, total}, []int64{3644, 3644})
 		if got := content(t, to); !reflect.DeepEqual(got, want) {
 			t.Error("the copy differs")

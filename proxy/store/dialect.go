@@ -34,6 +34,9 @@ var relatedSchema string
 //go:embed history.sql
 var historySchema string
 
+//go:embed delivery.sql
+var deliverySchema string
+
 // dialect is where the databases differ.
 type dialect struct {
 	driver string

@@ -148,9 +148,9 @@ func (d *Database) Events(ctx context.Context, filter EventFilter) (events []Eve
 		}
 	}
 	order := "DESC"
-	if filter.After > 0 {
+	if filter.After != 0 {
 		order = "ASC"
-		where("id > $%d", filter.After)
+		where("id > $%d", max(filter.After, 0))
 	} else if filter.Before > 0 {
 		where("id < $%d", filter.Before)
 	}

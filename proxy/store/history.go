@@ -131,7 +131,8 @@ type EventFilter struct {
 	Title    string
 	// Event is one of the events.
 	Event string
-	// After selects events with a greater id, the oldest first. Without it, the
+	// After selects events with a greater id, all if it is negative, the oldest
+	// first. Without it, the
 	// newest are selected, and those with a smaller id than Before unless that is
 	// 0.
 	After, Before int64

@@ -115,6 +115,7 @@ type Store interface {
 	History
 	Lists
 	Access
+	Deliveries
 
 	// Ready returns nil if the database can be read and written now, and otherwise
 	// why it can't. What it writes changes nothing.
