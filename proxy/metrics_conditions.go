@@ -23,7 +23,7 @@ var (
 	nodesMetric     = prometheus.NewDesc("slapos_proxy_nodes", "Nodes by condition.", []string{"condition"}, nil)
 	attentionMetric = prometheus.NewDesc("slapos_proxy_attention", "Nodes, releases and instances that need attention, and requests that found no place.", nil, nil)
 	heardMetric     = prometheus.NewDesc("slapos_proxy_node_heard_seconds", "Time since a node was last heard of: of the 1,000 that are silent for longest.", []string{"computer"}, nil)
-	eventsMetric    = prometheus.NewDesc("slapos_proxy_events_total", "Events that this process added to the history.", nil, nil)
+	eventsMetric    = prometheus.NewDesc("slapos_proxy_events_total", "Events that this process added to the history, by what they are.", []string{"event"}, nil)
 )
 
 func (conditions) Describe(descriptions chan<- *prometheus.Desc) {
@@ -35,7 +35,10 @@ func (conditions) Describe(descriptions chan<- *prometheus.Desc) {
 func (s conditions) Collect(values chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	values <- prometheus.MustNewConstMetric(eventsMetric, prometheus.CounterValue, float64(s.store.EventCount()))
+	counts := s.store.EventCounts()
+	for _, event := range store.EventKinds() {
+		values <- prometheus.MustNewConstMetric(eventsMetric, prometheus.CounterValue, float64(counts[event]), event)
+	}
 	o, err := s.store.Overview(ctx)
 	if err != nil {
 		values <- prometheus.NewInvalidMetric(instancesMetric, err)

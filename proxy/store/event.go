@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -78,7 +79,10 @@ func (t *transaction) eventID(ctx context.Context, e Event) (id int64, err error
 	err = t.note(ctx, `DELETE FROM event18 WHERE computer_reference = $1 AND kind = $2 AND subject = $3 AND id <=
 		(SELECT id FROM event18 WHERE computer_reference = $1 AND kind = $2 AND subject = $3 ORDER BY id DESC LIMIT 1 OFFSET $4)`,
 		e.Computer, e.Kind, e.Subject, t.db.options.HistoryEvents)
-	t.events++
+	if t.events == nil {
+		t.events = map[string]int64{}
+	}
+	t.events[e.Event]++
 	return id, err
 }
 
@@ -199,8 +203,12 @@ func (s *session) markLogs(ctx context.Context, events []Event) error {
 	return nil
 }
 
-// EventCount implements [History].
-func (d *Database) EventCount() int64 { return d.history.events.Load() }
+// EventCounts implements [History].
+func (d *Database) EventCounts() map[string]int64 {
+	d.history.mutex.Lock()
+	defer d.history.mutex.Unlock()
+	return maps.Clone(d.history.events)
+}
 
 // LastEvent implements [History].
 func (d *Database) LastEvent(ctx context.Context) (id int64, err error) {

@@ -123,6 +123,14 @@ const (
 	EventHeard     = "heard"     // a silent node is back
 )
 
+// EventKinds lists the events.
+func EventKinds() []string {
+	return []string{
+		EventRequested, EventChanged, EventRefused, EventPublished, EventRenamed, EventBang, EventDestroyed, EventSupplied,
+		EventReported, EventPromise, EventFormatted, EventSilent, EventHeard,
+	}
+}
+
 // EventFilter selects events; empty fields select all.
 type EventFilter struct {
 	Computer string
@@ -144,12 +152,13 @@ type EventFilter struct {
 type history struct {
 	// begun is true once the tables are there, with the row that says since when.
 	begun  atomic.Bool
-	events atomic.Int64 // since the database was opened
 	// changes counts what may have changed a condition.
 	changes atomic.Int64
 
 	mutex sync.Mutex
-	heard map[string]*heardNode
+	// events are counted since the database was opened, by what they are.
+	events map[string]int64
+	heard  map[string]*heardNode
 	// opened is when this master began to listen to them.
 	opened float64
 	// times are those of reports that said nothing new.
@@ -179,7 +188,7 @@ type heldStart struct {
 
 func newHistory() *history {
 	return &history{
-		heard: map[string]*heardNode{}, times: map[reportKey]reportTime{}, starts: map[reportKey]heldStart{},
+		events: map[string]int64{}, heard: map[string]*heardNode{}, times: map[reportKey]reportTime{}, starts: map[reportKey]heldStart{},
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 }
@@ -199,6 +208,15 @@ func (d *Database) openHistory(ctx context.Context, s *session) error {
 		d.history.heard[row.Computer] = &heardNode{Heard: *row, poll: row.Time}
 	}
 	return err
+}
+
+// count adds to the numbers of events.
+func (h *history) count(events map[string]int64) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	for event, n := range events {
+		h.events[event] += n
+	}
 }
 
 // loop writes what is in memory now and then, until the database is closed.

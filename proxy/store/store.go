@@ -101,8 +101,9 @@ type History interface {
 	Events(ctx context.Context, filter EventFilter) ([]Event, error)
 	// LastEvent is the number of the newest event, 0 without one.
 	LastEvent(ctx context.Context) (int64, error)
-	// EventCount counts the events since the database was opened, of this process.
-	EventCount() int64
+	// EventCounts counts the events since the database was opened, of this process, by
+	// what they are.
+	EventCounts() map[string]int64
 	// Log returns the text of an error that an event has; ErrNotFound without one.
 	Log(ctx context.Context, event int64) (string, error)
 }

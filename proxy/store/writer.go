@@ -29,7 +29,7 @@ type transaction struct {
 	// forgetful transactions leave history alone, which has no room.
 	forgetful bool
 	begins    bool // makes the tables of history, or the row of its begin
-	events    int64
+	events    map[string]int64 // the events that it adds, by what they are
 }
 
 // write runs a statement that changes what a computer runs, "" for any
@@ -193,7 +193,7 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 	}
 	changed := map[string]bool{}
 	wrote, begins := false, false
-	var events int64
+	events := map[string]int64{}
 	for _, j := range batch {
 		t := &transaction{
 			session: w.session, time: w.db.seconds(), changed: map[string]bool{},
@@ -213,7 +213,9 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 			continue
 		}
 		wrote, begins = wrote || t.wrote, begins || t.begins
-		events += t.events
+		for event, n := range t.events {
+			events[event] += n
+		}
 		for computer := range t.changed {
 			changed[computer] = true
 		}
@@ -234,7 +236,7 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 	if begins {
 		w.db.history.begun.Store(true)
 	}
-	w.db.history.events.Add(events)
+	w.db.history.count(events)
 	w.db.history.changes.Add(1)
 	return nil
 }
