@@ -74,7 +74,7 @@ func (p *Proxy) join(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p.log.Info("A certificate was made for "+row.Role+" "+row.Name, "token", row.Token, "by", actorOf(r))
+	p.log.Info("A certificate was made for "+row.Role+" "+row.Name, "token", row.Token, "by", p.actorOf(r))
 	return p.writeIssued(w, row, issued)
 }
 

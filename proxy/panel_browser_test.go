@@ -207,7 +207,7 @@ func TestPanelAudit(t *testing.T) {
 	l.request("shared", "shared_xml", marshal(t, true))
 	l.post("/useComputer", "computer_id", "local_computer", "use_string", "no XML "+strings.Repeat("y", 300))
 	b := newBrowser(t, l)
-	pages := []string{"", "nodes", "instances", "instances?q=nothing", "software", "release?url=" + url, "node?id=local_computer", "nothing", "instance?title=" + title + "&done=requested", "instance?title=child&root=" + title,
+	pages := []string{"", "nodes", "history", "history?q=nothing&kind=node", "instances", "instances?q=nothing", "software", "release?url=" + url, "node?id=local_computer", "nothing", "instance?title=" + title + "&done=requested", "instance?title=child&root=" + title,
 		"supply", "request", "request?release=" + url, "request?release=/none.cfg", "request?title=" + title, "destroy?title=" + title,
 		"remove?computer=local_computer&url=" + url}
 	for _, screen := range []struct {

@@ -202,3 +202,51 @@ func TestPanelLive(t *testing.T) {
 	b.open("instance?title=hello")
 	b.wait(`document.querySelector(".copy").getAttribute("aria-label") === "Copy url"`)
 }
+
+// TestPanelHistory finds what happened by who asked for it, by words, and page by page.
+func TestPanelHistory(t *testing.T) {
+	l := newLab(t, proxy.Options{TokenName: func(r *http.Request) string { return r.Header.Get("X-Test") }})
+	l.load(2)
+	l.header.Set("X-Test", "deploy")
+	l.request("one")
+	l.header.Del("X-Test")
+	for i := range 60 {
+		l.post("/supplySupply", "url", fmt.Sprintf("http://release/%d", i), "computer_id", "local_computer", "state", "available")
+	}
+	page := l.get("/panel/history")
+	l.expectPage(page, 200, "http://release/59", `rel="next"`)
+	if strings.Contains(page.body, "http://release/9<") || strings.Contains(page.body, "Newest") {
+		t.Errorf("the first page has all events, or leads to itself")
+	}
+	_, link, _ := strings.Cut(page.body, `<a class="button" href="?`)
+	link, _, _ = strings.Cut(link, `"`)
+	l.expectPage(l.get("/panel/history?"+link), 200, "http://release/9<", "by token deploy from 127.0.0.1", "Newest")
+	l.expectPage(l.get("/panel/history?q=token+deploy"), 200, `title=one">one</a>`)
+	l.expectPage(l.get("/panel/history?q=nothing&kind=node&event=bang"), 200, "No event is like that.", `<option selected>bang</option>`)
+	l.expectPage(l.get("/panel/history?kind=node&node=local_computer"), 200, "formatted", "On all nodes")
+	l.expectPage(l.get("/panel/history?before=x&q=%00%ff%25&event=%27"), 200, "No event is like that.")
+	if got := l.get("/panel/favicon.svg"); got.status != 200 || got.header.Get("Content-Type") != "image/svg+xml" {
+		t.Errorf("icon: %d %s", got.status, got.header)
+	}
+}
+
+// TestPanelOfManyNodes has a field to type a node in, and no choice of thousands.
+func TestPanelOfManyNodes(t *testing.T) {
+	l := newLab(t, proxy.Options{})
+	l.load(1)
+	l.expectPage(l.get("/panel/supply"), 200, `<select id="computer" name="computer">`)
+	for i := range 120 {
+		if err := l.LoadComputer(t.Context(), store.ComputerDescription{Reference: fmt.Sprintf("COMP-%d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/panel/supply?computer=COMP-7", "/panel/request?release=" + url.QueryEscape(release) + "&computer=COMP-7"} {
+		page := l.get(path)
+		l.expectPage(page, 200, `<input id="computer" name="computer" type="text" value="COMP-7" required`, "one of 121")
+		if strings.Contains(page.body, "COMP-8") {
+			t.Errorf("%s lists all nodes", path)
+		}
+	}
+	l.expectPage(l.post("/panel/supply", "url", "http://x", "computer", "COMP-x"), 422, "There is no computer COMP-x.", `value="COMP-x"`)
+	l.expectPage(l.get("/panel/node?id=local_computer"), 200, "<summary>1 free partition</summary>", "slappart0")
+}

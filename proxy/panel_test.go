@@ -240,7 +240,7 @@ func TestPanelRefuses(t *testing.T) {
 		t.Errorf("getRunId: %s", got)
 	}
 	l.header = http.Header{"Host": {"panel.example:81"}, "Origin": {"http://panel.example:81"}}
-	l.expectGoesTo(l.post("/panel/supply", "url", "u", "computer", "c"), "node?done=supplied&id=c")
+	l.expectGoesTo(l.post("/panel/supply", "url", "u", "computer", "local_computer"), "node?done=supplied&id=local_computer")
 	l.header = http.Header{}
 	// A request from another site, to the panel or to SLAP; one from our site;
 	// one from a client, which names no site.

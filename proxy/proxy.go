@@ -52,6 +52,9 @@ type Options struct {
 	// Authority is the master's own, nil without one: then tokens and certificates of
 	// it have their roles, and who shows nothing is nobody, unless Allow says otherwise.
 	Authority *authority.Authority
+	// TokenName names the token that a request was allowed for, "" for none; nil if
+	// there are no tokens.
+	TokenName func(*http.Request) string
 	// Guard keeps the pages of other sites out.
 	Guard serve.Guard
 	// AccessLog gets a line for each request, unless nil.

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"slapos/proxy/store"
@@ -71,7 +72,7 @@ func (p *Proxy) recorded(r *http.Request, computer string, err error) {
 // ignore counts a report that is worth nothing.
 func (p *Proxy) ignore(r *http.Request, reason string, why error) {
 	p.metrics.ignored.WithLabelValues(reason).Inc()
-	p.log.Info(oneLine(fmt.Sprintf("A report from %s is ignored: %.200s", actorOf(r), why.Error())), "path", r.URL.Path)
+	p.log.Info(oneLine(fmt.Sprintf("A report from %s is ignored: %.200s", p.actorOf(r), why.Error())), "path", r.URL.Path)
 }
 
 // What is read of a report. Its fields stand at the beginning, and the end of a
@@ -177,30 +178,48 @@ func identity(r *http.Request) string {
 }
 
 // actorOf names who makes a request, for the events that come of it: what the client
-// has proved to be, and from where it comes.
-func actorOf(r *http.Request) string {
+// has proved to be, in whose name it asks, from where, and with what kind of program
+// (PROXY-203).
+func (p *Proxy) actorOf(r *http.Request) string {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		address = r.RemoteAddr
 	}
-	name := identity(r)
+	var names []string
 	if who := identityOf(r); who.Name != "" {
-		name = who.Role + " " + who.Name
-	} else if name != "" {
-		name = "certificate " + name
-	} else if _, _, basic := r.BasicAuth(); basic || len(r.Header.Get("Authorization")) > 7 && r.Header.Get("Authorization")[:7] == "Bearer " {
-		name = "token"
+		names = append(names, who.Role+" "+who.Name)
+	} else if name := identity(r); name != "" {
+		names = append(names, "certificate "+name)
+	} else if p.options.TokenName != nil {
+		if name := p.options.TokenName(r); name != "" {
+			names = append(names, "token "+name)
+		}
 	}
 	if partition := authorization(r); partition != nil {
-		if name != "" {
-			name += ", "
+		names = append(names, partition.Partition+" of "+partition.Computer)
+	}
+	actor := address
+	if len(names) > 0 {
+		actor = strings.Join(names, ", ") + " from " + address
+	}
+	if kind := programOf(r.UserAgent()); kind != "" {
+		actor += " (" + kind + ")"
+	}
+	return actor
+}
+
+// programs are the beginnings of User-Agent, and what kind of program has them.
+var programs = [][2]string{
+	{"Mozilla/", "browser"}, {"slapos.core/", "slapos"}, {"slapos-proxy/", "master"}, {"python-", "Python"}, {"Python-", "Python"}, {"curl/", "curl"}, {"Wget/", "wget"},
+}
+
+func programOf(agent string) string {
+	for _, program := range programs {
+		if strings.HasPrefix(agent, program[0]) {
+			return program[1]
 		}
-		name += partition.Partition + " of " + partition.Computer
 	}
-	if name == "" {
-		return address
-	}
-	return name + " from " + address
+	return ""
 }
 
 // The methods of JSON-RPC in which nodes report.

@@ -3,6 +3,7 @@
 package proxy_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -161,15 +162,22 @@ func TestHostileReports(t *testing.T) {
 	}
 }
 
-// TestActors: an event says who asked for it (PROXY-192).
+// TestActors: an event says who asked for it, as far as that was proved, and with what
+// (PROXY-192, PROXY-203).
 func TestActors(t *testing.T) {
-	l := newLab(t, proxy.Options{})
-	l.load(3)
+	l := newLab(t, proxy.Options{TokenName: func(r *http.Request) string {
+		return map[string]string{"Bearer secret": "deploy"}[r.Header.Get("Authorization")]
+	}})
+	l.load(4)
 	l.request("a")
 	l.header.Set("Authorization", "X-SlapPartition computer_id=local_computer, computer_partition_id=slappart0")
 	l.request("b")
 	l.header.Set("Authorization", "Bearer secret")
+	l.header.Set("User-Agent", "curl/8.0")
 	l.request("c")
+	l.header.Set("Authorization", "Bearer wrong")
+	l.header.Set("User-Agent", "Mozilla/5.0 (secret)")
+	l.request("d")
 	events, err := l.Events(t.Context(), store.EventFilter{Event: store.EventRequested})
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +186,27 @@ func TestActors(t *testing.T) {
 	for _, e := range events {
 		actors = append(actors, e.Actor)
 	}
-	if got, want := fmt.Sprint(actors), "[127.0.0.1 slappart0 of local_computer from 127.0.0.1 token from 127.0.0.1]"; got != want {
+	if got, want := fmt.Sprint(actors), "[127.0.0.1 slappart0 of local_computer from 127.0.0.1 token deploy from 127.0.0.1 (curl) 127.0.0.1 (browser)]"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	for filter, want := range map[string]string{
+		`{"actor": "DEPLOY"}`: "c", `{"actor": "token curl"}`: "c", `{"actor": "%"}`: "", `{"actor": "_"}`: "b", `{"search": "REQUESTED browser"}`: "d", `{"search": "slappart0 b"}`: "b",
+		`{"search": "` + strings.Repeat("nothing ", 5000) + `"}`: "", `{"actor": "` + strings.Repeat("x", 100_000) + `"}`: "",
+	} {
+		var list struct {
+			Events []struct{ Title string } `json:"result_list"`
+		}
+		l.header = http.Header{}
+		got := l.rpc("slapos.allDocs.v1.event_list", filter)
+		if err := json.Unmarshal([]byte(got.body), &list); err != nil || got.status != 200 {
+			t.Errorf("%.100s: %v, %d", filter, err, got.status)
+		}
+		titles := ""
+		for _, e := range list.Events {
+			titles += e.Title
+		}
+		if titles != want {
+			t.Errorf("%.100s finds %q, want %q", filter, titles, want)
+		}
 	}
 }

@@ -130,7 +130,7 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = requestBody{r.Body}
 	if r.Method == http.MethodPost {
-		r = r.WithContext(store.As(r.Context(), actorOf(r)))
+		r = r.WithContext(store.As(r.Context(), p.actorOf(r)))
 	}
 	if err := handle(w, r); err != nil {
 		found.fail(w, r, err)

@@ -159,7 +159,7 @@ func (p *Proxy) rpcEvents(r *http.Request, input slap.Dict) (any, error) {
 	}
 	events, err := p.store.Events(r.Context(), store.EventFilter{
 		Computer: text(input, "computer_guid"), Kind: text(input, "kind"), Subject: text(input, "subject"), Title: text(input, "title"),
-		Event: text(input, "event"), After: whole("after"), Before: whole("before"), Limit: int(min(whole("limit"), maximumEvents)),
+		Event: text(input, "event"), Actor: text(input, "actor"), Search: text(input, "search"), After: whole("after"), Before: whole("before"), Limit: int(min(whole("limit"), maximumEvents)),
 	})
 	if err != nil {
 		return nil, err

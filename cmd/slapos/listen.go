@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 )
 
 // listenSecurity is the TLS configuration of a server, nil without certificate.
@@ -52,17 +55,28 @@ func clientAuthorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// readTokens reads a file with a token on each line.
+// readTokens reads a file with a token on each line, which may be followed by a blank,
+// a # and its name.
 func readTokens(file string) ([]string, error) {
+	tokens, _, err := readNamedTokens(file)
+	return tokens, err
+}
+
+// readNamedTokens returns the names too: the number of the token for one without.
+func readNamedTokens(file string) (tokens, names []string, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("tokens: %w", err)
+		return nil, nil, fmt.Errorf("tokens: %w", err)
 	}
-	tokens := lines(string(text))
+	for i, line := range lines(string(text)) {
+		token, name, _ := strings.Cut(line, " # ")
+		tokens = append(tokens, strings.TrimSpace(token))
+		names = append(names, cmp.Or(strings.TrimSpace(name), strconv.Itoa(i+1)))
+	}
 	if len(tokens) == 0 {
-		return nil, fmt.Errorf("tokens: %s has none", file)
+		return nil, nil, fmt.Errorf("tokens: %s has none", file)
 	}
-	return tokens, nil
+	return tokens, names, nil
 }
 
 // onlyLoopback reports whether only this machine can reach the listeners.

@@ -205,8 +205,15 @@ func (e *environment) guardProxy(settings map[string]string, options *proxy.Opti
 	}
 	clients := server.Uploaders{NotLoopback: true}
 	if settings["listen_token_file"] != "" {
-		if clients.Tokens, err = readTokens(file("listen_token_file")); err != nil {
+		var names []string
+		if clients.Tokens, names, err = readNamedTokens(file("listen_token_file")); err != nil {
 			return nil, err
+		}
+		options.TokenName = func(r *http.Request) string {
+			if i := clients.Token(r); i >= 0 {
+				return names[i]
+			}
+			return ""
 		}
 	}
 	if settings["listen_client_ca_file"] != "" || settings["listen_token_file"] != "" {

@@ -56,6 +56,18 @@ func requestToken(r *http.Request) string {
 	return password
 }
 
+// Token is the place of the token that a request shows in Tokens, -1 if it shows none
+// of them.
+func (u Uploaders) Token(r *http.Request) int {
+	token := requestToken(r)
+	for i := range u.Tokens {
+		if token != "" && (Uploaders{Tokens: u.Tokens[i : i+1]}).knows(token) {
+			return i
+		}
+	}
+	return -1
+}
+
 // knows takes equally long for every wrong token.
 func (u Uploaders) knows(token string) bool {
 	sum := sha256.Sum256([]byte(token))

@@ -3,6 +3,7 @@
 package panel
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,6 +43,11 @@ func (p *Panel) supply(w http.ResponseWriter, r *http.Request) error {
 	software := store.Software{URL: strings.TrimSpace(form.Get("url")), Computer: form.Get("computer"), State: slap.StateAvailable}
 	if software.URL == "" || software.Computer == "" {
 		return p.showSupply(w, r, http.StatusUnprocessableEntity, form, "Name a software release and a computer.")
+	}
+	if _, err := p.store.Node(r.Context(), software.Computer); errors.Is(err, store.ErrNotFound) {
+		return p.showSupply(w, r, http.StatusUnprocessableEntity, form, "There is no computer "+software.Computer+".")
+	} else if err != nil {
+		return err
 	}
 	if err := p.store.Supply(r.Context(), software); err != nil {
 		return err

@@ -81,6 +81,7 @@ func New(options Options) *Panel {
 		"software":  {get: p.software},
 		"release":   {get: p.release},
 		"log":       {get: p.log},
+		"history":   {get: p.history},
 		"events":    {get: p.stream},
 		"supply":    {get: p.supplyForm, post: p.supply},
 		"remove":    {get: p.removeForm, post: p.remove},

@@ -166,7 +166,11 @@ func (p *Panel) complete(ctx context.Context, page *requestPage) error {
 	return nil
 }
 
-// choices are the computers and the releases that the master knows.
+// maximumChoices bounds the releases that a form lists, and the computers that it has
+// a choice of: of more, one is typed.
+const maximumChoices = 100
+
+// choices are the computers and the first releases that the master knows.
 func (p *Panel) choices(ctx context.Context) (computers, releases []string, err error) {
 	o, err := p.store.Overview(ctx)
 	if err != nil {
@@ -184,7 +188,8 @@ func (p *Panel) choices(ctx context.Context) (computers, releases []string, err 
 		computers = append(computers, p.options.Computer)
 	}
 	slices.Sort(releases)
-	return computers, slices.Compact(releases), nil
+	releases = slices.Compact(releases)
+	return computers, releases[:min(len(releases), maximumChoices)], nil
 }
 
 // knows reports whether a release was supplied or requested (PROXY-185).

@@ -151,6 +151,15 @@ func (d *Database) Events(ctx context.Context, filter EventFilter) (events []Eve
 			where(c.condition, c.value)
 		}
 	}
+	for text, search := range map[string]string{"actor": filter.Actor, eventText: filter.Search} {
+		list := words(search)
+		for _, word := range list[:min(len(list), maximumWords)] {
+			where("lower("+text+") LIKE $%d ESCAPE '!'", like(word))
+		}
+	}
+	if filter.Actor != "" || filter.Search != "" {
+		where("id > (SELECT max(id) FROM event18) - $%d", searchedEvents)
+	}
 	order := "DESC"
 	if filter.After != 0 {
 		order = "ASC"
@@ -184,6 +193,24 @@ func (d *Database) Events(ctx context.Context, filter EventFilter) (events []Eve
 		return s.markLogs(ctx, events)
 	})
 	return events, err
+}
+
+// searchedEvents bounds how many events a search reads, and so how long it takes.
+const searchedEvents = 100_000
+
+// What counts of a search: more makes no sense, and patterns have a limit.
+const (
+	maximumWords = 10
+	maximumWord  = 200
+)
+
+// eventText is what a search looks at.
+const eventText = "actor || ' ' || title || ' ' || subject || ' ' || computer_reference || ' ' || message || ' ' || event || ' ' || state"
+
+// like is the pattern of a text that has a word.
+func like(word string) string {
+	word = strings.ToValidUTF8(word[:min(len(word), maximumWord)], "")
+	return "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_", "\x00", "").Replace(word) + "%"
 }
 
 // markLogs says which events have a log.

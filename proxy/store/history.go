@@ -139,6 +139,9 @@ type EventFilter struct {
 	Title    string
 	// Event is one of the events.
 	Event string
+	// Actor is a part of who asked. Search has words which must all be somewhere in an
+	// event. Both look at the last searchedEvents alone.
+	Actor, Search string
 	// After selects events with a greater id, all if it is negative, the oldest
 	// first. Without it, the
 	// newest are selected, and those with a smaller id than Before unless that is
@@ -151,7 +154,7 @@ type EventFilter struct {
 // history is what a database keeps in memory of what nodes tell.
 type history struct {
 	// begun is true once the tables are there, with the row that says since when.
-	begun  atomic.Bool
+	begun atomic.Bool
 	// changes counts what may have changed a condition.
 	changes atomic.Int64
 

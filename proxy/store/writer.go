@@ -28,7 +28,7 @@ type transaction struct {
 	actor string // who asked for the operation
 	// forgetful transactions leave history alone, which has no room.
 	forgetful bool
-	begins    bool // makes the tables of history, or the row of its begin
+	begins    bool             // makes the tables of history, or the row of its begin
 	events    map[string]int64 // the events that it adds, by what they are
 }
 
