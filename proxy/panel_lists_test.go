@@ -240,6 +240,7 @@ func TestPanelOfManyNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	l.post("/supplySupply", "url", release, "computer_id", "local_computer", "state", "available")
 	for _, path := range []string{"/panel/supply?computer=COMP-7", "/panel/request?release=" + url.QueryEscape(release) + "&computer=COMP-7"} {
 		page := l.get(path)
 		l.expectPage(page, 200, `<input id="computer" name="computer" type="text" value="COMP-7" required`, "one of 121")

@@ -170,7 +170,12 @@ func (p *Panel) complete(ctx context.Context, page *requestPage) error {
 // a choice of: of more, one is typed.
 const maximumChoices = 100
 
-// choices are the computers and the first releases that the master knows.
+// Listed are the first of the releases to choose from.
+func (page *requestPage) Listed() []string {
+	return page.Releases[:min(len(page.Releases), maximumChoices)]
+}
+
+// choices are the computers and the releases that the master knows.
 func (p *Panel) choices(ctx context.Context) (computers, releases []string, err error) {
 	o, err := p.store.Overview(ctx)
 	if err != nil {
@@ -188,8 +193,7 @@ func (p *Panel) choices(ctx context.Context) (computers, releases []string, err 
 		computers = append(computers, p.options.Computer)
 	}
 	slices.Sort(releases)
-	releases = slices.Compact(releases)
-	return computers, releases[:min(len(releases), maximumChoices)], nil
+	return computers, slices.Compact(releases), nil
 }
 
 // knows reports whether a release was supplied or requested (PROXY-185).

@@ -13,7 +13,7 @@ async function renew(address) {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of document.querySelectorAll("[data-live]")) {
       const next = page.getElementById(part.id);
-      const used = part.contains(document.activeElement) || part.querySelector("input:checked");
+      const used = part.contains(document.activeElement) || part.querySelector("input:checked, .facts details[open]");
       if (next && !used && next.innerHTML !== part.innerHTML) part.replaceChildren(...next.childNodes);
     }
     addCopies();
@@ -35,7 +35,7 @@ for (const form of document.querySelectorAll("form.search")) {
     renew(address);
   };
   form.elements.q.addEventListener("input", later(200, find));
-  form.elements.state.addEventListener("change", find);
+  for (const choice of form.querySelectorAll("select")) choice.addEventListener("change", find);
 }
 
 // What happens is shown as it happens, while the page is looked at.
