@@ -137,12 +137,16 @@ func (a *access) isNode(ctx context.Context, computer string) (bool, error) {
 // the same, and its node may use the master.
 func (a *access) partition(ctx context.Context, subject authority.Subject) (Identity, error) {
 	computer, name, _ := strings.Cut(subject.Name, "/")
-	if known, err := a.isNode(ctx, computer); err != nil || !known {
-		return Identity{}, errors.Join(errRevoked, err)
+	known, err := a.isNode(ctx, computer)
+	if err != nil {
+		return Identity{}, err
 	}
 	tenant, err := a.tenant(ctx, slap.PartitionID{Computer: computer, Partition: name})
-	if err != nil || tenant == "" || tenant != subject.Tenant {
-		return Identity{}, errors.Join(errRevoked, err)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !known || tenant == "" || tenant != subject.Tenant {
+		return Identity{}, errRevoked
 	}
 	return Identity{Role: rolePartition, Name: subject.Name}, nil
 }

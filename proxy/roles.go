@@ -27,7 +27,8 @@ type Identity struct {
 	Serial, Key string
 }
 
-// may everything: the owner, and administrators by the owner's grant.
+// isOwner reports whether it may do everything: the owner's, and by his grant those of
+// administrators.
 func (i Identity) isOwner() bool { return i.Role == roleOwner || i.Role == store.RoleAdmin }
 
 // scope is what a node or a partition may act for: partition is "" for a node. It is

@@ -33,11 +33,11 @@ func slapcacheFlag(path *string) cli.Flag {
 // openSlapcache reads a configuration file of slapcache: the key of the files,
 // and the cache.
 func (e *environment) openSlapcache(path string) (client *networkcache.Client, key string, err error) {
-	config, section, err := e.readNetworkCache(path)
+	configuration, err := e.readConfiguration(e.expandUser(path))
 	if err != nil {
 		return nil, "", err
 	}
-	configuration, err := e.readConfiguration(e.expandUser(path))
+	config, section, err := e.networkCacheOf(configuration)
 	if err != nil {
 		return nil, "", err
 	}

@@ -105,6 +105,11 @@ func (e *environment) readNetworkCache(path string) (config networkcache.Config,
 	if err != nil {
 		return config, nil, err
 	}
+	return e.networkCacheOf(configuration)
+}
+
+// networkCacheOf reads section [networkcache] for what isn't of built releases.
+func (e *environment) networkCacheOf(configuration *pytext.Configuration) (config networkcache.Config, section map[string]string, err error) {
 	section, err = networkCacheSection(configuration)
 	if err != nil {
 		return config, nil, err

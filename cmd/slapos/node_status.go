@@ -47,15 +47,8 @@ again when, what is due next.`,
 
 func runNodeStatus(ctx context.Context, e *environment, path string, json bool, names []string) error {
 	return e.withConfiguration(path, []string{"slapos"}, func(configuration *pytext.Configuration) error {
-		layout, err := e.supervisorLayout(configuration)
+		layout, slapos, err := e.ownSupervisor(configuration)
 		if err != nil {
-			return err
-		}
-		slapos, err := configuration.Section("slapos")
-		if err != nil {
-			return err
-		}
-		if err := e.checkRoot(slapos); err != nil {
 			return err
 		}
 		var status *agent.Status
@@ -73,7 +66,7 @@ func runNodeStatus(ctx context.Context, e *environment, path string, json bool, 
 				return err
 			}
 		}
-		return e.controlNode(ctx, configuration, append([]string{"status"}, names...))
+		return controlNode(ctx, e, layout, slapos, append([]string{"status"}, names...))
 	})
 }
 

@@ -54,22 +54,27 @@ func nodeControl(e *environment, name, usage string, words []string) *cli.Comman
 
 func runNodeControl(ctx context.Context, e *environment, path string, words []string) error {
 	return e.withConfiguration(path, []string{"slapos"}, func(configuration *pytext.Configuration) error {
-		return e.controlNode(ctx, configuration, words)
+		layout, slapos, err := e.ownSupervisor(configuration)
+		if err != nil {
+			return err
+		}
+		return controlNode(ctx, e, layout, slapos, words)
 	})
 }
 
-func (e *environment) controlNode(ctx context.Context, configuration *pytext.Configuration, words []string) error {
-	layout, err := e.supervisorLayout(configuration)
-	if err != nil {
-		return err
+// ownSupervisor is the supervisor of a node, and section [slapos], for those who may
+// use it.
+func (e *environment) ownSupervisor(configuration *pytext.Configuration) (layout supervisor.Layout, slapos map[string]string, err error) {
+	if layout, err = e.supervisorLayout(configuration); err != nil {
+		return layout, nil, err
 	}
-	slapos, err := configuration.Section("slapos")
-	if err != nil {
-		return err
+	if slapos, err = configuration.Section("slapos"); err != nil {
+		return layout, nil, err
 	}
-	if err := e.checkRoot(slapos); err != nil {
-		return err
-	}
+	return layout, slapos, e.checkRoot(slapos)
+}
+
+func controlNode(ctx context.Context, e *environment, layout supervisor.Layout, slapos map[string]string, words []string) error {
 	forbidden, err := isTrue(slapos, "forbid_supervisord_automatic_launch")
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ const (
 	// A supervisor that isn't there is looked for each second, later more seldom.
 	soughtOften  = time.Second
 	soughtSeldom = 30 * time.Second
-	often        = 60 // times
+	oftenTimes   = 60
 )
 
 // A keeper tells when the supervisor ends and when another one begins: neither starts
@@ -53,7 +53,7 @@ func (k *keeper) run(ctx context.Context) {
 				k.changed("The supervisor ended")
 			}
 			pause := soughtOften
-			if sought++; sought > often {
+			if sought++; sought > oftenTimes {
 				pause = soughtSeldom
 			}
 			certain = k.await(ctx, pause)

@@ -67,11 +67,14 @@ func (l *looker) run(ctx context.Context) {
 			retry = min(max(lookRetry, 2*retry), l.poll)
 			now.next = spread(retry)
 		case !found.Waits:
-			tag, retry, now.next = found.Tag, 0, spread(l.poll)
+			tag, now.next = found.Tag, spread(l.poll)
 		case found.Computer == nil && took < wait-tooEarly:
 			now.next = tooEarly // it is about to stop, for example
 		case found.Computer != nil:
-			tag, retry = found.Tag, 0
+			tag = found.Tag
+		}
+		if err == nil {
+			retry = 0
 		}
 		l.found(ctx, now)
 		if now.next > 0 {

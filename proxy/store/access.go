@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"database/sql"
-	_ "embed"
 	"errors"
 	"fmt"
 	"regexp"
@@ -15,9 +14,6 @@ import (
 	"sync"
 	"time"
 )
-
-//go:embed access.sql
-var accessSchema string
 
 // The roles of tokens and certificates.
 const (

@@ -34,7 +34,13 @@ var relatedSchema string
 //go:embed history.sql
 var historySchema string
 
-//go:embed delivery.sql
+// SQLite gets these with their first row, by the statements of the server's
+// migration.
+
+//go:embed migrations/4_postgres.sql
+var accessSchema string
+
+//go:embed migrations/5_postgres.sql
 var deliverySchema string
 
 // dialect is where the databases differ.
