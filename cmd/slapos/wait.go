@@ -110,9 +110,11 @@ const lastLines = 20
 // failed tells why, with the end of the log, and where the whole is.
 func (w *waiter) failed(ctx context.Context, subject string, a slap.Actual, command string) error {
 	w.erase()
-	if text, err := w.client.EventLog(ctx, a.Event); err == nil && a.Event > 0 {
-		lines := strings.Split(strings.TrimRight(pass.Printable(text), "\n"), "\n")
-		w.e.log.Info(strings.Join(lines[max(0, len(lines)-lastLines):], "\n"))
+	if a.Event > 0 {
+		if text, err := w.client.EventLog(ctx, a.Event); err == nil {
+			lines := strings.Split(strings.TrimRight(pass.Printable(text), "\n"), "\n")
+			w.e.log.Info(strings.Join(lines[max(0, len(lines)-lastLines):], "\n"))
+		}
 	}
 	return errors.New(shown(subject + " failed: " + a.Message + ": " + command + " shows the whole log"))
 }
