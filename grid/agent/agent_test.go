@@ -370,9 +370,12 @@ func TestSocket(t *testing.T) {
 		return s.PID == os.Getpid() && strings.Contains(fmt.Sprint(s.Tasks), "slappart0")
 	})
 	server.Close()
-	again, err := Listen(w.Pass.InstanceRoot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again.Close()
+	// A child that was being started has the descriptor until it runs its program.
+	w.until("another one listens", func() bool {
+		again, err := Listen(w.Pass.InstanceRoot)
+		if err != nil {
+			return false
+		}
+		return again.Close() == nil
+	})
 }
