@@ -166,9 +166,7 @@ func (s *Sender) serve(ctx context.Context, t *target) {
 				cancel()
 			}
 			return
-		case errors.Is(err, errMore):
-			pause = 0
-		case err != nil:
+		case err != nil && !errors.Is(err, errMore):
 			failures++
 			pause = s.pauseAfter(failures)
 			s.metrics.count(t, "failed")
@@ -181,6 +179,9 @@ func (s *Sender) serve(ctx context.Context, t *target) {
 				s.options.Logger.Info("A webhook takes events again", "webhook", t.name)
 			}
 			failures, said = 0, false
+			if err != nil {
+				pause = 0
+			}
 		}
 		_ = clock.Pause(ctx, pause)
 	}
