@@ -345,8 +345,37 @@ var gridMutations = []mutation{
 		`opened, err := rights.Open(directory.Name())`,
 	},
 	{
-		"A child starts in the opened directory", "promise/process/process.go", "promise/process.TestRunInOpened",
-		`cmd.Dir = confined.WorkingDirectory(directory)`,
-		`cmd.Dir = c.In.Name()`,
+		"A child starts in the opened directory", "promise/process/streams.go", "promise/process.TestRunInOpened",
+		`cmd.ExtraFiles[directoryPlace], start.Entered = directory, firstExtra+directoryPlace`,
+		`start.Directory = c.In.Name()`,
+	},
+	{
+		"The agent doesn't wait for what a child opens", "promise/process/process.go", "promise/process.TestStartWaits",
+		`cmd.Args, cmd.Env = start.Command()`,
+		`cmd.Path, cmd.Args, cmd.Env = start.Path, start.Args, start.Env`,
+	},
+	{
+		"The supervisor doesn't wait for what a program opens", "grid/supervisor/daemon/slice.go", "grid/supervisor.TestStartWaits",
+		`pid, err = syscall.ForkExec(child.Program, args, attributes)`,
+		`pid, err = syscall.ForkExec(child.Program[:0]+args[3], args[4:], attributes)`,
+	},
+	{
+		"Nothing reads a program's variables before it", "slap/child/child.go", "slap/child.TestStart",
+		`const mark = "+"`,
+		`const mark = ""`,
+	},
+	{
+		"A child becomes its user before it enters a directory", "slap/child/stage.go", "slap/child.TestUser",
+		`if s.User != nil {
+		if errno`,
+		`if s.User != nil {
+		_ = syscall.Fchdir(s.Entered)
+		s.Entered = 0
+		if errno`,
+	},
+	{
+		"A child has no groups of ours", "slap/child/stage.go", "slap/child.TestUser",
+		`uintptr(len(user.Groups)), uintptr(groups), 0); errno != 0`,
+		`0, uintptr(groups), 0); errno != 0 && groups == nil`,
 	},
 }

@@ -6,8 +6,8 @@ var runMutations = []mutation{
 	// Processes of partitions and builds.
 	{
 		"A child becomes the partition's user", "promise/process/process.go", "promise/process.TestCredential",
-		`cmd.SysProcAttr.Credential = credential`,
-		`_ = credential`,
+		`start.User, err = c.User.credential()`,
+		`_, err = c.User.credential()`,
 	},
 	{
 		"Nothing runs for a partition that root owns", "promise/process/user.go", "promise/process.TestCredential",

@@ -189,7 +189,11 @@ func TestUpgrade(t *testing.T) {
 	}
 	// What is started now has no signal blocked, and is a child.
 	must(t, errors.Join(s.client.StopProcess(s.ctx(), "reader"), s.client.StartProcess(s.ctx(), "reader")))
-	status := testkit.ReadFile(t, fmt.Sprintf("/proc/%d/status", s.info("reader").Pid))
+	status := ""
+	s.until("the reader has begun", func() bool {
+		status = testkit.ReadFile(t, fmt.Sprintf("/proc/%d/status", s.info("reader").Pid))
+		return !strings.HasPrefix(status, "Name:\texe\n")
+	})
 	if !strings.Contains(status, "SigBlk:\t0000000000000000") || !strings.Contains(status, fmt.Sprintf("PPid:\t%d\n", pid)) {
 		t.Errorf("a new service: %s", status)
 	}

@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/slap/child"
 	"slapos/slap/confined"
 )
 
@@ -42,8 +43,7 @@ type Command struct {
 	Env []string // the whole environment, see [CleanEnvironment]
 	// User to become. If nil, or if the agent is not root, it stays the same (GRID-13).
 	User *User
-	// Umask of the child, 0 to inherit ours. A shell sets it and then becomes
-	// the program, because setting ours would affect every goroutine.
+	// Umask of the child, 0 to inherit ours.
 	Umask int
 	// Output receives each line of the merged standard output and error,
 	// without its line end and with undecodable bytes replaced. Lines beyond 64
@@ -98,11 +98,14 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	cmd, err := c.prepare()
+	start, err := c.prepare()
 	if err != nil {
 		return Result{}, err
 	}
-	streams, err := c.connect(cmd)
+	cmd := &exec.Cmd{Path: child.Program}
+	// A debugger on the terminal must stay in its foreground group.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: !c.Terminal}
+	streams, err := c.connect(cmd, &start)
 	defer streams.close()
 	if err != nil {
 		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
@@ -112,9 +115,10 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 		defer orphans.end()
 	}
 	started := time.Now()
+	cmd.Args, cmd.Env = start.Command()
 	if err := c.start(cmd); err != nil {
 		if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
-			err = inner.Err // "fork/exec PATH: " would repeat the path
+			err = inner.Err // "fork/exec PATH: " is about the program that becomes it
 		}
 		return Result{}, fmt.Errorf("start %s: %w", c.Path, err)
 	}
@@ -122,20 +126,14 @@ func (c *Command) Run(ctx context.Context) (Result, error) {
 	result, err := c.supervise(ctx, cmd)
 	result.Duration = time.Since(started)
 	result.Output = streams.finish()
+	if failure := streams.failure(); failure != nil && err == nil {
+		return Result{}, fmt.Errorf("start %s: %w", c.Path, failure)
+	}
 	return result, err
 }
 
-// start starts the child, which reaches its working directory through our
-// descriptor. From now on it counts as ours.
+// start starts the child. From now on it counts as ours.
 func (c *Command) start(cmd *exec.Cmd) error {
-	if c.In != nil {
-		directory, err := c.In.Handle()
-		if err != nil {
-			return err
-		}
-		defer directory.Close()
-		cmd.Dir = confined.WorkingDirectory(directory)
-	}
 	orphans.changing.RLock()
 	defer orphans.changing.RUnlock()
 	if err := cmd.Start(); err != nil {
@@ -218,30 +216,27 @@ func (c *Command) end(pid int, exited <-chan struct{}) {
 	}
 }
 
-func (c *Command) prepare() (*exec.Cmd, error) {
+func (c *Command) prepare() (start child.Start, err error) {
 	if c.Path == "" {
-		return nil, errors.New("start: no program given")
+		return start, errors.New("start: no program given")
 	}
 	closeOnExec()
-	cmd := &exec.Cmd{Path: c.Path, Args: append([]string{c.Path}, c.Args...), Dir: c.Dir, Env: c.Env}
-	if cmd.Env == nil {
-		cmd.Env = []string{} // never inherit ours by accident
+	start = child.Start{
+		Path: c.Path, Args: append([]string{c.Path}, c.Args...), Umask: -1,
+		Env: c.Env, // never ours by accident
+	}
+	if c.In == nil {
+		start.Directory = c.Dir
 	}
 	if c.Umask != 0 {
-		script := fmt.Sprintf(`umask %04o; exec "$@"`, c.Umask)
-		cmd.Args = append([]string{"/bin/sh", "-c", script, "sh"}, cmd.Args...)
-		cmd.Path = "/bin/sh"
+		start.Umask = c.Umask
 	}
-	// A debugger on the terminal must stay in its foreground group.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: !c.Terminal}
 	if c.User != nil && os.Geteuid() == 0 {
-		credential, err := c.User.credential()
-		if err != nil {
-			return nil, fmt.Errorf("start %s: %w", c.Path, err)
+		if start.User, err = c.User.credential(); err != nil {
+			return start, fmt.Errorf("start %s: %w", c.Path, err)
 		}
-		cmd.SysProcAttr.Credential = credential
 	}
-	return cmd, nil
+	return start, nil
 }
 
 // closeOnExec keeps descriptors that we inherited from our children: Go opens

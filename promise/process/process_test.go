@@ -183,19 +183,16 @@ func TestCredential(t *testing.T) {
 	}
 	command := shell("exit 1")
 	command.Env, command.User = nil, &User{UID: 1001, GID: 1002, Groups: []int{1002, 1003}}
-	cmd, err := command.prepare()
+	start, err := command.prepare()
 	if err != nil {
 		t.Fatal(err)
 	}
-	credential := cmd.SysProcAttr.Credential
+	credential := start.User
 	if credential == nil || credential.Uid != 1001 || credential.Gid != 1002 || credential.NoSetGroups || !slices.Equal(credential.Groups, []uint32{1002, 1003}) {
 		t.Errorf("it becomes %+v", credential)
 	}
-	if cmd.Env == nil || len(cmd.Env) > 0 {
-		t.Errorf("it has the environment %q", cmd.Env)
-	}
-	if !cmd.SysProcAttr.Setsid {
-		t.Error("it stays in our session")
+	if _, env := start.Command(); env == nil || len(env) > 0 {
+		t.Errorf("it has the environment %q", env)
 	}
 	for _, user := range []User{{UID: 0, GID: 1002}, {UID: 1001, GID: 0}} {
 		command.User = &user

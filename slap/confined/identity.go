@@ -85,14 +85,9 @@ func (d *Directory) identity() (identity, error) {
 	return found, err
 }
 
-// Handle opens the directory itself again. A child that works in it gets the
-// path of [WorkingDirectory].
+// Handle opens the directory itself again: a child can begin in it, whatever has
+// become of its name.
 func (d *Directory) Handle() (*os.File, error) { return d.Root.Open(".") }
-
-// WorkingDirectory returns the path by which a child starts in an opened
-// directory, whatever has become of the directory's name. Keep the file open
-// until the child has started.
-func WorkingDirectory(opened *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", opened.Fd()) }
 
 // Again opens the directory for another user, who closes it.
 func (d *Directory) Again() (*Directory, error) {

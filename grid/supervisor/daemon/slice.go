@@ -5,17 +5,20 @@ package daemon
 import (
 	"path/filepath"
 	"syscall"
+
+	"slapos/slap/child"
 )
 
 // fork starts a program in the control group of its partition, if node format
 // has made one (D-12). The group has the name of the program's directory. The
-// partition's limits hold from the first instruction on.
-func (p *process) fork(path string, argv []string, attributes *syscall.ProcAttr) (pid int, err error) {
+// partition's limits hold from the first instruction on. The arguments are those of
+// [child.Start].
+func (p *process) fork(args []string, attributes *syscall.ProcAttr) (pid int, err error) {
 	slice, err := p.d.options.CGroups.Open(filepath.Base(p.config.Directory))
 	if err != nil {
 		p.d.log.Warn("services are not limited by control groups", "error", err)
 	}
-	fork := func() { pid, err = syscall.ForkExec(path, argv, attributes) }
+	fork := func() { pid, err = syscall.ForkExec(child.Program, args, attributes) }
 	if slice == nil {
 		unmasked(fork)
 		return pid, err
@@ -25,8 +28,7 @@ func (p *process) fork(path string, argv []string, attributes *syscall.ProcAttr)
 	if unmasked(fork); err == nil {
 		return pid, nil
 	}
-	// It is an old kernel, a sandbox, a group that can't hold processes, or the
-	// program itself.
+	// It is an old kernel, a sandbox, or a group that can't hold processes.
 	attributes.Sys.UseCgroupFD = false
 	refusal := err
 	if unmasked(fork); err == nil {

@@ -18,6 +18,7 @@ import (
 
 	"slapos/grid/supervisor/config"
 	"slapos/slap"
+	"slapos/slap/child"
 )
 
 // A commandError says that a command can't be run, before anything was tried.
@@ -140,8 +141,8 @@ func (p *process) credential() (*syscall.Credential, error) {
 }
 
 // start runs the program. It returns errors that are known before there is a
-// process; a program that can't be executed ends with exit status 127, as the
-// original's child does.
+// process; what can't become the program ends with exit status 127, as the
+// original's child does (see package child).
 func (p *process) start() error {
 	path, argv, err := p.command()
 	if err != nil {
@@ -163,19 +164,20 @@ func (p *process) start() error {
 		p.failExec(fmt.Sprintf("couldn't setuid to %d: %v", p.config.User, err))
 		return nil
 	}
+	start := child.Start{
+		Path: path, Args: argv, Env: p.variables(), User: credential, Umask: p.config.Umask, Directory: p.config.Directory,
+	}
+	args, env := start.Command()
 	attributes := &syscall.ProcAttr{
-		Dir:   p.config.Directory,
-		Env:   p.variables(),
+		Env:   env,
 		Files: []uintptr{uintptr(pipes.stdin), uintptr(pipes.stdout), uintptr(pipes.stderr)},
 		// A process group of its own shields it from our terminal's signals. A
 		// group leader can't become a session leader, which distinguishes the
 		// programs that supervisor started from those that they started: see
 		// adopt.
-		Sys: &syscall.SysProcAttr{Setpgid: true, Credential: credential, PidFD: new(int)},
+		Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: new(int)},
 	}
-	restore := p.setUmask()
-	pid, err := p.fork(path, argv, attributes)
-	restore()
+	pid, err := p.fork(args, attributes)
 	if err != nil {
 		pipes.closeParent()
 		return p.notStarted(argv[0], err)
@@ -187,31 +189,16 @@ func (p *process) start() error {
 	return p.watch(pipes)
 }
 
-// setUmask sets the program's umask for the child to inherit. The lock is held,
-// so nothing else in this process creates files meanwhile.
-func (p *process) setUmask() (restore func()) {
-	if p.config.Umask < 0 {
-		return func() {}
-	}
-	before := syscall.Umask(p.config.Umask)
-	return func() { syscall.Umask(before) }
-}
-
 // notStarted distinguishes a lack of resources, which is retried, from a
 // program that can't be executed.
 func (p *process) notStarted(program string, err error) error {
-	name := unix.ErrnoName(errno(err))
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOMEM):
 		return fmt.Errorf("too many processes in process table to spawn '%s'", p.config.Name)
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return fmt.Errorf("too many open files to spawn '%s'", p.config.Name)
 	}
-	if info, statErr := os.Stat(p.config.Directory); p.config.Directory != "" && (statErr != nil || !info.IsDir()) {
-		p.failExec(fmt.Sprintf("couldn't chdir to %s: %s", p.config.Directory, name))
-		return nil
-	}
-	p.failExec(fmt.Sprintf("couldn't exec %s: %s", program, name))
+	p.failExec(fmt.Sprintf("couldn't exec %s: %s", program, unix.ErrnoName(errno(err))))
 	return nil
 }
 
