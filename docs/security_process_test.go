@@ -50,9 +50,9 @@ var runMutations = []mutation{
 		`if name`,
 	},
 	{
-		"A child never inherits the environment by accident", "promise/process/process.go", "promise/process.TestCredential",
-		`cmd.Env = []string{} // never inherit ours by accident`,
-		`_ = cmd`,
+		"A child never inherits the environment by accident", "slap/child/child.go", "promise/process.TestCredential",
+		`env = make([]string, 0, len(s.Env))`,
+		`env = nil`,
 	},
 	{
 		"A child has no descriptor of the agent", "promise/process/process.go", "promise/process.TestNoInheritedDescriptors",
@@ -222,8 +222,8 @@ var runMutations = []mutation{
 	// The supervisor.
 	{
 		"Services run as the partition's user", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestUser",
-		`Setpgid: true, Credential: credential,`,
-		`Setpgid: true, Credential: map[bool]*syscall.Credential{true: credential}[false],`,
+		`Env: p.variables(), User: credential,`,
+		`Env: p.variables(), User: map[bool]*syscall.Credential{true: credential}[false],`,
 	},
 	{
 		"Services have only their user's groups", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestUser",
@@ -239,8 +239,8 @@ var runMutations = []mutation{
 	},
 	{
 		"Services have their own process group", "grid/supervisor/daemon/spawn.go", "grid/supervisor.TestChildren",
-		`Setpgid: true, Credential: credential,`,
-		`Credential: credential,`,
+		`Setpgid: true, PidFD`,
+		`PidFD`,
 	},
 	{
 		"The supervisor has an empty environment", "grid/supervisor/launch.go", "grid/supervisor.TestLaunch",
