@@ -324,4 +324,19 @@ var serveMutations = []mutation{
 		`return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""`,
 		`return err == nil && u != nil`,
 	},
+	{
+		"A webhook's events go to no other address", "proxy/webhook/webhook.go", "proxy.TestWebhookFails",
+		`return http.ErrUseLastResponse`,
+		`return nil`,
+	},
+	{
+		"A webhook's address isn't logged", "proxy/webhook/webhook.go", "proxy.TestWebhookFails",
+		`i+1, address.Host)`,
+		`i+1, address.String())`,
+	},
+	{
+		"A webhook's requests are signed with its secret", "proxy/webhook/webhook.go", "proxy.TestWebhookSettings",
+		`hmac.New(sha256.New, secret)`,
+		`hmac.New(sha256.New, secret[:0])`,
+	},
 }
