@@ -3,6 +3,7 @@
 package format
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -19,12 +20,15 @@ const allocationTries = 10
 // WantedAddress is an address that must be on an interface.
 type WantedAddress struct {
 	LinkAddress
-	Partition int
+	Partition int // or theComputer
 	// Device means that the interface is a tap or tun of the partition.
 	Device bool
 	// Restored means that the address is known from an earlier run.
 	Restored bool
 }
+
+// theComputer stands in place of a partition for an address of the computer itself.
+const theComputer = -1
 
 // allocator hands out addresses. It changes nothing but its copy of the
 // interfaces, to which it adds them.
@@ -76,12 +80,50 @@ func globalAddresses(name string, network *NetworkState) ([]netip.Prefix, error)
 		}
 	}
 	if !hasIPv6 {
-		return nil, fmt.Errorf("%s must have at least one IPv6 address assigned", name)
+		return nil, fmt.Errorf("%s must have at least one IPv6 address assigned%s", name, waysToIPv6)
 	}
 	if len(global) == 0 {
-		return nil, fmt.Errorf("No IPv6 found on interface %s to construct IPv6 with.", name) //nolint:staticcheck,revive // FMT-21
+		return nil, fmt.Errorf("No IPv6 found on interface %s to construct IPv6 with.%s", name, waysToIPv6) //nolint:staticcheck,revive // FMT-21
 	}
 	return global, nil
+}
+
+const waysToIPv6 = " Give it one, name another interface in ipv6_interface, or a network in ipv6_local_network"
+
+// HasGlobalIPv6 reports whether an interface has an address from which
+// partitions can get theirs.
+func HasGlobalIPv6(ctx context.Context, name string) (bool, error) {
+	present, err := kernelNetwork{}.Present(ctx)
+	if err != nil {
+		return false, err
+	}
+	if name = present.name(name); present.Links[name] == nil {
+		return false, fmt.Errorf("there is no network interface %s", name)
+	}
+	_, err = globalAddresses(name, present)
+	return err == nil, nil
+}
+
+// baseAddresses are the global addresses of the IPv6 interface. One that has none
+// but of ipv6_local_network gets the first address of that network, which is
+// given then (FMT-92).
+func baseAddresses(d *Definition, link string, network *NetworkState) (global []netip.Prefix, given netip.Prefix, err error) {
+	global, err = globalAddresses(link, network)
+	if d.IPv6LocalNetwork == "" || !d.AlterNetwork || network.Links[link] == nil {
+		return global, given, err
+	}
+	local, err := netip.ParsePrefix(d.IPv6LocalNetwork)
+	if err != nil || !isGlobalScope(local.Addr()) || local.Bits()+d.PrefixShift >= 128 {
+		return nil, given, fmt.Errorf("ipv6_local_network %q is not an IPv6 network such as fd12:3456:789a::/48", d.IPv6LocalNetwork)
+	}
+	if slices.ContainsFunc(global, func(address netip.Prefix) bool { return !local.Contains(address.Addr()) }) {
+		return global, given, nil
+	}
+	given = netip.PrefixFrom(firstAddress(local), local.Bits())
+	if !slices.Contains(global, given) {
+		global = append(global, given)
+	}
+	return global, given, nil
 }
 
 // add requests an address on an interface, unless another interface has it, or

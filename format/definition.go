@@ -34,6 +34,7 @@ type Definition struct {
 	InterfaceName         string
 	IPv6Interface         string // default: InterfaceName
 	IPv4LocalNetwork      string // CIDR
+	IPv6LocalNetwork      string // CIDR, optional: of an interface without a global address
 	PrefixShift           int
 	PartitionHasIPv6Range bool
 	CreateTap             bool

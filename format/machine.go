@@ -87,6 +87,8 @@ type Present struct {
 	Network *NetworkState
 	// NonlocalBind means that programs may listen on addresses that no interface has.
 	NonlocalBind bool
+	// LoopbackWithoutIPv6 means that IPv6 is off on lo.
+	LoopbackWithoutIPv6 bool
 	// Storage are the numbered directories of external storage (FMT-46).
 	Storage []string
 }
@@ -100,7 +102,11 @@ type Directory struct {
 	Err error
 }
 
-const nonlocalBind = "net/ipv6/ip_nonlocal_bind"
+// Parameters of the kernel.
+const (
+	nonlocalBind        = "net/ipv6/ip_nonlocal_bind"
+	loopbackWithoutIPv6 = "net/ipv6/conf/lo/disable_ipv6"
+)
 
 // Present reads the machine, for the computer that the definition and the state
 // of an earlier run describe.
@@ -134,11 +140,13 @@ func (m *Machine) Present(ctx context.Context, d *Definition, previous *Computer
 	if present.Network, err = m.Network.Present(ctx); err != nil {
 		return nil, fmt.Errorf("read network interfaces: %w", err)
 	}
-	content, err := os.ReadFile(filepath.Join(m.ProcSys, nonlocalBind))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	for name, isSet := range map[string]*bool{nonlocalBind: &present.NonlocalBind, loopbackWithoutIPv6: &present.LoopbackWithoutIPv6} {
+		content, err := os.ReadFile(filepath.Join(m.ProcSys, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		*isSet = strings.TrimSpace(string(content)) == "1"
 	}
-	present.NonlocalBind = strings.TrimSpace(string(content)) == "1"
 	return present, nil
 }
 

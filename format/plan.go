@@ -130,6 +130,7 @@ func (p *planner) build() error {
 	}
 	if d.AlterNetwork {
 		p.index()
+		p.ownAddress()
 	}
 	if groups := p.present.CGroups; groups != nil {
 		p.cgroups(groups.PrepareTop())

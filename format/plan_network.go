@@ -31,6 +31,16 @@ func (p *planner) network(i int, partition *Partition) error {
 	return nil
 }
 
+// ownAddress plans the computer's own address (FMT-92). The loopback interface
+// takes one only when IPv6 is on there; that is harmless, unlike elsewhere.
+func (p *planner) ownAddress() {
+	addresses := p.addresses[theComputer]
+	if len(addresses) > 0 && addresses[0].Link == "lo" && p.present.LoopbackWithoutIPv6 {
+		p.add("sysctl", "sysctl "+strings.ReplaceAll(loopbackWithoutIPv6, "/", ".")+"=0", setSysctl{name: loopbackWithoutIPv6, value: "0"})
+	}
+	p.missing(theComputer, "", "")
+}
+
 // missing plans a partition's missing addresses on one of its devices or, if
 // device is empty, on the interfaces of the machine.
 func (p *planner) missing(i int, device string, mode DeviceMode) {

@@ -148,8 +148,9 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 		return nil, err
 	}
 	var global []netip.Prefix
+	var given netip.Prefix
 	if computer.Interface != nil {
-		if global, err = globalAddresses(computer.Interface.IPv6Interface, present.Network); err != nil {
+		if global, given, err = baseAddresses(d, computer.Interface.IPv6Interface, present.Network); err != nil {
 			return nil, err
 		}
 		computer.chooseAddress(global)
@@ -161,7 +162,7 @@ func Want(d *Definition, previous *Computer, present *Present, refused map[LinkA
 	if !d.AlterNetwork {
 		return wanted, nil // stored values stay as they are (FMT-61)
 	}
-	wanted.wantNetwork(d, present.Network, global, refused, log)
+	wanted.wantNetwork(d, present.Network, global, given, refused, log)
 	return wanted, nil
 }
 
@@ -188,8 +189,9 @@ func (c *Computer) chooseAddress(global []netip.Prefix) {
 	c.Address, c.Netmask = address.Addr().String(), interfaceNetmask(address)
 }
 
-// wantNetwork gives each partition its taps, tuns, addresses and ranges.
-func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []netip.Prefix, refused map[LinkAddress]bool, log *slog.Logger) {
+// wantNetwork gives each partition its taps, tuns, addresses and ranges, and the
+// computer the address that is given to it.
+func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []netip.Prefix, given netip.Prefix, refused map[LinkAddress]bool, log *slog.Logger) {
 	computer := w.Computer
 	if computer.Interface == nil {
 		w.Fault = &Fault{Partition: -1, Err: errors.New("a definition file with alter_network = true needs interface_name and ipv4_local_network")}
@@ -197,6 +199,10 @@ func (w *Wanted) wantNetwork(d *Definition, present *NetworkState, global []neti
 	}
 	a := newAllocator(computer, present, global, refused, log)
 	defer func() { w.Addresses = a.wanted }()
+	if given.IsValid() && !a.add(WantedAddress{LinkAddress: LinkAddress{Link: computer.Interface.IPv6Interface, Address: given}, Partition: theComputer}) {
+		w.Fault = &Fault{Partition: -1, Err: fmt.Errorf("another interface or machine has the address %s: name another network in ipv6_local_network", given.Addr())}
+		return
+	}
 	var gateway []DeviceNetwork
 	if d.CreateTap && d.TapGatewayInterface != "" {
 		var err error

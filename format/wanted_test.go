@@ -337,6 +337,63 @@ func TestTapNetworks(t *testing.T) {
 	}
 }
 
+// An interface without an address of its own gets the first one of
+// ipv6_local_network, again after a restart (FMT-92).
+func TestIPv6LocalNetwork(t *testing.T) {
+	const network, own = "fd12:3456:789a::/48", "fd12:3456:789a::1/48"
+	for name, c := range map[string]struct {
+		link, addresses, computer, partition string
+		added                                bool
+	}{
+		"no address at all":         {"eth0", "", "fd12:3456:789a::1", "fd12:3456:789a::2", true},
+		"none but of the link":      {"eth0", "192.0.2.1/24 fe80::1/64", "fd12:3456:789a::1", "fd12:3456:789a::2", true},
+		"the loopback":              {"lo", "127.0.0.1/8 ::1/128", "fd12:3456:789a::1", "fd12:3456:789a::2", true},
+		"there already":             {"eth0", own, "fd12:3456:789a::1", "fd12:3456:789a::2", false},
+		"a partition's alone":       {"eth0", "fd12:3456:789a::2/48", "fd12:3456:789a::1", "fd12:3456:789a::2", true},
+		"an address of its own":     {"eth0", "2001:db8:1:2::1/64", "2001:db8:1:2::1", "2001:db8:1:2::2", false},
+		"one of its own and of its": {"eth0", own + " 2001:db8:1:2::1/32", "2001:db8:1:2::1", "2001:db8::2", false},
+	} {
+		n := newNode(t, 2)
+		n.options.InterfaceName, n.options.IPv6LocalNetwork = c.link, network
+		n.network.Links[c.link].Addresses = prefixes(strings.Fields(c.addresses)...)
+		testkit.WriteFile(t, filepath.Join(n.directory, "sys", loopbackWithoutIPv6), "1\n")
+		first := n.format(t)
+		if got := first.Computer; got.Address != c.computer || got.Partitions[0].Addresses[1].Address != c.partition {
+			t.Errorf("%s: the computer has %s, its first partition %v", name, got.Address, got.Partitions[0].Addresses)
+		}
+		var steps []string
+		for _, step := range first.Plan {
+			steps = append(steps, step.Command)
+		}
+		at := slices.Index(steps, "ip addr add "+own+" dev "+c.link)
+		if (at >= 0) != c.added || slices.Contains(steps, "sysctl net.ipv6.conf.lo.disable_ipv6=0") != (c.link == "lo") {
+			t.Errorf("%s: the plan is %q", name, steps)
+		}
+		if first := slices.IndexFunc(steps, func(step string) bool { return strings.Contains(step, c.partition+"/") }); at > first && first >= 0 {
+			t.Errorf("%s: %q comes before %q", name, steps[first], steps[at])
+		}
+		n.network.Links[c.link].Addresses = prefixes(strings.Fields(c.addresses)...) // a restart
+		if second := n.format(t).Computer; !reflect.DeepEqual(second.Partitions, first.Computer.Partitions) || second.Address != c.computer {
+			t.Errorf("%s: after a restart %s, %+v", name, second.Address, second.Partitions[0])
+		}
+	}
+	for text, want := range map[string]string{
+		"fd12::/120":  "is not an IPv6 network such as",
+		"10.0.0.0/8":  "is not an IPv6 network such as",
+		"fe80::/64":   "is not an IPv6 network such as",
+		"fd12":        "is not an IPv6 network such as",
+		"fd00:1::/48": "another interface or machine has the address fd00:1::1: name another network in ipv6_local_network",
+	} {
+		n := newBareNode(t, 1)
+		n.options.IPv6LocalNetwork = text
+		n.network.Links["eth0"].Addresses = nil
+		n.network.others[netipAddr("fd00:1::1")] = true
+		if _, err := Run(t.Context(), n.options); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v", text, err)
+		}
+	}
+}
+
 // FMT-20, FMT-21.
 func TestInterfaceWithoutAddress(t *testing.T) {
 	n := newBareNode(t, 1)
@@ -346,7 +403,7 @@ func TestInterfaceWithoutAddress(t *testing.T) {
 		"192.0.2.1/24 fe80::1/8": "No IPv6 found on interface eth0 to construct IPv6 with.",
 	} {
 		n.network.Links["eth0"].Addresses = prefixes(strings.Fields(addresses)...)
-		if _, err := Run(t.Context(), n.options); err == nil || err.Error() != want {
+		if _, err := Run(t.Context(), n.options); err == nil || err.Error() != want+waysToIPv6 {
 			t.Errorf("%q: error %v", addresses, err)
 		}
 	}

@@ -40,6 +40,7 @@ type nodeValues struct {
 	KeyFile, CertFile, CertificateRepository string
 	SoftwareRoot, InstanceRoot               string
 	InterfaceName, IPv4LocalNetwork          string
+	IPv6LocalNetwork                         string // of an interface without a global address
 	PartitionAmount                          int
 	CreateTap                                string // True or False
 	ComputerXML, LogFile                     string

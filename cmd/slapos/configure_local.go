@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
+	"slapos/format"
 	"slapos/grid/supervisor"
 	"slapos/slap"
 	"slapos/slap/clock"
@@ -49,7 +51,7 @@ func (o *configureLocalOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "interface-name", Destination: &o.interfaceName, Usage: "network `INTERFACE` that gets the addresses of partitions", Value: "lo"},
 		argv.WholeFlag(&o.partitionNumber, "partition-number", "how many partitions to make", "20", 0, maxAmount),
 		&cli.StringFlag{Name: "ipv4-local-network", Destination: &o.network, Usage: "private `NETWORK` for the addresses of partitions, not in use elsewhere", Value: "10.0.0.0/16"},
-		&cli.StringFlag{Name: "daemon-listen-ip", Destination: &o.ip, Usage: "`ADDRESS` that the local master listens on", Value: "127.0.0.1"},
+		&cli.StringFlag{Name: "daemon-listen-ip", Destination: &o.ip, Usage: "`ADDRESS` that the local master listens on; one that other machines reach, or ::, lets them join it", Value: "127.0.0.1"},
 		&cli.StringFlag{Name: "daemon-listen-port", Destination: &o.port, Usage: "`PORT` that the local master listens on", Value: "8080"},
 		&cli.StringFlag{Name: "slapos-instance-root", Destination: &o.instanceRoot, Usage: "`DIRECTORY` of instances", Value: "/srv/slapgrid"},
 		&cli.StringFlag{Name: "slapos-software-root", Destination: &o.softwareRoot, Usage: "`DIRECTORY` of software", Value: "/opt/slapgrid"},
@@ -70,6 +72,9 @@ master (slapos proxy start) as one of its services, formats the computer, and
 makes the client commands of this account talk to that master. Other users of
 this machine are refused: the master asks for the token in DIRECTORY/master-token,
 which these commands read by themselves.
+
+With --daemon-listen-ip :: other machines join this master: it has an authority of
+its own then, and speaks TLS. slapos proxy token node prints what they run.
 
 Exit codes: 0 success; 1 failed; 2 wrong usage; 5 not root.`,
 		Flags: options.flags(),
@@ -98,8 +103,14 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 		return argv.UsageErrorf("argument --daemon-listen-ip: %v", err)
 	}
 	l := &localNode{e: e, configureLocalOptions: options}
+	if l.joinable() && l.shacache {
+		return argv.UsageErrorf("argument --enable-shacache-proxy: not with a master that other machines join: start slapos cache start for them")
+	}
 	if _, err := os.Lstat(l.nodeFile()); err == nil {
 		return sentencef("A SlapOS configuration directory already exist at %s. Aborting.", l.nodeFile())
+	}
+	if l.ipv6Network, err = e.ipv6LocalNetwork(ctx, l.interfaceName); err != nil {
+		return err
 	}
 	if err := l.writeFiles(); err != nil {
 		return err
@@ -110,7 +121,7 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	layout := supervisor.Layout{InstanceRoot: options.instanceRoot, Logger: e.log}
 	watchdog := supervisor.Watchdog{
 		Executable: e.executable, MasterURL: l.masterURL(), ComputerID: localComputer, InstanceRoot: options.instanceRoot,
-		TokenFile: l.tokenFile(),
+		TokenFile: l.tokenFile(), CAFile: l.authorityFile,
 	}
 	if err := supervisor.WriteConfiguration(layout, watchdog.Command()); err != nil {
 		return err
@@ -124,18 +135,29 @@ func runConfigureLocal(ctx context.Context, e *environment, options configureLoc
 	if err := l.waitForMaster(ctx); err != nil {
 		return err
 	}
-	format := l.format(ctx)
-	format.Stdout, format.Stderr = e.childOutput(), e.stderr
-	if err := format.Run(); err != nil {
-		e.log.Warn("slapos node format failed: " + err.Error() + ": when what it says is mended, run slapos node format --now --cfg " + l.nodeFile())
+	formatting := l.format(ctx)
+	formatting.Stdout, formatting.Stderr = e.childOutput(), e.stderr
+	if err := formatting.Run(); err != nil {
+		return fmt.Errorf("slapos node format: %w: the master runs; when what it says is mended, run slapos node format --now --cfg %s", err, l.nodeFile())
 	}
 	e.log.Info("This computer is the node " + localComputer + " of the master " + l.masterURL() + ".")
-	return nil
+	if l.joinable() {
+		e.log.Info("For other machines: slapos proxy token node --cfg " + l.proxyFile())
+	}
+	return e.startAgent(ctx, l.nodeFile())
 }
 
 type localNode struct {
 	e *environment
 	configureLocalOptions
+	ipv6Network   string // of an interface without a global address
+	authorityFile string // certificate of the authority of a master that others join
+}
+
+// joinable reports whether other machines reach the master, and join it.
+func (l *localNode) joinable() bool {
+	ip := net.ParseIP(l.ip)
+	return !l.open && l.ip != "localhost" && (ip == nil || !ip.IsLoopback())
 }
 
 func (l *localNode) nodeFile() string  { return filepath.Join(l.directory, "slapos.cfg") }
@@ -149,7 +171,21 @@ func (l *localNode) tokenFile() string {
 	return filepath.Join(l.directory, "master-token")
 }
 
-func (l *localNode) masterURL() string { return "http://" + net.JoinHostPort(l.ip, l.port) }
+// address is where this machine reaches the master.
+func (l *localNode) address() string {
+	host := l.ip
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, l.port)
+}
+
+func (l *localNode) masterURL() string {
+	if l.joinable() {
+		return "https://" + l.address()
+	}
+	return "http://" + l.address()
+}
 
 // program is the slapos that services are started with: that of the directory
 // of slapos, or else this one.
@@ -181,12 +217,19 @@ func (l *localNode) writeFiles() error {
 			return fmt.Errorf("token of the master: %w", err)
 		}
 	}
+	database := filepath.Join(l.home, "slapproxy.db")
+	if l.joinable() {
+		if err := l.makeAuthority(database); err != nil {
+			return err
+		}
+	}
 	node := nodeValues{
 		Command: "configure local", ComputerID: localComputer, MasterURL: l.masterURL(),
 		RESTURL:      l.masterURL() + "/hateoas", // PROXY-135
 		TokenFile:    l.tokenFile(),
+		CAFile:       l.authorityFile,
 		SoftwareRoot: l.softwareRoot, InstanceRoot: l.instanceRoot,
-		InterfaceName: l.interfaceName, IPv4LocalNetwork: l.network, PartitionAmount: l.partitionNumber, CreateTap: "false",
+		InterfaceName: l.interfaceName, IPv4LocalNetwork: l.network, IPv6LocalNetwork: l.ipv6Network, PartitionAmount: l.partitionNumber, CreateTap: "false",
 		ComputerXML: l.home + "/slapos.xml", LogFile: logs + "/slapos-node-format.log",
 		CacheURL: publicCacheURL, DirURL: publicDirURL,
 	}
@@ -198,11 +241,11 @@ func (l *localNode) writeFiles() error {
 			return err
 		}
 	}
-	proxy := struct{ ComputerID, SoftwareRoot, InstanceRoot, Host, Port, Database, Shacache, TokenFile string }{
-		localComputer, l.softwareRoot, l.instanceRoot, l.ip, l.port, "/opt/slapos/slapproxy.db", shacache, l.tokenFile(),
-	}
-	if l.home != "/opt/slapos" {
-		proxy.Database = filepath.Join(l.home, "slapproxy.db")
+	proxy := struct {
+		ComputerID, SoftwareRoot, InstanceRoot, Host, Port, Database, Shacache, TokenFile string
+		Authority                                                                         bool
+	}{
+		localComputer, l.softwareRoot, l.instanceRoot, l.ip, l.port, database, shacache, l.tokenFile(), l.joinable(),
 	}
 	if err := pytext.WriteExample(l.proxyFile(), proxyExample, proxy, 0o644); err != nil {
 		return err
@@ -213,6 +256,33 @@ func (l *localNode) writeFiles() error {
 	}
 	// Last, since its presence prevents another try.
 	return pytext.WriteExample(l.nodeFile(), nodeExample, node, 0o644)
+}
+
+// makeAuthority makes the authority before the master does: format, which runs
+// first, wants its certificate.
+func (l *localNode) makeAuthority(database string) error {
+	office, err := l.e.openAuthority(map[string]string{"database_uri": database, "host": l.ip})
+	if err == nil {
+		l.authorityFile = office.File()
+	}
+	return err
+}
+
+// ipv6LocalNetwork draws a network for an interface that has no global IPv6
+// address; it is empty for one that has.
+func (e *environment) ipv6LocalNetwork(ctx context.Context, interfaceName string) (string, error) {
+	hasIPv6, err := format.HasGlobalIPv6(ctx, interfaceName)
+	if err != nil {
+		return "", fmt.Errorf("--interface-name: %w", err)
+	}
+	if hasIPv6 {
+		return "", nil
+	}
+	address := [16]byte{0xfd}
+	_, _ = rand.Read(address[1:6]) // never fails; RFC 4193
+	network := netip.PrefixFrom(netip.AddrFrom16(address), 48).String()
+	e.log.Info("Interface " + interfaceName + " has no global IPv6 address: partitions get theirs from " + network + ", which this machine alone reaches.")
+	return network, nil
 }
 
 // service is the proxy as a program of the supervisor.
@@ -277,7 +347,7 @@ func (l *localNode) waitForMaster(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()
 	for {
-		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(l.ip, l.port))
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.address())
 		if err == nil {
 			return connection.Close()
 		}

@@ -65,7 +65,7 @@ func TestLocalNodeFiles(t *testing.T) {
 	for _, shacache := range []bool{false, true} {
 		e, _, _ := newTestEnvironment(t)
 		root := t.TempDir()
-		l := &localNode{e, configureLocalOptions{
+		l := &localNode{e: e, configureLocalOptions: configureLocalOptions{
 			interfaceName: "lo", partitionNumber: 4, network: "10.0.0.0/16", ip: "127.0.0.1", port: "8080",
 			instanceRoot: root + "/srv", softwareRoot: root + "/software", home: root + "/opt", directory: root + "/etc", shacache: shacache,
 		}}
@@ -106,7 +106,7 @@ func TestLocalNodeFiles(t *testing.T) {
 
 func TestLinkClient(t *testing.T) {
 	e, _, _ := newTestEnvironment(t)
-	l := &localNode{e, configureLocalOptions{directory: "/etc/opt/slapos"}}
+	l := &localNode{e: e, configureLocalOptions: configureLocalOptions{directory: "/etc/opt/slapos"}}
 	for range 2 {
 		if err := l.linkClient(); err != nil {
 			t.Fatal(err)

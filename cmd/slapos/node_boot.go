@@ -67,9 +67,13 @@ func (e *environment) boot(ctx context.Context, configuration *pytext.Configurat
 	if err != nil {
 		return err
 	}
+	// As for node format, an empty ipv6_interface is none.
+	awaited := cmp.Or(format["ipv6_interface"], format["interface_name"])
+	if format["ipv6_local_network"] != "" { // format gives it an address
+		awaited = ""
+	}
 	return boot.Run(ctx, boot.Options{
-		// As for node format, an empty ipv6_interface is none.
-		Interface:       cmp.Or(format["ipv6_interface"], format["interface_name"]),
+		Interface:       awaited,
 		MasterHost:      master.Hostname(),
 		InstanceRoot:    slapos["instance_root"],
 		PartitionPrefix: textOption(format, "partition_base_name", defaultPartitionPrefix),

@@ -164,6 +164,7 @@ func fillFormatOptions(merged map[string]string, run *format.Options) error {
 		"interface_name":              &run.InterfaceName,
 		"ipv6_interface":              &run.IPv6Interface,
 		"ipv4_local_network":          &run.IPv4LocalNetwork,
+		"ipv6_local_network":          &run.IPv6LocalNetwork,
 		"tap_gateway_interface":       &run.TapGatewayInterface,
 		"computer_xml":                &run.ComputerXML,
 		"computer_json":               &run.ComputerJSON,

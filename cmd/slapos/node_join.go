@@ -90,7 +90,7 @@ func runNodeJoin(ctx context.Context, e *environment, url, text string, options 
 	if err != nil {
 		return err
 	}
-	if err := j.writeConfiguration(name); err != nil {
+	if err := j.writeConfiguration(ctx, name); err != nil {
 		return err
 	}
 	e.log.Info("This machine is the node " + name + " of the master " + master.url + ".")
@@ -178,7 +178,7 @@ func (j *joining) makeDirectories() error {
 
 // writeConfiguration writes slapos.cfg, unless it is the master's already: somebody
 // may have changed it since.
-func (j *joining) writeConfiguration(name string) error {
+func (j *joining) writeConfiguration(ctx context.Context, name string) error {
 	present, err := j.e.presentConfiguration(j.path)
 	if err != nil {
 		return err
@@ -197,6 +197,9 @@ func (j *joining) writeConfiguration(name string) error {
 		return err
 	}
 	values := j.values
+	if values.IPv6LocalNetwork, err = j.e.ipv6LocalNetwork(ctx, values.InterfaceName); err != nil {
+		return err
+	}
 	values.Command, values.CreateTap, values.ComputerID = "node join", "False", name
 	values.MasterURL, values.RESTURL = j.master.url, j.master.url+"/hateoas"
 	values.CAFile, values.KeyFile, values.CertFile = j.files.authority, j.files.key, j.files.certificate

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"slapos/cmd/slapos/pytext"
@@ -59,32 +60,44 @@ func masterNames(settings map[string]string) []string {
 	if name, err := os.Hostname(); err == nil {
 		names = append(names, name)
 	}
-	for _, address := range machineAddresses() {
+	for _, address := range slices.Concat(machineAddresses()) {
 		names = append(names, address.String())
 	}
 	return names
 }
 
-// machineAddresses are those that other machines may reach, IPv4 before IPv6. Those
-// of a link alone are none: nobody can write them without a zone.
-func machineAddresses() []net.IP {
-	addresses, err := net.InterfaceAddrs()
+// machineAddresses are those that other machines reach, the likely ones first: of
+// networks before single ones, which are partitions', then IPv4 before IPv6; and
+// those of the loopback interface, where partitions may have theirs. Those of a
+// link alone are left out: nobody can write them without a zone.
+func machineAddresses() (reached, onLoopback []net.IP) {
+	interfaces, err := net.Interfaces()
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	var four, six []net.IP
-	for _, address := range addresses {
-		network, ok := address.(*net.IPNet)
-		if !ok || network.IP.IsLoopback() || network.IP.IsLinkLocalUnicast() || network.IP.IsMulticast() {
-			continue
-		}
-		if network.IP.To4() != nil {
-			four = append(four, network.IP)
-		} else {
-			six = append(six, network.IP)
+	var networks []*net.IPNet
+	for _, link := range interfaces {
+		addresses, _ := link.Addrs() // none if it is gone
+		for _, address := range addresses {
+			network, ok := address.(*net.IPNet)
+			switch {
+			case !ok || network.IP.IsLoopback() || network.IP.IsLinkLocalUnicast() || network.IP.IsMulticast():
+			case link.Flags&net.FlagLoopback != 0:
+				onLoopback = append(onLoopback, network.IP)
+			default:
+				networks = append(networks, network)
+			}
 		}
 	}
-	return append(four, six...)
+	rank := func(network *net.IPNet) int {
+		ones, bits := network.Mask.Size()
+		return bits + 256*(ones/bits) // 32 or 128, more for a single address
+	}
+	slices.SortStableFunc(networks, func(a, b *net.IPNet) int { return rank(a) - rank(b) })
+	for _, network := range networks {
+		reached = append(reached, network.IP)
+	}
+	return reached, onLoopback
 }
 
 // joinURL is where machines join: the first name of listen_names, or the host, or an
@@ -95,7 +108,8 @@ func joinURL(settings map[string]string) (url string, reachable bool) {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 		reachable = false
-		for _, address := range machineAddresses() {
+		addresses, _ := machineAddresses()
+		for _, address := range addresses {
 			if ip.To4() == nil || address.To4() != nil {
 				host, reachable = address.String(), true
 				break
