@@ -83,7 +83,8 @@ with the end of the log if the instance or its release failed. Only a local
 master of this program can tell.
 
 Exit codes: 0 the instance is there; 1 failed; 2 it isn't ready yet: run the
-command again in a few minutes, or wrong usage; 124 --timeout passed.`,
+command again in a few minutes or with --wait, or wrong usage; 124 --timeout
+passed.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			if err := argv.Exclusive(c, "parameters", "parameters-file"); err != nil {
@@ -152,15 +153,16 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 	if computer, named := request.Filter["computer_guid"].(string); named {
 		e.tellUnknownNode(ctx, client, computer)
 	}
-	instance, err := e.request(ctx, client, request)
+	var instance *slap.Instance
+	if options.wait == "" {
+		if instance, err = e.request(ctx, client, request); err == nil {
+			e.tellUnsupplied(ctx, client, request)
+		}
+	} else {
+		instance, err = e.requestDone(ctx, client, options, request)
+	}
 	if err != nil {
 		return err
-	}
-	e.tellUnsupplied(ctx, client, request)
-	if options.wait != "" {
-		if instance, err = e.requestDone(ctx, client, options, request, instance); err != nil {
-			return err
-		}
 	}
 	connection, err := e.logInstance(ctx, instance, software)
 	if err != nil || !options.json {
@@ -177,31 +179,59 @@ func runRequest(ctx context.Context, e *environment, options requestOptions) err
 
 // request sends the request, and returns a ready instance (CLI-54).
 func (e *environment) request(ctx context.Context, client *client, request slap.Request) (*slap.Instance, error) {
-	instance, err := client.Request(ctx, request)
-	if err == nil {
-		err = client.Complete(ctx, instance)
-	}
-	switch {
-	case errors.Is(err, slap.ErrNotReady):
+	instance, err := client.requested(ctx, request)
+	if errors.Is(err, slap.ErrNotReady) {
 		e.log.Warn("Instance requested. Master is provisioning it. Please rerun in a couple of minutes to get connection information.")
 		return nil, &exitError{code: 2}
-	case errors.Is(err, slap.ErrNotFound):
+	}
+	return instance, err
+}
+
+// requested sends the request; the error matches [slap.ErrNotReady] as long as the
+// master provides the instance.
+func (c *client) requested(ctx context.Context, request slap.Request) (*slap.Instance, error) {
+	instance, err := c.Request(ctx, request)
+	if err == nil {
+		err = c.Complete(ctx, instance)
+	}
+	if errors.Is(err, slap.ErrNotFound) {
 		return nil, fmt.Errorf("the master found no free partition for %s: supply its software to a node that has one (%w)", request.Reference, err)
 	}
 	return instance, err
 }
 
-// requestDone waits for what was requested, and returns the instance as it is then.
-func (e *environment) requestDone(ctx context.Context, client *client, options requestOptions, request slap.Request, instance *slap.Instance) (*slap.Instance, error) {
+// request sends a request until the master has the instance. One that is to be
+// destroyed some masters never have: they answer "not yet", and take the request.
+func (w *waiter) request(ctx context.Context, request slap.Request) (*slap.Instance, error) {
+	var instance *slap.Instance
+	err := w.until(ctx, func(ctx context.Context) (string, bool, error) {
+		var err error
+		instance, err = w.client.requested(ctx, request)
+		if errors.Is(err, slap.ErrNotReady) && request.State == slap.StateDestroyed {
+			instance, err = &slap.Instance{RequestedState: request.State, ConnectionParameters: slap.Dict{}}, nil
+		}
+		return "", true, err
+	})
+	return instance, err
+}
+
+// requestDone requests, waits for what was requested, and returns the instance as it
+// is then.
+func (e *environment) requestDone(ctx context.Context, client *client, options requestOptions, request slap.Request) (*slap.Instance, error) {
 	wanted := conditionOf(options.wait, request.State)
 	w := &waiter{e: e, client: client, subject: request.Reference, timeout: options.timeout}
+	instance, err := w.request(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	e.tellUnsupplied(ctx, client, request)
 	if err := w.instance(ctx, slap.InstanceGUID(request.Reference, "", request.Shared), request.Reference, wanted); err != nil {
 		return nil, err
 	}
 	if wanted == conditionDestroyed || request.State == slap.StateDestroyed {
 		return instance, nil
 	}
-	return e.request(ctx, client, request)
+	return w.request(ctx, request)
 }
 
 // tellUnsupplied warns of an instance that waits for a release which nobody supplied

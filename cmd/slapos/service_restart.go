@@ -73,7 +73,6 @@ func runServiceRestart(ctx context.Context, e *environment, options serviceResta
 	if request.Parameters, err = slap.DecodeInstance([]byte(service.Text("text_content"))); err != nil {
 		return err
 	}
-	w := &waiter{e: e, client: client, subject: options.reference, timeout: options.timeout}
 	for _, step := range []struct {
 		state slap.State
 		until slap.Condition
@@ -84,7 +83,8 @@ func runServiceRestart(ctx context.Context, e *environment, options serviceResta
 	} {
 		e.log.Info(step.say + options.reference + " ...")
 		request.State = step.state
-		if _, err := e.request(ctx, client, request); err != nil {
+		w := &waiter{e: e, client: client, subject: options.reference, timeout: options.timeout}
+		if _, err := w.request(ctx, request); err != nil {
 			return err
 		}
 		if err := w.instance(ctx, guid, options.reference, step.until); err != nil {

@@ -70,7 +70,16 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 		return err
 	}
 	before := client.releaseBefore(ctx, url, o.node)
-	if err := client.Supply(ctx, url, o.node, state); err != nil {
+	w := &waiter{e: e, client: client, subject: url + " on " + o.node, timeout: o.timeout}
+	supply := func(ctx context.Context) (string, bool, error) {
+		return "", true, client.Supply(ctx, url, o.node, state)
+	}
+	if o.wait {
+		err = w.until(ctx, supply)
+	} else {
+		_, _, err = supply(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	if state == slap.StateAvailable {
@@ -78,7 +87,6 @@ func (o *supplyOptions) ask(ctx context.Context, e *environment, state slap.Stat
 	}
 	done := suppliedDocument{URL: url, Node: o.node, State: state}
 	if o.wait {
-		w := &waiter{e: e, client: client, subject: url + " on " + o.node, timeout: o.timeout}
 		if err := w.release(ctx, url, o.node, state, before); err != nil {
 			return err
 		}

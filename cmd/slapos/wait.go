@@ -37,22 +37,33 @@ type waiter struct {
 	subject string // what is waited for
 	timeout int    // seconds, 0 for ever
 
-	shown bool // a line on the terminal
+	deadline time.Time // from the first question on
+	shown    bool      // a line on the terminal
 }
 
+// unready is what is going on when the master says "not yet" (408).
+const unready = "the master isn't ready to answer"
+
 // until asks again and again, until look says that it is done or returns an error.
-// What look says else is the live line on a terminal.
+// What look says else is the live line on a terminal. A master that isn't ready is
+// asked again, too. The time that is left is the same for all that a waiter waits for.
 func (w *waiter) until(ctx context.Context, look func(ctx context.Context) (doing string, done bool, err error)) error {
 	waiting := ctx
 	if w.timeout > 0 {
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, time.Duration(w.timeout)*time.Second)
+		if w.deadline.IsZero() {
+			w.deadline = time.Now().Add(time.Duration(w.timeout) * time.Second)
+		}
+		waiting, cancel = context.WithDeadline(ctx, w.deadline)
 		defer cancel()
 	}
 	defer w.erase()
 	last := ""
 	for {
 		doing, done, err := look(waiting)
+		if errors.Is(err, slap.ErrNotReady) {
+			doing, done, err = w.subject+": "+unready, false, nil
+		}
 		if err == nil && done {
 			return nil
 		}

@@ -19,7 +19,7 @@ func (w *waiter) elsewhere(ctx context.Context, title string, wanted slap.Condit
 		return "", false, slap.ErrForgetful
 	}
 	service, err := master.Service(ctx, title)
-	if errors.Is(err, slap.ErrNotFound) || errors.Is(err, slap.ErrNotReady) {
+	if errors.Is(err, slap.ErrNotFound) {
 		return title + " isn't there", wanted == conditionDestroyed, nil
 	}
 	if err != nil {
