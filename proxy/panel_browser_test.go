@@ -159,7 +159,7 @@ func TestPanelInBrowser(t *testing.T) {
 	b.run(write("#title", "hello"), write(`[name="s/name"]`, "you"), write(`[name="n/port"]`, "80"),
 		choose(`[name="j/limits/memory"]`, `"1G"`))
 	b.follow("button.main")
-	b.expect("Some parameters don't match the schema of the release.")
+	b.expect("1 value doesn't match the schema of the release.")
 	b.expect("port must be at least 1024")
 	b.run(choose(`[name="n/port"]`, "9090"))
 	b.follow("button.main")

@@ -82,6 +82,14 @@ func TestFormsInBrowser(t *testing.T) {
 	if got := slap.PythonRepr(l.named(store.Name{Title: "hello"}).Parameters); got != want {
 		t.Errorf("parameters %s, want %s", got, want)
 	}
+	// What was stored by others and doesn't fit is told at once, and has the focus.
+	l.request("hello", "software_release", url, "partition_parameter_xml", marshal(t, slap.Dict{"_": `{"name": "you", "ports": [8080, 80]}`}))
+	b.open("request?title=hello")
+	b.expect("1 stored value doesn't match the schema of the release.")
+	b.expect("ports[1] must be at least 1024")
+	if text := evaluate[string](b, "document.activeElement.innerText"); text != "1 stored value doesn't match the schema of the release." {
+		t.Errorf("the focus is on %q", text)
+	}
 }
 
 // TestFormsWithoutScript chooses and adds by the buttons alone.

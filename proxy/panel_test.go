@@ -91,7 +91,7 @@ func TestPanelRequest(t *testing.T) {
 		got := fill("s/name", "you", "n/port", "80", "j/limits", "{", "l/hosts", "kept")
 		l.expectPage(got, 422, "Some parameters can&#39;t be read.", "invalid JSON (line 1: the text ends too soon)", ">\n{</textarea>", ">\nkept</textarea>")
 		got = fill("s/name", "you", "n/port", "80")
-		l.expectPage(got, 422, "Some parameters don&#39;t match the schema of the release.", "port must be at least 1024", `value="80"`, "Request anyway")
+		l.expectPage(got, 422, "1 value doesn&#39;t match the schema of the release.", "port must be at least 1024", `value="80"`, "Request anyway")
 		l.expectGoesTo(fill("s/name", "you", "n/port", "9090", "j/tls", "false"), "instance?done=requested&title=hello")
 		instance := l.named(store.Name{Title: "hello"})
 		if text := slap.PythonRepr(instance.Parameters); text != slap.PythonRepr(want) {
@@ -112,6 +112,35 @@ func TestPanelRequest(t *testing.T) {
 		}
 		l.expectPage(l.get("/panel/remove?computer=local_computer&url="+url), 200, "1 instance on this computer")
 		l.expectGoesTo(l.post("/panel/remove", "computer", "local_computer", "url", url), "node?done=removed&id=local_computer")
+	}
+}
+
+// TestPanelChangeShowsMismatches: what is stored is compared with the schema
+// when the form is opened, not only when it comes back.
+func TestPanelChangeShowsMismatches(t *testing.T) {
+	for _, serialisation := range []string{"xml", "json-in-xml"} {
+		l := newLab(t, proxy.Options{})
+		l.load(1)
+		url := writeRelease(t, serialisation)
+		store := func(parameters slap.Dict) {
+			l.post("/requestComputerPartition", "software_release", url, "software_type", "default", "partition_reference", "old",
+				"state", "<marshal><none/></marshal>", "partition_parameter_xml", marshal(t, parameters))
+		}
+		wrong, mended := slap.Dict{"port": "80", "tls": "maybe"}, slap.Dict{"name": "you", "port": "8080"}
+		if serialisation == "json-in-xml" {
+			wrong, mended = slap.Dict{"_": `{"port": 80, "tls": "maybe"}`}, slap.Dict{"_": `{"name": "you", "port": 8080}`}
+		}
+		store(wrong)
+		got := l.get("/panel/request?title=old")
+		l.expectPage(got, 200, "3 stored values don&#39;t match the schema of the release.", `<span class="wrong">port must be at least 1024</span>`,
+			`<span class="wrong">tls must be true or false</span>`, `<span class="wrong">name is required</span>`, `value="80"`, `aria-invalid="true"`)
+		if strings.Contains(got.body, "Request anyway") {
+			t.Error("nothing was refused yet")
+		}
+		store(mended)
+		if got := l.get("/panel/request?title=old"); strings.Contains(got.body, "schema of the release") || strings.Contains(got.body, "aria-invalid") {
+			t.Errorf("%s: problems of values that fit:\n%s", serialisation, got.body)
+		}
 	}
 }
 

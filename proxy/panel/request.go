@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/big"
 	"net/http"
@@ -74,16 +75,26 @@ func (p *Panel) requestForm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Panel) showRequest(w http.ResponseWriter, r *http.Request, page *requestPage) error {
-	values := map[string]any{}
+	a, problem := answers{values: map[string]any{}}, ""
 	if page.Exists {
 		instance, err := p.store.Instance(r.Context(), page.Name)
 		if err != nil {
 			return missing(err)
 		}
-		values = page.decode(instance.Parameters)
+		a.values = page.decode(instance.Parameters)
+		if a.problems = page.check(r.Context(), a.values); len(a.problems) > 0 {
+			problem = mismatching(len(a.problems), "stored value")
+		}
 	}
-	page.fill(r.Context(), answers{values: values})
-	return p.show(w, r, http.StatusOK, "request.html", page.view(""))
+	page.fill(r.Context(), a)
+	return p.show(w, r, http.StatusOK, "request.html", page.view(problem))
+}
+
+func mismatching(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " doesn't match the schema of the release."
+	}
+	return fmt.Sprintf("%d %ss don't match the schema of the release.", n, what)
 }
 
 func (page *requestPage) view(problem string) view {
@@ -404,10 +415,10 @@ func (p *Panel) request(w http.ResponseWriter, r *http.Request) error {
 	case len(a.problems) > 0:
 		return again(http.StatusUnprocessableEntity, "Some parameters can't be read.")
 	}
-	if page.schema != nil && form.Get("insist") == "" {
+	if form.Get("insist") == "" {
 		if found := page.check(r.Context(), a.values); len(found) > 0 {
 			a.problems, page.Insist = found, true
-			return again(http.StatusUnprocessableEntity, "Some parameters don't match the schema of the release.")
+			return again(http.StatusUnprocessableEntity, mismatching(len(found), "value"))
 		}
 	}
 	order, err := page.order(a.values)
@@ -442,7 +453,7 @@ func (p *Panel) requested(w http.ResponseWriter, r *http.Request, page *requestP
 // check says what doesn't match the schema, as far as that can be used.
 func (page *requestPage) check(ctx context.Context, values map[string]any) schema.Mismatch {
 	text, err := json.Marshal(values)
-	if err != nil {
+	if err != nil || page.schema == nil {
 		return nil
 	}
 	var found schema.Mismatch
