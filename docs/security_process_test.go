@@ -324,8 +324,8 @@ var runMutations = []mutation{
 	},
 	{
 		"Only its user's process is taken for a service", "grid/supervisor/daemon/adopt.go", "grid/supervisor.TestAdoptionDistrust",
-		`if err != nil || !runsAs(status, p.uid()) {`,
-		`if err != nil || status == nil {`,
+		`if err != nil || !runsAs(status, p.uid()) && !(begins && runsAs(status, os.Geteuid())) {`,
+		`if err != nil || !begins && status == nil {`,
 	},
 	{
 		"Names of a partition's files can't add to the supervisor's configuration", "grid/supervisor/partition.go", "grid/supervisor.TestHostileNames",

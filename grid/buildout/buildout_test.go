@@ -331,22 +331,33 @@ func TestBeginWaitsForAgents(t *testing.T) {
 }
 
 // A process belongs to the build if it has the mark and the owner: anybody can
-// set the mark, and get others killed.
-func TestMarkedByOthers(t *testing.T) {
+// set the mark, and get others killed. One that has yet to become the owner is ours.
+func TestMarked(t *testing.T) {
 	directory := t.TempDir()
-	child := exec.Command("sleep", "1000")
-	child.Env = []string{marker + "=" + directory}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
 	uid := uint32(os.Geteuid())
-	testkit.Eventually(t, testkit.Patience, "the process has its environment", func() bool { return isMarked(child.Process.Pid, directory, uid) })
-	if isMarked(child.Process.Pid, directory, uid+1) {
-		t.Error("the process of another user is taken for one of the build")
-	}
-	if isMarked(child.Process.Pid, directory+"x", uid) {
-		t.Error("the process of another build is taken for one of this")
+	for _, test := range []struct {
+		variable string
+		marked   map[uint32]bool // by the builds' owner
+	}{
+		{marker, map[uint32]bool{uid: true, uid + 1: false}},
+		{"+" + marker, map[uint32]bool{uid: true, uid + 1: true}},
+	} {
+		process := exec.Command("sleep", "1000")
+		process.Env = []string{test.variable + "=" + directory}
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = process.Process.Kill(); _ = process.Wait() }()
+		pid := process.Process.Pid
+		testkit.Eventually(t, testkit.Patience, "the process has its environment", func() bool { return isMarked(pid, directory, uid) })
+		for owner, want := range test.marked {
+			if isMarked(pid, directory, owner) != want {
+				t.Errorf("%s of %d is taken for one of a build of %d, or not: want %v", test.variable, uid, owner, want)
+			}
+		}
+		if isMarked(pid, directory+"x", uid) {
+			t.Errorf("%s of another build is taken for one of this", test.variable)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"slapos/slap/child"
 	"slapos/slap/clock"
 )
 
@@ -171,30 +173,33 @@ func killIfMarked(pid int, directory string, uid uint32) bool {
 	if !isMarked(pid, directory, uid) {
 		return false
 	}
-	child, err := os.FindProcess(pid) // holds the process, not the number
+	process, err := os.FindProcess(pid) // holds the process, not the number
 	if err != nil {
 		return false
 	}
-	defer child.Release()
+	defer process.Release()
 	// A zombie has no environment.
-	return isMarked(pid, directory, uid) && child.Kill() == nil
+	return isMarked(pid, directory, uid) && process.Kill() == nil
 }
 
 func isMarked(pid int, directory string, uid uint32) bool {
 	path := "/proc/" + strconv.Itoa(pid)
 	info, err := os.Stat(path)
-	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {
+	if err != nil {
+		return false
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	if owner != uid && owner != uint32(os.Geteuid()) {
 		return false
 	}
 	environment, err := os.ReadFile(path + "/environ")
 	if err != nil {
 		return false
 	}
-	wanted := []byte(marker + "=" + directory)
-	for variable := range bytes.SplitSeq(environment, []byte{0}) {
-		if bytes.Equal(variable, wanted) {
-			return true
-		}
+	variables, begins := child.Variables(environment)
+	if owner != uid && !begins {
+		return false
 	}
-	return false
+	wanted := []byte(marker + "=" + directory)
+	return slices.ContainsFunc(variables, func(variable []byte) bool { return bytes.Equal(variable, wanted) })
 }

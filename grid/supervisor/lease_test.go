@@ -36,3 +36,30 @@ startsecs=0
 	lease.Release()
 	s.until("held has begun", func() bool { return strings.Contains(s.read("held.log"), "held") })
 }
+
+// TestAdoptionOfBeginners kills the supervisor while a service has yet to become its
+// program: the next one takes it, rather than start it twice.
+func TestAdoptionOfBeginners(t *testing.T) {
+	for _, journal := range []bool{true, false} {
+		s := newSupervisor(t, `
+[program:held]
+command=%(here)s/held
+startsecs=0
+`)
+		s.write("held", "#!/bin/sh\nexec sleep 1000\n")
+		must(t, os.Chmod(s.path("held"), 0o755))
+		lease := testkit.Lease(t, s.path("held"))
+		s.start()
+		lease.Wait()
+		before := s.info("held")
+		s.kill()
+		if !journal {
+			must(t, os.Remove(s.path("supervisord.services")))
+		}
+		s.start()
+		if now := s.info("held"); now.Pid != before.Pid || now.Statename != "RUNNING" {
+			t.Errorf("with journal %v: it was %+v, is %+v", journal, before, now)
+		}
+		lease.Release()
+	}
+}

@@ -14,6 +14,7 @@
 package child
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,6 +67,22 @@ func (s Start) Command() (args, env []string) {
 		env = append(env, mark+variable)
 	}
 	return args, env
+}
+
+// Variables returns what /proc/PID/environ of a process has, each as NAME=value. If the
+// process begins, it has yet to become a program: then they are the program's, and the
+// process may still be its parent's user.
+func Variables(environ []byte) (variables [][]byte, begins bool) {
+	variables = bytes.Split(bytes.TrimSuffix(environ, []byte{0}), []byte{0})
+	for _, variable := range variables {
+		if !bytes.HasPrefix(variable, []byte(mark)) {
+			return variables, false
+		}
+	}
+	for i := range variables {
+		variables[i] = variables[i][len(mark):]
+	}
+	return variables, true
 }
 
 // Failure reads what was written to [Start.Status]: nil if there is nothing, as

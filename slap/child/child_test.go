@@ -4,6 +4,7 @@ package child_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,5 +149,22 @@ func TestUser(t *testing.T) {
 	}
 	if output, status, err = begin(t, start, directory); child.Failure([]byte(status)) != syscall.EACCES || output != "" || !exits(err, 127) {
 		t.Errorf("%v, status %q: %s", err, status, output)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	for _, test := range []struct {
+		environ, want string
+		begins        bool
+	}{
+		{"A=1\x00B=+2\x00", `["A=1" "B=+2"]`, false},
+		{"+A=1\x00++B=\x00", `["A=1" "+B="]`, true},
+		{"+A=1\x00B=2\x00", `["+A=1" "B=2"]`, false},
+		{"", `[""]`, false},
+	} {
+		variables, begins := child.Variables([]byte(test.environ))
+		if got := fmt.Sprintf("%q", variables); got != test.want || begins != test.begins {
+			t.Errorf("%q: %s, %v", test.environ, got, begins)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/supervisor/config"
+	"slapos/slap/child"
 )
 
 // adoptJournal takes over the processes in the journal that an earlier
@@ -165,8 +166,8 @@ func endOf(pid, pidfd int, ticks uint64) ended {
 // marks are the environment variables that a supervisor sets for its programs.
 type marks struct{ server, group, process string }
 
-func parseMarks(environ []byte) (m marks) {
-	for variable := range bytes.SplitSeq(environ, []byte{0}) {
+func parseMarks(variables [][]byte) (m marks) {
+	for _, variable := range variables {
 		name, value, _ := bytes.Cut(variable, []byte("="))
 		switch string(name) {
 		case "SUPERVISOR_SERVER_URL":
@@ -227,7 +228,8 @@ func (d *daemon) markedProcess(pid int) *process {
 	if err != nil {
 		return nil
 	}
-	m := parseMarks(environ)
+	variables, begins := child.Variables(environ)
+	m := parseMarks(variables)
 	g := d.groups[m.group]
 	if g == nil || g.pool != nil {
 		return nil
@@ -238,7 +240,7 @@ func (d *daemon) markedProcess(pid int) *process {
 	}
 	// The directory's owner isn't always the process's user.
 	status, err := os.ReadFile(filepath.Join(directory, "status"))
-	if err != nil || !runsAs(status, p.uid()) {
+	if err != nil || !runsAs(status, p.uid()) && !(begins && runsAs(status, os.Geteuid())) {
 		return nil
 	}
 	return p

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"slapos/grid/supervisor/config"
+	"slapos/slap/child"
 	"slapos/slap/testkit"
 )
 
@@ -346,7 +347,8 @@ func FuzzReadJournal(f *testing.F) {
 		j := &journal{boot: "b", running: map[int]entry{}}
 		j.read(data)
 		_, _ = parseStat(data)
-		_ = parseMarks(data)
+		variables, _ := child.Variables(data)
+		_ = parseMarks(variables)
 		_ = runsAs(data, 0)
 		_ = cleanMappings(data)
 	})
