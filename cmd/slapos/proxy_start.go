@@ -158,6 +158,8 @@ func (e *environment) startProxy(ctx context.Context, settings map[string]string
 	}
 	defer database.Close()
 	options.Store = database
+	// A large cloud's takes a second: whoever looks first needn't wait for it.
+	go func() { _, _ = database.Overview(ctx) }()
 	if len(hooks.Targets) > 0 {
 		hooks.Store = database
 		sender := webhook.Start(hooks)

@@ -54,8 +54,8 @@ func (p *Panel) node(w http.ResponseWriter, r *http.Request) error {
 	for _, software := range node.Software {
 		page.Software = append(page.Software, store.ReleaseOverview{Actual: conditions.Release(software), Software: software})
 	}
-	if page.Address, err = p.addressOf(r, reference); err != nil {
-		return err
+	if node.Address != nil {
+		page.Address = *node.Address
 	}
 	if page.Rows, err = p.findInstances(r, &page.listing, store.InstanceFilter{Node: reference}); err != nil {
 		return err
@@ -74,14 +74,4 @@ func (p *Panel) node(w http.ResponseWriter, r *http.Request) error {
 	}
 	page.Charts = chartsOf(reference, reports)
 	return p.show(w, r, http.StatusOK, "node.html", view{Title: "Node " + reference, Section: "nodes", Page: page})
-}
-
-func (p *Panel) addressOf(r *http.Request, reference string) (string, error) {
-	computers, err := p.store.Computers(r.Context())
-	for _, computer := range computers {
-		if computer.Reference == reference && computer.Address != nil {
-			return *computer.Address, nil
-		}
-	}
-	return "", err
 }

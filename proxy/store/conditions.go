@@ -160,16 +160,16 @@ func parts(computers []string) [][]string {
 	return slices.Collect(slices.Chunk(slices.Compact(computers), partSize))
 }
 
-// among is a condition that selects the rows of a part of the computers. A number
-// of places that is always the same is one statement to prepare.
-func among(column string, computers []string) (where string, args []any) {
-	if computers == nil {
+// among is a condition that selects the rows of a part of what a column has, or of
+// the computers. A number of places that is always the same is one statement to prepare.
+func among[T any](column string, values []T) (where string, args []any) {
+	if values == nil {
 		return "", nil
 	}
 	places := make([]string, partSize)
 	for i := range places {
 		places[i] = fmt.Sprintf("$%d", i+1)
-		args = append(args, computers[min(i, len(computers)-1)])
+		args = append(args, values[min(i, len(values)-1)])
 	}
 	return "WHERE " + column + " IN (" + strings.Join(places, ", ") + ")", args
 }

@@ -32,6 +32,9 @@ type Options struct {
 	HistoryDays, HistoryEvents int
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
+	// Trace gets the text of each statement that reads for somebody, unless nil. Calls
+	// come from several goroutines.
+	Trace func(statement string)
 
 	further []migration // beyond those of this version
 }
@@ -174,6 +177,7 @@ func (d *Database) look(ctx context.Context, read func(context.Context, *session
 			if reader, err = newSession(ctx, d.pool); err != nil {
 				return fmt.Errorf("connect to the database: %w", err)
 			}
+			reader.trace = d.options.Trace
 		}
 		err := read(ctx, reader)
 		if err == nil || errors.Is(err, ErrNotFound) || reader.conn.PingContext(ctx) == nil {

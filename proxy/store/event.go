@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -157,7 +158,7 @@ func (d *Database) Events(ctx context.Context, filter EventFilter) (events []Eve
 			where("lower("+text+") LIKE $%d ESCAPE '!'", like(word))
 		}
 	}
-	if filter.Actor != "" || filter.Search != "" {
+	if filter.Actor != "" || filter.Search != "" || filter.scattered() {
 		where("id > (SELECT max(id) FROM event18) - $%d", searchedEvents)
 	}
 	order := "DESC"
@@ -195,8 +196,13 @@ func (d *Database) Events(ctx context.Context, filter EventFilter) (events []Eve
 	return events, err
 }
 
+// scattered reports whether no index leads to what is selected.
+func (f EventFilter) scattered() bool {
+	return f.Computer == "" && f.Title == "" && f.After == 0 && (f.Kind != "" || f.Subject != "" || f.Event != "")
+}
+
 // searchedEvents bounds how many events a search reads, and so how long it takes.
-const searchedEvents = 100_000
+const searchedEvents = 50_000
 
 // What counts of a search: more makes no sense, and patterns have a limit.
 const (
@@ -215,17 +221,25 @@ func like(word string) string {
 
 // markLogs says which events have a log.
 func (s *session) markLogs(ctx context.Context, events []Event) error {
+	failed := map[int64]*Event{}
 	for i := range events {
-		e := &events[i]
-		if e.Event != EventReported || e.State != ReportError {
-			continue
+		if e := &events[i]; e.Event == EventReported && e.State == ReportError {
+			failed[e.ID] = e
 		}
-		var one int
-		found, err := s.row(ctx, "SELECT 1 FROM log18 WHERE event = $1", []any{e.ID}, &one)
+	}
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(failed)), partSize) {
+		where, args := among("event", part)
+		err := s.rows(ctx, "SELECT event FROM log18 "+where, args, func(rows *sql.Rows) error {
+			var id int64
+			err := rows.Scan(&id)
+			if e := failed[id]; e != nil {
+				e.HasLog = true
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		e.HasLog = found
 	}
 	return nil
 }

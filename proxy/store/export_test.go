@@ -15,6 +15,9 @@ func KeepOverview(d *Database) {
 	o.made, o.took, o.changes = time.Now(), time.Hour, -1
 }
 
+// KeepUp does what a large master does now and then.
+func KeepUp(ctx context.Context, d *Database) { d.keepUp(ctx) }
+
 // Sweep does what a master does in quiet moments.
 func Sweep(ctx context.Context, d *Database) error { return d.sweep(ctx) }
 

@@ -140,7 +140,8 @@ type EventFilter struct {
 	// Event is one of the events.
 	Event string
 	// Actor is a part of who asked. Search has words which must all be somewhere in an
-	// event. Both look at the last searchedEvents alone.
+	// event. Both look at the last searchedEvents alone; so do Kind, Subject and Event
+	// without Computer, Title or After.
 	Actor, Search string
 	// After selects events with a greater id, all if it is negative, the oldest
 	// first. Without it, the
@@ -237,6 +238,7 @@ func (h *history) loop(d *Database) {
 				steps = append(steps, d.sweep)
 			}
 			d.run(steps)
+			d.keepUp(context.Background())
 		case <-h.stop:
 			return
 		}

@@ -317,8 +317,17 @@ func TestOverviewAge(t *testing.T) {
 		t.Errorf("who asks waits for a large one: %s", got)
 	}
 	testkit.Eventually(t, testkit.Patience, "it is made", func() bool { return condition() == slap.ConditionUp })
-	age(time.Hour)
-	if got := condition(); got != slap.ConditionUp {
-		t.Errorf("an old one is handed out: %s", got)
+	// Nobody asks for it any more.
+	making := func() bool {
+		d.keepUp(t.Context())
+		o.mutex.Lock()
+		defer o.mutex.Unlock()
+		return o.making
+	}
+	if age(time.Minute); making() {
+		t.Error("it is made for nobody")
+	}
+	if age(2 * time.Minute); !making() {
+		t.Error("it gets old while nobody asks")
 	}
 }

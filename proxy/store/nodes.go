@@ -5,7 +5,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -165,10 +164,15 @@ func (s *session) known(ctx context.Context, computer string) error {
 func (d *Database) Node(ctx context.Context, computer string) (*Node, error) {
 	node := &Node{Computer: computer}
 	err := d.read(ctx, func(ctx context.Context, s *session) (err error) {
-		err = s.known(ctx, computer)
-		node.Known = err == nil
-		if err != nil && (!errors.Is(err, ErrNotFound) || computer != d.options.Computer) {
+		known, err := computerTable.first(ctx, s, "WHERE reference = $1", computer)
+		if err == nil && known == nil && computer != d.options.Computer {
+			err = ErrNotFound
+		}
+		if err != nil {
 			return err
+		}
+		if node.Known = known != nil; node.Known {
+			node.Address = known.Address
 		}
 		if node.Software, err = s.software(ctx, computer); err != nil {
 			return err

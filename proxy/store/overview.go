@@ -73,12 +73,13 @@ type overviews struct {
 }
 
 // A small cloud's overview is made whenever something changed. That of a large one
-// may be older, and making it takes a twentieth of the time at most.
+// is renewed, and made anew beside: while somebody looks, that takes a twentieth of
+// the time at most, else a hundredth.
 const (
-	smallOverview  = 100 * time.Millisecond
-	overviewPause  = 20
-	overviewLasts  = time.Second
-	overviewOldest = time.Minute
+	smallOverview = 50 * time.Millisecond
+	overviewLasts = time.Second
+	pauseLooked   = 20
+	pauseAlone    = 100
 )
 
 // Overview implements [History].
@@ -86,26 +87,12 @@ func (d *Database) Overview(ctx context.Context) (*Overview, error) {
 	o := &d.history.overview
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	age := time.Since(o.made)
 	switch {
-	case o.last == nil || age > max(overviewOldest, 2*overviewPause*o.took):
-	case age < overviewLasts && o.changes == d.history.changes.Load():
+	case o.last != nil && time.Since(o.made) < overviewLasts && o.changes == d.history.changes.Load():
 		return o.last, nil
-	case o.took < smallOverview:
-	case o.making || age < overviewPause*o.took:
-		return d.renew(ctx)
-	default:
-		// Who asks now doesn't wait for it. Close waits until it has read.
-		o.making = true
-		go func() {
-			fresh := d.freshOverview(context.WithoutCancel(ctx))
-			o.mutex.Lock()
-			defer o.mutex.Unlock()
-			o.making = false
-			if fresh.err == nil {
-				o.keep(fresh)
-			}
-		}()
+	case o.last != nil && o.took >= smallOverview:
+		// Who asks now doesn't wait for another one.
+		d.remakeOverview(ctx, pauseLooked)
 		return d.renew(ctx)
 	}
 	// One that gives up must not cancel it for those who wait.
@@ -115,6 +102,37 @@ func (d *Database) Overview(ctx context.Context) (*Overview, error) {
 	}
 	o.keep(fresh)
 	return o.last, nil
+}
+
+// remakeOverview begins to make the overview anew, whose lock is held, if it is older
+// than a multiple of the time which that takes.
+func (d *Database) remakeOverview(ctx context.Context, pause time.Duration) {
+	o := &d.history.overview
+	if o.making || time.Since(o.made) < pause*o.took {
+		return
+	}
+	o.making = true
+	go func() { // Close waits until it has read
+		fresh := d.freshOverview(context.WithoutCancel(ctx))
+		o.mutex.Lock()
+		defer o.mutex.Unlock()
+		o.making = false
+		if fresh.err == nil {
+			o.keep(fresh)
+		}
+	}()
+}
+
+// keepUp renews the overview of a large cloud before somebody asks for it: he needn't
+// wait then, however long nobody did.
+func (d *Database) keepUp(ctx context.Context) {
+	o := &d.history.overview
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if o.last != nil && o.took >= smallOverview {
+		d.remakeOverview(ctx, pauseAlone)
+		_, _ = d.renew(ctx) // whoever asks is told
+	}
 }
 
 // freshOverview is an overview, and what changed before it.

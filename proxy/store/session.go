@@ -15,6 +15,7 @@ import (
 type session struct {
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt
+	trace    func(statement string) // see [Options], or nil
 }
 
 func newSession(ctx context.Context, pool *sql.DB) (*session, error) {
@@ -33,6 +34,9 @@ func (s *session) close() {
 }
 
 func (s *session) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+	if s.trace != nil {
+		s.trace(text)
+	}
 	if statement := s.prepared[text]; statement != nil {
 		return statement, nil
 	}

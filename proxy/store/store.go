@@ -91,8 +91,9 @@ type History interface {
 	// learned from these times.
 	Polled(computer string)
 
-	// Overview returns the condition of everything. It is of this moment unless that
-	// takes long: then it may be twenty times as old. Who gets it must not change it.
+	// Overview returns the condition of everything. It is of this moment unless making
+	// it takes long: then it has what events tell, and the rest may be as old as twenty
+	// times that, a hundred times if nobody asked. Who gets it must not change it.
 	Overview(ctx context.Context) (*Overview, error)
 	// Conditions returns what tells the conditions of what is on some computers,
 	// of all of them if none is named. It is of this moment.

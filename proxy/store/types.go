@@ -58,6 +58,7 @@ type Node struct {
 	Computer string
 	// Known is false for a default computer that was never loaded.
 	Known      bool
+	Address    *string
 	Software   []Software
 	Partitions []*Partition
 }
