@@ -218,6 +218,23 @@ func parseLocalNetwork(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
+// parseIPv6Network reads ipv6_local_network, which has room for prefixes that
+// are longer by shift.
+func parseIPv6Network(text string, shift int) (netip.Prefix, error) {
+	network, err := netip.ParsePrefix(text)
+	if err != nil || !isGlobalScope(network.Addr()) || network.Bits()+shift >= 128 {
+		return netip.Prefix{}, fmt.Errorf("ipv6_local_network %q is not an IPv6 network such as fd12:3456:789a::/48", text)
+	}
+	return network, nil
+}
+
+// CheckIPv4Network and CheckIPv6Network tell whether formatting can use the
+// value of ipv4_local_network and ipv6_local_network.
+func CheckIPv4Network(text string) error { _, err := parseLocalNetwork(text); return err }
+
+// CheckIPv6Network is CheckIPv4Network for ipv6_local_network.
+func CheckIPv6Network(text string) error { _, err := parseIPv6Network(text, 0); return err }
+
 // parsePair reads an address and a netmask in the description's format.
 func parsePair(address, netmask string) (netip.Prefix, error) {
 	ip, err := netip.ParseAddr(address)

@@ -112,9 +112,9 @@ func baseAddresses(d *Definition, link string, network *NetworkState) (global []
 	if d.IPv6LocalNetwork == "" || !d.AlterNetwork || network.Links[link] == nil {
 		return global, given, err
 	}
-	local, err := netip.ParsePrefix(d.IPv6LocalNetwork)
-	if err != nil || !isGlobalScope(local.Addr()) || local.Bits()+d.PrefixShift >= 128 {
-		return nil, given, fmt.Errorf("ipv6_local_network %q is not an IPv6 network such as fd12:3456:789a::/48", d.IPv6LocalNetwork)
+	local, err := parseIPv6Network(d.IPv6LocalNetwork, d.PrefixShift)
+	if err != nil {
+		return nil, given, err
 	}
 	if slices.ContainsFunc(global, func(address netip.Prefix) bool { return !local.Contains(address.Addr()) }) {
 		return global, given, nil

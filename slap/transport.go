@@ -49,6 +49,8 @@ type call struct {
 	once bool
 	// most is the largest answer in bytes, maxAnswer if zero.
 	most int
+	// header gets that of the answer, whatever its status, unless nil.
+	header *http.Header
 	// look is nil but for a conditional GET.
 	look *look
 }
@@ -111,6 +113,9 @@ func (c *Client) try(caller context.Context, call call) (answer []byte, connecte
 	defer response.Body.Close()
 	extend()
 	body := &extendingReader{response.Body, extend}
+	if call.header != nil {
+		*call.header = response.Header
+	}
 	if call.look != nil {
 		call.look.answered(response)
 	}

@@ -47,6 +47,7 @@ func commands(e *environment) []*cli.Command {
 			newComputerTokenCommand(e),
 		),
 		group("configure", "other",
+			newConfigureCheckCommand(e),
 			newConfigureClientCommand(e),
 			newConfigureLocalCommand(e),
 		),

@@ -6,10 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/cmd/slapos/check"
+	"slapos/slap/testkit"
 )
 
 // documents are the pages of docs by their names, and the README.
@@ -85,8 +88,37 @@ func TestKeysInDocuments(t *testing.T) {
 		text += documents(t)[filepath.Join("docs", page)]
 	}
 	for _, rule := range keyRules {
-		if !strings.Contains(text, "`"+rule.name+"`") {
-			t.Errorf("docs/configuration.md and the pages of sections say nothing of the key %s", rule.name)
+		if !slices.Contains(check.Keys[rule.section], rule.name) {
+			t.Errorf("configure check says that nobody reads the key %s of section [%s]", rule.name, rule.section)
+		}
+	}
+	for section, keys := range check.Keys {
+		for _, key := range keys {
+			key = strings.Replace(key, "only_", "only-", 1) // "also with an underscore"
+			if !regexp.MustCompile("[`\\[ ]" + regexp.QuoteMeta(key) + "`").MatchString(text) {
+				t.Errorf("docs/configuration.md and the pages of sections say nothing of the key %s of section [%s]", key, section)
+			}
+		}
+	}
+}
+
+// slapos configure check knows every key of the examples.
+func TestKeysOfExamples(t *testing.T) {
+	for name, example := range map[string]string{
+		"node": nodeExample, "proxy": proxyExample, "client": clientExample,
+		"package's node":  testkit.ReadFile(t, "../../docs/packaging/etc/slapos.cfg.example"),
+		"package's proxy": testkit.ReadFile(t, "../../docs/packaging/etc/slapos-proxy.cfg.example"),
+	} {
+		section := ""
+		line := regexp.MustCompile(`(?m)^#?(?:\[([^\]]+)\]|([a-z][\w-]*) =)`)
+		for _, m := range line.FindAllStringSubmatch(example, -1) {
+			if m[1] != "" {
+				section = strings.TrimPrefix(m[1], "disabled-")
+				continue
+			}
+			if keys, known := check.Known(section); known != !strings.HasPrefix(section, "manager:") || known && !slices.Contains(keys, m[2]) {
+				t.Errorf("configure check says that nobody reads the key %s of section [%s], which the %s example has", m[2], section, name)
+			}
 		}
 	}
 }

@@ -164,12 +164,20 @@ func (e *environment) serveAgent(ctx context.Context, a *agent.Agent, listener n
 	}, nil
 }
 
-// listenLoopback refuses an address that others reach: the numbers are for this machine.
-func listenLoopback(ctx context.Context, address string) (net.Listener, error) {
+// checkLoopback reads the value of agent_listen.
+func checkLoopback(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	ip := net.ParseIP(host)
 	if err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("agent_listen must be an address of the loopback and a port, such as 127.0.0.1:9101, not %q", address)
+		return fmt.Errorf("agent_listen must be an address of the loopback and a port, such as 127.0.0.1:9101, not %q", address)
+	}
+	return nil
+}
+
+// listenLoopback refuses an address that others reach: the numbers are for this machine.
+func listenLoopback(ctx context.Context, address string) (net.Listener, error) {
+	if err := checkLoopback(address); err != nil {
+		return nil, err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

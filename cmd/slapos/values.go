@@ -13,6 +13,7 @@ import (
 
 	"slapos/cmd/slapos/argv"
 	"slapos/cmd/slapos/pytext"
+	"slapos/format"
 	"slapos/grid/pass"
 	"slapos/slap"
 )
@@ -108,6 +109,66 @@ func ruleOf(name string, kinds ...keyKind) keyRule {
 		}
 	}
 	panic("no rule for key " + name)
+}
+
+// checkValue tries a value as commands read it. It is nil for keys that are text.
+func checkValue(section, key string, values map[string]string) error {
+	text, given := values[key]
+	if !given || text == "" && (key == "develop" || section == "slapproxy") {
+		return nil
+	}
+	for _, rule := range keyRules {
+		if rule.name == key && slices.Contains(sectionsOf(section), rule.section) {
+			return rule.read(values)
+		}
+	}
+	switch key {
+	case "ipv4_local_network":
+		return format.CheckIPv4Network(text)
+	case "ipv6_local_network":
+		return format.CheckIPv6Network(text)
+	case "software_product_list":
+		_, err := softwareProducts(text)
+		return err
+	case "agent_listen":
+		if text != "" {
+			return checkLoopback(text)
+		}
+	}
+	return nil
+}
+
+// sectionsOf are those whose keys a command finds in a section, too.
+func sectionsOf(section string) []string {
+	switch section {
+	case "slapos":
+		return []string{"slapos", "slapformat", "slapproxy", "networkcache"}
+	case "slapproxy":
+		return []string{"slapproxy", "slapos"}
+	}
+	return []string{section}
+}
+
+// read reads a key's value by its rule.
+func (r keyRule) read(section map[string]string) (err error) {
+	switch r.kind {
+	case wholeKind:
+		_, err = wholeOption(section, r.name, 0)
+	case secondsKind:
+		_, err = secondsOption(section, 0, r.name)
+	case sizeKind:
+		_, err = sizeOption(section, r.name, 0)
+	case limitKind:
+		_, err = readLimits(map[string]string{r.name: section[r.name]})
+	case ageKind:
+		_, err = ageOption(section, r.name)
+	case byteSizeKind:
+		_, err = byteSizeOption(section, r.name)
+	case truthKind:
+		_, err = truthOption(section, r.name, false)
+	case looseKind: // takes any text
+	}
+	return err
 }
 
 // A valueError is a value that can't be used. See [placed].

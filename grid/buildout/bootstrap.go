@@ -3,10 +3,12 @@
 package buildout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -55,6 +57,25 @@ func (b *Builder) Bootstrap(ctx context.Context, parameters ...string) error {
 			python, python, Packages))
 	}
 	return err
+}
+
+// CheckPython reports whether a node's Python can bootstrap: that of the key
+// python, of the first line of script, or the usual one. Its error is one line:
+// what is wrong, a colon and a blank, and the way out.
+func CheckPython(ctx context.Context, python, script string, environment []string) error {
+	b := &Builder{Python: python, Script: script, Environment: environment}
+	path, err := b.python()
+	if err != nil || script != "" {
+		return err
+	}
+	command := exec.CommandContext(ctx, path, "-c", "import zc.buildout.buildout, setuptools")
+	command.Env = environment
+	if output, err := command.CombinedOutput(); err != nil {
+		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+		return fmt.Errorf("%s can't build releases (%s): run '%s -m pip install %s', or name another interpreter in the option python of section [slapos]",
+			path, cmp.Or(lines[len(lines)-1], err.Error()), path, Packages)
+	}
+	return nil
 }
 
 // withoutDebugger returns the builder for the bootstrap, whose output is always

@@ -49,6 +49,11 @@ func (c *Configuration) Has(section string) bool {
 	return found
 }
 
+// Own lists the keys that a section has itself, without those of DEFAULT, sorted.
+func (c *Configuration) Own(section string) []string {
+	return slices.Sorted(maps.Keys(c.sections[section]))
+}
+
 // Raw returns a copy of a section with DEFAULT merged, without interpolation;
 // nil if there is no such section.
 func (c *Configuration) Raw(section string) map[string]string {
