@@ -242,7 +242,7 @@ var cacheMutations = []mutation{
 	},
 	{
 		"The name of a content is a sum", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
-		`	if !isSum(sum) {
+		`	if !IsSum(sum) {
 		return nil, fs.ErrNotExist
 	}`,
 		``,
@@ -356,7 +356,62 @@ var cacheMutations = []mutation{
 	},
 	{
 		"The cache server removes only its own files", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
-		`case isSum(entry.Name()):`,
+		`case IsSum(entry.Name()):`,
 		`case true:`,
+	},
+	{
+		"A proximity cache holds back the end until the sum is right", "networkcache/proximity/reader.go", "networkcache/proximity.TestWrongEnd",
+		`if !f.verified {`,
+		`if false {`,
+	},
+	{
+		"A proximity cache stores nothing with a wrong sum", "networkcache/proximity/fetch.go", "networkcache/proximity.TestWrongContent",
+		`if err == nil && f.isRight() {`,
+		`if err == nil {`,
+	},
+	{
+		"A proximity cache takes only lists of entries", "networkcache/proximity/upstream.go", "networkcache/proximity.TestWrongEntries",
+		`err != nil || list == nil || !utf8.Valid(text) {`,
+		`false && utf8.Valid(text) {
+		_ = err`,
+	},
+	{
+		"A proximity cache limits lists of entries", "networkcache/proximity/upstream.go", "networkcache/proximity.TestEndlessEntries",
+		`io.LimitReader(response.Body, maximumEntries+1)`,
+		`response.Body`,
+	},
+	{
+		"A request that comes back is refused", "networkcache/proximity/cache.go", "networkcache/proximity.TestLoops",
+		`strings.Count(before, ",") >= maximumHops`,
+		`false`,
+	},
+	{
+		"A cache waits for others a short time", "networkcache/proximity/cache.go", "networkcache/proximity.TestCachesDontWait",
+		`return time.After(c.options.Wait / 4)`,
+		`return nil`,
+	},
+	{
+		"A proximity cache fetches nothing larger than itself", "networkcache/proximity/transfer.go", "networkcache/proximity.TestBounds",
+		`case maximum > 0 && size > maximum:`,
+		`case false:`,
+	},
+	{
+		"Broken fetches leave few files", "networkcache/proximity/fetch.go", "networkcache/proximity.TestLeftFiles",
+		`if len(c.left) <= maximumLeft {`,
+		`if true {`,
+	},
+	{
+		"A proximity cache remembers a limited number of keys", "networkcache/proximity/freshness.go", "networkcache/proximity.TestManyKeys",
+		`		clear(f.known)
+	}
+	a := f.known[key]`,
+		`		_ = key
+	}
+	a := f.known[key]`,
+	},
+	{
+		"A proximity cache passes on nothing unless told to", "networkcache/proximity/cache.go", "networkcache/proximity.TestUploads",
+		`if !c.options.PassUploads {`,
+		`if false {`,
 	},
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -164,7 +165,7 @@ func (r *lentReader) Close() error {
 // post sends a content and returns the answer, which should be its sum. size is
 // -1 if unknown.
 func (c *Client) post(ctx context.Context, size int64, content io.ReadCloser) (answer string, err error) {
-	response, err := c.cache.send(ctx, http.MethodPost, "", "application/octet-stream", size, content)
+	response, err := c.cache.send(ctx, http.MethodPost, "", contentType("application/octet-stream"), size, content)
 	if err != nil {
 		return "", fmt.Errorf("shacache: %w", err)
 	}
@@ -210,15 +211,17 @@ func (c *Client) Index(ctx context.Context, key, sum string, fields []Field) err
 		}
 	}
 	text := entry.Text()
-	response, err := c.directory.send(ctx, http.MethodPut, key, "application/json", int64(len(text)), io.NopCloser(bytes.NewReader(text)))
+	response, err := c.directory.send(ctx, http.MethodPut, key, contentType("application/json"), int64(len(text)), io.NopCloser(bytes.NewReader(text)))
 	if err != nil {
 		return fmt.Errorf("shadir: %w", err)
 	}
 	return response.Body.Close()
 }
 
+func contentType(kind string) http.Header { return http.Header{"Content-Type": {kind}} }
+
 // send uploads; the answer is 201 (NC-15).
-func (s *service) send(ctx context.Context, method, name, kind string, size int64, content io.ReadCloser) (*http.Response, error) {
+func (s *service) send(ctx context.Context, method, name string, header http.Header, size int64, content io.ReadCloser) (*http.Response, error) {
 	if s.Upload == "" {
 		return nil, errors.New("no URL to upload to")
 	}
@@ -230,7 +233,7 @@ func (s *service) send(ctx context.Context, method, name, kind string, size int6
 	if size == 0 {
 		request.Body = http.NoBody
 	}
-	request.Header.Set("Content-Type", kind)
+	maps.Copy(request.Header, header)
 	request.Header.Set("Accept-Encoding", "identity")
 	response, err := s.upload.Do(request)
 	if err != nil {

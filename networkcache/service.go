@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -176,9 +177,7 @@ func (s *service) get(ctx context.Context, name string, header http.Header) (*ht
 	if err != nil {
 		return nil, err
 	}
-	for key, values := range header {
-		request.Header[key] = values
-	}
+	maps.Copy(request.Header, header)
 	request.Header.Set("Accept-Encoding", "identity")
 	response, err := s.download.Do(request)
 	if err != nil {

@@ -9,11 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/networkcache"
+	"slapos/networkcache/proximity"
 	"slapos/networkcache/server"
 	"slapos/slap/serve"
 )
@@ -29,6 +32,10 @@ type cacheStartOptions struct {
 	notLoopback                            bool
 	names                                  string
 	connections                            int
+	upstreams                              cli.StringSlice
+	fresh, wait                            time.Duration
+	passUploads                            bool
+	upstream                               networkcache.Service // files alone
 }
 
 func (o *cacheStartOptions) flags() []cli.Flag {
@@ -47,6 +54,13 @@ func (o *cacheStartOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "listen-names", Destination: &o.names, Usage: "`NAMES` of this server beside its addresses and the machine's, as of a reverse proxy before it, with blanks between"},
 		argv.WholeFlag(&o.connections, "listen-connections", "`NUMBER` of connections that one address may have at a time, of IPv6 one /64 network; this machine has half of the descriptors, 4096 at most", "256", 1, 1<<16),
 		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "accept no uploads from this machine without certificate or token: for servers behind a proxy"},
+		&cli.StringSliceFlag{Name: "upstream", Destination: &o.upstreams, Usage: "bring what isn't here from the cache at `URL`, and keep it (repeatable, asked in this order); 'CACHE-URL DIR-URL' if it isn't one of slapos cache start"},
+		argv.MeasureFlag(&o.fresh, "upstream-fresh", "ask an upstream again about the same key after `TIME`, as 90s or 12h", "5m", ageForms, parseAge),
+		argv.MeasureFlag(&o.wait, "upstream-wait", "wait `TIME` for an upstream, and for each 16 KiB of an answer, before another is asked", "20s", ageForms, parseAge),
+		&cli.BoolFlag{Name: "upstream-uploads", Destination: &o.passUploads, Usage: "pass uploads on to the first upstream, as its URL's user; without it, they are refused"},
+		&cli.StringFlag{Name: "upstream-ca-file", Destination: &o.upstream.CAFile, Usage: "`FILE` with the authorities of upstreams with https (default: the system's)"},
+		&cli.StringFlag{Name: "upstream-cert-file", Destination: &o.upstream.CertificateFile, Usage: "`FILE` with the client certificate for upstreams"},
+		&cli.StringFlag{Name: "upstream-key-file", Destination: &o.upstream.KeyFile, Usage: "`FILE` with the key of --upstream-cert-file (default: the same file)"},
 	}
 }
 
@@ -60,6 +74,10 @@ metrics at /metrics, until it is interrupted. Anybody who reaches the address
 may download. Uploads are accepted from this machine, from clients with a
 certificate of --client-ca-file, and with a token, sent as bearer or as the
 password of the URL.
+
+With --upstream this is a proximity cache: what isn't here comes from there,
+once for all clients that ask at the same time, and stays, within --max-age and
+--max-size. Signatures and sums decide what clients trust, not places.
 
 The credentials for a bucket come from AWS_ACCESS_KEY_ID and
 AWS_SECRET_ACCESS_KEY, else from ~/.aws/credentials, else from the cloud that
@@ -93,15 +111,49 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 	if err != nil {
 		return err
 	}
+	beside := []func(context.Context){}
+	if len(options.upstreams.Value()) > 0 {
+		near, err := options.proximity(&served.Store)
+		if err != nil {
+			return err
+		}
+		defer near.Close()
+		served.Origin, beside = near, append(beside, near.TendHourly)
+	}
 	cache := server.New(served)
+	beside = append(beside, cache.CollectHourly)
 	return serve.Loop{
-		Handler: serve.Guard{Names: strings.Fields(options.names)}.Handler(cache), Security: security, Log: e.log, Beside: cache.CollectHourly,
+		Handler: serve.Guard{Names: strings.Fields(options.names)}.Handler(cache), Security: security, Log: e.log,
+		Beside: func(ctx context.Context) {
+			var all sync.WaitGroup
+			for _, run := range beside {
+				all.Go(func() { run(ctx) })
+			}
+			all.Wait()
+		},
 		Connections: options.connections,
 		Patience:    time.Minute, // those who upload may pause
 		Greeting: func(url string) string {
 			return fmt.Sprintf("Serving the network cache at %s/shacache/cache and %s/shacache/dir", url, url)
 		},
 	}.Serve(ctx, listeners)
+}
+
+// proximity makes the origin of a server that stores in store.
+func (o cacheStartOptions) proximity(store *server.Store) (*proximity.Cache, error) {
+	options := proximity.Options{Store: store, Fresh: o.fresh, Wait: o.wait, PassUploads: o.passUploads}
+	for i, place := range o.upstreams.Value() {
+		u := proximity.Upstream{Cache: o.upstream, Directory: o.upstream}
+		var err error
+		if u.Cache.Download, u.Directory.Download, err = networkcache.ParsePlace(place); err != nil {
+			return nil, argv.UsageErrorf("argument --upstream: %v", err)
+		}
+		if i == 0 {
+			u.Cache.Upload, u.Directory.Upload = u.Cache.Download, u.Directory.Download
+		}
+		options.Upstreams = append(options.Upstreams, u)
+	}
+	return proximity.New(options)
 }
 
 // openCacheStore opens the places that the options name, by default in the

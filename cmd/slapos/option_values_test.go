@@ -33,6 +33,8 @@ func TestOptionValues(t *testing.T) {
 		"cache start --listen-connections":   {"256", 1, 1 << 16},
 		"cache start --max-age":              {},
 		"cache start --max-size":             {},
+		"cache start --upstream-fresh":       {usual: "5m"},
+		"cache start --upstream-wait":        {usual: "20s"},
 		"node collect --since":               {usual: "24h"},
 		"computer events --limit":            {"20", 1, 1000},
 		"request --timeout":                  {"0", 0, maxSeconds},

@@ -114,7 +114,7 @@ func newBucket(address, scratch string, login Login) (*Bucket, error) {
 
 // Open implements [Blobs].
 func (b *Bucket) Open(ctx context.Context, sum string) (io.ReadSeekCloser, error) {
-	if !isSum(sum) {
+	if !IsSum(sum) {
 		return nil, fs.ErrNotExist
 	}
 	name := b.prefix + sum
@@ -153,36 +153,36 @@ func (b *Bucket) touch(ctx context.Context, sum string, info minio.ObjectInfo) {
 const partSize = 16 << 20
 
 // Store implements [Blobs]. The content waits on disk until its sum is known:
-// an object only appears under its right name, and an existing one isn't sent
-// again.
+// an object only appears under its right name.
 func (b *Bucket) Store(ctx context.Context, content io.Reader, expected string) (sum string, err error) {
-	file, sum, err := spool(b.scratch, content, expected)
-	if err != nil {
-		return "", err
-	}
+	return store(ctx, b, content, expected)
+}
+
+// Scratch implements [Blobs].
+func (b *Bucket) Scratch() string { return b.scratch }
+
+// Adopt implements [Blobs]. An existing object isn't sent again.
+func (b *Bucket) Adopt(ctx context.Context, file *os.File, sum string) error {
 	defer os.Remove(file.Name())
-	defer file.Close()
 	name := b.prefix + sum
 	if info, err := b.client.StatObject(ctx, b.bucket, name, minio.StatObjectOptions{}); err == nil {
 		b.touch(ctx, sum, info)
-		return sum, nil
+		return nil
 	}
-	size, err := file.Seek(0, io.SeekCurrent)
+	info, err := file.Stat()
 	if err != nil {
-		return "", err
+		return err
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	_, err = b.client.PutObject(ctx, b.bucket, name, file, size, minio.PutObjectOptions{
+	size := info.Size()
+	_, err = b.client.PutObject(ctx, b.bucket, name, io.NewSectionReader(file, 0, size), size, minio.PutObjectOptions{
 		ContentType: "application/octet-stream", PartSize: max(partSize, uint64(size/9000)), NumThreads: 2,
 	})
-	return sum, b.failure("store", sum, err)
+	return b.failure("store", sum, err)
 }
 
 // Has implements [Blobs].
 func (b *Bucket) Has(ctx context.Context, sum string) (bool, error) {
-	if !isSum(sum) {
+	if !IsSum(sum) {
 		return false, nil
 	}
 	_, err := b.client.StatObject(ctx, b.bucket, b.prefix+sum, minio.StatObjectOptions{})
@@ -195,10 +195,10 @@ func (b *Bucket) Has(ctx context.Context, sum string) (bool, error) {
 
 // List implements [Blobs].
 func (b *Bucket) List(ctx context.Context) ([]Blob, error) {
-	left, _ := filepath.Glob(filepath.Join(b.scratch, temporaryPrefix+"*"))
-	for _, path := range left {
-		if info, err := os.Stat(path); err == nil {
-			removeAbandoned(path, info.ModTime())
+	left, _ := os.ReadDir(b.scratch) // what can't be read now is removed later
+	for _, file := range left {
+		if info, err := file.Info(); err == nil && isTemporary(file.Name()) {
+			removeAbandoned(filepath.Join(b.scratch, file.Name()), info.ModTime())
 		}
 	}
 	b.mu.Lock()
@@ -230,7 +230,7 @@ func (b *Bucket) list(ctx context.Context, prefix string) ([]Blob, error) {
 		if object.Err != nil {
 			return nil, fmt.Errorf("list the bucket %s: %w", b.bucket, object.Err)
 		}
-		if sum := strings.TrimPrefix(object.Key, prefix); isSum(sum) {
+		if sum := strings.TrimPrefix(object.Key, prefix); IsSum(sum) {
 			all = append(all, Blob{Sum: sum, Size: object.Size, Used: object.LastModified})
 		}
 	}

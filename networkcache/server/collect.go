@@ -23,11 +23,18 @@ type Store struct {
 	// [Store.Collect] leaves; 0: no limit.
 	MaximumAge  time.Duration
 	MaximumSize int64
-	Logger      *slog.Logger     // default: none
-	Now         func() time.Time // default: time.Now
+	// Partial means that contents are also elsewhere: entries stay when theirs
+	// aren't here.
+	Partial bool
+	// Soon makes [Store.CollectEvery] collect at once when something comes; may
+	// be nil.
+	Soon   chan struct{}
+	Logger *slog.Logger     // default: none
+	Now    func() time.Time // default: time.Now
 }
 
-func (s *Store) complete() {
+// Complete fills in the defaults.
+func (s *Store) Complete() {
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -40,7 +47,7 @@ func (s *Store) complete() {
 // least recently used until the rest is small enough, and the entries about
 // them. It returns the number of removed contents and bytes.
 func (s *Store) Collect(ctx context.Context) (count int, size int64, err error) {
-	s.complete()
+	s.Complete()
 	all, err := s.Contents.List(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -67,7 +74,7 @@ func (s *Store) Collect(ctx context.Context) (count int, size int64, err error) 
 		size += b.Size
 		count++
 	}
-	if count > 0 {
+	if count > 0 && !s.Partial {
 		_, err = s.Forget(ctx, func(entry networkcache.Entry) bool { return !removed[entry.SHA512()] })
 	}
 	return count, size, err
@@ -82,7 +89,7 @@ func (s *Server) CollectHourly(ctx context.Context) {
 // CollectEvery collects now and repeatedly, until ctx ends. After each time
 // that something was removed it calls done, unless that is nil.
 func (s *Store) CollectEvery(ctx context.Context, interval time.Duration, done func(count int)) {
-	s.complete()
+	s.Complete()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -100,6 +107,7 @@ func (s *Store) CollectEvery(ctx context.Context, interval time.Duration, done f
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-s.Soon:
 		}
 	}
 }
@@ -107,7 +115,7 @@ func (s *Store) CollectEvery(ctx context.Context, interval time.Duration, done f
 // Forget drops entries of all keys, and returns the keys that changed. It
 // leaves and logs what it can't read.
 func (s *Store) Forget(ctx context.Context, keep func(networkcache.Entry) bool) (changed []string, err error) {
-	s.complete()
+	s.Complete()
 	changed = []string{}
 	keys, err := s.Entries.Keys(ctx)
 	if err != nil {
@@ -126,6 +134,9 @@ func (s *Store) Forget(ctx context.Context, keep func(networkcache.Entry) bool) 
 // ForgetMissing drops the entries whose content doesn't exist, and returns the
 // keys that changed.
 func (s *Store) ForgetMissing(ctx context.Context) (changed []string, err error) {
+	if s.Partial {
+		return []string{}, nil
+	}
 	var unknown error
 	changed, err = s.Forget(ctx, func(entry networkcache.Entry) bool {
 		has, err := s.Contents.Has(ctx, entry.SHA512())
@@ -137,12 +148,20 @@ func (s *Store) ForgetMissing(ctx context.Context) (changed []string, err error)
 	return changed, errors.Join(err, unknown)
 }
 
-// update is PROXY-158 without a server behind this one.
+// update is PROXY-158: with an origin all keys are asked for again when they
+// are needed.
 func (s *Server) update(w http.ResponseWriter, r *http.Request) error {
 	removed, err := s.store.ForgetMissing(r.Context())
 	if err != nil {
 		return err
 	}
+	updated := []string{}
+	if s.options.Origin != nil {
+		s.options.Origin.Expire()
+		if updated, err = s.store.Entries.Keys(r.Context()); err != nil {
+			return err
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(map[string][]string{"removed": removed, "updated": {}})
+	return json.NewEncoder(w).Encode(map[string][]string{"removed": removed, "updated": updated})
 }

@@ -9,13 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 )
 
 // A Directory keeps contents in files named by their sums, as the original's
-// local cache does. A file's time is its last use.
+// local cache does. A file's time is its last use, to the minute.
 type Directory struct {
 	Path string
 	Now  func() time.Time // default: time.Now
@@ -32,7 +31,7 @@ func (d *Directory) file(sum string) string { return filepath.Join(d.Path, sum) 
 
 // Open implements [Blobs].
 func (d *Directory) Open(_ context.Context, sum string) (io.ReadSeekCloser, error) {
-	if !isSum(sum) {
+	if !IsSum(sum) {
 		return nil, fs.ErrNotExist
 	}
 	file, err := os.OpenFile(d.file(sum), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
@@ -46,34 +45,37 @@ func (d *Directory) Open(_ context.Context, sum string) (io.ReadSeekCloser, erro
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	if now := d.now(); now.Sub(info.ModTime()) > usedEvery {
+	if now := d.now(); now.Sub(info.ModTime()) > time.Minute {
 		_ = os.Chtimes(d.file(sum), now, now) // on a read-only disk all contents count as old
 	}
 	return file, nil
 }
 
 // Store implements [Blobs].
-func (d *Directory) Store(_ context.Context, content io.Reader, expected string) (sum string, err error) {
-	file, sum, err := spool(d.Path, content, expected)
-	if err != nil {
-		return "", err
-	}
+func (d *Directory) Store(ctx context.Context, content io.Reader, expected string) (sum string, err error) {
+	return store(ctx, d, content, expected)
+}
+
+// Scratch implements [Blobs].
+func (d *Directory) Scratch() string { return d.Path }
+
+// Adopt implements [Blobs].
+func (d *Directory) Adopt(_ context.Context, file *os.File, sum string) error {
 	defer os.Remove(file.Name()) // unless it was renamed
-	defer file.Close()
 	if err := file.Chmod(0o644); err != nil {
-		return "", err
+		return err
 	}
 	if err := file.Sync(); err != nil {
-		return "", err
+		return err
 	}
 	now := d.now()
 	if err := os.Chtimes(file.Name(), now, now); err != nil {
-		return "", err
+		return err
 	}
 	if err := os.Rename(file.Name(), d.file(sum)); err != nil {
-		return "", err
+		return err
 	}
-	return sum, syncDirectory(d.Path)
+	return syncDirectory(d.Path)
 }
 
 func syncDirectory(path string) error {
@@ -86,7 +88,7 @@ func syncDirectory(path string) error {
 
 // Has implements [Blobs].
 func (d *Directory) Has(_ context.Context, sum string) (bool, error) {
-	if !isSum(sum) {
+	if !IsSum(sum) {
 		return false, nil
 	}
 	info, err := os.Lstat(d.file(sum))
@@ -109,9 +111,9 @@ func (d *Directory) List(ctx context.Context) ([]Blob, error) {
 			continue // removed meanwhile, or not a content
 		}
 		switch {
-		case isSum(entry.Name()):
+		case IsSum(entry.Name()):
 			all = append(all, Blob{Sum: entry.Name(), Size: info.Size(), Used: info.ModTime()})
-		case strings.HasPrefix(entry.Name(), temporaryPrefix):
+		case isTemporary(entry.Name()):
 			removeAbandoned(d.file(entry.Name()), info.ModTime())
 		}
 	}

@@ -106,6 +106,8 @@ func (c *counts) begin(w http.ResponseWriter, r *http.Request) *countedAnswer {
 	return &countedAnswer{ResponseWriter: w, counts: c, body: body, status: http.StatusOK}
 }
 
+func (a *countedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
 func (a *countedAnswer) WriteHeader(status int) {
 	a.status = status
 	a.ResponseWriter.WriteHeader(status)

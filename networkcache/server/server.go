@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"slapos/networkcache"
@@ -23,6 +24,25 @@ type Options struct {
 	// MayUpload decides who may upload; default: [Uploaders.Allow] without
 	// tokens.
 	MayUpload func(*http.Request) bool
+	// Origin stands behind the store; default: none.
+	Origin Origin
+}
+
+// An Origin brings what the store hasn't got, and takes what is uploaded in its
+// place. The error [Refusal] is for the client. header is that of the answer.
+type Origin interface {
+	// Content opens a content that the store hasn't got.
+	Content(r *http.Request, header http.Header, sum string) (io.ReadSeekCloser, error)
+	// Entries are those of a key, as [Index.Read] returns them.
+	Entries(r *http.Request, header http.Header, key string) ([]byte, error)
+	// PutContent takes the body of a request, as [Blobs.Store] does.
+	PutContent(r *http.Request, expected string) (sum string, err error)
+	// PutEntry adds an entry to those of a key.
+	PutEntry(r *http.Request, key string, entry []byte) error
+	// Expire makes it ask for all entries again, when they are needed.
+	Expire()
+	// Collector are its numbers for /metrics.
+	prometheus.Collector
 }
 
 // A Server is an http.Handler:
@@ -44,11 +64,14 @@ type Server struct {
 
 // New makes a server.
 func New(options Options) *Server {
-	options.Store.complete()
+	options.Store.Complete()
 	if options.MayUpload == nil {
 		options.MayUpload = Uploaders{}.Allow
 	}
 	s := &Server{options: options, store: &options.Store, mux: http.NewServeMux(), counts: newCounts(options.Store.Contents)}
+	if options.Origin != nil {
+		s.counts.registry.MustRegister(options.Origin)
+	}
 	s.handle("GET /shacache/cache/{sum}", s.getContent)
 	s.handle("OPTIONS /shacache/cache", s.answerOptions)
 	s.handle("POST /shacache/cache", s.uploading(s.postContent))
@@ -120,11 +143,15 @@ func (s *Server) uploading(h handler) handler {
 func (s *Server) getContent(w http.ResponseWriter, r *http.Request) error {
 	sum := r.PathValue("sum")
 	content, err := s.store.Contents.Open(r.Context(), sum)
+	h := w.Header()
+	if errors.Is(err, fs.ErrNotExist) && s.options.Origin != nil {
+		content, err = s.options.Origin.Content(r, h, sum)
+		w = promptAnswer{w}
+	}
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", "attachment; filename="+sum)
 	h.Set("Etag", `"`+sum+`"`)
@@ -132,6 +159,16 @@ func (s *Server) getContent(w http.ResponseWriter, r *http.Request) error {
 	http.ServeContent(w, r, "", time.Time{}, content)
 	return nil
 }
+
+// A promptAnswer sends its head at once: the body may take long.
+type promptAnswer struct{ http.ResponseWriter }
+
+func (a promptAnswer) WriteHeader(status int) {
+	a.ResponseWriter.WriteHeader(status)
+	_ = http.NewResponseController(a.ResponseWriter).Flush() // not all writers in tests support it
+}
+
+func (a promptAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // answerOptions says that clients may send bodies of unknown length.
 func (s *Server) answerOptions(w http.ResponseWriter, _ *http.Request) error {
@@ -147,14 +184,20 @@ func (s *Server) postContent(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) putContent(w http.ResponseWriter, r *http.Request) error {
 	sum := r.PathValue("sum")
-	if !isSum(sum) {
+	if !IsSum(sum) {
 		return ErrChecksum
 	}
 	return s.storeContent(w, r, sum)
 }
 
 func (s *Server) storeContent(w http.ResponseWriter, r *http.Request, expected string) error {
-	sum, err := s.store.Contents.Store(r.Context(), r.Body, expected)
+	var sum string
+	var err error
+	if s.options.Origin != nil {
+		sum, err = s.options.Origin.PutContent(r, expected)
+	} else {
+		sum, err = s.store.Contents.Store(r.Context(), r.Body, expected)
+	}
 	if err != nil {
 		return err
 	}
@@ -168,7 +211,13 @@ func (s *Server) storeContent(w http.ResponseWriter, r *http.Request, expected s
 const maximumEntry = 1 << 20
 
 func (s *Server) getEntries(w http.ResponseWriter, r *http.Request) error {
-	text, err := s.store.Entries.Read(r.Context(), r.PathValue("key"))
+	var text []byte
+	var err error
+	if key := r.PathValue("key"); s.options.Origin != nil {
+		text, err = s.options.Origin.Entries(r, w.Header(), key)
+	} else {
+		text, err = s.store.Entries.Read(r.Context(), key)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fs.ErrNotExist // also for impossible keys
 	}
@@ -189,7 +238,12 @@ func (s *Server) putEntry(w http.ResponseWriter, r *http.Request) error {
 	if _, err := networkcache.ParseEntry(text); err != nil || !utf8.Valid(text) {
 		return &Refusal{http.StatusBadRequest, "Invalid entry format"}
 	}
-	if err := s.store.Entries.Add(r.Context(), r.PathValue("key"), text, uploaderOf(r)); err != nil {
+	if key := r.PathValue("key"); s.options.Origin != nil {
+		err = s.options.Origin.PutEntry(r, key, text)
+	} else {
+		err = s.store.Entries.Add(r.Context(), key, text, uploaderOf(r))
+	}
+	if err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusCreated)
