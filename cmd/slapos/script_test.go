@@ -92,9 +92,10 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %s", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"master": startMaster,
-			"office": startOffice,
-			"exits":  exits,
+			"master":   startMaster,
+			"office":   startOffice,
+			"receiver": startReceiver,
+			"exits":    exits,
 			"freeport": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv(args[0], fmt.Sprint(freePort(ts)))
 			},
@@ -124,7 +125,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func startMaster(ts *testscript.TestScript, _ bool, _ []string) {
+// startMaster serves until the end of the script, with further lines of its section.
+func startMaster(ts *testscript.TestScript, _ bool, lines []string) {
 	port := freePort(ts)
 	work := ts.Getenv("WORK")
 	account, err := user.Current()
@@ -157,7 +159,8 @@ port = %[2]d
 database_uri = %[1]s/proxy.db
 software_product_list =
   hello %[1]s/hello.cfg
-`, work, port, definition), 0o644))
+%[4]s
+`, work, port, definition, strings.Join(lines, "\n")), 0o644))
 	ts.Setenv("SLAPOS_CONFIGURATION", configuration)
 	ts.Setenv("SLAPOS_CLIENT_CONFIGURATION", configuration)
 	ts.Setenv("MASTER_URL", fmt.Sprintf("http://127.0.0.1:%d", port))
@@ -200,6 +203,21 @@ func waitForPort(ts *testscript.TestScript, port int) {
 	}) {
 		ts.Fatalf("no master: %v", err)
 	}
+}
+
+// startReceiver keeps what a webhook gets, a line for each request, in a file.
+func startReceiver(ts *testscript.TestScript, _ bool, args []string) {
+	file, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			_, _ = file.Write(append(body, '\n')) // the script finds what is missing
+		}
+	}))
+	ts.Defer(func() { file.Close() })
+	ts.Defer(server.Close)
+	ts.Setenv("RECEIVER_URL", server.URL)
 }
 
 // startOffice serves what node register and configure client ask for.
