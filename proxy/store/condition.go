@@ -87,7 +87,7 @@ func (f *facts) nodeCondition() Actual {
 
 // reported is an actual that a report tells about.
 func (f *facts) reported(condition slap.Condition, since float64) Actual {
-	a := Actual{Condition: condition, Since: since}
+	a := Actual{Condition: condition, Since: min(since, f.now)}
 	if r := f.report; r != nil {
 		a.Reported, a.Failures, a.Event = r.Time, r.Failures, r.Event
 		if r.Failures > 0 {

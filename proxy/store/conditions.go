@@ -30,6 +30,9 @@ type Conditions struct {
 type releaseKey struct{ computer, url string }
 
 func (c *Conditions) facts(key reportKey, wanted slap.State, timestamp float64) *facts {
+	if timestamp > c.Now {
+		timestamp = 0 // what is reported now is older than no change
+	}
 	return &facts{now: c.Now, began: c.Began, node: c.heard[key.computer], report: c.reports[key], wanted: wanted, timestamp: timestamp}
 }
 
@@ -210,6 +213,9 @@ func (d *Database) readHistory(ctx context.Context, s *session, c *Conditions, w
 		return err
 	}
 	for _, row := range heard {
+		if row.Time > c.Now {
+			row.Time = 0 // by a clock that was wrong: memory knows better
+		}
 		if row.Computer != "" {
 			c.heard[row.Computer] = *row
 		}

@@ -291,6 +291,36 @@ func testHeard(t *testing.T, at place) {
 	l.equal("events", l.happened(store.EventFilter{Computer: "c", Kind: store.KindNode}), []string{"formatted 1 partitions", "silent", "heard"})
 }
 
+// testFuture: what was written while the clock was ahead, by years, hides nothing once
+// it is right again.
+func testFuture(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	const years = 3 * 365 * 24 * 3600
+	l.clock.pass(years)
+	l.must(l.Supply(l.ctx, store.Software{URL: release, Computer: "c", State: "available"}))
+	l.request(order("i"))
+	l.Polled("c")
+	l.report(release, store.ReportAvailable)
+	l.report("slappart0", store.ReportError, "OSError: disk")
+	l.clock.pass(-years)
+	l.reopen()
+	l.Polled("c")
+	for range 2 { // also as it is written
+		l.report("slappart0", store.ReportError, "OSError: port")
+		got, now := l.actual("slappart0"), l.conditions().Now
+		l.equal("the instance", []any{got.Condition, got.Message}, []any{slap.ConditionFailed, "OSError: port"})
+		if node := l.conditions().Node("c"); got.Since > now || node.Reported > now || node.Condition != slap.ConditionUp {
+			t.Errorf("at %f: since %f, the node %+v", now, got.Since, node)
+		}
+		l.reopen()
+	}
+	l.clock.pass(24 * 3600)
+	l.equal("silent", l.actual("slappart0").Condition, slap.ConditionUnknown)
+	l.reopen()
+	events := l.happened(store.EventFilter{Computer: "c", Kind: store.KindNode})
+	l.equal("last", events[len(events)-1], "silent")
+}
+
 // testRepeated writes nothing for reports that say nothing new.
 func testRepeated(t *testing.T, at place) {
 	l := newLab(t, at, 1)
@@ -415,6 +445,7 @@ var historyContract = []struct {
 	{"reports", testReports},
 	{"events", testEvents},
 	{"heard", testHeard},
+	{"future", testFuture},
 	{"repeated", testRepeated},
 	{"promises", testPromises},
 	{"overview", testOverview},

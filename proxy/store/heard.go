@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -100,7 +101,7 @@ func (d *Database) heard(computer string, note func(n *heardNode, now float64)) 
 		n.silent, n.back = false, now
 	}
 	note(n, now)
-	n.Time, n.unsaid = max(n.Time, now), true
+	n.Time, n.unsaid = now, true
 	h.changes.Add(1)
 }
 
@@ -155,7 +156,7 @@ func (d *Database) flushHeard(ctx context.Context) error {
 }
 
 // noteHeard writes when some nodes were heard of. Another master may have heard
-// of them since.
+// of them since, but in no future: then a clock was wrong.
 func (t *transaction) noteHeard(ctx context.Context, nodes []Heard) error {
 	if keep, err := t.keep(ctx); err != nil || !keep {
 		return err
@@ -165,7 +166,7 @@ func (t *transaction) noteHeard(ctx context.Context, nodes []Heard) error {
 		rows[i] = heardTable.values(&node)
 	}
 	return t.insertNotes(ctx, heardTable.into(), rows, `ON CONFLICT (computer_reference) DO UPDATE
-		SET time = excluded.time, period = excluded.period WHERE excluded.time > heard18.time`)
+		SET time = excluded.time, period = excluded.period WHERE excluded.time > heard18.time OR heard18.time > `+strconv.FormatFloat(t.time, 'f', -1, 64))
 }
 
 // noteSilence adds an event about a node, unless its last one of this kind says
@@ -182,7 +183,7 @@ func (t *transaction) noteSilence(ctx context.Context, node Heard, event string)
 		if _, err := t.row(ctx, "SELECT time FROM heard18 WHERE computer_reference = $1", []any{node.Computer}, &heard); err != nil {
 			return err
 		}
-		if heard > node.Time {
+		if heard > node.Time && heard <= t.time {
 			return nil
 		}
 	}

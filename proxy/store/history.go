@@ -209,6 +209,7 @@ func (d *Database) openHistory(ctx context.Context, s *session) error {
 			d.history.begun.Store(true)
 			continue
 		}
+		row.Time = min(row.Time, d.history.opened)
 		d.history.heard[row.Computer] = &heardNode{Heard: *row, poll: row.Time}
 	}
 	return err

@@ -144,14 +144,33 @@ func TestFullDatabase(t *testing.T) {
 	}
 }
 
-// TestSweep lets events go that are too old.
+// TestSweep lets events go that are too old: an instance that was destroyed is found by
+// its name until then.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	var now atomic.Int64
 	now.Store(1_700_000_000)
 	d := openFile(t, Options{HistoryDays: 10, HistoryEvents: 5, Now: func() time.Time { return time.Unix(now.Load(), 0) }}, 1)
+	if _, err := d.Request(t.Context(), Order{Request: slap.Request{Reference: "i", SoftwareRelease: "r"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Destroy(t.Context(), At{Computer: "c", Partition: "p0"}); err != nil {
+		t.Fatal(err)
+	}
+	named := func() int {
+		t.Helper()
+		events, err := d.Events(t.Context(), EventFilter{Title: "i"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(events)
+	}
 	addEvents(t, d, 520)
-	now.Add(11 * 24 * 3600)
+	now.Add(9 * 24 * 3600)
+	if err := d.sweep(t.Context()); err != nil || named() != 2 {
+		t.Errorf("%d events of what was destroyed, %v", named(), err)
+	}
+	now.Add(2 * 24 * 3600)
 	if err := d.Supply(t.Context(), Software{URL: "new", Computer: "c", State: slap.StateAvailable}); err != nil {
 		t.Fatal(err)
 	}
@@ -159,8 +178,8 @@ func TestSweep(t *testing.T) {
 	if err := d.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if events, logs := count(t, d, "event18"), count(t, d, "log18"); events != 4 || logs != 3 {
-		t.Errorf("%d events, %d logs are left", events, logs)
+	if events, logs := count(t, d, "event18"), count(t, d, "log18"); events != 4 || logs != 3 || named() != 0 {
+		t.Errorf("%d events, %d of what was destroyed, %d logs are left", events, named(), logs)
 	}
 	for range 10 {
 		addEvents(t, d, 1)
