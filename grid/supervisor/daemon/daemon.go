@@ -183,8 +183,8 @@ func (d *daemon) prepare() (err error) {
 	}
 	d.log = slog.New(d.mainLog)
 	d.keepCrashes()
-	if d.pidFile, err = d.takePIDFile(); err != nil {
-		return d.explain(err)
+	if err := d.claimPIDFile(); err != nil {
+		return err
 	}
 	if d.taken != nil {
 		d.poller, err = newPoller()

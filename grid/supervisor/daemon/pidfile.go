@@ -64,31 +64,32 @@ func (e *servedError) Error() string {
 	return fmt.Sprintf("another supervisor (process %s) already runs with %s", e.pid, e.configFile)
 }
 
-// answerLimit is how long a supervisor may take to recreate its socket.
+// answerLimit is how long a supervisor may take to recreate its socket, or to end.
 const answerLimit = 5 * time.Second
 
-// explain completes the error that another supervisor serves our configuration.
-// A supervisor whose socket is gone is useless, so explain asks it to recreate
-// the socket.
-func (d *daemon) explain(err error) error {
-	var served *servedError
-	if !errors.As(err, &served) || d.allAnswer() {
-		return err
-	}
-	if served.ours {
-		if pid, numberErr := strconv.Atoi(served.pid); numberErr == nil {
-			_ = unix.Kill(pid, unix.SIGUSR2)
-		}
-		for end := time.Now().Add(answerLimit); time.Now().Before(end); time.Sleep(answerLimit / 100) {
-			if d.allAnswer() {
-				return err
+// claimPIDFile takes the pid file unless another supervisor serves our
+// configuration. One whose socket is gone is useless, so it is asked to recreate
+// it. One that was killed may hold the file a moment longer, as may its child that
+// has yet to become a program.
+func (d *daemon) claimPIDFile() (err error) {
+	asked := false
+	for end := time.Now().Add(answerLimit); ; time.Sleep(answerLimit / 200) {
+		d.pidFile, err = d.takePIDFile()
+		var served *servedError
+		switch {
+		case !errors.As(err, &served) || d.allAnswer():
+			return err
+		case served.python:
+			return fmt.Errorf("%w, and does not answer: being Python's, it makes its socket anew only on SIGHUP, when it starts its programs anew, too", err)
+		case time.Now().After(end):
+			return fmt.Errorf("%w, and does not answer: %s says why", err, cmp.Or(d.config.LogFile, "its log"))
+		case served.ours && !asked:
+			asked = true
+			if pid, numberErr := strconv.Atoi(served.pid); numberErr == nil {
+				_ = unix.Kill(pid, unix.SIGUSR2)
 			}
 		}
 	}
-	if served.python {
-		return fmt.Errorf("%w, and does not answer: being Python's, it makes its socket anew only on SIGHUP, when it starts its programs anew, too", err)
-	}
-	return fmt.Errorf("%w, and does not answer: %s says why", err, cmp.Or(d.config.LogFile, "its log"))
 }
 
 // allAnswer reports whether somebody listens on each socket of the configuration.

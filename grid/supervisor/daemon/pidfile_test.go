@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"slapos/grid/supervisor/config"
 	"slapos/slap/testkit"
 )
 
@@ -42,5 +43,29 @@ func TestPIDFileOfAReusedNumber(t *testing.T) {
 		if file != nil {
 			file.release()
 		}
+	}
+}
+
+// TestClaimWaits for the lock of a supervisor that was killed a moment ago.
+func TestClaimWaits(t *testing.T) {
+	directory := t.TempDir()
+	d := &daemon{config: &config.Config{
+		PIDFile: filepath.Join(directory, "supervisord.pid"),
+		Servers: []config.Server{{Socket: filepath.Join(directory, "sv.sock")}},
+	}}
+	killed, err := takePIDFile(d.config.PIDFile, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claimed := make(chan error)
+	go func() { claimed <- d.claimPIDFile() }()
+	select {
+	case err := <-claimed:
+		t.Fatalf("it didn't wait: %v", err)
+	case <-time.After(answerLimit / 50):
+	}
+	killed.file.Close()
+	if err := <-claimed; err != nil {
+		t.Error(err)
 	}
 }
