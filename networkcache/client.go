@@ -31,6 +31,8 @@ type Config struct {
 	// of data. It can only shorten the usual limits: a minute for a download,
 	// an hour for an upload.
 	Timeout time.Duration
+	// Connect can shorten the wait for a connection further.
+	Connect time.Duration
 	Logger  *slog.Logger // default: none
 }
 
@@ -50,6 +52,9 @@ func NewClient(config Config) (*Client, error) {
 	if config.Timeout == 0 {
 		config.Timeout = uploadTimeout
 	}
+	if config.Connect == 0 {
+		config.Connect = config.Timeout
+	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -63,10 +68,10 @@ func NewClient(config Config) (*Client, error) {
 			return nil, ErrForeignSigner
 		}
 	}
-	if client.cache, err = newService(config.Cache, config.Timeout); err != nil {
+	if client.cache, err = newService(config.Cache, config.Connect, config.Timeout); err != nil {
 		return nil, fmt.Errorf("shacache: %w", err)
 	}
-	if client.directory, err = newService(config.Directory, config.Timeout); err != nil {
+	if client.directory, err = newService(config.Directory, config.Connect, config.Timeout); err != nil {
 		return nil, fmt.Errorf("shadir: %w", err)
 	}
 	return client, nil

@@ -27,6 +27,9 @@ type Releases struct {
 	// Download and Upload say how to reach the services; without their URLs
 	// there is no download or upload.
 	Download, Upload Config
+	// Neighbours are caches nearby, asked before Download, with short time
+	// limits.
+	Neighbours []Config
 	// SoftwareRoot goes into entries; paths inside a release begin with it.
 	SoftwareRoot string
 	// OnlySoftwareRoot skips entries of another software root: software that
@@ -56,6 +59,7 @@ type Releases struct {
 	Now func() time.Time
 
 	restoring, pushing singleflight.Group // shared parts, by their paths
+	resting            resting            // neighbours
 }
 
 // ReleaseKey returns ShaDir's key for the release of a URL.
@@ -68,20 +72,32 @@ func ReleaseKey(url string) string {
 // release of url. It uses the first trusted entry that fits and whose content
 // exists (NC-43). Entries with a signed date come before others, the newest
 // first (NC-47). Those that use shared parts come last, after the parts that
-// are missing here (D-11). Fetch returns false if there is none. After an error
+// are missing here (D-11). The neighbours are asked first (NC-100). Fetch returns false if there is none. After an error
 // nothing is left, except shared parts, which are complete in themselves.
 func (r *Releases) Fetch(ctx context.Context, url, directory string, logger *slog.Logger) (found bool, err error) {
-	if r.Download.Cache.Download == "" || r.Download.Directory.Download == "" {
-		if r.Download.Cache.Download != r.Download.Directory.Download {
-			logger.Warn("networkcache badly configured: one of download-binary-cache-url and download-binary-dir-url is missing")
-		}
+	isFar := r.Download.Cache.Download != "" && r.Download.Directory.Download != ""
+	if !isFar && r.Download.Cache.Download != r.Download.Directory.Download {
+		logger.Warn("networkcache badly configured: one of download-binary-cache-url and download-binary-dir-url is missing")
+	}
+	if !isFar && len(r.Neighbours) == 0 {
 		return false, nil
 	}
-	client, err := NewClient(r.Download)
+	logger.Info(fmt.Sprintf("Downloading %s binary from network cache.", url))
+	if r.fetchNear(ctx, url, directory, logger) {
+		return true, nil
+	}
+	if !isFar {
+		return false, nil
+	}
+	return r.fetchFrom(ctx, r.Download, url, directory, logger)
+}
+
+// fetchFrom fetches from one cache.
+func (r *Releases) fetchFrom(ctx context.Context, cache Config, url, directory string, logger *slog.Logger) (found bool, err error) {
+	client, err := NewClient(cache)
 	if err != nil {
 		return false, err
 	}
-	logger.Info(fmt.Sprintf("Downloading %s binary from network cache.", url))
 	f := &fetch{Releases: r, client: client, url: url, directory: directory, logger: logger}
 	found, err = f.first(ctx, ReleaseKey(url), f.unpack)
 	if !found && len(r.SharedRoots) > 0 && (err == nil || errors.Is(err, ErrNotFound)) {
@@ -185,7 +201,17 @@ func (f *fetch) none() error {
 			reasons = append(reasons, reason)
 		}
 	}
-	return fmt.Errorf("none of %d builds there is for this node (%s)", len(f.leftOut), strings.Join(reasons, "; "))
+	return &errNone{len(f.leftOut), strings.Join(reasons, "; ")}
+}
+
+// errNone means that there are builds, and none for this node.
+type errNone struct {
+	count   int
+	reasons string
+}
+
+func (e *errNone) Error() string {
+	return fmt.Sprintf("none of %d builds there is for this node (%s)", e.count, e.reasons)
 }
 
 func (r *Releases) platform(ctx context.Context) Platform {
@@ -239,12 +265,13 @@ func (r *Releases) Push(ctx context.Context, url, directory string, parts []stri
 }
 
 // timestamp returns the signed date of an entry.
-func (r *Releases) timestamp() Field {
-	now := time.Now
-	if r.Now != nil {
-		now = r.Now
+func (r *Releases) timestamp() Field { return Field{"timestamp", r.now().Unix()} }
+
+func (r *Releases) now() time.Time {
+	if r.Now == nil {
+		return time.Now()
 	}
-	return Field{"timestamp", now().Unix()}
+	return r.Now()
 }
 
 // store uploads the archive of a directory: during packing if the server

@@ -20,7 +20,7 @@ type Remote struct{ service *service }
 // NewRemote reads the files that s names. The remote waits that long for a
 // connection and for each 16 KiB of an answer.
 func NewRemote(s Service, wait time.Duration) (*Remote, error) {
-	made, err := newService(s, wait)
+	made, err := newService(s, wait, wait)
 	return &Remote{made}, err
 }
 
@@ -36,13 +36,7 @@ func (r *Remote) Send(ctx context.Context, method, name string, header http.Head
 }
 
 // Redacted is the URL to download from, without password.
-func (r *Remote) Redacted() string {
-	parsed, err := url.Parse(r.service.Download)
-	if err != nil {
-		return ""
-	}
-	return parsed.Redacted()
-}
+func (r *Remote) Redacted() string { return redacted(r.service.Download) }
 
 // ParsePlace reads where a cache is: the URLs of shacache and shadir with blanks
 // between, or one URL, below which they are at /shacache/cache and /shacache/dir

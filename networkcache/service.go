@@ -41,7 +41,7 @@ type service struct {
 	download, upload *http.Client
 }
 
-func newService(s Service, wait time.Duration) (*service, error) {
+func newService(s Service, connect, wait time.Duration) (*service, error) {
 	config := &tls.Config{NextProtos: []string{"http/1.1"}}
 	if s.isSecure() {
 		if err := s.configure(config); err != nil {
@@ -50,8 +50,8 @@ func newService(s Service, wait time.Duration) (*service, error) {
 	}
 	return &service{
 		Service:  s,
-		download: newHTTPClient(config, min(wait, downloadTimeout)),
-		upload:   newHTTPClient(config, min(wait, uploadTimeout)),
+		download: newHTTPClient(config, connect, min(wait, downloadTimeout)),
+		upload:   newHTTPClient(config, connect, min(wait, uploadTimeout)),
 	}, nil
 }
 
@@ -86,9 +86,9 @@ func (s Service) configure(config *tls.Config) error {
 }
 
 // newHTTPClient makes a client that opens a connection for each request,
-// doesn't follow redirects, and waits that long for data.
-func newHTTPClient(config *tls.Config, wait time.Duration) *http.Client {
-	dialer := &net.Dialer{Timeout: wait}
+// doesn't follow redirects, and waits that long for the connection and for data.
+func newHTTPClient(config *tls.Config, connect, wait time.Duration) *http.Client {
+	dialer := &net.Dialer{Timeout: min(connect, wait)}
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -99,7 +99,7 @@ func newHTTPClient(config *tls.Config, wait time.Duration) *http.Client {
 				return newImpatientConn(conn, wait), nil
 			},
 			TLSClientConfig:     config,
-			TLSHandshakeTimeout: wait,
+			TLSHandshakeTimeout: min(connect, wait),
 			DisableKeepAlives:   true,
 			DisableCompression:  true,
 			ReadBufferSize:      64 << 10,
@@ -166,6 +166,15 @@ func address(base, name string) string {
 		return base
 	}
 	return base + "/" + url.PathEscape(name)
+}
+
+// redacted is a URL without password.
+func redacted(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return "" // it can't have been asked
+	}
+	return parsed.Redacted()
 }
 
 // get requests name; it returns only successful answers.

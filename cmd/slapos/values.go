@@ -130,6 +130,9 @@ func checkValue(section, key string, values map[string]string) error {
 	case "software_product_list":
 		_, err := softwareProducts(text)
 		return err
+	case "proximity-url-list":
+		_, err := proximityPlaces(text)
+		return err
 	case "agent_listen":
 		if text != "" {
 			return checkLoopback(text)
