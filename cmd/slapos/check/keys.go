@@ -36,10 +36,10 @@ var Keys = map[string][]string{
 	"networkcache": {
 		"binary-cache-url-blacklist", "download-binary-cache-url", "download-binary-dir-url", "download-cache-url",
 		"download-dir-url", "download-from-binary-cache-force-url-list", "download-from-binary-cache-url-blacklist",
-		"shacache-ca-file", "shacache-cert-file", "shacache-key-file", "shadir-ca-file", "shadir-cert-file",
-		"shadir-key-file", "signature-certificate-list", "signature-date", "signature-private-key-file",
-		"signature_private_key_file", "upload-binary-cache-url", "upload-binary-dir-url", "upload-cache-url",
-		"upload-dir-url", "upload-to-binary-cache-url-blacklist",
+		"proximity-url-list", "shacache-ca-file", "shacache-cert-file", "shacache-key-file", "shadir-ca-file",
+		"shadir-cert-file", "shadir-key-file", "signature-certificate-list", "signature-date",
+		"signature-private-key-file", "signature_private_key_file", "upload-binary-cache-url",
+		"upload-binary-dir-url", "upload-cache-url", "upload-dir-url", "upload-to-binary-cache-url-blacklist",
 	},
 	"slapproxy": {
 		"authority_directory", "database_uri", "history_days", "history_events", "host", "listen_authority",
