@@ -104,9 +104,9 @@ func legacy(version int) string {
 		}
 		return "'" + partition + "'"
 	}
-	line("INSERT INTO partition%d VALUES ('p0', %s 'busy', 'sr', 'x', 'root', %s, 'started'%s)", version, here, requested("", ""), now)
-	line("INSERT INTO partition%d VALUES ('p1', %s 'busy', 'sr', 'x', 'child', %s, 'started'%s)", version, here, requested("p0", "root"), now)
-	line("INSERT INTO partition%d VALUES ('p2', %s 'busy', 'sr', 'x', 'grandchild', %s, 'started'%s)", version, here, requested("p1", "root"), now)
+	line("INSERT INTO partition%d VALUES ('p0', %s 'busy', 'sr', '<instance/>', 'root', %s, 'started'%s)", version, here, requested("", ""), now)
+	line("INSERT INTO partition%d VALUES ('p1', %s 'busy', 'sr', '<instance/>', 'child', %s, 'started'%s)", version, here, requested("p0", "root"), now)
+	line("INSERT INTO partition%d VALUES ('p2', %s 'busy', 'sr', '<instance/>', 'grandchild', %s, 'started'%s)", version, here, requested("p1", "root"), now)
 	line("INSERT INTO partition%d VALUES ('p3', %s 'free', NULL, NULL, NULL, %s, 'started'%s)", version, here, requested("", ""), now)
 	line("CREATE TABLE slave%d (reference VARCHAR(255), %s connection_xml TEXT, hosted_by VARCHAR(255), asked_by VARCHAR(255))", version, computer)
 	line("INSERT INTO slave%d VALUES ('_s', %s NULL, 'p0', 'p1')", version, here)
@@ -171,43 +171,117 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// TestMigrateAsOriginal brings a new database and older ones up to date with the
-// original and with us: the same tables hold the same rows (PROXY-20, PROXY-22
-// to PROXY-24).
-func TestMigrateAsOriginal(t *testing.T) {
-	const script = `
+// originalScript has the original open files, with its master and with its command that
+// shows them, and supply a release to each.
+const originalScript = `
 import logging, sys, types
 sys.modules['slapos.libnetworkcache'] = types.SimpleNamespace(NetworkcacheClient=None)
+from slapos.cli.proxy_show import do_show
 from slapos.proxy import ProxyConfig, setupFlaskConfiguration
-from slapos.proxy.views import app
-configuration = ProxyConfig(logging.getLogger())
-configuration.computer_id = 'c'
-configuration.database_uri = sys.argv[1]
-setupFlaskConfiguration(configuration)
-app.test_client().get('/getRunId')
+from slapos.proxy import views
+app = views.app
+shown = logging.getLogger('slapos.cli.proxy_show')
+shown.setLevel(logging.INFO)
+for path in sys.argv[2:]:
+  configuration = ProxyConfig(logging.getLogger())
+  configuration.computer_id = 'c'
+  configuration.database_uri = path
+  setupFlaskConfiguration(configuration)
+  views.is_schema_already_executed = False # it looks at the first file alone
+  app.test_client().get('/getRunId')
+  if sys.argv[1] != 'migrate':
+    supplied = app.test_client().post('/supplySupply', data={'url': '/srv/new.cfg', 'computer_id': 'c', 'state': 'available'})
+    print('supplied', supplied.status_code)
+    for part in ('computers', 'software', 'partitions', 'slaves', 'params', 'network'):
+      setattr(configuration, part, True)
+    do_show(configuration)
+    shown.handlers.clear() # or the next file is shown twice
 `
+
+// TestMigrateAsOriginal brings a new database and older ones up to date with the
+// original and with us: the same tables hold the same rows (PROXY-20, PROXY-22
+// to PROXY-24). So they do when a node has reported to us and the original goes on
+// with the file, and then we again (PROXY-190).
+func TestMigrateAsOriginal(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
-	tables := []string{"config18", "software18", "computer18", "partition18", "slave18", "partition_network18", "forwarded_partition_request18"}
-	for _, version := range []int{0, 10, 13, 16, 17} {
-		theirs, ours := filepath.Join(folder, fmt.Sprintf("theirs%d.db", version)), filepath.Join(folder, fmt.Sprintf("ours%d.db", version))
-		if version > 0 { // else it is empty
-			run(t, raw(t, theirs), legacy(version))
-			run(t, raw(t, ours), legacy(version))
+	versions := []int{0, 10, 11, 12, 13, 14, 15, 16, 17, 18}
+	path := func(whose string, version int) string {
+		return filepath.Join(folder, fmt.Sprint(whose, version, ".db"))
+	}
+	original := func(what string, whose ...string) string {
+		t.Helper()
+		words := []string{"-c", originalScript, what}
+		for _, who := range whose {
+			for _, version := range versions {
+				words = append(words, path(who, version))
+			}
 		}
-		if output, err := exec.CommandContext(t.Context(), testkit.Python(t), "-c", script, theirs).CombinedOutput(); err != nil {
+		output, err := exec.CommandContext(t.Context(), testkit.Python(t), words...).CombinedOutput()
+		if err != nil {
 			t.Fatalf("%v\n%s", err, output)
 		}
-		open(t, store.Options{URI: ours}).Close()
-		want, got := raw(t, theirs), raw(t, ours)
-		for _, table := range tables {
-			if got, want := query(t, got, "SELECT * FROM "+table), query(t, want, "SELECT * FROM "+table); !slices.Equal(got, want) {
-				t.Errorf("version %d, %s: we have %q, the original has %q", version, table, got, want)
-			}
-			columns := "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('" + table + "')"
-			if got, want := query(t, got, columns), query(t, want, columns); len(want) == 0 || !slices.Equal(got, want) {
-				t.Errorf("version %d, columns of %s: we have %q, the original has %q", version, table, got, want)
+		return string(output)
+	}
+	same := func(when string) {
+		t.Helper()
+		for _, version := range versions {
+			want, got := raw(t, path("theirs", version)), raw(t, path("ours", version))
+			for _, table := range []string{"config18", "software18", "computer18", "partition18", "slave18", "partition_network18", "forwarded_partition_request18"} {
+				columns := "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('" + table + "')"
+				for _, text := range []string{"SELECT * FROM " + table, columns} {
+					if got, want := query(t, got, text), query(t, want, text); !slices.Equal(got, want) || text == columns && len(want) == 0 {
+						t.Errorf("%s, version %d, %s: we have %q, the original has %q", when, version, text, got, want)
+					}
+				}
 			}
 		}
+	}
+	for _, version := range versions {
+		if version == 0 || version == 18 {
+			continue // it is empty, or made by the original
+		}
+		for _, whose := range []string{"theirs", "ours"} {
+			run(t, raw(t, path(whose, version)), legacy(version))
+		}
+	}
+	original("migrate", "theirs")
+	made, err := os.ReadFile(path("theirs", 17))
+	for _, whose := range []string{"theirs", "ours"} {
+		if err == nil {
+			err = os.WriteFile(path(whose, 18), made, 0o600)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{T: t, ctx: t.Context()}
+	for _, version := range versions {
+		l.Store = open(t, store.Options{URI: path("ours", version)})
+		if version > 0 {
+			l.Polled("c")
+			l.report("p0", store.ReportStarted)
+			l.report("p1", store.ReportError, "OSError: disk")
+			l.must(l.Promises(l.ctx, store.PromiseReport{PartitionID: id("p0"), Failing: []store.FailingPromise{{Name: "up", Message: "down"}}}))
+		}
+		l.must(l.Close())
+	}
+	same("with reports")
+	shown := original("go on", "theirs", "ours")
+	for text, want := range map[string]int{"supplied 200": 2 * len(versions), "grandchild": 2 * (len(versions) - 1), "p0: 10.0.0.2": 2 * (len(versions) - 1)} {
+		if got := strings.Count(shown, text); got != want {
+			t.Errorf("the original says %q %d times, want %d:\n%s", text, got, want, shown)
+		}
+	}
+	same("after the original")
+	for _, version := range versions[1:] {
+		l.Store = open(t, store.Options{URI: path("ours", version)})
+		l.equal("node", l.conditions().Node("c").Condition, slap.ConditionUp)
+		l.equal("failing", l.actual("p0").Message, "up: down")
+		l.equal("failed", l.actual("p1").Message, "OSError: disk")
+		l.report("/srv/new.cfg", store.ReportBuilding)
+		l.equal("events", l.happened(store.EventFilter{Event: store.EventReported}), []string{"reported started", "reported error OSError: disk", "reported building"})
+		l.must(l.Close())
 	}
 }
 
