@@ -19,12 +19,13 @@ import (
 // The name of a field is a letter and a JSON pointer. The letter says how the
 // value is written:
 //
-//	s  text                     n  a number, or text that is none
+//	s  text                     n  a number or null, or text that is none
 //	l  texts, one on each line  i  numbers, one on each line
-//	t  as l, or a list as JSON
+//	t  as l, or a list as JSON  v  any JSON, or text that is none
 //	j  JSON; the members of the object when the pointer is that of a group,
 //	   or empty
 //	o  nothing: an object is there, though it may be empty; a  so is a list
+//	p  as a, and items keep their places: one that is empty is null
 //	k  the name of a row        c  which of several forms the value has
 //	x  nothing: the value is to be removed
 //
@@ -40,6 +41,9 @@ type unreadable string
 
 // maximumDepth bounds pointers; schemas are far from it.
 const maximumDepth = 32
+
+// maximumPlaces bounds what is put before an item that keeps its place.
+const maximumPlaces = 100
 
 // answers are the parameters that a form holds. What can't be read is among
 // them as unreadable; problems name it. Choices say which forms values have, by
@@ -80,7 +84,7 @@ func stepsOf(name string) (letter byte, steps []string, ok bool) {
 	if name == "j" {
 		return 'j', nil, true
 	}
-	if len(name) < 2 || name[1] != '/' || !strings.Contains("snlitjoakc", name[:1]) {
+	if len(name) < 2 || name[1] != '/' || !strings.Contains("snlitvjoapkc", name[:1]) {
 		return 0, nil, false
 	}
 	steps = strings.Split(name[2:], "/")
@@ -98,6 +102,7 @@ func numbered(step, mark string) (int, bool) {
 type node struct {
 	leaves       []leaf
 	object, list bool // is there, though it may be empty
+	places       bool // of items are kept
 	members      map[string]*node
 	rows, items  map[int]*node
 	name         string // of a row
@@ -134,8 +139,9 @@ func (t *tree) add(at *node, letter byte, steps []string, text string) {
 	switch letter {
 	case 'o':
 		at.object = at.object || text != ""
-	case 'a':
+	case 'a', 'p':
 		at.list = at.list || text != ""
+		at.places = at.places || letter == 'p'
 	case 'k':
 		at.name = text
 	case 'c':
@@ -170,7 +176,14 @@ func (t *tree) finish(n *node, at []string) (value any, given bool) {
 	case n.list || len(n.items) > 0:
 		list := []any{}
 		for _, i := range slices.Sorted(maps.Keys(n.items)) {
-			if item, given := t.finish(n.items[i], append(slices.Clone(at), strconv.Itoa(len(list)))); given {
+			place := len(list)
+			if n.places {
+				place = max(place, min(i, maximumPlaces))
+			}
+			if item, given := t.finish(n.items[i], append(slices.Clone(at), strconv.Itoa(place))); given {
+				for len(list) < place {
+					list = append(list, nil)
+				}
 				list = append(list, item)
 			}
 		}
@@ -215,7 +228,7 @@ func (t *tree) row(row *node, members map[string]any, at []string) {
 	if !given && row.name != "" && len(row.leaves) > 0 {
 		given = true
 		switch row.leaves[0].letter {
-		case 's':
+		case 's', 'v':
 			value = ""
 		case 'l', 'i', 't':
 			value = []any{}
@@ -267,18 +280,30 @@ func read(kind byte, text string) (any, error) {
 			list = append(list, line)
 		}
 		return list, nil
+	case 'v':
+		return readAny(text)
 	case 'j':
 		return readJSON(text)
 	}
 	return text, nil
 }
 
-// numberIn is the number that a text holds, or the text.
+// readAny reads JSON, or text that doesn't begin as such.
+func readAny(text string) (any, error) {
+	text = strings.TrimSpace(text)
+	value, err := readJSON(text)
+	if err != nil && !strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, `"`) {
+		return text, nil
+	}
+	return value, err
+}
+
+// numberIn is the number or null that a text holds, or the text.
 func numberIn(text string) any {
 	text = strings.TrimSpace(text)
 	if value, err := readJSON(text); err == nil {
-		if number, ok := value.(json.Number); ok {
-			return number
+		if _, isNumber := value.(json.Number); isNumber || value == nil {
+			return value
 		}
 	}
 	return text

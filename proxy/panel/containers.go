@@ -5,6 +5,7 @@ package panel
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,24 +16,54 @@ import (
 )
 
 // list makes the fields of the items of a list. Those of objects are added one
-// by one; of others, an empty one waits at the end.
-func (b *builder) list(f field, items *jsonschema.Schema, list []any, given bool, at spot, depth int) field {
-	f.Kind, f.Marker = "list", "a"+at.pointer
+// by one; of others, an empty one waits at the end. Items that have a meaning
+// each have their places.
+func (b *builder) list(f field, k kind, list []any, given bool, at spot, depth int) field {
+	f.Kind, f.Marker, f.Default = "list", "a"+at.pointer, ""
 	if given {
 		f.Marked = "1"
 	}
-	all := parts(items, nil)
-	f.Default = ""
-	for i, item := range list {
-		f.Fields = append(f.Fields, b.item(all, item, true, i, at, depth))
+	for i := range max(len(list), len(k.places)) {
+		var value any
+		if i < len(list) {
+			value = list[i]
+		}
+		if i >= len(k.places) {
+			f.Fields = append(f.Fields, b.item(itemOf(k.items), value, true, i, at, depth))
+			continue
+		}
+		place := at.below("~3"+strconv.Itoa(i), strconv.Itoa(i))
+		all := parts(k.places[i], nil)
+		item := b.make(all, "Value "+strconv.Itoa(i+1), value, i < len(list) && value != nil, place, below(depth, given))
+		item.Called = ""
+		f.Fields = append(f.Fields, item)
 	}
-	next := "/~3" + strconv.Itoa(len(list))
-	if kind := b.kindOf(all).name; kind == "group" || kind == "table" {
-		f.Add = "o" + at.pointer + next
+	if len(k.places) > 0 {
+		f.Marker = "p" + at.pointer
+		if given && len(list) > 0 {
+			f.Marked = ""
+		}
+	}
+	if len(k.places) > 0 && k.items == nil {
+		f.Kind = "group"
 		return f
 	}
-	f.Fields = append(f.Fields, b.item(all, nil, false, len(list), at, depth))
+	all := parts(k.items, nil)
+	next := max(len(list), len(k.places))
+	if kind := b.kindOf(all).name; kind == "group" || kind == "table" {
+		f.Add = "o" + at.pointer + "/~3" + strconv.Itoa(next)
+		return f
+	}
+	f.Fields = append(f.Fields, b.item(all, nil, false, next, at, depth))
 	return f
+}
+
+// itemOf describes an item of which perhaps nothing is said.
+func itemOf(s *jsonschema.Schema) []*jsonschema.Schema {
+	if s == nil {
+		return anything
+	}
+	return parts(s, nil)
 }
 
 func (b *builder) item(all []*jsonschema.Schema, value any, given bool, i int, at spot, depth int) field {
@@ -58,8 +89,8 @@ func titleOf(all []*jsonschema.Schema) string {
 }
 
 // table makes the rows of the members without a property of their own, if the
-// schema says what they are.
-func (o *objectForm) table(all []*jsonschema.Schema) (table field, wanted bool) {
+// schema says what they are. The rest describes those that it says nothing of.
+func (o *objectForm) table(all, rest []*jsonschema.Schema) (table field, wanted bool) {
 	describe := func(name string) (found []*jsonschema.Schema) {
 		for _, part := range all {
 			_, others := part.AdditionalProperties.(*jsonschema.Schema)
@@ -87,8 +118,8 @@ func (o *objectForm) table(all []*jsonschema.Schema) (table field, wanted bool) 
 		}
 	}
 	blank := describe("")
-	if len(blank) == 0 {
-		return table, false
+	if len(blank) == 0 && !closed(all) && (o.bare || len(o.others) > 0) {
+		blank = rest
 	}
 	table = field{Kind: "table", Label: "Names and values", Path: schema.PlaceOf(o.at...)}
 	if len(patterns) > 0 {
@@ -96,8 +127,11 @@ func (o *objectForm) table(all []*jsonschema.Schema) (table field, wanted bool) 
 	}
 	row := func(all []*jsonschema.Schema, name string, value any, given bool) {
 		at := o.spot.below("~2"+strconv.Itoa(o.rows), name)
-		f := o.make(all, name, value, given, at, below(o.depth, given))
+		f := o.make(all, name, value, given && value != any(unreadable("")), at, below(o.depth, given)) // which may be missing
 		f.Key, f.Row, f.Label, f.Called = "k"+at.pointer, name, cmp.Or(titleOf(all), "Value"), ""
+		if kind := o.kindOf(all).name; name != "" && emptyRows[kind] != nil && reflect.DeepEqual(value, emptyRows[kind]) {
+			f.Kind, f.Name, f.Value = kind, letters[kind]+at.pointer, "" // a row that has a name is there
+		}
 		if given {
 			f.Remove = "x" + at.pointer
 			if f.Kind == "group" {
@@ -109,11 +143,18 @@ func (o *objectForm) table(all []*jsonschema.Schema) (table field, wanted bool) 
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.others)) {
 		described := describe(name)
+		if len(described) == 0 {
+			described = rest
+		}
 		if len(described) == 0 || name == "" && !o.posted {
 			continue
 		}
 		row(described, name, o.others[name], true)
 		delete(o.others, name)
+	}
+	if len(blank) == 0 {
+		table.Kind, table.Label = "group", undescribed
+		return table, len(table.Fields) > 0
 	}
 	if kind := o.kindOf(blank).name; kind == "group" || kind == "table" || kind == "variant" || kind == "list" {
 		table.Add = "o" + o.pointer + "/~2" + strconv.Itoa(o.rows)
@@ -128,6 +169,12 @@ func (o *objectForm) table(all []*jsonschema.Schema) (table field, wanted bool) 
 	row(blank, "", nil, false)
 	return table, true
 }
+
+// undescribed is the label of members that the schema doesn't admit.
+const undescribed = "Not in the schema"
+
+// emptyRows are the values of rows that have a name, and else are empty.
+var emptyRows = map[string]any{"text": "", "secret": "", "any": "", "lines": []any{}, "numbers": []any{}, "items": []any{}}
 
 func sortedPatterns(part *jsonschema.Schema) []jsonschema.Regexp {
 	return slices.SortedFunc(maps.Keys(part.PatternProperties), func(a, b jsonschema.Regexp) int { return strings.Compare(a.String(), b.String()) })
@@ -153,9 +200,17 @@ func (o *objectForm) choose(all []*jsonschema.Schema, prefix string) (found []va
 				continue
 			}
 			v := variant{id: prefix + strconv.Itoa(len(found)), alternatives: alternatives}
+			for _, alternative := range alternatives {
+				for _, part := range parts(alternative, nil) {
+					for name := range part.Properties {
+						o.varying[name] = true
+					}
+				}
+			}
 			v.chosen = o.chosen(v.id, alternatives, o.members, len(o.members) > 0, o.at)
 			if v.chosen >= 0 {
 				chosen := parts(alternatives[v.chosen], nil)
+				o.described = slices.Concat(o.described, chosen)
 				o.require(chosen)
 				o.fix(chosen, o.posted)
 				v.inner = o.choose(chosen, v.id+"."+strconv.Itoa(v.chosen)+".")
@@ -216,11 +271,11 @@ func (o *objectForm) variant(v variant) field {
 	}
 	all := parts(v.alternatives[v.chosen], nil)
 	f.Help = descriptionOf(all)
-	f.Fields = o.properties(all)
+	f.Fields = o.properties(all, true)
 	for _, inner := range v.inner {
 		f.Fields = append(f.Fields, o.variant(inner))
 	}
-	if table, wanted := o.table(all); wanted {
+	if table, wanted := o.table(all, nil); wanted {
 		f.Fields = append(f.Fields, table)
 	}
 	return f
@@ -265,6 +320,9 @@ func (b *builder) variantField(f field, all, alternatives []*jsonschema.Schema, 
 		f.Help = strings.TrimSpace(f.Help + " " + form.Help)
 	default:
 		form.Required = true
+		if len(form.Choices) == 1 && (b.posted || form.Choices[0].Chosen) { // to choose the form is to choose it
+			form = field{Kind: "fixed", Name: form.Name, Value: form.Choices[0].Value, Path: f.Path}
+		}
 		f.Fields = []field{form}
 	}
 	return f

@@ -25,14 +25,13 @@ type field struct {
 	// Called is the parameter's name, where the label is another.
 	Called string
 	Help   string
-	// Kind is text, secret, number, choice, lines, numbers, items, json, fixed, group, list,
-	// table or variant.
+	// Kind is text, secret, number, choice, lines, numbers, items, any, json, fixed, group,
+	// list, table or variant.
 	Kind     string
 	Value    string
 	Default  string // what the release takes when there is no value
 	Examples string
 	Bounds   string // of a number
-	Hint     string // how JSON looks
 	Choices  []choice
 	Required bool
 	// Fields are those of a group, the items of a list, the rows of a table, or
@@ -57,9 +56,9 @@ type choice struct {
 	Chosen       bool
 }
 
-// deepest bounds groups within groups that have no value, mostFields the fields
-// after which no group is taken apart: the rest is JSON. mostParts bounds the
-// schemas of one value.
+// deepest bounds groups within groups that have no value: a button adds further
+// ones. After mostFields no group is taken apart: the rest is JSON. mostParts
+// bounds the schemas of one value.
 const (
 	deepest    = 4
 	mostFields = 1000
@@ -125,16 +124,21 @@ type objectForm struct {
 	seen     map[string]bool
 	required map[string]bool
 	fixed    map[string]any // constants of the variants that are chosen
-	count    int            // of variants
-	rows     int            // of tables
-	depth    int
+	// described are the schemas of the object, with those of the variants that
+	// are chosen; varying are the names that some variant describes.
+	described []*jsonschema.Schema
+	varying   map[string]bool
+	bare      bool // there is no field of a property or a variant
+	count     int  // of variants
+	rows      int  // of tables
+	depth     int
 }
 
 // object makes the fields of an object that some schemas describe together.
 func (b *builder) object(all []*jsonschema.Schema, members map[string]any, at spot, depth int) (fields []field, others map[string]any) {
 	o := objectForm{
 		builder: b, spot: at, members: members, others: maps.Clone(members), seen: map[string]bool{},
-		required: map[string]bool{}, fixed: map[string]any{}, depth: depth,
+		required: map[string]bool{}, fixed: map[string]any{}, varying: map[string]bool{}, depth: depth,
 	}
 	if o.others == nil {
 		o.others = map[string]any{}
@@ -145,13 +149,19 @@ func (b *builder) object(all []*jsonschema.Schema, members map[string]any, at sp
 	o.require(all)
 	o.fix(b.pending, b.posted)
 	b.pending = nil
+	o.described = all
 	variants := o.choose(all, "")
-	fields = o.properties(all)
+	fields = o.properties(all, false)
 	for _, v := range variants {
 		fields = append(fields, o.variant(v))
 	}
-	if table, wanted := o.table(all); wanted {
-		if len(fields) > 0 {
+	o.bare = len(fields) == 0
+	var rest []*jsonschema.Schema
+	if len(at.at) > 0 { // those of the parameters themselves have a place of their own
+		rest = anything
+	}
+	if table, wanted := o.table(all, rest); wanted {
+		if len(fields) > 0 && table.Kind == "table" {
 			table.Label = "More names and values"
 		}
 		fields = append(fields, table)
@@ -196,12 +206,19 @@ func orEmpty(members map[string]any) map[string]any {
 	return members
 }
 
-// properties makes the fields of the properties that have none yet.
-func (o *objectForm) properties(all []*jsonschema.Schema) (fields []field) {
+// anything describes a value of which nothing is said.
+var anything = []*jsonschema.Schema{{}}
+
+// properties makes the fields of the properties that have none yet. One that
+// only variants say anything of has its field there.
+func (o *objectForm) properties(all []*jsonschema.Schema, inVariant bool) (fields []field) {
 	for _, part := range all {
 		for _, name := range o.schema.Properties(part) {
 			// "$schema" is for editors of files, not for a form (SLAP-91).
 			if o.seen[name] || name == "$schema" {
+				continue
+			}
+			if own := parts(part.Properties[name], nil); !inVariant && o.varying[name] && o.kindOf(own).name == "any" && titleOf(own)+descriptionOf(own) == "" {
 				continue
 			}
 			o.seen[name] = true
@@ -212,7 +229,7 @@ func (o *objectForm) properties(all []*jsonschema.Schema) (fields []field) {
 				fields = append(fields, field{Kind: "fixed", Name: "j" + at.pointer, Value: jsonText(constant), Label: name, Path: schema.PlaceOf(at.at...)})
 				continue
 			}
-			f := o.field(all, part.Properties[name], name, value, given, at, o.depth)
+			f := o.field(o.described, part.Properties[name], name, value, given, at, o.depth)
 			f.Required = o.required[name]
 			fields = append(fields, f)
 		}
@@ -247,26 +264,35 @@ func (b *builder) field(siblings []*jsonschema.Schema, s *jsonschema.Schema, nam
 func (b *builder) make(all []*jsonschema.Schema, name string, value any, given bool, at spot, depth int) field {
 	b.fields++
 	f := b.about(all, name, at)
-	simple := depth >= deepest || b.fields > mostFields || len(at.at) >= maximumDepth/2
 	members, isObject := value.(map[string]any)
 	list, isList := value.([]any)
 	k := b.kindOf(all)
-	switch {
-	case simple && k.name != "group" && k.name != "list" && k.name != "table" && k.name != "variant", k.name == "json":
-	case simple:
-		k.name = "json"
-	case k.name == "variant":
-		return b.variantField(f, all, k.alternatives, value, given, at, depth)
-	case (k.name == "group" || k.name == "table") && (isObject || !given):
-		return b.group(f, all, members, given, at, depth)
-	case k.name == "list" && (isList || !given):
-		return b.list(f, k.items, list, given, at, depth)
-	case k.name == "group" || k.name == "table" || k.name == "list":
-		k.name = "json"
+	fits := !given || k.name == "variant" || isObject && k.name != "list" || isList && k.name == "list"
+	if n := len(list); 0 < n && n <= len(k.places) && list[n-1] == nil {
+		fits = false // an empty item at the end would be none
 	}
-	f.Kind, f.Choices, f.Hint = k.name, k.choices, k.hint
+	over := b.fields > mostFields || len(at.at) >= maximumDepth/2
+	switch k.name {
+	case "group", "table", "list", "variant":
+		switch {
+		case !fits, given && over, k.name == "variant" && depth >= 2*deepest:
+			k.name = "any"
+		case k.name == "variant":
+			return b.variantField(f, all, k.alternatives, value, given, at, depth)
+		case !given && (over || depth >= deepest):
+			return f.added(k.name, at.pointer)
+		case k.name == "list":
+			return b.list(f, k, list, given, at, depth)
+		default:
+			return b.group(f, all, members, given, at, depth)
+		}
+	}
+	f.Kind, f.Choices = k.name, k.choices
 	if f.Kind == "number" {
 		f.Bounds = boundsOf(all)
+		if k.null {
+			f.Bounds = cmp.Or(f.Bounds, "A number") + ", or null"
+		}
 	}
 	f.nameDefault(all)
 	for _, problem := range b.problems { // of what the field holds
@@ -275,6 +301,16 @@ func (b *builder) make(all []*jsonschema.Schema, name string, value any, given b
 		}
 	}
 	f.write(value, given, at.pointer)
+	return f
+}
+
+// added is a group or list that isn't there, and has no fields before it is
+// added.
+func (f field) added(kind, pointer string) field {
+	f.Kind, f.Default, f.Add = "group", "", "o"+pointer
+	if kind == "list" {
+		f.Kind, f.Add = "list", "a"+pointer
+	}
 	return f
 }
 
@@ -341,11 +377,11 @@ func (b *builder) group(f field, all []*jsonschema.Schema, members map[string]an
 		f.Kind, f.Fields, f.Add = "table", table.Fields, table.Add
 		f.Help = strings.TrimSpace(f.Help + " " + table.Help)
 	}
-	if f.Kind == "group" && len(f.Fields) == 0 { // it is there or not, and no field can say so
+	if f.Kind == "group" && (len(f.Fields) == 0 || f.Fields[0].Label == undescribed) { // it is there or not, and no field can say so
 		if given {
 			f.Remove = "x" + at.pointer
 		} else {
-			f.Add = f.Marker
+			f.Marker, f.Add = "", f.Marker
 		}
 	}
 	if len(others) > 0 {

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -20,7 +19,8 @@ type kind struct {
 	name         string
 	choices      []choice             // of a choice
 	items        *jsonschema.Schema   // of a list
-	hint         string               // of JSON
+	places       []*jsonschema.Schema // of a list whose items have a meaning each
+	null         bool                 // a number may be null
 	alternatives []*jsonschema.Schema // of a variant
 }
 
@@ -47,7 +47,7 @@ func (b *builder) kindOf(all []*jsonschema.Schema) kind {
 	if hasProperties(all) && (len(types) == 0 || types["object"] && len(types) == 1) {
 		return kind{name: "group"}
 	}
-	if len(alternatives) > 0 {
+	if alternatives = flat(alternatives, map[*jsonschema.Schema]bool{}); len(alternatives) > 0 {
 		// Forms of the same kind are one; those of several plain types as well.
 		common := map[string]bool{}
 		plain := true
@@ -66,26 +66,29 @@ func (b *builder) kindOf(all []*jsonschema.Schema) kind {
 			types = common
 		}
 	}
+	null := types["null"]
 	delete(types, "null")
 	switch {
+	case len(types) == 0 && null:
+		return kind{name: "choice", choices: []choice{{Value: "null", Label: "null"}}}
+	case len(types) == 0:
+		return kind{name: "any"}
 	case types["boolean"] && len(types) == 1:
-		return kind{name: "choice", choices: []choice{{Value: "true", Label: "yes"}, {Value: "false", Label: "no"}}}
-	case types["array"] && len(types) == 1:
+		k := kind{name: "choice", choices: []choice{{Value: "true", Label: "yes"}, {Value: "false", Label: "no"}}}
+		if null {
+			k.choices = append(k.choices, choice{Value: "null", Label: "null"})
+		}
+		return k
+	case (types["integer"] || types["number"]) && !types["boolean"] && !types["array"] && !types["object"]:
+		return kind{name: "number", null: null}
+	case len(types) > 1 || null:
+		return kind{name: "variant", alternatives: alternativesOf(types, null)}
+	case types["array"]:
 		return b.arrayKind(all)
-	case types["object"] && len(types) == 1:
-		if describesMembers(all) {
-			return kind{name: "table"}
-		}
-		if closed(all) {
-			return kind{name: "group"} // which is there or not
-		}
-		return kind{name: "json", hint: `{"name": "value"}`}
-	case types["array"], types["object"], len(types) == 0:
-		return kind{name: "json"}
-	case types["boolean"]:
-		return kind{name: "json"}
-	case types["integer"], types["number"]:
-		return kind{name: "number"}
+	case types["object"] && closed(all) && !describesMembers(all):
+		return kind{name: "group"} // which is there or not
+	case types["object"]:
+		return kind{name: "table"}
 	}
 	for _, part := range all {
 		if format := b.schema.Keyword(part, "format"); part.WriteOnly || format == "password" {
@@ -93,6 +96,52 @@ func (b *builder) kindOf(all []*jsonschema.Schema) kind {
 		}
 	}
 	return kind{name: "text"}
+}
+
+// flat puts the alternatives of an alternative that says nothing else in its
+// place.
+func flat(alternatives []*jsonschema.Schema, seen map[*jsonschema.Schema]bool) (found []*jsonschema.Schema) {
+	for _, alternative := range alternatives {
+		last := alternative
+		for last.Ref != nil && isBare(last) && !seen[last] {
+			seen[last] = true
+			last = last.Ref
+		}
+		inner := slices.Concat(last.OneOf, last.AnyOf)
+		switch {
+		case seen[last]:
+		case isBare(last) && len(inner) > 0:
+			seen[last] = true
+			found = append(found, flat(inner, seen)...)
+		default:
+			found = append(found, alternative)
+		}
+	}
+	return found
+}
+
+// isBare reports whether a schema only refers to others.
+func isBare(s *jsonschema.Schema) bool {
+	all := []*jsonschema.Schema{s}
+	return s.Title == "" && s.Description == "" && s.Types == nil && s.Const == nil && s.Enum == nil && len(s.AllOf) == 0 && len(s.Required) == 0 &&
+		s.Items == nil && s.Items2020 == nil && !hasProperties(all) && !describesMembers(all) && !closed(all)
+}
+
+// alternativesOf are the forms of a value that may be of several types.
+func alternativesOf(types map[string]bool, null bool) (alternatives []*jsonschema.Schema) {
+	if types["number"] {
+		delete(types, "integer")
+	}
+	names := slices.Sorted(maps.Keys(types))
+	if null {
+		names = append(names, "null")
+	}
+	for _, name := range names {
+		of := new(jsonschema.Types)
+		of.Add(name)
+		alternatives = append(alternatives, &jsonschema.Schema{Types: of})
+	}
+	return alternatives
 }
 
 // onlyBounds reports whether schemas say nothing of a value's type.
@@ -106,6 +155,7 @@ func onlyBounds(all []*jsonschema.Schema) bool {
 // arrayKind chooses lines for plain items.
 func (b *builder) arrayKind(all []*jsonschema.Schema) kind {
 	var items *jsonschema.Schema
+	var places []*jsonschema.Schema
 	for _, part := range all {
 		if of, is := part.Items.(*jsonschema.Schema); is {
 			items = of
@@ -114,11 +164,15 @@ func (b *builder) arrayKind(all []*jsonschema.Schema) kind {
 			items = part.Items2020
 		}
 		if list, is := part.Items.([]*jsonschema.Schema); is && len(list) > 0 {
-			return kind{name: "json", hint: tupleHint(list)}
+			places = list
+			items, _ = part.AdditionalItems.(*jsonschema.Schema)
 		}
 		if len(part.PrefixItems) > 0 {
-			return kind{name: "json", hint: tupleHint(part.PrefixItems)}
+			places = part.PrefixItems
 		}
+	}
+	if len(places) > 0 {
+		return kind{name: "list", items: items, places: places}
 	}
 	if items == nil {
 		return kind{name: "items"}
@@ -127,23 +181,13 @@ func (b *builder) arrayKind(all []*jsonschema.Schema) kind {
 	case "text":
 		return kind{name: "lines"}
 	case "number":
-		return kind{name: "numbers"}
-	case "json":
-		if of.hint != "" {
-			of.hint = "[" + of.hint + ", …]"
+		if !of.null {
+			return kind{name: "numbers"}
 		}
-		return of
+	case "any":
+		return kind{name: "items"}
 	}
 	return kind{name: "list", items: items}
-}
-
-// tupleHint shows a list whose items have a meaning each.
-func tupleHint(items []*jsonschema.Schema) string {
-	var names []string
-	for i, item := range items {
-		names = append(names, jsonLine(cmp.Or(titleOf(parts(item, nil)), "value "+strconv.Itoa(i+1))))
-	}
-	return "[" + strings.Join(names, ", ") + "]"
 }
 
 func hasProperties(all []*jsonschema.Schema) bool {
@@ -161,7 +205,9 @@ func describesMembers(all []*jsonschema.Schema) bool {
 
 // closed reports whether schemas admit no member that they don't describe.
 func closed(all []*jsonschema.Schema) bool {
-	return slices.ContainsFunc(all, func(s *jsonschema.Schema) bool { return s.AdditionalProperties == false })
+	return slices.ContainsFunc(all, func(s *jsonschema.Schema) bool {
+		return s.AdditionalProperties == false || s.UnevaluatedProperties != nil && s.UnevaluatedProperties.Bool != nil && !*s.UnevaluatedProperties.Bool
+	})
 }
 
 // boundsOf says which numbers schemas admit, in the words of mismatches.
@@ -202,9 +248,6 @@ func typesOf(all []*jsonschema.Schema) map[string]bool {
 			}
 		}
 		types = stated
-	}
-	if len(types) > 1 {
-		delete(types, "null")
 	}
 	if len(types) > 0 {
 		return types
@@ -277,23 +320,24 @@ func constants(s *jsonschema.Schema, depth int) (list []constant) {
 }
 
 // letters say how a kind of field is written (answers.go).
-var letters = map[string]string{"text": "s", "secret": "s", "number": "n", "lines": "l", "numbers": "i", "items": "t", "choice": "j", "json": "j"}
+var letters = map[string]string{"any": "v", "text": "s", "secret": "s", "number": "n", "lines": "l", "numbers": "i", "items": "t", "choice": "j", "json": "j"}
 
 // write puts a value into the field. What doesn't fit its kind, or would come
-// back as something else, is written as JSON.
+// back as something else, is written as any value.
 func (f *field) write(value any, given bool, pointer string) {
-	letter := letters[f.Kind]
 	if given {
 		text, fits := f.form(value)
 		if !fits {
-			f.Kind, letter, text = "json", "j", jsonText(value)
-			if unread, ok := value.(unreadable); ok {
-				text = string(unread)
-			}
+			f.Kind = "any"
+			text, fits = f.form(value)
+		}
+		if !fits {
+			f.Kind = "json"
+			text, _ = f.form(value)
 		}
 		f.Value = text
 	}
-	f.Name = letter + pointer
+	f.Name = letters[f.Kind] + pointer
 }
 
 func (f *field) form(value any) (text string, fits bool) {
@@ -301,9 +345,26 @@ func (f *field) form(value any) (text string, fits bool) {
 	case "text", "secret":
 		text, fits = value.(string)
 		return text, fits && strings.TrimSpace(text) != "" && !strings.Contains(text, "\r") && (f.Kind == "text" || !strings.Contains(text, "\n"))
+	case "any":
+		switch value := value.(type) {
+		case string:
+			if again, err := readAny(value); err == nil && again == any(value) && value != "" && !strings.Contains(value, "\r") {
+				return value, true
+			}
+		case []any, map[string]any, unreadable:
+			return "", false
+		}
+		return jsonText(value), true
 	case "number":
-		number, isNumber := value.(json.Number)
-		return string(number), isNumber
+		switch value := value.(type) {
+		case nil:
+			return "null", true
+		case json.Number:
+			return string(value), true
+		case string: // that is no number
+			return value, numberIn(value) == any(value) && value != "" && !strings.ContainsAny(value, "\r\n")
+		}
+		return "", false
 	case "lines":
 		return linesOf(value, plainLine)
 	case "numbers":
@@ -325,8 +386,10 @@ func (f *field) form(value any) (text string, fits bool) {
 		}
 		return text, fits
 	}
-	_, isUnread := value.(unreadable)
-	return jsonText(value), !isUnread
+	if unread, is := value.(unreadable); is {
+		return string(unread), true
+	}
+	return jsonText(value), true
 }
 
 // plainLine is a text that a line can hold.

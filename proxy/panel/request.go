@@ -17,8 +17,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"slapos/proxy/store"
 	"slapos/slap"
 	"slapos/slap/schema"
@@ -302,9 +300,8 @@ func (page *requestPage) fill(ctx context.Context, a answers) {
 		defer cancel()
 		page.Flaws = page.schema.Flaws
 		page.Fields, values = fieldsOf(ctx, page.schema, a)
-		more, closed := page.schema.AdditionalProperties.(bool)
-		_, table := page.schema.AdditionalProperties.(*jsonschema.Schema)
-		page.OthersFit = !table && (!closed || more) || len(values) > 0
+		all := parts(page.schema.Schema, nil)
+		page.OthersFit = !closed(all) && !describesMembers(all) || len(values) > 0
 	}
 	if len(values) > 0 {
 		page.Others = jsonText(values)
