@@ -80,7 +80,7 @@ addCopies();
 
 // Keys, outside of fields.
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, textarea, select, dialog")) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("input, textarea, select, dialog[open]")) return;
   const search = document.querySelector("form.search input[type=search]");
   if (event.key === "/" && search) search.focus();
   else if (event.key === "/") location.assign("instances");
