@@ -82,6 +82,7 @@ func commands(e *environment) []*cli.Command {
 		),
 		newCompleteCommand(e),
 		newConsoleCommand(e),
+		newDoctorCommand(e),
 		newHelpCommand(e),
 		newRemoveCommand(e),
 		newRequestCommand(e),

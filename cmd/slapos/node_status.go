@@ -91,7 +91,8 @@ type serviceStatus struct {
 	Description string `json:"description"`
 }
 
-func (e *environment) printNodeStatus(ctx context.Context, layout supervisor.Layout, status *agent.Status) error {
+// nodeStatusOf asks the supervisor; its error is in what it returns, too.
+func nodeStatusOf(ctx context.Context, layout supervisor.Layout, status *agent.Status) (nodeStatus, error) {
 	told := nodeStatus{Agent: status, Services: []serviceStatus{}}
 	client := supervisor.NewClient(layout.Socket())
 	defer client.Close()
@@ -102,6 +103,11 @@ func (e *environment) printNodeStatus(ctx context.Context, layout supervisor.Lay
 	for _, info := range infos {
 		told.Services = append(told.Services, serviceStatus{info.Group, info.Name, info.Statename, info.Pid, info.Description})
 	}
+	return told, err
+}
+
+func (e *environment) printNodeStatus(ctx context.Context, layout supervisor.Layout, status *agent.Status) error {
+	told, err := nodeStatusOf(ctx, layout, status)
 	if printErr := e.printDocument(told); printErr != nil {
 		return printErr
 	}

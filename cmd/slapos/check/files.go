@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"slapos/cmd/slapos/pytext"
 	"slapos/grid/pass"
 )
 
@@ -50,6 +51,17 @@ var namedFiles = []file{
 	{"slapproxy", "listen_token_file", true, false},
 	{"slapproxy", "webhook_secret_file", true, false},
 	{"slapproxy", "shacache_signing_key_path", true, false},
+}
+
+// SecretFiles are the files with secrets that a configuration names.
+func SecretFiles(c *pytext.Configuration) (paths []string) {
+	for _, f := range namedFiles {
+		section, err := c.Section(f.section)
+		if path := section[f.key]; err == nil && f.secret && path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // files finds named files that aren't there, or that others may read or change.

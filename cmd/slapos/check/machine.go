@@ -14,7 +14,7 @@ import (
 // python finds an interpreter that builds nothing.
 func python(ctx context.Context, s *Subject) []Finding {
 	if err := s.Python(ctx); err != nil {
-		text := lineOf(err)
+		text := LineOf(err)
 		at := strings.LastIndex(text, ": ")
 		if at < 0 {
 			return []Finding{fault(text, "name another interpreter in the key python")}

@@ -39,7 +39,7 @@ func askMaster(ctx context.Context, s *Subject) (found []Finding) {
 	s.master = &Master{URL: s.slapos["master_url"]}
 	client, err := s.Client()
 	if err != nil {
-		return []Finding{fault("the master can't be asked: "+lineOf(err), "change the key, or the file that it names")}
+		return []Finding{fault("the master can't be asked: "+LineOf(err), "change the key, or the file that it names")}
 	}
 	defer func() { _ = client.Close() }()
 	s.master.URL = client.MasterURL()
@@ -65,7 +65,7 @@ func askMaster(ctx context.Context, s *Subject) (found []Finding) {
 	case errors.As(err, &answer) && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden):
 		found = append(found, fault(fmt.Sprintf("the master %s refuses this machine as %s (status %d)", s.master.URL, computer, answer.Status), "look at key_file and cert_file, or master_token_file, and whether it was revoked"))
 	default:
-		found = append(found, fault(fmt.Sprintf("the master %s doesn't tell what is to be on %s: %s", s.master.URL, computer, lineOf(err)), "look at the log of the master, and whether master_url is its address"))
+		found = append(found, fault(fmt.Sprintf("the master %s doesn't tell what is to be on %s: %s", s.master.URL, computer, LineOf(err)), "look at the log of the master, and whether master_url is its address"))
 	}
 	return found
 }
@@ -73,9 +73,9 @@ func askMaster(ctx context.Context, s *Subject) (found []Finding) {
 // unreached says why a master doesn't answer.
 func unreached(url string, err error) Finding {
 	var failed *slap.ConnectionError
-	reason := lineOf(err)
+	reason := LineOf(err)
 	if errors.As(err, &failed) {
-		reason = lineOf(failed.Err)
+		reason = LineOf(failed.Err)
 	}
 	remedy := "look at master_url, the firewall, and whether the master runs"
 	switch {
@@ -112,8 +112,8 @@ func clockOf(_ context.Context, s *Subject) []Finding {
 	return nil
 }
 
-// lineOf is the last line of an error, which says what happened.
-func lineOf(err error) string {
+// LineOf is the last line of an error, which says what happened.
+func LineOf(err error) string {
 	text := strings.TrimSpace(err.Error())
 	return text[strings.LastIndexByte(text, '\n')+1:]
 }
