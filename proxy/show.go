@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,40 +67,55 @@ func showSection(ctx context.Context, out io.Writer, reader *store.Reader, secti
 	return showTable(ctx, out, reader, section)
 }
 
-// showTable prints one of the sections that are tables (PROXY-161).
-func showTable(ctx context.Context, out io.Writer, reader *store.Reader, section string) error {
-	var skip []string
-	var name, condition string
+// shownTable is a table, and the columns of it that are left out.
+type shownTable struct {
+	*store.Table
+	name string
+	skip []string
+}
+
+func readTable(ctx context.Context, reader *store.Reader, section string) (*shownTable, error) {
+	shown := &shownTable{}
+	condition := ""
 	switch section {
 	case "computers":
-		name = "computer18"
+		shown.name = "computer18"
 	case "software":
-		name = "software18"
+		shown.name = "software18"
 	case "partitions":
-		name, condition = "partition18", "slap_state <> 'free'"
-		skip = []string{"xml", "connection_xml", "slave_instance_list"}
+		shown.name, condition = "partition18", "slap_state <> 'free'"
+		shown.skip = []string{"xml", "connection_xml", "slave_instance_list"}
 	case "slaves":
-		name, skip = "slave18", []string{"connection_xml"}
+		shown.name, shown.skip = "slave18", []string{"connection_xml"}
 	default:
-		return fmt.Errorf("there is no section %q", section)
+		return nil, fmt.Errorf("there is no section %q", section)
 	}
-	table, err := reader.Table(ctx, name, condition)
+	var err error
+	if shown.Table, err = reader.Table(ctx, shown.name, condition); err != nil {
+		return nil, err
+	}
+	if section == "software" {
+		addDigest(shown.Table)
+	}
+	return shown, nil
+}
+
+// showTable prints one of the sections that are tables (PROXY-161).
+func showTable(ctx context.Context, out io.Writer, reader *store.Reader, section string) error {
+	shown, err := readTable(ctx, reader, section)
 	if err != nil {
 		return err
 	}
-	if section == "software" {
-		addDigest(table)
-	}
-	if len(table.Rows) == 0 {
-		fmt.Fprintf(out, "table %s: empty\n", name)
+	if len(shown.Rows) == 0 {
+		fmt.Fprintf(out, "table %s: empty\n", shown.name)
 		return nil
 	}
-	title := "table " + name
-	if len(skip) > 0 {
-		title += ": skipping " + strings.Join(skip, ", ")
+	title := "table " + shown.name
+	if len(shown.skip) > 0 {
+		title += ": skipping " + strings.Join(shown.skip, ", ")
 	}
 	fmt.Fprintln(out, title)
-	writeTable(out, table, skip)
+	writeTable(out, shown.Table, shown.skip)
 	return nil
 }
 
@@ -156,19 +172,36 @@ func writeTable(out io.Writer, table *store.Table, skip []string) {
 	fmt.Fprintln(out, rule)
 }
 
+// published is what an instance tells its users.
+type published struct {
+	partition, reference, softwareType string
+	parameters                         []slap.Parameter
+}
+
+func readParameters(ctx context.Context, reader *store.Reader) (all []published, err error) {
+	table, err := reader.Table(ctx, "partition18", "connection_xml <> ''")
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range table.Rows {
+		p := published{partition: table.Text(row, "reference"), reference: table.Text(row, "partition_reference"), softwareType: table.Text(row, "software_type")}
+		if p.parameters, err = slap.ListInstance([]byte(table.Text(row, "connection_xml"))); err != nil {
+			return nil, fmt.Errorf("parameters of %s: %w", p.partition, err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
 // showParameters prints what instances published (PROXY-162).
 func showParameters(ctx context.Context, out io.Writer, reader *store.Reader) error {
-	table, err := reader.Table(ctx, "partition18", "connection_xml <> ''")
+	all, err := readParameters(ctx, reader)
 	if err != nil {
 		return err
 	}
-	for _, row := range table.Rows {
-		fmt.Fprintf(out, "%s: %s (type %s)\n", table.Text(row, "reference"), table.Text(row, "partition_reference"), table.Text(row, "software_type"))
-		parameters, err := slap.ListInstance([]byte(table.Text(row, "connection_xml")))
-		if err != nil {
-			return fmt.Errorf("parameters of %s: %w", table.Text(row, "reference"), err)
-		}
-		for _, parameter := range parameters {
+	for _, p := range all {
+		fmt.Fprintf(out, "%s: %s (type %s)\n", p.partition, p.reference, p.softwareType)
+		for _, parameter := range p.parameters {
 			fmt.Fprintf(out, "    %s = %s\n", parameter.ID, parameterText(parameter.ID, parameter.Text))
 		}
 	}
@@ -198,27 +231,35 @@ func parameterText(name, text string) string {
 	return indented.String()
 }
 
-// showNetwork prints the addresses of partitions in use (PROXY-163).
-func showNetwork(ctx context.Context, out io.Writer, reader *store.Reader) error {
+// readNetwork returns the addresses of partitions in use, and these sorted.
+func readNetwork(ctx context.Context, reader *store.Reader) (partitions []string, addresses map[string][]string, err error) {
 	table, err := reader.Table(ctx, "partition_network18",
 		"partition_reference NOT IN (SELECT reference FROM partition18 WHERE slap_state = 'free')")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	addresses := map[string][]string{}
-	var partitions []string
+	addresses = map[string][]string{}
 	for _, row := range table.Rows {
 		partition := table.Text(row, "partition_reference")
-		if addresses[partition] == nil {
-			partitions = append(partitions, partition)
-		}
 		addresses[partition] = append(addresses[partition], table.Text(row, "address"))
 	}
-	slices.Sort(partitions)
+	return slices.Sorted(maps.Keys(addresses)), addresses, nil
+}
+
+// showNetwork prints the addresses of partitions in use (PROXY-163).
+func showNetwork(ctx context.Context, out io.Writer, reader *store.Reader) error {
+	partitions, addresses, err := readNetwork(ctx, reader)
+	if err != nil {
+		return err
+	}
 	for _, partition := range partitions {
 		fmt.Fprintf(out, "%s: %s\n", partition, strings.Join(addresses[partition], ", "))
 	}
 	return nil
+}
+
+func usageTime(seconds float64) string {
+	return time.Unix(int64(seconds), 0).UTC().Format(time.RFC3339)
 }
 
 // showUsage prints the usage reports, which the original doesn't keep.
@@ -228,12 +269,11 @@ func showUsage(ctx context.Context, out io.Writer, reader *store.Reader) error {
 		return err
 	}
 	for _, report := range reports {
-		when := time.Unix(int64(report.Time), 0).UTC().Format(time.RFC3339)
 		text := report.Report
 		if parsed, err := usage.Parse(report.Computer, text); err == nil {
 			text = parsed.Text()
 		}
-		fmt.Fprintf(out, "%s %s\n%s\n", when, report.Computer, strings.TrimRight(text, "\n"))
+		fmt.Fprintf(out, "%s %s\n%s\n", usageTime(report.Time), report.Computer, strings.TrimRight(text, "\n"))
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/urfave/cli/v2"
+
 	"slapos/cmd/slapos/pytext"
 	"slapos/grid/pass"
 	"slapos/networkcache"
@@ -18,18 +20,34 @@ import (
 	"slapos/slap/pyjson"
 )
 
+type lookupOptions struct {
+	configuration string
+	json          bool
+}
+
+func (o *lookupOptions) flags() []cli.Flag {
+	return []cli.Flag{configFlag(&o.configuration), jsonFlag(&o.json, "print an object: key, and entries, a list of objects")}
+}
+
+// found is what cachelookup --json prints.
+type found struct {
+	Key         string `json:"key"`
+	SoftwareURL string `json:"software-url,omitempty"`
+	Entries     any    `json:"entries"`
+}
+
 // A lookup asks shadir for one key and shows its entries.
 type lookup struct {
-	configuration string
-	download      string // beginning of the names of the options with URLs
-	key           string
-	sharedKey     string // asked for when there is no key, on nodes with shared parts; may be empty
-	notFound      string // message for a missing key
-	unreachable   string // message for an error of the server, at the level
-	level         slog.Level
-	failed        string // message for any other failure
-	empty         string
-	show          func(context.Context, *networkcache.Client, []networkcache.Entry, map[string]string) error
+	lookupOptions
+	download    string // beginning of the names of the options with URLs
+	key         string
+	sharedKey   string // asked for when there is no key, on nodes with shared parts; may be empty
+	notFound    string // message for a missing key
+	unreachable string // message for an error of the server, at the level
+	level       slog.Level
+	failed      string // message for any other failure
+	empty       string
+	show        func(context.Context, *networkcache.Client, []networkcache.Entry, map[string]string) error
 }
 
 const lookupExitCodes = `
@@ -62,6 +80,9 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 	}
 	if err == nil && len(entries) == 0 {
 		e.log.Info(l.empty)
+		if l.json {
+			return e.printDocument(found{Key: l.key, Entries: []string{}})
+		}
 		return nil
 	}
 	if err == nil {
@@ -84,16 +105,16 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 
 // A sourceLookup is the lookup of a downloaded file or a package.
 type sourceLookup struct {
-	configuration string
-	key           string
-	field         string // of the entries that names it, for the table
-	title         string // of the table
-	failed        string // message for other failures
+	lookupOptions
+	key    string
+	field  string // of the entries that names it, for the table
+	title  string // of the table
+	failed string // message for other failures
 }
 
 func (s sourceLookup) run(ctx context.Context, e *environment) error {
 	l := &lookup{
-		configuration: s.configuration,
+		lookupOptions: s.lookupOptions,
 		download:      "download",
 		key:           s.key,
 		notFound:      "Object not found in cache.",
@@ -103,12 +124,18 @@ func (s sourceLookup) run(ctx context.Context, e *environment) error {
 	}
 	l.show = func(_ context.Context, client *networkcache.Client, entries []networkcache.Entry, options map[string]string) error {
 		rows := [][]string{{s.field, "sha512", "signed"}}
+		var described []map[string]any
 		for _, entry := range entries {
 			row, err := sourceRow(entry, s.field)
 			if err != nil {
 				return err
 			}
-			rows = append(rows, append(row, slap.PythonString(client.Trusts(entry))))
+			signed := client.Trusts(entry)
+			rows = append(rows, append(row, slap.PythonString(signed)))
+			described = append(described, map[string]any{s.field: row[0], "sha512": row[1], "signed": signed})
+		}
+		if s.json {
+			return e.printDocument(found{Key: s.key, Entries: described})
 		}
 		e.log.Info(s.title)
 		e.log.Info(fmt.Sprintf("SHADIR URL: %s/%s\n", options["download-dir-url"], s.key))

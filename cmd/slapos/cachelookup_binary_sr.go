@@ -17,7 +17,7 @@ import (
 )
 
 func newCacheLookupBinaryCommand(e *environment) *cli.Command {
-	var configuration string
+	options := new(lookupOptions)
 	return &cli.Command{
 		Name:      "binary-sr",
 		Usage:     "show the builds of a release in the network cache",
@@ -26,22 +26,22 @@ func newCacheLookupBinaryCommand(e *environment) *cli.Command {
 that URL, or of a URL with that md5 sum. Compatible are those that this node
 could run, verified those with a signature it trusts. The age is that of the
 signed date, if there is one.` + lookupExitCodes,
-		Flags: []cli.Flag{configFlag(&configuration)},
+		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
-			return runCacheLookupBinary(c.Context, e, configuration, c.Args().First())
+			return runCacheLookupBinary(c.Context, e, *options, c.Args().First())
 		},
 	}
 }
 
 var beginsWithMD5 = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{32}`) })
 
-func runCacheLookupBinary(ctx context.Context, e *environment, configuration, name string) error {
+func runCacheLookupBinary(ctx context.Context, e *environment, options lookupOptions, name string) error {
 	key := name
 	if !beginsWithMD5().MatchString(name) {
 		key = networkcache.ReleaseKey(name)
 	}
 	l := &lookup{
-		configuration: configuration,
+		lookupOptions: options,
 		download:      "download-binary",
 		key:           key,
 		sharedKey:     networkcache.SharedReleaseKey(key),
@@ -56,10 +56,14 @@ func runCacheLookupBinary(ctx context.Context, e *environment, configuration, na
 		if err != nil {
 			return err
 		}
-		rows, err := binaryRows(ctx, client, entries, e.now())
+		builds, err := binaryBuilds(ctx, client, entries)
 		if err != nil {
 			return err
 		}
+		if options.json {
+			return e.printDocument(found{Key: key, SoftwareURL: url, Entries: builds})
+		}
+		rows := binaryRows(builds, e.now())
 		e.log.Info("Software URL: " + url)
 		e.log.Info("MD5:          " + key)
 		for _, line := range tableLines(rows) {
@@ -70,25 +74,48 @@ func runCacheLookupBinary(ctx context.Context, e *environment, configuration, na
 	return l.run(ctx, e)
 }
 
-// binaryRows are sorted by platform, those not verified first. When an entry
-// has a signed date, a last column tells ages (NC-47).
-func binaryRows(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry, now time.Time) ([][]string, error) {
+// A build is an entry of the binary cache.
+type build struct {
+	Multiarch    string     `json:"multiarch"`
+	Distribution string     `json:"distribution"`
+	Version      string     `json:"version"`
+	ID           string     `json:"id"`
+	Compatible   bool       `json:"compatible"`
+	Verified     bool       `json:"verified"`
+	Date         *time.Time `json:"date"` // null without a signed one
+}
+
+func binaryBuilds(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry) (builds []build, err error) {
 	here := networkcache.DetectPlatform(ctx, "/")
-	var rows [][]string
-	anyDated := false
 	for _, entry := range entries {
 		platform, err := networkcache.EntryPlatform(entry)
 		if err != nil {
 			return nil, err
 		}
-		age := "-"
-		if date, dated := entry.Date(); dated {
-			age, anyDated = terminal.Age(now.Sub(date)), true
+		b := build{
+			Multiarch: platform.Multiarch, Distribution: platform.OS[0], Version: platform.OS[1], ID: platform.OS[2],
+			Compatible: platform.Compatible(here), Verified: client.Trusts(entry),
 		}
-		rows = append(rows, []string{
-			platform.Multiarch, platform.OS[0], platform.OS[1], platform.OS[2],
-			yesOrNo(platform.Compatible(here)), yesOrNo(client.Trusts(entry)), age,
-		})
+		if date, dated := entry.Date(); dated {
+			date = date.UTC()
+			b.Date = &date
+		}
+		builds = append(builds, b)
+	}
+	return builds, nil
+}
+
+// binaryRows are sorted by platform, those not verified first. When an entry
+// has a signed date, a last column tells ages (NC-47).
+func binaryRows(builds []build, now time.Time) [][]string {
+	var rows [][]string
+	anyDated := false
+	for _, b := range builds {
+		age := "-"
+		if b.Date != nil {
+			age, anyDated = terminal.Age(now.Sub(*b.Date)), true
+		}
+		rows = append(rows, []string{b.Multiarch, b.Distribution, b.Version, b.ID, yesOrNo(b.Compatible), yesOrNo(b.Verified), age})
 	}
 	slices.SortStableFunc(rows, func(a, b []string) int { return slices.CompareFunc(a[:6], b[:6], strings.Compare) })
 	rows = append([][]string{{"multiarch", "distribution", "version", "id", "compatible?", "verified?", "age"}}, rows...)
@@ -97,7 +124,7 @@ func binaryRows(ctx context.Context, client *networkcache.Client, entries []netw
 			rows[i] = rows[i][:6]
 		}
 	}
-	return rows, nil
+	return rows
 }
 
 func yesOrNo(yes bool) string {

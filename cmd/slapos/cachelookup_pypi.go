@@ -9,17 +9,17 @@ import (
 )
 
 func newCacheLookupPyPICommand(e *environment) *cli.Command {
-	var configuration string
+	options := new(lookupOptions)
 	return &cli.Command{
 		Name:        "pypi",
 		Usage:       "show the files of a Python package in the network cache",
 		ArgsUsage:   "NAME VERSION",
 		Description: `Lists what the network cache has of one version of a Python package.` + lookupExitCodes,
-		Flags:       []cli.Flag{configFlag(&configuration)},
+		Flags:       options.flags(),
 		Action: func(c *cli.Context) error {
 			name, version := c.Args().Get(0), c.Args().Get(1)
 			l := sourceLookup{
-				configuration: configuration, key: "pypi:" + name + "=" + version, field: "basename",
+				lookupOptions: *options, key: "pypi:" + name + "=" + version, field: "basename",
 				title:  fmt.Sprintf("Python egg %s version %s", name, version),
 				failed: fmt.Sprintf("Error while looking egg %s version %s", name, version),
 			}

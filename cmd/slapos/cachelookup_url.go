@@ -5,17 +5,17 @@ package main
 import "github.com/urfave/cli/v2"
 
 func newCacheLookupURLCommand(e *environment) *cli.Command {
-	var configuration string
+	options := new(lookupOptions)
 	return &cli.Command{
 		Name:        "url",
 		Usage:       "show the files of a URL in the network cache",
 		ArgsUsage:   "URL",
 		Description: `Lists what the network cache has for a file that builds download from a URL.` + lookupExitCodes,
-		Flags:       []cli.Flag{configFlag(&configuration)},
+		Flags:       options.flags(),
 		Action: func(c *cli.Context) error {
 			url := c.Args().First()
 			l := sourceLookup{
-				configuration: configuration, key: sourceKey(url), field: "url",
+				lookupOptions: *options, key: sourceKey(url), field: "url",
 				title: "Software source URL: " + url, failed: "Error while looking object " + url,
 			}
 			return l.run(c.Context, e)

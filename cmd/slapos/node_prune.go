@@ -18,6 +18,14 @@ type pruneOptions struct {
 	configuration string
 	dryRun        bool
 	additional    cli.StringSlice
+	json          bool
+}
+
+// pruned is what slapos node prune --json prints.
+type pruned struct {
+	SharedRoot string   `json:"shared-root"`
+	DryRun     bool     `json:"dry-run"`
+	Parts      []string `json:"parts"`
 }
 
 func (o *pruneOptions) flags() []cli.Flag {
@@ -25,6 +33,7 @@ func (o *pruneOptions) flags() []cli.Flag {
 		configFlag(&o.configuration),
 		&cli.BoolFlag{Name: "dry-run", Destination: &o.dryRun, Usage: "only show what would be removed"},
 		&cli.StringSliceFlag{Name: "additional-software-directory", Destination: &o.additional, Usage: "software in `DIRECTORY` uses shared parts too (repeatable)"},
+		jsonFlag(&o.json, "print an object: shared-root, dry-run, and parts that are removed, or would be"),
 	}
 }
 
@@ -82,15 +91,21 @@ func (e *environment) prune(ctx context.Context, configuration *pytext.Configura
 		}
 		defer pidFile.Release()
 	}
-	return prune.Run(ctx, prune.Options{
-		SharedRoot:         shared[len(shared)-1],
+	told := pruned{SharedRoot: shared[len(shared)-1], DryRun: options.dryRun, Parts: []string{}}
+	err = prune.Run(ctx, prune.Options{
+		SharedRoot:         told.SharedRoot,
 		SoftwareRoot:       slapos["software_root"],
 		InstanceRoot:       slapos["instance_root"],
 		AdditionalSoftware: options.additional.Value(),
 		DryRun:             options.dryRun,
 		ParseNested:        parseNestedNode,
 		Logger:             e.log,
+		Unused:             func(part string) { told.Parts = append(told.Parts, part) },
 	})
+	if options.json {
+		err = errors.Join(err, e.printDocument(told)) // what was removed before an error, too
+	}
+	return err
 }
 
 // parseNestedNode reads the configuration of a node inside a partition.

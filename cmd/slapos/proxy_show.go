@@ -20,6 +20,7 @@ type proxyShowOptions struct {
 	configuration string
 	database      string
 	sections      []string
+	json          bool
 }
 
 // showable are the sections in the order in which they are shown.
@@ -44,7 +45,7 @@ func (o *proxyShowOptions) flags() []cli.Flag {
 	for _, section := range showable() {
 		flags = append(flags, &cli.BoolFlag{Name: section, Usage: usages[section]})
 	}
-	return flags
+	return append(flags, jsonFlag(&o.json, "print an object: database, and a list of objects for each section"))
 }
 
 func newProxyShowCommand(e *environment) *cli.Command {
@@ -76,6 +77,13 @@ func runProxyShow(ctx context.Context, e *environment, options proxyShowOptions)
 	settings, err := proxySettings(configuration, map[string]string{"database_uri": options.database})
 	if err != nil {
 		return err
+	}
+	if options.json {
+		described, err := proxy.Describe(ctx, settings["database_uri"], options.sections)
+		if err != nil {
+			return err
+		}
+		return e.printDocument(described)
 	}
 	if !isTerminal(e.stdout) {
 		return proxy.Show(ctx, e.stdout, settings["database_uri"], options.sections)

@@ -26,6 +26,14 @@ type Options struct {
 	// which it fails is ignored. If nil, there are no such nodes.
 	ParseNested func(content []byte) (NestedNode, error)
 	Logger      *slog.Logger
+	// Unused is called for each part that is, or would be, removed; may be nil.
+	Unused func(part string)
+}
+
+func (o Options) tell(part string) {
+	if o.Unused != nil {
+		o.Unused(part)
+	}
 }
 
 // A NestedNode is a node inside one of our partitions, which may use our shared
@@ -81,6 +89,7 @@ func Run(ctx context.Context, options Options) error {
 func prunePart(ctx context.Context, options Options, part string) error {
 	if options.DryRun {
 		options.Logger.Warn("Unused shared parts at " + part)
+		options.tell(part)
 		return ctx.Err()
 	}
 	name, err := filepath.Rel(options.SharedRoot, part)
@@ -91,6 +100,7 @@ func prunePart(ctx context.Context, options Options, part string) error {
 		return err
 	}
 	options.Logger.Warn("Unused shared parts at " + part + " ... removed")
+	options.tell(part)
 	return nil
 }
 
