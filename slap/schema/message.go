@@ -5,10 +5,13 @@ package schema
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strconv"
 	"strings"
+
+	"slapos/slap/pyjson"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -44,6 +47,15 @@ func (s *Schema) mismatches(found []Problem, err *jsonschema.ValidationError) []
 		return s.alternatives(found, err)
 	case *kind.OneOf:
 		if len(is.Subschemas) > 0 {
+			var titles []string
+			for _, i := range is.Subschemas {
+				if title := s.titleAt(err.SchemaURL + "/oneOf/" + strconv.Itoa(i)); title != "" {
+					titles = append(titles, title)
+				}
+			}
+			if len(titles) == len(is.Subschemas) {
+				return say("fits more than one of the alternatives: " + strings.Join(titles, ", "))
+			}
 			return say("fits more than one of the alternatives")
 		}
 		return s.alternatives(found, err)
@@ -70,6 +82,12 @@ func (s *Schema) mismatches(found []Problem, err *jsonschema.ValidationError) []
 			}
 		}
 		return say(text)
+	case *kind.Pattern:
+		text := patternWords(is.Want)
+		if examples, _ := s.origins[plainLocation(err.SchemaURL)].keywords["examples"].([]any); text == patternNamed(is.Want) && len(examples) > 0 {
+			text += ", such as " + plainly(examples[0])
+		}
+		return say(text)
 	default:
 		return say(sentence(is))
 	}
@@ -83,7 +101,7 @@ func sentence(is jsonschema.ErrorKind) string {
 	case *kind.Enum:
 		return "must be " + oneOf(is.Want)
 	case *kind.Const:
-		return "must be " + plainly(is.Want)
+		return "must be " + constantText(is.Want)
 	case *kind.Minimum:
 		return "must be at least " + decimal(is.Want)
 	case *kind.Maximum:
@@ -113,8 +131,6 @@ func sentence(is jsonschema.ErrorKind) string {
 		return "must have at least " + counted(is.Want, "member")
 	case *kind.MaxProperties:
 		return "must have at most " + counted(is.Want, "member")
-	case *kind.Pattern:
-		return "must match the pattern " + shortened(is.Want)
 	case *kind.Contains, *kind.MinContains:
 		return "lacks an item that the schema wants"
 	case *kind.MaxContains:
@@ -133,6 +149,7 @@ func (s *Schema) alternatives(found []Problem, err *jsonschema.ValidationError) 
 	type candidate struct {
 		problems []Problem
 		score    int
+		title    string
 	}
 	var closest []candidate
 	for _, cause := range err.Causes[:min(len(err.Causes), maximumNames)] {
@@ -151,7 +168,7 @@ func (s *Schema) alternatives(found []Problem, err *jsonschema.ValidationError) 
 			simple = false
 		}
 		problems := s.mismatches(nil, cause)
-		closest = append(closest, candidate{problems, distance(cause, len(at), 0)*1000 + len(problems)})
+		closest = append(closest, candidate{problems, distance(cause, len(at), 0)*1000 + len(problems), s.titleOf(cause)})
 	}
 	if simple {
 		text := "must be " + orList(typeWords(types))
@@ -163,6 +180,19 @@ func (s *Schema) alternatives(found []Problem, err *jsonschema.ValidationError) 
 		}
 		return append(found, problem(at, text))
 	}
+	if len(closest) > 1 {
+		// What all find wrong has to be mended, whichever is meant.
+		common := closest[0].problems
+		for _, other := range closest[1:] {
+			common = slices.DeleteFunc(slices.Clone(common), func(p Problem) bool { return !slices.Contains(other.problems, p) })
+		}
+		if len(common) > 0 {
+			return append(found, common...)
+		}
+		if values, which := telling(err.Causes); which != nil {
+			return append(found, problem(which, "must be "+oneOf(values)))
+		}
+	}
 	slices.SortStableFunc(closest, func(a, b candidate) int { return cmp.Compare(a.score, b.score) })
 	if len(closest) > 0 && len(closest[0].problems) > 0 {
 		best := closest[0]
@@ -170,18 +200,74 @@ func (s *Schema) alternatives(found []Problem, err *jsonschema.ValidationError) 
 			return append(found, best.problems...)
 		}
 		reason := best.problems[0].Text
-		if _, inner, nested := strings.Cut(reason, inTheClosest); nested {
-			reason = inner
+		if _, inner, nested := strings.Cut(reason, noneOf+"; "); nested {
+			_, reason, _ = strings.Cut(inner, ": ")
 		}
-		return append(found, problem(at, fitsNone+inTheClosest+reason))
+		which := "; in the closest: "
+		if best.title != "" {
+			which = "; the closest is " + shortened(best.title) + ": "
+		}
+		return append(found, problem(at, "fits "+noneOf+which+reason))
 	}
-	return append(found, problem(at, fitsNone))
+	return append(found, problem(at, "fits "+noneOf))
 }
 
-const (
-	fitsNone     = "fits none of the alternatives"
-	inTheClosest = "; in the closest, "
-)
+const noneOf = "none of the alternatives"
+
+// titleOf is how its author calls the schema that an error is about.
+func (s *Schema) titleOf(err *jsonschema.ValidationError) string {
+	title := s.titleAt(err.SchemaURL)
+	if reference, is := err.ErrorKind.(*kind.Reference); is {
+		title = cmp.Or(title, s.titleAt(reference.URL))
+	}
+	return title
+}
+
+func (s *Schema) titleAt(location string) string {
+	title, _ := s.origins[plainLocation(location)].keywords["title"].(string)
+	return title
+}
+
+// telling finds a member by which all alternatives are told apart, and none is
+// meant.
+func telling(alternatives []*jsonschema.ValidationError) (values []any, location []string) {
+	first := constantsIn(alternatives[0], map[string]constants{})
+	for _, place := range slices.Sorted(maps.Keys(first)) {
+		values = nil
+		for _, alternative := range alternatives {
+			here, found := constantsIn(alternative, map[string]constants{})[place]
+			if !found {
+				values = nil
+				break
+			}
+			values = append(values, here.values...)
+		}
+		if values != nil {
+			return values, first[place].location
+		}
+	}
+	return nil, nil
+}
+
+// constants are the values that an alternative wants at a location.
+type constants struct {
+	values   []any
+	location []string
+}
+
+func constantsIn(err *jsonschema.ValidationError, found map[string]constants) map[string]constants {
+	switch is := err.ErrorKind.(type) {
+	case *kind.Const:
+		found[PlaceOf(err.InstanceLocation...)] = constants{[]any{is.Want}, err.InstanceLocation}
+	case *kind.Enum:
+		found[PlaceOf(err.InstanceLocation...)] = constants{is.Want, err.InstanceLocation}
+	case *kind.Schema, *kind.Group, *kind.Reference, *kind.AllOf:
+		for _, cause := range err.Causes {
+			constantsIn(cause, found)
+		}
+	}
+	return found
+}
 
 // leafOf follows errors that have one cause.
 func leafOf(err *jsonschema.ValidationError) *jsonschema.ValidationError {
@@ -226,7 +312,11 @@ func nameOf(location []string) string {
 	if len(location) == 0 {
 		return theParameters
 	}
-	return strings.TrimPrefix(PlaceOf(location...), "$.")
+	name := strings.TrimPrefix(PlaceOf(location...), "$.")
+	if strings.ContainsAny(name, " \t\r\n") {
+		name = strconv.Quote(name)
+	}
+	return name
 }
 
 // PlaceOf writes a location as $.key[0].
@@ -243,15 +333,18 @@ func PlaceOf(location ...string) string {
 	return path.String()
 }
 
-var words = map[string]string{
+var typeNamed = map[string]string{
 	"string": "text", "number": "a number", "integer": "a whole number", "boolean": "true or false", "array": "a list", "object": "an object", "null": "null",
 }
 
 func typeWords(types []string) (list []string) {
 	for _, name := range types {
-		if word := words[name]; !slices.Contains(list, word) {
+		if word := typeNamed[name]; !slices.Contains(list, word) {
 			list = append(list, word)
 		}
+	}
+	if i := slices.Index(list, "null"); i >= 0 { // the exception
+		list = append(slices.Delete(list, i, i+1), "null")
 	}
 	return list
 }
@@ -266,10 +359,7 @@ func orList(list []string) string {
 func oneOf(values []any) string {
 	var list []string
 	for _, value := range values[:min(len(values), maximumNames)] {
-		text := plainly(value)
-		if text == "" {
-			text = "empty"
-		}
+		text := constantText(value)
 		if !slices.Contains(list, text) {
 			list = append(list, text)
 		}
@@ -282,6 +372,21 @@ func oneOf(values []any) string {
 		return text
 	}
 	return "one of " + text
+}
+
+// constantText is a value that is wanted. A text that could be taken for another
+// value is in quotes.
+func constantText(value any) string {
+	text, isText := value.(string)
+	switch _, err := pyjson.Read([]byte(text)); {
+	case !isText:
+		return plainly(value)
+	case text == "":
+		return "empty"
+	case err == nil || text != strings.TrimSpace(text):
+		return strconv.Quote(shortened(text))
+	}
+	return plainly(value)
 }
 
 func counted(n int, word string) string {
