@@ -414,4 +414,19 @@ var cacheMutations = []mutation{
 		`if !c.options.PassUploads {`,
 		`if false {`,
 	},
+	{
+		"The cache server's page has a strict policy", "networkcache/server/page.go", "networkcache/server.TestPage",
+		`h.Set("Content-Security-Policy", pagePolicy)`,
+		`_ = pagePolicy`,
+	},
+	{
+		"The cache server's page shows no password", "networkcache/server/page.go", "networkcache/server.TestPage",
+		`parsed.User = nil`,
+		`_ = parsed.User`,
+	},
+	{
+		"A fetched file has the wanted sum", "cmd/slapos/cache_fetch.go", "cmd/slapos.TestCacheFetchSums",
+		`if sum.want != "" && sum.want != sum.got {`,
+		`if false {`,
+	},
 }

@@ -102,6 +102,22 @@ func (c *Client) Entries(ctx context.Context, key string) ([]Entry, error) {
 	return entries, nil
 }
 
+// TrustedSums are the sums in the trusted entries of a key, those with the
+// newest signed date first (NC-47).
+func (c *Client) TrustedSums(ctx context.Context, key string) (sums []string, err error) {
+	entries, err := c.Entries(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	newestFirst(entries)
+	for _, entry := range entries {
+		if sum := entry.SHA512(); sum != "" && c.Trusts(entry) {
+			sums = append(sums, sum)
+		}
+	}
+	return sums, nil
+}
+
 // Trusts reports whether a trusted certificate verifies the entry.
 func (c *Client) Trusts(e Entry) bool { return c.trusted.Verify(e) }
 

@@ -105,19 +105,23 @@ func parseCertificate(text string) (*x509.Certificate, error) {
 
 // Verify reports whether one of the certificates verifies the entry's signature
 // (NC-31).
-func (c Certificates) Verify(e Entry) bool {
+func (c Certificates) Verify(e Entry) bool { return c.SignerOf(e) != nil }
+
+// SignerOf returns the certificate that verifies the entry's signature, nil if
+// there is none.
+func (c Certificates) SignerOf(e Entry) *x509.Certificate {
 	signature, err := base64.StdEncoding.DecodeString(e.Signature)
 	if err != nil || len(signature) == 0 {
-		return false
+		return nil
 	}
 	sum := sha1.Sum([]byte(e.Content))
 	for _, certificate := range c {
 		key, ok := certificate.PublicKey.(*rsa.PublicKey)
 		if ok && rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature) == nil {
-			return true
+			return certificate
 		}
 	}
-	return false
+	return nil
 }
 
 // has reports whether one of the certificates is the signer's.

@@ -32,6 +32,8 @@ type cacheStartOptions struct {
 	notLoopback                            bool
 	names                                  string
 	connections                            int
+	noPage                                 bool
+	signerFile                             string
 	upstreams                              cli.StringSlice
 	fresh, wait                            time.Duration
 	passUploads                            bool
@@ -54,6 +56,8 @@ func (o *cacheStartOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "listen-names", Destination: &o.names, Usage: "`NAMES` of this server beside its addresses and the machine's, as of a reverse proxy before it, with blanks between"},
 		argv.WholeFlag(&o.connections, "listen-connections", "`NUMBER` of connections that one address may have at a time, of IPv6 one /64 network; this machine has half of the descriptors, 4096 at most", "256", 1, 1<<16),
 		&cli.BoolFlag{Name: "no-loopback-upload", Destination: &o.notLoopback, Usage: "accept no uploads from this machine without certificate or token: for servers behind a proxy"},
+		&cli.BoolFlag{Name: "no-page", Destination: &o.noPage, Usage: "serve no page at /, which tells everybody what is here"},
+		&cli.StringFlag{Name: "signer-file", Destination: &o.signerFile, Usage: "`FILE` with certificates of signers, whose names the page shows"},
 		&cli.StringSliceFlag{Name: "upstream", Destination: &o.upstreams, Usage: "bring what isn't here from the cache at `URL`, and keep it (repeatable, asked in this order); 'CACHE-URL DIR-URL' if it isn't one of slapos cache start"},
 		argv.MeasureFlag(&o.fresh, "upstream-fresh", "ask an upstream again about the same key after `TIME`, as 90s or 12h", "5m", ageForms, parseAge),
 		argv.MeasureFlag(&o.wait, "upstream-wait", "wait `TIME` for an upstream, and for each 16 KiB of an answer, before another is asked", "20s", ageForms, parseAge),
@@ -70,7 +74,8 @@ func newCacheStartCommand(e *environment) *cli.Command {
 		Name:  "start",
 		Usage: "serve the network cache",
 		Description: `Serves shacache at /shacache/cache, shadir at /shacache/dir and Prometheus
-metrics at /metrics, until it is interrupted. Anybody who reaches the address
+metrics at /metrics, until it is interrupted; the page at / shows browsers what
+is here, and finds it by URL, key or digest. Anybody who reaches the address
 may download. Uploads are accepted from this machine, from clients with a
 certificate of --client-ca-file, and with a token, sent as bearer or as the
 password of the URL.
@@ -205,9 +210,17 @@ func (e *environment) cacheServerOptions(options cacheStartOptions) (server.Opti
 			return server.Options{}, err
 		}
 	}
+	var signers networkcache.Certificates
+	if options.signerFile != "" {
+		text, err := os.ReadFile(e.expandUser(options.signerFile))
+		if err != nil {
+			return server.Options{}, err
+		}
+		signers = networkcache.ParseCertificates(string(text), e.log)
+	}
 	return server.Options{
-		MayUpload: uploaders.Allow,
-		Store:     server.Store{MaximumAge: options.maximumAge, MaximumSize: options.maximumSize, Logger: e.log, Now: e.now},
+		MayUpload: uploaders.Allow, Page: !options.noPage, Signers: signers,
+		Store: server.Store{MaximumAge: options.maximumAge, MaximumSize: options.maximumSize, Logger: e.log, Now: e.now},
 	}, nil
 }
 

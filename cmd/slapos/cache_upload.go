@@ -64,36 +64,41 @@ func runCacheUpload(ctx context.Context, e *environment, options cacheUploadOpti
 	if options.file == "" && options.url == "" {
 		return argv.UsageErrorf("either --file or --url is required")
 	}
-	config, section, err := e.readNetworkCache(options.configuration)
+	_, err := options.upload(ctx, e)
+	return err
+}
+
+// upload returns the sum of what is uploaded.
+func (o cacheUploadOptions) upload(ctx context.Context, e *environment) (sum string, err error) {
+	config, section, err := e.readNetworkCache(o.configuration)
 	if err != nil {
-		return err
+		return "", err
 	}
 	config.SignatureKeyFile = e.signatureKeyFile(section)
 	client, err := networkcache.NewClient(config)
 	if err != nil {
-		return err
+		return "", err
 	}
-	fields, err := options.metadataFields()
+	fields, err := o.metadataFields()
 	if err != nil {
-		return err
+		return "", err
 	}
-	key := options.key
-	if key == "" && options.url != "" {
-		key = sourceKey(options.url)
+	key := o.key
+	if key == "" && o.url != "" {
+		key = sourceKey(o.url)
 	}
 	if key != "" && len(fields) == 0 {
-		return errors.New("metadata should not be empty: give --metadata, --url or KEY=VALUE")
+		return "", errors.New("metadata should not be empty: give --metadata, --url or KEY=VALUE")
 	}
-	content, err := options.open(ctx)
+	content, err := o.open(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer content.Close()
-	sum, err := client.Upload(ctx, content)
-	if err != nil || key == "" {
-		return err
+	if sum, err = client.Upload(ctx, content); err != nil || key == "" {
+		return sum, err
 	}
-	return client.Index(ctx, key, sum, fields)
+	return sum, client.Index(ctx, key, sum, fields)
 }
 
 // readNetworkCache reads section [networkcache] of a file, which must be given.

@@ -44,9 +44,10 @@ type Blobs interface {
 
 // A Blob describes a content.
 type Blob struct {
-	Sum  string
-	Size int64
-	Used time.Time // last use, to the day or better
+	Sum    string
+	Size   int64
+	Used   time.Time // last use, to the day or better
+	Stored time.Time // zero if the storage doesn't tell
 }
 
 // ErrChecksum means that a content isn't the expected one.

@@ -231,7 +231,7 @@ func (b *Bucket) list(ctx context.Context, prefix string) ([]Blob, error) {
 			return nil, fmt.Errorf("list the bucket %s: %w", b.bucket, object.Err)
 		}
 		if sum := strings.TrimPrefix(object.Key, prefix); IsSum(sum) {
-			all = append(all, Blob{Sum: sum, Size: object.Size, Used: object.LastModified})
+			all = append(all, Blob{Sum: sum, Size: object.Size, Used: object.LastModified, Stored: object.LastModified})
 		}
 	}
 	return all, ctx.Err()

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Directory keeps contents in files named by their sums, as the original's
@@ -112,12 +114,22 @@ func (d *Directory) List(ctx context.Context) ([]Blob, error) {
 		}
 		switch {
 		case IsSum(entry.Name()):
-			all = append(all, Blob{Sum: entry.Name(), Size: info.Size(), Used: info.ModTime()})
+			all = append(all, Blob{Sum: entry.Name(), Size: info.Size(), Used: info.ModTime(), Stored: birth(d.file(entry.Name()))})
 		case isTemporary(entry.Name()):
 			removeAbandoned(d.file(entry.Name()), info.ModTime())
 		}
 	}
 	return all, ctx.Err()
+}
+
+// birth is when a file was made, zero if the file system doesn't tell.
+func birth(path string) time.Time {
+	var about unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &about)
+	if err != nil || about.Mask&unix.STATX_BTIME == 0 {
+		return time.Time{}
+	}
+	return time.Unix(about.Btime.Sec, int64(about.Btime.Nsec))
 }
 
 // Remove implements [Blobs].

@@ -26,6 +26,10 @@ type Options struct {
 	MayUpload func(*http.Request) bool
 	// Origin stands behind the store; default: none.
 	Origin Origin
+	// Page adds a page for browsers, which tells everybody what is stored.
+	Page bool
+	// Signers are certificates whose names the page shows at what they signed.
+	Signers networkcache.Certificates
 }
 
 // An Origin brings what the store hasn't got, and takes what is uploaded in its
@@ -55,11 +59,14 @@ type Origin interface {
 //	PUT        /shacache/dir/KEY     adds an entry
 //	POST       /shacache/update      forgets entries whose content is gone
 //	GET        /metrics              counts, for Prometheus
+//	GET        /                     what is stored, for browsers
 type Server struct {
 	options Options
 	store   *Store
 	counts  *counts
 	mux     *http.ServeMux
+	hits    hits
+	shelf   catalogue
 }
 
 // New makes a server.
@@ -80,6 +87,10 @@ func New(options Options) *Server {
 	s.handle("GET /shacache/dir/{key}", s.getEntries)
 	s.handle("PUT /shacache/dir/{key}", s.uploading(s.putEntry))
 	s.handle("POST /shacache/update", s.uploading(s.update))
+	if options.Page {
+		s.handle("GET /{$}", s.page)
+		s.handle("GET /style.css", s.style)
+	}
 	s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.counts.registry, promhttp.HandlerOpts{}))
 	return s
 }
@@ -152,6 +163,9 @@ func (s *Server) getContent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer content.Close()
+	if s.options.Page && r.Method == http.MethodGet {
+		s.hits.count(sum)
+	}
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", "attachment; filename="+sum)
 	h.Set("Etag", `"`+sum+`"`)
