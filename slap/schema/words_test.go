@@ -42,7 +42,7 @@ func TestMessages(t *testing.T) {
 		{`{"pattern": "https?:"}`, `"x"`, "a must match the pattern https?:"},
 		{`{"pattern": "^[a-z]{2}$"}`, `"x"`, "a must match the pattern ^[a-z]{2}$"},
 		{`{"pattern": "^(?!-)x"}`, `"y"`, "a must match the pattern ^(?!-)x"},
-		{`{"pattern": "^` + strings.Repeat("(|)", 90) + `$"}`, `"y"`, "a must match the pattern ^" + strings.Repeat("(|)", 90) + "$"}, // in many ways
+		{`{"pattern": "^` + strings.Repeat("a?", 90) + `$"}`, `"y"`, "a must match the pattern ^" + strings.Repeat("a?", 90) + "$"}, // in many ways
 		{`{"pattern": "^.*x"}`, `"y"`, "a must match the pattern ^.*x"},
 	} {
 		s, err := compiled(t, `{"$schema": "https://json-schema.org/draft/2020-12/schema", "properties": {"a": `+c.schema+`}, "definitions": {"one": {"title": "First", "required": ["x"]}}}`)
