@@ -25,15 +25,23 @@ func isAuthority(settings map[string]string) (bool, error) {
 	return isTrue(settings, "listen_authority")
 }
 
+// authorityDirectory is where the authority of a master is.
+func (e *environment) authorityDirectory(settings map[string]string) (string, error) {
+	if directory := e.expandUser(settings["authority_directory"]); directory != "" {
+		return directory, nil
+	}
+	uri := settings["database_uri"]
+	if strings.HasPrefix(uri, "postgres://") || strings.HasPrefix(uri, "postgresql://") {
+		return "", errors.New("listen_authority needs authority_directory in section [slapproxy]: a directory of the master's alone, for its key")
+	}
+	return filepath.Join(filepath.Dir(e.expandUser(uri)), "authority"), nil
+}
+
 // openAuthority opens the authority of a master, and makes it when it is missing.
 func (e *environment) openAuthority(settings map[string]string) (*authority.Authority, error) {
-	directory := e.expandUser(settings["authority_directory"])
-	if directory == "" {
-		uri := settings["database_uri"]
-		if strings.HasPrefix(uri, "postgres://") || strings.HasPrefix(uri, "postgresql://") {
-			return nil, errors.New("listen_authority needs authority_directory in section [slapproxy]: a directory of the master's alone, for its key")
-		}
-		directory = filepath.Join(filepath.Dir(e.expandUser(uri)), "authority")
+	directory, err := e.authorityDirectory(settings)
+	if err != nil {
+		return nil, err
 	}
 	return authority.Open(directory, authority.Options{Now: e.now, Names: func() []string { return masterNames(settings) }})
 }

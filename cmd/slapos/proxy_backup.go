@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/proxy/authority"
 	"slapos/proxy/store"
 )
 
@@ -42,6 +43,9 @@ proxy need not run, and is not disturbed if it does. The copy is opened and
 checked before it gets its name: FILE is there whole, or not at all. A former
 backup of that name is replaced.
 
+The key of a master's own authority goes to FILE.authority: who has it is the
+master for all nodes that joined.
+
 FILE is an SQLite database, also of a proxy that uses PostgreSQL; pg_dump makes
 a backup of PostgreSQL's own.
 
@@ -57,10 +61,25 @@ wrong usage.`,
 	}
 }
 
+// authorityBackup is the file of a backup that has the authority.
+func authorityBackup(path string) string { return path + ".authority" }
+
 func runProxyBackup(ctx context.Context, e *environment, options proxyDatabaseOptions, path string) error {
 	settings, err := e.proxyDatabase(options)
 	if err != nil {
 		return err
+	}
+	// The authority first: a node in the database is trusted by it.
+	if listens, err := isAuthority(settings); err != nil {
+		return err
+	} else if listens {
+		directory, err := e.authorityDirectory(settings)
+		if err != nil {
+			return err
+		}
+		if err := authority.Backup(directory, authorityBackup(e.expandUser(path))); err != nil {
+			return err
+		}
 	}
 	contents, err := store.Backup(ctx, settings["database_uri"], e.expandUser(path))
 	if err != nil {

@@ -4,11 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
 	"slapos/cmd/slapos/argv"
+	"slapos/proxy/authority"
 	"slapos/proxy/store"
 	"slapos/slap/serve"
 )
@@ -33,6 +36,7 @@ func newProxyRestoreCommand(e *environment) *cli.Command {
 FILE is checked first. Stop the proxy before: a database in use is never
 replaced. One that has something, damaged or not, is replaced with --force
 alone, and is kept beside the new one. A PostgreSQL database must be empty.
+The authority comes back from FILE.authority.
 
 Exit codes: 0 restored; 1 FILE or the database can't be used, or a proxy runs; 2
 wrong usage.`,
@@ -66,10 +70,17 @@ func runProxyRestore(ctx context.Context, e *environment, options proxyRestoreOp
 			defer listener.Close()
 		}
 	}
+	placeAuthority, err := e.restoredAuthority(settings, options.force, authorityBackup(e.expandUser(path)))
+	if err != nil {
+		return err
+	}
 	restored, err := store.Restore(ctx, store.RestoreOptions{
 		File: e.expandUser(path), URI: settings["database_uri"], Force: options.force, Now: e.now,
 	})
 	if err != nil {
+		return err
+	}
+	if err := placeAuthority(); err != nil {
 		return err
 	}
 	if restored.Former != "" {
@@ -77,4 +88,33 @@ func runProxyRestore(ctx context.Context, e *environment, options proxyRestoreOp
 	}
 	_, err = fmt.Fprintf(e.stdout, "Restored: %s\n", restored.Contents)
 	return err
+}
+
+// restoredAuthority checks whether the authority of a backup can come back. What it
+// returns does it, when the database has: a refusal changes neither.
+func (e *environment) restoredAuthority(settings map[string]string, force bool, file string) (place func() error, err error) {
+	nothing := func() error { return nil }
+	listens, err := isAuthority(settings)
+	if err != nil || !listens {
+		return nothing, err
+	}
+	directory, err := e.authorityDirectory(settings)
+	if err != nil {
+		return nil, err
+	}
+	restoration, err := authority.OpenBackup(directory, file, force)
+	if errors.Is(err, fs.ErrNotExist) {
+		e.log.Warn("There is no " + file + ": nodes go on to trust this master only if " + directory + " is what it was")
+		return nothing, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		former, err := restoration.Place(e.now())
+		if err == nil && former != "" {
+			e.log.Info("The former authority is " + former)
+		}
+		return err
+	}, nil
 }

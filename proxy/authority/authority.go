@@ -285,7 +285,7 @@ func newPair(now time.Time) (pair, error) {
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: "SlapOS master's authority " + fmt.Sprintf("%x", serial.Bytes()[:4])},
 		NotBefore: now.Add(-skew), NotAfter: now.Add(Lifetime),
-		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 1, // the next one, see vouch
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
@@ -294,6 +294,21 @@ func newPair(now time.Time) (pair, error) {
 	}
 	certificate, err := x509.ParseCertificate(der)
 	return pair{certificate, key}, err
+}
+
+// vouch has an authority sign the key of the next one: who knows the former by its
+// pin alone, from a token, takes the next one (JOIN-6).
+func (a *Authority) vouch(former, next pair) ([]byte, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: next.certificate.Subject,
+		NotBefore: a.options.Now().Add(-skew), NotAfter: former.certificate.NotAfter,
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	return x509.CreateCertificate(rand.Reader, template, former.certificate, &next.key.PublicKey, former.key)
 }
 
 // newSerial draws a number of 128 bits that is at least 2^127, so that all have

@@ -284,6 +284,17 @@ func TestPinned(t *testing.T) {
 	if _, _, err := connect(t, &tls.Config{Certificates: []tls.Certificate{shows}}, authority.Pinned(a.Pin(), "127.0.0.1", time.Now)); !errors.As(err, &pin) {
 		t.Errorf("one in the middle: %v", err)
 	}
+	// A node that signs a certificate for the master with its own.
+	nodeKey := newKey(t)
+	_, node := sign(t, a, "node", "node-1", nodeKey)
+	der, err = x509.CreateCertificate(rand.Reader, template, node, &forged.PublicKey, nodeKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shows.Certificate = [][]byte{der, node.Raw, pemOf(t, a.Certificates()).Raw}
+	if _, _, err := connect(t, &tls.Config{Certificates: []tls.Certificate{shows}}, authority.Pinned(a.Pin(), "127.0.0.1", time.Now)); !errors.As(err, &pin) {
+		t.Errorf("a node in the middle: %v", err)
+	}
 	var clock *authority.ClockError
 	for _, off := range []time.Duration{-24 * time.Hour, 1000 * 24 * time.Hour} {
 		now := func() time.Time { return time.Now().Add(off) }
@@ -326,6 +337,8 @@ func TestRenewal(t *testing.T) {
 	server.Time = clock.now
 	key := newKey(t)
 	first, serials := a.Pin(), map[string]bool{}
+	var pins []authority.Pin
+	switched := false
 	for range 12 * 365 / 60 {
 		certificate, _ := sign(t, a, "node", "node-1", key)
 		roots := a.Pool()
@@ -340,10 +353,18 @@ func TestRenewal(t *testing.T) {
 			if _, ours := a.Issuer(seen.VerifiedChains); err != nil || !ours {
 				t.Fatalf("at %s: %v", clock.now(), err)
 			}
-			if _, _, err := connect(t, server, authority.Pinned(a.Pin(), "127.0.0.1", clock.now)); err != nil {
-				t.Fatalf("pinned at %s: %v", clock.now(), err)
+			// Tokens of the last four months hold, too.
+			pins = append(pins, a.Pin())[max(0, len(pins)-3):]
+			for _, pin := range pins {
+				if _, _, err := connect(t, server, authority.Pinned(pin, "127.0.0.1", clock.now)); err != nil {
+					t.Fatalf("pinned at %s: %v", clock.now(), err)
+				}
+				switched = switched || pin != a.Pin()
 			}
 		}
+	}
+	if !switched {
+		t.Error("no token lived through the switch")
 	}
 	if a.Pin() == first {
 		t.Error("the authority is the same after twelve years")

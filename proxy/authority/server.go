@@ -191,7 +191,18 @@ func (a *Authority) takeServer(text []byte) error {
 	if err != nil {
 		return err
 	}
-	certificate.Certificate = append(certificate.Certificate[:1], a.signer().certificate.Raw)
+	signer := a.signer()
+	certificate.Certificate = append(certificate.Certificate[:1], signer.certificate.Raw)
+	for _, former := range a.pairs {
+		if former == signer {
+			break
+		}
+		voucher, err := a.vouch(former, signer)
+		if err != nil {
+			return err
+		}
+		certificate.Certificate = append(certificate.Certificate, voucher, former.certificate.Raw)
+	}
 	certificate.Leaf = leaf
 	a.server.certificate, a.server.leaf = &certificate, leaf
 	return nil
@@ -224,19 +235,21 @@ func Pinned(pin Pin, host string, now func() time.Time) *tls.Config {
 }
 
 func verifyPinned(sent []*x509.Certificate, pin Pin, host string, now time.Time) error {
-	roots := x509.NewCertPool()
+	roots, others := x509.NewCertPool(), x509.NewCertPool()
 	found := false
 	for _, certificate := range sent {
 		if PinOf(certificate) == pin {
 			roots.AddCert(certificate)
 			found = true
+		} else {
+			others.AddCert(certificate) // what the pinned one vouches for
 		}
 	}
 	if !found || len(sent) == 0 {
 		return &PinError{pin}
 	}
 	leaf := sent[0]
-	options := x509.VerifyOptions{Roots: roots, DNSName: host, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	options := x509.VerifyOptions{Roots: roots, Intermediates: others, DNSName: host, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	_, err := leaf.Verify(options)
 	if err == nil {
 		return nil
