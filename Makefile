@@ -101,7 +101,7 @@ var/bin/%:
 	.ci/pip $*/bin/python build
 	# First: beside an installed slapos.core, old ones are built as that version.
 	SLAPOS_NEWEST= promise/testdata/releases.sh $*/core $*/bin/python $(OLDCORES)
-	for section in buildout tests toolbox; do .ci/pip $*/bin/python $$section || exit 1; done
+	for section in buildout tests axe openapi toolbox; do .ci/pip $*/bin/python $$section || exit 1; done
 	touch $@
 
 testenv-newest: check-tools program testenv ## what would break with the newest of all Python packages, in var/testenv-newest

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -82,9 +83,9 @@ func (b *browser) text() string {
 }
 
 // evaluate runs a script on the page.
-func evaluate[T any](b *browser, script string) T {
+func evaluate[T any](b *browser, script string, options ...chromedp.EvaluateOption) T {
 	b.Helper()
-	value, err := chromedp.Run(b.page, chromedp.Evaluate[T](script))
+	value, err := chromedp.Run(b.page, chromedp.Evaluate[T](script, options...))
 	if err != nil {
 		b.Fatalf("%v\n%s", err, b.text())
 	}
@@ -196,33 +197,89 @@ func TestPanelInBrowser(t *testing.T) {
 // TestPanelAudit looks at every page on a phone and on a desk, in light and in
 // dark: nothing beside the screen, all labelled, all readable.
 func TestPanelAudit(t *testing.T) {
+	walkPanel(t, func(b *browser) []string { return evaluate[[]string](b, audit) })
+}
+
+// TestPanelAxe has axe-core look at them: no violation of any rule that it has.
+func TestPanelAxe(t *testing.T) {
+	found, _ := filepath.Glob(filepath.Join(testkit.Directory(t), "lib/python*/site-packages/axe_playwright_python/axe.min.js"))
+	if len(found) == 0 {
+		t.Skip("needs axe-core, of Python's axe-playwright-python: run `make testenv`")
+	}
+	axe, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	walkPanel(t, func(b *browser) []string {
+		evaluate[bool](b, string(axe)+"; true")
+		return evaluate[[]string](b, `axe.run({resultTypes: ["violations"]}).then(found => found.passes.length < 10 ? ["axe-core looked at nothing"] :
+			found.violations.flatMap(rule => rule.nodes.map(node => rule.id + ": " + rule.help + ": " + node.html.slice(0, 200))))`, chromedp.EvalAwaitPromise)
+	})
+}
+
+// walkPanel shows every page of the panel on screens of all kinds, with much to show.
+func walkPanel(t *testing.T, look func(*browser) []string) {
+	t.Helper()
+	t.Parallel()
 	l := newLab(t, proxy.Options{})
-	l.load(3)
-	url := writeRelease(t, "xml")
-	l.post("/supplySupply", "url", url, "computer_id", "local_computer", "state", "available")
+	l.load(4)
+	release := writeRelease(t, "xml")
+	l.post("/supplySupply", "url", release, "computer_id", "local_computer", "state", "available")
 	l.post("/supplySupply", "url", strings.Repeat("long", 60), "computer_id", "local_computer", "state", "destroyed")
 	title := strings.Repeat("title", 40)
-	l.post("/panel/request", "release", url, "title", title, "s/name", "x", "insist", "1", "j", `{"z": "`+strings.Repeat("x", 300)+`"}`)
+	l.post("/panel/request", "release", release, "title", title, "s/name", "x", "insist", "1", "j", `{"z": "`+strings.Repeat("x", 300)+`"}`)
 	l.request("child", "computer_id", "local_computer", "computer_partition_id", "slappart0")
+	l.request("failed")
 	l.request("shared", "shared_xml", marshal(t, true))
+	l.post("/softwareReleaseError", "computer_id", "local_computer", "url", release, "error_log", "Installing x.\nError: no disk "+strings.Repeat("z", 300))
+	l.post("/startedComputerPartition", "computer_id", "local_computer", "computer_partition_id", "slappart0")
+	l.post("/softwareInstanceError", "computer_id", "local_computer", "computer_partition_id", "slappart2", "error_log", "OSError: no port")
+	l.rpc("slapos.put.v1.software_instance_promise_list", `{"computer_guid": "local_computer", "compute_partition_id": "slappart0", "passed": 2, "failing": [{"name": "up", "message": "no answer"}]}`)
+	l.post("/setComputerPartitionConnectionXml", "computer_id", "local_computer", "computer_partition_id", "slappart0",
+		"connection_xml", marshal(t, slap.Dict{"url": "http://[fd00::10]/", "password": "secret"}))
+	for range 3 {
+		l.sendUsage("Eco Information for local_computer ", ecoMovements)
+	}
 	l.post("/useComputer", "computer_id", "local_computer", "use_string", "no XML "+strings.Repeat("y", 300))
+	events, err := l.Events(t.Context(), store.EventFilter{Kind: store.KindRelease, Event: store.EventReported})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := newBrowser(t, l)
-	pages := []string{"", "nodes", "history", "history?q=nothing&kind=node", "instances", "instances?q=nothing", "software", "release?url=" + url, "node?id=local_computer", "nothing", "instance?title=" + title + "&done=requested", "instance?title=child&root=" + title,
-		"supply", "request", "request?release=" + url, "request?release=/none.cfg", "request?title=" + title, "destroy?title=" + title,
-		"remove?computer=local_computer&url=" + url}
+	pages := []string{
+		"", "nodes", "nodes?q=nothing", "history", "history?q=nothing&kind=node", "instances", "instances?q=nothing", "instances?state=attention&sort=-since",
+		"software", "release?url=" + release, "node?id=local_computer", "nothing", "instance?title=" + title + "&done=requested",
+		"instance?title=child&root=" + title, "instance?title=failed", "instance?title=nobody", "instance?title=shared", fmt.Sprint("log?event=", events[0].ID),
+		"supply", "supply?computer=nowhere", "request", "request?release=" + release, "request?release=/none.cfg", "request?title=" + title, "destroy?title=" + title,
+		"remove?computer=local_computer&url=" + release,
+	}
+	// Pages that a form leads to, by what sends it.
+	forms := map[string]string{
+		"instances":                  `document.querySelectorAll('input[name="i"]').forEach(box => box.checked = true), document.querySelector('button[value="destroyed"]').click()`,
+		"supply":                     `document.querySelector("form").noValidate = true, document.querySelector("button.main").click()`,
+		"request?release=" + release: `document.querySelector("button.main").form.noValidate = true, document.querySelector("button.main").click()`,
+	}
 	for _, screen := range []struct {
 		width  int64
 		scheme string
-	}{{320, "light"}, {375, "dark"}, {1280, "light"}} {
+	}{{320, "light"}, {390, "dark"}, {1280, "light"}} {
 		b.run(chromedp.EmulateViewport(screen.width, 667))
 		if _, err := chromedp.Call(b.page, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: screen.scheme}}}); err != nil {
 			t.Fatal(err)
 		}
+		look := func(page string) {
+			t.Helper()
+			for _, fault := range look(b) {
+				t.Errorf("%.40s, %d pixels, %s: %s", page, screen.width, screen.scheme, fault)
+			}
+		}
 		for _, page := range pages {
 			b.open(page)
-			for _, fault := range evaluate[[]string](b, audit) {
-				t.Errorf("%.40s, %d pixels, %s: %s", page, screen.width, screen.scheme, fault)
+			look(page)
+			if send := forms[page]; send != "" {
+				b.leave(func() { evaluate[any](b, send) })
+				look("after " + page)
 			}
 		}
 	}

@@ -203,17 +203,22 @@ func TestPanelChildren(t *testing.T) {
 	}
 }
 
+// sendUsage sends a usage report of the default computer, as node collect does.
+func (l *lab) sendUsage(title, movements string) {
+	l.Helper()
+	l.post("/useComputer", "computer_id", "local_computer", "use_string", `<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>`+title+
+		`</title><start_date>2026-11-20 00:00:00</start_date><stop_date>2026-11-20 23:59:59</stop_date>`+movements+`</transaction></journal>`)
+}
+
+const ecoMovements = `<movement><resource>service_module/cpu_load_percent</resource><title>CPU Load Percent Average for slapuser0</title><reference>slapuser0</reference><quantity>0.4000001</quantity></movement>` +
+	`<movement><resource>service_module/memory_used</resource><title>Used Memory</title><reference>local_computer</reference><quantity>5996757099.7</quantity></movement>`
+
 func TestPanelUsage(t *testing.T) {
 	l := newLab(t, proxy.Options{})
 	l.load(1)
-	send := func(title, movements string) {
-		l.post("/useComputer", "computer_id", "local_computer", "use_string", `<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>`+title+
-			`</title><start_date>2026-11-20 00:00:00</start_date><stop_date>2026-11-20 23:59:59</stop_date>`+movements+`</transaction></journal>`)
-	}
-	send("Resource consumptions", `<movement><resource>requests</resource><title>Requests served</title><reference>slappart0</reference><quantity>77</quantity></movement>`)
+	l.sendUsage("Resource consumptions", `<movement><resource>requests</resource><title>Requests served</title><reference>slappart0</reference><quantity>77</quantity></movement>`)
 	l.expectPage(l.get("/panel/node?id=local_computer"), 200, "<details open>", "Requests served", `data-label="Quantity" class="number">77</td>`)
-	send("Eco Information for local_computer ", `<movement><resource>service_module/cpu_load_percent</resource><title>CPU Load Percent Average for slapuser0</title><reference>slapuser0</reference><quantity>0.4000001</quantity></movement>`+
-		`<movement><resource>service_module/memory_used</resource><title>Used Memory</title><reference>local_computer</reference><quantity>5996757099.7</quantity></movement>`)
+	l.sendUsage("Eco Information for local_computer ", ecoMovements)
 	l.expectPage(l.get("/panel/node?id=local_computer"), 200, "<summary>2026-11-20 ", `data-label="CPU" class="number">0.4 %</td>`, `data-label="Memory" class="number">5.6 GiB</td>`, "Requests served")
 }
 
