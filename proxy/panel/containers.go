@@ -29,7 +29,7 @@ func (b *builder) list(f field, k kind, list []any, given bool, at spot, depth i
 			value = list[i]
 		}
 		if i >= len(k.places) {
-			f.Fields = append(f.Fields, b.item(itemOf(k.items), value, true, i, at, depth))
+			f.Fields = append(f.Fields, b.item(itemOf(k.items), f.Label, value, true, i, at, depth))
 			continue
 		}
 		place := at.below("~3"+strconv.Itoa(i), strconv.Itoa(i))
@@ -54,7 +54,7 @@ func (b *builder) list(f field, k kind, list []any, given bool, at spot, depth i
 		f.Add = "o" + at.pointer + "/~3" + strconv.Itoa(next)
 		return f
 	}
-	f.Fields = append(f.Fields, b.item(all, nil, false, next, at, depth))
+	f.Fields = append(f.Fields, b.item(all, f.Label, nil, false, next, at, depth))
 	return f
 }
 
@@ -66,10 +66,11 @@ func itemOf(s *jsonschema.Schema) []*jsonschema.Schema {
 	return parts(s, nil)
 }
 
-func (b *builder) item(all []*jsonschema.Schema, value any, given bool, i int, at spot, depth int) field {
+// item makes the field of an item, which is called as its schema or its list.
+func (b *builder) item(all []*jsonschema.Schema, list string, value any, given bool, i int, at spot, depth int) field {
 	at = at.below("~3"+strconv.Itoa(i), strconv.Itoa(i))
 	item := b.make(all, strconv.Itoa(i+1), value, given, at, below(depth, given))
-	item.Label, item.Called = strings.TrimSpace(titleOf(all)+" "+strconv.Itoa(i+1)), ""
+	item.Label, item.Called = cmp.Or(titleOf(all), list)+" "+strconv.Itoa(i+1), ""
 	if given {
 		item.Remove = "x" + at.pointer
 		if item.Kind == "group" {

@@ -3,6 +3,7 @@
 package panel
 
 import (
+	"fmt"
 	"net/url"
 	"reflect"
 	"strings"
@@ -157,6 +158,35 @@ func TestKinds(t *testing.T) {
 	fields, _ = fieldsOf(t.Context(), s, answersOf(url.Values{deep.Add: {"1"}}))
 	if shown := fields[0].Fields[0].Fields[0].Fields[0].Fields[0]; len(shown.Fields) != 2 || shown.Add != "" {
 		t.Errorf("%+v", shown)
+	}
+}
+
+// TestFold folds large groups, unless there is something in them.
+func TestFold(t *testing.T) {
+	large := `{"type": "object", "properties": {"b": {"type": "boolean"}`
+	for i := range manyFields {
+		large += fmt.Sprintf(`, "x%d": {"type": "string"}`, i)
+	}
+	large += "}}"
+	s := schemaOf(t, `{"required": ["needed"], "properties": {"a": `+large+`, "small": {"properties": {"x": {"type": "string"}}}, "needed": `+large+`, "list": {"type": "array", "items": `+large+`}}}`)
+	for _, c := range []struct {
+		answers     answers
+		folds, open bool
+	}{
+		{answers{}, true, false},
+		{answers{values: values(t, `{"a": {}}`)}, true, false},
+		{answers{values: values(t, `{"a": {"x1": "y"}}`)}, true, true},
+		{answers{values: values(t, `{"a": {"b": false}}`)}, true, true},
+		{answers{problems: []schema.Problem{{Place: "$.a.x2", Text: "wrong"}}}, true, true},
+	} {
+		fields, _ := fieldsOf(t.Context(), s, c.answers)
+		if fields[0].Folds != c.folds || fields[0].Open != c.open || fields[1].Folds || !fields[2].Folds || !fields[2].Open {
+			t.Errorf("%+v: folds %v, open %v", c.answers, fields[0].Folds, fields[0].Open)
+		}
+	}
+	fields, _ := fieldsOf(t.Context(), s, answersOf(url.Values{"o/list/~30": {"1"}}))
+	if item := fields[3].Fields[0]; item.Label != "list 1" || !item.Folds || !item.Open {
+		t.Errorf("what was just added: %+v", item)
 	}
 }
 

@@ -45,6 +45,8 @@ type field struct {
 	// Remove is the name of a button that removes the item, Add of one that adds
 	// an empty one.
 	Remove, Add string
+	// Folds is true for a large group, which is Open if something is in it.
+	Folds, Open bool
 	// Path is how mismatches name the value, Problems what they say of it.
 	Path     string
 	Problems []string
@@ -71,7 +73,26 @@ func fieldsOf(ctx context.Context, s *schema.Schema, a answers) (fields []field,
 	b := builder{ctx: ctx, schema: s, answers: a}
 	fields, others = b.object(parts(s.Schema, nil), a.values, spot{}, 0)
 	number(fields, "f")
+	fold(fields)
 	return fields, others
+}
+
+// manyFields are as many as a group has at most that doesn't fold.
+const manyFields = 8
+
+// fold lets large groups fold. It returns how many fields there are, and whether
+// somebody filled one in, or has to look at one.
+func fold(fields []field) (count int, used bool) {
+	for i := range fields {
+		f := &fields[i]
+		below, within := fold(f.Fields)
+		used = used || within || f.Value != "" && f.Kind != "fixed" || len(f.Problems) > 0 || f.Marked != "" || f.Row != "" || f.Remove != "" ||
+			slices.ContainsFunc(f.Choices, func(c choice) bool { return c.Chosen })
+		f.Folds = f.Kind == "group" && below > manyFields
+		f.Open = within || f.Required || f.Remove != ""
+		count += 1 + below
+	}
+	return count, used
 }
 
 // number gives the fields their ids: names may hold what an id can't.
@@ -342,7 +363,9 @@ func (b *builder) about(all []*jsonschema.Schema, name string, at spot) field {
 		f.Called = ""
 	}
 	for _, part := range all {
-		f.Help = cmp.Or(f.Help, part.Description)
+		if !strings.EqualFold(strings.TrimSuffix(part.Description, "."), f.Label) { // which says no more
+			f.Help = cmp.Or(f.Help, part.Description)
+		}
 		if part.Default != nil && *part.Default != nil && f.Default == "" {
 			f.Default = shortText(*part.Default)
 		}

@@ -49,7 +49,7 @@ const exampleSchema = `{
 	"properties": {
 		"$schema": {"type": "string"},
 		"name": {"type": "string", "title": "Name", "description": "What it is called."},
-		"count": {"type": "integer", "default": 3},
+		"count": {"type": "integer", "default": 3, "title": "How many", "description": "How many."},
 		"size": {"enum": ["small", "large", 5]},
 		"mode": {"oneOf": [{"const": "a", "title": "First"}, {"const": "b"}]},
 		"hosts": {"type": "array", "items": {"type": "string"}},
@@ -135,7 +135,7 @@ func TestFields(t *testing.T) {
 		}
 	}
 	fields, _ := fieldsOf(t.Context(), s, answers{problems: []schema.Problem{{Place: "$.count", Text: "too many"}, {Place: "$.a/b.inner", Text: "wrong"}}})
-	if fields[1].Problems[0] != "too many" || fields[1].Default != "3" || fields[0].Label != "Name" || fields[0].Help != "What it is called." ||
+	if fields[1].Problems[0] != "too many" || fields[1].Default != "3" || fields[0].Label != "Name" || fields[0].Help != "What it is called." || fields[1].Help != "" ||
 		fields[8].Fields[0].Problems[0] != "wrong" {
 		t.Errorf("%+v", fields)
 	}
@@ -266,7 +266,7 @@ func TestDeepFields(t *testing.T) {
 	s := schemaOf(t, treeSchema)
 	fields, _ := fieldsOf(t.Context(), s, answers{})
 	got := outline(fields)
-	for _, want := range []string{"items t/any=", "list pairs (group 1 (number n/pairs/~30/~30=; text s/pairs/~30/~31=))", "table more (=>number n/more/~20=)"} {
+	for _, want := range []string{"items t/any=", "list pairs (group pairs 1 (number n/pairs/~30/~30=; text s/pairs/~30/~31=))", "table more (=>number n/more/~20=)"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
 		}

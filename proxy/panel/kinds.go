@@ -436,11 +436,11 @@ func shortText(value any) string {
 	case []any:
 		var items []string
 		for _, item := range value {
-			if text, isText := item.(string); isText {
-				items = append(items, text)
-				continue
+			switch item.(type) {
+			case []any, map[string]any:
+				return jsonLine(value)
 			}
-			return jsonLine(value)
+			items = append(items, shortText(item))
 		}
 		return strings.Join(items, ", ")
 	}
