@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"slapos/manager"
+	"slapos/manager/cgroup"
 	"slapos/slap"
 	"slapos/slap/wholefile"
 )
@@ -197,7 +198,11 @@ func (o *Options) loadPrevious() (previous *Computer, err error) {
 func (o *Options) format(ctx context.Context, previous *Computer, result *Result) error {
 	o.Logger.Info("Updating computer")
 	if err := o.Machine.CGroups.Available(); err != nil && o.AlterUser {
-		o.Logger.Warn("partitions are not limited by control groups", "error", err)
+		level := slog.LevelWarn
+		if previous != nil && o.Limits == (cgroup.Limits{}) { // known since the first run, and nothing is asked for
+			level = slog.LevelDebug
+		}
+		o.Logger.Log(ctx, level, "partitions are not limited by control groups", "error", err)
 	}
 	refused := map[LinkAddress]bool{}
 	for {

@@ -56,6 +56,9 @@ func (c *Client) Hateoas(ctx context.Context) (*Hateoas, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
+		if errors.Is(err, ErrConnection) { // nobody knows whether it has one
+			return nil, err
+		}
 		if err != nil {
 			c.log.Debug("master has no HATEOAS address", slog.Any("error", err))
 		}

@@ -212,6 +212,10 @@ func TestNoHateoas(t *testing.T) {
 			t.Errorf("%s: %v", base, err)
 		}
 	}
+	away := newTestClient(t, ClientConfig{MasterURL: "http://127.0.0.1:1", Origin: "the key"})
+	if _, err := away.Hateoas(t.Context()); !errors.Is(err, ErrConnection) || !strings.Contains(err.Error(), "(the key)") {
+		t.Errorf("a master that is away: %v", err)
+	}
 	broken := newTestClient(t, ClientConfig{MasterURL: server.URL, RESTURL: server.URL})
 	h, err := broken.Hateoas(t.Context())
 	if err != nil {

@@ -90,8 +90,8 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 	}
 	var status *networkcache.StatusError
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || ctx.Err() != nil:
+		return err
 	case errors.Is(err, networkcache.ErrNotFound):
 		e.log.Info(l.notFound)
 	case errors.As(err, &status):

@@ -184,8 +184,8 @@ func (e *environment) reportFormat(ctx context.Context, run *format.Options, err
 	case err != nil && ctx.Err() != nil: // interrupted, the next run does the rest
 		return ctx.Err()
 	case errors.As(err, &post):
-		e.log.Error(fmt.Sprintf("failed to transfer information to '%s'", run.MasterURL), "error", post.Err)
 		e.log.Info(prepared)
+		e.log.Error(fmt.Sprintf("failed to transfer information to '%s'", run.MasterURL), "error", post.Err)
 		return &exitError{code: 2}
 	case errors.Is(err, format.ErrFewerPartitions):
 		return &criticalError{err}

@@ -61,7 +61,7 @@ func (e *environment) readFormatOptions(merged map[string]string, dryRun bool) (
 	if dryRun {
 		e.log.Info("Dry-run mode enabled.")
 	}
-	if run.CreateTap {
+	if run.CreateTap && run.AlterNetwork {
 		with := map[bool]string{true: "with", false: "without"}
 		e.log.Info(fmt.Sprintf("Tap creation mode enabled (%s IPv6).", with[run.TapIPv6]))
 	}

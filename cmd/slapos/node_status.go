@@ -47,7 +47,7 @@ again when, what is due next.`,
 
 func runNodeStatus(ctx context.Context, e *environment, path string, json bool, names []string) error {
 	return e.withConfiguration(path, []string{"slapos"}, func(configuration *pytext.Configuration) error {
-		layout, slapos, err := e.ownSupervisor(configuration)
+		layout, _, err := e.ownSupervisor(configuration)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,10 @@ func runNodeStatus(ctx context.Context, e *environment, path string, json bool, 
 				return err
 			}
 		}
-		return controlNode(ctx, e, layout, slapos, append([]string{"status"}, names...))
+		if pid, err := supervisor.Running(ctx, layout); err == nil && pid == 0 {
+			return &exitError{code: 4, err: errors.New("no supervisor is running on this node: slapos node supervisord starts it, as slapos node agent and slapos node instance do")}
+		}
+		return control(ctx, e, supervisor.ControlOptions{ConfigFile: layout.ConfigFile(), Args: append([]string{"status"}, names...)})
 	})
 }
 

@@ -40,7 +40,8 @@ func newNodeSupervisordCommand(e *environment) *cli.Command {
 		Usage: "start the supervisor of this node's services",
 		Description: `Writes the supervisor's configuration and starts it, unless one is running
 already; services are not touched. The supervisor knows the watchdog only after
-the first "slapos node instance".
+the first "slapos node instance". With --nodaemon beside a running one, it says so
+and waits until that ends.
 
 With --upgrade, a supervisor that is running changes to the program that is
 installed now, as after an upgrade of the package; services keep running, under
@@ -69,9 +70,44 @@ func runNodeSupervisord(ctx context.Context, e *environment, options nodeSupervi
 	if err := supervisor.WriteConfiguration(layout, ""); err != nil { // CLI-76
 		return err
 	}
+	if options.foreground {
+		if stopped, err := e.awaitOther(ctx, layout); err != nil || stopped {
+			return err
+		}
+	}
 	return supervisor.Launch(ctx, layout, supervisor.LaunchOptions{
 		Executable: e.executable, Foreground: options.foreground, Logger: e.log,
 	})
+}
+
+// awaitOther waits for the end of a supervisor that is running already: who stays in
+// the foreground is the next one then. Under systemd this process stands for that
+// supervisor: when it is told to stop, the other one stops, with its services.
+func (e *environment) awaitOther(ctx context.Context, layout supervisor.Layout) (stopped bool, err error) {
+	pid, err := supervisor.Running(ctx, layout)
+	if err != nil || pid == 0 { // the start says what is in the way
+		return false, ctx.Err()
+	}
+	underSystemd := e.getenv("INVOCATION_ID") != ""
+	line := fmt.Sprintf("A supervisor is running already (process %d): this one waits until it ends", pid)
+	if underSystemd {
+		line += ", and stops it when it is told to stop"
+	}
+	e.log.Info(line)
+	err = supervisor.AwaitEnd(ctx, pid)
+	if ctx.Err() == nil {
+		return false, err
+	}
+	if !underSystemd {
+		return true, nil // a server that was told to end
+	}
+	after := context.WithoutCancel(ctx)
+	client := supervisor.NewClient(layout.Socket())
+	defer client.Close()
+	if err := client.Shutdown(after); err != nil {
+		return true, fmt.Errorf("stop the supervisor %d: %w", pid, err)
+	}
+	return true, supervisor.AwaitEnd(after, pid)
 }
 
 // upgradeSupervisor makes a running supervisor go on as the installed program.

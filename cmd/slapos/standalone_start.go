@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -81,7 +82,7 @@ func runStandaloneStart(ctx context.Context, e *environment, options *standalone
 		c.Settings.TokenFile = c.OwnTokenFile()
 	}
 	if err := c.Start(ctx, e.expandUser(options.python)); err != nil {
-		return err
+		return cmp.Or(ctx.Err(), err) // children that Ctrl-C killed are no reason
 	}
 	return e.printStarted(c)
 }

@@ -348,7 +348,7 @@ func TestKeyPlaces(t *testing.T) {
 	}
 	more := map[string][][]string{
 		"root_check":                          {{"node", "format"}, {"node", "boot"}, {"node", "bang"}, {"node", "prune"}, {"node", "promise"}, {"node", "promise", "--stored"}, {"node", "status"}},
-		"forbid_supervisord_automatic_launch": {{"node", "status"}, {"node", "software"}},
+		"forbid_supervisord_automatic_launch": {{"node", "software"}},
 		"master_insecure":                     {{"node", "bang"}, {"service", "list"}, {"proxy", "start"}},
 		"partition_amount":                    {{"node", "collect", "--show"}, {"node", "format", "--dry_run"}},
 	}
