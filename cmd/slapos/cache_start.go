@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +23,7 @@ import (
 type cacheStartOptions struct {
 	host                                   string
 	port                                   int
-	directory, contents, entries           string
+	place                                  cachePlace
 	maximumAge                             time.Duration
 	maximumSize                            int64
 	tokenFile                              string
@@ -41,12 +40,9 @@ type cacheStartOptions struct {
 }
 
 func (o *cacheStartOptions) flags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: "host", Destination: &o.host, Value: "127.0.0.1", Usage: "`ADDRESS` to listen on"},
 		argv.WholeFlag(&o.port, "port", "`PORT` to listen on, 0 for a free one", "5010", 0, maxPort),
-		&cli.StringFlag{Name: "directory", Destination: &o.directory, Usage: "`DIRECTORY` to keep everything in (required)"},
-		&cli.StringFlag{Name: "contents", Destination: &o.contents, Usage: "`BUCKET` for the contents, as s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION"},
-		&cli.StringFlag{Name: "entries", Destination: &o.entries, Usage: "`DATABASE` for the entries, as postgres://… or sqlite:PATH"},
 		argv.MeasureFlag(&o.maximumAge, "max-age", "remove what nobody has downloaded for `TIME`, as 90d or 12h", "", ageForms, parseAge),
 		argv.MeasureFlag(&o.maximumSize, "max-size", "above `SIZE`, remove what was not used for longest, as 100G", "", byteSizeForms, parseByteSize),
 		&cli.StringFlag{Name: "token-file", Destination: &o.tokenFile, Usage: "`FILE` with tokens that allow uploads, one a line"},
@@ -65,7 +61,7 @@ func (o *cacheStartOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "upstream-ca-file", Destination: &o.upstream.CAFile, Usage: "`FILE` with the authorities of upstreams with https (default: the system's)"},
 		&cli.StringFlag{Name: "upstream-cert-file", Destination: &o.upstream.CertificateFile, Usage: "`FILE` with the client certificate for upstreams"},
 		&cli.StringFlag{Name: "upstream-key-file", Destination: &o.upstream.KeyFile, Usage: "`FILE` with the key of --upstream-cert-file (default: the same file)"},
-	}
+	}, o.place.flags()...)
 }
 
 func newCacheStartCommand(e *environment) *cli.Command {
@@ -97,9 +93,6 @@ Exit codes: 0 stopped; 1 a directory, a file or the address can't be used.`,
 }
 
 func runCacheStart(ctx context.Context, e *environment, options cacheStartOptions) error {
-	if options.directory == "" {
-		return argv.UsageErrorf("the following arguments are required: --directory")
-	}
 	served, err := e.cacheServerOptions(options)
 	if err != nil {
 		return err
@@ -108,10 +101,15 @@ func runCacheStart(ctx context.Context, e *environment, options cacheStartOption
 	if err != nil {
 		return err
 	}
-	if err := e.openCacheStore(ctx, options, &served.Store); err != nil {
+	if err := e.openCacheStore(ctx, options.place, &served.Store); err != nil {
 		return err
 	}
 	defer served.Store.Entries.Close()
+	lock, err := lockCache(e.expandUser(options.place.directory), served.Store.RemoveLeft)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	listeners, err := serve.Listen(ctx, options.host, options.port)
 	if err != nil {
 		return err
@@ -159,32 +157,6 @@ func (o cacheStartOptions) proximity(store *server.Store) (*proximity.Cache, err
 		options.Upstreams = append(options.Upstreams, u)
 	}
 	return proximity.New(options)
-}
-
-// openCacheStore opens the places that the options name, by default in the
-// directory.
-func (e *environment) openCacheStore(ctx context.Context, options cacheStartOptions, store *server.Store) (err error) {
-	directory := e.expandUser(options.directory)
-	contents, entries := options.contents, options.entries
-	if contents == "" {
-		contents = filepath.Join(directory, "cache")
-	}
-	if entries == "" {
-		entries = filepath.Join(directory, "dir")
-	}
-	if strings.HasPrefix(contents, "s3://") {
-		err = os.MkdirAll(directory, 0o755)
-	} else {
-		err = os.MkdirAll(contents, 0o755)
-	}
-	if err != nil {
-		return fmt.Errorf("network cache: %w", err)
-	}
-	if store.Contents, err = server.OpenBlobs(ctx, contents, directory, e.bucketLogin()); err != nil {
-		return err
-	}
-	store.Entries, err = server.OpenIndex(ctx, entries, filepath.Join(directory, "uploaders"))
-	return err
 }
 
 // bucketLogin reads credentials where Amazon's tools do.

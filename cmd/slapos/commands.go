@@ -26,6 +26,7 @@ import (
 func commands(e *environment) []*cli.Command {
 	return []*cli.Command{
 		group("cache", "cache",
+			newCacheCheckCommand(e),
 			newCacheConfCommand(e),
 			newCacheDownloadCommand(e),
 			newCacheFetchCommand(e),

@@ -23,6 +23,8 @@ import (
 type Blobs interface {
 	// Open opens a content to read, and records the use, to the day or better.
 	Open(ctx context.Context, sum string) (content io.ReadSeekCloser, err error)
+	// Peek opens a content to read it once, and records no use.
+	Peek(ctx context.Context, sum string) (content io.ReadCloser, err error)
 	// Store reads a content to its end, keeps it, whole or not at all, and
 	// returns its sum. That must be the expected one, if any: otherwise nothing
 	// is kept and the error is ErrChecksum. Storing a content that exists

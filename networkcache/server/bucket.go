@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,6 +131,33 @@ func (b *Bucket) Open(ctx context.Context, sum string) (io.ReadSeekCloser, error
 	return object, nil
 }
 
+// Peek implements [Blobs].
+func (b *Bucket) Peek(ctx context.Context, sum string) (io.ReadCloser, error) {
+	if has, err := b.Has(ctx, sum); !has {
+		return nil, cmp.Or[error](err, fs.ErrNotExist)
+	}
+	object, err := b.client.GetObject(ctx, b.bucket, b.prefix+sum, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, b.failure("read", sum, err)
+	}
+	return object, nil
+}
+
+// abort ends the uploads of parts that were begun a day ago, which nothing lists
+// and somebody pays for. A user who may not do that is not told.
+func (b *Bucket) abort(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx) // ends the listing if we leave early
+	defer cancel()
+	for upload := range b.client.ListIncompleteUploads(ctx, b.bucket, b.prefix, true) {
+		if upload.Err != nil {
+			return
+		}
+		if IsSum(strings.TrimPrefix(upload.Key, b.prefix)) && b.now().Sub(upload.Initiated) > usedEvery {
+			_ = b.client.RemoveIncompleteUpload(ctx, b.bucket, upload.Key) // the next time then
+		}
+	}
+}
+
 // used returns the name of the object that records a content's last use.
 func (b *Bucket) used(sum string) string { return b.prefix + "used/" + sum }
 
@@ -201,6 +229,7 @@ func (b *Bucket) List(ctx context.Context) ([]Blob, error) {
 			removeAbandoned(filepath.Join(b.scratch, file.Name()), info.ModTime())
 		}
 	}
+	b.abort(ctx)
 	b.mu.Lock()
 	maps.DeleteFunc(b.touched, func(_ string, last time.Time) bool { return b.now().Sub(last) > usedEvery })
 	b.mu.Unlock()

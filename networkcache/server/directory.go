@@ -33,24 +33,38 @@ func (d *Directory) file(sum string) string { return filepath.Join(d.Path, sum) 
 
 // Open implements [Blobs].
 func (d *Directory) Open(_ context.Context, sum string) (io.ReadSeekCloser, error) {
+	file, info, err := d.open(sum)
+	if err != nil {
+		return nil, err
+	}
+	if now := d.now(); now.Sub(info.ModTime()) > time.Minute {
+		_ = os.Chtimes(d.file(sum), now, now) // on a read-only disk all contents count as old
+	}
+	return file, nil
+}
+
+// Peek implements [Blobs].
+func (d *Directory) Peek(_ context.Context, sum string) (io.ReadCloser, error) {
+	file, _, err := d.open(sum)
+	return file, err
+}
+
+func (d *Directory) open(sum string) (*os.File, fs.FileInfo, error) {
 	if !IsSum(sum) {
-		return nil, fs.ErrNotExist
+		return nil, nil, fs.ErrNotExist
 	}
 	file, err := os.OpenFile(d.file(sum), os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, nil, errors.Join(err, file.Close())
 	}
-	if now := d.now(); now.Sub(info.ModTime()) > time.Minute {
-		_ = os.Chtimes(d.file(sum), now, now) // on a read-only disk all contents count as old
-	}
-	return file, nil
+	return file, info, nil
 }
 
 // Store implements [Blobs].
