@@ -233,16 +233,19 @@ func (j *joining) begin(ctx context.Context) error {
 	return j.e.startAgent(ctx, j.path)
 }
 
-// agentUnit is how a package starts the agent.
-const agentUnit = "slapos-agent.service"
+// Of the package: nodeUnit is all of a node, agentUnit the agent.
+const (
+	nodeUnit  = "slapos.target"
+	agentUnit = "slapos-agent.service"
+)
 
 // startAgent has systemd start the agent where it can, or says what does.
 func (e *environment) startAgent(ctx context.Context, configuration string) error {
 	if _, err := os.Stat("/run/systemd/system"); err == nil && configuration == nodeConfigurationFile &&
 		exec.CommandContext(ctx, "systemctl", "cat", agentUnit).Run() == nil {
-		output, err := exec.CommandContext(ctx, "systemctl", "enable", "--now", agentUnit).CombinedOutput()
+		output, err := exec.CommandContext(ctx, "systemctl", "enable", "--now", nodeUnit).CombinedOutput()
 		if err != nil {
-			return fmt.Errorf("systemctl enable --now %s: %w: %s", agentUnit, err, lastLine(string(output)))
+			return fmt.Errorf("systemctl enable --now %s: %w: %s", nodeUnit, err, lastLine(string(output)))
 		}
 		e.log.Info("The agent runs: systemctl status " + agentUnit)
 		return nil

@@ -113,13 +113,14 @@ func (n *joinedNode) tell(ctx context.Context) error {
 	return err
 }
 
-// stopAgent stops an agent that systemd has started; another one ends when it finds
-// neither configuration nor certificate.
+// stopAgent stops an agent that systemd has started, and what would fail without a
+// configuration; another agent ends when it finds neither that nor a certificate.
+// The supervisor and its services stay.
 func (e *environment) stopAgent(ctx context.Context, configuration string) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil || configuration != nodeConfigurationFile {
 		return
 	}
-	if output, err := exec.CommandContext(ctx, "systemctl", "disable", "--now", agentUnit).CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(ctx, "systemctl", "disable", "--now", agentUnit, "slapos-format.timer", "slapos-boot.service").CombinedOutput(); err != nil {
 		e.log.Debug("systemctl disable: "+err.Error(), "output", string(output))
 	}
 }

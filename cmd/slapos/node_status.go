@@ -66,7 +66,12 @@ func runNodeStatus(ctx context.Context, e *environment, path string, json bool, 
 				return err
 			}
 		}
-		if pid, err := supervisor.Running(ctx, layout); err == nil && pid == 0 {
+		pid, err := supervisor.Running(ctx, layout)
+		switch {
+		case err == nil && pid == 0 && status != nil:
+			e.log.Info("There are no services: the agent starts a supervisor with the first one.")
+			return nil
+		case err == nil && pid == 0:
 			return &exitError{code: 4, err: errors.New("no supervisor is running on this node: slapos node supervisord starts it, as slapos node agent and slapos node instance do")}
 		}
 		return control(ctx, e, supervisor.ControlOptions{ConfigFile: layout.ConfigFile(), Args: append([]string{"status"}, names...)})

@@ -258,3 +258,23 @@ signature-certificate-list =
 		t.Errorf("from the cache: %q", text)
 	}
 }
+
+// What the target starts at boot runs without the master: nothing of it waits for
+// slapos-boot.service, which does wait. Timers of what the agent does are for those
+// who enable them.
+func TestUnitsOfTarget(t *testing.T) {
+	also := regexp.MustCompile(`(?m)^Also=(.*)$`).FindAllStringSubmatch(testkit.ReadFile(t, unitDirectory+"/slapos.target"), -1)
+	var names []string
+	for _, line := range also {
+		names = append(names, strings.Fields(line[1])...)
+	}
+	if got, want := strings.Join(names, " "), "slapos-supervisord.service slapos-boot.service slapos-agent.service slapos-format.timer"; got != want {
+		t.Errorf("slapos.target has %s, want %s", got, want)
+	}
+	for _, name := range names {
+		text := testkit.ReadFile(t, filepath.Join(unitDirectory, name))
+		if !strings.Contains(text, "WantedBy=slapos.target\n") || regexp.MustCompile(`(?m)^(After|Requires)=.*slapos-boot`).MatchString(text) {
+			t.Errorf("%s isn't wanted by the target, or waits for slapos-boot.service", name)
+		}
+	}
+}

@@ -72,8 +72,12 @@ func CheckPython(ctx context.Context, python, script string, environment []strin
 	command.Env = environment
 	if output, err := command.CombinedOutput(); err != nil {
 		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
-		return fmt.Errorf("%s can't build releases (%s): run '%s -m pip install %s', or name another interpreter in the option python of section [slapos]",
-			path, cmp.Or(lines[len(lines)-1], err.Error()), path, Packages)
+		advice := fmt.Sprintf("run '%s -m pip install %s', or name another interpreter in the option python of section [slapos]", path, Packages)
+		if python == "" && path != slaposPython { // the distribution's, which takes no packages of pip
+			directory := filepath.Dir(filepath.Dir(slaposPython))
+			advice = fmt.Sprintf("run 'python3 -m venv %s && %s/bin/pip install %s', or name another interpreter in the option python of section [slapos]", directory, directory, Packages)
+		}
+		return fmt.Errorf("%s can't build releases (%s): %s", path, cmp.Or(lines[len(lines)-1], err.Error()), advice)
 	}
 	return nil
 }
