@@ -143,4 +143,19 @@ var slapMutations = []mutation{
 		`io.LimitReader(r, maximumSize+1)`,
 		`io.MultiReader(r)`,
 	},
+	{
+		"A schema leads to no nearer address than its release", "slap/schema/reach.go", "slap/schema.TestReach",
+		`nearness(to.Addr()) < first`,
+		`nearness(to.Addr()) < min(first, 0)`,
+	},
+	{
+		"The documents of a schema are bounded together", "slap/schema/read.go", "slap/schema.TestTogether",
+		`l.size > maximumTotal`,
+		`l.size < 0`,
+	},
+	{
+		"A form of a schema has a limited length", "proxy/panel/fields.go", "proxy/panel.TestFormsAreBounded",
+		`b.text > mostText`,
+		`b.text < 0`,
+	},
 }

@@ -332,9 +332,17 @@ func (b *builder) variantField(f field, all, alternatives []*jsonschema.Schema, 
 // labels are the choices between alternatives.
 func (b *builder) labels(alternatives []*jsonschema.Schema, chosen int) (choices []choice) {
 	for i, alternative := range alternatives {
-		choices = append(choices, choice{strconv.Itoa(i), b.labelOf(alternative, i), i == chosen})
+		choices = append(choices, choice{strconv.Itoa(i), cut(b.labelOf(alternative, i), mostLabel), i == chosen})
 	}
+	b.measure(choices)
 	return choices
+}
+
+// measure counts the text of choices.
+func (b *builder) measure(choices []choice) {
+	for _, c := range choices {
+		b.text += ownText/10 + len(c.Value) + len(c.Label)
+	}
 }
 
 // labelOf names an alternative as its author did, or by what is special to it.

@@ -67,11 +67,24 @@ const (
 	mostParts  = 200
 )
 
+// Bounds for what a form says, in bytes: each field may repeat what the schema
+// says once. After mostText there are no more fields.
+const (
+	mostText  = 4 << 20
+	mostHelp  = 4000 // of one field
+	mostLabel = 300
+	ownText   = 500 // of the page, for a field or a choice
+)
+
 // fieldsOf makes the fields of an object from its schema, with the values that
 // it has. The values that no field shows are left over.
 func fieldsOf(ctx context.Context, s *schema.Schema, a answers) (fields []field, others map[string]any) {
 	b := builder{ctx: ctx, schema: s, answers: a}
-	fields, others = b.object(parts(s.Schema, nil), a.values, spot{}, 0)
+	return b.all()
+}
+
+func (b *builder) all() (fields []field, others map[string]any) {
+	fields, others = b.object(parts(b.schema.Schema, nil), b.values, spot{}, 0)
 	number(fields, "f")
 	fold(fields)
 	return fields, others
@@ -117,6 +130,8 @@ type builder struct {
 	ctx    context.Context
 	schema *schema.Schema
 	fields int
+	text   int // that they hold
+	full   bool
 	// pending are the schemas of a form that was chosen for the next object.
 	pending []*jsonschema.Schema
 }
@@ -235,6 +250,9 @@ var anything = []*jsonschema.Schema{{}}
 func (o *objectForm) properties(all []*jsonschema.Schema, inVariant bool) (fields []field) {
 	for _, part := range all {
 		for _, name := range o.schema.Properties(part) {
+			if o.isFull() {
+				return fields
+			}
 			// "$schema" is for editors of files, not for a form (SLAP-91).
 			if o.seen[name] || name == "$schema" {
 				continue
@@ -256,6 +274,20 @@ func (o *objectForm) properties(all []*jsonschema.Schema, inVariant bool) (field
 		}
 	}
 	return fields
+}
+
+// isFull reports whether there can be no more fields.
+func (b *builder) isFull() bool {
+	b.full = b.full || b.text > mostText || b.ctx.Err() != nil
+	return b.full
+}
+
+// cut is a text that a schema may make of any length.
+func cut(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }
 
 // parts are the schemas that together describe a value: those behind
@@ -309,6 +341,7 @@ func (b *builder) make(all []*jsonschema.Schema, name string, value any, given b
 		}
 	}
 	f.Kind, f.Choices = k.name, k.choices
+	b.measure(f.Choices)
 	if f.Kind == "number" {
 		f.Bounds = boundsOf(all)
 		if k.null {
@@ -355,7 +388,7 @@ func (b *builder) about(all []*jsonschema.Schema, name string, at spot) field {
 	f := field{Label: name, Path: schema.PlaceOf(at.at...)}
 	for _, part := range all {
 		if part.Title != "" {
-			f.Label, f.Called = part.Title, name
+			f.Label, f.Called = cut(part.Title, mostLabel), name
 			break
 		}
 	}
@@ -383,6 +416,8 @@ func (b *builder) about(all []*jsonschema.Schema, name string, at spot) field {
 			f.Problems = append(f.Problems, problem.Text)
 		}
 	}
+	f.Label, f.Help, f.Default, f.Examples = cut(f.Label, mostLabel), cut(f.Help, mostHelp), cut(f.Default, mostLabel), cut(f.Examples, mostLabel)
+	b.text += ownText + 4*len(at.pointer) + 4*len(name) + len(f.Label) + len(f.Help)
 	return f
 }
 

@@ -27,10 +27,13 @@ type kind struct {
 // kindOf chooses an input: one that the user need not know JSON for, where
 // that can be.
 func (b *builder) kindOf(all []*jsonschema.Schema) kind {
+	if b.isFull() {
+		return kind{name: "any"}
+	}
 	if constants := constantsOf(all); len(constants) > 0 {
 		k := kind{name: "choice"}
 		for _, value := range constants {
-			k.choices = append(k.choices, choice{Value: jsonText(value.value), Label: cmp.Or(value.title, shortText(value.value), "empty")})
+			k.choices = append(k.choices, choice{Value: jsonText(value.value), Label: cut(cmp.Or(value.title, shortText(value.value), "empty"), mostLabel)})
 		}
 		return k
 	}
@@ -177,7 +180,11 @@ func (b *builder) arrayKind(all []*jsonschema.Schema) kind {
 	if items == nil {
 		return kind{name: "items"}
 	}
-	switch of := b.kindOf(parts(items, nil)); of.name {
+	all = parts(items, nil)
+	if types := typesOf(all); len(types) == 1 && types["array"] {
+		return kind{name: "list", items: items} // which may be one of its own items
+	}
+	switch of := b.kindOf(all); of.name {
 	case "text":
 		return kind{name: "lines"}
 	case "number":

@@ -53,6 +53,7 @@ type requestPage struct {
 	SchemaBroken string
 	Problems     []schema.Problem
 	Flaws        []schema.Flaw // parts of the schema without fields
+	Full         bool          // it describes more than a form can hold
 	// Insist is offered when parameters don't fit the schema.
 	Insist bool
 
@@ -299,9 +300,11 @@ func (page *requestPage) fill(ctx context.Context, a answers) {
 		ctx, cancel := context.WithTimeout(ctx, fieldsTimeout)
 		defer cancel()
 		page.Flaws = page.schema.Flaws
-		page.Fields, values = fieldsOf(ctx, page.schema, a)
+		b := builder{ctx: ctx, schema: page.schema, answers: a}
+		page.Fields, values = b.all()
+		page.Full = b.full
 		all := parts(page.schema.Schema, nil)
-		page.OthersFit = !closed(all) && !describesMembers(all) || len(values) > 0
+		page.OthersFit = !closed(all) && !describesMembers(all) || len(values) > 0 || page.Full
 	}
 	if len(values) > 0 {
 		page.Others = jsonText(values)

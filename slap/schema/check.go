@@ -25,7 +25,7 @@ type Schema struct {
 	origins map[string]origin
 	// texts are those of the documents, by address.
 	texts  map[string][]byte
-	orders map[place][]string
+	orders map[string]map[string][]string // of properties, by document and pointer
 	budget *budget
 }
 
@@ -64,9 +64,11 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 	if t.Request == "" {
 		return nil, fmt.Errorf("%s.json names no request schema for the software type %s", t.release, t.Key)
 	}
+	ctx, cancel := context.WithTimeout(ctx, maximumReading)
+	defer cancel()
 	limits := &budget{patience: maximumTime}
 	f := &flattener{
-		loader: &loader{ctx: ctx, remote: isRemote(t.release), documents: map[string][]byte{}}, engine: limits.engine,
+		loader: &loader{ctx: ctx, remote: isRemote(t.release), reach: t.reach, documents: map[string][]byte{}}, engine: limits.engine,
 		documents: map[string]any{}, unread: map[string]error{}, anchors: map[string]place{}, names: map[target]string{},
 		copies: map[string]map[string]any{}, probes: map[string][]probe{}, origins: map[string]origin{},
 	}
@@ -93,7 +95,7 @@ func (t Type) Compile(ctx context.Context) (*Schema, error) {
 		return nil, err
 	}
 	limits.charge(compiled, f.probes)
-	return &Schema{Schema: compiled, Flaws: f.flaws, origins: f.origins, texts: f.loader.documents, orders: map[place][]string{}, budget: limits}, nil
+	return &Schema{Schema: compiled, Flaws: f.flaws, origins: f.origins, texts: f.loader.documents, orders: map[string]map[string][]string{}, budget: limits}, nil
 }
 
 // nothing has no documents: all are copied before.

@@ -3,15 +3,15 @@
 package schema
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-
-	"slapos/slap/pyjson"
 )
 
 // Properties returns the names of the properties of a part of the schema in
@@ -47,40 +47,48 @@ func (s *Schema) Keyword(part *jsonschema.Schema, name string) any {
 }
 
 // keys returns the keys of "properties" at a place, in text order.
-func (s *Schema) keys(at place) (keys []string) {
-	if keys, known := s.orders[at]; known {
-		return keys
+func (s *Schema) keys(at place) []string {
+	orders, known := s.orders[at.document]
+	if !known {
+		orders = map[string][]string{}
+		findOrders(json.NewDecoder(bytes.NewReader(s.texts[at.document])), "", orders) // as far as it can be read
+		s.orders[at.document] = orders
 	}
-	defer func() { s.orders[at] = keys }()
-	data := s.texts[at.document]
-	for _, step := range strings.Split(at.pointer, "/")[1:] {
-		var list []json.RawMessage
-		var members map[string]json.RawMessage
-		if json.Unmarshal(data, &members) == nil {
-			data = members[pointerUnescaper.Replace(step)]
-		} else if i, ok := index(step); ok && json.Unmarshal(data, &list) == nil && i < len(list) {
-			data = list[i]
-		} else {
-			return nil
+	return orders[at.pointer+"/properties"]
+}
+
+// findOrders notes the order of all "properties" in the next value of a
+// document, by its pointer; false at the end of what can be read.
+func findOrders(d *json.Decoder, pointer string, orders map[string][]string) bool {
+	token, err := d.Token()
+	if err != nil {
+		return false
+	}
+	wanted := strings.HasSuffix(pointer, "/properties")
+	switch token {
+	case json.Delim('{'):
+		for d.More() {
+			key, err := d.Token()
+			name, isText := key.(string)
+			if err != nil || !isText {
+				return false
+			}
+			if wanted {
+				orders[pointer] = append(orders[pointer], name)
+			}
+			if !findOrders(d, pointer+"/"+escape(name), orders) {
+				return false
+			}
 		}
+	case json.Delim('['):
+		for i := 0; d.More(); i++ {
+			if !findOrders(d, pointer+"/"+strconv.Itoa(i), orders) {
+				return false
+			}
+		}
+	default:
+		return true
 	}
-	var part struct{ Properties json.RawMessage }
-	if json.Unmarshal(data, &part) != nil {
-		return nil
-	}
-	return keysOf(part.Properties)
-}
-
-func index(step string) (i int, ok bool) {
-	err := json.Unmarshal([]byte(step), &i)
-	return i, err == nil && i >= 0
-}
-
-// keysOf lists the keys of an object in the order of its text.
-func keysOf(data []byte) (keys []string) {
-	members, _ := pyjson.Members(data) // as far as they can be read
-	for _, member := range members {
-		keys = append(keys, member.Key)
-	}
-	return keys
+	_, err = d.Token() // the end of the object or list
+	return err == nil
 }

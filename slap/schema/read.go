@@ -21,10 +21,16 @@ import (
 	"slapos/slap/pyjson"
 )
 
-const maximumSize = 4 << 20 // bytes
+const (
+	maximumSize  = 4 << 20  // bytes
+	maximumTotal = 16 << 20 // bytes, of all documents
+)
 
-// patience limits how long one document may take.
-const patience = time.Minute
+// patience limits how long one document may take, maximumReading all of a schema.
+const (
+	patience       = time.Minute
+	maximumReading = 2 * time.Minute
+)
 
 // loader reads the documents to which a schema refers.
 type loader struct {
@@ -32,7 +38,9 @@ type loader struct {
 	// remote means that the schema came over the network: it may not read files
 	// of this machine.
 	remote    bool
+	reach     *reach
 	documents map[string][]byte
+	size      int
 	values    int
 	pointers  int
 }
@@ -44,9 +52,12 @@ func (l *loader) Load(location string) (any, error) {
 	if len(l.documents) >= maximumDocuments {
 		return nil, tooMuch{fmt.Errorf("the schema has more than %d documents", maximumDocuments)}
 	}
-	data, err := read(l.ctx, location, patience)
+	data, err := l.reach.read(l.ctx, location, patience)
 	if err != nil {
 		return nil, err
+	}
+	if l.size += len(data); l.size > maximumTotal {
+		return nil, tooMuch{fmt.Errorf("the schema has more than %d bytes", maximumTotal)}
 	}
 	if err := pyjson.Bounded(data); err != nil {
 		return nil, err
@@ -88,7 +99,7 @@ func isRemote(location string) bool {
 }
 
 // read reads an http or https address, a file: URL, or a path.
-func read(ctx context.Context, location string, patience time.Duration) ([]byte, error) {
+func (r *reach) read(ctx context.Context, location string, patience time.Duration) ([]byte, error) {
 	if !isRemote(location) {
 		return readFile(location)
 	}
@@ -98,7 +109,7 @@ func read(ctx context.Context, location string, patience time.Duration) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := r.client().Do(request)
 	if err != nil {
 		return nil, err
 	}

@@ -53,20 +53,22 @@ type Type struct {
 
 	serialisation any
 	release       string
+	reach         *reach
 	index         float64
 }
 
 // Read reads the index of the release at url. If the release has none, which is
 // common, the error is or wraps fs.ErrNotExist.
 func Read(ctx context.Context, url string) (*Release, error) {
-	data, err := read(ctx, url+".json", patience)
+	reach := &reach{}
+	data, err := reach.read(ctx, url+".json", patience)
 	if err != nil {
 		return nil, err
 	}
-	return parse(url, data)
+	return parse(url, data, reach)
 }
 
-func parse(url string, data []byte) (*Release, error) {
+func parse(url string, data []byte, reach *reach) (*Release, error) {
 	if err := pyjson.Bounded(data); err != nil {
 		return nil, fmt.Errorf("%s.json: %w", url, err)
 	}
@@ -84,7 +86,7 @@ func parse(url string, data []byte) (*Release, error) {
 		t := Type{
 			Key: key, SoftwareType: cmp.Or(text(about, "software-type"), key),
 			Title: cmp.Or(text(about, "title"), key), Description: text(about, "description"),
-			serialisation: r.serialisation, release: url,
+			serialisation: r.serialisation, release: url, reach: reach,
 		}
 		t.Shared, _ = about["shared"].(bool)
 		t.index, _ = about["index"].(float64)

@@ -4,12 +4,15 @@ package schema
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -147,12 +150,73 @@ func TestConfined(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/dev/zero", pipe} {
-		if _, err := read(t.Context(), path, patience); err == nil || !strings.Contains(err.Error(), "is not a plain file") {
+		if _, err := new(reach).read(t.Context(), path, patience); err == nil || !strings.Contains(err.Error(), "is not a plain file") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
 	if _, err := Read(t.Context(), t.TempDir()); err == nil {
 		t.Error("an index that isn't there was read")
+	}
+}
+
+// TestReach: a release of elsewhere doesn't have this machine ask itself or its
+// neighbours, be it by a reference, a redirection or its index.
+func TestReach(t *testing.T) {
+	for address, want := range map[string]int32{
+		"127.0.0.1": atHome, "::1": atHome, "::ffff:127.0.0.1": atHome, "0.0.0.0": atHome, "169.254.169.254": atHome, "fe80::1": atHome, "ff02::1": atHome,
+		"10.0.0.1": nearby, "192.168.1.1": nearby, "fd00::1": nearby, "192.0.2.1": everywhere, "2001:db8::1": everywhere,
+	} {
+		if got := nearness(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: %d, want %d", address, got, want)
+		}
+	}
+	var asked atomic.Int32
+	inside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer inside.Close()
+	away := httptest.NewServer(http.RedirectHandler(inside.URL, http.StatusFound))
+	defer away.Close()
+	url := serve(t, map[string]string{"/sr.cfg.json": `{"software-type": {"default": {"request": "` + inside.URL + `/direct.json"}}}`}) + "/sr.cfg"
+	release, err := Read(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := release.Types[0]
+	if first := of.reach.first.Load(); first != atHome {
+		t.Errorf("a release of this machine is at %d", first)
+	}
+	if _, err := of.Compile(t.Context()); err == nil || asked.Load() != 1 { // nothing is nearer
+		t.Errorf("%v, asked %d times", err, asked.Load())
+	}
+	of.reach.first.Store(everywhere) // as if it came from there
+	if _, err := of.Compile(t.Context()); !errors.Is(err, errNearer) {
+		t.Error(err)
+	}
+	redirected := new(reach)
+	if _, err := redirected.read(t.Context(), away.URL, patience); err != nil {
+		t.Error(err)
+	}
+	of.reach.first.Store(nearby)
+	if _, err := of.reach.read(t.Context(), away.URL, patience); !errors.Is(err, errNearer) {
+		t.Error(err)
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// TestTogether: many documents are too much together.
+func TestTogether(t *testing.T) {
+	long := `{"description": "` + strings.Repeat("x", maximumSize-100) + `", "$ref": "`
+	files := map[string]string{"/sr.cfg.json": `{"software-type": {"default": {"request": "0.json"}}}`}
+	for i := range 5 {
+		files[fmt.Sprintf("/%d.json", i)] = fmt.Sprintf(`%s%d.json"}`, long, i+1)
+	}
+	release, err := Read(t.Context(), serve(t, files)+"/sr.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := release.Types[0].Compile(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 16777216 bytes") {
+		t.Error(err)
 	}
 }
 
@@ -176,7 +240,7 @@ func TestLarge(t *testing.T) {
 	}))
 	defer server.Close()
 	for _, location := range []string{file, server.URL} {
-		if _, err := read(t.Context(), location, patience); err == nil || !strings.Contains(err.Error(), "is larger than") {
+		if _, err := new(reach).read(t.Context(), location, patience); err == nil || !strings.Contains(err.Error(), "is larger than") {
 			t.Errorf("%s: %v", location, err)
 		}
 	}
@@ -194,7 +258,7 @@ func FuzzIndex(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(folder, "in.json"), []byte(document), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		release, err := parse(filepath.Join(folder, "sr.cfg"), []byte(index))
+		release, err := parse(filepath.Join(folder, "sr.cfg"), []byte(index), new(reach))
 		if err != nil {
 			return
 		}

@@ -27,7 +27,7 @@ func TestTimeout(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(released) })
 	for _, name := range []string{"/silent.json", "/half.json"} {
-		if _, err := read(t.Context(), server.URL+name, 100*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := new(reach).read(t.Context(), server.URL+name, 100*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
