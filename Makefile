@@ -37,7 +37,7 @@ KILLS    ?= 300
 PREFIX   ?= /usr/local
 LINTER   := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: reaction help build program install man completions licenses release try-packages docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak verdicts panel-bench mutations lint fuzz clean check-tools
+.PHONY: reaction help build program install man completions licenses release try-packages docs demo tutorial demo-clean test testenv testenv-newest pins promise-toolbox slapos-testing soak verdicts panel-bench fleet mutations lint fuzz clean check-tools
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -132,6 +132,9 @@ fuzz: check-tools testenv ## each fuzz target for FUZZTIME (5m), below FUZZDIRS 
 
 verdicts: check-tools testenv ## verdicts on parameters for all releases below SCHEMAS, a directory, compared with slapos.core's
 	SLAPOS_TEST_SCHEMAS=$(abspath $(SCHEMAS)) $(GO) test -count 1 -timeout 60m -v -run TestVerdictsOfReleases ./slap/schema
+
+fleet: check-tools ## 50 clients download the same 300 MB at once over a slow link, through a proximity cache: two minutes
+	SLAPOS_TEST_FLEET=1 $(GO) test -count 1 -timeout 10m -v -run 'TestFleet$$' ./networkcache/proximity
 
 panel-bench: check-tools ## how long the pages of a master with 10,000 nodes and 100,000 instances take
 	$(GO) test -count 1 -run '^$$' -bench BenchmarkPanel -benchtime 20x ./proxy

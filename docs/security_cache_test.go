@@ -243,7 +243,7 @@ var cacheMutations = []mutation{
 	{
 		"The name of a content is a sum", "networkcache/server/directory.go", "networkcache/server.TestHostileDirectory",
 		`	if !IsSum(sum) {
-		return nil, fs.ErrNotExist
+		return nil, nil, fs.ErrNotExist
 	}`,
 		``,
 	},

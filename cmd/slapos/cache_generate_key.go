@@ -16,11 +16,13 @@ import (
 type cacheGenerateKeyOptions struct {
 	keyFile, commonName string
 	certificateFile     string
+	rotate              bool
 }
 
 func (o *cacheGenerateKeyOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "cert-file", Destination: &o.certificateFile, Value: "-", Usage: "write the certificate to `FILE` too"},
+		&cli.BoolFlag{Name: "rotate", Destination: &o.rotate, Usage: "replace the key in KEYFILE, in two steps"},
 	}
 }
 
@@ -33,10 +35,18 @@ func newCacheGenerateKeyCommand(e *environment) *cli.Command {
 		Description: `Writes a new private key to KEYFILE and prints its certificate. Those who trust
 the owner of the key put the certificate in signature-certificate-list.
 
+--rotate replaces a key without a gap. The first time it makes the next one,
+KEYFILE.next, whose certificate everybody adds beside the old one. The second
+time that becomes KEYFILE, and the old one KEYFILE.old; its certificate stays in
+the lists for as long as what it signed is wanted.
+
 Exit codes: 0 done; 1 failed, or one of the files exists.`,
 		Flags: options.flags(),
 		Action: func(c *cli.Context) error {
 			options.keyFile, options.commonName = c.Args().Get(0), c.Args().Get(1)
+			if options.rotate {
+				return runCacheRotateKey(e, *options)
+			}
 			return runCacheGenerateKey(e, *options)
 		},
 	}
@@ -75,6 +85,36 @@ func runCacheGenerateKey(e *environment, options cacheGenerateKeyOptions) (err e
 %s
 Don't forget to add the certificate to the signature-certificate-list in your SlapOS configuration file.
 `, options.commonName, options.keyFile, options.certificateFile, certificate)
+	return err
+}
+
+// runCacheRotateKey does the first step if there is no next key yet, else the
+// second (NC-105).
+func runCacheRotateKey(e *environment, options cacheGenerateKeyOptions) error {
+	present := options.keyFile
+	next, old := present+".next", present+".old"
+	if _, err := networkcache.ReadSigner(present); err != nil {
+		return fmt.Errorf("there is no key to replace: %w", err)
+	}
+	if _, err := os.Lstat(next); errors.Is(err, fs.ErrNotExist) {
+		options.keyFile = next
+		if err := runCacheGenerateKey(e, options); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(e.stdout, "%s goes on to sign. When every node trusts the new certificate, too, run this again.\n", present)
+		return err
+	}
+	if _, err := networkcache.ReadSigner(next); err != nil {
+		return fmt.Errorf("%w: remove it to begin again", err)
+	}
+	_ = os.Remove(old) // if it can't be, the link says why
+	if err := os.Link(present, old); err != nil {
+		return err
+	}
+	if err := os.Rename(next, present); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(e.stdout, "%s signs now; the key before is %s. Its certificate stays in signature-certificate-list for as long as what it signed is wanted.\n", present, old)
 	return err
 }
 

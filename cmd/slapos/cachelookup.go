@@ -22,11 +22,14 @@ import (
 
 type lookupOptions struct {
 	configuration string
-	json          bool
+	json, explain bool
 }
 
 func (o *lookupOptions) flags() []cli.Flag {
-	return []cli.Flag{configFlag(&o.configuration), jsonFlag(&o.json, "print an object: key, and entries, a list of objects")}
+	return []cli.Flag{
+		configFlag(&o.configuration), jsonFlag(&o.json, "print an object: key, and entries, a list of objects"),
+		&cli.BoolFlag{Name: "explain", Destination: &o.explain, Usage: "say about each entry who signed it, and why it is used or not"},
+	}
 }
 
 // found is what cachelookup --json prints.
@@ -47,6 +50,7 @@ type lookup struct {
 	level       slog.Level
 	failed      string // message for any other failure
 	empty       string
+	ofPlatform  bool // entries are of builds for a platform
 	show        func(context.Context, *networkcache.Client, []networkcache.Entry, map[string]string) error
 }
 
@@ -88,6 +92,9 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 	if err == nil {
 		err = l.show(ctx, client, entries, options)
 	}
+	if err == nil && l.explain {
+		l.explanation(ctx, e, client, entries)
+	}
 	var status *networkcache.StatusError
 	switch {
 	case err == nil || ctx.Err() != nil:
@@ -101,6 +108,18 @@ func (l *lookup) run(ctx context.Context, e *environment) error {
 		e.log.Log(ctx, levelCritical, l.failed, "error", err)
 	}
 	return &exitError{code: 1}
+}
+
+// explanation logs why each entry is used or not (NC-104).
+func (l *lookup) explanation(ctx context.Context, e *environment, client *networkcache.Client, entries []networkcache.Entry) {
+	var here *networkcache.Platform
+	if l.ofPlatform {
+		platform := networkcache.DetectPlatform(ctx, "/")
+		here = &platform
+	}
+	for _, line := range client.Explain(ctx, entries, here) {
+		e.log.Info(pass.Printable(line))
+	}
 }
 
 // A sourceLookup is the lookup of a downloaded file or a package.

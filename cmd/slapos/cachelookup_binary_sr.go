@@ -50,6 +50,7 @@ func runCacheLookupBinary(ctx context.Context, e *environment, options lookupOpt
 		level:         levelCritical,
 		failed:        "Error while looking object " + name,
 		empty:         "Object found in cache, but has no binary entries.",
+		ofPlatform:    true,
 	}
 	l.show = func(ctx context.Context, client *networkcache.Client, entries []networkcache.Entry, _ map[string]string) error {
 		url, err := softwareURL(entries[0])
