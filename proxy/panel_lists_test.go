@@ -157,8 +157,8 @@ func TestPanelEvents(t *testing.T) {
 		}
 		return id, func() { stop(); answer.Body.Close() }
 	}
-	first, stop := next("")
-	stop()
+	first, stop := next("") // and goes on to watch
+	defer stop()
 	if first == "" {
 		t.Fatal("nothing was told")
 	}
@@ -168,6 +168,8 @@ func TestPanelEvents(t *testing.T) {
 	if second == "" || second == first {
 		t.Errorf("after %s: %q", first, second)
 	}
+	// A page says up to where it knows.
+	l.expectPage(l.get("/panel/nodes"), 200, `data-event="`+second+`"`)
 }
 
 // TestPanelLive sees in a browser what happens, without reloading, and uses the keys.

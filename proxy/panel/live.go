@@ -13,10 +13,9 @@ import (
 	"slapos/proxy/store"
 )
 
-// How often new events are looked for, how long a stream is silent at most and how long
-// it lasts: a browser then asks for the next one, which begins where this one ended.
+// How long a stream is silent at most and how long it lasts: a browser then asks for
+// the next one, which begins where this one ended.
 const (
-	liveEvery   = time.Second
 	liveSilence = 20 * time.Second
 	liveLasts   = 10 * time.Minute
 	maximumLive = 1000
@@ -70,8 +69,7 @@ func (l *live) leave(watcher chan int64) {
 
 // look looks for new events until it is stopped.
 func (l *live) look(ctx context.Context) {
-	ticker := time.NewTicker(liveEvery)
-	defer ticker.Stop()
+	bell := l.store.EventBell(ctx)
 	last := int64(-1)
 	for {
 		newest, err := l.store.LastEvent(ctx)
@@ -82,7 +80,7 @@ func (l *live) look(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-bell:
 		}
 	}
 }
@@ -99,15 +97,13 @@ func (l *live) tell(newest int64) {
 	}
 }
 
-// stream tells a browser when something happened, until it leaves. One that lost
-// the stream says what it knows, and is told at once if there is more.
+// stream tells a browser when something happened, until it leaves. It says what its page
+// knows or, if it lost the stream, what it was told, and is told at once if there is more.
 func (p *Panel) stream(w http.ResponseWriter, r *http.Request) error {
 	known, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
 	if err != nil {
 		if known, err = strconv.ParseInt(r.URL.Query().Get("after"), 10, 64); err != nil {
-			if known, err = p.store.LastEvent(r.Context()); err != nil {
-				return err
-			}
+			known = -1
 		}
 	}
 	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
@@ -119,6 +115,13 @@ func (p *Panel) stream(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer p.live.leave(watcher)
+	newest, err := p.store.LastEvent(r.Context())
+	if err != nil {
+		return err
+	}
+	if known < 0 {
+		known = newest
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -139,12 +142,15 @@ func (p *Panel) stream(w http.ResponseWriter, r *http.Request) error {
 	end := time.NewTimer(liveLasts)
 	defer end.Stop()
 	for {
+		if newest > known {
+			known = newest
+			err = say("id: %d\ndata: %d\n\n", newest, newest)
+		}
+		if err != nil {
+			return nil // the browser left
+		}
 		select {
-		case newest := <-watcher:
-			if newest > known {
-				known = newest
-				err = say("id: %d\ndata: %d\n\n", newest, newest)
-			}
+		case newest = <-watcher:
 		case <-silence.C:
 			err = say(": nothing new\n\n")
 		case <-end.C:
@@ -153,9 +159,6 @@ func (p *Panel) stream(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		case <-r.Context().Done():
 			return nil
-		}
-		if err != nil {
-			return nil // the browser left
 		}
 	}
 }

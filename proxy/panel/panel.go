@@ -12,6 +12,7 @@ package panel
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -107,8 +108,19 @@ func (p *Panel) Serve(w http.ResponseWriter, r *http.Request, name string) error
 	if handle == nil {
 		return ErrMethod
 	}
+	if name != "events" {
+		// Before the page reads anything: what happens meanwhile is told once it is there.
+		last, err := p.store.LastEvent(r.Context())
+		if err != nil {
+			return err
+		}
+		r = r.WithContext(context.WithValue(r.Context(), lastEvent{}, last))
+	}
 	return handle(w, r)
 }
+
+// lastEvent is the key of the newest event before a page was made.
+type lastEvent struct{}
 
 // file serves the style and the script (PROXY-140).
 func (p *Panel) file(w http.ResponseWriter, r *http.Request, name string) error {
@@ -153,6 +165,7 @@ type view struct {
 	Done    string
 	Problem string
 	Page    any
+	Event   int64 // the newest that it knows of
 }
 
 // done are the messages after a redirect, by the value of "done".
@@ -175,6 +188,7 @@ func (p *Panel) show(w http.ResponseWriter, r *http.Request, status int, name st
 	if v.Done == "" && status == http.StatusOK {
 		v.Done = done[r.URL.Query().Get("done")]
 	}
+	v.Event, _ = r.Context().Value(lastEvent{}).(int64) // none where nothing is live
 	var text bytes.Buffer
 	if err := p.html[name].ExecuteTemplate(&text, "frame.html", v); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)

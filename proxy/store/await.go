@@ -11,8 +11,10 @@ import (
 // once what this process writes, and what others write when followed says so. It
 // looks for that only while somebody waits.
 type awaited struct {
-	// follow calls ring for what other programs write, until its context ends.
+	// follow calls ring for what other programs write, until its context ends. The
+	// next one goes on where the last one ended, by turns.
 	follow func(ctx context.Context, ring func(computer string))
+	turn   sync.Mutex
 
 	mutex     sync.Mutex
 	bells     map[string]*bell // by computer
@@ -44,7 +46,11 @@ func (a *awaited) wait(computer string) (changed <-chan struct{}, leave func()) 
 	if a.stop == nil && !a.closed {
 		ctx, stop := context.WithCancel(context.Background())
 		a.stop = stop
-		a.following.Go(func() { a.follow(ctx, a.ring) }) // ends with stop
+		a.following.Go(func() { // ends with stop
+			a.turn.Lock()
+			defer a.turn.Unlock()
+			a.follow(ctx, a.ring)
+		})
 	}
 	return b.rung, func() { a.leave(computer, b) }
 }
@@ -94,6 +100,35 @@ func (a *awaited) close() {
 // AwaitNode implements [Nodes].
 func (d *Database) AwaitNode(computer string) (changed <-chan struct{}, leave func()) {
 	return d.awaited.wait(computer)
+}
+
+// eventsChanged stands for events where changes are counted by computer.
+const eventsChanged = "/events"
+
+// EventBell implements [History].
+func (d *Database) EventBell(ctx context.Context) <-chan struct{} {
+	bell := make(chan struct{}, 1)
+	rung, leave := d.awaited.wait(eventsChanged)
+	go func() { // ends with ctx, or the database
+		defer func() { leave() }()
+		for {
+			select {
+			case <-rung:
+			case <-ctx.Done():
+				return
+			case <-d.history.stop:
+				return
+			}
+			next, leaveNext := d.awaited.wait(eventsChanged)
+			leave()
+			rung, leave = next, leaveNext
+			select {
+			case bell <- struct{}{}:
+			default: // it rings already
+			}
+		}
+	}()
+	return bell
 }
 
 // Epoch implements [Nodes].

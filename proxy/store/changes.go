@@ -26,7 +26,8 @@ type changes interface {
 	// epoch names the counting of versions: it differs after a restart that begins anew.
 	epoch() string
 	// follow calls ring with the computers that other programs change ("" is every
-	// computer), until ctx ends.
+	// computer), until ctx ends. It goes on where the last call ended; the first one
+	// rings for all. There is one at a time.
 	follow(ctx context.Context, ring func(computer string))
 }
 
@@ -42,6 +43,7 @@ type fileChanges struct {
 	watch    *session
 	seen     int64
 
+	told     int64  // the version up to which follow has rung
 	begun    string // epoch
 	counting sync.Mutex
 	foreign  int64 // data_version of the writer
@@ -53,19 +55,18 @@ func newFileChanges(ctx context.Context, db *Database) (*fileChanges, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fileChanges{db: db, watch: watch, begun: rand.Text(), counters: map[string]int64{}}, nil
+	return &fileChanges{db: db, watch: watch, told: -1, begun: rand.Text(), counters: map[string]int64{}}, nil
 }
 
 func (c *fileChanges) epoch() string { return c.begun }
 
 // follow looks at the file: programs that know nothing of us can't say what they do.
 func (c *fileChanges) follow(ctx context.Context, ring func(string)) {
-	known := int64(-1) // the first look tells what came before it
 	ticker := time.NewTicker(lookAtFile)
 	defer ticker.Stop()
 	for {
-		if version, err := c.version(ctx, ""); err == nil && version != known {
-			known = version
+		if version, err := c.version(ctx, ""); err == nil && version != c.told {
+			c.told = version
 			ring("")
 		}
 		select {

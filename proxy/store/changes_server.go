@@ -28,11 +28,13 @@ type serverChanges struct {
 	db *Database
 	// notifies is false for servers that know no NOTIFY, as CockroachDB.
 	notifies bool
+	// known are the counters up to which follow has rung.
+	known *counters
 }
 
 func newServerChanges(ctx context.Context, db *Database) serverChanges {
 	_, err := db.pool.ExecContext(ctx, "SELECT pg_notify('slapos_probe18', '')")
-	return serverChanges{db: db, notifies: err == nil}
+	return serverChanges{db: db, notifies: err == nil, known: &counters{}}
 }
 
 func (c serverChanges) began(context.Context, *session) error { return nil }
@@ -79,19 +81,18 @@ type counters struct {
 // follow listens to the other masters of the server, and compares the counters now and
 // then in case a notice was lost.
 func (c serverChanges) follow(ctx context.Context, ring func(string)) {
-	var known counters
 	for ctx.Err() == nil {
 		if c.notifies {
-			c.listen(ctx, &known, ring) // until the connection ends
+			c.listen(ctx, ring) // until the connection ends
 		} else {
-			c.compare(ctx, &known, ring)
+			c.compare(ctx, ring)
 		}
 		_ = clock.Pause(ctx, lookAtServer)
 	}
 }
 
 // listen rings for notices until the connection or ctx ends.
-func (c serverChanges) listen(ctx context.Context, known *counters, ring func(string)) {
+func (c serverChanges) listen(ctx context.Context, ring func(string)) {
 	connection, err := c.db.pool.Conn(ctx)
 	if err != nil {
 		return
@@ -99,19 +100,19 @@ func (c serverChanges) listen(ctx context.Context, known *counters, ring func(st
 	defer connection.Close()
 	_ = connection.Raw(func(raw any) error {
 		if server, ok := raw.(*stdlib.Conn); ok {
-			c.hear(ctx, server, known, ring)
+			c.hear(ctx, server, ring)
 		}
 		return driver.ErrBadConn // one that listens is of no other use
 	})
 }
 
-func (c serverChanges) hear(ctx context.Context, server *stdlib.Conn, known *counters, ring func(string)) {
+func (c serverChanges) hear(ctx context.Context, server *stdlib.Conn, ring func(string)) {
 	if _, err := server.Conn().Exec(ctx, "LISTEN "+changeChannel); err != nil {
-		c.compare(ctx, known, ring)
+		c.compare(ctx, ring)
 		return
 	}
 	for ctx.Err() == nil {
-		c.compare(ctx, known, ring) // also what came before LISTEN
+		c.compare(ctx, ring) // also what came before LISTEN
 		until, cancel := context.WithTimeout(ctx, lookAtServer)
 		for {
 			notice, err := server.Conn().WaitForNotification(until)
@@ -128,7 +129,8 @@ func (c serverChanges) hear(ctx context.Context, server *stdlib.Conn, known *cou
 }
 
 // compare rings for the computers whose counters have changed.
-func (c serverChanges) compare(ctx context.Context, known *counters, ring func(string)) {
+func (c serverChanges) compare(ctx context.Context, ring func(string)) {
+	known := c.known
 	var sum int64
 	err := c.db.look(ctx, func(ctx context.Context, s *session) error {
 		_, err := s.row(ctx, "SELECT CAST(sum(counter) AS BIGINT) FROM change18", nil, &sum)
@@ -137,14 +139,15 @@ func (c serverChanges) compare(ctx context.Context, known *counters, ring func(s
 	if err != nil || known.each != nil && sum == known.sum {
 		return
 	}
-	now := map[string]int64{}
+	now, changed := map[string]int64{}, map[string]bool{}
 	err = c.db.look(ctx, func(ctx context.Context, s *session) error {
 		clear(now)
+		clear(changed)
 		return s.rows(ctx, "SELECT computer_reference, counter FROM change18", nil, func(rows *sql.Rows) error {
 			var computer string
 			var counter int64
 			err := rows.Scan(&computer, &counter)
-			now[computer] = counter
+			now[computer], changed[computer] = counter, true
 			return err
 		})
 	})
@@ -152,9 +155,15 @@ func (c serverChanges) compare(ctx context.Context, known *counters, ring func(s
 		return
 	}
 	for computer, counter := range now {
-		if known.each == nil || known.each[computer] != counter {
-			ring(computer)
+		if former, found := known.each[computer]; found && former == counter {
+			delete(changed, computer)
 		}
+	}
+	if changed[""] {
+		changed = map[string]bool{"": true} // all are woken, and once
+	}
+	for computer := range changed {
+		ring(computer)
 	}
 	known.sum, known.each = sum, now
 }

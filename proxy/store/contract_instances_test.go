@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"slapos/proxy/store"
 	"slapos/slap"
@@ -470,4 +471,48 @@ func testAwaitOne(t *testing.T, at place) {
 	}
 	l.must(l.Close())
 	<-quiet
+}
+
+// testAwaitAgain: who waits again and again, alone, is woken by changes, not by the
+// waiting itself.
+func testAwaitAgain(t *testing.T, at place) {
+	l := newLab(t, at, 1)
+	rung := 0
+	for again := true; again; {
+		changed, leave := l.AwaitNode("c")
+		select {
+		case <-changed:
+			if rung++; rung == 100 {
+				t.Error("nothing changes, and it is told again and again")
+				again = false
+			}
+		case <-time.After(300 * time.Millisecond):
+			again = false
+		}
+		leave()
+	}
+}
+
+// testBell rings for each event, whoever adds it.
+func testBell(t *testing.T, at place) {
+	l := newLab(t, at, 2)
+	other := open(t, store.Options{URI: l.uri})
+	ctx, stop := context.WithCancel(l.ctx)
+	bell := l.EventBell(ctx)
+	last, err := l.LastEvent(l.ctx)
+	l.must(err)
+	for i, writer := range []store.Store{l.Store, other, other, l.Store} {
+		if _, err := writer.Request(l.ctx, order("x", with(slap.Dict{"n": int64(i)}))); err != nil {
+			t.Fatal(err)
+		}
+		now := last
+		for now == last {
+			<-bell
+			now, err = l.LastEvent(l.ctx)
+			l.must(err)
+		}
+		last = now
+	}
+	stop()
+	l.must(l.Close())
 }

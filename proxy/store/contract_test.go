@@ -43,6 +43,8 @@ func contract(t *testing.T, at place) {
 		{"two programs", testTwoPrograms},
 		{"await", testAwait},
 		{"await one", testAwaitOne},
+		{"await again", testAwaitAgain},
+		{"bell", testBell},
 		{"processes", testProcesses},
 		{"closed", testClosed},
 		{"access", testAccess},

@@ -8,8 +8,9 @@ import "context"
 // programs that use a database, one delivers to a target at a time.
 type Deliveries interface {
 	// Claim gives an owner the right to deliver to a target for some seconds, unless
-	// another one has it, and returns the last event that was delivered. A target that is
-	// new begins with the events after this call.
+	// another one has it, or had it last and left nothing to deliver: then it writes
+	// nothing. It returns the last event that was delivered. A target that is new begins
+	// with the events after this call.
 	Claim(ctx context.Context, target, owner string, seconds float64) (event int64, claimed bool, err error)
 	// Delivered notes the last event that an owner has delivered, and prolongs its right;
 	// without seconds it gives it up. It returns false if another one has it meanwhile.
@@ -32,6 +33,23 @@ var deliveryTable = table[deliveryRow]{name: "delivery18", order: "target", late
 
 // Claim implements [Deliveries].
 func (d *Database) Claim(ctx context.Context, target, owner string, seconds float64) (event int64, claimed bool, err error) {
+	others := false
+	err = d.look(ctx, func(ctx context.Context, s *session) error {
+		event, others = 0, false
+		if exists, err := d.hasTable(ctx, s, deliveryTable.name); err != nil || !exists {
+			return err
+		}
+		var holder string
+		var until float64
+		var newest int64
+		_, err := s.row(ctx, "SELECT event, owner, until, (SELECT COALESCE(max(id), 0) FROM event18) FROM delivery18 WHERE target = $1",
+			[]any{target}, &event, &holder, &until, &newest)
+		others = holder != "" && holder != owner && (until > d.seconds() || event == newest)
+		return err
+	})
+	if err != nil || others {
+		return event, false, err
+	}
 	err = d.writer.do(ctx, func(ctx context.Context, t *transaction) error {
 		event, claimed = 0, false
 		// History first, whose numbers it is about.

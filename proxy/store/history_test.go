@@ -205,6 +205,60 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestClaim: one delivers, and others that look whether they may don't write.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	d := openFile(t, Options{}, 1)
+	addEvents(t, d, 3)
+	claim := func(owner string) (event int64, claimed bool) {
+		t.Helper()
+		event, claimed, err := d.Claim(t.Context(), "target", owner, 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return event, claimed
+	}
+	// refused expects one without the right to see so while nobody can write.
+	refused := func(when string) {
+		t.Helper()
+		d.writer.turn.Lock()
+		seen := make(chan bool, 1)
+		go func() {
+			_, claimed, err := d.Claim(context.WithoutCancel(t.Context()), "target", "second", 60)
+			seen <- err == nil && !claimed
+		}()
+		select {
+		case right := <-seen:
+			if !right {
+				t.Errorf("%s: not refused", when)
+			}
+		case <-time.After(testkit.Patience):
+			t.Errorf("%s: it waits for the right to write", when)
+		}
+		d.writer.turn.Unlock()
+	}
+	last, err := d.LastEvent(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if event, claimed := claim("first"); event != last || !claimed {
+		t.Errorf("a new target begins with %d, %v", event, claimed)
+	}
+	addEvents(t, d, 2)
+	refused("another one delivers")
+	if ours, err := d.Delivered(t.Context(), "target", "first", last+2, 0); err != nil || !ours {
+		t.Fatal(ours, err)
+	}
+	refused("nothing is left to deliver")
+	addEvents(t, d, 1)
+	if event, claimed := claim("second"); event != last+2 || !claimed {
+		t.Errorf("the second begins with %d, %v", event, claimed)
+	}
+	if _, claimed := claim("first"); claimed {
+		t.Error("both deliver")
+	}
+}
+
 // TestSeveralMasters: what one master only has in memory doesn't undo what
 // another one wrote.
 func TestSeveralMasters(t *testing.T) {

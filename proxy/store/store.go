@@ -102,6 +102,9 @@ type History interface {
 	Events(ctx context.Context, filter EventFilter) ([]Event, error)
 	// LastEvent is the number of the newest event, 0 without one.
 	LastEvent(ctx context.Context) (int64, error)
+	// EventBell returns a channel that gets a value when there may be another event: at
+	// once if this process adds it, else within seconds, until the context ends.
+	EventBell(ctx context.Context) <-chan struct{}
 	// EventCounts counts the events since the database was opened, of this process, by
 	// what they are.
 	EventCounts() map[string]int64

@@ -223,6 +223,9 @@ func (w *writer) try(ctx context.Context, batch []*job) error {
 	if !wrote {
 		return w.abandon(ctx, nil)
 	}
+	if len(events) > 0 {
+		changed[eventsChanged] = true
+	}
 	if err := w.db.changes.record(ctx, w.session, changed); err != nil {
 		return w.abandon(ctx, err)
 	}

@@ -42,11 +42,9 @@ func (m *metrics) count(t *target, result string) {
 	m.requests.WithLabelValues(label(t), result).Inc()
 }
 
-// behind is known to the one who delivers.
-func (m *metrics) behind(t *target, events int64, claimed bool) {
-	if claimed {
-		m.distance.WithLabelValues(label(t)).Set(float64(events))
-	}
+// behind is known to the one who delivers, and to all when it is nothing.
+func (m *metrics) behind(t *target, events int64) {
+	m.distance.WithLabelValues(label(t)).Set(float64(events))
 }
 
 func label(t *target) string {

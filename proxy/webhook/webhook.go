@@ -33,7 +33,6 @@ import (
 	"time"
 
 	"slapos/proxy/store"
-	"slapos/slap/clock"
 )
 
 const (
@@ -58,8 +57,9 @@ type Options struct {
 	Agent  string
 	Logger *slog.Logger
 
-	// How often to look for events, and how long to wait for an answer, after a first
-	// failure and at most; 0 for 1 s, 10 s, 1 s and 5 min.
+	// How often to look for events that nobody told of, for who delivered them may be
+	// gone; how long to wait for an answer, after a first failure and at most; 0 for
+	// 30 s, 10 s, 1 s and 5 min.
 	Every, Patience, FirstPause, LongestPause time.Duration
 }
 
@@ -68,6 +68,7 @@ type Source interface {
 	store.Deliveries
 	Events(ctx context.Context, filter store.EventFilter) ([]store.Event, error)
 	LastEvent(ctx context.Context) (int64, error)
+	EventBell(ctx context.Context) <-chan struct{}
 }
 
 // Parse reads the address of a receiver. The error doesn't repeat it: it may hold a
@@ -118,7 +119,7 @@ type target struct {
 // Start begins to send. The store stays the caller's to close, after the sender.
 func Start(options Options) *Sender {
 	for value, usual := range map[*time.Duration]time.Duration{
-		&options.Every: time.Second, &options.Patience: 10 * time.Second, &options.FirstPause: time.Second, &options.LongestPause: 5 * time.Minute,
+		&options.Every: 30 * time.Second, &options.Patience: 10 * time.Second, &options.FirstPause: time.Second, &options.LongestPause: 5 * time.Minute,
 	} {
 		if *value == 0 {
 			*value = usual
@@ -153,22 +154,21 @@ func (s *Sender) lease() float64 { return 3*s.options.Patience.Seconds() + 30 }
 func (s *Sender) serve(ctx context.Context, t *target) {
 	failures, said := 0, false
 	position, claimed := int64(0), false
+	events := s.options.Store.EventBell(ctx)
 	for {
-		pause := s.options.Every
+		pause, bell := s.options.Every, events
 		next, ours, err := s.step(ctx, t, position, claimed)
 		position, claimed = next, ours
 		switch {
 		case ctx.Err() != nil:
 			if claimed {
 				// Another program needn't wait for the lease.
-				ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-				_, _ = s.options.Store.Delivered(ending, t.key, s.owner, position, 0)
-				cancel()
+				_, _ = s.note(ctx, t, position, 0)
 			}
 			return
 		case err != nil && !errors.Is(err, errMore):
 			failures++
-			pause = s.pauseAfter(failures)
+			pause, bell = s.pauseAfter(failures), nil
 			s.metrics.count(t, "failed")
 			if !said {
 				said = true
@@ -183,7 +183,13 @@ func (s *Sender) serve(ctx context.Context, t *target) {
 				pause = 0
 			}
 		}
-		_ = clock.Pause(ctx, pause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-bell:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
 	}
 }
 
@@ -206,12 +212,16 @@ func (s *Sender) step(ctx context.Context, t *target, position int64, claimed bo
 	if err != nil {
 		return position, claimed, err
 	}
-	s.metrics.behind(t, max(newest-position, 0), claimed)
-	if claimed && newest <= position {
-		return position, true, nil
+	if !claimed || newest > position {
+		if position, claimed, err = s.options.Store.Claim(ctx, t.key, s.owner, s.lease()); err != nil {
+			return position, claimed, err
+		}
 	}
-	if position, claimed, err = s.options.Store.Claim(ctx, t.key, s.owner, s.lease()); err != nil || !claimed {
-		return position, claimed, err
+	if claimed || newest <= position {
+		s.metrics.behind(t, max(newest-position, 0))
+	}
+	if !claimed || newest <= position {
+		return position, claimed, nil
 	}
 	if newest-position > Most {
 		s.options.Logger.Warn("A webhook is too far behind: the oldest events are left out", "webhook", t.name, "events", newest-position-Most)
@@ -230,10 +240,18 @@ func (s *Sender) step(ctx context.Context, t *target, position int64, claimed bo
 	}
 	s.metrics.count(t, "delivered")
 	last = events[len(events)-1].ID
-	if ours, err = s.options.Store.Delivered(ctx, t.key, s.owner, last, s.lease()); err != nil {
+	if ours, err = s.note(ctx, t, last, s.lease()); err != nil {
 		return position, true, err
 	}
 	return last, ours, errMore
+}
+
+// note keeps how far a target is, also while the sender stops: what was taken isn't
+// sent again then.
+func (s *Sender) note(ctx context.Context, t *target, event int64, lease float64) (ours bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return s.options.Store.Delivered(ctx, t.key, s.owner, event, lease)
 }
 
 // Message is the body of a request.

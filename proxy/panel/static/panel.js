@@ -47,7 +47,7 @@ if (document.querySelector("[data-live]")) {
     renew(location.href);
   });
   document.addEventListener("visibilitychange", () => { if (stale && !document.hidden) show(); });
-  new EventSource("events").addEventListener("message", show);
+  new EventSource("events?after=" + document.getElementById("content").dataset.event).addEventListener("message", show);
 }
 
 // A button to copy each connection value with.
