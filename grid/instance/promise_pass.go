@@ -4,15 +4,18 @@ package instance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"slapos/grid/pass"
 	"slapos/promise"
 	"slapos/slap"
+	"slapos/slap/confined"
 )
 
 // PromisePass runs all promises of started partitions and changes nothing else:
@@ -60,7 +63,11 @@ func StoredPromises(options Options) error {
 	}
 	for _, entry := range entries {
 		name, path := entry.Name(), filepath.Join(options.Node.InstanceRoot, entry.Name())
-		if !mayHavePromises(path) || len(options.Node.Only) > 0 && !slices.Contains(options.Node.Only, name) {
+		if len(options.Node.Only) > 0 && !slices.Contains(options.Node.Only, name) {
+			continue
+		}
+		failure := lastFailure(path, name)
+		if failure == nil && !mayHavePromises(path) {
 			continue
 		}
 		report, err := promise.Stored(promise.Options{
@@ -69,9 +76,27 @@ func StoredPromises(options Options) error {
 		if err == nil {
 			err = report.Err()
 		}
+		if err == nil { // it failed before its promises
+			err = failure
+		}
 		options.Promises.Finished(name, report, err)
 	}
 	return nil
+}
+
+// lastFailure is why the last processing of a partition failed, nil if it didn't.
+func lastFailure(path, name string) error {
+	directory, err := confined.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer directory.Close()
+	text, err := directory.ReadOwn(errorFileOf(name))
+	if err != nil {
+		return nil
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return errors.New("processing failed: " + line)
 }
 
 func mayHavePromises(path string) bool {

@@ -57,7 +57,9 @@ func (d *deployment) reportRequested(ctx context.Context) pass.Outcome {
 }
 
 // errorFile has the error of the last processing, for the partition's user.
-func (d *deployment) errorFile() string { return ".slapgrid-" + d.ID.Partition + "-error.log" }
+func (d *deployment) errorFile() string { return errorFileOf(d.ID.Partition) }
+
+func errorFileOf(partition string) string { return ".slapgrid-" + partition + "-error.log" }
 
 func (d *deployment) forgetError(context.Context) pass.Outcome {
 	return pass.Ended(d.Root.Clear(d.errorFile()))
