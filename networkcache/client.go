@@ -25,6 +25,8 @@ type Config struct {
 	// signed. If there is also a directory to download from, the key's
 	// certificate must be a trusted one.
 	SignatureKeyFile string
+	// PassphraseFile has the passphrase of the key, if that is encrypted.
+	PassphraseFile string
 	// CertificateList are the trusted certificates, see [ParseCertificates].
 	CertificateList string
 	// Timeout is how long the client waits for a connection and for each piece
@@ -61,7 +63,7 @@ func NewClient(config Config) (*Client, error) {
 	client := &Client{trusted: ParseCertificates(config.CertificateList, config.Logger)}
 	var err error
 	if config.SignatureKeyFile != "" {
-		if client.signer, err = ReadSigner(config.SignatureKeyFile); err != nil {
+		if client.signer, err = ReadSigner(config.SignatureKeyFile, config.PassphraseFile); err != nil {
 			return nil, err
 		}
 		if config.Directory.Download != "" && !client.trusted.has(client.signer) { // NC-4

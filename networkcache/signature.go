@@ -3,6 +3,7 @@
 package networkcache
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -14,26 +15,51 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/youmark/pkcs8"
 )
 
 // A Signer signs entries with a private key.
 type Signer struct{ key *rsa.PrivateKey }
 
-// ReadSigner reads a key file: RSA in PEM, as PKCS#8 or PKCS#1.
-func ReadSigner(path string) (*Signer, error) {
+// ReadSigner reads a key file: RSA in PEM, as PKCS#8 or PKCS#1. If it is
+// encrypted, the first line of another file is the passphrase.
+func ReadSigner(path, passphraseFile string) (*Signer, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("signature key: %w", err)
 	}
-	signer, err := ParseSigner(text)
+	var passphrase []byte
+	if passphraseFile != "" {
+		if passphrase, err = ReadPassphrase(passphraseFile); err != nil {
+			return nil, err
+		}
+	}
+	signer, err := ParseSigner(text, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("signature key %s: %w", path, err)
 	}
 	return signer, nil
 }
 
-// ParseSigner reads the text of a key file.
-func ParseSigner(text []byte) (*Signer, error) {
+// ReadPassphrase reads the first line of a file, which must not be empty.
+func ReadPassphrase(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase of the signature key: %w", err)
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 {
+		return nil, fmt.Errorf("passphrase of the signature key: the first line of %s is empty", path)
+	}
+	return line, nil
+}
+
+const encryptedKey = "ENCRYPTED PRIVATE KEY"
+
+// ParseSigner reads the text of a key file. A passphrase is used if the key is
+// encrypted.
+func ParseSigner(text, passphrase []byte) (*Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, errors.New("no key in PEM")
@@ -41,15 +67,50 @@ func ParseSigner(text []byte) (*Signer, error) {
 	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
 		return &Signer{key}, nil
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	parsed, err := parsePKCS8(block, passphrase)
 	if err != nil {
-		return nil, fmt.Errorf("neither PKCS#8 nor PKCS#1: %w", err)
+		return nil, err
 	}
 	key, ok := parsed.(*rsa.PrivateKey)
 	if !ok {
 		return nil, errors.New("not an RSA key")
 	}
 	return &Signer{key}, nil
+}
+
+func parsePKCS8(block *pem.Block, passphrase []byte) (any, error) {
+	if block.Type != encryptedKey {
+		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("neither PKCS#8 nor PKCS#1: %w", err)
+		}
+		return parsed, nil
+	}
+	if len(passphrase) == 0 {
+		return nil, errors.New("is encrypted: name the file with its passphrase (signature-passphrase-file)")
+	}
+	parsed, _, err := pkcs8.ParsePrivateKey(block.Bytes, passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("another passphrase, or a kind of encryption that isn't known: %w", err)
+	}
+	return parsed, nil
+}
+
+// EncryptKey encrypts a key of [GenerateKey] with a passphrase: PKCS#8, AES-256
+// and PBKDF2 with SHA-256, which openssl reads.
+func EncryptKey(key, passphrase []byte) ([]byte, error) {
+	signer, err := ParseSigner(key, nil)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := pkcs8.MarshalPrivateKey(signer.key, passphrase, &pkcs8.Opts{
+		Cipher:  pkcs8.AES256CBC,
+		KDFOpts: pkcs8.PBKDF2Opts{SaltSize: 16, IterationCount: 600_000, HMACHash: crypto.SHA256},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encrypt the key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: encryptedKey, Bytes: secret}), nil
 }
 
 // Sign returns the signature of a text: RSA PKCS#1 v1.5 over its SHA-1, in

@@ -132,7 +132,7 @@ func TestOpenSSL(t *testing.T) {
 			t.Errorf("%s is missing in\n%s", want, text)
 		}
 	}
-	signer, err := ReadSigner(path("key"))
+	signer, err := ReadSigner(path("key"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestOpenSSL(t *testing.T) {
 	}
 	certificates := ParseCertificates(string(trusted), slog.New(slog.DiscardHandler))
 	for _, name := range []string{"old", "pkcs1"} {
-		signer, err := ReadSigner(path(name))
+		signer, err := ReadSigner(path(name), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestOpenSSL(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"text", "certificate", "missing"} {
-		if _, err := ReadSigner(path(name)); err == nil || !strings.Contains(err.Error(), path(name)) {
+		if _, err := ReadSigner(path(name), ""); err == nil || !strings.Contains(err.Error(), path(name)) {
 			t.Errorf("%s as a key: %v", name, err)
 		}
 	}
@@ -200,6 +200,6 @@ func FuzzParseCertificates(f *testing.F) {
 		for _, certificate := range ParseCertificates(text, slog.New(slog.DiscardHandler)) {
 			Certificates{certificate}.Verify(Entry{"x", "QUFBQQ=="})
 		}
-		_, _ = ParseSigner([]byte(text))
+		_, _ = ParseSigner([]byte(text), nil)
 	})
 }

@@ -51,7 +51,7 @@ func (e *environment) openSlapcache(path string) (client *networkcache.Client, k
 			return nil, "", fmt.Errorf("No option 'key' in section [shacache] of %s", configuration.Path())
 		}
 	}
-	config.SignatureKeyFile = e.signatureKeyFile(section)
+	config.SignatureKeyFile, config.PassphraseFile = e.signatureKeyFile(section)
 	client, err = networkcache.NewClient(config)
 	return client, key, err
 }

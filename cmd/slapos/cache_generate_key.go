@@ -17,11 +17,13 @@ type cacheGenerateKeyOptions struct {
 	keyFile, commonName string
 	certificateFile     string
 	rotate              bool
+	passphraseFile      string
 }
 
 func (o *cacheGenerateKeyOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "cert-file", Destination: &o.certificateFile, Value: "-", Usage: "write the certificate to `FILE` too"},
+		&cli.StringFlag{Name: "passphrase-file", Destination: &o.passphraseFile, Usage: "encrypt the key with the passphrase in the first line of `FILE`"},
 		&cli.BoolFlag{Name: "rotate", Destination: &o.rotate, Usage: "replace the key in KEYFILE, in two steps"},
 	}
 }
@@ -62,6 +64,11 @@ func runCacheGenerateKey(e *environment, options cacheGenerateKeyOptions) (err e
 	if err != nil {
 		return err
 	}
+	if options.passphraseFile != "" {
+		if key, err = options.encrypt(e, key); err != nil {
+			return err
+		}
+	}
 	var made []string // one without the other would only be in the way of another try
 	defer func() {
 		for _, path := range made {
@@ -88,12 +95,20 @@ Don't forget to add the certificate to the signature-certificate-list in your Sl
 	return err
 }
 
+func (o cacheGenerateKeyOptions) encrypt(e *environment, key []byte) ([]byte, error) {
+	passphrase, err := networkcache.ReadPassphrase(e.expandUser(o.passphraseFile))
+	if err != nil {
+		return nil, err
+	}
+	return networkcache.EncryptKey(key, passphrase)
+}
+
 // runCacheRotateKey does the first step if there is no next key yet, else the
 // second (NC-105).
 func runCacheRotateKey(e *environment, options cacheGenerateKeyOptions) error {
 	present := options.keyFile
 	next, old := present+".next", present+".old"
-	if _, err := networkcache.ReadSigner(present); err != nil {
+	if _, err := networkcache.ReadSigner(present, e.expandUser(options.passphraseFile)); err != nil {
 		return fmt.Errorf("there is no key to replace: %w", err)
 	}
 	if _, err := os.Lstat(next); errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +119,7 @@ func runCacheRotateKey(e *environment, options cacheGenerateKeyOptions) error {
 		_, err := fmt.Fprintf(e.stdout, "%s goes on to sign. When every node trusts the new certificate, too, run this again.\n", present)
 		return err
 	}
-	if _, err := networkcache.ReadSigner(next); err != nil {
+	if _, err := networkcache.ReadSigner(next, e.expandUser(options.passphraseFile)); err != nil {
 		return fmt.Errorf("%w: remove it to begin again", err)
 	}
 	_ = os.Remove(old) // if it can't be, the link says why

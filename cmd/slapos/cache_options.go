@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 
 	"slapos/cmd/slapos/pytext"
 	"slapos/networkcache"
@@ -39,14 +41,25 @@ func (e *environment) networkCacheConfig(options map[string]string, download, up
 }
 
 // signatureKeyFile has two spellings (NC-1). The first that is present counts,
-// even if it is empty.
-func (e *environment) signatureKeyFile(options map[string]string) string {
+// even if it is empty. The passphrase of an encrypted key is in a file of its
+// own, or a credential that systemd gives the service (NC-106).
+func (e *environment) signatureKeyFile(options map[string]string) (key, passphrase string) {
 	for _, name := range []string{"signature-private-key-file", "signature_private_key_file"} {
 		if path, given := options[name]; given {
-			return e.expandUser(path)
+			key = e.expandUser(path)
+			break
 		}
 	}
-	return ""
+	if path, given := options["signature-passphrase-file"]; given {
+		return key, e.expandUser(path)
+	}
+	if directory := e.getenv("CREDENTIALS_DIRECTORY"); directory != "" {
+		path := filepath.Join(directory, "signature-passphrase")
+		if _, err := os.Stat(path); err == nil {
+			return key, path
+		}
+	}
+	return key, ""
 }
 
 // networkCacheSection is section [networkcache], which must have the keys.

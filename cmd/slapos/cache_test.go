@@ -139,7 +139,7 @@ func TestCacheUploadAndDownload(t *testing.T) {
 			t.Errorf("upload %v: %d %s", test.words, code, stderr)
 		}
 	}
-	signer, err := networkcache.ReadSigner(l.path("key"))
+	signer, err := networkcache.ReadSigner(l.path("key"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func (o cacheUploadOptions) upload(ctx context.Context, e *environment) (sum str
 	if err != nil {
 		return "", err
 	}
-	config.SignatureKeyFile = e.signatureKeyFile(section)
+	config.SignatureKeyFile, config.PassphraseFile = e.signatureKeyFile(section)
 	client, err := networkcache.NewClient(config)
 	if err != nil {
 		return "", err

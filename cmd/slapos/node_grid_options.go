@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -178,7 +179,11 @@ func (e *environment) fillManagers(merged map[string]string, file *pytext.Config
 func (e *environment) fillNetworkCache(merged map[string]string, _ *pytext.Configuration, options *gridOptions) error {
 	o := &options.Software
 	o.BuildoutNetworkCache = merged
-	if key := e.signatureKeyFile(merged); key != "" {
+	key, passphrase := e.signatureKeyFile(merged)
+	if passphrase != "" { // buildout would ask for it, and nobody answers
+		o.BuildoutNetworkCache = maps.Clone(merged)
+		delete(o.BuildoutNetworkCache, "signature-private-key-file")
+	} else if key != "" {
 		o.BuildoutNetworkCache["signature-private-key-file"] = key
 	}
 	// An empty list of the new name is none, as for the original.

@@ -29,7 +29,7 @@ func (e *environment) releaseCache(options map[string]string, reserve int64) (ca
 	}
 	// What is uploaded is looked up there, too: NC-4, NC-20.
 	releases.Upload = e.networkCacheConfig(options, "upload-binary", "upload-binary")
-	releases.Upload.SignatureKeyFile = e.signatureKeyFile(options)
+	releases.Upload.SignatureKeyFile, releases.Upload.PassphraseFile = e.signatureKeyFile(options)
 	upload = options["upload-binary-cache-url"] != "" && options["upload-binary-dir-url"] != ""
 	if !upload && options["download-binary-cache-url"] == "" && options["download-binary-dir-url"] == "" && len(releases.Neighbours) == 0 {
 		return nil, false, nil

@@ -457,7 +457,7 @@ func TestEmptyTexts(t *testing.T) {
 		{map[string]string{"signature_private_key_file": "/b", "signature-private-key-file": "/a"}, "/a"},
 		{map[string]string{"signature_private_key_file": "/b", "signature-private-key-file": ""}, ""},
 	} {
-		if got := e.signatureKeyFile(test.options); got != test.want {
+		if got, passphrase := e.signatureKeyFile(test.options); got != test.want || passphrase != "" {
 			t.Errorf("%v: %q, want %q", test.options, got, test.want)
 		}
 	}

@@ -23,7 +23,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := networkcache.ParseSigner(key)
+	signer, err := networkcache.ParseSigner(key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

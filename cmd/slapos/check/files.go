@@ -38,6 +38,7 @@ var namedFiles = []file{
 	{"slapconsole", "cert_file", false, false},
 	{"networkcache", "signature-private-key-file", true, false},
 	{"networkcache", "signature_private_key_file", true, false},
+	{"networkcache", "signature-passphrase-file", true, false},
 	{"slapos", "signature_private_key_file", true, false},
 	{"networkcache", "shacache-ca-file", false, false},
 	{"networkcache", "shacache-cert-file", false, false},

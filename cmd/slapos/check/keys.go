@@ -38,7 +38,7 @@ var Keys = map[string][]string{
 		"download-dir-url", "download-from-binary-cache-force-url-list", "download-from-binary-cache-url-blacklist",
 		"proximity-url-list", "shacache-ca-file", "shacache-cert-file", "shacache-key-file", "shadir-ca-file",
 		"shadir-cert-file", "shadir-key-file", "signature-certificate-list", "signature-date",
-		"signature-private-key-file", "signature_private_key_file", "upload-binary-cache-url",
+		"signature-passphrase-file", "signature-private-key-file", "signature_private_key_file", "upload-binary-cache-url",
 		"upload-binary-dir-url", "upload-cache-url", "upload-dir-url", "upload-to-binary-cache-url-blacklist",
 	},
 	"slapproxy": {
