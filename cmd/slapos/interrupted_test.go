@@ -59,7 +59,7 @@ func (p pressing) Read(into []byte) (int, error) {
 // unwaiting are the commands that wait for nobody, or whose waiting another test
 // interrupts, with the reason.
 var unwaiting = map[string]string{
-	"cache conf": "writes a file", "cache generate-signature-key": "writes files", "cache start": "a server: Ctrl-C is its end",
+	"cache check": "reads what is kept", "cache conf": "writes a file", "cache generate-signature-key": "writes files", "cache start": "a server: Ctrl-C is its end",
 	"complete": "prints", "help": "prints", "configure local": "starts others, which tell", "node collect": "measures",
 	"console": "console_terminal.txt", "node boot": "repeats, until it succeeds", "node join": "TestInterruptedJoin",
 	"node agent": "a server: Ctrl-C is its end", "node prune": "reads files", "node leave": "needs certificates: as node renew",
