@@ -45,7 +45,7 @@ func ParsePlace(text string) (cache, directory string, err error) {
 	words := strings.Fields(text)
 	for _, word := range words {
 		parsed, err := url.Parse(word)
-		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.RawQuery != "" || parsed.Fragment != "" {
+		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" || strings.ContainsAny(word, "?#") {
 			return "", "", fmt.Errorf("%.300q is no address of a cache, as http://HOST:PORT", word)
 		}
 	}

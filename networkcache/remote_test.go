@@ -20,7 +20,7 @@ func TestParsePlace(t *testing.T) {
 			t.Errorf("%q: %s %s %v", text, cache, directory, err)
 		}
 	}
-	for _, text := range []string{"", "host:5010", "ftp://host", "/srv/cache", "http://a http://b http://c", "http://a?x", "http:///shacache", "http://a\x00"} {
+	for _, text := range []string{"", "host:5010", "ftp://host", "/srv/cache", "http://a http://b http://c", "http://a?x", "http://a?", "http://a/#", "http:///shacache", "http://a\x00"} {
 		if _, _, err := ParsePlace(text); err == nil {
 			t.Errorf("%q is taken", text)
 		}

@@ -49,7 +49,7 @@ type Cache struct {
 
 	ctx     context.Context // of all that it does for several clients
 	cancel  func()
-	running sync.WaitGroup // fetches
+	running sync.WaitGroup // fetches and questions
 
 	asking singleflight.Group // keys
 	keys   freshness
@@ -80,10 +80,22 @@ func New(options Options) (*Cache, error) {
 	return c, nil
 }
 
-// Close ends all fetches, and waits for their end.
+// Close ends what the cache does for its clients, and waits for the end.
 func (c *Cache) Close() error {
+	c.mu.Lock()
 	c.cancel()
+	c.mu.Unlock()
 	c.running.Wait()
+	return nil
+}
+
+// begin counts something that Close waits for, unless it is too late. Cache.mu
+// is held.
+func (c *Cache) begin() error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	c.running.Add(1)
 	return nil
 }
 
@@ -187,6 +199,13 @@ func (c *Cache) ask(r *http.Request, key string) ([]byte, error) {
 // askEntries asks the upstreams for the entries of a key, and keeps them. The
 // error is fs.ErrNotExist if all of them say that there are none.
 func (c *Cache) askEntries(key, via string) ([]byte, error) {
+	c.mu.Lock()
+	err := c.begin()
+	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	defer c.running.Done()
 	var failed error
 	for _, u := range c.upstreams {
 		text, err := u.entries(c.ctx, key, via)

@@ -126,6 +126,32 @@ func TestEntriesTogether(t *testing.T) {
 	}
 }
 
+// A cache that is closed has ended what it did, and begins nothing.
+func TestClose(t *testing.T) {
+	testkit.NoLeaks(t)
+	f := startFar(t)
+	ended := make(chan struct{})
+	defer close(ended)
+	f.instead = func(http.ResponseWriter, *http.Request) bool { <-ended; return false }
+	n := startNear(t, "", nil, f.url)
+	var all sync.WaitGroup
+	for _, get := range []func() answer{func() answer { return n.entries(t, "key") }, func() answer { return n.get(t, sumOf("content")) }} {
+		all.Go(func() {
+			if got := get(); got.status == 200 {
+				t.Errorf("%d", got.status)
+			}
+		})
+	}
+	testkit.Eventually(t, 10*time.Second, "nobody asks the upstream", func() bool { return len(f.seen("")) == 2 })
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	all.Wait()
+	if got := n.get(t, sumOf("other")); got.status == 200 || got.status == 404 || len(f.seen("")) != 2 {
+		t.Errorf("after the end: %d", got.status)
+	}
+}
+
 // NC-96: what isn't a list of entries is neither stored nor served.
 func TestWrongEntries(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -66,13 +66,12 @@ func (c *Cache) join(ctx context.Context, sum, via string) (r *reader, isFirst b
 		c.mu.Lock()
 		f := c.fetches[sum]
 		if isFirst = f == nil; isFirst {
-			if c.ctx.Err() != nil {
+			if err := c.begin(); err != nil {
 				c.mu.Unlock()
-				return nil, false, c.ctx.Err()
+				return nil, false, err
 			}
 			f = c.newFetch(sum, via)
 			c.fetches[sum] = f
-			c.running.Add(1)
 			go c.run(f)
 		}
 		if !f.abandoned {
