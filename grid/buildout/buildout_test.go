@@ -289,7 +289,7 @@ func TestBeginEndsOrphans(t *testing.T) {
 	if err := orphan.Wait(); err == nil || orphan.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 		t.Errorf("the orphan ended with %v", err)
 	}
-	if killed := killMarked(b.Directory, uint32(orphanOwner(b))); len(killed) > 0 {
+	if killed, _ := killMarked(b.Directory, uint32(orphanOwner(b))); len(killed) > 0 {
 		t.Errorf("%v live", killed)
 	}
 	if err := bystander.Process.Signal(syscall.Signal(0)); err != nil {
@@ -349,13 +349,13 @@ func TestMarked(t *testing.T) {
 		}
 		defer func() { _ = process.Process.Kill(); _ = process.Wait() }()
 		pid := process.Process.Pid
-		testkit.Eventually(t, testkit.Patience, "the process has its environment", func() bool { return isMarked(pid, directory, uid) })
+		testkit.Eventually(t, testkit.Patience, "the process has its environment", func() bool { return look(pid, directory, uid) == marked })
 		for owner, want := range test.marked {
-			if isMarked(pid, directory, owner) != want {
+			if (look(pid, directory, owner) == marked) != want {
 				t.Errorf("%s of %d is taken for one of a build of %d, or not: want %v", test.variable, uid, owner, want)
 			}
 		}
-		if isMarked(pid, directory+"x", uid) {
+		if look(pid, directory+"x", uid) == marked {
 			t.Errorf("%s of another build is taken for one of this", test.variable)
 		}
 	}

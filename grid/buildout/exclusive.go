@@ -29,6 +29,7 @@ const marker = "SLAPGRID_BUILD_DIRECTORY"
 const (
 	lockPoll   = 250 * time.Millisecond
 	orphanWait = 10 * time.Second
+	changeWait = time.Second
 )
 
 // lockPatience bounds the wait for another agent if runs have no timeout.
@@ -125,23 +126,24 @@ func isAt(file *os.File, path string) bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-// endOrphans kills the processes of an interrupted build.
+// endOrphans kills the processes of an interrupted build, and waits until they are
+// gone.
 func (b *Builder) endOrphans(ctx context.Context) error {
 	uid := uint32(b.Root.UID)
 	ended := map[int]bool{}
-	deadline := time.Now().Add(orphanWait)
+	begun := time.Now()
 	for {
-		orphans := killMarked(b.Directory, uid)
-		if len(orphans) == 0 {
+		orphans, unclear := killMarked(b.Directory, uid)
+		if len(orphans) == 0 && (!unclear || time.Since(begun) > changeWait) {
 			break
 		}
 		for _, pid := range orphans {
 			ended[pid] = true
 		}
-		if time.Now().After(deadline) {
+		if len(orphans) > 0 && time.Since(begun) > orphanWait {
 			return fmt.Errorf("process %d of an interrupted build in %s can't be killed: reboot, or wait for the device it uses", orphans[0], b.Directory)
 		}
-		if err := clock.Pause(ctx, 10*time.Millisecond); err != nil {
+		if err := clock.Pause(ctx, time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -152,54 +154,90 @@ func (b *Builder) endOrphans(ctx context.Context) error {
 }
 
 // killMarked kills uid's processes that have the marker of directory, and
-// returns those that were alive.
-func killMarked(directory string, uid uint32) []int {
+// returns those that were alive. What is unclear may be such a process in a moment, or
+// have been one a moment ago.
+func killMarked(directory string, uid uint32) (killed []int, unclear bool) {
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	defer proc.Close()
 	names, _ := proc.Readdirnames(-1)
-	var killed []int
 	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() && killIfMarked(pid, directory, uid) {
-			killed = append(killed, pid)
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		switch look(pid, directory, uid) {
+		case marked:
+			if killMarkedOne(pid, directory, uid) {
+				killed = append(killed, pid)
+			} else {
+				unclear = true // it changed meanwhile
+			}
+		case changing:
+			unclear = true
 		}
 	}
-	return killed
+	return killed, unclear
 }
 
-func killIfMarked(pid int, directory string, uid uint32) bool {
-	if !isMarked(pid, directory, uid) {
-		return false
-	}
+func killMarkedOne(pid int, directory string, uid uint32) bool {
 	process, err := os.FindProcess(pid) // holds the process, not the number
 	if err != nil {
 		return false
 	}
 	defer process.Release()
-	// A zombie has no environment.
-	return isMarked(pid, directory, uid) && process.Kill() == nil
+	return look(pid, directory, uid) == marked && process.Kill() == nil
 }
 
-func isMarked(pid int, directory string, uid uint32) bool {
+// sight is what a process shows of itself.
+type sight int
+
+const (
+	other sight = iota
+	marked
+	changing // it becomes another program, or ends: it has no environment
+)
+
+func look(pid int, directory string, uid uint32) sight {
 	path := "/proc/" + strconv.Itoa(pid)
 	info, err := os.Stat(path)
 	if err != nil {
-		return false
+		return other
 	}
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	if owner != uid && owner != uint32(os.Geteuid()) {
-		return false
+		return other
 	}
 	environment, err := os.ReadFile(path + "/environ")
 	if err != nil {
-		return false
+		return other
+	}
+	if len(environment) == 0 && isChanging(path) {
+		return changing
 	}
 	variables, begins := child.Variables(environment)
 	if owner != uid && !begins {
-		return false
+		return other
 	}
 	wanted := []byte(marker + "=" + directory)
-	return slices.ContainsFunc(variables, func(variable []byte) bool { return bytes.Equal(variable, wanted) })
+	if slices.ContainsFunc(variables, func(variable []byte) bool { return bytes.Equal(variable, wanted) }) {
+		return marked
+	}
+	return other
+}
+
+// isChanging tells a process without memory of its own, or with memory that is being
+// filled, from one of the kernel, and from a zombie, whose files are closed.
+func isChanging(path string) bool {
+	const flags, threads, environmentEnd, kernelThread = 6, 17, 48, 0x200000 // places after the name, see proc_pid_stat(5)
+	stat, err := os.ReadFile(path + "/stat")
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if err != nil || len(fields) <= environmentEnd {
+		return false
+	}
+	bits, _ := strconv.ParseUint(fields[flags], 10, 64)
+	dead := (fields[0] == "Z" || fields[0] == "X") && fields[threads] == "1"
+	return fields[environmentEnd] == "0" && bits&kernelThread == 0 && !dead
 }
