@@ -95,9 +95,13 @@ func replacerOf(secrets []string) *strings.Replacer {
 
 var (
 	// A private key, of which the beginning or the end may be missing.
-	keyForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)|\A[A-Za-z0-9+/=\\nr\s]*-----END [A-Z ]*PRIVATE KEY-----`) })
+	keyForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)|\A[A-Za-z0-9+/=\\nr\s]*-----END [A-Z ]*PRIVATE KEY-----`)
+	})
 	// A token that slapos proxy token made.
-	tokenForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bS1\.[A-Za-z0-9_-]{10,}\.[0-9a-f]{6,}\.[A-Za-z0-9_-]{10,}`) })
+	tokenForm = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\bS1\.[A-Za-z0-9_-]{10,}\.[0-9a-f]{6,}\.[A-Za-z0-9_-]{10,}`)
+	})
 )
 
 // Mask masks a text as all that goes in is.
