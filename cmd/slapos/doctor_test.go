@@ -58,7 +58,7 @@ func unpacked(t *testing.T, path string) map[string]string {
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	path, address := proxyConfiguration(t)
-	startProxyForTest(t, path, strings.TrimPrefix(address, "http://"))
+	startProxyForTest(t, path)
 	folder := t.TempDir()
 
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -39,7 +39,7 @@ func newJoinTest(t *testing.T, host string) *joinTest {
 		t.Fatal(err)
 	}
 	at := net.JoinHostPort(host, port)
-	startProxyForTest(t, path, at)
+	startProxyForTest(t, path)
 	return &joinTest{t, path, "https://" + at}
 }
 
@@ -317,7 +317,7 @@ func TestAuthorityRoles(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	startProxyForTest(t, path, host)
+	startProxyForTest(t, path)
 	j := &joinTest{t, path, "https://" + host}
 	node := t.TempDir()
 	j.must(on(node, j.token()...)...)

@@ -49,7 +49,7 @@ func TestBackupAuthority(t *testing.T) {
 	if err != nil || len(kept) != 1 || testkit.ReadFile(t, kept[0]) != own {
 		t.Errorf("kept: %v, %v", kept, err)
 	}
-	startProxyForTest(t, path, strings.TrimPrefix(address, "http://"))
+	startProxyForTest(t, path)
 	_, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "http://"))
 	client, err := slap.NewClient(slap.ClientConfig{MasterURL: "https://127.0.0.1:" + port, CAFile: node + "/ssl/master.crt",
 		CertFile: node + "/ssl/node.crt", KeyFile: node + "/ssl/node.key", Timeout: time.Minute})

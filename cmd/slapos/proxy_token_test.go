@@ -39,7 +39,7 @@ func TestLocalMasterRefuses(t *testing.T) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	startProxyForTest(t, path, strings.TrimPrefix(address, "http://"))
+	startProxyForTest(t, path)
 
 	status := func(uid uint32, path string, words ...string) string {
 		t.Helper()
