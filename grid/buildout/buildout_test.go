@@ -424,6 +424,10 @@ func TestGitRevision(t *testing.T) {
 	if revision, ok := GitRevision(t.Context(), profile, environment); !ok || !strings.HasPrefix(revision, "heads/master-0-g") {
 		t.Errorf("revision %q", revision)
 	}
+	t.Chdir(directory) // the way to a relative place ends at this directory's name
+	if revision, ok := GitRevision(t.Context(), "software.cfg", environment); !ok || !strings.HasPrefix(revision, "heads/master-0-g") {
+		t.Errorf("revision %q of a relative place", revision)
+	}
 	if _, ok := GitRevision(t.Context(), "http://a/b.cfg", environment); ok {
 		t.Error("a URL has a revision")
 	}

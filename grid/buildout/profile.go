@@ -106,6 +106,9 @@ func GitRevision(ctx context.Context, url string, environment []string) (revisio
 		if command.Dir, err = filepath.EvalSymlinks(command.Dir); err != nil {
 			return "", false
 		}
+		if command.Dir, err = filepath.Abs(command.Dir); err != nil {
+			return "", false
+		}
 		uid, found := repositoryOwner(command.Dir)
 		if !found {
 			return "", false
