@@ -23,17 +23,24 @@ type Guard struct {
 var crossOrigin = http.NewCrossOriginProtection()
 
 // Refuses returns why a request must not be answered, or "". It always refuses
-// what a browser sends for a page of another site to change something. On the
-// loopback each request must use one of the server's names, elsewhere only
+// what a browser sends for a page of another site, but for a link that its visitor
+// follows. On the loopback each request must use one of the server's names, elsewhere only
 // those of browsers: nodes and clients may use any name that leads there.
 func (g Guard) Refuses(r *http.Request) string {
-	if crossOrigin.Check(r) != nil {
+	if crossOrigin.Check(r) != nil || embeds(r) {
 		return "This request was made by a page of another site, and is refused."
 	}
 	if (onLoopback(r) || fromBrowser(r)) && !g.knows(r.Host) {
 		return r.Host + " is not a name of this server: use its address, or if it should be one, add it to the configuration (listen_names of section [slapproxy], --listen-names of slapos cache start)."
 	}
 	return ""
+}
+
+// embeds tells a request of another site's page from a link that leads here.
+func embeds(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return (site == "cross-site" || site == "same-site") &&
+		(r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document")
 }
 
 // Handler wraps a handler and answers refused requests with 403 and one line.

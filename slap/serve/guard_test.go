@@ -41,10 +41,13 @@ func TestGuard(t *testing.T) {
 		{"a name that ends as ours", loopback, "GET", "evilmaster.example.com", firefox, true},
 		{"an address in a name", loopback, "GET", "127.0.0.1.evil.example", firefox, true},
 		{"a page of another site writes", loopback, "POST", "127.0.0.1:5000", http.Header{"Sec-Fetch-Site": {"cross-site"}}, true},
+		{"a page of another site shows what is here", loopback, "GET", "127.0.0.1:5000", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"image"}}, true},
+		{"a page of another port has it in a frame", loopback, "GET", "localhost:5000", http.Header{"Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}}, true},
 		{"an old browser's page of another site writes", loopback, "PUT", "127.0.0.1:5000", script, true},
 		{"the same elsewhere", open, "DELETE", "192.0.2.1", script, true},
 		{"a page whose name leads elsewhere", open, "GET", "evil.example", firefox, true},
 
+		{"a link of another site", loopback, "GET", "127.0.0.1:5000", http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}, false},
 		{"an address", loopback, "GET", "127.0.0.1:5000", firefox, false},
 		{"another address", loopback, "POST", "127.1.2.3", nil, false},
 		{"an address of IPv6", "::1", "GET", "[::1]:5000", firefox, false},
