@@ -26,6 +26,7 @@ func TestPackageScripts(t *testing.T) {
 
 // Versions of packages grow with the source, as dpkg and rpm order them.
 func TestPackageVersions(t *testing.T) {
+	testkit.Program(t, "git", "git")
 	s := sourceCopy{t: t, directory: t.TempDir()}
 	testkit.WriteFile(t, filepath.Join(s.directory, "docs/packaging/version.sh"), testkit.ReadFile(t, "packaging/version.sh"))
 	version := func() string {

@@ -94,6 +94,7 @@ func needPackager(t testing.TB) {
 	if !testkit.Exists("../var/bin/nfpm") {
 		testkit.StepAside(t, "nfpm", "run make testenv")
 	}
+	testkit.Program(t, "git", "git")
 }
 
 // sums are the hashes of a directory's files by their names.

@@ -80,7 +80,7 @@ func TestInterruptedEverywhere(t *testing.T) {
 	waiting := map[string][]string{
 		"cache download":        {"-k", "key", "-c", "NODE"},
 		"cache fetch":           {"http://SILENCE/x", "-o", "FOLDER/out", "--cfg", "NODE"},
-		"cache fetch-shared":    {"--slapos-configuration", "NODE"},
+		"cache fetch-shared":    {"--slapos-configuration", "NODE", "--destination", "FOLDER/out"},
 		"cache put":             {"http://x/y", "FOLDER/file", "--cfg", "NODE"},
 		"cache share":           {"--slapos-configuration", "NODE", "--file", "FOLDER/file"},
 		"cache upload":          {"-k", "key", "-f", "FOLDER/file", "-c", "NODE", "a=b"},
