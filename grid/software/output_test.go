@@ -47,7 +47,7 @@ func memoryPeak(t *testing.T) int {
 
 // A build that prints 200 MB without a line's end, and fails: its log and its report are bounded, and so is the agent's memory (GRID-106).
 func TestFloodedBuild(t *testing.T) {
-	testkit.Root(t) // the release has another user
+	testkit.Root(t)                                   // the release has another user
 	if !testkit.InNamespace(t, syscall.CLONE_NEWNS) { // alone in its process
 		return
 	}
