@@ -204,7 +204,7 @@ func TestPanelAudit(t *testing.T) {
 func TestPanelAxe(t *testing.T) {
 	found, _ := filepath.Glob(filepath.Join(testkit.Directory(t), "lib/python*/site-packages/axe_playwright_python/axe.min.js"))
 	if len(found) == 0 {
-		t.Skip("needs axe-core, of Python's axe-playwright-python: run `make testenv`")
+		testkit.StepAside(t, "axe-core, of Python's axe-playwright-python", "run make testenv")
 	}
 	axe, err := os.ReadFile(found[0])
 	if err != nil {

@@ -507,7 +507,11 @@ func testBell(t *testing.T, at place) {
 		}
 		now := last
 		for now == last {
-			<-bell
+			select {
+			case <-bell:
+			case <-time.After(testkit.Patience):
+				t.Fatalf("event %d of another store isn't told", i)
+			}
 			now, err = l.LastEvent(l.ctx)
 			l.must(err)
 		}

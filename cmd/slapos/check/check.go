@@ -5,7 +5,7 @@
 // it, and says what is wrong and the way out. It changes nothing.
 //
 //	subject := &check.Subject{Configuration: file, Value: value, ...}
-//	report := check.Run(ctx, subject)
+//	report, err := check.Run(ctx, subject)
 //
 // A check is a line in [checks] and a small function that returns what it found,
 // nothing if all is well. It must not fail because of what another one finds: a
